@@ -1,0 +1,146 @@
+"""The words of hubfold as data: root, replica, payload, claim, content, duplicate set.
+
+Paths are `str` in the form of `os.fsdecode` (undecodable bytes are surrogates), absolute, and not normalised through
+symlinks. Sizes are bytes, times nanoseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+#: Digest algorithms, in the order in which hubfold prefers to name a content by them.
+ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet")
+
+
+class LinkKind(enum.StrEnum):
+    """What can stand in the place of a replica that was folded."""
+
+    REFLINK = "reflink"
+    HARDLINK = "hardlink"
+    SYMLINK = "symlink"
+
+
+class Role(enum.StrEnum):
+    """What a root is to the user; keepers are sought in the primary root first."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
+class Signature(NamedTuple):
+    """What `stat` said when a file was read; it is acted on only while this stays the same (invariant 4)."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, st: os.stat_result) -> Signature:
+        return cls(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A directory tree that is scanned; one backend owns it."""
+
+    path: str
+    backend: str
+    role: Role = Role.SECONDARY
+    #: Bytes this root may hold, None for no limit.
+    limit: int | None = None
+
+
+@dataclass(slots=True)
+class Replica:
+    """One path with content, as a backend found it. Not frozen: scans make millions, and frozen costs threefold.
+
+    `claims` maps an algorithm to a lower-case hex digest that the layout states without our reading the bytes.
+    """
+
+    path: str
+    stat: os.stat_result
+    claims: Mapping[str, str] = field(default_factory=dict)
+    #: ``org/name`` and ``model``/``dataset``/``space``/``kernel`` where the layout knows them.
+    repo_id: str | None = None
+    repo_type: str | None = None
+    #: The commit hash this copy belongs to, where it belongs to one.
+    revision: str | None = None
+    #: Link kinds that this one file tolerates in its place; None for all that the backend's capabilities allow.
+    links: frozenset[LinkKind] | None = None
+    #: A program counts on this very inode staying where it is: it may be a keeper, never a victim of a swap.
+    pinned: bool = False
+    #: The inode that this path reads must not have a later mtime than this, or its client stops believing its
+    #: own bookkeeping. None for no such rule.
+    latest_mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedReplica:
+    """One path as the index remembers it: what the planner works on."""
+
+    path: str
+    root: str
+    backend: str
+    signature: Signature
+    #: Bytes by allocated blocks (`st_blocks` * 512), not by length.
+    allocated: int
+    nlink: int
+    mode: int
+    uid: int
+    gid: int
+    #: Stated by the layout, not read.
+    claims: Mapping[str, str]
+    #: Read from the bytes under this very signature.
+    computed: Mapping[str, str]
+    repo_id: str | None = None
+    repo_type: str | None = None
+    revision: str | None = None
+    links: frozenset[LinkKind] | None = None
+    pinned: bool = False
+    latest_mtime_ns: int | None = None
+
+    @property
+    def payload(self) -> tuple[int, int]:
+        """Device and inode: replicas with the same pair share one payload."""
+        return self.signature.device, self.signature.inode
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """All digests; what was computed wins over what is claimed."""
+        return {**self.claims, **self.computed}
+
+    @property
+    def claim_is_a_lie(self) -> bool:
+        """Whether the bytes were read and are not what the layout says they are."""
+        return any(self.computed.get(name, value) != value for name, value in self.claims.items())
+
+
+class Trust(enum.StrEnum):
+    """How a duplicate set came to be believed. Neither is enough to swap on (invariant 1)."""
+
+    CLAIMED = "claimed"
+    COMPUTED = "computed"
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateSet:
+    """Replicas of one content on two payloads or more."""
+
+    size: int
+    digests: Mapping[str, str]
+    trust: Trust
+    replicas: tuple[IndexedReplica, ...]
+
+    @property
+    def payloads(self) -> dict[tuple[int, int], list[IndexedReplica]]:
+        """The replicas by payload, in the order of `replicas`."""
+        grouped: dict[tuple[int, int], list[IndexedReplica]] = {}
+        for replica in self.replicas:
+            grouped.setdefault(replica.payload, []).append(replica)
+        return grouped

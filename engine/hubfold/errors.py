@@ -1,0 +1,59 @@
+"""What can go wrong, one class each. `cli.errors` maps each class to its exit code."""
+
+
+class HubfoldError(Exception):
+    """The base of every error that hubfold raises on purpose.
+
+    `hint` says what the user can do next; the command line prints it on a second line.
+    """
+
+    hint: str = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        if hint:
+            self.hint = hint
+
+
+class UsageError(HubfoldError):
+    """The call itself makes no sense (a bad size, an unknown backend name)."""
+
+
+class RootError(HubfoldError):
+    """A root cannot be used: it is missing, no directory, or unreadable."""
+
+
+class PluginError(HubfoldError):
+    """Two plugins clash, or a named backend is not loaded."""
+
+
+class IndexDamaged(HubfoldError):
+    """The index cannot be trusted (truncated, hostile, from a newer hubfold); deleting it loses time only."""
+
+
+class JournalDamaged(HubfoldError):
+    """A journal has a record that hubfold cannot have written."""
+
+
+class Locked(HubfoldError):
+    """Another hubfold run holds the lock."""
+
+
+class NeedsConfirmation(HubfoldError):
+    """Something would change and there is nobody to ask."""
+
+
+class NoSpace(HubfoldError):
+    """The file system has not the room that the operation needs."""
+
+
+class RunNotFound(HubfoldError):
+    """No run of that name has a journal here."""
+
+
+class Interrupted(HubfoldError):
+    """The user stopped the work between two actions; what is done stays done."""
+
+
+class LeftAlone(HubfoldError):
+    """One path was not touched; the text is the reason that the user reads."""

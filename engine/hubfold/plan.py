@@ -1,0 +1,57 @@
+"""A plan as data: what would be replaced by what, why, what is left alone, and what it frees.
+
+The plan that a dry run shows is the object that the executor applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hubfold.content import IndexedReplica, LinkKind
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One replica replaced by a link to (or by the extents of) its keeper."""
+
+    victim: IndexedReplica
+    keeper: IndexedReplica
+    link: LinkKind
+    #: What the path reads afterwards: the vault object (symlink), else the keeper's own path.
+    target: str
+    reason: str
+    #: What the file system gets back by this action, by allocated blocks; 0 for all but the last name of a payload.
+    bytes: int
+    digests: Mapping[str, str]
+    #: The vault folder that holds `target`, None where no object is needed.
+    vault: str | None = None
+    #: The mtime that the keeper's inode has to be given so that every client that reads it believes its bookkeeping.
+    keeper_mtime_ns: int | None = None
+
+    @property
+    def path(self) -> str:
+        return self.victim.path
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A replica of a duplicate set that stays as it is, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A list of actions with its totals. Actions of one keeper stand together, those of one victim payload too."""
+
+    actions: tuple[Action, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    #: What the user should know before saying yes (HF will warn about a vault inside its cache; running as root …).
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """What the file systems get back if every action succeeds, by allocated blocks."""
+        return sum(action.bytes for action in self.actions)

@@ -1,0 +1,52 @@
+"""How long work tells how far it is, and how it is asked to stop. The engine prints nothing."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+from hubfold.errors import Interrupted
+
+
+class Progress(Protocol):
+    """Receives progress; the command line draws a bar with it, a program may log."""
+
+    def start(self, task: str, total: int | None, unit: str) -> None:
+        """A stage begins: `task` is a short phrase, `total` in `unit` ("bytes", "files", "actions"), None if unknown."""
+
+    def advance(self, amount: int) -> None:
+        """`amount` more of the unit is done. May be called from several threads."""
+
+    def finish(self) -> None:
+        """The stage is over."""
+
+
+class Silent:
+    """Progress that goes nowhere."""
+
+    def start(self, task: str, total: int | None, unit: str) -> None:
+        pass
+
+    def advance(self, amount: int) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+class Stop:
+    """A request to stop, set by Ctrl-C or another thread, asked for between two steps that are each whole."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a stop was asked for."""
+        if self._event.is_set():
+            raise Interrupted("stopped before the end", "what was done stays done; the same command goes on from here")

@@ -1,0 +1,346 @@
+"""What the engine's operations return: plain data, each with the JSON form that scripts rely on.
+
+Path strings are as in `content`; `as_json` leaves surrogates in place, so that `json.dumps` writes them as ``\\udcXX``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hubfold.content import DuplicateSet, Role
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about one path that the user should know."""
+
+    path: str
+    message: str
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class RootReport:
+    """One root after a scan. `bytes` by length, `allocated_bytes` by blocks, each payload counted once."""
+
+    path: str
+    backend: str
+    role: Role
+    files: int
+    bytes: int
+    allocated_bytes: int
+    error: str | None = None
+
+    def as_json(self) -> Json:
+        report: Json = {
+            "path": self.path,
+            "backend": self.backend,
+            "role": str(self.role),
+            "files": self.files,
+            "bytes": self.bytes,
+            "allocated_bytes": self.allocated_bytes,
+        }
+        if self.error is not None:
+            report["error"] = self.error
+        return report
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """A finished scan. `bytes_read` and `files_read` are about content, not about names and metadata."""
+
+    roots: tuple[RootReport, ...]
+    files: int
+    bytes: int
+    duplicate_sets: int
+    reclaimable_bytes: int
+    bytes_read: int
+    files_read: int
+    seconds: float
+    warnings: tuple[Notice, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether some root or path could not be read."""
+        return any(root.error for root in self.roots)
+
+    def as_json(self) -> Json:
+        return {
+            "roots": [root.as_json() for root in self.roots],
+            "files": self.files,
+            "bytes": self.bytes,
+            "duplicate_sets": self.duplicate_sets,
+            "reclaimable_bytes": self.reclaimable_bytes,
+            "bytes_read": self.bytes_read,
+            "files_read": self.files_read,
+            "seconds": round(self.seconds, 3),
+            "warnings": [warning.as_json() for warning in self.warnings],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DupesReport:
+    """Duplicate sets with what folding each would free, in bytes by allocated blocks."""
+
+    sets: tuple[tuple[DuplicateSet, int], ...]
+    reclaimable_bytes: int
+
+    def as_json(self) -> Json:
+        return {
+            "sets": [
+                {
+                    "size": duplicates.size,
+                    "digests": dict(duplicates.digests),
+                    "trust": str(duplicates.trust),
+                    "reclaimable_bytes": reclaimable,
+                    "replicas": [_replica_json(replica) for replica in duplicates.replicas],
+                }
+                for duplicates, reclaimable in self.sets
+            ],
+            "reclaimable_bytes": self.reclaimable_bytes,
+        }
+
+
+def _replica_json(replica: Any) -> Json:
+    report: Json = {
+        "path": replica.path,
+        "root": replica.root,
+        "backend": replica.backend,
+        "device": replica.signature.device,
+        "inode": replica.signature.inode,
+    }
+    if replica.repo_id is not None:
+        report["repo_id"] = replica.repo_id
+    if replica.revision is not None:
+        report["revision"] = replica.revision
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One action of a plan or a run, as it is told to the user."""
+
+    path: str
+    keeper: str
+    target: str
+    link: str
+    reason: str
+    bytes: int
+
+    def as_json(self) -> Json:
+        return {
+            "path": self.path,
+            "keeper": self.keeper,
+            "target": self.target,
+            "link": self.link,
+            "reason": self.reason,
+            "bytes": self.bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A path that was left alone on purpose."""
+
+    path: str
+    reason: str
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A path that was left alone because something went wrong."""
+
+    path: str
+    error: str
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolidateReport:
+    """A plan shown (`run` is None) or applied."""
+
+    run: str | None
+    actions: tuple[Done, ...]
+    skipped: tuple[Left, ...]
+    failed: tuple[Failed, ...]
+    reclaimed_bytes: int
+    notes: tuple[str, ...] = ()
+    #: Stopped by the user between two actions; what is done is done, the rest was not begun.
+    interrupted: bool = False
+
+    def as_json(self) -> Json:
+        return {
+            "run": self.run,
+            "actions": [action.as_json() for action in self.actions],
+            "skipped": [skip.as_json() for skip in self.skipped],
+            "failed": [failure.as_json() for failure in self.failed],
+            "reclaimed_bytes": self.reclaimed_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """A run taken back (or, as a preview, what would be). `bytes_needed` is the space that the copies take."""
+
+    run: str
+    restored: tuple[str, ...]
+    left: tuple[Left, ...]
+    failed: tuple[Failed, ...]
+    bytes_needed: int = 0
+    interrupted: bool = False
+
+    def as_json(self) -> Json:
+        return {
+            "run": self.run,
+            "restored": [{"path": path} for path in self.restored],
+            "left": [left.as_json() for left in self.left],
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One past run. `state` is finished, interrupted (by the user), unfinished (a crash) or undone."""
+
+    run: str
+    command: str
+    started: str
+    state: str
+    actions: int
+    bytes: int
+
+    def as_json(self) -> Json:
+        return {
+            "run": self.run,
+            "command": self.command,
+            "started": self.started,
+            "state": self.state,
+            "actions": self.actions,
+            "bytes": self.bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """One run action by action; `state` of each is done, undone, failed, rolled back or left."""
+
+    summary: RunSummary
+    actions: tuple[tuple[Done, str], ...]
+
+    def as_json(self) -> Json:
+        return {
+            **self.summary.as_json(),
+            "actions": [{**done.as_json(), "state": state} for done, state in self.actions],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverReport:
+    """What a crash had left, and what became of it."""
+
+    runs: tuple[str, ...] = ()
+    finished: tuple[str, ...] = ()
+    rolled_back: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "runs": list(self.runs),
+            "finished": [{"path": path} for path in self.finished],
+            "rolled_back": [{"path": path} for path in self.rolled_back],
+            "left": [left.as_json() for left in self.left],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that `verify` found; `kind` is corrupt, edited, missing, unreadable or dangling."""
+
+    path: str
+    kind: str
+    message: str
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "kind": self.kind, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Content re-read and compared with claims and index."""
+
+    checked: int
+    bytes_read: int
+    problems: tuple[Problem, ...]
+
+    def as_json(self) -> Json:
+        return {
+            "checked": self.checked,
+            "bytes_read": self.bytes_read,
+            "problems": [problem.as_json() for problem in self.problems],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GcReport:
+    """Vault objects that no link needs; `bytes` is what removing them frees (0 while a cache still has the file)."""
+
+    removed: tuple[str, ...]
+    bytes: int
+    kept: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "removed": [{"path": path} for path in self.removed],
+            "reclaimed_bytes": self.bytes,
+            "kept": [left.as_json() for left in self.kept],
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FarmReport:
+    """A folder of links, built or refreshed (as a preview: what would be)."""
+
+    path: str
+    run: str | None
+    added: tuple[str, ...] = ()
+    kept: int = 0
+    removed: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = field(default_factory=tuple)
+
+    def as_json(self) -> Json:
+        return {
+            "path": self.path,
+            "run": self.run,
+            "added": [{"path": path} for path in self.added],
+            "kept": self.kept,
+            "removed": [{"path": path} for path in self.removed],
+            "left": [left.as_json() for left in self.left],
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRoot:
+    """One known root for the status view."""
+
+    path: str
+    backend: str
+    role: Role
+    files: int
+    bytes: int
+    limit: int | None
+    online: bool
+    source: str = ""
