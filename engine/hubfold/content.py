@@ -12,6 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+#: Names of what hubfold makes for a moment beside a file; scans leave them out.
+TEMPORARY_PREFIX = ".hubfold-"
+
+#: The file that makes a folder a vault.
+VAULT_MARKER = ".hubfold-vault"
+
 #: Digest algorithms, in the order in which hubfold prefers to name a content by them.
 ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet")
 
