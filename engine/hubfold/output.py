@@ -1,7 +1,7 @@
 """The one way out: data on stdout, progress and messages on stderr, as text for people or as JSON.
 
-Every piece of text passes `display.shown`, so nothing that comes from a disk reaches a terminal as it is. Where stdout is no
-terminal a line is as long as it has to be: paths are data and are never cut.
+Every piece of text passes `display.shown`, so nothing that comes from a disk reaches a terminal as it is. Where stdout
+is no terminal a line is as long as it has to be: paths are data and are never cut.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Output:
 
     def json(self, report: Any) -> None:
         """The one JSON document of a command."""
-        print(display.as_json(report), file=sys.stdout)
+        sys.stdout.write(f"{display.as_json(report)}\n")
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of data for people."""
@@ -157,7 +157,7 @@ class Output:
 
             self._console(stream).print(Text(escaped, style))
         else:
-            print(escaped, file=stream)
+            stream.write(f"{escaped}\n")
 
     def _print_table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         from rich.segment import Segment

@@ -77,7 +77,7 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 )
 @output_options
 @click.pass_context
-def hubfold(ctx: click.Context, session: Session) -> int | None:
+def hubfold(ctx: click.Context, session: Session) -> None:
     """One copy of every model file.
 
     hubfold finds byte-identical files across Hugging Face caches, local copies, plain folders and drives, and folds
@@ -88,8 +88,7 @@ def hubfold(ctx: click.Context, session: Session) -> int | None:
     if ctx.invoked_subcommand is None:
         from hubfold.cli.status import status
 
-        return status(session)
-    return None
+        status(session)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -73,24 +73,26 @@ class HelpWithExamples(click.Command):
         self.examples = tuple(examples)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        width = max((len(line) for line, _ in self.examples), default=0)
+        column = max((len(line) for line, _ in self.examples), default=0) + 2
+        fits = all(column + len(meaning) + 2 <= formatter.width for _, meaning in self.examples)
         with formatter.section("Examples"):
+            indent = " " * formatter.current_indent
             for line, meaning in self.examples:
-                formatter.write(f"{'':{formatter.current_indent}}{line:{width}}  {meaning}\n")
+                formatter.write(
+                    f"{indent}{line:{column}}{meaning}\n"
+                    if fits
+                    else f"{indent}{line}\n{indent}    {meaning}\n"
+                )
 
 
-class Size(click.ParamType):
-    """A size on the command line: ``500M``, ``1.5GiB``, ``10GB``."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return display.parse_size(value)
-        except UsageError as error:
-            self.fail(f"{error}: {error.hint}", param, ctx)
+def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """The callback of an option that takes a size: ``500M``, ``1.5GiB``, ``10GB``."""
+    if value is None:
+        return None
+    try:
+        return display.parse_size(value)
+    except UsageError as error:
+        raise click.BadParameter(f"{error}: {error.hint}", ctx, param) from error
 
 
 def output_options(function: Function) -> Function:
@@ -102,9 +104,9 @@ def output_options(function: Function) -> Function:
     @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
     @click.option("-q", "--quiet", is_flag=True, help="Print only errors; of a list, only the names.")
     @click.option("--no-color", is_flag=True, help="No colour and no progress bar (as with NO_COLOR).")
-    @click.pass_context
     @functools.wraps(function)
-    def with_session(ctx: click.Context, as_json: bool, quiet: bool, no_color: bool, **kwargs: Any) -> Any:
+    def with_session(as_json: bool, quiet: bool, no_color: bool, **kwargs: Any) -> Any:
+        ctx = click.get_current_context()
         above: Output | None = ctx.find_object(Output)
         output = Output(
             as_json=as_json or (above is not None and above.as_json),
@@ -141,7 +143,12 @@ def threads(function: Function) -> Function:
 
 def min_size(function: Function) -> Function:
     return click.option(
-        "--min-size", type=Size(), default="1MiB", show_default=True, help="Leave smaller files alone."
+        "--min-size",
+        callback=as_size,
+        default="1MiB",
+        show_default=True,
+        metavar="SIZE",
+        help="Leave smaller files alone.",
     )(function)
 
 

@@ -72,7 +72,7 @@ def ls(session: Session) -> None:
     show_default=True,
     help="Copies in the primary root are kept before those in others.",
 )
-@click.option("--limit", type=options.Size(), help="How much this root may hold.")
+@click.option("--limit", callback=options.as_size, metavar="SIZE", help="How much this root may hold.")
 def add(session: Session, path: str, backend: str | None, role: str, limit: int | None) -> None:
     """Register PATH as a root."""
     from hubfold.content import Role

@@ -24,8 +24,8 @@ from hubfold.cli.options import Session
 def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: bool) -> int | None:
     """Take back the last run, or RUN.
 
-    Every path gets its own copy again, with mode, owner, times and attributes as they were. A path that changed since is
-    left alone. Free space is checked first.
+    Every path gets its own copy again, with mode, owner, times and attributes as they were. A path that changed
+    since is left alone. Free space is checked first.
     """
     output = session.output
     with session.engine() as engine:
