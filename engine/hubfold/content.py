@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-#: Names of what hubfold makes for a moment beside a file; scans leave them out.
+#: Files and folders whose name begins so are hubfold's own, half made or its vault's: never content.
+OWN_PREFIX = ".hubfold"
+#: What a file is called while it is being made next to the name it will get.
 TEMPORARY_PREFIX = ".hubfold-"
-
-#: The file that makes a folder a vault.
+#: The file that tells a vault from a folder of the user's that happens to have the same name.
 VAULT_MARKER = ".hubfold-vault"
 
 #: Digest algorithms, in the order in which hubfold prefers to name a content by them.
