@@ -141,7 +141,9 @@ class Executor:
             if groups:
                 self._swap(groups)
 
-    def _hold(self, actions: list[Action], locks: dict[str, filelock.BaseFileLock], held: ExitStack) -> _Group | None:
+    def _hold(
+        self, actions: list[Action], locks: dict[str, filelock.BaseFileLock], held: ExitStack
+    ) -> _Group | None:
         """Open keeper and victims of one keeper's actions; None if none is left."""
         try:
             for path in dict.fromkeys(action.vault for action in actions if action.vault is not None):
@@ -149,7 +151,9 @@ class Executor:
             keeper = Held(actions[0].keeper.root, actions[0].keeper.path, actions[0].keeper.signature)
         except (LeftAlone, OSError) as error:
             for action in actions:
-                self._fail(action, f"its keeper {actions[0].keeper.path} was left alone: {fsops.describe(error)}")
+                self._fail(
+                    action, f"its keeper {actions[0].keeper.path} was left alone: {fsops.describe(error)}"
+                )
             return None
         held.callback(keeper.close)
         group = _Group(keeper)
@@ -214,7 +218,9 @@ class Executor:
             os.fsync(group.keeper.fd)
             group.keeper.directory.sync()
         except OSError as error:
-            self._give_up(group, f"its keeper {group.keeper.path} could not be made durable: {fsops.describe(error)}")
+            self._give_up(
+                group, f"its keeper {group.keeper.path} could not be made durable: {fsops.describe(error)}"
+            )
             return False
         return True
 
@@ -254,7 +260,9 @@ class Executor:
                 mode=[mode, new_mode],
                 mtime_ns=[mtime_ns, new_mtime_ns],
             )
-        for object_ in dict.fromkeys(swap.action.target for swap in group.swaps if swap.action.vault is not None):
+        for object_ in dict.fromkeys(
+            swap.action.target for swap in group.swaps if swap.action.vault is not None
+        ):
             self.journal.append("object", path=object_, keeper=keeper.path)
         for swap in group.swaps:
             intent = self._intent(swap, group, new_mtime_ns)
@@ -294,7 +302,9 @@ class Executor:
     def _symlink_text(self, action: Action) -> str:
         """Relative within one file system, so that it can be mounted elsewhere as a whole; absolute across."""
         here = os.path.realpath(os.path.dirname(action.path))
-        target = os.path.join(os.path.realpath(os.path.dirname(action.target)), os.path.basename(action.target))
+        target = os.path.join(
+            os.path.realpath(os.path.dirname(action.target)), os.path.basename(action.target)
+        )
         same = self._filesystems.of(os.path.dirname(action.path)).links_to(
             self._filesystems.of(os.path.dirname(action.keeper.path))
         )
@@ -304,7 +314,9 @@ class Executor:
         """Vault objects and their `.links`, then the keeper's mode and mtime; whether the swaps may go on."""
         keeper, action = group.keeper, group.action
         try:
-            for object_ in dict.fromkeys(swap.action.target for swap in group.swaps if swap.action.vault is not None):
+            for object_ in dict.fromkeys(
+                swap.action.target for swap in group.swaps if swap.action.vault is not None
+            ):
                 vault.add_object(object_, keeper)
                 vault.note_links(
                     object_,
@@ -315,7 +327,9 @@ class Executor:
                     ],
                 )
             if any(swap.action.read_only for swap in group.swaps) and keeper.attributes.mode & 0o222:
-                with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
+                with suppress(
+                    PermissionError
+                ):  # not ours to change: then nothing stops a write through the link
                     os.fchmod(keeper.fd, keeper.attributes.mode & ~0o222)
             if action.keeper_mtime_ns is not None:
                 os.utime(keeper.fd, ns=(keeper.attributes.atime_ns, action.keeper_mtime_ns))
@@ -323,7 +337,9 @@ class Executor:
         except FileExistsError:
             self._drop(group.swaps, "the vault holds another file under the digest of this one")
         except OSError as error:
-            self._drop(group.swaps, f"its keeper {keeper.path} could not be made ready: {fsops.describe(error)}")
+            self._drop(
+                group.swaps, f"its keeper {keeper.path} could not be made ready: {fsops.describe(error)}"
+            )
         else:
             return True
         return False
@@ -375,14 +391,18 @@ class Executor:
                     raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
             swap.directory.sync()
         except (LeftAlone, OSError) as second:
-            self._fail(swap.action, f"{fsops.describe(error)}; taking it back failed: {fsops.describe(second)}")
+            self._fail(
+                swap.action, f"{fsops.describe(error)}; taking it back failed: {fsops.describe(second)}"
+            )
             return
         if settled:
             self._drop([swap], fsops.describe(error))
         else:
             self._fail(swap.action, error)
 
-    def _names_durable(self, swap: _Swap, keeper: Held, synced: dict[tuple[int, int], OSError | None]) -> bool:
+    def _names_durable(
+        self, swap: _Swap, keeper: Held, synced: dict[tuple[int, int], OSError | None]
+    ) -> bool:
         """fsync the swap's directory, each directory once a batch; a swap whose directory fails is taken back."""
         st = swap.directory.stat()
         here = st.st_dev, st.st_ino
@@ -432,7 +452,9 @@ class Executor:
             victim = Held(action.victim.root, action.path, action.victim.signature, lease=False)
             held.callback(victim.close)
             self._number += 1
-            swap = _Swap(self._number, action, victim, victim.directory, victim.name, f"{TEMPORARY_PREFIX}none")
+            swap = _Swap(
+                self._number, action, victim, victim.directory, victim.name, f"{TEMPORARY_PREFIX}none"
+            )
             intent = self._intent(swap, _Group(keeper, [swap]), keeper.signature.mtime_ns)
             self.journal.append("intent", **intent.as_record())
             self.journal.sync()

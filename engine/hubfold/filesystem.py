@@ -109,10 +109,14 @@ def _magic(fd: int) -> int:
     buffer = ctypes.create_string_buffer(256)
     if ctypes.CDLL(None).fstatfs(fd, buffer) != 0:
         return 0
-    return int(struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)[0]) & 0xFFFFFFFF
+    return (
+        int(struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)[0]) & 0xFFFFFFFF
+    )
 
 
-_BTRFS_IOC_FS_INFO = 0x8400941F  # linux/btrfs.h: _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args), fsid at offset 16
+_BTRFS_IOC_FS_INFO = (
+    0x8400941F  # linux/btrfs.h: _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args), fsid at offset 16
+)
 _XFS_IOC_FSGEOMETRY_V1 = 0x80705864  # xfs_fs.h: _IOR('X', 100, struct xfs_fsop_geom_v1), flags at offset 92
 _XFS_GEOMETRY_REFLINK = 1 << 20
 

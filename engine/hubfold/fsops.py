@@ -251,7 +251,9 @@ class Attributes:
     @classmethod
     def of(cls, fd: int) -> Attributes:
         st = os.fstat(fd)
-        return cls(stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid, st.st_atime_ns, st.st_mtime_ns, read_xattrs(fd))
+        return cls(
+            stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid, st.st_atime_ns, st.st_mtime_ns, read_xattrs(fd)
+        )
 
     def give_to(self, fd: int) -> None:
         """Set all of them; the times last, since the others touch ctime only. `OSError` if one is refused."""
@@ -335,7 +337,9 @@ class Held:
 
     __slots__ = ("attributes", "directory", "fd", "lease", "name", "path", "signature")
 
-    def __init__(self, root: str, path: str, expected: Signature | None = None, *, lease: bool = True) -> None:
+    def __init__(
+        self, root: str, path: str, expected: Signature | None = None, *, lease: bool = True
+    ) -> None:
         """Raises `LeftAlone` if it is not what `expected` says, no regular file, or open for writing; `OSError`."""
         self.path = path
         self.directory, self.name = Directory.parent_of(root, path)
@@ -450,7 +454,9 @@ def _read_at(fd: int, view: memoryview, offset: int) -> int:
     return len(data)
 
 
-def copy_bytes(source: int, target: int, *, update: Callable[[memoryview], object], tick: Callable[[int], None]) -> int:
+def copy_bytes(
+    source: int, target: int, *, update: Callable[[memoryview], object], tick: Callable[[int], None]
+) -> int:
     """Copy a whole file between descriptors, holes kept as holes; the length in bytes.
 
     `update` is given every byte in order (a hash), zeros of holes included.

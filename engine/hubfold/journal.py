@@ -96,7 +96,17 @@ class Intent:
     def from_record(cls, record: Mapping[str, Any]) -> Intent:
         """Raises `ValueError`, `TypeError` or `KeyError` for anything hubfold would not have written."""
         values: dict[str, Any] = {name: record[name] for name in cls.__slots__}
-        for name in ("path", "root", "backend", "text", "target", "temporary", "keeper", "keeper_root", "xxh3_128"):
+        for name in (
+            "path",
+            "root",
+            "backend",
+            "text",
+            "target",
+            "temporary",
+            "keeper",
+            "keeper_root",
+            "xxh3_128",
+        ):
             _expect(values[name], str)
         for name in _NUMBERS:
             _expect(values[name], int)

@@ -92,7 +92,9 @@ class _Planner:
         for payload in candidates:
             liar = next((replica for replica in payload if replica.claim_is_a_lie), None)
             if liar is not None:
-                self.skipped.append(Skip(liar.path, "its bytes are not what its name says (see `hubfold verify`)"))
+                self.skipped.append(
+                    Skip(liar.path, "its bytes are not what its name says (see `hubfold verify`)")
+                )
                 continue
             reason = ""
             for number, keeper in enumerate(keepers):
@@ -113,7 +115,9 @@ class _Planner:
             if reasons[number]:
                 alone.append((keeper, reasons[number]))
         for payload, reason in alone:
-            self.skipped.extend(Skip(replica.path, reason) for replica in payload if replica.backend != vault.NAME)
+            self.skipped.extend(
+                Skip(replica.path, reason) for replica in payload if replica.backend != vault.NAME
+            )
         return [action for number in range(len(keepers)) for action in self._settle(actions.get(number, []))]
 
     # -- ranking ------------------------------------------------------------------------------------------------
@@ -161,13 +165,18 @@ class _Planner:
                 )
             ]
         self._check_payload(payload, source)
-        actions = [self._link(replica, source, keeper, duplicates) for replica in sorted(payload, key=lambda r: r.path)]
+        actions = [
+            self._link(replica, source, keeper, duplicates)
+            for replica in sorted(payload, key=lambda r: r.path)
+        ]
         # Only when the last name is replaced does the file system get the blocks back.
         actions[-1] = replace(actions[-1], bytes=payload[0].allocated)
         return actions
 
     def _reflinks(self, victim: IndexedReplica, keeper: IndexedReplica) -> bool:
-        if self.policy.link not in (None, LinkKind.REFLINK) or LinkKind.REFLINK not in self._allowed(victim, False):
+        if self.policy.link not in (None, LinkKind.REFLINK) or LinkKind.REFLINK not in self._allowed(
+            victim, False
+        ):
             return False
         here = self._filesystem(victim)
         if here.read_only:
@@ -184,10 +193,14 @@ class _Planner:
             raise _No("a program relies on this very file staying where it is")
         hidden = victim.nlink - len(payload)
         if hidden > 0:
-            raise _No(f"replacing it frees nothing: {hidden} more hard link(s) of it lie outside the scanned roots")
+            raise _No(
+                f"replacing it frees nothing: {hidden} more hard link(s) of it lie outside the scanned roots"
+            )
         if (victim.uid, victim.gid) != (keeper.uid, keeper.gid) and not self.policy.across_owners:
             if victim.uid != keeper.uid:
-                raise _No(f"it belongs to another owner than {keeper.path} (--across-owners folds it all the same)")
+                raise _No(
+                    f"it belongs to another owner than {keeper.path} (--across-owners folds it all the same)"
+                )
             if victim.mode & 0o040 and not keeper.mode & 0o044:
                 raise _No(f"its group could not read {keeper.path}")
         if victim.mode & ~keeper.mode & 0o444:
@@ -224,7 +237,9 @@ class _Planner:
             source,
             kind,
             target,
-            "another file system: only a symlink reaches over" if across else "local copy: symlink into the vault",
+            "another file system: only a symlink reaches over"
+            if across
+            else "local copy: symlink into the vault",
             0,
             duplicates.digests,
             vault=place,
@@ -232,7 +247,9 @@ class _Planner:
             read_only=True,
         )
 
-    def _kind(self, allowed: frozenset[LinkKind], across: bool, here: FileSystem, there: FileSystem) -> LinkKind:
+    def _kind(
+        self, allowed: frozenset[LinkKind], across: bool, here: FileSystem, there: FileSystem
+    ) -> LinkKind:
         possible: dict[LinkKind, bool] = {
             LinkKind.SYMLINK: here.symlink,
             LinkKind.HARDLINK: not across,

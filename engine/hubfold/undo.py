@@ -68,7 +68,9 @@ def preview(log: RunLog) -> Undone:
 
 def _folded(log: RunLog) -> list[Intent]:
     """What is still folded of a run, newest first."""
-    return [log.intents[number] for number in sorted(log.intents, reverse=True) if log.states[number] == "done"]
+    return [
+        log.intents[number] for number in sorted(log.intents, reverse=True) if log.states[number] == "done"
+    ]
 
 
 def take_back(
@@ -175,7 +177,9 @@ def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, 
         try:
             fsops.copy_bytes(source, target, update=digest.update, tick=progress.advance)
             if digest.hexdigest() != intent.xxh3_128:
-                raise LeftAlone(f"the content behind {intent.target} was changed since the run; the link stays")
+                raise LeftAlone(
+                    f"the content behind {intent.target} was changed since the run; the link stays"
+                )
             intent.attributes.give_to(target)
             os.fsync(target)
         finally:

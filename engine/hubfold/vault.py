@@ -163,7 +163,12 @@ def read_links(object_: str) -> list[NeededBy]:
             link, mount, run = entry["link"], entry["mount"], entry["run"]
         except (ValueError, TypeError, KeyError):
             continue
-        if isinstance(link, str) and isinstance(mount, str) and isinstance(run, str) and "\0" not in link + mount:
+        if (
+            isinstance(link, str)
+            and isinstance(mount, str)
+            and isinstance(run, str)
+            and "\0" not in link + mount
+        ):
             found[link] = NeededBy(link, mount, run)
     return list(found.values())
 
