@@ -49,4 +49,6 @@ class Stop:
     def check(self) -> None:
         """Raise `Interrupted` if a stop was asked for."""
         if self._event.is_set():
-            raise Interrupted("stopped before the end", "what was done stays done; the same command goes on from here")
+            raise Interrupted(
+                "stopped before the end", "what was done stays done; the same command goes on from here"
+            )

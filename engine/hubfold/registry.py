@@ -73,7 +73,8 @@ class Registry(Mapping[str, LoadedBackend]):
         """An instance of the backend called `name`; `PluginError` where none is loaded."""
         if name not in self.backends:
             raise PluginError(
-                f"no backend is called {name!r}", f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)"
+                f"no backend is called {name!r}",
+                f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)",
             )
         return self.backends[name].backend()
 
