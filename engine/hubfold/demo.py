@@ -50,10 +50,8 @@ for job in json.load(sys.stdin):
         answers.append(snapshot_download(job["repo_id"], **job["where"]))
     else:
         found = scan_cache_dir(job["cache"])
-        answers.append({
-            "repos": sorted([r.repo_id, r.size_on_disk, *sorted(v.commit_hash for v in r.revisions)] for r in found.repos),
-            "warnings": [str(warning) for warning in found.warnings],
-        })
+        repos = [[r.repo_id, r.size_on_disk, *sorted(v.commit_hash for v in r.revisions)] for r in found.repos]
+        answers.append({"repos": sorted(repos), "warnings": [str(warning) for warning in found.warnings]})
 json.dump(answers, sys.stdout)
 """
 
