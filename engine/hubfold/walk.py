@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 import xxhash
+
 from hubfold.backend import Folder, StorageBackend
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature
 from hubfold.progress import Stop
