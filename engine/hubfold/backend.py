@@ -97,6 +97,10 @@ class Walk(Protocol):
         """The text of a symlink, or None where it is none or cannot be read."""
         ...
 
+    def dangles(self, path: str) -> bool:
+        """Whether the symlink at `path` leads to nothing, wherever it points; False, with a warning, if unknown."""
+        ...
+
     def warn(self, path: str, message: str) -> None:
         """Tell the user about something at `path`; the text may hold anything, it is escaped when shown."""
         ...

@@ -1,7 +1,7 @@
 """A Hugging Face Hub on 127.0.0.1, for the demo and for tests: the real client downloads from it.
 
-With ``HF_ENDPOINT`` (or ``endpoint=``) set to `LoopbackHub.endpoint`, `huggingface_hub` 0.23.5, 0.36.2, 1.33.0
-and 2.4.0 find here what they ask of the Hub to download a repository::
+With ``HF_ENDPOINT`` (or ``endpoint=``) set to `LoopbackHub.endpoint`, `huggingface_hub` 0.23.5, 0.36.2,
+1.33.0 and 2.4.0 find here what they ask of the Hub to download a repository::
 
     GET  /api/{models,datasets,spaces,kernels}/<id>[/revision/<rev>]   what the repository is, its commit
     GET  /api/…/<id>/tree/<rev>[/<folder>]                             its files: size, hashes
@@ -176,7 +176,7 @@ class LoopbackHub:
         ref: str = "main",
         repo_type: str = "model",
     ) -> str:
-        """A new commit that holds exactly `files`, under `ref` (a branch, or ``refs/pr/1``); returns its hash.
+        """A new commit that holds exactly `files`, under `ref` (a branch, or ``refs/pr/1``): its hash.
 
         A generator's chunks are kept in a temporary folder until the Hub is left. The hash depends on the
         content and on the commits before, so it is the same at every run.

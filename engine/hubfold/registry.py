@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pluggy
 
@@ -130,7 +130,7 @@ def _collect(
         plugin = implementation.plugin_name
         distribution, version = origins.get(plugin, (plugin, "?"))
         try:
-            classes = [_checked(cls) for cls in _returned(implementation.function())]
+            classes = [_checked(cls) for cls in cast("Iterable[object]", implementation.function())]
         except Exception as error:  # noqa: BLE001 - a fault in one plugin stops nothing else
             broken.append(BrokenPlugin(plugin, f"{distribution} {version}", _reason(error)))
             continue
@@ -143,12 +143,6 @@ def _collect(
                 )
             backends[cls.name] = LoadedBackend(cls, plugin, distribution, version)
     return Registry(backends, tuple(broken))
-
-
-def _returned(answer: object) -> Iterable[object]:
-    if not isinstance(answer, Iterable):
-        raise TypeError(f"hubfold_storage_backends returned {type(answer).__name__}, not a list of classes")
-    return answer
 
 
 def _checked(cls: object) -> type[StorageBackend]:

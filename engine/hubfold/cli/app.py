@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from importlib import import_module
 import click
 
 from hubfold.cli import errors
-from hubfold.cli.options import HelpWithExamples, Session, output_options
+from hubfold.cli.options import Group, Session, output_options
 from hubfold.output import Output
 
 #: In the order of a user's way through them; each is `command` in the module of its name.
@@ -31,7 +30,7 @@ COMMANDS = (
 )
 
 
-class LazyGroup(HelpWithExamples, click.Group):
+class LazyGroup(Group):
     """Imports a command's module when that command, or the list of all, is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -42,15 +41,6 @@ class LazyGroup(HelpWithExamples, click.Group):
             return None
         command: click.Command = import_module(f"hubfold.cli.{cmd_name}").command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, n=3, cutoff=0.5)
-            meant = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise click.UsageError(f"no command is called {args[0]!r}{meant}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -85,6 +85,22 @@ class HelpWithExamples(click.Command):
                 )
 
 
+class Group(HelpWithExamples, click.Group):
+    """A command with commands below it; a name mistyped gets the nearest ones."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args[0] not in names:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], names, n=3, cutoff=0.5)
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"no command is called {args[0]!r}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """The callback of an option that takes a size: ``500M``, ``1.5GiB``, ``10GB``."""
     if value is None:

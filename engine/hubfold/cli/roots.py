@@ -16,13 +16,9 @@ if TYPE_CHECKING:
     from hubfold.reports import StatusRoot
 
 
-class _Roots(options.HelpWithExamples, click.Group):
-    pass
-
-
 @click.group(
     "roots",
-    cls=_Roots,
+    cls=options.Group,
     invoke_without_command=True,
     examples=[
         ("hubfold roots", "the roots that a scan without PATH walks"),

@@ -1,0 +1,95 @@
+"""Which payloads of one size are one content: pure, from the digests that are known of them.
+
+Two payloads are joined by an equal digest of the same algorithm. What was computed wins over what is claimed: a name
+whose claim was found to be a lie joins by what was computed alone, and a payload whose names claim different things
+joins by no claim at all. An unknown digest is equal to nothing, least of all to another unknown one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known of one payload, from all of its names."""
+
+    claims: dict[str, str] = field(default_factory=dict)
+    computed: Mapping[str, str] = field(default_factory=dict)
+    #: Two names of the payload claim different digests of one algorithm; none of the claims is used.
+    disputed: bool = False
+
+    def add(self, claims: Mapping[str, str]) -> None:
+        """Take in the claims of one more name; those of a name that is found lying are left out."""
+        if any(self.computed.get(algorithm, value) != value for algorithm, value in claims.items()):
+            return
+        if any(self.claims.get(algorithm, value) != value for algorithm, value in claims.items()):
+            self.disputed = True
+        self.claims.update(claims)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digests that count."""
+        return dict(self.computed) if self.disputed else {**self.claims, **self.computed}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Payloads (by their place in the sequence given) of one content."""
+
+    members: tuple[int, ...]
+    digests: Mapping[str, str]
+
+
+def groups(digests: Sequence[Mapping[str, str]]) -> list[Group]:
+    """The payloads of one size, grouped by content: each in exactly one group, alone where nothing joins it.
+
+    No group has two values for one algorithm: where joining over several algorithms leads to that, somebody lies, and
+    only payloads that agree in everything stay together.
+    """
+    found: list[Group] = []
+    for members in _joined(digests):
+        merged = _merged(digests[member] for member in members)
+        if merged is not None:
+            found.append(Group(members, merged))
+            continue
+        agreeing: dict[Hashable, list[int]] = {}
+        for member in members:
+            agreeing.setdefault(frozenset(digests[member].items()), []).append(member)
+        found += [Group(tuple(same), dict(digests[same[0]])) for same in agreeing.values()]
+    return found
+
+
+def _joined(digests: Sequence[Mapping[str, str]]) -> list[tuple[int, ...]]:
+    """Union-find over the payloads by their digests."""
+    parent = list(range(len(digests)))
+
+    def find(member: int) -> int:
+        while parent[member] != member:
+            parent[member] = parent[parent[member]]
+            member = parent[member]
+        return member
+
+    first: dict[tuple[str, str], int] = {}
+    for member, known in enumerate(digests):
+        for digest in known.items():
+            other = find(first.setdefault(digest, member))
+            parent[max(other, find(member))] = min(other, find(member))
+    together: dict[int, list[int]] = {}
+    for member in range(len(digests)):
+        together.setdefault(find(member), []).append(member)
+    return [tuple(members) for members in together.values()]
+
+
+def _merged(known: Iterable[Mapping[str, str]]) -> dict[str, str] | None:
+    """All digests as one, None where two of them disagree."""
+    merged: dict[str, str] = {}
+    for digests in known:
+        for algorithm, value in digests.items():
+            if merged.setdefault(algorithm, value) != value:
+                return None
+    return merged

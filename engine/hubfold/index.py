@@ -1,0 +1,387 @@
+"""The index: what the last scans found, in SQLite. A cache: deleting it loses time, never data.
+
+Everything here answers without touching the scanned trees. Sets of duplicates are worked out a size at a time, so
+that memory is bounded by the files of one size, not by all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from hubfold.content import DuplicateSet, IndexedReplica, Role, Root, Signature, Trust
+from hubfold.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsigned
+from hubfold.errors import IndexDamaged
+from hubfold.grouping import groups
+from hubfold.rows import (
+    DEVICE,
+    DIGEST_COLUMNS,
+    FROM,
+    INODE,
+    ROW,
+    SIZE,
+    XXH3,
+    Row,
+    below_clause,
+    evidence,
+    raw,
+    root_clause,
+    stored_signature,
+)
+from hubfold.rows import replica as replica_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+#: The backend name of a root that is a vault of hubfold's own.
+VAULT = "vault"
+#: Rows of one size that are held in memory at once; more than that are sorted by digest on disk first.
+CLASS_IN_MEMORY = 50_000
+
+_SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
+
+
+@dataclass(frozen=True, slots=True)
+class RootState:
+    """One root with what its last scan found. Payloads are counted once; `scanned_at` is seconds, None for never."""
+
+    root: Root
+    files: int
+    bytes: int
+    allocated: int
+    scanned_at: int | None
+    #: The device number of the root's own folder at the last scan.
+    device: int | None
+
+
+class Index:
+    """One open index. Safe to use from several threads; a context manager that closes it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open or make the index. Raises `IndexDamaged`, `Locked` or `HubfoldError`, see `database.Opened`."""
+        self.path = os.path.abspath(os.fspath(path))
+        self.file = Opened(self.path)
+
+    @classmethod
+    def open_or_rebuild(cls, path: str | os.PathLike[str]) -> tuple[Index, str | None]:
+        """Open the index; one that is damaged is put aside and begun anew, which the text returned says.
+
+        A planted schema and that of a newer hubfold are not put aside but raised (`IndexDamaged`): the first the
+        user should know of, and the second somebody still uses.
+        """
+        try:
+            return cls(path), None
+        except (Hostile, Newer):
+            raise
+        except IndexDamaged as error:
+            aside = _put_aside(os.path.abspath(os.fspath(path)))
+            return cls(path), f"{error}; it was put aside as {aside} and begun anew: the next scan reads files again"
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.file.close()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Make the changes within one transaction: all or none, and one wait for the disk."""
+        with self.file.transaction():
+            yield
+
+    # roots
+
+    def roots(self, *, vaults: bool = False) -> list[Root]:
+        """The roots that were added or scanned, sorted by path; hubfold's own vaults only with `vaults`."""
+        return [state.root for state in self.states(vaults=vaults)]
+
+    def states(self, *, vaults: bool = False) -> list[RootState]:
+        """The roots with the totals of their last scans."""
+        rows = self._rows(
+            "SELECT path, backend, role, max_bytes, files, bytes, allocated, scanned_at, device FROM roots ORDER BY path"
+        )
+        found = []
+        for path, backend, role, limit, files, size, allocated, scanned_at, device in rows:
+            if backend == VAULT and not vaults:
+                continue
+            with self._trusting():
+                root = Root(os.fsdecode(path), backend, Role(role), limit)
+            found.append(
+                RootState(root, files, size, allocated, scanned_at, None if device is None else unsigned(device))
+            )
+        return found
+
+    def save_root(self, root: Root) -> None:
+        """Add a root, or change the backend, role and limit of a known one."""
+        with self.file.transaction() as connection:
+            connection.execute(
+                """INSERT INTO roots (path, backend, role, max_bytes) VALUES (?, ?, ?, ?)
+                ON CONFLICT (path) DO UPDATE SET
+                    backend = excluded.backend, role = excluded.role, max_bytes = excluded.max_bytes""",
+                (os.fsencode(root.path), root.backend, str(root.role), root.limit),
+            )
+            changed(connection)
+
+    def remove_root(self, path: str) -> bool:
+        """Forget a root and its rows; whether there was one. Nothing on the disk changes."""
+        with self.file.transaction() as connection:
+            row = connection.execute("SELECT id FROM roots WHERE path = ?", (os.fsencode(path),)).fetchone()
+            if row is None:
+                return False
+            connection.execute("DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", row)
+            connection.execute("DELETE FROM folders WHERE root_id = ?", row)
+            connection.execute("DELETE FROM roots WHERE id = ?", row)
+            changed(connection)
+            return True
+
+    # replicas
+
+    def replica(self, path: str) -> IndexedReplica | None:
+        """What is known of one path."""
+        folder, name = os.path.split(path)
+        rows = self._rows(
+            f"SELECT {ROW} {FROM} WHERE p.path = ? AND f.name = ?", (os.fsencode(folder), os.fsencode(name))
+        )
+        return self._replica(rows[0]) if rows else None
+
+    def replicas(self, root: str) -> Iterator[IndexedReplica]:
+        """Every replica of the root at this path."""
+        return self._stream_replicas("WHERE r.path = ? ORDER BY p.path, f.name", (os.fsencode(root),))
+
+    def below(self, path: str) -> Iterator[IndexedReplica]:
+        """Every replica at or below `path`, whichever root it is in."""
+        single = self.replica(path)
+        if single is not None:
+            return iter((single,))
+        where, values = below_clause("p.path", path)
+        return self._stream_replicas(f"WHERE {where} ORDER BY p.path, f.name", values)
+
+    def payload(self, device: int, inode: int, size: int) -> list[IndexedReplica]:
+        """All known names of one payload."""
+        rows = self._rows(
+            f"SELECT {ROW} {FROM} WHERE f.size = ? AND f.device = ? AND f.inode = ? ORDER BY p.path, f.name",
+            (size, signed(device), signed(inode)),
+        )
+        return [self._replica(row) for row in rows]
+
+    def duplicate_sets(self, roots: Collection[str] | None = None, min_size: int = 0) -> Iterator[DuplicateSet]:
+        """Sets of at least two payloads of one content, the biggest size first.
+
+        `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more.
+        """
+        restricted, chosen = ("", ()) if roots is None else root_clause(roots)
+        sizes = self._rows(
+            f"""SELECT f.size, COUNT(*) {"FROM files f" if roots is None else FROM} WHERE f.size >= ? {restricted}
+            GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC""",
+            (min_size, *chosen),
+        )
+        batch: list[int] = []
+        held = 0
+        for size, count in sizes:
+            if count > CLASS_IN_MEMORY and self._only_xxh3(size):
+                yield from self._sets_on_disk(size, restricted, chosen)
+                continue
+            batch.append(size)
+            held += count
+            if held >= CLASS_IN_MEMORY // 4 or len(batch) >= 500:
+                yield from self._sets_in_memory(batch, restricted, chosen)
+                batch, held = [], 0
+        yield from self._sets_in_memory(batch, restricted, chosen)
+
+    def _sets_in_memory(self, sizes: list[int], restricted: str, chosen: tuple[bytes, ...]) -> Iterator[DuplicateSet]:
+        marks = ", ".join("?" * len(sizes))
+        rows = self._rows(
+            f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) {restricted} ORDER BY f.size DESC", (*sizes, *chosen)
+        )
+        for _, same_size in groupby(rows, itemgetter(SIZE)):
+            yield from self._sets(list(same_size))
+
+    def _sets_on_disk(self, size: int, restricted: str, chosen: tuple[bytes, ...]) -> Iterator[DuplicateSet]:
+        """Where every known digest of a size is of one algorithm, equal ones are neighbours once sorted."""
+        rows = self._stream(
+            f"SELECT {ROW} {FROM} WHERE f.size = ? AND d.xxh3_128 IS NOT NULL {restricted} ORDER BY d.xxh3_128",
+            (size, *chosen),
+        )
+        for _, same_digest in groupby(rows, itemgetter(XXH3)):
+            yield from self._sets(list(same_digest))
+
+    def _only_xxh3(self, size: int) -> bool:
+        counts = self._rows(
+            f"""SELECT COUNT(f.sha256), COUNT(f.git_sha1), COUNT(f.xet), COUNT(d.sha256), COUNT(d.git_sha1),
+            COUNT(d.xet) {FROM} WHERE f.size = ?""",
+            (size,),
+        )
+        return not any(counts[0])
+
+    def _sets(self, rows: list[Row]) -> Iterator[DuplicateSet]:
+        payloads: dict[tuple[int, int], list[Row]] = {}
+        for row in rows:
+            payloads.setdefault((row[DEVICE], row[INODE]), []).append(row)
+        if len(payloads) < 2:
+            return
+        with self._trusting():
+            members = list(payloads.values())
+            known = [evidence(names) for names in members]
+            found = [group for group in groups([one.digests for one in known]) if len(group.members) > 1]
+        for group in found:
+            replicas = [self._replica(row) for member in group.members for row in members[member]]
+            replicas.sort(key=lambda replica: replica.path)
+            # Computed where the set holds together by what was read alone.
+            read = groups([known[member].computed for member in group.members])
+            trust = Trust.COMPUTED if len(read) == 1 else Trust.CLAIMED
+            yield DuplicateSet(replicas[0].signature.size, group.digests, trust, tuple(replicas))
+
+    # digests and our own changes
+
+    def record_digests(self, signature: Signature, digests: Mapping[str, str]) -> None:
+        """Remember what was computed of a payload (algorithm → hex) while it had this signature."""
+        self.record_all([(signature, digests)])
+
+    def record_all(self, computed: Iterable[tuple[Signature, Mapping[str, str]]]) -> None:
+        """`record_digests` of many payloads in one transaction."""
+        columns = list(DIGEST_COLUMNS.values())
+        same = "size = excluded.size AND mtime_ns = excluded.mtime_ns AND ctime_ns = excluded.ctime_ns"
+        merged = ", ".join(
+            f"{column} = CASE WHEN {same} THEN COALESCE(excluded.{column}, {column}) ELSE excluded.{column} END"
+            for column in columns
+        )
+        with self.file.transaction() as connection:
+            connection.executemany(
+                f"""INSERT INTO digests (device, inode, size, mtime_ns, ctime_ns, {", ".join(columns)})
+                VALUES ({", ".join("?" * (5 + len(columns)))})
+                ON CONFLICT (device, inode) DO UPDATE SET {merged},
+                    size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns""",
+                [
+                    (*stored_signature(signature), *(raw(digests.get(name)) for name in DIGEST_COLUMNS))
+                    for signature, digests in computed
+                ],
+            )
+            changed(connection)
+
+    def refresh(self, path: str, st: os.stat_result, *, keep_digests_of: Signature | None = None) -> None:
+        """Take over what `lstat` says of a path after an action of our own, so that it is not taken for an edit.
+
+        Every other known name of the same payload is brought up to date too. `keep_digests_of` is the signature
+        under which the bytes that the path reads now were digested: those digests stay valid.
+        """
+        new = stored_signature(Signature.of(st))
+        folder, name = os.path.split(path)
+        about = (st.st_blocks * 512, st.st_nlink, st.st_mode, signed(st.st_uid), signed(st.st_gid))
+        update = """UPDATE files SET device = ?, inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?, allocated = ?,
+            nlink = ?, mode = ?, uid = ?, gid = ?"""
+        with self.file.transaction() as connection:
+            connection.execute(
+                f"{update} WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
+                (*new, *about, os.fsencode(folder), os.fsencode(name)),
+            )
+            connection.execute(
+                f"{update} WHERE size = ? AND device = ? AND inode = ?", (*new, *about, st.st_size, new[0], new[1])
+            )
+            if keep_digests_of is not None:
+                columns = ", ".join(DIGEST_COLUMNS.values())
+                connection.execute(
+                    f"""INSERT OR REPLACE INTO digests (device, inode, size, mtime_ns, ctime_ns, {columns})
+                    SELECT ?, ?, ?, ?, ?, {columns} FROM digests
+                    WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?""",
+                    (*new, *stored_signature(keep_digests_of)),
+                )
+            changed(connection)
+
+    def forget(self, path: str) -> None:
+        """Drop the row of a path that is no file of its own any more (a symlink of ours, or removed by us)."""
+        folder, name = os.path.split(path)
+        with self.file.transaction() as connection:
+            connection.execute(
+                "DELETE FROM files WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
+                (os.fsencode(folder), os.fsencode(name)),
+            )
+            changed(connection)
+
+    # totals that are kept while nothing changes
+
+    def version(self) -> int:
+        """A number that grows with every change of rows or digests."""
+        rows = self._rows("SELECT value FROM state WHERE key = 'version'")
+        return int(rows[0][0]) if rows else 0
+
+    def remembered(self, key: str) -> str | None:
+        """What `remember` was told under this key at the present version, else None."""
+        rows = self._rows("SELECT value FROM state WHERE key = ?", (f"total {key}",))
+        version, _, value = str(rows[0][0]).partition(" ") if rows else ("", "", "")
+        return value if version == str(self.version()) else None
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a result until the next change."""
+        with self.file.transaction() as connection:
+            version = self.version()
+            connection.execute("DELETE FROM state WHERE key LIKE 'total %' AND value NOT LIKE ?", (f"{version} %",))
+            connection.execute(
+                "INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (f"total {key}", f"{version} {value}")
+            )
+
+    # reading
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
+        with self.file.guard():
+            return self.file.connection.execute(sql, values).fetchall()
+
+    def _stream(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Row]:
+        with self.file.guard():
+            cursor = self.file.connection.execute(sql, values)
+        while True:
+            with self.file.guard():
+                rows = cursor.fetchmany(1000)
+            if not rows:
+                return
+            yield from rows
+
+    def _stream_replicas(self, where: str, values: tuple[Any, ...]) -> Iterator[IndexedReplica]:
+        return map(self._replica, self._stream(f"SELECT {ROW} {FROM} {where}", values))
+
+    def _replica(self, row: Row) -> IndexedReplica:
+        with self._trusting():
+            return replica_of(row)
+
+    @contextmanager
+    def _trusting(self) -> Iterator[None]:
+        """SQLite stores any type in any column: a row that hubfold did not write must not end in a traceback."""
+        try:
+            yield
+        except (TypeError, ValueError, AttributeError) as error:
+            raise IndexDamaged(
+                f"the index {self.path} has a row that hubfold did not write: {error}",
+                HINT_DELETE.format(path=self.path),
+            ) from error
+
+
+def changed(connection: sqlite3.Connection) -> None:
+    """Note, inside a transaction, that rows or digests are not what they were."""
+    connection.execute(
+        "INSERT INTO state (key, value) VALUES ('version', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
+    )
+
+
+def _put_aside(path: str) -> str:
+    number = 1
+    while os.path.lexists(f"{path}.damaged-{number}"):
+        number += 1
+    aside = f"{path}.damaged-{number}"
+    os.rename(path, aside)
+    # A journal that belongs to the damaged file would be played into the new one.
+    if os.path.lexists(path + "-journal"):
+        os.rename(path + "-journal", aside + "-journal")
+    return aside
+
+
+def now() -> int:
+    """Seconds since the epoch, as `scanned_at` has them; shown to the user, nothing is decided by it."""
+    return int(time.time())
