@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pluggy
 
@@ -73,7 +73,8 @@ class Registry(Mapping[str, LoadedBackend]):
         """An instance of the backend called `name`; `PluginError` where none is loaded."""
         if name not in self.backends:
             raise PluginError(
-                f"no backend is called {name!r}", f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)"
+                f"no backend is called {name!r}",
+                f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)",
             )
         return self.backends[name].backend()
 
@@ -129,7 +130,7 @@ def _collect(
         plugin = implementation.plugin_name
         distribution, version = origins.get(plugin, (plugin, "?"))
         try:
-            classes = [_checked(cls) for cls in implementation.function()]
+            classes = [_checked(cls) for cls in cast("Iterable[object]", implementation.function())]
         except Exception as error:  # noqa: BLE001 - a fault in one plugin stops nothing else
             broken.append(BrokenPlugin(plugin, f"{distribution} {version}", _reason(error)))
             continue

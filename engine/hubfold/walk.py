@@ -208,6 +208,17 @@ class TreeWalk:
                 self._failed(path, error)
             return None
 
+    def dangles(self, path: str) -> bool:
+        if not self._inside(path):
+            return False
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno in _MISSING or error.errno == errno.ELOOP:
+                return True
+            self._failed(path, error)
+        return False
+
     def warn(self, path: str, message: str) -> None:
         self.warnings.append(Notice(path, message))
 

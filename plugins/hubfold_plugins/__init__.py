@@ -1,0 +1,21 @@
+"""The three built-in backends of hubfold, loaded through an entry point like anybody's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hubfold.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from hubfold.backend import StorageBackend
+
+
+@hookimpl
+def hubfold_storage_backends() -> list[type[StorageBackend]]:
+    """`hub-cache`, `local-dir` and `symlink-farm`."""
+    # Imported here: finding the plugins must stay cheap for commands that need no backend.
+    from hubfold_plugins.hub_cache import HubCacheBackend
+    from hubfold_plugins.local_dir import LocalDirBackend
+    from hubfold_plugins.symlink_farm import SymlinkFarmBackend
+
+    return [HubCacheBackend, LocalDirBackend, SymlinkFarmBackend]

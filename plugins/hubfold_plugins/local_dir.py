@@ -1,0 +1,201 @@
+"""`local-dir`: folders that ``hf download --local-dir`` filled, and any plain folder.
+
+Layout, as huggingface_hub writes it (`hub_metadata` has the formats)::
+
+    <dir>/<path>                                              the files, plain
+    <dir>/.cache/huggingface/download/<path>.metadata         commit, etag, time; <path>.lock; *.incomplete
+    <dir>/.cache/huggingface/trees/<commit>.json              (newer clients)
+    <dir>/.huggingface/download/…                             the same, up to 0.23
+
+The repository's name is not written down; a cache that has the commit knows it. A folder may hold several
+such downloads at any depth. The client goes by the mtime of what a path *reads*, so a file that is folded
+into an inode with a later mtime than its metadata allows is fetched again: `Replica.latest_mtime_ns` says
+what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
+from hubfold.content import LinkKind, Replica, Root
+
+from hubfold_plugins.hub_metadata import TreeFile, read_download, read_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+_HOMES = (os.path.join(".cache", "huggingface"), ".huggingface")
+_INCOMPLETE = ".incomplete"
+
+#: Programs resolve such a file and want it where the model is, so no symlink may stand in its place.
+_BESIDE_MODEL = frozenset({LinkKind.REFLINK, LinkKind.HARDLINK})
+#: git compares and prunes its objects by rules of its own; sharing extents is all it cannot notice.
+_OF_GIT = frozenset({LinkKind.REFLINK})
+_EXTERNAL_DATA = (".data", "_data", ".weight")
+_SELF_CONTAINED = (
+    ".ckpt",
+    ".gguf",
+    ".h5",
+    ".json",
+    ".md",
+    ".model",
+    ".msgpack",
+    ".pt",
+    ".pth",
+    ".safetensors",
+    ".txt",
+    ".xml",
+    ".zip",
+)
+
+
+class LocalDirBackend(StorageBackend):
+    """Every file of a folder; those that a client downloaded with what it wrote down about them."""
+
+    name = "local-dir"
+    capabilities = Capabilities(claims=frozenset({"sha256", "git-sha1", "xet"}))
+
+    @classmethod
+    def recognise(cls, path: str, names: Collection[str]) -> str | None:
+        """`path` if a client has downloaded into it. (Any other folder can be scanned as this layout too.)"""
+        downloads = (os.path.join(path, home, "download") for home in _homes(names))
+        return path if any(os.path.isdir(place) for place in downloads) else None
+
+    def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        copies: dict[str, tuple[_Copy, ...]] = {}
+        for folder in walk.folders(root.path):
+            if folder.path.endswith(_BOOKKEEPING):
+                # A home's ~/.cache/huggingface is HF_HOME as well: let the walk find the cache in it.
+                folder.folders[:] = [name for name in folder.folders if name == "hub"]
+                continue
+            here = [_Copy(folder.path, home, walk) for home in _homes(folder.names)]
+            around = (
+                *copies.get(os.path.dirname(folder.path), ()),
+                *(copy for copy in here if copy.is_one()),
+            )
+            if around:
+                copies[folder.path] = around
+            yield from _files(folder, around, walk)
+
+    def lock_paths(self, root: Root, path: str) -> Sequence[str]:
+        folder, name = os.path.split(path)
+        below = ""
+        while True:
+            places = [os.path.join(folder, home, "download", below) for home in _HOMES]
+            locks = [os.path.join(place, f"{name}.lock") for place in places if os.path.isdir(place)]
+            if locks or len(folder) <= len(root.path):
+                return locks
+            below = os.path.join(os.path.basename(folder), below)
+            folder = os.path.dirname(folder)
+
+
+_BOOKKEEPING = tuple(f"/{home}" for home in _HOMES)
+
+
+def _homes(names: Collection[str]) -> list[str]:
+    return [home for home in _HOMES if home.partition("/")[0] in names]
+
+
+@dataclass(slots=True)
+class _Copy:
+    """One ``local_dir`` that a client filled: where its bookkeeping lies, and what was read of it."""
+
+    path: str
+    home: str
+    walk: Walk
+    trees: dict[str, dict[str, TreeFile]] = field(default_factory=dict)
+
+    def is_one(self) -> bool:
+        return "download" in self.walk.listing(os.path.join(self.path, self.home))
+
+    def metadata_folder(self, folder: str) -> str:
+        place = os.path.join(self.path, self.home, "download")
+        return place if folder == self.path else os.path.join(place, os.path.relpath(folder, self.path))
+
+    def tree_file(self, commit: str, path: str) -> TreeFile | None:
+        if commit not in self.trees:
+            place = os.path.join(self.path, self.home, "trees", f"{commit}.json")
+            self.trees[commit] = read_tree(self.walk, place)
+        return self.trees[commit].get(os.path.relpath(path, self.path))
+
+    def describe(self, replica: Replica, metadata: str) -> None:
+        """Put on a replica what `metadata` says of it, if the client itself would believe that."""
+        download = read_download(self.walk, metadata)
+        if download is None or not download.believes(replica.stat):
+            return
+        known = self.tree_file(download.commit, replica.path)
+        if known is not None and known.etag == download.etag and known.size != replica.stat.st_size:
+            self.walk.warn(
+                replica.path,
+                f"has {replica.stat.st_size} bytes, the repository says {known.size}: an unknown file, then",
+            )
+            return
+        replica.claims = download.claims
+        if known is not None and known.etag == download.etag:
+            replica.claims = known.claims
+        replica.revision = download.commit
+        replica.latest_mtime_ns = download.latest_mtime_ns(replica.stat)
+        repository = self.walk.commit_repo(download.commit)
+        if repository is not None:
+            replica.repo_id, replica.repo_type = repository
+
+
+def _files(folder: Folder, copies: tuple[_Copy, ...], walk: Walk) -> Iterator[Replica]:
+    # The nearest download first: it is the one that knows a file that lies in two.
+    places = [(copy, copy.metadata_folder(folder.path)) for copy in reversed(copies)]
+    metadata = [(copy, place, set(walk.listing(place))) for copy, place in places]
+    _warn_of_incomplete(folder.path, folder.names, walk)
+    for _, place, names in metadata:
+        _warn_of_incomplete(place, names, walk)
+    if not folder.files:
+        return
+    links = _Links(folder)
+    for name, stat in folder.files:
+        if name.endswith(_INCOMPLETE):
+            continue
+        replica = Replica(os.path.join(folder.path, name), stat, links=links.tolerated(name))
+        for copy, place, names in metadata:
+            if f"{name}.metadata" in names:
+                copy.describe(replica, os.path.join(place, f"{name}.metadata"))
+                break
+        yield replica
+
+
+def _warn_of_incomplete(place: str, names: Collection[str], walk: Walk) -> None:
+    for name in sorted(name for name in names if name.endswith(_INCOMPLETE)):
+        path = os.path.join(place, name)
+        stat = walk.stat(path)
+        if stat is not None:
+            walk.warn(path, f"is an interrupted download of {stat.st_size} bytes: left out")
+
+
+class _Links:
+    """Which link kinds the files of one folder tolerate."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._of_git = "/.git/" in f"{folder.path}/"
+        self._models = tuple(name for name in folder.names if name.endswith(".onnx"))
+        self._has_data = bool(self._models) and any(self._is_data(name) for name in folder.names)
+
+    def tolerated(self, name: str) -> frozenset[LinkKind] | None:
+        """None for all kinds. onnxruntime refuses external data that resolves outside the model's folder."""
+        if self._of_git:
+            return _OF_GIT
+        if name.endswith(".onnx"):
+            # The model is resolved too: as a symlink it would be looked for its data where the link leads.
+            return _BESIDE_MODEL if self._has_data else None
+        return _BESIDE_MODEL if self._is_data(name) or self._may_be_data(name) else None
+
+    def _is_data(self, name: str) -> bool:
+        if ".onnx_data" in name or ".onnx.data" in name:
+            return True
+        beside = bool(self._models) and not name.endswith(".onnx")
+        return beside and (name.endswith(_EXTERNAL_DATA) or name.startswith(self._models))
+
+    def _may_be_data(self, name: str) -> bool:
+        """Exporters name external data as they like, so what is not known to hold none may."""
+        known = name.startswith((".", "pytorch_model")) or name.endswith((*_SELF_CONTAINED, ".onnx"))
+        return bool(self._models) and not known
