@@ -9,7 +9,6 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING, cast
 
 import pluggy
-
 from hubfold import hookspecs
 from hubfold.backend import Capabilities, StorageBackend
 from hubfold.errors import PluginError
@@ -73,7 +72,8 @@ class Registry(Mapping[str, LoadedBackend]):
         """An instance of the backend called `name`; `PluginError` where none is loaded."""
         if name not in self.backends:
             raise PluginError(
-                f"no backend is called {name!r}", f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)"
+                f"no backend is called {name!r}",
+                f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)",
             )
         return self.backends[name].backend()
 

@@ -56,7 +56,7 @@ class TreeFile:
 
 
 def read_tree(walk: Walk, path: str) -> dict[str, TreeFile]:
-    """The files of a ``trees/<commit>.json`` by path; empty where there is none or, with a warning, a bad one."""
+    """The files of a ``trees/<commit>.json`` by path; none, with a warning, where it is damaged."""
     text = walk.read_text(path, _TREE_LIMIT)
     if text is None:
         return {}
