@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hubfold.content import LinkKind, Role
-from hubfold.progress import Progress, Silent, Stop
+from hubfold.progress import Progress, Stop
 
 if TYPE_CHECKING:
     from hubfold.plan import Plan
@@ -55,8 +55,12 @@ class Engine:
     def registry(self) -> Registry: ...
 
     # finding
-    def scan(self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = MIN_SIZE) -> ScanReport: ...
-    def dupes(self, paths: Sequence[StrPath] = (), *, limit: int | None = None, sort: str = "size") -> DupesReport: ...
+    def scan(
+        self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = MIN_SIZE
+    ) -> ScanReport: ...
+    def dupes(
+        self, paths: Sequence[StrPath] = (), *, limit: int | None = None, sort: str = "size"
+    ) -> DupesReport: ...
     def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport: ...
 
     # folding
@@ -85,7 +89,14 @@ class Engine:
 
     # roots
     def roots(self) -> list[StatusRoot]: ...
-    def add_root(self, path: StrPath, *, backend: str | None = None, role: Role = Role.SECONDARY, limit: int | None = None) -> StatusRoot: ...
+    def add_root(
+        self,
+        path: StrPath,
+        *,
+        backend: str | None = None,
+        role: Role = Role.SECONDARY,
+        limit: int | None = None,
+    ) -> StatusRoot: ...
     def remove_root(self, path: StrPath) -> StatusRoot: ...
 
     # farms

@@ -57,3 +57,7 @@ class Interrupted(HubfoldError):
 
 class LeftAlone(HubfoldError):
     """One path was not touched; the text is the reason that the user reads."""
+
+
+class BytesDiffer(LeftAlone):
+    """Two files that were taken for equal were compared, and are not."""

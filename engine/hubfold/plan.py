@@ -28,6 +28,8 @@ class Action:
     vault: str | None = None
     #: The mtime that the keeper's inode has to be given so that every client that reads it believes its bookkeeping.
     keeper_mtime_ns: int | None = None
+    #: Whether the keeper is made read-only: programs will reach it by a path that they take for a file of their own.
+    read_only: bool = False
 
     @property
     def path(self) -> str:

@@ -12,7 +12,7 @@ class Progress(Protocol):
     """Receives progress; the command line draws a bar with it, a program may log."""
 
     def start(self, task: str, total: int | None, unit: str) -> None:
-        """A stage begins: `task` is a short phrase, `total` in `unit` ("bytes", "files", "actions"), None if unknown."""
+        """A stage begins: `task` is a short phrase, `total` in `unit` ("bytes", "files"), None if unknown."""
 
     def advance(self, amount: int) -> None:
         """`amount` more of the unit is done. May be called from several threads."""
@@ -49,4 +49,6 @@ class Stop:
     def check(self) -> None:
         """Raise `Interrupted` if a stop was asked for."""
         if self._event.is_set():
-            raise Interrupted("stopped before the end", "what was done stays done; the same command goes on from here")
+            raise Interrupted(
+                "stopped before the end", "what was done stays done; the same command goes on from here"
+            )

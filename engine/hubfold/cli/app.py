@@ -1,0 +1,117 @@
+"""The `hubfold` command: which commands there are, loaded when they are called, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from hubfold.cli import errors
+from hubfold.cli.options import Group, Session, output_options
+from hubfold.output import Output
+
+#: In the order of a user's way through them; each is `command` in the module of its name.
+COMMANDS = (
+    "scan",
+    "dupes",
+    "consolidate",
+    "undo",
+    "runs",
+    "recover",
+    "verify",
+    "gc",
+    "roots",
+    "farm",
+    "plugins",
+    "demo",
+)
+
+
+class LazyGroup(Group):
+    """Imports a command's module when that command, or the list of all, is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"hubfold.cli.{cmd_name}").command
+        return command
+
+
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"hubfold {version('hubfold')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    examples=[
+        ("hubfold", "where you stand and what to do next"),
+        ("hubfold demo", "the whole job on a small set-up of its own"),
+        ("hubfold scan ~/models", "the known caches and this folder"),
+        ("hubfold consolidate --dry-run", "what would be replaced by what, and why"),
+    ],
+)
+@click.option(
+    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version."
+)
+@output_options
+@click.pass_context
+def hubfold(ctx: click.Context, session: Session) -> None:
+    """One copy of every model file.
+
+    hubfold finds byte-identical files across Hugging Face caches, local copies, plain folders and drives, and folds
+    them into one, leaving a link in each old place. Everything it does can be looked at first and undone afterwards.
+
+    Without a command it tells where you stand: roots, space, what could be reclaimed, the last run.
+    """
+    if ctx.invoked_subcommand is None:
+        from hubfold.cli.status import status
+
+        status(session)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error ends here as at most two lines on stderr."""
+    try:
+        code = hubfold.main(list(arguments), prog_name="hubfold", standalone_mode=False)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get(errors.DEBUG_VARIABLE):
+            raise
+        code, what, hint = errors.explain(error)
+        _tell(what, hint)
+        _let_go_of_stdout()
+    return code if isinstance(code, int) else errors.OK
+
+
+def _tell(what: str, hint: str) -> None:
+    if not what:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _let_go_of_stdout()
+    try:
+        Output().error(what, hint)
+        sys.stderr.flush()
+    except OSError:
+        return
+
+
+def _let_go_of_stdout() -> None:
+    """Whoever read our output is gone: the flush at exit must not complain about that."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,69 @@
+"""``hubfold farm``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hubfold import display
+from hubfold.cli import options, tell
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+
+
+@options.command(
+    "farm",
+    examples=[
+        ("hubfold farm ~/models", "every cached model as ~/models/<org>/<name>/<file>"),
+        ("hubfold farm ~/models org/small org/large", "only these"),
+        ("hubfold farm ~/models --dry-run", "what would be added and removed"),
+    ],
+)
+@click.argument("path", metavar="DIR", type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
+@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.before_change
+def command(
+    session: Session, path: str, models: tuple[str, ...], full: bool, dry_run: bool, yes: bool
+) -> int | None:
+    """Build or refresh a folder of links, DIR/<org>/<name>/<file>, which takes no space.
+
+    What is only added needs no question; links of ours that lead nowhere any more are removed after one.
+    """
+    output = session.output
+    with session.engine() as engine:
+        preview = engine.preview_farm(path, models)
+        changes = bool(preview.added or preview.removed)
+        if dry_run or not changes:
+            report = preview
+        else:
+            tell.recover_first(session, engine, dry_run=dry_run, yes=yes or not preview.removed)
+            for link in preview.removed:
+                output.line(f"remove {link}")
+            if preview.removed:
+                if output.as_json and not yes and not output.can_ask:
+                    output.json(preview.as_json())
+                links = display.count(len(preview.removed), "link")
+                if not tell.agreed(
+                    session, f"Remove {links} and add {len(preview.added):,} in {path}?", yes=yes
+                ):
+                    return None
+            report = engine.farm(path, models)
+    if output.as_json:
+        output.json(report.as_json())
+    if dry_run:
+        for link in report.added:
+            output.line(f"add {link}")
+        for link in report.removed:
+            output.line(f"remove {link}")
+    tell.left_alone(output, tell.reasons(report.left), full=full)
+    code = tell.failures(output, report.failed)
+    output.line(
+        f"{report.path}: {len(report.added):,} added, {len(report.removed):,} removed, {report.kept:,} kept",
+        "bold",
+    )
+    if dry_run and changes:
+        output.message("this was a dry run: nothing was changed")
+    return code or None

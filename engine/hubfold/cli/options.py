@@ -1,0 +1,174 @@
+"""What all commands share: their flags, their help with examples, and a session with an engine that Ctrl-C can stop."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hubfold import display
+from hubfold.errors import UsageError
+from hubfold.output import Output
+from hubfold.progress import Stop
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from hubfold.engine import Engine
+
+Example = tuple[str, str]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Session:
+    """One command line: its output and its engine."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.stop = Stop()
+
+    @contextmanager
+    def engine(self, threads: int | None = None) -> Iterator[Engine]:
+        """An engine that draws progress and that the first Ctrl-C stops between two actions."""
+        from hubfold.engine import Engine
+
+        with (
+            Engine(progress=self.output.progress(), stop=self.stop, threads=threads) as engine,
+            _interrupts(self._on_interrupt),
+        ):
+            yield engine
+
+    def confirm(self, question: str) -> bool:
+        """Ask. Ctrl-C at the question ends the command at once: nothing has begun."""
+        with _interrupts(signal.default_int_handler):
+            return self.output.confirm(question)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:
+            signal.default_int_handler(number, frame)
+        self.stop.set()
+        # Not through a buffered stream: the handler may have interrupted a write to it.
+        os.write(2, b"\nstopping after what is being done now; Ctrl-C again aborts at once\n")
+
+
+@contextmanager
+def _interrupts(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class HelpWithExamples(click.Command):
+    """A command whose help ends in examples, kept as they are typed."""
+
+    def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        column = max((len(line) for line, _ in self.examples), default=0) + 2
+        fits = all(column + len(meaning) + 2 <= formatter.width for _, meaning in self.examples)
+        with formatter.section("Examples"):
+            indent = " " * formatter.current_indent
+            for line, meaning in self.examples:
+                formatter.write(
+                    f"{indent}{line:{column}}{meaning}\n"
+                    if fits
+                    else f"{indent}{line}\n{indent}    {meaning}\n"
+                )
+
+
+class Group(HelpWithExamples, click.Group):
+    """A command with commands below it; a name mistyped gets the nearest ones."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args[0] not in names:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], names, n=3, cutoff=0.5)
+            meant = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"no command is called {args[0]!r}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """The callback of an option that takes a size: ``500M``, ``1.5GiB``, ``10GB``."""
+    if value is None:
+        return None
+    try:
+        return display.parse_size(value)
+    except UsageError as error:
+        raise click.BadParameter(f"{error}: {error.hint}", ctx, param) from error
+
+
+def output_options(function: Function) -> Function:
+    """Add --json, -q and --no-color, and hand the function a `Session` made of them.
+
+    Given before the command or after it, a flag counts.
+    """
+
+    @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print only errors; of a list, only the names.")
+    @click.option("--no-color", is_flag=True, help="No colour and no progress bar (as with NO_COLOR).")
+    @functools.wraps(function)
+    def with_session(as_json: bool, quiet: bool, no_color: bool, **kwargs: Any) -> Any:
+        ctx = click.get_current_context()
+        above: Output | None = ctx.find_object(Output)
+        output = Output(
+            as_json=as_json or (above is not None and above.as_json),
+            quiet=quiet or (above is not None and above.quiet),
+            plain=no_color or (above is not None and above.plain),
+        )
+        ctx.obj = output
+        return function(session=Session(output), **kwargs)
+
+    return with_session  # type: ignore[return-value]
+
+
+def command(name: str, *, examples: Sequence[Example]) -> Callable[[Callable[..., Any]], HelpWithExamples]:
+    """A command with the shared flags; its function takes `session` and returns the exit code."""
+
+    def decorate(function: Callable[..., Any]) -> HelpWithExamples:
+        return click.command(name, cls=HelpWithExamples, examples=examples)(output_options(function))
+
+    return decorate
+
+
+def paths(function: Function) -> Function:
+    """PATH..., as many as the user likes."""
+    return click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.UNPROCESSED)(function)
+
+
+def threads(function: Function) -> Function:
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="How many files are read at a time (default: as the drive likes).",
+    )(function)
+
+
+def min_size(function: Function) -> Function:
+    return click.option(
+        "--min-size",
+        callback=as_size,
+        default="1MiB",
+        show_default=True,
+        metavar="SIZE",
+        help="Leave smaller files alone.",
+    )(function)
+
+
+def before_change(function: Function) -> Function:
+    """--dry-run and -y, for commands that change something."""
+    function = click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
+    return click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")(function)

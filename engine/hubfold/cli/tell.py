@@ -1,0 +1,70 @@
+"""What several commands tell in the same words."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from hubfold import display
+from hubfold.cli.errors import SOME_LEFT
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+    from hubfold.engine import Engine
+    from hubfold.output import Output
+    from hubfold.reports import Failed, Left, RecoverReport
+
+#: How many paths a terminal gets of a list that is not the point of the command.
+FEW = 3
+
+
+def left_alone(output: Output, left: Iterable[tuple[str, str]], *, full: bool = False) -> None:
+    """Paths that stay as they are, by reason; on a terminal a few of each unless `full`."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in left:
+        by_reason.setdefault(reason, []).append(path)
+    for reason, paths in by_reason.items():
+        output.line(f"left alone, {display.count(len(paths), 'file')}: {reason}")
+        some = paths if full or not sys.stdout.isatty() else paths[:FEW]
+        for path in some:
+            output.line(f"  {path}")
+        if len(some) < len(paths):
+            output.line(f"  and {len(paths) - len(some):,} more (--full lists them)")
+
+
+def reasons(left: Iterable[Left]) -> list[tuple[str, str]]:
+    return [(item.path, item.reason) for item in left]
+
+
+def failures(output: Output, failed: Sequence[Failed]) -> int:
+    """List what went wrong, on stderr and with `-q` too; returns the exit code that this makes."""
+    for failure in failed:
+        output.warning(f"left alone because of an error: {failure.path}: {failure.error}")
+    return SOME_LEFT if failed else 0
+
+
+def recovered(output: Output, report: RecoverReport) -> None:
+    """What an earlier crash had left and what became of it."""
+    if not report.runs:
+        return
+    output.message(
+        f"recovered {display.count(len(report.runs), 'unfinished run')}: "
+        f"{display.count(len(report.finished), 'action')} finished, {len(report.rolled_back):,} rolled back"
+    )
+    for left in report.left:
+        output.warning(f"{left.path}: {left.reason}")
+
+
+def recover_first(session: Session, engine: Engine, *, dry_run: bool, yes: bool) -> None:
+    """Tidy up after a crash before anything is looked at, unless this command line may change nothing at all."""
+    if not dry_run and (yes or session.output.can_ask):
+        recovered(session.output, engine.recover())
+
+
+def agreed(session: Session, question: str, *, yes: bool) -> bool:
+    """Whether to go on: `-y`, or a yes at the terminal."""
+    if yes or session.confirm(question):
+        return True
+    session.output.message("nothing was changed")
+    return False

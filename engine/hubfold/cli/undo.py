@@ -1,0 +1,65 @@
+"""``hubfold undo``."""
+
+from __future__ import annotations
+
+import click
+
+from hubfold import display
+from hubfold.cli import options, tell
+from hubfold.cli.errors import INTERRUPTED
+from hubfold.cli.options import Session
+
+
+@options.command(
+    "undo",
+    examples=[
+        ("hubfold undo --dry-run", "what the last run would take back, and the space it needs"),
+        ("hubfold undo", "the last run, after a question"),
+        ("hubfold undo 20260131-120000-ab12 -y", "one of those that `hubfold runs` lists"),
+    ],
+)
+@click.argument("run", required=False, metavar="[RUN]")
+@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.before_change
+def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: bool) -> int | None:
+    """Take back the last run, or RUN.
+
+    Every path gets its own copy again, with mode, owner, times and attributes as they were. A path that changed
+    since is left alone. Free space is checked first.
+    """
+    output = session.output
+    with session.engine() as engine:
+        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        preview = engine.preview_undo(run)
+        if not (output.as_json or yes):
+            for path in preview.restored:
+                output.line(f"restore {path}")
+            tell.left_alone(output, tell.reasons(preview.left), full=full)
+        files = display.count(len(preview.restored), "file")
+        if dry_run or not preview.restored:
+            if output.as_json:
+                output.json(preview.as_json())
+            elif not preview.restored:
+                output.line(f"nothing to take back in run {preview.run}", "bold")
+            else:
+                output.line(
+                    f"run {preview.run}: {files}, {display.size(preview.bytes_needed)} needed", "bold"
+                )
+                output.message("this was a dry run: nothing was changed. Next: hubfold undo")
+            return tell.failures(output, preview.failed) or None
+        if output.as_json and not yes and not output.can_ask:
+            output.json(preview.as_json())
+        question = f"Restore {files} of run {preview.run}, which takes {display.size(preview.bytes_needed)}?"
+        if not tell.agreed(session, question, yes=yes):
+            return None
+        report = engine.undo(preview.run)
+    if output.as_json:
+        output.json(report.as_json())
+    elif yes:
+        tell.left_alone(output, tell.reasons(report.left), full=full)
+    code = tell.failures(output, report.failed)
+    output.line(f"restored {display.count(len(report.restored), 'file')} of run {report.run}", "bold")
+    if report.interrupted:
+        output.message(f"stopped before the end: `hubfold undo {report.run}` goes on from here")
+        return INTERRUPTED
+    return code or None

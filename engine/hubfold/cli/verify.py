@@ -1,0 +1,42 @@
+"""``hubfold verify``."""
+
+from __future__ import annotations
+
+import click
+
+from hubfold import display
+from hubfold.cli import options
+from hubfold.cli.errors import SOME_LEFT
+from hubfold.cli.options import Session
+
+
+@options.command(
+    "verify",
+    examples=[
+        ("hubfold verify", "everything in the known roots"),
+        ("hubfold verify org/model ~/models/model", "one model wherever it lies, and one folder"),
+        ("hubfold verify --json", "for a script; exit code 3 where there is a problem"),
+    ],
+)
+@click.argument("targets", nargs=-1, metavar="[PATH|MODEL]...", type=click.UNPROCESSED)
+@options.threads
+def command(session: Session, targets: tuple[str, ...], threads: int | None) -> int | None:
+    """Read content again and compare it with its claims and with the index.
+
+    Tells what was edited here from what is corrupt, where it can. Exit code 3 where there is any problem.
+    """
+    output = session.output
+    with session.engine(threads) as engine:
+        report = engine.verify(targets)
+    if output.as_json:
+        output.json(report.as_json())
+    elif output.quiet:
+        output.names(problem.path for problem in report.problems)
+    for problem in report.problems:
+        output.line(f"{problem.kind}: {problem.path}", "red")
+        output.line(f"  {problem.message}")
+    read = f"{display.count(report.checked, 'file')} checked, {display.size(report.bytes_read)} read"
+    output.line(
+        f"{read}, {display.count(len(report.problems), 'problem') if report.problems else 'all good'}", "bold"
+    )
+    return SOME_LEFT if report.problems else None

@@ -1,0 +1,96 @@
+"""How sizes, times and text from disk are typed and shown.
+
+Names, metadata and repo ids are data (invariant 9): whatever they hold, a terminal must not obey it and a reader must
+not be fooled by it. `shown` is applied by the output sink to every piece of text, so no caller can forget it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hubfold.errors import UsageError
+
+_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
+_BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_SIZE = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?|\.\d+) ?(?:(?P<unit>[kmgtp]?)(?P<binary>i?)b?)", re.IGNORECASE | re.ASCII
+)
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size as people type it: ``500M`` and ``10GB`` are decimal, ``1.5GiB`` is binary, ``4096`` is bytes.
+
+    Raises `UsageError` for anything else.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or (match["binary"] and not match["unit"]):
+        raise UsageError(f"{text!r} is not a size", "write it like 500M, 1.5GiB or 10GB")
+    unit = match["unit"].lower()
+    factor = _BINARY[unit] if match["binary"] else _DECIMAL[unit]
+    whole, _, fraction = match["number"].partition(".")
+    # In integers: a float would lose bytes above 2**53.
+    return int(whole or 0) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
+
+
+def size(count: int) -> str:
+    """`count` bytes in decimal units with one digit, as ``hf cache ls`` shows them: ``54.1G``; bytes as ``512B``."""
+    sign, count = ("-", -count) if count < 0 else ("", count)
+    if count < 1000:
+        return f"{sign}{count}B"
+    value = float(count)
+    for unit in ("K", "M", "G", "T", "P", "E", "Z"):
+        value /= 1000
+        if round(value, 1) < 1000:
+            return f"{sign}{value:.1f}{unit}"
+    return f"{sign}{value / 1000:.1f}Y"
+
+
+def duration(seconds: float) -> str:
+    """A time span for reading: ``0.3 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``1 file``, ``1,234 files``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def shown(text: str) -> str:
+    """`text` with everything that is not plainly visible escaped.
+
+    Control characters become ``\\x1b`` and the like (``\\n``, ``\\r``, ``\\t`` by name), bytes not UTF-8 become
+    ``\\xff``, direction marks, zero-width and other invisible characters ``\\u202e``. Where something was escaped,
+    backslashes are doubled, so that the escape is unambiguous.
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def as_json(value: Any) -> str:
+    """`value` as JSON in ASCII only: names that are not UTF-8 are written with lone surrogates, as ``\\udcff``."""
+    import json
+
+    return json.dumps(value, ensure_ascii=True, indent=2)

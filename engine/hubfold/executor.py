@@ -1,0 +1,495 @@
+"""Applies a plan: the order of calls that loses no byte, whatever happens in between (invariants 1 to 4).
+
+Actions go in batches, so that a batch shares one fsync of the journal and one of each directory. Per batch::
+
+    locks of the layouts' own programs, files held open, read leases     nothing is changed yet
+    victims compared byte for byte with their keeper
+    keepers fsynced
+    intents journalled, fsynced
+    vault objects and `.links` made, fsynced; the keeper made read-only, its mtime settled
+    each link made under a temporary name, exchanged with the victim
+    displaced file, keeper and link looked at again; swapped back if one is not what was compared
+    directories fsynced
+    displaced files unlinked
+    done journalled
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import filelock
+import xxhash
+
+from hubfold import fsops, vault
+from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
+from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
+from hubfold.filesystem import FileSystems, link_text
+from hubfold.fsops import Directory, Held
+from hubfold.journal import Intent, Journal, KeeperChange
+from hubfold.locking import take_lock
+from hubfold.plan import Action, Plan
+from hubfold.progress import Progress, Stop
+
+#: A batch is closed when it has this many actions, or keepers of this many bytes: leases are held all the while, and
+#: a program that wants to write to a file of the batch waits for its end.
+BATCH_ACTIONS = 64
+BATCH_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one action: done where `error` is empty."""
+
+    action: Action
+    error: str = ""
+    #: The bytes were compared and are not the same, so one of the two is not what its name or digest says.
+    differs: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Swap:
+    """One name on its way to being replaced."""
+
+    number: int
+    action: Action
+    victim: Held
+    directory: Directory
+    name: str
+    temporary: str
+    text: str = ""
+    made: bool = False
+    displaced: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """The swaps of one keeper in a batch."""
+
+    keeper: Held
+    swaps: list[_Swap] = field(default_factory=list)
+    xxh3_128: str = ""
+
+    @property
+    def action(self) -> Action:
+        return self.swaps[0].action
+
+
+class Executor:
+    """Applies plans under one journal. `locks` tells the lock files to hold while an action's path is replaced."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        locks: Callable[[Action], Sequence[str]],
+        progress: Progress,
+        stop: Stop,
+    ) -> None:
+        self.journal = journal
+        self.locks = locks
+        self.progress = progress
+        self.stop = stop
+        self.outcomes: list[Outcome] = []
+        self._filesystems = FileSystems()
+        self._number = 0
+        self._vaults: dict[str, filelock.BaseFileLock] = {}
+
+    def apply(self, plan: Plan) -> list[Outcome]:
+        """Apply `plan`; the outcome of every action that was begun, in order.
+
+        A path that cannot be replaced is an outcome with an error; the others go on. Raises `Interrupted` between two
+        batches when a stop was asked for, and `OSError` if the journal cannot be written: then nothing that it does
+        not announce has been changed.
+        """
+        self.progress.start(
+            "folding", sum(a.keeper.signature.size + a.victim.signature.size for a in plan.actions), "bytes"
+        )
+        try:
+            for batch in _batches(plan.actions):
+                self.stop.check()
+                self._apply_batch(batch)
+        finally:
+            for lock in self._vaults.values():
+                lock.release()
+            self._vaults.clear()
+            self.progress.finish()
+        return self.outcomes
+
+    def _fail(self, action: Action, error: BaseException | str) -> None:
+        text = error if isinstance(error, str) else fsops.describe(error)
+        self.outcomes.append(Outcome(action, text, isinstance(error, BytesDiffer)))
+
+    # -- a batch ----------------------------------------------------------------------------------------------------
+
+    def _apply_batch(self, batch: list[list[Action]]) -> None:
+        with ExitStack() as held:
+            locks: dict[str, filelock.BaseFileLock] = {}
+            groups: list[_Group] = []
+            for actions in batch:
+                if actions[0].link is LinkKind.REFLINK:
+                    self._share(actions)
+                    continue
+                group = self._hold(actions, locks, held)
+                if group is not None and self._compare(group) and self._make_durable(group):
+                    groups.append(group)
+            if groups:
+                self._swap(groups)
+
+    def _hold(
+        self, actions: list[Action], locks: dict[str, filelock.BaseFileLock], held: ExitStack
+    ) -> _Group | None:
+        """Open keeper and victims of one keeper's actions; None if none is left."""
+        try:
+            for path in dict.fromkeys(action.vault for action in actions if action.vault is not None):
+                self._lock_vault(path)
+            keeper = Held(actions[0].keeper.root, actions[0].keeper.path, actions[0].keeper.signature)
+        except (LeftAlone, OSError) as error:
+            for action in actions:
+                self._fail(
+                    action, f"its keeper {actions[0].keeper.path} was left alone: {fsops.describe(error)}"
+                )
+            return None
+        held.callback(keeper.close)
+        group = _Group(keeper)
+        for _, names in groupby(actions, key=lambda action: action.victim.payload):
+            payload = list(names)
+            swaps: list[_Swap] = []
+            opened = held.enter_context(ExitStack())
+            try:
+                for action in payload:
+                    for path in self.locks(action):
+                        if path not in locks:
+                            locks[path] = take_lock(path)
+                            held.callback(locks[path].release)
+                victim = Held(payload[0].victim.root, payload[0].path, payload[0].victim.signature)
+                opened.callback(victim.close)
+                for action in payload:
+                    directory, name = Directory.parent_of(action.victim.root, action.path)
+                    opened.callback(directory.close)
+                    if Signature.of(directory.lstat(name)) != action.victim.signature:
+                        raise LeftAlone("it changed since it was scanned")
+                    self._number += 1
+                    temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
+                    text = (
+                        link_text(action.path, action.target, self._filesystems)
+                        if action.link is LinkKind.SYMLINK
+                        else ""
+                    )
+                    swaps.append(_Swap(self._number, action, victim, directory, name, temporary, text))
+            except (LeftAlone, OSError) as error:
+                opened.close()
+                for action in payload:
+                    self._fail(action, error)
+            else:
+                group.swaps.extend(swaps)
+        return group if group.swaps else None
+
+    def _lock_vault(self, path: str) -> None:
+        if path not in self._vaults:
+            vault.prepare(path)
+            self._vaults[path] = take_lock(os.path.join(path, vault.LOCK))
+
+    def _tick(self, amount: int) -> None:
+        self.progress.advance(amount)
+        self.stop.check()
+
+    def _compare(self, group: _Group) -> bool:
+        """Compare every victim with the keeper (invariant 1); whether one is left to be replaced."""
+        victims = list(dict.fromkeys(swap.victim for swap in group.swaps))
+        digest = xxhash.xxh3_128()
+        try:
+            wrong = fsops.compare(group.keeper, victims, update=digest.update, tick=self._tick)
+        except (LeftAlone, OSError) as error:
+            self._give_up(group, f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
+            return False
+        for swap in group.swaps:
+            if swap.victim in wrong:
+                self._fail(swap.action, wrong[swap.victim])
+        group.swaps = [swap for swap in group.swaps if swap.victim not in wrong]
+        group.xxh3_128 = digest.hexdigest()
+        return bool(group.swaps)
+
+    def _make_durable(self, group: _Group) -> bool:
+        """fsync the keeper before anything relies on it. An error is final: a second fsync that succeeds proves
+        nothing, since the kernel may have dropped the pages."""
+        try:
+            os.fsync(group.keeper.fd)
+            group.keeper.directory.sync()
+        except OSError as error:
+            self._give_up(
+                group, f"its keeper {group.keeper.path} could not be made durable: {fsops.describe(error)}"
+            )
+            return False
+        return True
+
+    def _give_up(self, group: _Group, reason: str) -> None:
+        for swap in group.swaps:
+            self._fail(swap.action, reason)
+        group.swaps = []
+
+    # -- changing things ----------------------------------------------------------------------------------------------
+
+    def _swap(self, groups: list[_Group]) -> None:
+        for group in groups:
+            self._announce(group)
+        self.journal.sync()
+        swaps: list[_Swap] = []
+        for group in groups:
+            if self._ready_keeper(group):
+                swaps.extend(swap for swap in group.swaps if self._replace(swap, group.keeper))
+        synced: dict[tuple[int, int], OSError | None] = {}
+        for group in groups:
+            for swap in group.swaps:
+                if swap in swaps and self._names_durable(swap, group.keeper, synced):
+                    self._finish(swap, group.keeper)
+        self.journal.sync()
+
+    def _announce(self, group: _Group) -> None:
+        keeper, action = group.keeper, group.action
+        mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
+        new_mode = mode & ~0o222 if any(swap.action.read_only for swap in group.swaps) else mode
+        new_mtime_ns = mtime_ns if action.keeper_mtime_ns is None else action.keeper_mtime_ns
+        if (new_mode, new_mtime_ns) != (mode, mtime_ns):
+            change = KeeperChange(
+                keeper.path,
+                action.keeper.root,
+                keeper.signature.inode,
+                (mode, new_mode),
+                (mtime_ns, new_mtime_ns),
+            )
+            self.journal.append("keeper", **change.as_record())
+        for object_ in dict.fromkeys(
+            swap.action.target for swap in group.swaps if swap.action.vault is not None
+        ):
+            self.journal.append("object", path=object_, keeper=keeper.path)
+        for swap in group.swaps:
+            intent = self._intent(swap, group, new_mtime_ns)
+            self.journal.append("intent", **intent.as_record())
+
+    def _intent(self, swap: _Swap, group: _Group, keeper_mtime_ns: int) -> Intent:
+        action, attributes = swap.action, swap.victim.attributes
+        return Intent(
+            number=swap.number,
+            path=action.path,
+            root=action.victim.root,
+            backend=action.victim.backend,
+            link=action.link,
+            target=action.target,
+            text=swap.text,
+            temporary=swap.temporary,
+            keeper=action.keeper.path,
+            keeper_root=action.keeper.root,
+            keeper_inode=group.keeper.signature.inode,
+            keeper_mtime_ns=keeper_mtime_ns,
+            size=swap.victim.signature.size,
+            xxh3_128=group.xxh3_128,
+            payload=f"{swap.victim.signature.device}:{swap.victim.signature.inode}",
+            inode=swap.victim.signature.inode,
+            mode=attributes.mode,
+            uid=attributes.uid,
+            gid=attributes.gid,
+            atime_ns=attributes.atime_ns,
+            mtime_ns=attributes.mtime_ns,
+            xattrs=attributes.xattrs,
+            allocated=action.victim.allocated,
+            bytes=action.bytes,
+            reason=action.reason,
+            locks=tuple(self.locks(action)),
+        )
+
+    def _ready_keeper(self, group: _Group) -> bool:
+        """Vault objects and their `.links`, then the keeper's mode and mtime; whether the swaps may go on."""
+        keeper, action = group.keeper, group.action
+        try:
+            for object_ in dict.fromkeys(
+                swap.action.target for swap in group.swaps if swap.action.vault is not None
+            ):
+                vault.add_object(object_, keeper)
+                vault.note_links(
+                    object_,
+                    [
+                        vault.NeededBy(swap.action.path, self._mount(swap.action.path), self.journal.run)
+                        for swap in group.swaps
+                        if swap.action.target == object_
+                    ],
+                )
+            if any(swap.action.read_only for swap in group.swaps) and keeper.attributes.mode & 0o222:
+                with suppress(
+                    PermissionError
+                ):  # not ours to change: then nothing stops a write through the link
+                    os.fchmod(keeper.fd, keeper.attributes.mode & ~0o222)
+            if action.keeper_mtime_ns is not None:
+                os.utime(keeper.fd, ns=(keeper.attributes.atime_ns, action.keeper_mtime_ns))
+                keeper.signature = keeper.signature._replace(mtime_ns=action.keeper_mtime_ns)
+        except FileExistsError:
+            self._drop(group.swaps, "the vault holds another file under the digest of this one")
+        except OSError as error:
+            self._drop(
+                group.swaps, f"its keeper {keeper.path} could not be made ready: {fsops.describe(error)}"
+            )
+        else:
+            return True
+        return False
+
+    def _mount(self, path: str) -> str:
+        return self._filesystems.of(os.path.dirname(path)).mount
+
+    def _replace(self, swap: _Swap, keeper: Held) -> bool:
+        """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
+        try:
+            if swap.action.link is LinkKind.SYMLINK:
+                swap.directory.symlink(swap.text, swap.temporary)
+            else:
+                swap.directory.link_from(keeper.directory, keeper.name, swap.temporary)
+            swap.made = True
+            if not _reads(swap, swap.temporary, keeper):
+                raise LeftAlone("the link would not read the keeper")
+            swap.displaced = fsops.swap_in(swap.directory, swap.temporary, swap.name)
+            self._look_again(swap, keeper)
+        except (LeftAlone, OSError) as error:
+            self._take_back(swap, keeper, error)
+            return False
+        return True
+
+    def _look_again(self, swap: _Swap, keeper: Held) -> None:
+        """Raise `LeftAlone` unless what was displaced, the keeper and the link are what was compared."""
+        if not swap.victim.is_here(swap.directory, swap.displaced) or not swap.victim.unchanged():
+            raise LeftAlone("it changed while it was being replaced")
+        if not keeper.unchanged() or not keeper.is_here(keeper.directory, keeper.name):
+            raise LeftAlone(f"its keeper {keeper.path} changed meanwhile")
+        if not _reads(swap, swap.name, keeper):
+            raise LeftAlone("its path changed while it was being replaced")
+
+    def _take_back(self, swap: _Swap, keeper: Held, error: BaseException, *, settled: bool = True) -> None:
+        """Undo a replacement that is not finished, as far as it went.
+
+        Where it is not sure what the disk holds now, the intent stays open in the journal, and recovery looks again.
+        """
+        try:
+            if swap.displaced:
+                fsops.swap_back(swap.directory, swap.temporary, swap.name, swap.displaced)
+                swap.displaced = ""
+            if swap.made:
+                if _is_link(swap, swap.temporary, keeper):
+                    swap.directory.unlink(swap.temporary)
+                elif swap.directory.lstat_or_none(swap.temporary) is not None:
+                    # Somebody put a newer file in place between the two exchanges: theirs goes back.
+                    swap.directory.exchange(swap.temporary, swap.name)
+                    raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
+            swap.directory.sync()
+        except (LeftAlone, OSError) as second:
+            self._fail(
+                swap.action, f"{fsops.describe(error)}; taking it back failed: {fsops.describe(second)}"
+            )
+            return
+        if settled:
+            self._drop([swap], fsops.describe(error))
+        else:
+            self._fail(swap.action, error)
+
+    def _names_durable(
+        self, swap: _Swap, keeper: Held, synced: dict[tuple[int, int], OSError | None]
+    ) -> bool:
+        """fsync the swap's directory, each directory once a batch; a swap whose directory fails is taken back."""
+        st = swap.directory.stat()
+        here = st.st_dev, st.st_ino
+        if here not in synced:
+            try:
+                swap.directory.sync()
+                synced[here] = None
+            except OSError as error:
+                synced[here] = error
+        failure = synced[here]
+        if failure is not None:
+            self._take_back(swap, keeper, failure, settled=False)
+        return failure is None
+
+    def _finish(self, swap: _Swap, keeper: Held) -> None:
+        try:
+            self._look_again(swap, keeper)
+            swap.directory.unlink(swap.displaced)
+        except (LeftAlone, OSError) as error:
+            self._take_back(swap, keeper, error)
+            return
+        self.journal.append("done", number=swap.number)
+        self.outcomes.append(Outcome(swap.action))
+
+    def _drop(self, swaps: Iterable[_Swap], reason: str) -> None:
+        for swap in swaps:
+            self.journal.append("dropped", number=swap.number, reason=reason)
+            self._fail(swap.action, reason)
+
+    # -- reflinks -----------------------------------------------------------------------------------------------------
+
+    def _share(self, actions: list[Action]) -> None:
+        """Let victims share their keeper's extents: the kernel compares, and no name, inode or time changes."""
+        for action in actions:
+            try:
+                self._share_one(action)
+            except (LeftAlone, OSError) as error:
+                self._fail(action, error)
+            else:
+                self.outcomes.append(Outcome(action))
+
+    def _share_one(self, action: Action) -> None:
+        digest = xxhash.xxh3_128()
+        with ExitStack() as held:
+            keeper = Held(action.keeper.root, action.keeper.path, action.keeper.signature, lease=False)
+            held.callback(keeper.close)
+            victim = Held(action.victim.root, action.path, action.victim.signature, lease=False)
+            held.callback(victim.close)
+            self._number += 1
+            swap = _Swap(
+                self._number, action, victim, victim.directory, victim.name, f"{TEMPORARY_PREFIX}none"
+            )
+            intent = self._intent(swap, _Group(keeper, [swap]), keeper.signature.mtime_ns)
+            self.journal.append("intent", **intent.as_record())
+            self.journal.sync()
+            try:
+                fsops.share_extents(keeper, victim, update=digest.update, tick=self._tick)
+            except (LeftAlone, OSError, Interrupted) as error:
+                self.journal.append("dropped", number=swap.number, reason=fsops.describe(error))
+                raise
+            self.journal.append("done", number=swap.number)
+
+
+def _batches(actions: Sequence[Action]) -> Iterator[list[list[Action]]]:
+    """Actions by keeper, in batches; the actions of one keeper are never parted."""
+    batch: list[list[Action]] = []
+    count = size = 0
+    for _, group in groupby(actions, key=lambda action: action.keeper.path):
+        same_keeper = list(group)
+        batch.append(same_keeper)
+        count += len(same_keeper)
+        size += same_keeper[0].keeper.signature.size
+        if count >= BATCH_ACTIONS or size >= BATCH_BYTES:
+            yield batch
+            batch, count, size = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _is_link(swap: _Swap, name: str, keeper: Held) -> bool:
+    """Whether `name` is the link that was made for `swap`."""
+    st = swap.directory.lstat_or_none(name)
+    if st is None:
+        return False
+    if swap.action.link is LinkKind.SYMLINK:
+        return stat.S_ISLNK(st.st_mode) and swap.directory.readlink(name) == swap.text
+    return stat.S_ISREG(st.st_mode) and st.st_ino == keeper.signature.inode
+
+
+def _reads(swap: _Swap, name: str, keeper: Held) -> bool:
+    """Whether a program that opens `name` gets the keeper's inode, by the link that was made."""
+    try:
+        st = swap.directory.stat_through(name)
+    except OSError:
+        return False
+    same = (st.st_dev, st.st_ino) == (keeper.signature.device, keeper.signature.inode)
+    return same and _is_link(swap, name, keeper)

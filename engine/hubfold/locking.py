@@ -1,0 +1,28 @@
+"""Locks: hubfold's own, so that one run changes things at a time, and those of the layouts' own programs."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import filelock
+
+from hubfold import fsops
+from hubfold.errors import LeftAlone
+
+
+def take_lock(path: str) -> filelock.BaseFileLock:
+    """Hold the lock file `path` (flock, as huggingface_hub's WeakFileLock does), made if missing.
+
+    Raises `LeftAlone` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
+    which are checked again afterwards, must do.
+    """
+    fsops.make_folders(os.path.dirname(path))
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise LeftAlone(f"another program holds {path}") from None
+    except NotImplementedError:
+        raise OSError(errno.ENOSYS, "this file system has no locks", path) from None
+    return lock

@@ -1,0 +1,255 @@
+"""The one way out: data on stdout, progress and messages on stderr, as text for people or as JSON.
+
+Every piece of text passes `display.shown`, so nothing that comes from a disk reaches a terminal as it is. Where stdout
+is no terminal a line is as long as it has to be: paths are data and are never cut.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hubfold import display
+from hubfold.errors import NeedsConfirmation
+from hubfold.progress import Silent
+
+if TYPE_CHECKING:
+    import rich.progress
+    from rich.console import Console
+    from rich.table import Table
+
+    from hubfold.progress import Progress
+
+#: Room that the last column of a table needs; below it, a terminal gets one block of lines per row.
+_LAST_COLUMN = 30
+_ENDLESS = 1_000_000
+_REFRESH_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. The last one of a table holds what may be long: a path."""
+
+    title: str
+    right: bool = False
+
+
+class Output:
+    """Where a command sends what it has to say. `plain`: no colour and no bar, whatever the streams are."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, plain: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that knows no UTF-8 gets an escape for what it cannot show, never a crash.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        self.plain = plain or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+    # data
+
+    def json(self, report: Any) -> None:
+        """The one JSON document of a command."""
+        sys.stdout.write(f"{display.as_json(report)}\n")
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """One line of data for people."""
+        if not (self.quiet or self.as_json):
+            self._print(sys.stdout, text, style)
+
+    def names(self, names: Iterable[str]) -> None:
+        """What `-q` leaves of a list: one name per line."""
+        for name in names:
+            self._print(sys.stdout, name)
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """Rows under their titles; on a terminal that is too narrow for that, each row as a block."""
+        if self.quiet or self.as_json:
+            return
+        shown = [[display.shown(cell) for cell in row] for row in rows]
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
+        fixed = sum(
+            max([len(column.title), *(len(row[number]) for row in shown)]) + 2
+            for number, column in enumerate(columns[:-1])
+        )
+        if fixed + _LAST_COLUMN > width:
+            for row in shown:
+                facts = [
+                    f"{cell} {column.title.lower()}"
+                    for column, cell in zip(columns, row[:-1], strict=False)
+                    if cell
+                ]
+                self._print(sys.stdout, row[-1])
+                self._print(sys.stdout, f"  {', '.join(facts)}")
+        else:
+            self._print_table(columns, shown)
+
+    # messages
+
+    def message(self, text: str) -> None:
+        """Something to know, on stderr."""
+        if not self.quiet:
+            self._print(sys.stderr, text)
+
+    def warning(self, text: str) -> None:
+        """Something that may need the user; shown with `-q` too."""
+        self._print(sys.stderr, f"warning: {text}", "yellow")
+
+    def error(self, what: str, hint: str = "") -> None:
+        """Two lines: what went wrong, and what to do next."""
+        self._print(sys.stderr, f"hubfold: {what}", "red")
+        if hint:
+            self._print(sys.stderr, f"  {hint}")
+
+    def progress(self) -> Progress:
+        """A bar where somebody watches, silence elsewhere."""
+        if self.quiet or self.plain or not sys.stderr.isatty():
+            return Silent()
+        return Bar(self._console(sys.stderr))
+
+    # questions
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is somebody to ask."""
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask on stderr, read from the terminal; anything but y or yes is a no. Raises `NeedsConfirmation`."""
+        if not self.can_ask:
+            raise NeedsConfirmation(
+                "this would change something and there is nobody to ask; nothing was changed",
+                "give -y to do it without a question, or --dry-run to only look",
+            )
+        sys.stdout.flush()
+        sys.stderr.write(f"{display.shown(question)} [y/N] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):
+            sys.stderr.write("\n")
+        return answer.strip().lower() in ("y", "yes")
+
+    # rich
+
+    def _console(self, stream: TextIO) -> Console:
+        from rich.console import Console
+
+        return Console(
+            file=stream,
+            force_terminal=stream.isatty() and not self.plain,
+            width=shutil.get_terminal_size().columns if stream is sys.stderr else _ENDLESS,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _print(self, stream: TextIO, text: str, style: str = "") -> None:
+        escaped = display.shown(text)
+        if style and stream.isatty() and not self.plain:
+            from rich.text import Text
+
+            self._console(stream).print(Text(escaped, style))
+        else:
+            stream.write(f"{escaped}\n")
+
+    def _print_table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        from rich.segment import Segment
+        from rich.table import Table
+        from rich.text import Text
+
+        table: Table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            table.add_column(Text(column.title), justify="right" if column.right else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console = self._console(sys.stdout)
+        for segments in console.render_lines(table, pad=False):
+            # Cells are padded to the longest of their column; a terminal would wrap that padding into empty lines.
+            while segments and not segments[-1].text.strip():
+                segments.pop()
+            if segments:
+                text, style, control = segments[-1]
+                segments[-1] = Segment(text.rstrip(), style, control)
+            console.print(_Line(segments), end="")
+            console.print()
+
+
+class _Line:
+    """Segments that are printed as they are."""
+
+    def __init__(self, segments: Sequence[Any]) -> None:
+        self.segments = segments
+
+    def __rich_console__(self, console: Console, options: object) -> Iterable[Any]:
+        return self.segments
+
+
+class Bar:
+    """Progress as a bar on stderr: how much, how fast, how long still. It goes when its stage is over."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._bar: rich.progress.Progress | None = None
+        self._done = 0
+        self._drawn = 0.0
+
+    def start(self, task: str, total: int | None, unit: str) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self.finish()
+        amounts: tuple[ProgressColumn, ...] = (
+            (DownloadColumn(), TransferSpeedColumn())
+            if unit == "bytes"
+            else (MofNCompleteColumn(), TextColumn(unit))
+        )
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            *amounts,
+            TimeRemainingColumn(),
+        )
+        bar = Progress(*columns, console=self._console, transient=True)
+        bar.add_task(display.shown(task), total=total)
+        with self._lock:
+            self._bar, self._done, self._drawn = bar, 0, 0.0
+        _quietly(bar.start)
+
+    def advance(self, amount: int) -> None:
+        with self._lock:
+            self._done += amount
+            now = time.monotonic()
+            # A scan advances a million times; the bar is redrawn ten times a second.
+            if self._bar is not None and now - self._drawn >= _REFRESH_SECONDS:
+                self._drawn = now
+                self._bar.update(self._bar.task_ids[0], completed=self._done)
+
+    def finish(self) -> None:
+        with self._lock:
+            bar, self._bar = self._bar, None
+        if bar is not None:
+            _quietly(bar.stop)
+
+
+def _quietly(draw: Callable[[], None]) -> None:
+    """A terminal that went away must not stop the work it shows."""
+    try:
+        draw()
+    except OSError:
+        return

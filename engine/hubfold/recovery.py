@@ -1,0 +1,182 @@
+"""Settles what a crash left: every replacement that was announced and not finished is rolled back or found done.
+
+It needs the journal and the disk, not the index. Rolling back is preferred to finishing: it needs no trust in a keeper
+that may have changed since it was compared. Whatever a user did in the meantime wins, and is told.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from hubfold import farm, fsops
+from hubfold.content import LinkKind
+from hubfold.errors import LeftAlone
+from hubfold.fsops import SPARE_SUFFIX, Directory
+from hubfold.journal import Intent, Journal, KeeperChange, RunLog
+from hubfold.reports import Left
+
+UNDECIDED = ("intent", "restore")
+
+
+@dataclass(slots=True)
+class Settled:
+    """Paths by what became of them."""
+
+    finished: list[str] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+
+def settle(log: RunLog, journal: Journal, used_elsewhere: Collection[int] = ()) -> Settled:
+    """Settle every open number of `log` and write down how, in `journal` (its own, reopened).
+
+    A path that cannot be looked at now (its drive is away) stays open for the next time. `used_elsewhere` are the
+    inodes of keepers that other runs rely on: their mode and mtime stay.
+    """
+    settled = Settled()
+    for number in log.open_numbers:
+        intent = log.intents[number]
+        try:
+            if log.states[number] == "restore":
+                state, reason = _settle_restore(intent, log.restores[number])
+            else:
+                state, reason = _settle_intent(intent)
+        except (OSError, LeftAlone) as error:
+            settled.left.append(Left(intent.path, f"cannot be looked at now: {fsops.describe(error)}"))
+            continue
+        journal.append(state, number=number, **({"reason": reason} if reason else {}))
+        log.states[number] = state
+        if reason and state in ("kept", "dropped"):
+            settled.left.append(Left(intent.path, reason))
+        elif state in ("done", "restored"):
+            settled.finished.append(intent.path)
+        else:
+            settled.rolled_back.append(intent.path)
+    farm.settle(log)
+    if not log.farm_links:
+        restore_keepers(log, used_elsewhere)
+    if not log.open_numbers and log.ended is None:
+        journal.append("recovered")
+    journal.sync()
+    return settled
+
+
+def is_original(st: os.stat_result | None, intent: Intent) -> bool:
+    """Whether this is the file that the run found at the path."""
+    return (
+        st is not None
+        and stat.S_ISREG(st.st_mode)
+        and (st.st_ino, st.st_size, st.st_mtime_ns) == (intent.inode, intent.size, intent.mtime_ns)
+    )
+
+
+def is_link(directory: Directory, name: str, intent: Intent) -> bool:
+    """Whether `name` is the link that the run made for this path."""
+    st = directory.lstat_or_none(name)
+    if st is None:
+        return False
+    if intent.link is LinkKind.SYMLINK:
+        return stat.S_ISLNK(st.st_mode) and directory.readlink(name) == intent.text
+    return stat.S_ISREG(st.st_mode) and (st.st_ino, st.st_size) == (intent.keeper_inode, intent.size)
+
+
+def _written_through(directory: Directory, name: str, intent: Intent) -> bool:
+    """Whether somebody changed the content behind the link since it was made."""
+    try:
+        st = directory.stat_through(name)
+    except FileNotFoundError:
+        return False
+    return (st.st_size, st.st_mtime_ns) != (intent.size, intent.keeper_mtime_ns)
+
+
+def _settle_intent(intent: Intent) -> tuple[str, str]:
+    """(state, reason) of a replacement that a crash cut short."""
+    if intent.link is LinkKind.REFLINK:
+        return "dropped", ""
+    directory, name = Directory.parent_of(intent.root, intent.path)
+    with directory:
+        for temporary in (intent.temporary + SPARE_SUFFIX, intent.temporary):
+            reason = _settle_temporary(directory, name, temporary, intent)
+            if reason:
+                return "dropped", reason
+        directory.sync()
+        if is_link(directory, name, intent):
+            return "done", ""
+        if is_original(directory.lstat_or_none(name), intent):
+            return "dropped", ""
+        return "dropped", "it was changed since; the change stays"
+
+
+def _settle_temporary(directory: Directory, name: str, temporary: str, intent: Intent) -> str:
+    """Put back or remove what lies under a temporary name; a reason if it has to stay."""
+    st = directory.lstat_or_none(temporary)
+    if st is None:
+        return ""
+    if is_link(directory, temporary, intent):
+        return _remove_link(directory, temporary, intent)
+    if not is_original(st, intent):
+        return f"{temporary} beside it is not what hubfold made; it stays"
+    if is_original(directory.lstat_or_none(name), intent):
+        directory.unlink(temporary)  # a second name of the file at the path
+        return ""
+    if not is_link(directory, name, intent) or _written_through(directory, name, intent):
+        return f"it was changed since; the file as it was before lies beside it as {temporary}"
+    directory.rename(temporary, name)
+    directory.sync()
+    return ""
+
+
+def _remove_link(directory: Directory, name: str, intent: Intent) -> str:
+    """Remove a link of ours, unless it has become the last name of the keeper's bytes."""
+    if intent.link is LinkKind.HARDLINK and directory.lstat(name).st_nlink == 1:
+        return f"{name} beside it holds the last copy of the content; it stays"
+    directory.unlink(name)
+    return ""
+
+
+def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
+    """(state, reason) of a copy that was being put back when a crash came; "done" is the state before the undo."""
+    directory, name = Directory.parent_of(intent.root, intent.path)
+    with directory:
+        for candidate in (temporary + SPARE_SUFFIX, temporary):
+            if directory.lstat_or_none(candidate) is None:
+                continue
+            if is_link(directory, candidate, intent):
+                reason = _remove_link(directory, candidate, intent)
+                if reason:
+                    return "kept", reason
+            else:
+                directory.unlink(candidate)  # a copy that hubfold was writing
+        directory.sync()
+        if is_link(directory, name, intent):
+            return "done", ""
+        return "restored", ""
+
+
+def restore_keepers(log: RunLog, used_elsewhere: Collection[int]) -> None:
+    """Give keepers that nothing of this run links to any more the mode and mtime that they had before it."""
+    linked = {i.keeper_inode for n, i in log.intents.items() if log.states[n] in ("done", "kept", *UNDECIDED)}
+    for change in log.keepers:
+        if change.inode not in linked and change.inode not in used_elsewhere:
+            with suppress(OSError, LeftAlone):  # deleted, moved or not ours any more: nothing to give back
+                _restore_keeper(change)
+
+
+def _restore_keeper(change: KeeperChange) -> None:
+    directory, name = Directory.parent_of(change.root, change.path)
+    with directory:
+        fd = directory.open_file(name)
+    try:
+        st = os.fstat(fd)
+        if st.st_ino != change.inode:
+            return
+        if stat.S_IMODE(st.st_mode) == change.mode[1] != change.mode[0]:
+            os.fchmod(fd, change.mode[0])
+        if st.st_mtime_ns == change.mtime_ns[1] != change.mtime_ns[0]:
+            os.utime(fd, ns=(st.st_atime_ns, change.mtime_ns[0]))
+    finally:
+        os.close(fd)

@@ -1,0 +1,199 @@
+"""Takes a run back: every path gets its own file again, with content, mode, owner, times and xattrs as they were.
+
+Needs the journal and the disk, not the index. The bytes come from what the link reads, and are hashed on the way: a
+copy whose hash is not the one of the journal is never put in place. A path that the user changed since is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+import xxhash
+
+from hubfold import fsops
+from hubfold.content import TEMPORARY_PREFIX, LinkKind
+from hubfold.errors import LeftAlone, NoSpace
+from hubfold.fsops import Directory
+from hubfold.journal import Intent, Journal, RunLog
+from hubfold.locking import take_lock
+from hubfold.progress import Progress, Stop
+from hubfold.recovery import is_link, restore_keepers
+from hubfold.reports import Failed, Left
+
+
+@dataclass(slots=True)
+class Undone:
+    """Paths by what became of them; `bytes_needed` is what the copies take, by allocated blocks."""
+
+    restored: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    bytes_needed: int = 0
+
+
+def preview(log: RunLog) -> Undone:
+    """What taking `log` back would do. Reads names only, no content; raises `NoSpace` where the copies do not fit."""
+    undone = Undone()
+    room: dict[int, list[int]] = {}
+    payloads: set[str] = set()
+    for intent in _folded(log):
+        try:
+            directory, name = Directory.parent_of(intent.root, intent.path)
+            with directory:
+                if intent.link is not LinkKind.REFLINK and not is_link(directory, name, intent):
+                    undone.left.append(Left(intent.path, "it was changed since; the change stays"))
+                    continue
+                device = directory.stat().st_dev
+                free = os.statvfs(directory.path).f_bavail * os.statvfs(directory.path).f_frsize
+        except (OSError, LeftAlone) as error:
+            undone.failed.append(Failed(intent.path, fsops.describe(error)))
+            continue
+        undone.restored.append(intent.path)
+        if intent.link is not LinkKind.REFLINK and intent.payload not in payloads:
+            payloads.add(intent.payload)
+            needed = room.setdefault(device, [free, 0])
+            needed[1] += intent.allocated
+            undone.bytes_needed += intent.allocated
+    for free, needed_bytes in room.values():
+        if needed_bytes > free:
+            raise NoSpace(
+                f"taking the run back needs {needed_bytes:,} bytes where {free:,} are free",
+                "free some space and run the same command again; nothing was changed",
+            )
+    return undone
+
+
+def _folded(log: RunLog) -> list[Intent]:
+    """What is still folded of a run, newest first."""
+    return [
+        log.intents[number] for number in sorted(log.intents, reverse=True) if log.states[number] == "done"
+    ]
+
+
+def take_back(
+    log: RunLog, journal: Journal, *, used_elsewhere: Collection[int], progress: Progress, stop: Stop
+) -> Undone:
+    """Take `log` back, journalled in `journal` (its own, reopened).
+
+    Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
+    call goes on from there.
+    """
+    expected = preview(log)
+    undone = Undone(left=expected.left, failed=expected.failed, bytes_needed=expected.bytes_needed)
+    paths = set(expected.restored)
+    intents = [intent for intent in _folded(log) if intent.path in paths]
+    progress.start("restoring", sum(i.size for i in intents), "bytes")
+    journal.append("undo")
+    journal.sync()
+    restored: dict[str, tuple[str, str]] = {}
+    try:
+        for intent in intents:
+            stop.check()
+            try:
+                _restore(log, journal, intent, restored, progress)
+            except LeftAlone as reason:
+                undone.left.append(Left(intent.path, str(reason)))
+            except OSError as error:
+                undone.failed.append(Failed(intent.path, fsops.describe(error)))
+            else:
+                undone.restored.append(intent.path)
+        restore_keepers(log, used_elsewhere)
+        if not undone.failed:
+            journal.append("undone")
+        journal.sync()
+    finally:
+        progress.finish()
+    return undone
+
+
+def _restore(
+    log: RunLog, journal: Journal, intent: Intent, restored: dict[str, tuple[str, str]], progress: Progress
+) -> None:
+    """Restore one path. `restored` holds (root, path) of the first restored name of each payload."""
+    if intent.link is not LinkKind.REFLINK:
+        with ExitStack() as held:
+            for lock in intent.locks:
+                held.callback(take_lock(lock).release)
+            directory, name = Directory.parent_of(intent.root, intent.path)
+            held.callback(directory.close)
+            _put_back(log, journal, intent, directory, name, restored, progress)
+    journal.append("restored", number=intent.number)
+    journal.sync()
+    log.states[intent.number] = "restored"
+    restored.setdefault(intent.payload, (intent.root, intent.path))
+
+
+def _put_back(
+    log: RunLog,
+    journal: Journal,
+    intent: Intent,
+    directory: Directory,
+    name: str,
+    restored: dict[str, tuple[str, str]],
+    progress: Progress,
+) -> None:
+    temporary = f"{TEMPORARY_PREFIX}{log.run}-{intent.number}-undo"
+    journal.append("restore", number=intent.number, temporary=temporary)
+    journal.sync()
+    displaced = ""
+    try:
+        if intent.payload in restored:
+            _link_to(directory, temporary, *restored[intent.payload])
+        else:
+            _copy_back(directory, name, temporary, intent, progress)
+        if not is_link(directory, name, intent):
+            raise LeftAlone("it was changed since; the change stays")
+        displaced = fsops.swap_in(directory, temporary, name)
+        if not is_link(directory, displaced, intent):
+            raise LeftAlone("it was changed while it was being restored; the change stays")
+        directory.sync()
+        directory.unlink(displaced)
+    except (LeftAlone, OSError):
+        if displaced:
+            fsops.swap_back(directory, temporary, name, displaced)
+        with suppress(FileNotFoundError):
+            directory.unlink(temporary)
+        directory.sync()
+        journal.append("done", number=intent.number)  # as before the undo
+        journal.sync()
+        raise
+
+
+def _link_to(directory: Directory, temporary: str, root: str, path: str) -> None:
+    """Another name of a payload that is restored already: they were one file before the run."""
+    first, first_name = Directory.parent_of(root, path)
+    with first:
+        directory.link_from(first, first_name, temporary)
+
+
+def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, progress: Progress) -> None:
+    digest = xxhash.xxh3_128()
+    source = _open_content(directory, name, intent)
+    try:
+        target = directory.create_file(temporary)
+        try:
+            fsops.copy_bytes(source, target, update=digest.update, tick=progress.advance)
+            if digest.hexdigest() != intent.xxh3_128:
+                raise LeftAlone(
+                    f"the content behind {intent.target} was changed since the run; the link stays"
+                )
+            intent.attributes.give_to(target)
+            os.fsync(target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def _open_content(directory: Directory, name: str, intent: Intent) -> int:
+    """The bytes that the path reads; where its link dangles, the keeper's, which the hash will judge."""
+    if intent.link is LinkKind.HARDLINK:
+        return directory.open_file(name)
+    for path in (intent.target, intent.keeper):
+        folder, last = os.path.split(path)
+        with suppress(FileNotFoundError), Directory.open(folder) as parent:
+            return parent.open_file(last)
+    raise LeftAlone(f"nothing is left of its content: neither {intent.target} nor {intent.keeper} is there")
