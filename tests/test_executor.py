@@ -137,7 +137,9 @@ def test_a_symlinked_parent_is_not_followed(scene: Scene) -> None:
     assert not (scene.base / "away" / "a").is_symlink()
 
 
-def test_the_keeper_gets_the_older_mtime_where_a_client_counts_on_it_and_undo_gives_its_own_back(scene: Scene) -> None:
+def test_the_keeper_gets_the_older_mtime_where_a_client_counts_on_it_and_undo_gives_its_own_back(
+    scene: Scene,
+) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "a", MODEL)
     os.utime(copy, ns=(10**18, 10**18))
@@ -202,7 +204,9 @@ def test_undo_refuses_before_the_first_change_when_the_copies_do_not_fit(
     assert copy.is_symlink()
 
 
-def test_without_an_exchange_of_names_the_path_is_never_missing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_exchange_of_names_the_path_is_never_missing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "a", MODEL)
     monkeypatch.setattr("hubfold.fsops._libc", None)

@@ -51,7 +51,9 @@ FILESYSTEMS = {root: DISK for root in ROOTS} | {
     "/cow/sub": SUBVOLUME,
 }
 VAULTS = {
-    root: [VaultPlace("/hubfold" if root in ("/hub", "/hub2") else f"{root}/.hubfold", FILESYSTEMS[root], True)]
+    root: [
+        VaultPlace("/hubfold" if root in ("/hub", "/hub2") else f"{root}/.hubfold", FILESYSTEMS[root], True)
+    ]
     for root in ROOTS
     if root != "/hubfold"
 }
@@ -77,7 +79,9 @@ def at(path: str, inode: int, **changes: object) -> IndexedReplica:
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
-def fold(*replicas: IndexedReplica, policy: Policy | None = None, around: Surroundings = SURROUNDINGS) -> Plan:
+def fold(
+    *replicas: IndexedReplica, policy: Policy | None = None, around: Surroundings = SURROUNDINGS
+) -> Plan:
     return plan([DuplicateSet(4 << 20, {"sha256": SHA}, Trust.CLAIMED, replicas)], policy or Policy(), around)
 
 
@@ -156,14 +160,20 @@ def test_a_file_that_tolerates_no_symlink_gets_a_hard_link_or_is_left_alone() ->
     no_symlink = frozenset({LinkKind.HARDLINK, LinkKind.REFLINK})
     actions = fold(at("/hub/b", 1), at("/models/m.onnx_data", 2, links=no_symlink)).actions
     assert [str(a.link) for a in actions] == ["hardlink"] and actions[0].read_only
-    far = fold(at("/hub/b", 1), at("/drive/models/a", 2, links=no_symlink), at("/drive/models/b", 3, links=no_symlink))
+    far = fold(
+        at("/hub/b", 1),
+        at("/drive/models/a", 2, links=no_symlink),
+        at("/drive/models/b", 3, links=no_symlink),
+    )
     assert [(a.path, a.keeper.path) for a in far.actions] == [("/drive/models/b", "/drive/models/a")]
     assert "tolerates no symlink" in far.skipped[0].reason
 
 
 def test_a_shared_payload_of_the_client_stays_where_it_is() -> None:
     actions = fold(at("/hub/b", 1), at("/hub/store", 2, pinned=True)).actions
-    assert said(fold(at("/hub/b", 1), at("/hub/store", 2, pinned=True))) == [("/hub/b", "hardlink", "/hub/store")]
+    assert said(fold(at("/hub/b", 1), at("/hub/store", 2, pinned=True))) == [
+        ("/hub/b", "hardlink", "/hub/store")
+    ]
     assert not actions[0].read_only
     what = fold(at("/hub/store", 1, pinned=True), at("/hub2/store", 2, pinned=True))
     assert what.actions == () and "staying where it is" in what.skipped[0].reason
@@ -189,14 +199,18 @@ def test_read_only_file_systems_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(2000, None), (500, 500), (None, None)])
-def test_the_keeper_gets_an_older_mtime_only_where_a_client_needs_it(limit: int | None, expected: int | None) -> None:
+def test_the_keeper_gets_an_older_mtime_only_where_a_client_needs_it(
+    limit: int | None, expected: int | None
+) -> None:
     actions = fold(at("/hub/b", 1), at("/models/m", 2, latest_mtime_ns=limit)).actions
     assert actions[0].keeper_mtime_ns == expected
 
 
 def test_all_actions_of_a_keeper_agree_on_its_mtime() -> None:
     older = Signature(1, 2, 4 << 20, 300, 300)
-    actions = fold(at("/hub/b", 1), at("/models/m", 2, latest_mtime_ns=500, signature=older), at("/models/n", 3)).actions
+    actions = fold(
+        at("/hub/b", 1), at("/models/m", 2, latest_mtime_ns=500, signature=older), at("/models/n", 3)
+    ).actions
     assert [a.keeper_mtime_ns for a in actions] == [300, 300]
 
 

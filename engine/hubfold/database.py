@@ -137,7 +137,8 @@ class Opened:
     def _check_identity(self) -> None:
         if _identity(self.path) != self._identity:
             raise IndexDamaged(
-                f"the index {self.path} was deleted or replaced while it was open", "run the same command again"
+                f"the index {self.path} was deleted or replaced while it was open",
+                "run the same command again",
             )
 
     def _explained(self, error: sqlite3.DatabaseError) -> HubfoldError:
@@ -149,9 +150,15 @@ class Opened:
             )
         if primary == sqlite3.SQLITE_FULL:
             return NoSpace(
-                f"no room to write the index {self.path}", "free some space where it lies, or set HUBFOLD_HOME"
+                f"no room to write the index {self.path}",
+                "free some space where it lies, or set HUBFOLD_HOME",
             )
-        if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+        if primary in (
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_PERM,
+            sqlite3.SQLITE_IOERR,
+        ):
             return HubfoldError(
                 f"the index {self.path} cannot be written: {error}",
                 "check the permissions and the drive of its folder, or set HUBFOLD_HOME to another",

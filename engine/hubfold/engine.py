@@ -181,7 +181,9 @@ class Engine:
         if into is not None:
             chosen = next(iter(self._roots_of([into])), None)
             if chosen is None:
-                raise HubfoldError(f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`")
+                raise HubfoldError(
+                    f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
+                )
         sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
         return planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
 
@@ -257,7 +259,11 @@ class Engine:
         expected = undo.preview(log)
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
-            log.run, (*expected.restored, *links), tuple(expected.left), tuple(expected.failed), expected.bytes_needed
+            log.run,
+            (*expected.restored, *links),
+            tuple(expected.left),
+            tuple(expected.failed),
+            expected.bytes_needed,
         )
 
     def undo(self, run: str | None = None) -> UndoReport:
@@ -309,7 +315,9 @@ class Engine:
         from hubfold.reports import GcReport
 
         garbage, kept = gc.look(self._vaults(), [root.path for root in self._open_index.roots()])
-        return GcReport(tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept))
+        return GcReport(
+            tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept)
+        )
 
     def gc(self) -> GcReport:
         """Remove the vault objects that no link needs, and vaults that are empty."""
@@ -475,7 +483,9 @@ class Engine:
                 replica = self._open_index.replica(source)
                 try:
                     if file.size is None or replica is None:
-                        raise LeftAlone("its content is missing" if file.size is None else "it is in no scanned root")
+                        raise LeftAlone(
+                            "its content is missing" if file.size is None else "it is in no scanned root"
+                        )
                     name = farm.link_name(snapshot, file.name)
                     if replica.backend == vault.NAME:
                         wanted.append(farm.Wanted(name, source, replica.root, replica.root, source))
@@ -524,7 +534,11 @@ class Engine:
                 if root.backend in self._backends
                 for place in self._backends[root.backend].vault_places(root)
             }
-            roots = [root for root in roots if root in chosen or (root.backend == vault.NAME and root.path in places)]
+            roots = [
+                root
+                for root in roots
+                if root in chosen or (root.backend == vault.NAME and root.path in places)
+            ]
         return {root.path: root for root in self._by_role(roots) if root.backend in self._backends}
 
     def _by_role(self, roots: Iterable[Root]) -> list[Root]:
@@ -580,9 +594,7 @@ class Engine:
 def _done(action: Action) -> Done:
     from hubfold.reports import Done
 
-    return Done(
-        action.path, action.keeper.path, action.target, str(action.link), action.reason, action.bytes
-    )
+    return Done(action.path, action.keeper.path, action.target, str(action.link), action.reason, action.bytes)
 
 
 def _freed(outcomes: Sequence[Outcome]) -> int:

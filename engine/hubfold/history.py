@@ -51,7 +51,9 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
     for log in logs:
         if log.run == but:
             continue
-        used.update(intent.keeper_inode for number, intent in log.intents.items() if log.states[number] == "done")
+        used.update(
+            intent.keeper_inode for number, intent in log.intents.items() if log.states[number] == "done"
+        )
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)
     return used

@@ -81,7 +81,9 @@ class Index:
             raise
         except IndexDamaged as error:
             aside = _put_aside(os.path.abspath(os.fspath(path)))
-            return cls(path), f"{error}; it was put aside as {aside} and begun anew: the next scan reads files again"
+            return cls(
+                path
+            ), f"{error}; it was put aside as {aside} and begun anew: the next scan reads files again"
 
     def __enter__(self) -> Index:
         return self
@@ -117,7 +119,9 @@ class Index:
             with self._trusting():
                 root = Root(os.fsdecode(path), backend, Role(role), limit)
             found.append(
-                RootState(root, files, size, allocated, scanned_at, None if device is None else unsigned(device))
+                RootState(
+                    root, files, size, allocated, scanned_at, None if device is None else unsigned(device)
+                )
             )
         return found
 
@@ -138,7 +142,9 @@ class Index:
             row = connection.execute("SELECT id FROM roots WHERE path = ?", (os.fsencode(path),)).fetchone()
             if row is None:
                 return False
-            connection.execute("DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", row)
+            connection.execute(
+                "DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", row
+            )
             connection.execute("DELETE FROM folders WHERE root_id = ?", row)
             connection.execute("DELETE FROM roots WHERE id = ?", row)
             changed(connection)
@@ -174,7 +180,9 @@ class Index:
         )
         return [self._replica(row) for row in rows]
 
-    def duplicate_sets(self, roots: Collection[str] | None = None, min_size: int = 0) -> Iterator[DuplicateSet]:
+    def duplicate_sets(
+        self, roots: Collection[str] | None = None, min_size: int = 0
+    ) -> Iterator[DuplicateSet]:
         """Sets of at least two payloads of one content, the biggest size first.
 
         `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more.
@@ -198,10 +206,13 @@ class Index:
                 batch, held = [], 0
         yield from self._sets_in_memory(batch, restricted, chosen)
 
-    def _sets_in_memory(self, sizes: list[int], restricted: str, chosen: tuple[bytes, ...]) -> Iterator[DuplicateSet]:
+    def _sets_in_memory(
+        self, sizes: list[int], restricted: str, chosen: tuple[bytes, ...]
+    ) -> Iterator[DuplicateSet]:
         marks = ", ".join("?" * len(sizes))
         rows = self._rows(
-            f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) {restricted} ORDER BY f.size DESC", (*sizes, *chosen)
+            f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) {restricted} ORDER BY f.size DESC",
+            (*sizes, *chosen),
         )
         for _, same_size in groupby(rows, itemgetter(SIZE)):
             yield from self._sets(list(same_size))
@@ -285,7 +296,8 @@ class Index:
                 (*new, *about, os.fsencode(folder), os.fsencode(name)),
             )
             connection.execute(
-                f"{update} WHERE size = ? AND device = ? AND inode = ?", (*new, *about, st.st_size, new[0], new[1])
+                f"{update} WHERE size = ? AND device = ? AND inode = ?",
+                (*new, *about, st.st_size, new[0], new[1]),
             )
             if keep_digests_of is not None:
                 columns = ", ".join(DIGEST_COLUMNS.values())
@@ -324,9 +336,12 @@ class Index:
         """Keep a result until the next change."""
         with self.file.transaction() as connection:
             version = self.version()
-            connection.execute("DELETE FROM state WHERE key LIKE 'total %' AND value NOT LIKE ?", (f"{version} %",))
             connection.execute(
-                "INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (f"total {key}", f"{version} {value}")
+                "DELETE FROM state WHERE key LIKE 'total %' AND value NOT LIKE ?", (f"{version} %",)
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)",
+                (f"total {key}", f"{version} {value}"),
             )
 
     # reading

@@ -268,6 +268,7 @@ class Journal:
         except OSError:
             # Half a line would swallow the next one.
             os.ftruncate(self._fd, before)
+            os.lseek(self._fd, before, os.SEEK_SET)
             raise
         os.fsync(self._fd)
 

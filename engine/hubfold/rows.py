@@ -17,7 +17,13 @@ Row = tuple[Any, ...]
 
 #: Algorithm → column.
 CLAIM_COLUMNS = {"sha256": "sha256", "git-sha1": "git_sha1", "xet": "xet"}
-DIGEST_COLUMNS = {"sha256": "sha256", "git-sha1": "git_sha1", "xxh3_128": "xxh3_128", "xet": "xet", "sample": "sample"}
+DIGEST_COLUMNS = {
+    "sha256": "sha256",
+    "git-sha1": "git_sha1",
+    "xxh3_128": "xxh3_128",
+    "xet": "xet",
+    "sample": "sample",
+}
 
 #: The columns of a replica, in the order that the functions here take them apart.
 ROW = """
@@ -69,7 +75,9 @@ def evidence(names: Sequence[Row]) -> Evidence:
 
 def claims(row: Row) -> dict[str, str]:
     """The digests that the layout states."""
-    return {name: value.hex() for name, value in zip(CLAIM_COLUMNS, row[14:17], strict=True) if value is not None}
+    return {
+        name: value.hex() for name, value in zip(CLAIM_COLUMNS, row[14:17], strict=True) if value is not None
+    }
 
 
 def computed(row: Row) -> dict[str, str]:
@@ -88,7 +96,9 @@ def replica(row: Row) -> IndexedReplica:
         path=os.fsdecode(os.path.join(folder, name)),
         root=os.fsdecode(root),
         backend=backend,
-        signature=Signature(unsigned(device), unsigned(inode), size, loaded_time(mtime_ns), loaded_time(ctime_ns)),
+        signature=Signature(
+            unsigned(device), unsigned(inode), size, loaded_time(mtime_ns), loaded_time(ctime_ns)
+        ),
         allocated=about[0],
         nlink=about[1],
         mode=about[2],

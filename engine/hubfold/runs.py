@@ -26,7 +26,8 @@ def exclusive(state: State, command: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise Locked(
-            f"another hubfold run is at work{_who(state)}", "wait until it is through, then try again; nothing was changed"
+            f"another hubfold run is at work{_who(state)}",
+            "wait until it is through, then try again; nothing was changed",
         ) from None
     except (OSError, NotImplementedError) as error:
         raise HubfoldError(
@@ -54,7 +55,11 @@ def _who(state: State) -> str:
 
 def unsettled(state: State) -> list[str]:
     """The runs that a crash may have left something of, oldest first; reads the last line of each journal."""
-    return [run for run in journal.run_names(state.runs) if not _settled(os.path.join(state.runs, run + journal.SUFFIX))]
+    return [
+        run
+        for run in journal.run_names(state.runs)
+        if not _settled(os.path.join(state.runs, run + journal.SUFFIX))
+    ]
 
 
 def _settled(path: str) -> bool:
@@ -89,7 +94,9 @@ def recover(state: State) -> RecoverReport:
         settled.finished += found.finished
         settled.rolled_back += found.rolled_back
         settled.left += found.left
-    return RecoverReport(tuple(told), tuple(settled.finished), tuple(settled.rolled_back), tuple(settled.left))
+    return RecoverReport(
+        tuple(told), tuple(settled.finished), tuple(settled.rolled_back), tuple(settled.left)
+    )
 
 
 def find(state: State, run: str | None) -> tuple[RunLog, list[RunLog]]:
@@ -104,4 +111,3 @@ def find(state: State, run: str | None) -> tuple[RunLog, list[RunLog]]:
         if history.undoable(log):
             return log, logs
     raise RunNotFound("there is no run to take back", "see `hubfold runs`")
-

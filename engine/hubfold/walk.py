@@ -296,7 +296,9 @@ class TreeWalk:
             known = self._memory.signatures(path)
             changed = [(name, st) for name, st in content.files if known.get(name) != _signature_of(st)]
             renumbered = frozenset(
-                known[name].device for name, st in changed if name in known and known[name][1:] == _signature_of(st)[1:]
+                known[name].device
+                for name, st in changed
+                if name in known and known[name][1:] == _signature_of(st)[1:]
             )
             stale = set(known).difference(name for name, _ in content.files) if known else set()
             stale.update(name for name, _ in changed if name in known)
