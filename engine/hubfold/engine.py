@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hubfold.content import DuplicateSet, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted, LeftAlone, Locked, RunNotFound
+from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
 
@@ -21,17 +20,19 @@ if TYPE_CHECKING:
     from hubfold.config import Config
     from hubfold.executor import Outcome
     from hubfold.farm import FarmPlan, Wanted
+    from hubfold.filesystem import FileSystems
     from hubfold.index import Index
-    from hubfold.journal import Journal, RunLog
+    from hubfold.journal import Journal
     from hubfold.plan import Action, Plan
     from hubfold.registry import Registry
     from hubfold.reports import (
         ConsolidateReport,
+        Done,
         DupesReport,
+        Failed,
         FarmReport,
         GcReport,
         Left,
-        Notice,
         RecoverReport,
         RunDetail,
         RunSummary,
@@ -120,41 +121,55 @@ class Engine:
     ) -> ScanReport:
         """Walk the roots, update the index, read what has to be read to know the duplicates.
 
-        Without `paths`: the known roots and those that the backends find in the environment. Raises `RootError`,
-        `PluginError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
+        Without `paths`: the known roots and those that the backends find in the environment. Files under `min_size`
+        bytes are not read. Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays
+        known).
         """
         from hubfold import discover, scan
 
-        roots = discover.roots(
-            [os.fspath(path) for path in paths],
-            self.registry,
-            known=self._known_roots(),
-            environ=self.environ,
-            backend=backend,
+        roots = discover.discover(
+            paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
         )
-        return self._scan(roots, min_size, scan)
+        with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
+            report = scan.scan(
+                roots,
+                self._backends,
+                self._open_index,
+                min_size=min_size,
+                executor=pool,
+                progress=self.progress,
+                stop=self.stop,
+                shared_extents=self._shared_extents,
+            )
+        self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
+        return report
 
     def dupes(
-        self, paths: Sequence[StrPath] = (), *, limit: int | None = None, sort: str = "size"
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        limit: int | None = None,
+        sort: str = "size",
+        min_size: int = MIN_SIZE,
     ) -> DupesReport:
         """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
-        from hubfold.filesystem import FileSystems
         from hubfold.reports import DupesReport
-        from hubfold.survey import shared_extents
+        from hubfold.scan import reclaimable
 
-        filesystems = FileSystems()
         found = [
-            (duplicates, _reclaimable(duplicates, lambda replica: shared_extents(replica, filesystems)))
-            for duplicates in self._duplicate_sets(paths, 0)
+            (duplicates, reclaimable(duplicates, self._shared_extents))
+            for duplicates in self._duplicate_sets(self._roots_of(paths), min_size)
         ]
-        found = [item for item in found if item[1] > 0 or len(item[0].payloads) > 1]
-        order = {
-            "size": lambda item: (-item[1], item[0].replicas[0].path),
-            "count": lambda item: (-len(item[0].replicas), -item[1], item[0].replicas[0].path),
-            "path": lambda item: item[0].replicas[0].path,
-        }
-        found.sort(key=order[sort])
-        return DupesReport(tuple(found[:limit]), sum(reclaimable for _, reclaimable in found))
+        found.sort(key=lambda item: item[0].replicas[0].path)
+        if sort == "size":
+            found.sort(key=lambda item: -item[1])
+        elif sort == "count":
+            found.sort(key=lambda item: -len(item[0].replicas))
+        return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
+
+    def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport:
+        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all)."""
+        raise NotImplementedError
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -285,7 +300,6 @@ class Engine:
                     )
                 except Interrupted:
                     interrupted = True
-            self._note_paths([*undone.restored, *(intent.keeper for intent in log.intents.values())])
         return UndoReport(
             log.run,
             (*removed, *undone.restored),
@@ -303,9 +317,7 @@ class Engine:
         if not runs.unsettled(self.state):
             return RecoverReport()
         with runs.exclusive(self.state, "recover"):
-            report = runs.recover(self.state)
-        self._note_paths([*report.finished, *report.rolled_back])
-        return report
+            return runs.recover(self.state)
 
     # -- the vault ----------------------------------------------------------------------------------------------
 
@@ -407,7 +419,7 @@ class Engine:
         from hubfold import discover
         from hubfold.reports import StatusRoot
 
-        root = discover.roots([os.fspath(path)], self.registry, environ=self.environ, backend=backend)[0]
+        root = discover.discover([path], self._backends, backend=backend, environ=self.environ)[0]
         known = KnownRoot(root.path, root.backend, role, limit)
         others = [old for old in self.state.registered_roots() if old.path != known.path]
         if role is Role.PRIMARY:
@@ -417,7 +429,9 @@ class Engine:
 
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
-        wanted = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        from hubfold.discover import canonical
+
+        wanted = canonical(os.path.expanduser(os.fspath(path)))
         known = next((root for root in self.roots() if root.path == wanted), None)
         registered = [root for root in self.state.registered_roots() if root.path != wanted]
         removed = self._has_index and self._open_index.remove_root(wanted)
@@ -509,25 +523,38 @@ class Engine:
 
         return Journal.create(self.state.runs, command, __version__)
 
-    def _known_roots(self) -> list[KnownRoot]:
-        known: dict[str, KnownRoot] = {}
+    def _known_roots(self) -> list[Root]:
+        """What the user registered or configured, and what was scanned before."""
+        from hubfold.discover import FALLBACK, canonical, recognise
+
+        known: dict[str, Root] = {}
         for source, root in self._sources():
-            if source != "found" or os.path.isdir(root.path):
-                known.setdefault(root.path, root)
+            path = canonical(root.path)
+            if source == "found" or path in known:
+                continue
+            backend = root.backend
+            if backend is None:
+                names = os.listdir(path) if os.path.isdir(path) else []
+                recognised = recognise(path, names, self._backends)
+                backend, path = recognised if recognised is not None else (FALLBACK, path)
+            known.setdefault(path, Root(path, backend, root.role, root.limit))
         for old in self._open_index.roots():
-            known.setdefault(old.path, KnownRoot(old.path, old.backend, old.role, old.limit))
-        return list(known.values())
+            known.setdefault(old.path, old)
+        return [root for root in known.values() if root.backend in self._backends]
 
     def _roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
-        """The scanned roots at, below or around `paths` (all of them without any), and their vaults."""
+        """The scanned roots at or below `paths` (all of them without any), and their vaults."""
         from hubfold import vault
+        from hubfold.discover import canonical
         from hubfold.walk import within
 
         roots = self._open_index.roots(vaults=True)
         if paths:
-            wanted = [os.path.abspath(os.path.expanduser(os.fspath(path))) for path in paths]
-            wanted += [os.path.realpath(path) for path in wanted]
+            wanted = [canonical(path) for path in paths]
             chosen = [root for root in roots if any(within(root.path, path) for path in wanted)]
+            if not chosen:
+                names = ", ".join(map(str, paths))
+                raise HubfoldError(f"{names}: no root was scanned there", f"run `hubfold scan {names}` first")
             places = {
                 place
                 for root in chosen
@@ -561,25 +588,39 @@ class Engine:
         backend = self._backends[action.victim.backend]
         return backend.lock_paths(Root(action.victim.root, action.victim.backend), action.path)
 
+    def _shared_extents(self, replica: IndexedReplica) -> object:
+        from hubfold.survey import shared_extents
+
+        return shared_extents(replica, self._filesystems)
+
+    @cached_property
+    def _filesystems(self) -> FileSystems:
+        from hubfold.filesystem import FileSystems
+
+        return FileSystems()
+
     def _note_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        """Bring the index up to date with what we did ourselves: our links and renames moved ctimes."""
-        paths = dict.fromkeys(o.action.keeper.path for o in outcomes)
-        paths.update(dict.fromkeys(o.action.path for o in outcomes))
-        self._note_paths(paths)
+        """Bring the index up to date with what we did ourselves: our links and renames moved ctimes.
 
-    def _note_paths(self, paths: Iterable[str]) -> None:
-        import stat
+        What was computed goes on to hold for a path whose bytes were compared just now.
+        """
+        index = self._open_index
+        for outcome in outcomes:
+            for path in (outcome.action.keeper.path, outcome.action.path):
+                self._note_path(index, path, proven=not outcome.error)
 
-        for path in dict.fromkeys(paths):
-            known = self._open_index.replica(path)
-            try:
-                st = os.lstat(path)
-            except OSError:
-                continue
-            if not stat.S_ISREG(st.st_mode):
-                self._open_index.forget(path)
-            elif known is not None:
-                self._open_index.refresh(path, st, keep_digests_of=known.signature)
+    def _note_path(self, index: Index, path: str, *, proven: bool) -> None:
+        known = index.replica(path)
+        if known is None:
+            return
+        try:
+            st = os.lstat(path)
+        except OSError:
+            return
+        if stat.S_ISREG(st.st_mode) and proven:
+            index.refresh(path, st, keep_digests_of=known.signature)
+        elif not stat.S_ISREG(st.st_mode):
+            index.forget(path)
 
     def _which_lies(self, outcome: Outcome) -> str:
         """Two files with equal digests turned out to differ: read both and say which is not what it says."""
