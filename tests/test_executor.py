@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from folding import Scene
+
 from hubfold.content import LinkKind
 from hubfold.errors import NoSpace
 from hubfold.planner import Policy

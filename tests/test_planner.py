@@ -41,7 +41,7 @@ ROOTS = {
     "/cow": Root("/cow", "plain"),
     "/cow/sub": Root("/cow/sub", "plain"),
 }
-FILESYSTEMS = {root: DISK for root in ROOTS} | {
+FILESYSTEMS = dict.fromkeys(ROOTS, DISK) | {
     "/drive/hub": DRIVE,
     "/drive/models": DRIVE,
     "/hubfold/objects/ab": DISK,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from folding import Scene
+
 from hubfold import fsops, journal
 from hubfold.content import LinkKind
 from hubfold.errors import JournalDamaged

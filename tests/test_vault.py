@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-
 from folding import Scene
+
 from hubfold import gc, vault
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone

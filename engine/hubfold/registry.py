@@ -9,6 +9,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING, cast
 
 import pluggy
+
 from hubfold import hookspecs
 from hubfold.backend import Capabilities, StorageBackend
 from hubfold.errors import PluginError
