@@ -27,7 +27,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from hubfold.content import LinkKind, Replica, Root
+from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 ALL_LINKS = frozenset(LinkKind)
 
@@ -146,6 +146,10 @@ class StorageBackend(ABC):
     def replica(self, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
         """One regular file as a replica, or None where it is bookkeeping and no content."""
         return Replica(os.path.join(folder.path, name), stat)
+
+    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
+        """The models of this root as programs see them, where the layout knows models. Reads names, no content."""
+        return iter(())
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """Lock files (flock) that this layout's own programs take before they replace `path`."""

@@ -18,6 +18,8 @@ OWN_PREFIX = ".hubfold"
 TEMPORARY_PREFIX = ".hubfold-"
 #: The file that tells a vault from a folder of the user's that happens to have the same name.
 VAULT_MARKER = ".hubfold-vault"
+#: The file that makes a folder a farm which hubfold builds and refreshes.
+FARM_MARKER = ".hubfold-farm"
 
 #: Digest algorithms, in the order in which hubfold prefers to name a content by them.
 ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet")
@@ -151,3 +153,32 @@ class DuplicateSet:
         for replica in self.replicas:
             grouped.setdefault(replica.payload, []).append(replica)
         return grouped
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """One file of a snapshot. `name` is its path in the repo, with ``/``; `path` is what a program opens."""
+
+    name: str
+    path: str
+    #: Bytes by length, None where the link dangles.
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One revision of a model, dataset, space or kernel as a layout offers it to programs."""
+
+    repo_id: str
+    repo_type: str
+    revision: str
+    #: Branches and tags that name this revision, sorted; empty for a detached one.
+    refs: tuple[str, ...]
+    #: The folder that programs are given.
+    path: str
+    files: tuple[SnapshotFile, ...]
+
+    @property
+    def broken(self) -> bool:
+        """Whether a file of it cannot be opened."""
+        return any(file.size is None for file in self.files)

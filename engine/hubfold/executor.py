@@ -29,9 +29,9 @@ import xxhash
 from hubfold import fsops, vault
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
-from hubfold.filesystem import FileSystems
+from hubfold.filesystem import FileSystems, link_text
 from hubfold.fsops import Directory, Held
-from hubfold.journal import Intent, Journal
+from hubfold.journal import Intent, Journal, KeeperChange
 from hubfold.locking import take_lock
 from hubfold.plan import Action, Plan
 from hubfold.progress import Progress, Stop
@@ -176,7 +176,11 @@ class Executor:
                         raise LeftAlone("it changed since it was scanned")
                     self._number += 1
                     temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
-                    text = self._symlink_text(action) if action.link is LinkKind.SYMLINK else ""
+                    text = (
+                        link_text(action.path, action.target, self._filesystems)
+                        if action.link is LinkKind.SYMLINK
+                        else ""
+                    )
                     swaps.append(_Swap(self._number, action, victim, directory, name, temporary, text))
             except (LeftAlone, OSError) as error:
                 opened.close()
@@ -252,14 +256,14 @@ class Executor:
         new_mode = mode & ~0o222 if any(swap.action.read_only for swap in group.swaps) else mode
         new_mtime_ns = mtime_ns if action.keeper_mtime_ns is None else action.keeper_mtime_ns
         if (new_mode, new_mtime_ns) != (mode, mtime_ns):
-            self.journal.append(
-                "keeper",
-                path=keeper.path,
-                root=action.keeper.root,
-                inode=keeper.signature.inode,
-                mode=[mode, new_mode],
-                mtime_ns=[mtime_ns, new_mtime_ns],
+            change = KeeperChange(
+                keeper.path,
+                action.keeper.root,
+                keeper.signature.inode,
+                (mode, new_mode),
+                (mtime_ns, new_mtime_ns),
             )
+            self.journal.append("keeper", **change.as_record())
         for object_ in dict.fromkeys(
             swap.action.target for swap in group.swaps if swap.action.vault is not None
         ):
@@ -298,17 +302,6 @@ class Executor:
             reason=action.reason,
             locks=tuple(self.locks(action)),
         )
-
-    def _symlink_text(self, action: Action) -> str:
-        """Relative within one file system, so that it can be mounted elsewhere as a whole; absolute across."""
-        here = os.path.realpath(os.path.dirname(action.path))
-        target = os.path.join(
-            os.path.realpath(os.path.dirname(action.target)), os.path.basename(action.target)
-        )
-        same = self._filesystems.of(os.path.dirname(action.path)).links_to(
-            self._filesystems.of(os.path.dirname(action.keeper.path))
-        )
-        return os.path.relpath(target, here) if same else target
 
     def _ready_keeper(self, group: _Group) -> bool:
         """Vault objects and their `.links`, then the keeper's mode and mtime; whether the swaps may go on."""

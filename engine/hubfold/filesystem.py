@@ -1,7 +1,7 @@
 """What the file system at a directory allows, found out without writing to it.
 
-Only a call that is made can tell for sure; what is said here is what the planner starts from, and where a link is refused
-after all the executor leaves the path alone.
+Only a call that is made can tell for sure; what is said here is what the planner starts from, and where a link is
+refused after all the executor leaves the path alone.
 """
 
 from __future__ import annotations
@@ -72,6 +72,19 @@ class FileSystems:
         flags = os.statvfs(directory).f_flag
         links = kind not in _NO_LINKS
         return FileSystem(mount, device, kind, _pool(real, device), links, links, bool(flags & os.ST_RDONLY))
+
+
+def link_text(link: str, target: str, filesystems: FileSystems) -> str:
+    """The text of a symlink at `link` to `target`; the directory of `link` has to exist.
+
+    Relative within one file system, so that it can be mounted elsewhere as a whole; absolute across.
+    """
+    here = os.path.realpath(os.path.dirname(link))
+    there = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
+    folder = os.path.dirname(there)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return os.path.relpath(there, here) if filesystems.of(here).links_to(filesystems.of(folder)) else there
 
 
 def _mounts() -> dict[str, str]:

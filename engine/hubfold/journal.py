@@ -10,6 +10,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``intent``     about to replace a path: everything that undo and recovery need (`Intent`), with its ``number``
 ``done``       the replacement of ``number`` is whole and the displaced file is gone
 ``dropped``    ``number`` was given up, the path is as it was: ``reason``
+``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
 ``end``        the run is over: ``state`` is finished or interrupted
 ``undo``       the run is being taken back
 ``restore``    about to put a copy back for ``number``: ``temporary``
@@ -148,6 +149,24 @@ class KeeperChange:
     mode: tuple[int, int]
     mtime_ns: tuple[int, int]
 
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class FarmLink:
+    """A symlink that a farm was given. `before` is the text of the link that it replaced, "" for none."""
+
+    path: str
+    root: str
+    text: str
+    target: str
+    temporary: str
+    before: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(slots=True)
 class RunLog:
@@ -165,6 +184,7 @@ class RunLog:
     restores: dict[int, str] = field(default_factory=dict)
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
+    farm_links: list[FarmLink] = field(default_factory=list)
     ended: str | None = None
     undo_begun: bool = False
     undone: bool = False
@@ -345,6 +365,13 @@ def _read_object(log: RunLog, record: Mapping[str, Any]) -> None:
     log.objects.append(_expect(record["path"], str))
 
 
+def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
+    link = FarmLink(**{name: _expect(record[name], str) for name in FarmLink.__slots__})
+    if not is_temporary(link.temporary) or not os.path.isabs(link.path) or not os.path.isabs(link.root):
+        raise ValueError(f"{link.path!r} is no link of a farm")
+    log.farm_links.append(link)
+
+
 def _read_end(log: RunLog, record: Mapping[str, Any]) -> None:
     log.ended = _expect(record["state"], str)
 
@@ -368,6 +395,7 @@ _READERS = {
     "intent": _read_intent,
     "done": _read_state,
     "dropped": _read_state,
+    "farm": _read_farm,
     "end": _read_end,
     "undo": _read_undo,
     "restore": _read_restore,

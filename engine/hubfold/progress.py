@@ -12,7 +12,7 @@ class Progress(Protocol):
     """Receives progress; the command line draws a bar with it, a program may log."""
 
     def start(self, task: str, total: int | None, unit: str) -> None:
-        """A stage begins: `task` is a short phrase, `total` in `unit` ("bytes", "files", "actions"), None if unknown."""
+        """A stage begins: `task` is a short phrase, `total` in `unit` ("bytes", "files"), None if unknown."""
 
     def advance(self, amount: int) -> None:
         """`amount` more of the unit is done. May be called from several threads."""

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import fsops
+from hubfold import farm, fsops
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
@@ -56,7 +56,9 @@ def settle(log: RunLog, journal: Journal, used_elsewhere: Collection[int] = ()) 
             settled.finished.append(intent.path)
         else:
             settled.rolled_back.append(intent.path)
-    restore_keepers(log, used_elsewhere)
+    farm.settle(log)
+    if not log.farm_links:
+        restore_keepers(log, used_elsewhere)
     if not log.open_numbers and log.ended is None:
         journal.append("recovered")
     journal.sync()

@@ -9,8 +9,8 @@ Layout, version 1::
     <vault>/objects/<2 hex>/<object>.links     the links that need the object, one JSON object per line, appended and
                                                fsynced before the link appears: {"link", "mount", "run"}
 
-A digest is 64 hex (sha256), 40 hex (git-sha1) or 32 hex (xxh3_128): its length tells the algorithm. A line in ``.links``
-is a hint that is checked against the disk, so that the vault can be understood without the index.
+A digest is 64 hex (sha256), 40 hex (git-sha1) or 32 hex (xxh3_128): its length tells the algorithm. A line in
+``.links`` is a hint that is checked against the disk, so that the vault can be understood without the index.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hubfold import fsops
 from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import ALGORITHMS, VAULT_MARKER, LinkKind, Replica, Root
+from hubfold.locking import take_lock
 
 NAME = "vault"
 OBJECTS = "objects"
@@ -122,6 +124,21 @@ def add_object(object_: str, keeper: fsops.Held) -> None:
                 folder.unlink(name)
                 raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
         folder.sync()
+
+
+def of_object(object_: str) -> str:
+    """The vault that an object lies in."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(object_)))
+
+
+@contextmanager
+def lock(vault: str) -> Iterator[None]:
+    """Hold a vault while it is changed, across users and state directories. Raises `LeftAlone`, `OSError`."""
+    held = take_lock(os.path.join(vault, LOCK))
+    try:
+        yield
+    finally:
+        held.release()
 
 
 @dataclass(frozen=True, slots=True)

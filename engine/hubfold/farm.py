@@ -1,0 +1,266 @@
+"""Farms: folders of symlinks into the vault, ``DIR/<org>/<name>/<file>``.
+
+They cost nothing and outlive the cache's own deletions. A farm links one revision of each model: the one that ``main``
+names, else another named one, else any. Building it again adds what is new, points links at the revision of today and
+removes those whose object is gone. Everything in the folder that is not a link of hubfold's is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hubfold import fsops, vault
+from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Snapshot
+from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.filesystem import FileSystems, link_text
+from hubfold.fsops import Directory, Held
+from hubfold.journal import FarmLink, Journal, KeeperChange, RunLog
+from hubfold.progress import Progress, Stop
+from hubfold.reports import Failed, Left
+
+MARKER_TEXT = b"""hubfold farm 1
+A folder of links that `hubfold farm` builds and refreshes; it holds no content of its own.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One link that a farm should have."""
+
+    #: Relative to the farm.
+    name: str
+    #: The regular file with the content and the root it lies in.
+    source: str
+    source_root: str
+    vault: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class FarmPlan:
+    """What building or refreshing a farm would do; names are relative to it."""
+
+    path: str
+    add: tuple[Wanted, ...] = ()
+    replace: tuple[tuple[Wanted, str], ...] = ()
+    keep: int = 0
+    remove: tuple[tuple[str, str], ...] = ()
+    left: tuple[Left, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.add or self.replace or self.remove)
+
+
+def chosen(snapshots: Iterable[Snapshot], models: Iterable[str]) -> list[Snapshot]:
+    """One snapshot of each model (of each of `models`, if any are named), by repo id.
+
+    Raises `HubfoldError` for a name that no snapshot has.
+    """
+    best: dict[tuple[str, str], Snapshot] = {}
+    for snapshot in snapshots:
+        key = snapshot.repo_type, snapshot.repo_id
+        if key not in best or _rank(snapshot) < _rank(best[key]):
+            best[key] = snapshot
+    names = list(models)
+    known = {snapshot.repo_id for snapshot in best.values()}
+    for name in names:
+        if name not in known:
+            raise HubfoldError(
+                f"no cache holds a model called {name!r}", "see `hubfold scan` for what is there"
+            )
+    return [best[key] for key in sorted(best) if not names or best[key].repo_id in names]
+
+
+def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:
+    return snapshot.broken, "main" not in snapshot.refs, not snapshot.refs
+
+
+def link_name(snapshot: Snapshot, file: str) -> str:
+    """The path of a file's link in a farm. Raises `LeftAlone` for a name that would lead out of it."""
+    parts = [*snapshot.repo_id.split("/"), *file.split("/")]
+    if snapshot.repo_type != "model":
+        parts.insert(0, f"{snapshot.repo_type}s")
+    if any(
+        part in ("", os.curdir, os.pardir) or "\0" in part or part.startswith(TEMPORARY_PREFIX)
+        for part in parts
+    ):
+        raise LeftAlone(f"{file!r} is no name for a file")
+    return os.path.join(*parts)
+
+
+def compare(path: str, wanted: Iterable[Wanted], left: Iterable[Left]) -> FarmPlan:
+    """Hold what a farm should have against what is there. Raises `OSError` if the folder cannot be read."""
+    add: list[Wanted] = []
+    replace: list[tuple[Wanted, str]] = []
+    keep = 0
+    stays = list(left)
+    names: set[str] = set()
+    for item in wanted:
+        names.add(item.name)
+        link = os.path.join(path, item.name)
+        try:
+            st = os.lstat(link)
+        except (FileNotFoundError, NotADirectoryError):
+            add.append(item)
+            continue
+        if stat.S_ISLNK(st.st_mode) and vault.points_at(link, item.target):
+            keep += 1
+            if not os.path.exists(link):
+                add.append(item)  # the object is gone, the link stays: making the object again mends it
+        elif stat.S_ISLNK(st.st_mode) and _into_a_vault(link):
+            replace.append((item, os.readlink(link)))
+        else:
+            stays.append(Left(link, "there is a file of somebody else under this name"))
+    remove = tuple(
+        (name, text)
+        for name, text in _links_below(path)
+        if name not in names and not os.path.exists(os.path.join(path, name))
+    )
+    return FarmPlan(path, tuple(add), tuple(replace), keep, remove, tuple(stays))
+
+
+def _into_a_vault(link: str) -> bool:
+    target = os.path.join(os.path.realpath(os.path.dirname(link)), os.readlink(link))
+    return bool(vault.claims_of(os.path.basename(target))) and vault.is_vault(vault.of_object(target))
+
+
+def _links_below(path: str) -> Iterator[tuple[str, str]]:
+    """(name, text) of the symlinks into a vault in a farm."""
+    for folder, _, files in os.walk(path):
+        for name in sorted(files):
+            link = os.path.join(folder, name)
+            if os.path.islink(link) and _into_a_vault(link):
+                yield os.path.relpath(link, path), os.readlink(link)
+
+
+def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -> list[Failed]:
+    """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm itself."""
+    failed: list[Failed] = []
+    filesystems = FileSystems()
+    fsops.make_folders(plan.path)
+    _mark(plan.path)
+    progress.start("linking", len(plan.add) + len(plan.replace), "files")
+    try:
+        for number, (item, before) in enumerate([*((item, "") for item in plan.add), *plan.replace], 1):
+            stop.check()
+            try:
+                _link(plan.path, item, before, number, journal, filesystems)
+            except (LeftAlone, OSError) as error:
+                failed.append(Failed(os.path.join(plan.path, item.name), fsops.describe(error)))
+            progress.advance(1)
+        for name, text in plan.remove:
+            directory, last = Directory.parent_of(plan.path, os.path.join(plan.path, name))
+            with directory:
+                if directory.readlink(last) == text:
+                    directory.unlink(last)
+                    directory.sync()
+    finally:
+        progress.finish()
+    return failed
+
+
+def _mark(path: str) -> None:
+    with Directory.open(path) as folder:
+        if folder.lstat_or_none(FARM_MARKER) is None:
+            fd = folder.create_file(FARM_MARKER, 0o644)
+            try:
+                os.write(fd, MARKER_TEXT)
+            finally:
+                os.close(fd)
+            folder.sync()
+
+
+def _link(
+    farm: str, item: Wanted, before: str, number: int, journal: Journal, filesystems: FileSystems
+) -> None:
+    path = os.path.join(farm, item.name)
+    fsops.make_folders(os.path.dirname(path))
+    text = link_text(path, item.target, filesystems)
+    temporary = f"{TEMPORARY_PREFIX}{journal.run}-{number}"
+    keeper = Held(item.source_root, item.source, lease=False)
+    try:
+        mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
+        journal.append("object", path=item.target, keeper=item.source)
+        journal.append("farm", **FarmLink(path, farm, text, item.target, temporary, before).as_record())
+        if mode & 0o222:
+            change = KeeperChange(
+                item.source,
+                item.source_root,
+                keeper.signature.inode,
+                (mode, mode & ~0o222),
+                (mtime_ns, mtime_ns),
+            )
+            journal.append("keeper", **change.as_record())
+        os.fsync(keeper.fd)
+        journal.sync()
+        vault.prepare(item.vault)
+        with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
+            os.fchmod(keeper.fd, mode & ~0o222)
+        with vault.lock(item.vault):
+            vault.add_object(item.target, keeper)
+            mount = filesystems.of(os.path.dirname(path)).mount
+            vault.note_links(item.target, [vault.NeededBy(path, mount, journal.run)])
+    finally:
+        keeper.close()
+    directory, name = Directory.parent_of(farm, path)
+    with directory:
+        if before:
+            directory.symlink(text, temporary)
+            if directory.readlink(name) != before:
+                directory.unlink(temporary)
+                raise LeftAlone("it was changed meanwhile")
+            directory.rename(temporary, name)
+        elif directory.lstat_or_none(name) is None:
+            directory.symlink(text, name)
+        directory.sync()
+
+
+def take_back(log: RunLog) -> tuple[list[str], list[Left]]:
+    """Remove the links that a run gave a farm, or put back what they replaced; (paths, what was left alone)."""
+    restored: list[str] = []
+    left: list[Left] = []
+    for link in reversed(log.farm_links):
+        try:
+            directory, name = Directory.parent_of(link.root, link.path)
+            with directory:
+                if directory.lstat_or_none(name) is None:
+                    continue
+                if directory.readlink(name) != link.text:
+                    raise LeftAlone("it was changed since; the change stays")
+                if link.before:
+                    directory.symlink(link.before, link.temporary)
+                    directory.rename(link.temporary, name)
+                else:
+                    directory.unlink(name)
+                directory.sync()
+        except (LeftAlone, OSError) as error:
+            left.append(Left(link.path, fsops.describe(error)))
+        else:
+            restored.append(link.path)
+    _clear_empty({link.root for link in log.farm_links})
+    return restored, left
+
+
+def _clear_empty(farms: Iterable[str]) -> None:
+    """Remove the folders of a farm that are empty now, the farm's own too when nothing but its marker is left."""
+    for farm in farms:
+        for folder, _, _ in os.walk(farm, topdown=False):
+            with suppress(OSError):
+                if folder == farm and os.listdir(folder) == [FARM_MARKER]:
+                    os.unlink(os.path.join(folder, FARM_MARKER))
+                os.rmdir(folder)
+
+
+def settle(log: RunLog) -> None:
+    """Remove the temporary links that a crash left in a farm."""
+    for link in log.farm_links:
+        with suppress(OSError, LeftAlone):
+            directory, _ = Directory.parent_of(link.root, link.path)
+            with directory:
+                if directory.readlink(link.temporary) in (link.text, link.before):
+                    directory.unlink(link.temporary)

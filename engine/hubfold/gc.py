@@ -1,0 +1,134 @@
+"""Removes vault objects that no link needs.
+
+A link is asked on the disk, not in the index: the ones that the object's ``.links`` names, and every symlink into the
+vault that is met below the known roots, since a folder of links may have been moved after it was noted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hubfold import fsops, vault
+from hubfold.content import VAULT_MARKER
+from hubfold.errors import LeftAlone
+from hubfold.fsops import Directory
+from hubfold.reports import Failed, GcReport, Left
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """An object that no link needs. `bytes` is what removing it frees: 0 while its inode has another name."""
+
+    path: str
+    bytes: int
+
+
+def look(vaults: Iterable[str], roots: Collection[str]) -> tuple[list[Garbage], list[Left]]:
+    """(objects that no link needs, objects that are kept with the reason). Nothing is changed."""
+    garbage: list[Garbage] = []
+    kept: list[Left] = []
+    met: set[str] | None = None
+    for path in vaults:
+        try:
+            found = list(vault.objects(path))
+        except OSError as error:
+            kept.append(Left(path, f"cannot be read: {fsops.describe(error)}"))
+            continue
+        for object_ in found:
+            reason = _needed(object_)
+            if reason is None:
+                if met is None:
+                    met = set(_targets_below(roots))
+                if _plain(object_) in met:
+                    reason = "a link below a known root needs it"
+            if reason is not None:
+                kept.append(Left(object_, reason))
+                continue
+            st = os.lstat(object_)
+            garbage.append(Garbage(object_, st.st_blocks * 512 if st.st_nlink == 1 else 0))
+    return garbage, kept
+
+
+def _needed(object_: str) -> str | None:
+    """Why the object has to stay, None if nothing that was noted needs it."""
+    try:
+        noted = vault.read_links(object_)
+    except OSError as error:
+        return f"its list of links cannot be read: {fsops.describe(error)}"
+    unknown = None
+    for entry in noted:
+        need = vault.need(object_, entry)
+        if need is vault.Need.NEEDED:
+            return f"{entry.link} needs it"
+        if need is vault.Need.UNKNOWN:
+            unknown = entry.link
+    return None if unknown is None else f"{unknown} cannot be looked at now (is its drive away?)"
+
+
+def _plain(path: str) -> str:
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def _targets_below(roots: Collection[str]) -> Iterator[str]:
+    """What the symlinks below the roots point at, one hop, with symlinks in the directories resolved."""
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            real = None
+            for name in (*folders, *files):
+                path = os.path.join(folder, name)
+                with suppress(OSError):
+                    text = os.readlink(path)
+                    if vault.OBJECTS in text:
+                        real = real or os.path.realpath(folder)
+                        yield _plain(os.path.join(real, text))
+
+
+def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
+    """Remove objects, each one looked at again under the vault's lock, then what is empty of the vaults."""
+    removed: list[str] = []
+    failed: list[Failed] = []
+    stayed = list(kept)
+    freed = 0
+    by_vault: dict[str, list[Garbage]] = {}
+    for item in garbage:
+        by_vault.setdefault(vault.of_object(item.path), []).append(item)
+    for path, items in by_vault.items():
+        try:
+            with vault.lock(path):
+                for item in items:
+                    reason = _needed(item.path)
+                    if reason is not None:
+                        stayed.append(Left(item.path, reason))
+                        continue
+                    with Directory.open(os.path.dirname(item.path)) as folder:
+                        folder.unlink(os.path.basename(item.path))
+                        with suppress(FileNotFoundError):
+                            folder.unlink(os.path.basename(item.path) + vault.LINKS)
+                    removed.append(item.path)
+                    freed += item.bytes
+        except (OSError, LeftAlone) as error:
+            failed.append(Failed(path, fsops.describe(error)))
+    return GcReport(tuple(removed), freed, tuple(stayed), tuple(failed))
+
+
+def clear_empty(path: str) -> None:
+    """Remove a vault that holds no object any more, and lists of links whose object is gone."""
+    top = os.path.join(path, vault.OBJECTS)
+    with suppress(OSError, LeftAlone), vault.lock(path):
+        with suppress(FileNotFoundError):
+            for prefix in os.listdir(top):
+                folder = os.path.join(top, prefix)
+                for name in os.listdir(folder):
+                    if name.endswith(vault.LINKS) and not os.path.lexists(
+                        os.path.join(folder, name[: -len(vault.LINKS)])
+                    ):
+                        os.unlink(os.path.join(folder, name))
+                with suppress(OSError):
+                    os.rmdir(folder)
+            os.rmdir(top)
+        os.unlink(os.path.join(path, VAULT_MARKER))
+        os.unlink(os.path.join(path, vault.LOCK))
+        os.rmdir(path)
