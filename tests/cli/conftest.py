@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -120,3 +121,75 @@ class Program:
 @pytest.fixture
 def hubfold(tmp_path: Path) -> Program:
     return Program(tmp_path / "home")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Copies of one model by hand::
+
+    hf/hub/models--org--base/      its blob, a snapshot, a ref
+    models/base/model.safetensors  the same bytes
+    models/copy.safetensors        the same bytes
+    models/tuned.safetensors       the same size, one byte in the middle differs
+    """
+
+    folder: Path
+    size: int
+
+    @property
+    def hub(self) -> Path:
+        return self.folder / "hf" / "hub"
+
+    @property
+    def blob(self) -> Path:
+        return next((self.hub / "models--org--base" / "blobs").iterdir())
+
+    @property
+    def snapshot(self) -> Path:
+        return self.hub / "models--org--base" / "snapshots" / COMMIT / "model.safetensors"
+
+    @property
+    def models(self) -> Path:
+        return self.folder / "models"
+
+    @property
+    def copies(self) -> list[Path]:
+        return [self.models / "base" / "model.safetensors", self.models / "copy.safetensors"]
+
+    @property
+    def tuned(self) -> Path:
+        return self.models / "tuned.safetensors"
+
+    def photograph(self) -> dict[str, tuple[object, ...]]:
+        """Every name below hf/ and models/ but the vault: kind, mode, times and bytes."""
+        seen: dict[str, tuple[object, ...]] = {}
+        for top in ("hf", "models"):
+            for folder, folders, names in os.walk(self.folder / top):
+                folders[:] = [name for name in folders if name not in ("hubfold", ".hubfold", ".locks")]
+                for name in names:
+                    path = Path(folder, name)
+                    st = path.lstat()
+                    times = st.st_mtime_ns if not path.is_symlink() else 0
+                    seen[os.fsdecode(path)] = (path.is_symlink(), st.st_mode, times, hash(path.read_bytes()))
+        return seen
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def scene(hubfold: Program) -> Scene:
+    made = Scene(hubfold.home, 2 << 20)
+    content = os.urandom(made.size)
+    tuned = bytearray(content)
+    tuned[made.size // 2] ^= 1
+    repo = made.hub / "models--org--base"
+    for folder in (repo / "blobs", repo / "refs", made.snapshot.parent, made.models / "base"):
+        folder.mkdir(parents=True)
+    (repo / "blobs" / hashlib.sha256(content).hexdigest()).write_bytes(content)
+    (repo / "refs" / "main").write_text(COMMIT)
+    made.snapshot.symlink_to(Path("../../blobs") / made.blob.name)
+    for copy in made.copies:
+        copy.write_bytes(content)
+    made.tuned.write_bytes(tuned)
+    return made
