@@ -32,9 +32,10 @@ MAY_CHANGE_DISKS = {
     "demo",
     "loopback_hub",
     "testing",
+    "trees",
 }
 
-MAKES_TREES = {"demo", "loopback_hub", "testing"}
+MAKES_TREES = {"demo", "loopback_hub", "testing", "trees"}
 
 CHANGING_OS_CALLS = {
     "chflags", "chmod", "chown", "copy_file_range", "fchmod", "fchown", "ftruncate", "lchown", "link", "makedirs",

@@ -107,7 +107,8 @@ class Index:
     def states(self, *, vaults: bool = False) -> list[RootState]:
         """The roots with the totals of their last scans."""
         rows = self._rows(
-            "SELECT path, backend, role, max_bytes, files, bytes, allocated, scanned_at, device FROM roots ORDER BY path"
+            """SELECT path, backend, role, max_bytes, files, bytes, allocated, scanned_at, device
+            FROM roots ORDER BY path"""
         )
         found = []
         for path, backend, role, limit, files, size, allocated, scanned_at, device in rows:

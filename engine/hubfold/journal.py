@@ -41,6 +41,8 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
 
 VERSION = 1
+#: A journal whose last record is one of these has nothing open.
+CLOSING = frozenset({"end", "undone", "recovered"})
 SUFFIX = ".jsonl"
 
 

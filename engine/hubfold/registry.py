@@ -9,7 +9,6 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import TYPE_CHECKING, cast
 
 import pluggy
-
 from hubfold import hookspecs
 from hubfold.backend import Capabilities, StorageBackend
 from hubfold.errors import PluginError

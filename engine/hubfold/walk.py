@@ -62,8 +62,10 @@ class Listed:
     same: bool
     #: Names with a row whose file is changed, or is gone, or is no regular file any more.
     stale: Collection[str] = ()
-    #: Files that are as their row says.
-    unchanged: int = 0
+    #: Regular files in the folder.
+    files: int = 0
+    #: Former device numbers of files that are as their row says in all else: the file system was renumbered.
+    renumbered: frozenset[int] = frozenset()
 
 
 class Nothing:
@@ -217,6 +219,16 @@ class TreeWalk:
             self._failed(path, error)
         return False
 
+    def size(self, path: str) -> int | None:
+        if not self._inside(path):
+            return None
+        try:
+            return os.stat(path).st_size
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                self._failed(path, error)
+            return None
+
     def warn(self, path: str, message: str) -> None:
         self.warnings.append(Notice(path, message))
 
@@ -276,18 +288,20 @@ class TreeWalk:
 
     def _parts(self, path: str, content: _Content) -> Iterator[Folder]:
         """The folder with those of its files that are new or changed, in parts of at most `PART` files."""
+        changed: list[tuple[str, os.stat_result]] = []
+        count = len(content.files)
         if self._memory.fingerprint(path) == content.fingerprint:
-            self.unchanged += len(content.files)
-            changed: list[tuple[str, os.stat_result]] = []
-            listed = Listed(path, content.device, content.fingerprint, True, (), len(content.files))
+            listed = Listed(path, content.device, content.fingerprint, True, (), count)
         else:
             known = self._memory.signatures(path)
             changed = [(name, st) for name, st in content.files if known.get(name) != _signature_of(st)]
-            unchanged = len(content.files) - len(changed)
-            self.unchanged += unchanged
+            renumbered = frozenset(
+                known[name].device for name, st in changed if name in known and known[name][1:] == _signature_of(st)[1:]
+            )
             stale = set(known).difference(name for name, _ in content.files) if known else set()
             stale.update(name for name, _ in changed if name in known)
-            listed = Listed(path, content.device, content.fingerprint, False, stale, unchanged)
+            listed = Listed(path, content.device, content.fingerprint, False, stale, count, renumbered)
+        self.unchanged += count - len(changed)
         self._memory.listed(listed)
         content.files = []
         folders = content.folders
