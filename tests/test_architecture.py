@@ -16,9 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine" / "hubfold"
 PLUGINS = ROOT / "plugins" / "hubfold_plugins"
 
-#: The executor and what it calls; hubfold's own state; and what makes trees for the demo and for tests.
+#: The executor and the other journalled operations with what they call; hubfold's own state; and what makes trees for
+#: the demo and for tests.
 MAY_CHANGE_DISKS = {
     "executor",
+    "farm",
+    "gc",
+    "runs",
     "fsops",
     "journal",
     "locking",
