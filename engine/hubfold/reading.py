@@ -68,8 +68,13 @@ def read_all(jobs: Iterable[Job], executor: Executor, progress: Progress, stop: 
 
 @cache
 def rotates(device: int) -> bool:
-    """Whether the device is known to be a rotating disk (Linux: sysfs of the device or of the disk it is part of)."""
+    """Whether the device is known to be a rotating disk (Linux: sysfs of the device or of the disk it is part of).
+
+    Disks of virtual machines call themselves rotating whatever they are, so they are not believed.
+    """
     base = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"
+    if "/virtio" in os.path.realpath(base):
+        return False
     for place in ("queue/rotational", "../queue/rotational"):
         try:
             with open(f"{base}/{place}") as file:

@@ -74,7 +74,9 @@ class Recording:
         self._inside = root.path.rstrip("/") + "/"
         index.save_root(root)
         with index.file.transaction() as connection:
-            connection.execute("UPDATE roots SET generation = generation + 1 WHERE path = ?", (os.fsencode(root.path),))
+            connection.execute(
+                "UPDATE roots SET generation = generation + 1 WHERE path = ?", (os.fsencode(root.path),)
+            )
             row = connection.execute(
                 "SELECT id, generation FROM roots WHERE path = ?", (os.fsencode(root.path),)
             ).fetchone()
@@ -105,7 +107,8 @@ class Recording:
             return {}
         with self._index.file.guard():
             rows = self._index.file.connection.execute(
-                "SELECT name, device, inode, size, mtime_ns, ctime_ns FROM files WHERE folder_id = ?", (row[0],)
+                "SELECT name, device, inode, size, mtime_ns, ctime_ns FROM files WHERE folder_id = ?",
+                (row[0],),
             ).fetchall()
         return {
             os.fsdecode(name): Signature(
@@ -179,7 +182,9 @@ class Recording:
                 """UPDATE folders SET fingerprint = visited.fingerprint
                 FROM visited WHERE visited.folder_id = folders.id AND visited.fingerprint IS NOT NULL"""
             )
-            (before,) = connection.execute("SELECT device FROM roots WHERE id = ?", (self._root_id,)).fetchone()
+            (before,) = connection.execute(
+                "SELECT device FROM roots WHERE id = ?", (self._root_id,)
+            ).fetchone()
             replaced = bool(away and before is not None and before != signed(device))
             connection.execute(
                 "UPDATE roots SET scanned_at = ?, device = ? WHERE id = ?",
@@ -244,7 +249,9 @@ class Recording:
                 "INSERT OR REPLACE INTO visited VALUES (?, ?)",
                 [(ids[path], fingerprint) for path, fingerprint in self._visited],
             )
-            connection.executemany("INSERT INTO stale VALUES (?, ?)", [(ids[path], name) for path, name in self._stale])
+            connection.executemany(
+                "INSERT INTO stale VALUES (?, ?)", [(ids[path], name) for path, name in self._stale]
+            )
         self._rows, self._visited, self._stale = [], [], []
         self._folder = ("", None)
 
@@ -255,7 +262,9 @@ class Recording:
         for path in {*(row[0] for row in self._rows), *(row[0] for row in self._visited)}:
             row = connection.execute("SELECT id, root_id FROM folders WHERE path = ?", (path,)).fetchone()
             if row is None:
-                cursor = connection.execute("INSERT INTO folders (root_id, path) VALUES (?, ?)", (self._root_id, path))
+                cursor = connection.execute(
+                    "INSERT INTO folders (root_id, path) VALUES (?, ?)", (self._root_id, path)
+                )
                 ids[path] = int(cursor.lastrowid or 0)
                 fresh.add(ids[path])
                 continue
