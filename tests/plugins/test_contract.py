@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from hubfold.content import FARM_MARKER
 from hubfold.loopback_hub import LoopbackHub
 from hubfold.testing import BackendContract, Built, Tree, copy_of, hub_cache, link_to, local_dir, model_files
