@@ -101,6 +101,10 @@ class Walk(Protocol):
         """Whether the symlink at `path` leads to nothing, wherever it points; False, with a warning, if unknown."""
         ...
 
+    def size(self, path: str) -> int | None:
+        """Bytes by length of the file that reading `path` gives, symlinks followed; None where there is none."""
+        ...
+
     def warn(self, path: str, message: str) -> None:
         """Tell the user about something at `path`; the text may hold anything, it is escaped when shown."""
         ...

@@ -222,6 +222,16 @@ class TreeWalk:
             self._failed(path, error)
         return False
 
+    def size(self, path: str) -> int | None:
+        if not self._inside(path):
+            return None
+        try:
+            return os.stat(path).st_size
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                self._failed(path, error)
+            return None
+
     def warn(self, path: str, message: str) -> None:
         self.warnings.append(Notice(path, message))
 

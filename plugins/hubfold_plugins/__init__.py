@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hubfold.hookspecs import hookimpl
+from hubfold import hookimpl
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _ALGORITHMS = {40: "git-sha1", 64: "sha256"}
 _ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+XET_HASH = re.compile(r"[0-9a-f]{64}")
 
 #: 10,000 files take about 3 MB; more than this is no listing of a repository.
 _TREE_LIMIT = 64 << 20
@@ -56,7 +56,7 @@ class TreeFile:
 
 
 def read_tree(walk: Walk, path: str) -> dict[str, TreeFile]:
-    """The files of a ``trees/<commit>.json`` by path; empty where there is none or, with a warning, a bad one."""
+    """The files of a ``trees/<commit>.json`` by path; none, with a warning, where it is damaged."""
     text = walk.read_text(path, _TREE_LIMIT)
     if text is None:
         return {}
@@ -84,7 +84,7 @@ def _tree_file(entry: object) -> TreeFile | None:
     claims = claims_of_etag(etag)
     if not claims or (sha256 is not None and "sha256" not in claims):
         return None
-    if isinstance(xet, str) and _SHA256.fullmatch(xet):
+    if isinstance(xet, str) and XET_HASH.fullmatch(xet):
         claims["xet"] = xet
     return TreeFile(etag, size, claims)
 

@@ -19,9 +19,9 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hubfold import peek
 from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Root
-
 from hubfold_plugins.hub_metadata import TreeFile, read_download, read_tree
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class LocalDirBackend(StorageBackend):
     def recognise(cls, path: str, names: Collection[str]) -> str | None:
         """`path` if a client has downloaded into it. (Any other folder can be scanned as this layout too.)"""
         downloads = (os.path.join(path, home, "download") for home in _homes(names))
-        return path if any(os.path.isdir(place) for place in downloads) else None
+        return path if any(peek.is_folder(place) for place in downloads) else None
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         copies: dict[str, tuple[_Copy, ...]] = {}
@@ -85,7 +85,7 @@ class LocalDirBackend(StorageBackend):
         below = ""
         while True:
             places = [os.path.join(folder, home, "download", below) for home in _HOMES]
-            locks = [os.path.join(place, f"{name}.lock") for place in places if os.path.isdir(place)]
+            locks = [os.path.join(place, f"{name}.lock") for place in places if peek.is_folder(place)]
             if locks or len(folder) <= len(root.path):
                 return locks
             below = os.path.join(os.path.basename(folder), below)

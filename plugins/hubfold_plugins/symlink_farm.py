@@ -15,13 +15,12 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from hubfold import peek
 from hubfold.backend import Capabilities, StorageBackend, Walk
-from hubfold.content import Replica, Root
+from hubfold.content import FARM_MARKER, Replica, Root
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-
-FARM_MARKER = ".hubfold-farm"
 
 _INTO_A_CACHE = re.compile(r"/(?:models|datasets|spaces|kernels)--[^/]+/(?:snapshots|blobs)/")
 #: ``<org>/<name>/<subfolder>``: no farm has its first link deeper than this.
@@ -62,20 +61,16 @@ def _holds_links(path: str, names: Collection[str], depth: int) -> bool:
         if name.startswith("."):
             continue
         entry = os.path.join(path, name)
-        try:
-            text = os.readlink(entry)
-        except OSError:
-            if not os.path.isdir(entry):
-                return False
-            folders.append(entry)
-        else:
+        text = peek.link_text(entry)
+        if text is not None:
             if not _INTO_A_CACHE.search(text):
                 return False
             found = True
+        elif peek.is_folder(entry):
+            folders.append(entry)
+        else:
+            return False
     if found or not folders or depth == 0:
         return found
     below = min(folders)
-    try:
-        return _holds_links(below, os.listdir(below), depth - 1)
-    except OSError:
-        return False
+    return _holds_links(below, peek.names_in(below), depth - 1)

@@ -1,0 +1,56 @@
+"""Scans of one root by one backend, by the engine's own walk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hubfold.content import Replica, Root
+from hubfold.walk import Memory, TreeWalk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hubfold.backend import StorageBackend
+
+
+@dataclass
+class Scanned:
+    root: Path
+    replicas: dict[str, Replica]
+    walk: TreeWalk
+    found: list[tuple[str, str]]
+
+    def __getitem__(self, path: str) -> Replica:
+        return self.replicas[path]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self.replicas)
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """Messages by path, from the root."""
+        return {os.path.relpath(warning.path, self.root): warning.message for warning in self.walk.warnings}
+
+
+def scan(
+    backend: type[StorageBackend],
+    root: Path,
+    *,
+    others: tuple[type[StorageBackend], ...] = (),
+    memory: Memory | None = None,
+    commits: dict[str, tuple[str, str]] | None = None,
+) -> Scanned:
+    """What `backend` finds below `root`; `others` are loaded too and may claim sub-trees."""
+    found: list[tuple[str, str]] = []
+    place = Root(str(root), backend.name)
+    walk = TreeWalk(
+        place,
+        {cls.name: cls() for cls in (backend, *others)},
+        memory=memory,
+        commits=commits,
+        found=lambda name, path: found.append((name, path)),
+    )
+    replicas = {os.path.relpath(replica.path, root): replica for replica in backend().replicas(place, walk)}
+    return Scanned(root, replicas, walk, found)
