@@ -185,6 +185,20 @@ class Index:
         )
         return [self._replica(row) for row in rows]
 
+    def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
+        """Replicas of these roots whose bytes were read and are not what their layout states."""
+        chosen, values = root_clause(roots)
+        rows = self._rows(
+            f"""SELECT {ROW} FROM digests d
+            JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
+                AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
+            JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
+            WHERE (f.sha256 <> d.sha256 OR f.git_sha1 <> d.git_sha1 OR f.xet <> d.xet) {chosen}
+            ORDER BY p.path, f.name""",
+            values,
+        )
+        return [self._replica(row) for row in rows]
+
     def duplicate_sets(
         self, roots: Collection[str] | None = None, min_size: int = 0
     ) -> Iterator[DuplicateSet]:
