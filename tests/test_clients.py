@@ -5,13 +5,14 @@ Every question is asked in a process of the client's own, so that nothing of it 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def client(request: pytest.FixtureRequest, hub: LoopbackHub) -> Client:
     return Client(request.param, hub)
 
 
-@cache
+@functools.cache
 def publish(hub: LoopbackHub) -> tuple[str, str]:
     """What the Hub has: the commits of org/base, the second of two, and of org/tuned."""
     _, base = (
