@@ -133,13 +133,15 @@ class Index:
     def save_root(self, root: Root) -> None:
         """Add a root, or change the backend, role and limit of a known one."""
         with self.file.transaction() as connection:
-            connection.execute(
+            saved = connection.execute(
                 """INSERT INTO roots (path, backend, role, max_bytes) VALUES (?, ?, ?, ?)
                 ON CONFLICT (path) DO UPDATE SET
-                    backend = excluded.backend, role = excluded.role, max_bytes = excluded.max_bytes""",
+                    backend = excluded.backend, role = excluded.role, max_bytes = excluded.max_bytes
+                WHERE (backend, role, max_bytes) IS NOT (excluded.backend, excluded.role, excluded.max_bytes)""",
                 (os.fsencode(root.path), root.backend, str(root.role), root.limit),
             )
-            changed(connection)
+            if saved.rowcount:
+                changed(connection)
 
     def remove_root(self, path: str) -> bool:
         """Forget a root and its rows; whether there was one. Nothing on the disk changes."""
