@@ -8,6 +8,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+
 from hubfold.loopback_hub import LoopbackHub
 from hubfold.trees import Tree
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pytest
+
 from hubfold.backend import Capabilities, StorageBackend
 from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
 from hubfold.trees import (
