@@ -19,7 +19,10 @@ from hubfold.planner import Policy, Surroundings, VaultPlace, plan
 from hubfold.progress import Silent, Stop
 
 CACHE = Capabilities(
-    cache=True, links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}), private_objects=True, claims=frozenset({"sha256"})
+    cache=True,
+    links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}),
+    private_objects=True,
+    claims=frozenset({"sha256"}),
 )
 CAPABILITIES = {"cache": CACHE, "plain": Capabilities(), vault.NAME: vault.VaultBackend.capabilities}
 

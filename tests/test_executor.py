@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-
 from folding import Scene
+
 from hubfold.content import LinkKind
 from hubfold.errors import NoSpace
 from hubfold.planner import Policy
@@ -137,7 +139,9 @@ def test_a_symlinked_parent_is_not_followed(scene: Scene) -> None:
     assert not (scene.base / "away" / "a").is_symlink()
 
 
-def test_the_keeper_gets_the_older_mtime_where_a_client_counts_on_it_and_undo_gives_its_own_back(scene: Scene) -> None:
+def test_the_keeper_gets_the_older_mtime_where_a_client_counts_on_it_and_undo_gives_its_own_back(
+    scene: Scene,
+) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "a", MODEL)
     os.utime(copy, ns=(10**18, 10**18))
@@ -202,7 +206,9 @@ def test_undo_refuses_before_the_first_change_when_the_copies_do_not_fit(
     assert copy.is_symlink()
 
 
-def test_without_an_exchange_of_names_the_path_is_never_missing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_exchange_of_names_the_path_is_never_missing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "a", MODEL)
     monkeypatch.setattr("hubfold.fsops._libc", None)
@@ -234,3 +240,36 @@ def test_sparse_files_count_by_blocks_and_come_back_sparse(scene: Scene) -> None
     scene.apply(plan)
     scene.undo()
     assert copy.stat().st_size == 32 << 20 and copy.stat().st_blocks * 512 < 1 << 20
+
+
+def test_more_copies_than_files_can_be_open_at_once(scene: Scene) -> None:
+    blob = scene.file(scene.cache, "blobs/x", MODEL[: 1 << 16])
+    models = scene.root("models")
+    copies = [scene.file(models, f"{number}/m", MODEL[: 1 << 16]) for number in range(150)]
+    script = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from folding import Scene
+scene = Scene(Path({str(scene.base)!r}))
+scene.root("models")
+files = sorted(Path({str(models)!r}).glob("*/m"))
+outcomes = scene.apply(scene.plan(Path({str(blob)!r}), *files))
+print([o.error for o in outcomes if o.error], len(outcomes))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[] 150", done.stderr
+    assert all(copy.is_symlink() for copy in copies)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for another user")
+def test_what_root_makes_for_a_user_belongs_to_the_user(scene: Scene) -> None:
+    blob = scene.file(scene.cache, "blobs/x", MODEL)
+    copy = scene.file(scene.root("models"), "m", MODEL)
+    for path in (scene.base / "hf", blob, copy, copy.parent):
+        os.chown(path, 12345, 12345)
+    scene.apply(scene.plan(blob, copy))
+    made = [copy, scene.vault, *scene.vault.rglob("*")]
+    assert len(made) >= 6
+    assert {(os.lstat(path).st_uid, os.lstat(path).st_gid) for path in made} == {(12345, 12345)}

@@ -59,7 +59,7 @@ class Opened:
         """Open, check and migrate `path`, making it where it is missing.
 
         Raises `IndexDamaged` (not a database, truncated, a schema that hubfold did not write, a newer version),
-        `Locked` or `HubfoldError` (the folder cannot be written).
+        `Locked` or `IndexUnusable` (the folder cannot be written).
         """
         self.path = path
         self.lock = threading.RLock()
@@ -137,7 +137,8 @@ class Opened:
     def _check_identity(self) -> None:
         if _identity(self.path) != self._identity:
             raise IndexDamaged(
-                f"the index {self.path} was deleted or replaced while it was open", "run the same command again"
+                f"the index {self.path} was deleted or replaced while it was open",
+                "run the same command again",
             )
 
     def _explained(self, error: sqlite3.DatabaseError) -> HubfoldError:
@@ -149,10 +150,16 @@ class Opened:
             )
         if primary == sqlite3.SQLITE_FULL:
             return NoSpace(
-                f"no room to write the index {self.path}", "free some space where it lies, or set HUBFOLD_HOME"
+                f"no room to write the index {self.path}",
+                "free some space where it lies, or set HUBFOLD_HOME",
             )
-        if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-            return HubfoldError(
+        if primary in (
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_PERM,
+            sqlite3.SQLITE_IOERR,
+        ):
+            return IndexUnusable(
                 f"the index {self.path} cannot be written: {error}",
                 "check the permissions and the drive of its folder, or set HUBFOLD_HOME to another",
             )
@@ -176,7 +183,7 @@ def _check_file(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise HubfoldError(f"the index {path} cannot be opened: {error.strerror}") from error
+        raise IndexUnusable(f"the index {path} cannot be opened: {error.strerror}") from error
     if length == 0:
         return
     damaged = IndexDamaged(f"the index {path} is damaged: ", HINT_DELETE.format(path=path))
@@ -192,6 +199,10 @@ def _check_file(path: str) -> None:
         if length < expected:
             damaged.args = (damaged.args[0] + f"it should be {expected} bytes long and is {length}",)
             raise damaged
+
+
+class IndexUnusable(HubfoldError):
+    """The index is whole as far as is known, but its file or folder cannot be read or written."""
 
 
 class Hostile(IndexDamaged):

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hubfold.content import LinkKind, Role
-from hubfold.progress import Progress, Stop
+from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.progress import Progress, Silent, Stop
+from hubfold.state import KnownRoot, State
 
 if TYPE_CHECKING:
-    from hubfold.plan import Plan
+    from hubfold.backend import StorageBackend
+    from hubfold.config import Config
+    from hubfold.executor import Outcome
+    from hubfold.farm import FarmPlan, Wanted
+    from hubfold.filesystem import FileSystems
+    from hubfold.index import Index
+    from hubfold.journal import Journal
+    from hubfold.plan import Action, Plan
     from hubfold.registry import Registry
     from hubfold.reports import (
         ConsolidateReport,
+        Done,
         DupesReport,
+        Failed,
         FarmReport,
         GcReport,
+        Left,
         RecoverReport,
         RunDetail,
         RunSummary,
@@ -27,6 +43,8 @@ if TYPE_CHECKING:
     )
 
 StrPath = str | os.PathLike[str]
+
+#: Files under this many bytes are left alone: they are what people edit.
 MIN_SIZE = 1 << 20
 
 
@@ -34,7 +52,7 @@ class Engine:
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
-    `stop` is asked between steps. A context manager: leaving it closes the index.
+    `stop` is asked between steps; `threads` read files. A context manager: leaving it closes the index.
     """
 
     def __init__(
@@ -45,25 +63,116 @@ class Engine:
         progress: Progress | None = None,
         stop: Stop | None = None,
         threads: int | None = None,
-    ) -> None: ...
+    ) -> None:
+        self.environ = environ
+        self.state = State.locate(home, environ)
+        self.progress: Progress = progress or Silent()
+        self.stop = stop or Stop()
+        self.threads = threads or min(4, os.cpu_count() or 1)
+        #: What the user should know about the state itself: an index begun anew, a plugin left out.
+        self.notices: list[str] = []
+        self._index: Index | None = None
 
-    def __enter__(self) -> Engine: ...
-    def __exit__(self, *exc: object) -> None: ...
-    def close(self) -> None: ...
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The loaded backends. Raises `PluginError` where two have one name."""
+        from hubfold import registry
+
+        return registry.load(self.environ)
+
+    @cached_property
+    def config(self) -> Config:
+        from hubfold import config
+
+        return config.load(self.state.config)
+
+    @cached_property
+    def _backends(self) -> dict[str, StorageBackend]:
+        from hubfold.vault import NAME, VaultBackend
+
+        return {NAME: VaultBackend(), **{name: self.registry.named(name) for name in self.registry}}
 
     @property
-    def registry(self) -> Registry: ...
+    def _open_index(self) -> Index:
+        if self._index is None:
+            from hubfold.index import Index
 
-    # finding
+            self.state.create()
+            self._index, notice = Index.open_or_rebuild(self.state.index)
+            if notice is not None:
+                self.notices.append(notice)
+        return self._index
+
+    # -- finding ------------------------------------------------------------------------------------------------
+
     def scan(
         self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = MIN_SIZE
-    ) -> ScanReport: ...
-    def dupes(
-        self, paths: Sequence[StrPath] = (), *, limit: int | None = None, sort: str = "size"
-    ) -> DupesReport: ...
-    def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport: ...
+    ) -> ScanReport:
+        """Walk the roots, update the index, read what has to be read to know the duplicates.
 
-    # folding
+        Without `paths`: the known roots and those that the backends find in the environment. Files under `min_size`
+        bytes are not read. Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays
+        known).
+        """
+        from hubfold import discover, scan
+
+        roots = discover.discover(
+            paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
+        )
+        with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
+            report = scan.scan(
+                roots,
+                self._backends,
+                self._open_index,
+                min_size=min_size,
+                executor=pool,
+                progress=self.progress,
+                stop=self.stop,
+                shared_extents=self._shared_extents,
+            )
+        self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
+        return report
+
+    def dupes(
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        limit: int | None = None,
+        sort: str = "size",
+        min_size: int = MIN_SIZE,
+    ) -> DupesReport:
+        """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
+        from hubfold.reports import DupesReport
+        from hubfold.scan import reclaimable
+
+        found = [
+            (duplicates, reclaimable(duplicates, self._shared_extents))
+            for duplicates in self._duplicate_sets(self._roots_of(paths), min_size)
+        ]
+        found.sort(key=lambda item: item[0].replicas[0].path)
+        if sort == "size":
+            found.sort(key=lambda item: -item[1])
+        elif sort == "count":
+            found.sort(key=lambda item: -len(item[0].replicas))
+        return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
+
+    def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport:
+        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all)."""
+        raise NotImplementedError
+
+    # -- folding ------------------------------------------------------------------------------------------------
+
     def plan(
         self,
         paths: Sequence[StrPath] = (),
@@ -72,23 +181,232 @@ class Engine:
         min_size: int = MIN_SIZE,
         into: StrPath | None = None,
         across_owners: bool = False,
-    ) -> Plan: ...
-    def preview(self, plan: Plan) -> ConsolidateReport: ...
-    def apply(self, plan: Plan) -> ConsolidateReport: ...
+    ) -> Plan:
+        """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
-    # taking back
-    def runs(self) -> list[RunSummary]: ...
-    def run(self, run: str) -> RunDetail: ...
-    def preview_undo(self, run: str | None = None) -> UndoReport: ...
-    def undo(self, run: str | None = None) -> UndoReport: ...
-    def recover(self) -> RecoverReport: ...
+        `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
+        `across_owners` folds files of several users together. `min_size` in bytes.
+        """
+        from hubfold import planner, survey
 
-    # the vault
-    def preview_gc(self) -> GcReport: ...
-    def gc(self) -> GcReport: ...
+        roots = self._roots_of([*paths, into] if paths and into is not None else paths)
+        sets = list(self._duplicate_sets(list(roots), min_size))
+        around = survey.survey(sets, roots, self._backends)
+        chosen = None
+        if into is not None:
+            chosen = next(iter(self._roots_of([into])), None)
+            if chosen is None:
+                raise HubfoldError(
+                    f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
+                )
+        sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
+        return planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
 
-    # roots
-    def roots(self) -> list[StatusRoot]: ...
+    def preview(self, plan: Plan) -> ConsolidateReport:
+        """A plan in the form of a report, with no run."""
+        from hubfold.reports import ConsolidateReport, Left
+
+        return ConsolidateReport(
+            None,
+            tuple(_done(action) for action in plan.actions),
+            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
+            (),
+            plan.bytes,
+            plan.notes,
+        )
+
+    def apply(self, plan: Plan) -> ConsolidateReport:
+        """Apply a plan under a journal; every path that could not be replaced is in `failed` with the reason.
+
+        Raises `Locked`, `JournalDamaged` (nothing is changed then), `OSError` if the journal cannot be written.
+        """
+        from hubfold import journal, recovery, runs
+        from hubfold.executor import Executor
+        from hubfold.reports import ConsolidateReport, Failed, Left
+
+        with runs.exclusive(self.state, "consolidate"):
+            runs.recover(self.state)
+            interrupted = False
+            with self._begin("consolidate") as book:
+                executor = Executor(book, locks=self._lock_paths, progress=self.progress, stop=self.stop)
+                try:
+                    executor.apply(plan)
+                except Interrupted:
+                    interrupted = True
+                book.sync()
+                log = journal.read(self.state.runs, book.run)
+                recovery.restore_keepers(log, ())
+                if not log.open_numbers:
+                    book.append("end", state="interrupted" if interrupted else "finished")
+            outcomes = executor.outcomes
+            self._note_outcomes(outcomes)
+            failed = [Failed(o.action.path, o.error + self._which_lies(o)) for o in outcomes if o.error]
+        return ConsolidateReport(
+            book.run,
+            tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
+            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
+            tuple(failed),
+            _freed(outcomes),
+            plan.notes,
+            interrupted,
+        )
+
+    # -- taking back --------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[RunSummary]:
+        """Past runs, newest first. Raises `JournalDamaged`."""
+        from hubfold import history, journal
+
+        return [history.summary(log) for log in reversed(list(journal.logs(self.state.runs)))]
+
+    def run(self, run: str) -> RunDetail:
+        """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
+        from hubfold import history, journal
+
+        return history.detail(journal.read(self.state.runs, run))
+
+    def preview_undo(self, run: str | None = None) -> UndoReport:
+        """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
+        from hubfold import runs, undo
+        from hubfold.reports import UndoReport
+
+        log, _ = runs.find(self.state, run)
+        expected = undo.preview(log)
+        links = [link.path for link in log.farm_links if not log.undone]
+        return UndoReport(
+            log.run,
+            (*expected.restored, *links),
+            tuple(expected.left),
+            tuple(expected.failed),
+            expected.bytes_needed,
+        )
+
+    def undo(self, run: str | None = None) -> UndoReport:
+        """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
+        from hubfold import farm, history, journal, runs, undo
+        from hubfold.reports import UndoReport
+
+        with runs.exclusive(self.state, "undo"):
+            runs.recover(self.state)
+            log, logs = runs.find(self.state, run)
+            used = history.keepers_in_use(logs, but=log.run)
+            undone = undo.Undone()
+            interrupted = False
+            with journal.Journal.reopen(log) as book:
+                removed, left = farm.take_back(log)
+                try:
+                    undone = undo.take_back(
+                        log, book, used_elsewhere=used, progress=self.progress, stop=self.stop
+                    )
+                except Interrupted:
+                    interrupted = True
+        return UndoReport(
+            log.run,
+            (*removed, *undone.restored),
+            (*left, *undone.left),
+            tuple(undone.failed),
+            undone.bytes_needed,
+            interrupted,
+        )
+
+    def recover(self) -> RecoverReport:
+        """Finish or roll back what a crash left. Every changing call does this first."""
+        from hubfold import runs
+        from hubfold.reports import RecoverReport
+
+        if not runs.unsettled(self.state):
+            return RecoverReport()
+        with runs.exclusive(self.state, "recover"):
+            return runs.recover(self.state)
+
+    # -- the vault ----------------------------------------------------------------------------------------------
+
+    def preview_gc(self) -> GcReport:
+        """The vault objects that no link needs, with what removing them frees."""
+        from hubfold import gc
+        from hubfold.reports import GcReport
+
+        garbage, kept = gc.look(self._vaults(), [root.path for root in self._open_index.roots()])
+        return GcReport(
+            tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept)
+        )
+
+    def gc(self) -> GcReport:
+        """Remove the vault objects that no link needs, and vaults that are empty."""
+        from hubfold import gc, runs
+
+        with runs.exclusive(self.state, "gc"):
+            runs.recover(self.state)
+            vaults = self._vaults()
+            report = gc.remove(*gc.look(vaults, [root.path for root in self._open_index.roots()]))
+            for path in vaults:
+                gc.clear_empty(path)
+            for path in report.removed:
+                self._open_index.forget(path)
+        return report
+
+    def _vaults(self) -> list[str]:
+        """Every vault that a known root may have or a run has used, and that is there."""
+        from hubfold import journal, vault
+
+        candidates = [root.path for root in self._open_index.roots(vaults=True) if root.backend == vault.NAME]
+        for root in self._open_index.roots():
+            if root.backend in self._backends:
+                candidates += self._backends[root.backend].vault_places(root)
+        for log in journal.logs(self.state.runs):
+            candidates += [vault.of_object(path) for path in log.objects]
+        return [path for path in dict.fromkeys(candidates) if vault.is_vault(path)]
+
+    # -- roots --------------------------------------------------------------------------------------------------
+
+    def roots(self) -> list[StatusRoot]:
+        """The known roots with what the last scan found in them, and those that could be scanned."""
+        from hubfold.reports import StatusRoot
+
+        states = {state.root.path: state for state in self._open_index.states()} if self._has_index else {}
+        found: dict[str, StatusRoot] = {}
+        for source, root in self._sources():
+            state = states.pop(root.path, None)
+            if root.path not in found and (source != "found" or os.path.isdir(root.path)):
+                found[root.path] = StatusRoot(
+                    root.path,
+                    root.backend or (state.root.backend if state else ""),
+                    root.role,
+                    state.files if state else 0,
+                    state.bytes if state else 0,
+                    root.limit,
+                    os.path.isdir(root.path),
+                    source,
+                )
+        for state in states.values():
+            found.setdefault(
+                state.root.path,
+                StatusRoot(
+                    state.root.path,
+                    state.root.backend,
+                    state.root.role,
+                    state.files,
+                    state.bytes,
+                    state.root.limit,
+                    os.path.isdir(state.root.path),
+                    "scanned",
+                ),
+            )
+        return list(found.values())
+
+    @property
+    def _has_index(self) -> bool:
+        return self._index is not None or os.path.exists(self.state.index)
+
+    def _sources(self) -> Iterator[tuple[str, KnownRoot]]:
+        for root in self.state.registered_roots():
+            yield "added", root
+        for root in self.config.roots:
+            yield "config", root
+        for name in self.registry:
+            for path in self._backends[name].default_roots(self.environ):
+                yield "found", KnownRoot(os.path.abspath(path), name)
+
     def add_root(
         self,
         path: StrPath,
@@ -96,9 +414,247 @@ class Engine:
         backend: str | None = None,
         role: Role = Role.SECONDARY,
         limit: int | None = None,
-    ) -> StatusRoot: ...
-    def remove_root(self, path: StrPath) -> StatusRoot: ...
+    ) -> StatusRoot:
+        """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
+        from hubfold import discover
+        from hubfold.reports import StatusRoot
 
-    # farms
-    def preview_farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport: ...
-    def farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport: ...
+        root = discover.discover([path], self._backends, backend=backend, environ=self.environ)[0]
+        known = KnownRoot(root.path, root.backend, role, limit)
+        others = [old for old in self.state.registered_roots() if old.path != known.path]
+        if role is Role.PRIMARY:
+            others = [replace(old, role=Role.SECONDARY) for old in others]
+        self.state.register_roots([*others, known])
+        return StatusRoot(known.path, root.backend, role, 0, 0, limit, True, "added")
+
+    def remove_root(self, path: StrPath) -> StatusRoot:
+        """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
+        from hubfold.discover import canonical
+
+        wanted = canonical(os.path.expanduser(os.fspath(path)))
+        known = next((root for root in self.roots() if root.path == wanted), None)
+        registered = [root for root in self.state.registered_roots() if root.path != wanted]
+        removed = self._has_index and self._open_index.remove_root(wanted)
+        if len(registered) != len(self.state.registered_roots()):
+            self.state.register_roots(registered)
+        elif known is None or not removed:
+            raise HubfoldError(f"{wanted} is not among the roots", "see `hubfold roots`")
+        assert known is not None
+        return known
+
+    # -- farms --------------------------------------------------------------------------------------------------
+
+    def preview_farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
+        """What building or refreshing the farm at `path` would do. Scans the caches first."""
+        return _farm_report(self._plan_farm(path, models), None, ())
+
+    def farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
+        """Build or refresh the farm at `path` with links to `models` (default: all). Journalled, can be undone."""
+        from hubfold import farm, runs
+
+        plan = self._plan_farm(path, models)
+        if not plan.changes:
+            return _farm_report(plan, None, ())
+        with runs.exclusive(self.state, "farm"):
+            runs.recover(self.state)
+            with self._begin("farm") as book:
+                state = "finished"
+                try:
+                    failed = farm.build(plan, book, progress=self.progress, stop=self.stop)
+                except Interrupted:
+                    state, failed = "interrupted", []
+                book.append("end", state=state)
+        return _farm_report(plan, book.run, failed)
+
+    def _plan_farm(self, path: StrPath, models: Sequence[str]) -> FarmPlan:
+        from hubfold import farm
+
+        folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        if os.path.lexists(folder) and not os.path.isdir(folder):
+            raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
+        self.scan()
+        wanted, left = self._wanted_links(folder, models)
+        return farm.compare(folder, wanted, left)
+
+    def _wanted_links(self, folder: str, models: Sequence[str]) -> tuple[list[Wanted], list[Left]]:
+        from hubfold import farm, survey, vault
+        from hubfold.filesystem import FileSystems
+        from hubfold.reports import Left
+        from hubfold.walk import TreeWalk
+
+        filesystems = FileSystems()
+        roots = {root.path: root for root in self._open_index.roots(vaults=True)}
+        snapshots = [
+            snapshot
+            for root in self._by_role(roots.values())
+            for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
+        ]
+        wanted: list[Wanted] = []
+        left: list[Left] = []
+        for snapshot in farm.chosen(snapshots, models):
+            for file in snapshot.files:
+                source = os.path.realpath(file.path)
+                replica = self._open_index.replica(source)
+                try:
+                    if file.size is None or replica is None:
+                        raise LeftAlone(
+                            "its content is missing" if file.size is None else "it is in no scanned root"
+                        )
+                    name = farm.link_name(snapshot, file.name)
+                    if replica.backend == vault.NAME:
+                        wanted.append(farm.Wanted(name, source, replica.root, replica.root, source))
+                        continue
+                    here = filesystems.of(os.path.dirname(source))
+                    places = survey.vault_places(roots[replica.root], self._backends, filesystems)
+                    place = next((p for p in places if p.writable and p.filesystem.links_to(here)), None)
+                    target = vault.object_path(place.path, replica.digests) if place else None
+                    if place is None or target is None:
+                        raise LeftAlone(f"there is no place for a vault on the file system of {source}")
+                    wanted.append(farm.Wanted(name, source, replica.root, place.path, target))
+                except LeftAlone as reason:
+                    left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
+        return wanted, left
+
+    # -- what the operations share ------------------------------------------------------------------------------
+
+    def _begin(self, command: str) -> Journal:
+        from hubfold import __version__
+        from hubfold.journal import Journal
+
+        return Journal.create(self.state.runs, command, __version__)
+
+    def _known_roots(self) -> list[Root]:
+        """What the user registered or configured, and what was scanned before."""
+        from hubfold.discover import FALLBACK, canonical, recognise
+
+        known: dict[str, Root] = {}
+        for source, root in self._sources():
+            path = canonical(root.path)
+            if source == "found" or path in known:
+                continue
+            backend = root.backend
+            if backend is None:
+                names = os.listdir(path) if os.path.isdir(path) else []
+                recognised = recognise(path, names, self._backends)
+                backend, path = recognised if recognised is not None else (FALLBACK, path)
+            known.setdefault(path, Root(path, backend, root.role, root.limit))
+        for old in self._open_index.roots():
+            known.setdefault(old.path, old)
+        return [root for root in known.values() if root.backend in self._backends]
+
+    def _roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
+        """The scanned roots at or below `paths` (all of them without any), and their vaults."""
+        from hubfold import vault
+        from hubfold.discover import canonical
+        from hubfold.walk import within
+
+        roots = self._open_index.roots(vaults=True)
+        if paths:
+            wanted = [canonical(path) for path in paths]
+            chosen = [root for root in roots if any(within(root.path, path) for path in wanted)]
+            if not chosen:
+                names = ", ".join(map(str, paths))
+                raise HubfoldError(f"{names}: no root was scanned there", f"run `hubfold scan {names}` first")
+            places = {
+                place
+                for root in chosen
+                if root.backend in self._backends
+                for place in self._backends[root.backend].vault_places(root)
+            }
+            roots = [
+                root
+                for root in roots
+                if root in chosen or (root.backend == vault.NAME and root.path in places)
+            ]
+        return {root.path: root for root in self._by_role(roots) if root.backend in self._backends}
+
+    def _by_role(self, roots: Iterable[Root]) -> list[Root]:
+        """Primary first. Where the user chose none, the first cache that a backend names by default is it."""
+        found = list(roots)
+        if not any(root.role is Role.PRIMARY for root in found):
+            defaults = [root.path for source, root in self._sources() if source == "found"]
+            first = next((path for path in defaults if any(root.path == path for root in found)), None)
+            found = [replace(root, role=Role.PRIMARY) if root.path == first else root for root in found]
+        return sorted(found, key=lambda root: (root.role is not Role.PRIMARY, root.path))
+
+    def _duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
+        """The sets of the index with every path once: a path may have been scanned as part of two roots."""
+        for duplicates in self._open_index.duplicate_sets(list(roots), min_size):
+            distinct = {replica.path: replica for replica in duplicates.replicas}
+            if len({replica.payload for replica in distinct.values()}) > 1:
+                yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
+
+    def _lock_paths(self, action: Action) -> Sequence[str]:
+        backend = self._backends[action.victim.backend]
+        return backend.lock_paths(Root(action.victim.root, action.victim.backend), action.path)
+
+    def _shared_extents(self, replica: IndexedReplica) -> object:
+        from hubfold.survey import shared_extents
+
+        return shared_extents(replica, self._filesystems)
+
+    @cached_property
+    def _filesystems(self) -> FileSystems:
+        from hubfold.filesystem import FileSystems
+
+        return FileSystems()
+
+    def _note_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Bring the index up to date with what we did ourselves: our links and renames moved ctimes.
+
+        What was computed goes on to hold for a path whose bytes were compared just now.
+        """
+        index = self._open_index
+        for outcome in outcomes:
+            for path in (outcome.action.keeper.path, outcome.action.path):
+                self._note_path(index, path, proven=not outcome.error)
+
+    def _note_path(self, index: Index, path: str, *, proven: bool) -> None:
+        known = index.replica(path)
+        if known is None:
+            return
+        try:
+            st = os.lstat(path)
+        except OSError:
+            return
+        if stat.S_ISREG(st.st_mode) and proven:
+            index.refresh(path, st, keep_digests_of=known.signature)
+        elif not stat.S_ISREG(st.st_mode):
+            index.forget(path)
+
+    def _which_lies(self, outcome: Outcome) -> str:
+        """Two files with equal digests turned out to differ: read both and say which is not what it says."""
+        if not outcome.differs:
+            return ""
+        paths = [outcome.action.keeper.path, outcome.action.path]
+        replicas = [replica for path in paths if (replica := self._open_index.replica(path)) is not None]
+        problems = self._verify(replicas).problems
+        return "".join(f"; {problem.path}: {problem.message}" for problem in problems)
+
+
+def _done(action: Action) -> Done:
+    from hubfold.reports import Done
+
+    return Done(action.path, action.keeper.path, action.target, str(action.link), action.reason, action.bytes)
+
+
+def _freed(outcomes: Sequence[Outcome]) -> int:
+    """What the file systems got back: a payload's blocks only where all its names were replaced."""
+    stuck = {outcome.action.victim.payload for outcome in outcomes if outcome.error}
+    return sum(o.action.bytes for o in outcomes if not o.error and o.action.victim.payload not in stuck)
+
+
+def _farm_report(plan: FarmPlan, run: str | None, failed: Sequence[Failed]) -> FarmReport:
+    from hubfold.reports import FarmReport
+
+    missing = {failure.path for failure in failed}
+    added = [*(item.name for item in plan.add), *(item.name for item, _ in plan.replace)]
+    return FarmReport(
+        plan.path,
+        run,
+        tuple(path for name in added if (path := os.path.join(plan.path, name)) not in missing),
+        plan.keep,
+        tuple(os.path.join(plan.path, name) for name, _ in plan.remove),
+        plan.left,
+        tuple(failed),
+    )

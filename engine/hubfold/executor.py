@@ -99,6 +99,8 @@ class Executor:
         self._filesystems = FileSystems()
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
+        #: Signatures of keepers after our own link, chmod and utime calls, which move their ctimes.
+        self._ours: dict[tuple[int, int], Signature] = {}
 
     def apply(self, plan: Plan) -> list[Outcome]:
         """Apply `plan`; the outcome of every action that was begun, in order.
@@ -148,7 +150,8 @@ class Executor:
         try:
             for path in dict.fromkeys(action.vault for action in actions if action.vault is not None):
                 self._lock_vault(path)
-            keeper = Held(actions[0].keeper.root, actions[0].keeper.path, actions[0].keeper.signature)
+            known = actions[0].keeper
+            keeper = Held(known.root, known.path, self._ours.get(known.payload, known.signature))
         except (LeftAlone, OSError) as error:
             for action in actions:
                 self._fail(
@@ -248,6 +251,9 @@ class Executor:
             for swap in group.swaps:
                 if swap in swaps and self._names_durable(swap, group.keeper, synced):
                     self._finish(swap, group.keeper)
+            if group.keeper.unchanged():
+                now = Signature.of(os.fstat(group.keeper.fd))
+                self._ours[now.device, now.inode] = now
         self.journal.sync()
 
     def _announce(self, group: _Group) -> None:
@@ -344,7 +350,8 @@ class Executor:
         """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
         try:
             if swap.action.link is LinkKind.SYMLINK:
-                swap.directory.symlink(swap.text, swap.temporary)
+                owner = swap.victim.attributes.uid, swap.victim.attributes.gid
+                swap.directory.symlink(swap.text, swap.temporary, owner)
             else:
                 swap.directory.link_from(keeper.directory, keeper.name, swap.temporary)
             swap.made = True
@@ -460,19 +467,31 @@ class Executor:
 
 
 def _batches(actions: Sequence[Action]) -> Iterator[list[list[Action]]]:
-    """Actions by keeper, in batches; the actions of one keeper are never parted."""
+    """Actions by keeper, in batches; the actions of one payload are never parted."""
     batch: list[list[Action]] = []
     count = size = 0
     for _, group in groupby(actions, key=lambda action: action.keeper.path):
-        same_keeper = list(group)
-        batch.append(same_keeper)
-        count += len(same_keeper)
-        size += same_keeper[0].keeper.signature.size
-        if count >= BATCH_ACTIONS or size >= BATCH_BYTES:
-            yield batch
-            batch, count, size = [], 0, 0
+        for same_keeper in _portions(list(group)):
+            batch.append(same_keeper)
+            count += len(same_keeper)
+            size += same_keeper[0].keeper.signature.size
+            if count >= BATCH_ACTIONS or size >= BATCH_BYTES:
+                yield batch
+                batch, count, size = [], 0, 0
     if batch:
         yield batch
+
+
+def _portions(actions: list[Action]) -> Iterator[list[Action]]:
+    """The actions of one keeper in portions whose files can be held open together."""
+    portion: list[Action] = []
+    for _, payload in groupby(actions, key=lambda action: action.victim.payload):
+        portion.extend(payload)
+        if len(portion) >= BATCH_ACTIONS:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
 
 
 def _is_link(swap: _Swap, name: str, keeper: Held) -> bool:

@@ -139,7 +139,7 @@ def _links_below(path: str) -> Iterator[tuple[str, str]]:
 
 
 def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -> list[Failed]:
-    """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm itself."""
+    """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm."""
     failed: list[Failed] = []
     filesystems = FileSystems()
     fsops.make_folders(plan.path)

@@ -133,8 +133,11 @@ class Directory:
     def readlink(self, name: str) -> str:
         return os.readlink(self._name(name), dir_fd=self._fd)
 
-    def symlink(self, text: str, name: str) -> None:
+    def symlink(self, text: str, name: str, owner: tuple[int, int] | None = None) -> None:
+        """A symlink; as root it is given to `owner` (uid, gid), who may have to remove it from a sticky folder."""
         os.symlink(text, self._name(name), dir_fd=self._fd)
+        if owner is not None and privileged():
+            os.chown(self._name(name), *owner, dir_fd=self._fd, follow_symlinks=False)
 
     def link_from(self, source: Directory, source_name: str, name: str) -> None:
         """A hard link `name` here of a file there; a symlink there would be linked itself, so check what came."""
@@ -172,6 +175,18 @@ class Directory:
 
     def rmdir(self, name: str) -> None:
         os.rmdir(self._name(name), dir_fd=self._fd)
+
+    def give_to_owner_of(self, other: Directory) -> None:
+        """As root, let this directory belong to whom `other` belongs to."""
+        if privileged() and self._fd is not None:
+            st = other.stat()
+            os.chown(self._fd, st.st_uid, st.st_gid)
+
+    def own_file(self, fd: int) -> None:
+        """As root, let a file that was made here belong to whom this directory belongs to."""
+        if privileged() and self._fd is not None:
+            st = self.stat()
+            os.fchown(fd, st.st_uid, st.st_gid)
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self.path if self._fd is None else self._fd))
@@ -230,8 +245,15 @@ def make_folders(path: str) -> list[str]:
         with Directory.open(os.path.dirname(folder)) as parent:
             if parent.mkdir(os.path.basename(folder)):
                 made.append(folder)
+                with parent.child(os.path.basename(folder)) as new:
+                    new.give_to_owner_of(parent)
             parent.sync()
     return made
+
+
+def privileged() -> bool:
+    """Whether we can act for other users: what we make then has to belong to them, or they cannot use it."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 # -- what a file is besides its bytes ------------------------------------------------------------------------------

@@ -44,6 +44,11 @@ VAULT = "vault"
 #: Rows of one size that are held in memory at once; more than that are sorted by digest on disk first.
 CLASS_IN_MEMORY = 50_000
 
+#: Rows that are looked at together where more than one size fits in.
+PAGE = 10_000
+#: SQLite before 3.32 takes no more than 999 values in one statement.
+_VARIABLES = 500
+
 _SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
 
 
@@ -64,7 +69,7 @@ class Index:
     """One open index. Safe to use from several threads; a context manager that closes it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open or make the index. Raises `IndexDamaged`, `Locked` or `HubfoldError`, see `database.Opened`."""
+        """Open or make the index. Raises `IndexDamaged`, `Locked` or `IndexUnusable`, see `database.Opened`."""
         self.path = os.path.abspath(os.fspath(path))
         self.file = Opened(self.path)
 
@@ -81,7 +86,9 @@ class Index:
             raise
         except IndexDamaged as error:
             aside = _put_aside(os.path.abspath(os.fspath(path)))
-            return cls(path), f"{error}; it was put aside as {aside} and begun anew: the next scan reads files again"
+            return cls(
+                path
+            ), f"{error}; it was put aside as {aside} and begun anew: the next scan reads files again"
 
     def __enter__(self) -> Index:
         return self
@@ -107,16 +114,19 @@ class Index:
     def states(self, *, vaults: bool = False) -> list[RootState]:
         """The roots with the totals of their last scans."""
         rows = self._rows(
-            "SELECT path, backend, role, max_bytes, files, bytes, allocated, scanned_at, device FROM roots ORDER BY path"
+            """SELECT path, backend, role, max_bytes, files, bytes, allocated, scanned_at, device
+            FROM roots ORDER BY path"""
         )
         found = []
         for path, backend, role, limit, files, size, allocated, scanned_at, device in rows:
             if backend == VAULT and not vaults:
                 continue
-            with self._trusting():
+            with self.trusting():
                 root = Root(os.fsdecode(path), backend, Role(role), limit)
             found.append(
-                RootState(root, files, size, allocated, scanned_at, None if device is None else unsigned(device))
+                RootState(
+                    root, files, size, allocated, scanned_at, None if device is None else unsigned(device)
+                )
             )
         return found
 
@@ -137,7 +147,9 @@ class Index:
             row = connection.execute("SELECT id FROM roots WHERE path = ?", (os.fsencode(path),)).fetchone()
             if row is None:
                 return False
-            connection.execute("DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", row)
+            connection.execute(
+                "DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", row
+            )
             connection.execute("DELETE FROM folders WHERE root_id = ?", row)
             connection.execute("DELETE FROM roots WHERE id = ?", row)
             changed(connection)
@@ -173,7 +185,9 @@ class Index:
         )
         return [self._replica(row) for row in rows]
 
-    def duplicate_sets(self, roots: Collection[str] | None = None, min_size: int = 0) -> Iterator[DuplicateSet]:
+    def duplicate_sets(
+        self, roots: Collection[str] | None = None, min_size: int = 0
+    ) -> Iterator[DuplicateSet]:
         """Sets of at least two payloads of one content, the biggest size first.
 
         `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more.
@@ -197,10 +211,13 @@ class Index:
                 batch, held = [], 0
         yield from self._sets_in_memory(batch, restricted, chosen)
 
-    def _sets_in_memory(self, sizes: list[int], restricted: str, chosen: tuple[bytes, ...]) -> Iterator[DuplicateSet]:
+    def _sets_in_memory(
+        self, sizes: list[int], restricted: str, chosen: tuple[bytes, ...]
+    ) -> Iterator[DuplicateSet]:
         marks = ", ".join("?" * len(sizes))
         rows = self._rows(
-            f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) {restricted} ORDER BY f.size DESC", (*sizes, *chosen)
+            f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) {restricted} ORDER BY f.size DESC",
+            (*sizes, *chosen),
         )
         for _, same_size in groupby(rows, itemgetter(SIZE)):
             yield from self._sets(list(same_size))
@@ -228,7 +245,7 @@ class Index:
             payloads.setdefault((row[DEVICE], row[INODE]), []).append(row)
         if len(payloads) < 2:
             return
-        with self._trusting():
+        with self.trusting():
             members = list(payloads.values())
             known = [evidence(names) for names in members]
             found = [group for group in groups([one.digests for one in known]) if len(group.members) > 1]
@@ -239,6 +256,69 @@ class Index:
             read = groups([known[member].computed for member in group.members])
             trust = Trust.COMPUTED if len(read) == 1 else Trust.CLAIMED
             yield DuplicateSet(replicas[0].signature.size, group.digests, trust, tuple(replicas))
+
+    # what a scan has to read
+
+    def shared_sizes(self, min_size: int) -> Iterator[list[Row]]:
+        """Rows of the files whose size several payloads share, whole sizes together, the biggest first.
+
+        In parts of some `PAGE` rows; sizes of which `huge_sizes` tells are left out.
+        """
+        below, huge = 1 << 62, set(self.huge_sizes(min_size))
+        while True:
+            sizes = self._rows(
+                f"""SELECT f.size, COUNT(*) FROM files f WHERE f.size >= ? AND f.size < ?
+                GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC LIMIT {PAGE // 2}""",
+                (min_size, below),
+            )
+            if not sizes:
+                return
+            batch: list[int] = []
+            held = 0
+            for size, count in sizes:
+                below = size
+                if size in huge:
+                    continue
+                batch.append(size)
+                held += count
+                if held >= PAGE or len(batch) == _VARIABLES:
+                    yield self._rows_of_sizes(batch)
+                    batch, held = [], 0
+            if batch:
+                yield self._rows_of_sizes(batch)
+
+    def huge_sizes(self, min_size: int) -> list[int]:
+        """Sizes with so many files that they are not looked at together, and where nobody claims anything."""
+        sizes = self._rows(
+            f"""SELECT f.size FROM files f WHERE f.size >= ? GROUP BY f.size
+            HAVING COUNT(*) > {CLASS_IN_MEMORY} AND ({_SEVERAL}) ORDER BY f.size DESC""",
+            (min_size,),
+        )
+        return [size for (size,) in sizes if self._only_xxh3(size)]
+
+    def payloads_of(self, size: int, *, same_sample: bool = False) -> Iterator[list[Row]]:
+        """Rows of one size by device and inode, in parts; with `same_sample` those whose sample is not unique."""
+        alike = f"""AND d.sample IN (SELECT d.sample {FROM} WHERE f.size = ?1 AND d.sample IS NOT NULL
+            GROUP BY d.sample HAVING {_SEVERAL})"""
+        after = (-(1 << 63), -(1 << 63))
+        while True:
+            rows = self._rows(
+                f"""SELECT {ROW} {FROM} WHERE f.size = ?1 AND (f.device, f.inode) > (?2, ?3)
+                {alike if same_sample else ""} ORDER BY f.device, f.inode LIMIT {PAGE}""",
+                (size, *after),
+            )
+            if not rows:
+                return
+            last = (rows[-1][DEVICE], rows[-1][INODE])
+            if len(rows) == PAGE and (rows[0][DEVICE], rows[0][INODE]) != last:
+                # The names of one payload stay together.
+                rows = [row for row in rows if (row[DEVICE], row[INODE]) != last]
+            after = (rows[-1][DEVICE], rows[-1][INODE])
+            yield rows
+
+    def _rows_of_sizes(self, sizes: list[int]) -> list[Row]:
+        marks = ", ".join("?" * len(sizes))
+        return self._rows(f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) ORDER BY f.size DESC", tuple(sizes))
 
     # digests and our own changes
 
@@ -284,7 +364,8 @@ class Index:
                 (*new, *about, os.fsencode(folder), os.fsencode(name)),
             )
             connection.execute(
-                f"{update} WHERE size = ? AND device = ? AND inode = ?", (*new, *about, st.st_size, new[0], new[1])
+                f"{update} WHERE size = ? AND device = ? AND inode = ?",
+                (*new, *about, st.st_size, new[0], new[1]),
             )
             if keep_digests_of is not None:
                 columns = ", ".join(DIGEST_COLUMNS.values())
@@ -323,9 +404,12 @@ class Index:
         """Keep a result until the next change."""
         with self.file.transaction() as connection:
             version = self.version()
-            connection.execute("DELETE FROM state WHERE key LIKE 'total %' AND value NOT LIKE ?", (f"{version} %",))
             connection.execute(
-                "INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (f"total {key}", f"{version} {value}")
+                "DELETE FROM state WHERE key LIKE 'total %' AND value NOT LIKE ?", (f"{version} %",)
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)",
+                (f"total {key}", f"{version} {value}"),
             )
 
     # reading
@@ -348,11 +432,11 @@ class Index:
         return map(self._replica, self._stream(f"SELECT {ROW} {FROM} {where}", values))
 
     def _replica(self, row: Row) -> IndexedReplica:
-        with self._trusting():
+        with self.trusting():
             return replica_of(row)
 
     @contextmanager
-    def _trusting(self) -> Iterator[None]:
+    def trusting(self) -> Iterator[None]:
         """SQLite stores any type in any column: a row that hubfold did not write must not end in a traceback."""
         try:
             yield

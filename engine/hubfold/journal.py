@@ -41,6 +41,8 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
 
 VERSION = 1
+#: A journal whose last record is one of these has nothing open.
+CLOSING = frozenset({"end", "undone", "recovered"})
 SUFFIX = ".jsonl"
 
 
@@ -266,6 +268,7 @@ class Journal:
         except OSError:
             # Half a line would swallow the next one.
             os.ftruncate(self._fd, before)
+            os.lseek(self._fd, before, os.SEEK_SET)
             raise
         os.fsync(self._fd)
 

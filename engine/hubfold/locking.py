@@ -18,6 +18,7 @@ def take_lock(path: str) -> filelock.BaseFileLock:
     which are checked again afterwards, must do.
     """
     fsops.make_folders(os.path.dirname(path))
+    new = not os.path.lexists(path)
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -25,4 +26,8 @@ def take_lock(path: str) -> filelock.BaseFileLock:
         raise LeftAlone(f"another program holds {path}") from None
     except NotImplementedError:
         raise OSError(errno.ENOSYS, "this file system has no locks", path) from None
+    if new and fsops.privileged():
+        # A lock file of root's would keep the user's own programs from ever taking it.
+        st = os.stat(os.path.dirname(path))
+        os.chown(path, st.st_uid, st.st_gid, follow_symlinks=False)
     return lock

@@ -19,7 +19,6 @@ migrations = Migrations("hubfold-index")
 
 @migrations()
 def m001_tables(db: Database) -> None:
-    # `known`: the user added it or a scan was asked for it, as against a vault or a cache met inside another root.
     db.execute("""
         CREATE TABLE roots (
             id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, backend TEXT NOT NULL, role TEXT NOT NULL,
@@ -29,8 +28,7 @@ def m001_tables(db: Database) -> None:
     # A path is unique over all roots: a folder belongs to the innermost root that was scanned.
     db.execute("""
         CREATE TABLE folders (
-            id INTEGER PRIMARY KEY, root_id INTEGER NOT NULL, path BLOB NOT NULL UNIQUE, device INTEGER,
-            fingerprint BLOB
+            id INTEGER PRIMARY KEY, root_id INTEGER NOT NULL, path BLOB NOT NULL UNIQUE, fingerprint BLOB
         )""")
     db.execute("CREATE INDEX folders_of_root ON folders (root_id)")
     db.execute("""

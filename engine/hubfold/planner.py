@@ -255,14 +255,12 @@ class _Planner:
             LinkKind.HARDLINK: not across,
         }
         if self.policy.link is not None:
+            if across and self.policy.link is not LinkKind.SYMLINK:
+                raise _No(f"no {self.policy.link} is possible: the keeper is on another file system")
             if self.policy.link not in allowed:
                 raise _No(f"no {self.policy.link} may stand in its place" + self._instead(allowed, possible))
             if not possible.get(self.policy.link, False):
-                raise _No(
-                    f"no {self.policy.link} is possible: the keeper is on another file system"
-                    if across
-                    else f"its file system ({here.kind or 'unknown'}) has no {self.policy.link}s"
-                )
+                raise _No(f"its file system ({here.kind or 'unknown'}) has no {self.policy.link}s")
             return self.policy.link
         for kind in (LinkKind.SYMLINK, LinkKind.HARDLINK):
             if kind in allowed and possible[kind]:

@@ -17,13 +17,19 @@ Row = tuple[Any, ...]
 
 #: Algorithm → column.
 CLAIM_COLUMNS = {"sha256": "sha256", "git-sha1": "git_sha1", "xet": "xet"}
-DIGEST_COLUMNS = {"sha256": "sha256", "git-sha1": "git_sha1", "xxh3_128": "xxh3_128", "xet": "xet", "sample": "sample"}
+DIGEST_COLUMNS = {
+    "sha256": "sha256",
+    "git-sha1": "git_sha1",
+    "xxh3_128": "xxh3_128",
+    "xet": "xet",
+    "sample": "sample",
+}
 
 #: The columns of a replica, in the order that the functions here take them apart.
 ROW = """
     f.size, f.device, f.inode, f.mtime_ns, f.ctime_ns, p.path, f.name, r.path, r.backend,
     f.allocated, f.nlink, f.mode, f.uid, f.gid,
-    f.sha256, f.git_sha1, f.xet, d.sha256, d.git_sha1, d.xxh3_128, d.xet,
+    f.sha256, f.git_sha1, f.xet, d.sha256, d.git_sha1, d.xxh3_128, d.xet, d.sample,
     f.repo_id, f.repo_type, f.revision, f.links, f.pinned, f.latest_mtime_ns"""
 FROM = """
     FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
@@ -31,7 +37,7 @@ FROM = """
         AND d.mtime_ns = f.mtime_ns AND d.ctime_ns = f.ctime_ns"""
 
 #: Places in a `ROW`.
-SIZE, DEVICE, INODE, CTIME, XXH3 = 0, 1, 2, 4, 19
+SIZE, DEVICE, INODE, CTIME, ROOT, XXH3 = 0, 1, 2, 4, 7, 19
 
 
 def stored_signature(signature: Signature) -> tuple[int, int, int, int, int]:
@@ -69,7 +75,9 @@ def evidence(names: Sequence[Row]) -> Evidence:
 
 def claims(row: Row) -> dict[str, str]:
     """The digests that the layout states."""
-    return {name: value.hex() for name, value in zip(CLAIM_COLUMNS, row[14:17], strict=True) if value is not None}
+    return {
+        name: value.hex() for name, value in zip(CLAIM_COLUMNS, row[14:17], strict=True) if value is not None
+    }
 
 
 def computed(row: Row) -> dict[str, str]:
@@ -78,17 +86,34 @@ def computed(row: Row) -> dict[str, str]:
     return {name: value.hex() for name, value in zip(names, row[17:21], strict=True) if value is not None}
 
 
-def replica(row: Row) -> IndexedReplica:
-    """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
-    size, device, inode, mtime_ns, ctime_ns, folder, name, root, backend, *about = row
+def path_of(row: Row) -> str:
+    """The replica's path. Raises ValueError for one that hubfold cannot have written."""
+    folder, name = row[5], row[6]
     if b"/" in name or name in (b"", b".", b"..") or not folder.startswith(b"/"):
         raise ValueError(f"the name {name!r}")
-    repo_id, repo_type, revision, links, pinned, latest = row[21:]
+    return os.fsdecode(os.path.join(folder, name))
+
+
+def signature_of(row: Row) -> Signature:
+    """The signature when the file was last walked past."""
+    size, device, inode, mtime_ns, ctime_ns = row[:5]
+    return Signature(unsigned(device), unsigned(inode), size, loaded_time(mtime_ns), loaded_time(ctime_ns))
+
+
+def sample_of(row: Row) -> str | None:
+    """The digest of a few blocks, where it was taken."""
+    return None if row[21] is None else str(row[21].hex())
+
+
+def replica(row: Row) -> IndexedReplica:
+    """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
+    root, backend, *about = row[ROOT:]
+    repo_id, repo_type, revision, links, pinned, latest = row[22:]
     return IndexedReplica(
-        path=os.fsdecode(os.path.join(folder, name)),
+        path=path_of(row),
         root=os.fsdecode(root),
         backend=backend,
-        signature=Signature(unsigned(device), unsigned(inode), size, loaded_time(mtime_ns), loaded_time(ctime_ns)),
+        signature=signature_of(row),
         allocated=about[0],
         nlink=about[1],
         mode=about[2],

@@ -102,6 +102,7 @@ def _write_marker(folder: fsops.Directory) -> None:
     except FileExistsError:
         return
     try:
+        folder.own_file(fd)
         os.write(fd, MARKER_TEXT.encode())
         os.fsync(fd)
     finally:
@@ -154,8 +155,11 @@ def note_links(object_: str, links: Iterable[NeededBy]) -> None:
     """Append lines to an object's ``.links``, durable."""
     folder_path, name = os.path.split(object_)
     with fsops.Directory.open(folder_path) as folder:
+        new = folder.lstat_or_none(name + LINKS) is None
         fd = folder.append_file(name + LINKS)
         try:
+            if new:
+                folder.own_file(fd)
             for entry in links:
                 line = json.dumps({"link": entry.link, "mount": entry.mount, "run": entry.run})
                 # A line that a crash cut short must not swallow this one.

@@ -62,8 +62,10 @@ class Listed:
     same: bool
     #: Names with a row whose file is changed, or is gone, or is no regular file any more.
     stale: Collection[str] = ()
-    #: Files that are as their row says.
-    unchanged: int = 0
+    #: Regular files in the folder.
+    files: int = 0
+    #: Former device numbers of files that are as their row says in all else: the file system was renumbered.
+    renumbered: frozenset[int] = frozenset()
 
 
 class Nothing:
@@ -100,7 +102,8 @@ class TreeWalk:
     """The `Walk` of one root. One use: its warnings and failures are those of one scan.
 
     `boundaries` are roots of their own that lie below this one. `found` is called with (backend name, path) of
-    each sub-tree that another backend recognises; the walk stays out of it.
+    each sub-tree that another backend recognises; the walk stays out of it. `advance` is told how many files were
+    looked at.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class TreeWalk:
         memory: Memory | None = None,
         found: Callable[[str, str], None] | None = None,
         commits: dict[str, tuple[str, str]] | None = None,
+        advance: Callable[[int], object] | None = None,
         stop: Stop | None = None,
     ) -> None:
         self.root = root
@@ -125,6 +129,7 @@ class TreeWalk:
         self._memory: Memory = memory or Nothing()
         self._found = found
         self._commits = {} if commits is None else commits
+        self._advance = advance
         self._stop = stop or Stop()
         self._visited: set[tuple[int, int]] = set()
 
@@ -286,19 +291,25 @@ class TreeWalk:
 
     def _parts(self, path: str, content: _Content) -> Iterator[Folder]:
         """The folder with those of its files that are new or changed, in parts of at most `PART` files."""
+        changed: list[tuple[str, os.stat_result]] = []
+        count = len(content.files)
         if self._memory.fingerprint(path) == content.fingerprint:
-            self.unchanged += len(content.files)
-            changed: list[tuple[str, os.stat_result]] = []
-            listed = Listed(path, content.device, content.fingerprint, True, (), len(content.files))
+            listed = Listed(path, content.device, content.fingerprint, True, (), count)
         else:
             known = self._memory.signatures(path)
             changed = [(name, st) for name, st in content.files if known.get(name) != _signature_of(st)]
-            unchanged = len(content.files) - len(changed)
-            self.unchanged += unchanged
+            renumbered = frozenset(
+                known[name].device
+                for name, st in changed
+                if name in known and known[name][1:] == _signature_of(st)[1:]
+            )
             stale = set(known).difference(name for name, _ in content.files) if known else set()
             stale.update(name for name, _ in changed if name in known)
-            listed = Listed(path, content.device, content.fingerprint, False, stale, unchanged)
+            listed = Listed(path, content.device, content.fingerprint, False, stale, count, renumbered)
+        self.unchanged += count - len(changed)
         self._memory.listed(listed)
+        if self._advance is not None and count:
+            self._advance(count)
         content.files = []
         folders = content.folders
         for start in range(0, len(changed) or 1, PART):
@@ -308,7 +319,7 @@ class TreeWalk:
 
     def _belongs_to_another(self, path: str, names: Collection[str]) -> bool:
         if VAULT_MARKER in names and "objects" in names:
-            return True
+            return True  # told by `StorageBackend.vault_places`
         for backend in self._others:
             recognised = backend.recognise(path, names)
             if recognised is None or not within(recognised, path):

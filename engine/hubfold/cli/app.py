@@ -84,7 +84,7 @@ def hubfold(ctx: click.Context, session: Session) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error ends here as at most two lines on stderr."""
     try:
-        code = hubfold.main(list(arguments), prog_name="hubfold", standalone_mode=False)
+        code = _dispatch(list(arguments))
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get(errors.DEBUG_VARIABLE):
@@ -93,6 +93,17 @@ def run(arguments: Sequence[str]) -> int:
         _tell(what, hint)
         _let_go_of_stdout()
     return code if isinstance(code, int) else errors.OK
+
+
+def _dispatch(arguments: list[str]) -> object:
+    if "_HUBFOLD_COMPLETE" in os.environ:
+        return hubfold.main(arguments, prog_name="hubfold")
+    # Not `main`: that turns a closed pipe into exit code 1, which stands for an error here.
+    try:
+        with hubfold.make_context("hubfold", arguments) as context:
+            return hubfold.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
 
 
 def _tell(what: str, hint: str) -> None:

@@ -35,7 +35,13 @@ _DIGEST = 12
     metavar="N",
     help=f"Show N sets, 0 for all (default: {_SCREENFUL} on a terminal, else all).",
 )
-@click.option("--sort", type=click.Choice(["size", "count", "path"]), default="size", show_default=True)
+@click.option(
+    "--sort",
+    type=click.Choice(["size", "count", "path"]),
+    default="size",
+    show_default=True,
+    help="What comes first: what costs most, what has most copies, or by path.",
+)
 def command(session: Session, paths: tuple[str, ...], limit: int | None, sort: str) -> None:
     """Show the duplicate sets: replicas of one content on two payloads or more.
 

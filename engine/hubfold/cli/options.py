@@ -41,7 +41,11 @@ class Session:
             Engine(progress=self.output.progress(), stop=self.stop, threads=threads) as engine,
             _interrupts(self._on_interrupt),
         ):
-            yield engine
+            try:
+                yield engine
+            finally:
+                for notice in engine.notices:
+                    self.output.warning(notice)
 
     def confirm(self, question: str) -> bool:
         """Ask. Ctrl-C at the question ends the command at once: nothing has begun."""

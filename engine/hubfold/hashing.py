@@ -1,0 +1,261 @@
+"""Digests of files: several algorithms in one read, without pushing the user's page cache out.
+
+A part of a file that is in the page cache is copied from there; a part that is not is read past the cache
+(``O_DIRECT``), so that it costs no copy and displaces nothing. Which is which `residency` tells. Never through mmap:
+a file that is cut short meanwhile would kill the process.
+
+`read` is a plain function of picklable arguments, so that any `concurrent.futures.Executor` can run it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import mmap
+import os
+import stat as stat_module
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import xxhash
+
+from hubfold import residency
+from hubfold.content import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hubfold.progress import Stop
+
+#: The pseudo-algorithm of a few blocks: equal samples mean nothing, different ones mean different contents.
+SAMPLE = "sample"
+#: Files up to this size are read whole at once: sampling would read half of them.
+SMALL = 256 << 10
+
+#: What is read at once from the device, from the page cache (so that the hash finds it in the processor's cache),
+#: and where the file system offers no way past the cache.
+_BLOCK = 4 << 20
+_RESIDENT_BLOCK = 256 << 10
+_COLD_BLOCK = 1 << 20
+_ALIGNMENT = 4096
+_SAMPLES = 5
+_SAMPLE_BLOCK = 16 << 10
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECT = getattr(os, "O_DIRECT", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One payload to read, by one of its names, as it was when its signature was taken."""
+
+    path: str
+    signature: Signature
+    #: Names of `content.ALGORITHMS`, or `SAMPLE`.
+    algorithms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What came of a job. Digests are there only if every byte was read while the signature stood still."""
+
+    job: Job
+    #: Algorithm → hex.
+    digests: Mapping[str, str] = field(default_factory=dict)
+    bytes_read: int = 0
+    #: Why the file could not be read: never equal to anything (invariant 5).
+    unreadable: str | None = None
+    #: The file was not there.
+    missing: bool = False
+    #: The file is not, or did not stay, as the signature says.
+    changed: bool = False
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def available(algorithm: str) -> bool:
+    """Whether this machine can compute the algorithm: ``xet`` needs the package hf_xet."""
+    if algorithm != "xet":
+        return algorithm in ("sha256", "git-sha1", "xxh3_128", SAMPLE)
+    try:
+        from hf_xet import hash_files
+    except ImportError:
+        return False
+    return callable(hash_files)
+
+
+def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | None = None) -> Reading:
+    """Read a file and digest it. `advance` is told of bytes as they are read.
+
+    Raises `Interrupted` where `stop` is set; every other failure is part of the result.
+    """
+    counter = _Counter(advance, stop)
+    try:
+        fd = os.open(job.path, _FLAGS)
+    except OSError as error:
+        return _unreadable(job, error, 0)
+    try:
+        st = os.fstat(fd)
+        if not stat_module.S_ISREG(st.st_mode) or Signature.of(st) != job.signature:
+            return Reading(job, changed=True)
+        digests = _digests(fd, job, counter)
+        if counter.short or Signature.of(os.fstat(fd)) != job.signature:
+            return Reading(job, bytes_read=counter.bytes, changed=True)
+        return Reading(job, digests, counter.bytes)
+    except OSError as error:
+        return _unreadable(job, error, counter.bytes)
+    finally:
+        os.close(fd)
+
+
+def _unreadable(job: Job, error: OSError, bytes_read: int) -> Reading:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return Reading(job, bytes_read=bytes_read, missing=True, unreadable="is not there")
+    if error.errno == errno.ELOOP:
+        return Reading(job, bytes_read=bytes_read, changed=True)
+    return Reading(job, bytes_read=bytes_read, unreadable=error.strerror or str(error))
+
+
+@dataclass(slots=True)
+class _Counter:
+    advance: Callable[[int], object] | None
+    stop: Stop | None
+    bytes: int = 0
+    #: The file ended before its size.
+    short: bool = False
+
+    def add(self, count: int) -> None:
+        self.bytes += count
+        if self.advance is not None:
+            self.advance(count)
+        if self.stop is not None:
+            self.stop.check()
+
+
+def _digests(fd: int, job: Job, counter: _Counter) -> dict[str, str]:
+    size = job.signature.size
+    if job.algorithms == (SAMPLE,):
+        return {SAMPLE: _sample(fd, size, counter)}
+    hashes: dict[str, _Hash] = {}
+    for algorithm in job.algorithms:
+        if algorithm == "sha256":
+            hashes[algorithm] = hashlib.sha256(usedforsecurity=False)
+        elif algorithm == "git-sha1":
+            # As `git hash-object` does, which is how the Hub names files that are not in LFS.
+            hashes[algorithm] = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        elif algorithm == "xxh3_128":
+            hashes[algorithm] = xxhash.xxh3_128()
+    digests = {}
+    if hashes:
+        for block in _blocks(fd, size, counter):
+            for one in hashes.values():
+                one.update(block)
+        digests = {algorithm: one.hexdigest() for algorithm, one in hashes.items()}
+    if "xet" in job.algorithms and available("xet"):
+        digests["xet"] = _xet(fd, size, counter)
+    return digests
+
+
+def _xet(fd: int, size: int, counter: _Counter) -> str:
+    from hf_xet import hash_files
+
+    # By the descriptor, so that it is this very file whatever has become of the name.
+    (found,) = hash_files([f"/proc/self/fd/{fd}"])
+    if found.file_size != size:
+        counter.short = True
+    counter.add(size)
+    return str(found.hash)
+
+
+def _sample(fd: int, size: int, counter: _Counter) -> str:
+    """Blocks at even distances from the head to the tail: fine-tunes of one base differ in the middle."""
+    digest = xxhash.xxh3_128()
+    length = min(_SAMPLE_BLOCK, size)
+    with _Reader(fd) as reader:
+        for number in range(_SAMPLES):
+            offset = (size - length) * number // (_SAMPLES - 1) // _ALIGNMENT * _ALIGNMENT
+            for data in reader.span(offset, length if number < _SAMPLES - 1 else size - offset, counter):
+                digest.update(data)
+    return digest.hexdigest()
+
+
+def _blocks(fd: int, size: int, counter: _Counter) -> Iterator[memoryview]:
+    with _Reader(fd) as reader:
+        yield from reader.span(0, size, counter)
+
+
+class _Buffers(threading.local):
+    """One page-aligned buffer a thread, as ``O_DIRECT`` wants it."""
+
+    block: mmap.mmap | None = None
+
+    def get(self) -> memoryview:
+        if self.block is None:
+            self.block = mmap.mmap(-1, _BLOCK)
+        return memoryview(self.block)
+
+
+_buffers = _Buffers()
+
+
+class _Reader:
+    """Reads parts of one open file, each from where it is: the page cache, or the device past the cache."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._direct: int | None = None
+        self._past_cache = _DIRECT != 0
+        #: Up to here, what is read next is known to be in the page cache.
+        self._resident_to = 0
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._direct is not None:
+            os.close(self._direct)
+
+    def span(self, offset: int, length: int, counter: _Counter) -> Iterator[memoryview]:
+        """The bytes from `offset` on, each view valid until the next; `counter.short` where the file ends early."""
+        end = offset + length
+        while offset < end:
+            data = self._at(offset, end - offset)[: end - offset]
+            if not data:
+                counter.short = True
+                return
+            counter.add(len(data))
+            offset += len(data)
+            yield data
+
+    def _at(self, offset: int, wanted: int) -> memoryview:
+        if offset >= self._resident_to:
+            start = offset // _ALIGNMENT * _ALIGNMENT
+            length = min(_BLOCK, wanted + offset - start)
+            if not residency.whole(self._fd, start, length):
+                return self._cold(offset, start, length)
+            self._resident_to = start + length
+        view = _buffers.get()[: min(_RESIDENT_BLOCK, self._resident_to - offset)]
+        return view[: os.preadv(self._fd, [view], offset)]
+
+    def _cold(self, offset: int, start: int, length: int) -> memoryview:
+        """What is not in the page cache, without leaving it there."""
+        if self._past_cache:
+            view = _buffers.get()[: -(-length // _ALIGNMENT) * _ALIGNMENT]
+            try:
+                if self._direct is None:
+                    # The same inode, whatever has become of its name.
+                    self._direct = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC | _DIRECT)
+                return view[offset - start : max(os.preadv(self._direct, [view], start), offset - start)]
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
+                    raise
+                self._past_cache = False
+                # Without read-ahead, so that what was brought in is exactly what is dropped again.
+                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        view = _buffers.get()[: min(_COLD_BLOCK, length - (offset - start))]
+        count = os.preadv(self._fd, [view], offset)
+        os.posix_fadvise(self._fd, start, offset - start + count, os.POSIX_FADV_DONTNEED)
+        return view[:count]

@@ -1,0 +1,65 @@
+"""Past runs as people look at them, and what the runs say about each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hubfold.journal import Intent, RunLog
+from hubfold.reports import Done, RunDetail, RunSummary
+
+_STATES = {
+    "intent": "unfinished",
+    "restore": "unfinished",
+    "done": "done",
+    "dropped": "rolled back",
+    "restored": "undone",
+    "kept": "left",
+}
+
+
+def summary(log: RunLog) -> RunSummary:
+    """One line about a run; `bytes` is what its actions that are done now free."""
+    done = [log.intents[number] for number, state in log.states.items() if state in ("done", "kept")]
+    undone = [state for state in log.states.values() if state == "restored"]
+    return RunSummary(
+        run=log.run,
+        command=log.command,
+        started=log.started,
+        state=log.state,
+        actions=len(done) + len(undone) + len(log.farm_links),
+        bytes=sum(intent.bytes for intent in done),
+    )
+
+
+def detail(log: RunLog) -> RunDetail:
+    """A run action by action, in the order in which it was done."""
+    actions = [(_done(log.intents[number]), _STATES[log.states[number]]) for number in sorted(log.intents)]
+    actions += [
+        (Done(link.path, link.target, link.target, "symlink", "farm", 0), "undone" if log.undone else "done")
+        for link in log.farm_links
+    ]
+    return RunDetail(summary(log), tuple(actions))
+
+
+def _done(intent: Intent) -> Done:
+    return Done(intent.path, intent.keeper, intent.target, str(intent.link), intent.reason, intent.bytes)
+
+
+def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
+    """Inodes of keepers that links of other runs than `but` still read."""
+    used: set[int] = set()
+    for log in logs:
+        if log.run == but:
+            continue
+        used.update(
+            intent.keeper_inode for number, intent in log.intents.items() if log.states[number] == "done"
+        )
+        if log.farm_links and not log.undone:
+            used.update(change.inode for change in log.keepers)
+    return used
+
+
+def undoable(log: RunLog) -> bool:
+    """Whether there is something of a run that can be taken back."""
+    folded = any(state in ("done", "intent", "restore") for state in log.states.values())
+    return not log.undone and (folded or bool(log.farm_links))

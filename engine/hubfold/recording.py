@@ -1,0 +1,369 @@
+"""One scan of one root being written into the index: rows as they come, and at the end what has vanished.
+
+A row is dropped only where its folder was listed without an error, on the device it was on (invariant 5): a folder
+that cannot be read, a drive that is gone and a mount that is missing all leave the rows as they were.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat as stat_module
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hubfold.content import Replica, Root, Signature
+from hubfold.database import loaded_time, signed, stored_time, unsigned
+from hubfold.index import Index, changed, now
+from hubfold.rows import CLAIM_COLUMNS, DIGEST_COLUMNS, raw, stored_signature
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from hubfold.walk import Listed
+
+#: Rows that are written in one transaction: large enough to be cheap, small enough to lose little and block nobody.
+BATCH = 5000
+
+_COLUMNS = (
+    "device, inode, size, mtime_ns, ctime_ns, allocated, nlink, mode, uid, gid, sha256, git_sha1, xet, "
+    "repo_type, repo_id, revision, links, pinned, latest_mtime_ns"
+)
+_COUNT = _COLUMNS.count(",") + 1
+_UPDATE = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", "))
+_HEX = {
+    "sha256": re.compile("[0-9a-f]{64}"),
+    "git-sha1": re.compile("[0-9a-f]{40}"),
+    "xet": re.compile("[0-9a-f]{64}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """One root: `files` are names; bytes (by length and by blocks) count each payload once."""
+
+    files: int
+    bytes: int
+    allocated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of the rows of a root that was walked to its end."""
+
+    #: Rows that are kept although nothing was found: their file system is not mounted now.
+    away: int
+    #: The root itself is on another file system than at the last scan, and nothing of what was known is there.
+    replaced: bool
+
+
+class Recording:
+    """The memory of the walk (`walk.Memory`) and the writer of its rows. Ended by `finish` or `abandon`."""
+
+    def __init__(self, index: Index, root: Root) -> None:
+        self.root = root
+        self.rejected: list[tuple[str, str]] = []
+        self._index = index
+        self._rows: list[tuple[bytes, bytes, tuple[Any, ...]]] = []
+        self._visited: list[tuple[bytes, bytes | None]] = []
+        self._stale: list[tuple[bytes, bytes]] = []
+        self._devices: set[int] = set()
+        self._renumbered: set[tuple[int, int]] = set()
+        self._folder: tuple[str, tuple[Any, ...] | None] = ("", None)
+        self._inside = root.path.rstrip("/") + "/"
+        index.save_root(root)
+        with index.file.transaction() as connection:
+            connection.execute(
+                "UPDATE roots SET generation = generation + 1 WHERE path = ?", (os.fsencode(root.path),)
+            )
+            row = connection.execute(
+                "SELECT id, generation FROM roots WHERE path = ?", (os.fsencode(root.path),)
+            ).fetchone()
+            self._root_id, self._generation = int(row[0]), int(row[1])
+            connection.execute(
+                "CREATE TEMP TABLE IF NOT EXISTS visited (folder_id INTEGER PRIMARY KEY, fingerprint BLOB)"
+            )
+            connection.execute("CREATE TEMP TABLE IF NOT EXISTS stale (folder_id INTEGER, name BLOB)")
+            connection.execute("DELETE FROM visited")
+            connection.execute("DELETE FROM stale")
+
+    # the contract of `walk.Memory`
+
+    def fingerprint(self, folder: str) -> bytes | None:
+        with self._index.file.guard():
+            row = self._index.file.connection.execute(
+                "SELECT id, root_id, fingerprint FROM folders WHERE path = ?", (os.fsencode(folder),)
+            ).fetchone()
+        if row is not None and row[1] != self._root_id:
+            self._take_over(row[0])
+            row = (row[0], self._root_id, None)
+        self._folder = (folder, row)
+        return None if row is None else row[2]
+
+    def signatures(self, folder: str) -> Mapping[str, Signature]:
+        row = self._known(folder)
+        if row is None:
+            return {}
+        with self._index.file.guard():
+            rows = self._index.file.connection.execute(
+                "SELECT name, device, inode, size, mtime_ns, ctime_ns FROM files WHERE folder_id = ?",
+                (row[0],),
+            ).fetchall()
+        return {
+            os.fsdecode(name): Signature(
+                unsigned(device), unsigned(inode), size, loaded_time(mtime), loaded_time(ctime)
+            )
+            for name, device, inode, size, mtime, ctime in rows
+        }
+
+    def listed(self, folder: Listed) -> None:
+        self._devices.add(folder.device)
+        self._renumbered.update((old, folder.device) for old in folder.renumbered)
+        if not folder.files and self._known(folder.path) is None:
+            return
+        path = os.fsencode(folder.path)
+        self._visited.append((path, None if folder.same else folder.fingerprint))
+        self._stale += [(path, os.fsencode(name)) for name in folder.stale]
+        self._flush_if_full()
+
+    # what the backend found
+
+    def put(self, replica: Replica) -> bool:
+        """Write one replica. False, with a note in `rejected`, for one that no honest backend yields."""
+        path, st = replica.path, replica.stat
+        if not path.startswith(self._inside) or os.path.normpath(path) != path:
+            self.rejected.append((path, f"is left out: outside of the root {self.root.path}"))
+            return False
+        if not stat_module.S_ISREG(st.st_mode):
+            self.rejected.append((path, "is left out: no regular file"))
+            return False
+        claims = {}
+        for algorithm, value in replica.claims.items():
+            if algorithm not in CLAIM_COLUMNS or not _HEX[algorithm].fullmatch(value):
+                self.rejected.append((path, f"its claim is left out: {value!r} is no {algorithm} digest"))
+            else:
+                claims[algorithm] = value
+        folder, name = os.path.split(path)
+        latest = replica.latest_mtime_ns
+        row = (
+            *stored_signature(Signature.of(st)),
+            st.st_blocks * 512,
+            st.st_nlink,
+            st.st_mode,
+            signed(st.st_uid),
+            signed(st.st_gid),
+            *(raw(claims.get(algorithm)) for algorithm in CLAIM_COLUMNS),
+            *(
+                None if text is None else os.fsencode(text)
+                for text in (replica.repo_type, replica.repo_id, replica.revision)
+            ),
+            None if replica.links is None else ",".join(sorted(replica.links)),
+            int(replica.pinned),
+            None if latest is None else stored_time(latest),
+        )
+        self._devices.add(st.st_dev)
+        self._rows.append((os.fsencode(folder), os.fsencode(name), row))
+        self._flush_if_full()
+        return True
+
+    def finish(self, device: int, failed: Collection[str]) -> Finished:
+        """The root, on `device`, was walked to its end: drop what vanished, but not at or below what `failed`."""
+        self._flush()
+        with self._index.file.transaction() as connection:
+            for old, new in self._renumbered:
+                connection.execute(
+                    f"""INSERT OR IGNORE INTO digests (device, inode, size, mtime_ns, ctime_ns, {_DIGESTS})
+                    SELECT ?, inode, size, mtime_ns, ctime_ns, {_DIGESTS} FROM digests WHERE device = ?""",
+                    (signed(new), signed(old)),
+                )
+            away = self._drop(connection, self._devices | {device}, set(failed))
+            connection.execute(
+                """UPDATE folders SET fingerprint = visited.fingerprint
+                FROM visited WHERE visited.folder_id = folders.id AND visited.fingerprint IS NOT NULL"""
+            )
+            (before,) = connection.execute(
+                "SELECT device FROM roots WHERE id = ?", (self._root_id,)
+            ).fetchone()
+            replaced = bool(away and before is not None and before != signed(device))
+            connection.execute(
+                "UPDATE roots SET scanned_at = ?, device = ? WHERE id = ?",
+                (now(), before if replaced else signed(device), self._root_id),
+            )
+        return Finished(away, replaced)
+
+    def abandon(self) -> None:
+        """The walk ended early: what was found is kept, and so is all that was known before."""
+        self._flush()
+
+    # internals
+
+    def _known(self, folder: str) -> tuple[Any, ...] | None:
+        if self._folder[0] != folder:
+            self.fingerprint(folder)
+        return self._folder[1]
+
+    def _take_over(self, folder_id: int) -> None:
+        """A folder of another root that lies in this one now: its rows were another backend's view."""
+        with self._index.file.transaction() as connection:
+            connection.execute("DELETE FROM files WHERE folder_id = ?", (folder_id,))
+            connection.execute(
+                "UPDATE folders SET root_id = ?, fingerprint = NULL WHERE id = ?",
+                (self._root_id, folder_id),
+            )
+            changed(connection)
+
+    def _flush_if_full(self) -> None:
+        if len(self._rows) >= BATCH or len(self._visited) >= 4 * BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        with self._index.file.transaction() as connection:
+            ids, fresh = self._folder_ids(connection)
+            different, same = [], []
+            for folder, name, row in self._rows:
+                key = (ids[folder], name)
+                if (
+                    ids[folder] not in fresh
+                    and row
+                    == connection.execute(
+                        f"SELECT {_COLUMNS} FROM files WHERE folder_id = ? AND name = ?", key
+                    ).fetchone()
+                ):
+                    same.append((self._generation, *key))
+                else:
+                    different.append((*key, *row, self._generation))
+            connection.executemany("UPDATE files SET generation = ? WHERE folder_id = ? AND name = ?", same)
+            connection.executemany(
+                f"""INSERT INTO files (folder_id, name, {_COLUMNS}, generation) VALUES ({"?, " * (2 + _COUNT)}?)
+                ON CONFLICT (folder_id, name) DO UPDATE SET {_UPDATE}, generation = excluded.generation""",
+                different,
+            )
+            if different:
+                # Until the folder was walked to its end, its fingerprint must not vouch for these rows.
+                connection.executemany(
+                    "UPDATE folders SET fingerprint = NULL WHERE id = ?", {(row[0],) for row in different}
+                )
+                changed(connection)
+            connection.executemany(
+                "INSERT OR REPLACE INTO visited VALUES (?, ?)",
+                [(ids[path], fingerprint) for path, fingerprint in self._visited],
+            )
+            connection.executemany(
+                "INSERT INTO stale VALUES (?, ?)", [(ids[path], name) for path, name in self._stale]
+            )
+        self._rows, self._visited, self._stale = [], [], []
+        self._folder = ("", None)
+
+    def _folder_ids(self, connection: sqlite3.Connection) -> tuple[dict[bytes, int], set[int]]:
+        """Ids of the folders that are waiting to be written, and which of them are new."""
+        ids: dict[bytes, int] = {}
+        fresh: set[int] = set()
+        for path in {*(row[0] for row in self._rows), *(row[0] for row in self._visited)}:
+            row = connection.execute("SELECT id, root_id FROM folders WHERE path = ?", (path,)).fetchone()
+            if row is None:
+                cursor = connection.execute(
+                    "INSERT INTO folders (root_id, path) VALUES (?, ?)", (self._root_id, path)
+                )
+                ids[path] = int(cursor.lastrowid or 0)
+                fresh.add(ids[path])
+                continue
+            ids[path] = row[0]
+            if row[1] != self._root_id:
+                self._take_over(row[0])
+        return ids, fresh
+
+    def _drop(self, connection: sqlite3.Connection, present: set[int], failed: set[str]) -> int:
+        """Delete the rows that are gone from the file systems that are `present`; how many are kept as away."""
+        devices = {signed(device) for device in present}
+        devices.update(signed(old) for old, new in self._renumbered if new in present)
+        marks = ", ".join(map(str, devices))
+
+        def unknown(path: str) -> bool:
+            return bool(failed) and any(step in failed for step in _upwards(path, self.root.path))
+
+        away, dropped = 0, 0
+        for where, values in self._vanished(connection, unknown):
+            dropped += connection.execute(
+                f"DELETE FROM files WHERE {where} AND generation <> ? AND device IN ({marks})",
+                (*values, self._generation),
+            ).rowcount
+            away += connection.execute(
+                f"SELECT COUNT(*) FROM files WHERE {where} AND generation <> ?", (*values, self._generation)
+            ).fetchone()[0]
+        connection.execute(
+            """DELETE FROM folders WHERE root_id = ? AND id NOT IN (SELECT folder_id FROM visited)
+            AND NOT EXISTS (SELECT 1 FROM files WHERE folder_id = folders.id)""",
+            (self._root_id,),
+        )
+        if dropped:
+            changed(connection)
+        return away
+
+    def _vanished(
+        self, connection: sqlite3.Connection, unknown: Callable[[str], bool]
+    ) -> Iterator[tuple[str, tuple[object, ...]]]:
+        """SQL conditions for the rows that this walk did not find: of names in listed folders, of whole folders."""
+        stale = connection.execute(
+            "SELECT s.folder_id, s.name, p.path FROM stale s JOIN folders p ON p.id = s.folder_id"
+        ).fetchall()
+        for folder_id, name, folder in stale:
+            if not unknown(os.fsdecode(os.path.join(folder, name))):
+                yield "folder_id = ? AND name = ?", (folder_id, name)
+        folders = connection.execute(
+            "SELECT id, path FROM folders WHERE root_id = ? AND id NOT IN (SELECT folder_id FROM visited)",
+            (self._root_id,),
+        ).fetchall()
+        for folder_id, folder in folders:
+            if not unknown(os.fsdecode(folder)):
+                yield "folder_id = ?", (folder_id,)
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else os.fsencode(text)
+
+
+_DIGESTS = ", ".join(DIGEST_COLUMNS.values())
+
+
+def totals(index: Index, root: Root) -> Totals:
+    """What the rows of a root add up to, taken from the root's own row while nothing changed."""
+    key = f"root {root.path!r}"
+    remembered = index.remembered(key)
+    if remembered is not None:
+        return Totals(*map(int, remembered.split()))
+    with index.file.transaction() as connection:
+        files, size, allocated = connection.execute(
+            """SELECT COALESCE(SUM(names), 0), COALESCE(SUM(size), 0), COALESCE(SUM(allocated), 0) FROM (
+                SELECT COUNT(*) AS names, f.size, MAX(f.allocated) AS allocated FROM files f
+                JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id WHERE r.path = ?
+                GROUP BY f.device, f.inode, f.size)""",
+            (os.fsencode(root.path),),
+        ).fetchone()
+        connection.execute(
+            "UPDATE roots SET files = ?, bytes = ?, allocated = ? WHERE path = ?",
+            (files, size, allocated, os.fsencode(root.path)),
+        )
+        index.remember(key, f"{files} {size} {allocated}")
+    return Totals(files, size, allocated)
+
+
+def prune_digests(index: Index) -> None:
+    """Drop the digests of payloads that no row is about any more; rows of drives that are away keep theirs."""
+    if index.remembered("pruned") is not None:
+        return
+    with index.file.transaction() as connection:
+        connection.execute(
+            """DELETE FROM digests WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.size = digests.size
+            AND f.device = digests.device AND f.inode = digests.inode)"""
+        )
+        index.remember("pruned", "")
+
+
+def _upwards(path: str, top: str) -> Iterator[str]:
+    """`path` and the folders above it, up to `top`."""
+    while True:
+        yield path
+        if len(path) <= len(top) or path == "/":
+            return
+        path = os.path.dirname(path)

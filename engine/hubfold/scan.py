@@ -1,0 +1,245 @@
+"""A scan: walk the roots, bring their rows up to date, read what the duplicates depend on.
+
+Each root stands alone: a backend that fails, a drive that is away or a folder that cannot be read costs that place its
+news, and nothing else its rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from hubfold.backend import StorageBackend
+from hubfold.content import VAULT_MARKER, DuplicateSet, IndexedReplica, Root
+from hubfold.database import IndexUnusable
+from hubfold.digesting import digest
+from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
+from hubfold.index import VAULT, Index
+from hubfold.progress import Progress, Silent, Stop
+from hubfold.recording import Recording, prune_digests, totals
+from hubfold.reports import Notice, RootReport, ScanReport
+from hubfold.walk import TreeWalk
+
+#: Tells payloads that share all their extents: equal keys (None for no answer) take space once.
+SharedExtents = Callable[[IndexedReplica], object | None]
+
+#: Not the fault of a backend, whoever was at work when it came up.
+_FATAL = (Interrupted, IndexDamaged, IndexUnusable, Locked, NoSpace)
+
+
+def scan(
+    roots: Iterable[Root],
+    backends: Mapping[str, StorageBackend],
+    index: Index,
+    *,
+    min_size: int,
+    executor: Executor,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    shared_extents: SharedExtents | None = None,
+) -> ScanReport:
+    """Scan `roots` and what lies in them: caches that other backends recognise, and their vaults.
+
+    Only files of `min_size` bytes or more are read; all regular files get rows. What is done is committed as it goes:
+    after `Interrupted` the next scan goes on from there. Raises `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`.
+    """
+    begun = time.monotonic()
+    progress, stop = progress or Silent(), stop or Stop()
+    walks = _Walks(list(roots), backends, index, progress, stop)
+    walked = walks.run()
+    paths = [root.path for root, _ in walked]
+    work = digest(index, paths, min_size, executor, progress, stop)
+    prune_digests(index)
+    reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
+    cost = duplicate_cost(index, paths, min_size, shared_extents)
+    return ScanReport(
+        roots=tuple(reports),
+        files=sum(report.files for report in reports),
+        bytes=sum(report.bytes for report in reports),
+        duplicate_sets=cost.sets,
+        reclaimable_bytes=cost.bytes,
+        bytes_read=work.bytes_read,
+        files_read=work.files_read,
+        seconds=time.monotonic() - begun,
+        warnings=(*walks.warnings, *work.warnings),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What duplicates take: how many sets, and how many bytes (by allocated blocks) folding them would free."""
+
+    sets: int
+    bytes: int
+
+
+def duplicate_cost(
+    index: Index, roots: Iterable[str], min_size: int, shared_extents: SharedExtents | None = None
+) -> Cost:
+    """Add up the duplicate sets of these roots; not worked out again while the index is unchanged."""
+    paths = sorted(roots)
+    name = hashlib.sha256(b"\0".join(map(os.fsencode, paths))).hexdigest()
+    key = f"duplicates {min_size} {shared_extents is not None} {name}"
+    remembered = index.remembered(key)
+    if remembered is not None:
+        return Cost(*map(int, remembered.split()))
+    sets, size = 0, 0
+    for duplicates in index.duplicate_sets(paths, min_size):
+        shares = _shares(duplicates, shared_extents)
+        if len(shares) > 1:
+            sets += 1
+            size += _freed(shares)
+    index.remember(key, f"{sets} {size}")
+    return Cost(sets, size)
+
+
+def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None = None) -> int:
+    """Bytes, by allocated blocks, that folding a set frees: all payloads but the keeper.
+
+    A payload with names outside of the set frees nothing, nor does one that must stay or that tolerates no link;
+    payloads that share their extents are folded already.
+    """
+    return _freed(_shares(duplicates, shared_extents))
+
+
+def _shares(
+    duplicates: DuplicateSet, shared_extents: SharedExtents | None
+) -> list[list[list[IndexedReplica]]]:
+    """The payloads, those together that share their extents."""
+    shares: dict[object, list[list[IndexedReplica]]] = {}
+    for payload, replicas in duplicates.payloads.items():
+        extents = None if shared_extents is None else shared_extents(replicas[0])
+        shares.setdefault(("payload", payload) if extents is None else ("extents", extents), []).append(
+            replicas
+        )
+    return list(shares.values())
+
+
+def _freed(shares: list[list[list[IndexedReplica]]]) -> int:
+    free, stay = [], 0
+    for payloads in shares:
+        if all(_may_go(replicas) for replicas in payloads):
+            free.append(max(replicas[0].allocated for replicas in payloads))
+        else:
+            stay += 1
+    return sum(free) if stay else sum(free) - max(free, default=0)
+
+
+def _may_go(replicas: list[IndexedReplica]) -> bool:
+    return max(replica.nlink for replica in replicas) <= len(replicas) and not any(
+        replica.pinned or replica.links == frozenset() for replica in replicas
+    )
+
+
+class _Walks:
+    """The walks of one scan, one root after the other; roots that are found on the way join the end."""
+
+    def __init__(
+        self,
+        roots: list[Root],
+        backends: Mapping[str, StorageBackend],
+        index: Index,
+        progress: Progress,
+        stop: Stop,
+    ) -> None:
+        self.warnings: list[Notice] = []
+        self._backends = backends
+        self._index = index
+        self._progress = progress
+        self._stop = stop
+        self._commits: dict[str, tuple[str, str]] = {}
+        self._queue = list(roots)
+        self._known = {root.path: root for root in index.roots(vaults=True)}
+        self._queued = {root.path for root in roots}
+
+    def run(self) -> list[tuple[Root, str | None]]:
+        """Every root with what went wrong in it."""
+        walked = []
+        while self._queue:
+            root = self._queue.pop(0)
+            self._progress.start("walking", None, "files")
+            try:
+                walked.append((root, self._walk(root)))
+            finally:
+                self._progress.finish()
+            self._queue_vaults(root)
+        return walked
+
+    def _walk(self, root: Root) -> str | None:
+        if root.backend not in self._backends:
+            return f"its backend {root.backend!r} is not loaded; what was known of it is kept"
+        try:
+            device = os.stat(root.path).st_dev
+            os.scandir(root.path).close()
+        except FileNotFoundError:
+            return "is not there (is its drive connected?); what was known of it is kept"
+        except OSError as error:
+            return f"cannot be read: {error.strerror}; what was known of it is kept"
+        recording = Recording(self._index, root)
+        walk = TreeWalk(
+            root,
+            self._backends,
+            boundaries=self._known.keys() | self._queued,
+            memory=recording,
+            found=self._found,
+            commits=self._commits,
+            advance=self._progress.advance,
+            stop=self._stop,
+        )
+        try:
+            for replica in self._backends[root.backend].replicas(root, walk):
+                recording.put(replica)
+        except _FATAL as error:
+            if isinstance(error, Interrupted):
+                recording.abandon()
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault in one backend stops nothing else
+            recording.abandon()
+            return f"the backend {root.backend} failed: {type(error).__name__}: {error}"
+        finally:
+            self.warnings += walk.warnings
+            self.warnings += [Notice(path, message) for path, message in recording.rejected]
+        finished = recording.finish(device, walk.failed)
+        if root.path in walk.failed:
+            return "cannot be read; what was known of it is kept"
+        if finished.replaced:
+            return (
+                f"another file system is mounted here than at the last scan; the {finished.away} files known "
+                "from there are kept (`hubfold roots rm` forgets them)"
+            )
+        if finished.away:
+            self.warnings.append(
+                Notice(
+                    root.path,
+                    f"{finished.away} files of a file system that is not mounted now are kept as known",
+                )
+            )
+        return None
+
+    def _found(self, backend: str, path: str) -> None:
+        if path not in self._queued:
+            self._queued.add(path)
+            self._queue.append(self._known.get(path) or Root(path, backend))
+
+    def _queue_vaults(self, root: Root) -> None:
+        if root.backend == VAULT or not {VAULT, root.backend} <= self._backends.keys():
+            return
+        try:
+            places = list(self._backends[root.backend].vault_places(root))
+        except Exception as error:  # noqa: BLE001 - a fault in one backend stops nothing else
+            self.warnings.append(Notice(root.path, f"the backend {root.backend} failed: {error}"))
+            return
+        for place in places:
+            if os.path.isdir(os.path.join(place, "objects")) and os.path.lexists(
+                os.path.join(place, VAULT_MARKER)
+            ):
+                self._found(VAULT, place)
+
+
+def _report(index: Index, root: Root, error: str | None) -> RootReport:
+    found = totals(index, root)
+    return RootReport(root.path, root.backend, root.role, found.files, found.bytes, found.allocated, error)

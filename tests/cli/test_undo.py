@@ -1,0 +1,90 @@
+"""`hubfold undo` and `hubfold runs`."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Program, Scene
+
+
+@pytest.fixture
+def folded(hubfold: Program, scene: Scene) -> tuple[str, dict[str, tuple[object, ...]]]:
+    """A finished run and what was there before it."""
+    before = scene.photograph()
+    return hubfold("consolidate", "hf", "models", "-y", "--json").json["run"], before
+
+
+Folded = tuple[str, dict[str, tuple[object, ...]]]
+
+
+def test_undo_brings_everything_back(hubfold: Program, scene: Scene, folded: Folded) -> None:
+    run, before = folded
+    done = hubfold("undo", "-y")
+    assert done.code == 0
+    assert f"restored 2 files of run {run}" in done.out
+    assert scene.photograph() == before
+
+
+def test_a_dry_run_of_undo_changes_nothing(hubfold: Program, scene: Scene, folded: Folded) -> None:
+    run, _ = folded
+    now = scene.photograph()
+    done = hubfold("undo", "--dry-run")
+    assert done.code == 0
+    assert [line for line in done.out.splitlines() if line.startswith("restore ")]
+    assert f"run {run}: 2 files, 4.2M needed" in done.out
+    assert scene.photograph() == now
+
+
+def test_undo_asks(hubfold: Program, scene: Scene, folded: Folded) -> None:
+    _, before = folded
+    now = scene.photograph()
+    assert hubfold("undo").code == 5
+    hubfold.on_terminal("undo", answers=[("[y/N]", "n\n")])
+    assert scene.photograph() == now
+    done = hubfold.on_terminal("undo", answers=[("which takes 4.2M? [y/N]", "y\n")])
+    assert done.code == 0
+    assert scene.photograph() == before
+
+
+def test_a_path_that_changed_since_is_left_alone_and_said_so(
+    hubfold: Program, scene: Scene, folded: Folded
+) -> None:
+    edited = scene.copies[1]
+    edited.unlink()
+    edited.write_text("mine now")
+    report = hubfold("undo", "-y", "--json").json
+    assert set(report) == {"run", "restored", "left", "failed"}
+    assert [item["path"] for item in report["restored"]] == [str(scene.copies[0])]
+    assert [item["path"] for item in report["left"]] == [str(edited)]
+    assert edited.read_text() == "mine now"
+
+
+def test_runs_lists_them_and_shows_one(hubfold: Program, scene: Scene, folded: Folded) -> None:
+    run, _ = folded
+    listed = hubfold("runs")
+    assert listed.code == 0
+    assert run in listed.out and "finished" in listed.out
+    assert hubfold("runs", "-q").out == f"{run}\n"
+    shown = hubfold("runs", run)
+    assert all(str(copy) in shown.out for copy in scene.copies)
+    detail = hubfold("runs", run, "--json").json
+    assert {action["state"] for action in detail["actions"]} == {"done"}
+    hubfold("undo", "-y")
+    assert "undone" in hubfold("runs").out
+
+
+@pytest.mark.parametrize(
+    "command", [["undo", "nonsense", "-y"], ["runs", "nonsense"], ["runs", "../../etc/passwd"]]
+)
+def test_an_unknown_run_is_an_error(hubfold: Program, folded: Folded, command: list[str]) -> None:
+    done = hubfold(*command)
+    assert done.code == 1
+    what, hint = done.err.splitlines()
+    assert command[1] in what
+    assert "hubfold runs" in hint
+
+
+def test_nothing_to_undo(hubfold: Program) -> None:
+    done = hubfold("undo", "-y")
+    assert done.code in (0, 1)
+    assert "Traceback" not in done.err

@@ -1,0 +1,261 @@
+"""Real file systems for tests: loop images, small tmpfs, vfat, bind mounts, overlays, drives that go away.
+
+Everything here asks the machine first and raises `Unavailable` with the reason where it cannot be had (not root, no
+loop device, no ``mkfs``, a kernel without the file system); the fixtures of `conftest` turn that into a skip. Whatever
+was mounted is unmounted by `Mounts.close`, lazily if need be, and at the exit of the interpreter should a test die
+before its clean-up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1 << 20
+
+#: How to make each kind of image, and the smallest size (bytes) at which its `mkfs` is content.
+MKFS: dict[str, tuple[tuple[str, ...], int]] = {
+    "ext4": (("mkfs.ext4", "-q", "-F"), 64 * MIB),
+    "xfs": (("mkfs.xfs", "-q", "-f", "-m", "reflink=1"), 300 * MIB),
+    "xfs-noreflink": (("mkfs.xfs", "-q", "-f", "-m", "reflink=0"), 300 * MIB),
+    "btrfs": (("mkfs.btrfs", "-q", "-f", "-d", "single"), 160 * MIB),
+}
+#: File systems on which extents can be shared.
+REFLINKS = frozenset({"xfs", "btrfs"})
+
+
+class Unavailable(Exception):
+    """This machine cannot make what the test needs; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """One mount: where it is seen and what is behind it (`image` and `device` only for loop images)."""
+
+    path: str
+    kind: str
+    image: str | None = None
+    device: str | None = None
+
+
+def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a system tool; its own message is in the error."""
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=120)
+    if check and done.returncode != 0:
+        raise Unavailable(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip() or done.returncode}")
+    return done
+
+
+def need_root() -> None:
+    if os.geteuid() != 0:
+        raise Unavailable("mounting needs root")
+
+
+def need(*tools: str) -> None:
+    for tool in tools:
+        if shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
+            raise Unavailable(f"{tool} is not installed")
+
+
+def mount_points(below: str) -> list[str]:
+    """Mount points at or below `below`, deepest and newest first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        point = line.split(" ")[4].encode(errors="surrogateescape").decode("unicode_escape")
+        if point == below or point.startswith(below.rstrip("/") + "/"):
+            found.append(point)
+    return found[::-1]
+
+
+def unmount(path: str) -> None:
+    """Unmount `path`: politely, then for a while again (a killed process may still hold it), then lazily."""
+    for pause in (0.0, 0.02, 0.1, 0.3):
+        time.sleep(pause)
+        done = run("umount", path, check=False)
+        if done.returncode == 0 or "not mounted" in done.stderr or not os.path.lexists(path):
+            return
+    run("umount", "-l", path, check=False)
+
+
+class Mounts:
+    """Makes mounts below one folder and takes all of them away again."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self._count = 0
+        self._loops: list[str] = []
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Unmount and detach whatever is left; safe to call twice."""
+        for point in mount_points(str(self.base)):
+            unmount(point)
+        for device in self._loops:
+            run("losetup", "-d", device, check=False)
+        self._loops.clear()
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Mounts:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def place(self, name: str | None = None) -> str:
+        """A new empty directory to mount on."""
+        self._count += 1
+        path = self.base / (name or f"m{self._count}")
+        path.mkdir(parents=True, exist_ok=True)
+        return str(path)
+
+    def _new_image(self, kind: str, size: int) -> str:
+        self._count += 1
+        self.base.mkdir(parents=True, exist_ok=True)
+        image = str(self.base / f"{kind}-{self._count}.img")
+        with open(image, "wb") as file:
+            file.truncate(size)
+        return image
+
+    def image(self, kind: str, size: int = 0, at: str | None = None) -> Mounted:
+        """A new file system of `kind` in an image of at least `size` bytes, mounted."""
+        need_root()
+        argv, smallest = MKFS[kind]
+        need(argv[0], "losetup", "mount")
+        image = self._new_image(kind, max(size, smallest))
+        run(*argv, image)
+        return self.attach(image, kind, at)
+
+    def attach(self, image: str, kind: str, at: str | None = None) -> Mounted:
+        """Mount an image that exists already."""
+        need_root()
+        device = run("losetup", "--find", "--show", image).stdout.strip()
+        self._loops.append(device)
+        mounted = Mounted(at or self.place(), kind, image, device)
+        os.makedirs(mounted.path, exist_ok=True)
+        self.mount(mounted)
+        return mounted
+
+    def mount(self, mounted: Mounted, options: str = "") -> None:
+        """Mount an image at its place (again)."""
+        assert mounted.device is not None
+        fs = mounted.kind.partition("-")[0]
+        wanted = [option for option in ("nouuid" if fs == "xfs" else "", options) if option]
+        extra = ("-o", ",".join(wanted)) if wanted else ()
+        run("mount", "-t", fs, *extra, mounted.device, mounted.path)
+
+    def detach(self, mounted: Mounted) -> None:
+        """Unmount an image and give its loop device back."""
+        unmount(mounted.path)
+        assert mounted.device is not None
+        run("losetup", "-d", mounted.device, check=False)
+        self._loops.remove(mounted.device)
+
+    def tmpfs(self, size: str = "16m", inodes: int | None = None, at: str | None = None) -> Mounted:
+        """A tmpfs that is full after `size` bytes or `inodes` inodes."""
+        need_root()
+        mounted = Mounted(at or self.place(), "tmpfs")
+        os.makedirs(mounted.path, exist_ok=True)
+        limit = f"size={size}" + (f",nr_inodes={inodes}" if inodes else "")
+        run("mount", "-t", "tmpfs", "-o", limit, "tmpfs", mounted.path)
+        return mounted
+
+    def bind(self, source: str, at: str | None = None) -> Mounted:
+        """`source` seen a second time."""
+        need_root()
+        mounted = Mounted(at or self.place(), "bind")
+        os.makedirs(mounted.path, exist_ok=True)
+        run("mount", "--bind", source, mounted.path)
+        return mounted
+
+    def overlay(self, lower: str, at: str | None = None) -> Mounted:
+        """`lower` with a writable layer above it (the layer lives on a tmpfs: overlay on overlay is refused)."""
+        need_root()
+        layer = self.tmpfs("256m")
+        for name in ("upper", "work"):
+            os.mkdir(os.path.join(layer.path, name))
+        mounted = Mounted(at or self.place(), "overlay")
+        os.makedirs(mounted.path, exist_ok=True)
+        options = f"lowerdir={lower},upperdir={layer.path}/upper,workdir={layer.path}/work"
+        run("mount", "-t", "overlay", "-o", options, "overlay", mounted.path)
+        return mounted
+
+    def vfat(self, size: int = 64 * MIB, at: str | None = None) -> Mounted:
+        """A FAT file system, without links of any kind: the kernel's, else the one of fusefat."""
+        need_root()
+        need("mkfs.vfat")
+        image = self._new_image("vfat", size)
+        run("mkfs.vfat", image)
+        point = at or self.place()
+        os.makedirs(point, exist_ok=True)
+        if "\tvfat\n" in Path("/proc/filesystems").read_text():
+            return self.attach(image, "vfat", point)
+        need("fusefat")
+        if not os.path.exists("/dev/fuse"):
+            raise Unavailable("no vfat in the kernel and no /dev/fuse")
+        run("fusefat", "-o", "rw+", image, point)
+        if point not in mount_points(point):
+            raise Unavailable("fusefat did not mount")
+        return Mounted(point, "vfat", image)
+
+    def read_only(self, mounted: Mounted, on: bool = True) -> None:
+        """Remount read-only (`on`) or writable again."""
+        options = "remount,bind,ro" if mounted.kind == "bind" else "remount,ro"
+        run("mount", "-o", options if on else options.removesuffix("ro") + "rw", mounted.path)
+
+    def shutdown(self, mounted: Mounted) -> None:
+        """Make every further access answer EIO, as a drive that was pulled out (xfs and ext4)."""
+        need("xfs_io")
+        run("xfs_io", "-x", "-c", "shutdown", mounted.path)
+
+
+def copy_image(source: str, target: str) -> None:
+    """Write `source` over `target` in place, so that a loop device on `target` keeps serving it."""
+    run("cp", "--sparse=always", "--no-preserve=all", source, target)
+
+
+@contextlib.contextmanager
+def frozen(path: str) -> Iterator[None]:
+    """`chattr +i` for as long as the block lasts."""
+    need_root()
+    need("chattr")
+    run("chattr", "+i", path)
+    try:
+        yield
+    finally:
+        run("chattr", "-i", path, check=False)
+
+
+def as_nobody(argv: Sequence[str]) -> list[str]:
+    """`argv` run by a user who owns nothing here."""
+    need_root()
+    need("setpriv")
+    return ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *argv]
+
+
+def flip_byte(image: str, needle: bytes) -> None:
+    """Change one byte of the (only) place in `image` where `needle` lies: bit rot below the file system.
+
+    The file system must be unmounted meanwhile. `needle` starts on a block of the file, 16 bytes or more.
+    """
+    step = 4 * MIB
+    with open(image, "r+b") as file:
+        offset, tail = 0, b""
+        while block := file.read(step):
+            at = (tail + block).find(needle)
+            if at >= 0:
+                where = offset - len(tail) + at
+                file.seek(where)
+                byte = file.read(1)
+                file.seek(where)
+                file.write(bytes([byte[0] ^ 1]))
+                return
+            tail = block[-len(needle) :]
+            offset += len(block)
+    raise Unavailable("the file system keeps these bytes in another form")

@@ -1,0 +1,418 @@
+"""Kill a command before each of its calls that change something, or make that call fail, one at a time.
+
+`record` runs the command once under strace and lists its *points*: the calls that change the file system below one
+folder, the place. `strike` runs it again on a fresh copy and injects a fault at one point. `sweep` does so for all of
+them, on several places at once, and asks a check after each. strace counts ``when=N`` per thread and per call name,
+so a point is a name and a number; what was struck is read from strace's own log, because a sweep that injects
+nothing proves nothing. Everything works without root, but for places that are mounted images.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from .filesystems import Mounted, Mounts, Unavailable, copy_image, run, unmount
+
+#: The interpreter itself: a shim in front of it would be a process, and calls, of its own.
+PYTHON = sys.executable
+KILL = "KILL"
+#: Seconds after which a struck command is taken for hung.
+PATIENCE = 60.0
+
+_PATH = ("EIO", "EACCES", "EROFS", "ENOSPC")
+#: The calls that change something, with the errors that each can answer.
+CALLS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("rename", "renameat", "renameat2"), (*_PATH, "EXDEV")),
+    **dict.fromkeys(("link", "linkat"), ("EMLINK", "EXDEV", *_PATH)),
+    **dict.fromkeys(("symlink", "symlinkat"), _PATH),
+    **dict.fromkeys(("unlink", "unlinkat", "rmdir"), ("EIO", "EACCES", "EROFS")),
+    **dict.fromkeys(("mkdir", "mkdirat"), ("EMLINK", *_PATH)),
+    **dict.fromkeys(("open", "openat", "creat"), _PATH),
+    **dict.fromkeys(("write", "pwrite64", "writev", "pwritev"), ("ENOSPC", "EIO")),
+    **dict.fromkeys(("sendfile", "copy_file_range", "fallocate", "truncate", "ftruncate"), ("ENOSPC", "EIO")),
+    **dict.fromkeys(("fsync", "fdatasync", "sync_file_range", "syncfs"), ("EIO", "ENOSPC")),
+    **dict.fromkeys(("chmod", "fchmod", "fchmodat", "fchmodat2"), ("EACCES", "EROFS", "EIO")),
+    **dict.fromkeys(("chown", "fchown", "lchown", "fchownat"), ("EACCES", "EROFS", "EIO")),
+    **dict.fromkeys(("utimensat", "utime", "utimes"), ("EACCES", "EROFS", "EIO")),
+    **dict.fromkeys(("setxattr", "lsetxattr", "fsetxattr"), ("ENOSPC", "EACCES", "EROFS", "EIO")),
+    **dict.fromkeys(("removexattr", "lremovexattr", "fremovexattr"), ("EACCES", "EROFS", "EIO")),
+    "ioctl": ("EIO", "EXDEV", "EACCES", "EROFS"),
+}
+#: Calls that change what their first descriptor stands for, whatever else their arguments mention.
+_BY_DESCRIPTOR = re.compile(
+    r"^(?:p?writev?(?:64)?|sendfile|fallocate|f(?:data)?sync|syncfs|sync_file_range|f\w+|ioctl)$"
+)
+_LINE = re.compile(r"^(\d+)\s+(?:<\.\.\. )?(\w+)(?:\((.*)| resumed>(.*))$")
+
+
+class Failed(Exception):
+    """A command or a stage of the sweep did not do what the sweep relies on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is run: arguments, environment (complete, nothing is inherited but PATH), the codes that mean success."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    good: frozenset[int] = frozenset({0})
+
+    def environment(self) -> dict[str, str]:
+        quiet = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0",
+            "LC_ALL": "C.UTF-8",
+        }
+        return {**quiet, **self.env}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of strace's log; `number` counts calls of this name in its thread."""
+
+    thread: int
+    name: str
+    number: int
+    text: str
+
+    def touches(self, place: str) -> bool:
+        """Whether the call changes something at or below `place`, as far as its arguments tell."""
+        if self.name == "ioctl":
+            return ("FIDEDUPERANGE" in self.text and f"<{place}" in self.text) or "FICLONE" in self.text
+        if self.name in ("open", "openat", "creat") and not re.search(r"O_CREAT|O_TRUNC|O_TMPFILE", self.text):
+            return False
+        if _BY_DESCRIPTOR.match(self.name) and not self.name.endswith("at"):
+            return re.match(rf"\d+<{re.escape(place)}[/>]", self.text) is not None
+        return re.search(rf'["<]{re.escape(place)}[/">]', self.text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place in a command's life where a fault can strike: before its `number`-th call of `name` in a thread."""
+
+    name: str
+    number: int
+    #: The arguments in the recorded run, with the place cut out.
+    text: str
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        return CALLS[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run of the command, struck or not. `hit` is the call that the fault struck."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    calls: tuple[Call, ...]
+    hit: Call | None = None
+
+
+class Stage(Protocol):
+    """A place that can be put back to how it was, at the same path."""
+
+    place: str
+
+    def fresh(self) -> None: ...
+
+
+class CopyStage:
+    """A place on any file system, restored with ``cp -a`` (which keeps hard links, times and xattrs, not inodes)."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self._template = place + ".template"
+
+    def save(self) -> None:
+        """What the place holds now is what `fresh` brings back."""
+        run("cp", "-a", self.place, self._template)
+
+    def fresh(self) -> None:
+        shutil.rmtree(self.place)
+        run("cp", "-a", self._template, self.place)
+
+
+class ImageStage:
+    """A place made of mounted images, restored block by block: inode numbers and change times come back too."""
+
+    def __init__(self, mounts: Mounts, images: Sequence[Mounted]) -> None:
+        self.place = images[0].path
+        self._mounts = mounts
+        #: Outermost first: one image may be mounted inside another.
+        self.images = list(images)
+
+    def _down(self) -> None:
+        for mounted in reversed(self.images):
+            unmount(mounted.path)
+
+    def _up(self) -> None:
+        for mounted in self.images:
+            self._mounts.mount(mounted)
+
+    def save(self) -> None:
+        """What the place holds now is what `fresh` brings back."""
+        self._down()
+        for mounted in self.images:
+            assert mounted.image is not None
+            copy_image(mounted.image, mounted.image + ".saved")
+        self._up()
+
+    def fresh(self) -> None:
+        self._down()
+        for mounted in self.images:
+            assert mounted.image is not None
+            copy_image(mounted.image + ".saved", mounted.image)
+        self._up()
+
+
+def need_strace() -> None:
+    """Raise `Unavailable` unless strace is here and may trace and inject."""
+    if shutil.which("strace") is None:
+        raise Unavailable("strace is not installed")
+    probe = (
+        "strace",
+        "-f",
+        "-qq",
+        "-e",
+        "trace=rmdir",
+        "-e",
+        "inject=rmdir:error=EIO",
+        "rmdir",
+        "/nonexistent",
+    )
+    done = subprocess.run(probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30)
+    if "INJECTED" not in done.stderr:
+        raise Unavailable(f"strace cannot inject here: {done.stderr.strip()[:200]}")
+
+
+def parse(log: str) -> list[Call]:
+    """The calls of an ``strace -f -o`` log, numbered per thread and per name as strace itself counts them."""
+    counts: Counter[tuple[int, str]] = Counter()
+    calls: list[Call] = []
+    for line in log.splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        thread, name, text, rest = int(match[1]), match[2], match[3], match[4]
+        if text is None:
+            # The second half of a call that another thread's line cut in two.
+            for i in range(len(calls) - 1, -1, -1):
+                if calls[i].thread == thread and calls[i].name == name:
+                    calls[i] = Call(thread, name, calls[i].number, calls[i].text + rest)
+                    break
+            continue
+        counts[thread, name] += 1
+        calls.append(Call(thread, name, counts[thread, name], text))
+    return calls
+
+
+def trace(command: Command, log: str, *injections: str, names: Iterable[str] = CALLS) -> Outcome:
+    """Run `command` under strace with `injections` (the part after ``inject=``); every call of `names` is logged."""
+    argv = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-s",
+        "64",
+        "-o",
+        log,
+        "-e",
+        "trace=" + ",".join(f"?{n}" for n in names),
+    ]
+    for injection in injections:
+        argv += ["-e", "inject=" + injection]
+    process = subprocess.Popen(
+        [*argv, *command.argv],
+        env=command.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        # The session is this command's own: strace, and what it traces.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise Failed(f"hung for {PATIENCE:.0f} s: {command.argv} with {injections}") from None
+    calls = parse(Path(log).read_text(errors="replace"))
+    return Outcome(process.returncode, stdout, stderr, tuple(calls))
+
+
+def record(stage: Stage, command: Command) -> list[Point]:
+    """The points of a clean run of `command`, in order; its effects stay in the place."""
+    stage.fresh()
+    outcome = trace(command, stage.place + ".strace")
+    if outcome.returncode not in command.good:
+        raise Failed(f"the clean run ended with {outcome.returncode}: {outcome.stderr[-2000:]}")
+    seen: dict[tuple[str, int], Point] = {}
+    for call in outcome.calls:
+        if call.touches(stage.place):
+            text = re.sub(r"\s+= -?\d.*$", "", call.text).replace(stage.place, "")
+            seen.setdefault((call.name, call.number), Point(call.name, call.number, text))
+    return list(seen.values())
+
+
+def strike(stage: Stage, command: Command, point: Point, fault: str, *more: str) -> Outcome:
+    """Run `command` on the place as it is, with `fault` (KILL, or the name of an errno) at `point`.
+
+    `Outcome.hit` is the call that was struck, None if the run ended before it (the harness's caller decides).
+    """
+    what = "signal=KILL" if fault == KILL else f"error={fault}"
+    outcome = trace(command, stage.place + ".strace", f"{point.name}:{what}:when={point.number}", *more)
+    hit = None
+    for call in outcome.calls:
+        if call.name == point.name and call.number == point.number:
+            struck = outcome.returncode == -signal.SIGKILL if fault == KILL else "(INJECTED)" in call.text
+            if struck and call.touches(stage.place):
+                hit = call
+                break
+    return Outcome(outcome.returncode, outcome.stdout, outcome.stderr, outcome.calls, hit)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one fault did: `problems` is what the check found, empty when all is well."""
+
+    point: Point
+    fault: str
+    hit: bool
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        where = f"{self.fault} at {self.point.name} #{self.point.number} {self.point.text}"
+        return f"{where}: " + ("; ".join(self.problems) or ("fine" if self.hit else "NOT STRUCK"))
+
+
+Check = Callable[[Stage, Outcome], Iterable[str]]
+
+
+def kills(points: Iterable[Point]) -> list[tuple[Point, str]]:
+    return [(point, KILL) for point in points]
+
+
+def errors(points: Sequence[Point], every: bool = False) -> list[tuple[Point, str]]:
+    """Each point with one errno, so that each (call, errno) gets its turn; with `every`, with each of its errnos."""
+    if every:
+        return [(point, error) for point in points for error in point.errors]
+    turn: Counter[str] = Counter()
+    chosen = []
+    for point in points:
+        chosen.append((point, point.errors[turn[point.name] % len(point.errors)]))
+        turn[point.name] += 1
+    return chosen
+
+
+def sweep(
+    stages: Sequence[Stage],
+    command: Callable[[Stage], Command],
+    strikes: Iterable[tuple[Point, str]],
+    check: Check,
+) -> list[Verdict]:
+    """Strike each of `strikes` on a fresh place, check, and say what was found, in the order of the points."""
+    todo: queue.SimpleQueue[tuple[int, Point, str]] = queue.SimpleQueue()
+    for i, (point, fault) in enumerate(strikes):
+        todo.put((i, point, fault))
+    verdicts: dict[int, Verdict] = {}
+    broken: list[BaseException] = []
+
+    def work(stage: Stage) -> None:
+        try:
+            while not broken:
+                try:
+                    i, point, fault = todo.get_nowait()
+                except queue.Empty:
+                    return
+                stage.fresh()
+                try:
+                    outcome = strike(stage, command(stage), point, fault)
+                    found, hit = tuple(check(stage, outcome)), outcome.hit is not None
+                except Failed as error:
+                    found, hit = (str(error),), True
+                verdicts[i] = Verdict(point, fault, hit, found)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            broken.append(error)
+
+    workers = [threading.Thread(target=work, args=(stage,), daemon=True) for stage in stages]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if broken:
+        raise broken[0]
+    return [verdicts[i] for i in sorted(verdicts)]
+
+
+def complaints(verdicts: Sequence[Verdict], misses: float = 0.0) -> list[str]:
+    """What is wrong with a sweep: every problem found, and every strike that did not happen.
+
+    Up to the share `misses` of strikes may miss: a command with threads does not take the same steps each time.
+    """
+    missed = [str(verdict) for verdict in verdicts if not verdict.hit]
+    bad = [str(verdict) for verdict in verdicts if verdict.problems]
+    if not verdicts:
+        bad.append("nothing was struck: the sweep proves nothing")
+    if len(missed) > misses * len(verdicts):
+        bad += missed
+    return bad
+
+
+class Window:
+    """A command held for `milliseconds` on entering one of its calls, so that something can happen meanwhile."""
+
+    def __init__(self, command: Command, log: str, name: str, number: int, milliseconds: int = 700) -> None:
+        self._log = Path(log)
+        self._log.unlink(missing_ok=True)
+        self._name, self._number = name, number
+        held = f"inject={name}:delay_enter={milliseconds}ms:when={number}"
+        argv = ["strace", "-f", "-qq", "-y", "-s", "64", "-o", log, "-e", f"trace={name}", "-e", held]
+        self._process = subprocess.Popen(
+            [*argv, *command.argv],
+            env=command.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    def opened(self) -> None:
+        """Wait until the command stands before the call."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if self._log.exists():
+                calls = parse(self._log.read_text(errors="replace"))
+                if any(call.number >= self._number for call in calls):
+                    return
+            if self._process.poll() is not None:
+                raise Failed(f"ended before {self._name} #{self._number}: {self._process.communicate()}")
+            time.sleep(0.005)
+        raise Failed(f"never came to {self._name} #{self._number}")
+
+    def ended(self) -> Outcome:
+        """Wait for the end of the command."""
+        stdout, stderr = self._process.communicate(timeout=PATIENCE)
+        calls = parse(self._log.read_text(errors="replace"))
+        return Outcome(self._process.returncode, stdout, stderr, tuple(calls))

@@ -1,0 +1,131 @@
+"""What is written is true: help, README and hooks agree with the program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from hubfold import hookspecs
+from hubfold.cli.app import COMMANDS
+from hubfold.cli.app import hubfold as program
+from hubfold.cli.options import HelpWithExamples
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DESIGN = ROOT / "engine" / "DESIGN.md"
+
+
+def commands() -> Iterator[tuple[str, HelpWithExamples]]:
+    """Every command by the words that call it."""
+    context = click.Context(program)
+    yield "hubfold", program
+    for name in COMMANDS:
+        command = program.get_command(context, name)
+        assert isinstance(command, HelpWithExamples)
+        yield f"hubfold {name}", command
+        if isinstance(command, click.Group):
+            for below in command.list_commands(context):
+                subcommand = command.get_command(context, below)
+                assert isinstance(subcommand, HelpWithExamples)
+                yield f"hubfold {name} {below}", subcommand
+
+
+ALL = dict(commands())
+
+
+def check_command_line(line: str) -> None:
+    """A line as it is typed: its command exists, and so does every option."""
+    words = shlex.split(line.partition(" | ")[0].replace("…", ""), comments=True)
+    start = words.index("hubfold")
+    words = words[start + 1 :]
+    name = "hubfold"
+    while words and f"{name} {words[0]}" in ALL:
+        name = f"{name} {words.pop(0)}"
+    command = ALL[name]
+    if isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        raise AssertionError(f"{line!r}: {name} has no command {words[0]!r}")
+    known = {option for parameter in command.params for option in parameter.opts} | {
+        "--help",
+        "-h",
+        "--version",
+    }
+    for word in words:
+        if word.startswith("-"):
+            assert word.partition("=")[0] in known, f"{line!r}: {name} has no option {word}"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_explains_itself_with_examples(name: str) -> None:
+    command = ALL[name]
+    assert command.help, name
+    assert len(command.examples) >= 2, name
+    for line, meaning in command.examples:
+        assert meaning, line
+        check_command_line(line)
+    assert any(line.startswith(name) for line, _ in command.examples)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_is_explained(name: str) -> None:
+    for parameter in ALL[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_readme_names_every_command(name: str) -> None:
+    assert re.search(rf"`(hubfold )?{name}\b", README), name
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    lines = re.findall(r"^\$ (hubfold.*)$", README, re.MULTILINE)
+    lines += re.findall(r"`(hubfold [^`]+)`", README)
+    assert len(lines) >= 5
+    for line in lines:
+        check_command_line(line)
+
+
+def test_the_readme_has_one_line_for_the_demo_and_one_for_the_tests() -> None:
+    lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
+    assert [line.rpartition(" && ")[2] for line in lines] == [".venv/bin/hubfold demo", ".venv/bin/pytest"]
+
+
+def test_the_python_of_the_readme_uses_what_there_is() -> None:
+    import hubfold
+
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
+        for names in re.findall(r"^from hubfold import (.+)$", block, re.MULTILINE):
+            for name in names.split(","):
+                assert hasattr(hubfold, name.strip()), name
+
+
+@pytest.mark.parametrize("name", [name for name in dir(hookspecs) if name.startswith("hubfold_")])
+def test_every_hook_says_when_it_fires_and_is_in_the_docs(name: str) -> None:
+    documentation = getattr(hookspecs, name).__doc__ or ""
+    assert "Fires" in documentation
+    assert name in README or (DESIGN.exists() and name in DESIGN.read_text(encoding="utf-8"))
+
+
+def test_there_are_six_hooks_at_the_most() -> None:
+    assert 1 <= len([name for name in dir(hookspecs) if name.startswith("hubfold_")]) <= 6
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README):
+        if not target.startswith(("http://", "https://")):
+            assert (ROOT / target).exists(), target
+
+
+def test_the_floors_are_floors() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        dependencies = tomllib.load(file)["project"]["dependencies"]
+    assert all(re.fullmatch(r"[\w-]+>=[\d.]+", dependency) for dependency in dependencies)

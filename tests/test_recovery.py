@@ -1,0 +1,209 @@
+"""What a crash can leave, state by state, and what recovery makes of it. (The kill sweeps find the states for real.)"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from folding import Scene
+
+from hubfold import fsops, journal
+from hubfold.content import LinkKind
+from hubfold.errors import JournalDamaged
+from hubfold.planner import Policy
+from hubfold.reports import Left
+
+MODEL = os.urandom(1 << 20)
+KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])
+
+
+class Crash(BaseException):
+    """Stands for the end of the process."""
+
+
+class Crashed:
+    """A scene in which `apply` or `undo` ended at the call of one method of `Directory`."""
+
+    def __init__(self, scene: Scene, kind: LinkKind) -> None:
+        self.scene = scene
+        self.blob = scene.file(scene.cache, "blobs/x", MODEL)
+        self.copy = scene.file(scene.root("models"), "m", MODEL)
+        self.before = os.lstat(self.copy)
+        self.plan = scene.plan(self.blob, self.copy, policy=Policy(link=kind))
+
+    @property
+    def temporaries(self) -> list[str]:
+        return [name for name in os.listdir(self.copy.parent) if name.startswith(".hubfold-")]
+
+
+@pytest.fixture
+def crashing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[LinkKind, str, Callable[[Scene], object]], Crashed]:
+    def crash(kind: LinkKind, method: str, work: Callable[[Scene], object] | None = None) -> Crashed:
+        crashed = Crashed(Scene(tmp_path), kind)
+        if work is not None:
+            crashed.scene.apply(crashed.plan)
+        here = str(crashed.copy.parent)
+        real = getattr(fsops.Directory, method)
+
+        def strike(directory: fsops.Directory, *names: object) -> object:
+            if directory.path == here:
+                raise Crash
+            return real(directory, *names)
+
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            patch.setattr(fsops.Directory, method, strike)
+            (work or (lambda scene: scene.apply(crashed.plan)))(crashed.scene)
+        return crashed
+
+    return crash  # type: ignore[return-value]
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["stat_through", "exchange", "sync", "unlink"])
+def test_a_replacement_that_was_cut_short_is_rolled_back(crashing, kind: LinkKind, method: str) -> None:  # type: ignore[no-untyped-def]
+    crashed = crashing(kind, method)
+    settled = crashed.scene.recover()
+    assert settled.rolled_back == [str(crashed.copy)] and not settled.left
+    assert os.lstat(crashed.copy).st_ino == crashed.before.st_ino and crashed.copy.read_bytes() == MODEL
+    assert crashed.temporaries == []
+    assert not crashed.scene.log().needs_recovery
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["create_file", "exchange", "unlink"])
+def test_an_undo_that_was_cut_short_can_be_done_again(crashing, kind: LinkKind, method: str) -> None:  # type: ignore[no-untyped-def]
+    crashed = crashing(kind, method, Scene.undo)
+    crashed.scene.recover()
+    assert crashed.temporaries == []
+    undone = crashed.scene.undo()
+    assert not undone.failed and not undone.left
+    assert crashed.copy.read_bytes() == MODEL and not crashed.copy.is_symlink()
+    assert crashed.copy.stat().st_ino != crashed.blob.stat().st_ino
+    assert crashed.copy.stat().st_mtime_ns == crashed.before.st_mtime_ns
+    assert crashed.temporaries == [] and crashed.scene.log().state == "undone"
+
+
+@KINDS
+def test_a_finished_replacement_without_its_done_is_found_done(tmp_path: Path, kind: LinkKind) -> None:
+    crashed = Crashed(Scene(tmp_path), kind)
+    crashed.scene.apply(crashed.plan)
+    text = Path(crashed.scene.log().path)
+    text.write_bytes(
+        b"".join(
+            line
+            for line in text.read_bytes().splitlines(True)
+            if b'"done"' not in line and b'"end"' not in line
+        )
+    )
+    assert crashed.scene.recover().finished == [str(crashed.copy)]
+    assert crashed.scene.undo().restored == [str(crashed.copy)]
+
+
+def test_what_the_user_did_meanwhile_wins_and_the_old_file_is_told(crashing) -> None:  # type: ignore[no-untyped-def]
+    crashed = crashing(LinkKind.SYMLINK, "unlink")
+    crashed.copy.unlink()
+    crashed.copy.write_bytes(b"newer")
+    settled = crashed.scene.recover()
+    assert [left.path for left in settled.left] == [str(crashed.copy)]
+    assert crashed.copy.read_bytes() == b"newer"
+    (old,) = crashed.temporaries
+    assert old in settled.left[0].reason and (crashed.copy.parent / old).read_bytes() == MODEL
+
+
+def test_an_edit_through_the_new_link_is_not_rolled_over(crashing) -> None:  # type: ignore[no-untyped-def]
+    crashed = crashing(LinkKind.SYMLINK, "unlink")
+    crashed.blob.chmod(0o644)
+    with open(crashed.copy, "r+b") as file:
+        file.write(b"edited")
+    settled = crashed.scene.recover()
+    assert settled.left and crashed.copy.read_bytes().startswith(b"edited")
+
+
+def test_the_keeper_gets_its_mode_back_when_nothing_came_of_the_run(crashing) -> None:  # type: ignore[no-untyped-def]
+    crashed = crashing(LinkKind.SYMLINK, "exchange")
+    assert crashed.blob.stat().st_mode & 0o222 == 0
+    crashed.scene.recover()
+    assert crashed.blob.stat().st_mode & 0o200
+
+
+def test_a_drive_that_is_away_is_looked_at_again_later(crashing, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    crashed = crashing(LinkKind.SYMLINK, "exchange")
+    away = tmp_path / "away"
+    crashed.copy.parent.rename(away)
+    settled = crashed.scene.recover()
+    assert settled.left == [Left(str(crashed.copy), "cannot be looked at now: it is gone")]
+    away.rename(crashed.copy.parent)
+    assert crashed.scene.recover().rolled_back == [str(crashed.copy)] and crashed.temporaries == []
+
+
+def test_the_last_copy_is_never_removed_even_under_a_temporary_name(crashing) -> None:  # type: ignore[no-untyped-def]
+    crashed = crashing(LinkKind.HARDLINK, "exchange")
+    crashed.copy.unlink()
+    crashed.blob.unlink()
+    settled = crashed.scene.recover()
+    (kept,) = crashed.temporaries
+    assert "last copy" in settled.left[0].reason and (crashed.copy.parent / kept).read_bytes() == MODEL
+
+
+# -- the journal as text -------------------------------------------------------------------------------------------
+
+
+def test_a_half_written_last_line_is_dropped(tmp_path: Path) -> None:
+    crashed = Crashed(Scene(tmp_path), LinkKind.SYMLINK)
+    crashed.scene.apply(crashed.plan)
+    path = Path(crashed.scene.log().path)
+    path.write_bytes(path.read_bytes() + b'{"record": "undo')
+    assert crashed.scene.undo().restored == [str(crashed.copy)]
+    assert crashed.scene.log().state == "undone"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"number": 1', b'"number": "1"'),
+        (b'"temporary": ".hubfold-', b'"temporary": "../.hubfold-'),
+        (b'"temporary": ".hubfold-', b'"temporary": "precious'),
+        (b'"path": "/', b'"path": "/../'),
+        (b'"path": "/', b'"path": "'),
+        (b'"link": "symlink"', b'"link": "portal"'),
+        (b'"record": "done", "number": 1', b'"record": "done", "number": 7'),
+        (b'"version": 1', b'"version": 2'),
+        (b'{"record": "done"', b'{"record": "erase"'),
+        (b'"record": "intent"', b'"record": \xff'),
+    ],
+)
+def test_a_crafted_journal_is_refused_by_line(tmp_path: Path, before: bytes, after: bytes) -> None:
+    crashed = Crashed(Scene(tmp_path), LinkKind.SYMLINK)
+    crashed.scene.apply(crashed.plan)
+    path = Path(crashed.scene.log().path)
+    text = path.read_bytes()
+    assert before in text
+    path.write_bytes(text.replace(before, after))
+    with pytest.raises(JournalDamaged, match=r"line \d+ of .*"):
+        crashed.scene.log()
+    assert crashed.copy.is_symlink() and crashed.copy.read_bytes() == MODEL
+
+
+def test_a_write_that_fails_halfway_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = journal.Journal.create(str(tmp_path), "test", "0")
+    real = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        real(fd, bytes(data)[:5])
+        raise OSError(28, "No space left on device")
+
+    book.append("object", path="/x", keeper="/k")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            book.sync()
+    book.append("end", state="finished")
+    book.close()
+    log = journal.read(str(tmp_path), book.run)
+    assert log.ended == "finished" and log.objects == []
