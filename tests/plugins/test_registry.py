@@ -192,9 +192,11 @@ def test_two_backends_of_one_name_are_an_error_that_names_both(installed: Path, 
 
 
 def test_a_distribution_installed_twice_counts_once(installed: Path, tmp_path: Path) -> None:
-    place = tmp_path / "again"
-    shutil.copytree(installed, place)
-    assert list(loaded(installed, place)["backends"]) == [*BUILT_IN, "ollama"]
+    """The first on the path counts, as it does for an import."""
+    again = write_distribution(
+        tmp_path, "hubfold-ollama-example", "0.9", {"ollama": "hubfold_ollama_example"}
+    )
+    assert loaded(installed, again)["backends"]["ollama"][2] == "1.2.3"
 
 
 def test_a_distribution_with_damaged_metadata_is_left_out_and_named(installed: Path, tmp_path: Path) -> None:
