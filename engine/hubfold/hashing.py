@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import mmap
 import os
 import stat as stat_module
@@ -80,11 +81,7 @@ def available(algorithm: str) -> bool:
     """Whether this machine can compute the algorithm: ``xet`` needs the package hf_xet."""
     if algorithm != "xet":
         return algorithm in ("sha256", "git-sha1", "xxh3_128", SAMPLE)
-    try:
-        from hf_xet import hash_files
-    except ImportError:
-        return False
-    return callable(hash_files)
+    return importlib.util.find_spec("hf_xet") is not None
 
 
 def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | None = None) -> Reading:
@@ -159,7 +156,20 @@ def _digests(fd: int, job: Job, counter: _Counter) -> dict[str, str]:
     return digests
 
 
+def _quiet_hf_xet() -> None:
+    """Import hf_xet without the log file that it opens below HF_HOME when it is imported: a scan only reads there."""
+    variable = "HF_XET_LOG_DEST"
+    before = os.environ.get(variable)
+    os.environ.setdefault(variable, os.devnull)
+    try:
+        import hf_xet  # noqa: F401
+    finally:
+        if before is None:
+            os.environ.pop(variable, None)
+
+
 def _xet(fd: int, size: int, counter: _Counter) -> str:
+    _quiet_hf_xet()
     from hf_xet import hash_files
 
     # By the descriptor, so that it is this very file whatever has become of the name.
