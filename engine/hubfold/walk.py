@@ -130,7 +130,7 @@ class TreeWalk:
         self._found = found
         self._commits = {} if commits is None else commits
         self._advance = advance
-        self._stop = stop or Stop()
+        self._stop = Stop() if stop is None else stop
         self._visited: set[tuple[int, int]] = set()
 
     # the contract of `backend.Walk`
