@@ -55,7 +55,7 @@ def verify(
     What was computed is recorded in the index, except where it contradicts what was computed before without any sign
     of an edit: then the drive is not to be believed. Raises `Interrupted`.
     """
-    progress, stop = progress or Silent(), stop or Stop()
+    progress, stop = progress or Silent(), Stop() if stop is None else stop
     problems = [problem for path in links if (problem := _of_link(path)) is not None]
     checked, bytes_read = 0, 0
     remaining = iter(replicas)
