@@ -66,7 +66,7 @@ class Engine:
         self.environ = environ
         self.state = State.locate(home, environ)
         self.progress: Progress = progress or Silent()
-        self.stop = stop or Stop()
+        self.stop = Stop() if stop is None else stop
         self.threads = threads or min(4, os.cpu_count() or 1)
         #: What the user should know about the state itself: an index begun anew, a plugin left out.
         self.notices: list[str] = []
