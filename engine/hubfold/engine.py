@@ -487,6 +487,9 @@ class Engine:
         snapshots = [
             snapshot
             for root in self._by_role(roots.values())
+            if self._backends[
+                root.backend
+            ].capabilities.cache  # copies and farms come from caches in their turn
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
         wanted: list[Wanted] = []
