@@ -536,6 +536,8 @@ class Engine:
         snapshots = [
             snapshot
             for root in roots
+            # Copies and farms come from caches in their turn.
+            if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
         wanted, left = farm.wanted_links(

@@ -83,7 +83,7 @@ def chosen(snapshots: Iterable[Snapshot], models: Iterable[str]) -> list[Snapsho
 
 
 def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:
-    return snapshot.broken, "main" not in snapshot.refs, not snapshot.refs
+    return snapshot.broken or not snapshot.files, "main" not in snapshot.refs, not snapshot.refs
 
 
 def link_name(snapshot: Snapshot, file: str) -> str:
