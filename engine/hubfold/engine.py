@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubfold.registry import Registry
     from hubfold.reports import (
         ConsolidateReport,
+        DoctorReport,
         Done,
         DupesReport,
         Failed,
@@ -377,6 +378,43 @@ class Engine:
         with runs.exclusive(self.state, "recover"):
             return runs.recover(self.state)
 
+    def doctor(self, *, fix: bool = False) -> DoctorReport:
+        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe."""
+        from contextlib import nullcontext
+
+        from hubfold import doctor, journal, runs
+        from hubfold.reports import DoctorReport, Finding
+
+        crashed = runs.unsettled(self.state)
+        with runs.exclusive(self.state, "doctor") if fix else nullcontext():
+            if fix:
+                runs.recover(self.state)
+            findings = [
+                Finding(
+                    "interrupted-run", run, "a crash cut it short", "`hubfold recover`", fix, mendable=True
+                )
+                for run in crashed
+            ]
+            scan = self.scan()
+            findings += doctor.from_notices(scan.warnings)
+            findings += doctor.examine(
+                doctor.patients(journal.logs(self.state.runs)),
+                self._vaults(),
+                lambda digests: doctor.donors_of(self._open_index.having(digests)),
+                self._vault_for,
+                [root.path for root in self._open_index.roots()],
+                fix=fix,
+            )
+            findings += [
+                Finding("corrupt", liar.path, "its bytes are not what its name says", "download it again")
+                for liar in self._open_index.liars(
+                    [root.path for root in self._open_index.roots(vaults=True)]
+                )
+            ]
+            if fix and any(finding.fixed for finding in findings):
+                self.scan()
+        return DoctorReport(tuple(findings))
+
     # -- the vault ----------------------------------------------------------------------------------------------
 
     def preview_gc(self) -> GcReport:
@@ -402,6 +440,20 @@ class Engine:
             for path in report.removed:
                 self._open_index.forget(path)
         return report
+
+    def _vault_for(self, root: str) -> str:
+        """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
+        from hubfold import vault
+        from hubfold.survey import vault_places
+
+        if vault.is_vault(root):
+            return root
+        known = next((r for r in self._open_index.roots() if r.path == root), None)
+        here = self._filesystems.of(root)
+        for place in vault_places(known, self._backends, self._filesystems) if known is not None else ():
+            if place.writable and place.filesystem.links_to(here):
+                return place.path
+        raise LeftAlone(f"there is no place for a vault on the file system of {root}")
 
     def _vaults(self) -> list[str]:
         """Every vault that a known root may have or a run has used, and that is there."""

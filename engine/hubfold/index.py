@@ -19,6 +19,7 @@ from hubfold.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsign
 from hubfold.errors import IndexDamaged
 from hubfold.grouping import groups
 from hubfold.rows import (
+    CLAIM_COLUMNS,
     DEVICE,
     DIGEST_COLUMNS,
     FROM,
@@ -189,6 +190,18 @@ class Index:
             (size, signed(device), signed(inode)),
         )
         return [self._replica(row) for row in rows]
+
+    def having(self, digests: Mapping[str, str]) -> list[IndexedReplica]:
+        """Replicas that state or have one of these digests. Looks at every row: for repairs, not for scans."""
+        tests, values = ["0"], []
+        for algorithm, value in digests.items():
+            for table, columns in (("f", CLAIM_COLUMNS), ("d", DIGEST_COLUMNS)):
+                if algorithm in columns:
+                    tests.append(f"{table}.{columns[algorithm]} = ?")
+                    values.append(raw(value))
+        return list(
+            self._stream_replicas(f"WHERE {' OR '.join(tests)} ORDER BY p.path, f.name", tuple(values))
+        )
 
     def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
         """Replicas of these roots whose bytes were read and are not what their layout states."""

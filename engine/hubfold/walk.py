@@ -232,8 +232,8 @@ class TreeWalk:
                 self._failed(path, error)
             return None
 
-    def warn(self, path: str, message: str) -> None:
-        self.warnings.append(Notice(path, message))
+    def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
+        self.warnings.append(Notice(path, message, kind))
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
         return self._commits.get(revision)
@@ -343,4 +343,4 @@ class TreeWalk:
         if error.errno in _MISSING:
             return
         self.failed.add(path)
-        self.warn(path, f"cannot be read: {error.strerror}")
+        self.warn(path, f"cannot be read: {error.strerror}", kind="unreadable")

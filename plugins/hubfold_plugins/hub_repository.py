@@ -92,7 +92,9 @@ class Repository:
             path = os.path.join(self.path, "blobs", name)
             stat = self.walk.stat(path)
             if stat is not None:
-                self.walk.warn(path, f"is an interrupted download of {stat.st_size} bytes: left out")
+                self.walk.warn(
+                    path, f"is an interrupted download of {stat.st_size} bytes: left out", kind="interrupted"
+                )
         self.wanted = {name for name, _ in files} | links.keys()
         return files, list(links)
 
@@ -200,7 +202,7 @@ class Repository:
                     )
         for paths in broken.values():
             more = f", like {len(paths) - 1} more of this snapshot" if len(paths) > 1 else ""
-            self.walk.warn(min(paths), f"leads nowhere: its blob is missing{more}")
+            self.walk.warn(min(paths), f"leads nowhere: its blob is missing{more}", kind="dangling")
 
     def _link(self, folder: str, name: str, commit: str) -> bool:
         """Note which blob a snapshot link uses; whether it leads anywhere."""
@@ -244,7 +246,9 @@ class Repository:
                 claims.update(known.claims)
             else:
                 self.walk.warn(
-                    path, f"has {stat.st_size} bytes, its repository says {known.size}: it is damaged"
+                    path,
+                    f"has {stat.st_size} bytes, its repository says {known.size}: it is damaged",
+                    kind="damaged",
                 )
         return Replica(path, stat, claims, self.repo_id, self.repo_type, _commit_or_none(revision))
 
@@ -269,7 +273,7 @@ class Repository:
             revision = _commit_or_none(self.uses.get(name))
             shared.setdefault(payload, []).append(Reference(name, self.repo_id, self.repo_type, revision))
         if self.walk.dangles(path):
-            self.walk.warn(path, "is a blob that leads nowhere (is its drive there?)")
+            self.walk.warn(path, "is a blob that leads nowhere (is its drive there?)", kind="dangling")
 
 
 def _commit_or_none(revision: str | None) -> str | None:
