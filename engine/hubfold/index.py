@@ -22,6 +22,7 @@ from hubfold.rows import (
     CLAIM_COLUMNS,
     DEVICE,
     DIGEST_COLUMNS,
+    DIGESTS,
     FROM,
     INODE,
     ROW,
@@ -291,16 +292,26 @@ class Index:
 
     # what a scan has to read
 
-    def shared_sizes(self, min_size: int) -> Iterator[list[Row]]:
+    def unsettled_sizes(self, min_size: int) -> Iterator[list[Row]]:
         """Rows of the files whose size several payloads share, whole sizes together, the biggest first.
 
-        In parts of some `PAGE` rows; sizes of which `huge_sizes` tells are left out.
+        In parts of some `PAGE` rows. Sizes of which every file has a digest of one algorithm are left out, there is
+        nothing to read, and so are those of which `huge_sizes` tells.
         """
+        settled = " AND ".join(
+            f"COUNT({known}) < COUNT(*)"
+            for known in (
+                "COALESCE(f.sha256, d.sha256)",
+                "COALESCE(f.git_sha1, d.git_sha1)",
+                "COALESCE(f.xet, d.xet)",
+                "d.xxh3_128",
+            )
+        )
         below, huge = 1 << 62, set(self.huge_sizes(min_size))
         while True:
             sizes = self._rows(
-                f"""SELECT f.size, COUNT(*) FROM files f WHERE f.size >= ? AND f.size < ?
-                GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC LIMIT {PAGE // 2}""",
+                f"""SELECT f.size, COUNT(*) FROM files f {DIGESTS} WHERE f.size >= ? AND f.size < ?
+                GROUP BY f.size HAVING ({_SEVERAL}) AND {settled} ORDER BY f.size DESC LIMIT {PAGE // 2}""",
                 (min_size, below),
             )
             if not sizes:
