@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
 
@@ -48,7 +49,7 @@ StrPath = str | os.PathLike[str]
 MIN_SIZE = 1 << 20
 
 
-class Engine:
+class Engine(ModelOperations):
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
@@ -541,7 +542,7 @@ class Engine:
                 recognised = recognise(path, names, self._backends)
                 backend, path = recognised if recognised is not None else (FALLBACK, path)
             known.setdefault(path, Root(path, backend, root.role, root.limit))
-        for old in self._open_index.roots():
+        for old in self._open_index.roots() if self._has_index else ():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self._backends]
 
