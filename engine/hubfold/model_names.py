@@ -85,8 +85,7 @@ def nearest(text: str, names: Iterable[str]) -> tuple[str, ...]:
 
 def _likeness(one: str, other: str) -> float:
     """From 0 (nothing alike) to 1. What follows the organisation counts: many models share that."""
-    ends = [name.rpartition("/")[2] for name in (one, other)]
-    of_ends = difflib.SequenceMatcher(None, *ends).ratio()
+    of_ends = difflib.SequenceMatcher(None, one.rpartition("/")[2], other.rpartition("/")[2]).ratio()
     whole = difflib.SequenceMatcher(None, one, other).ratio()
     return max(of_ends, whole) if of_ends >= 0.6 or whole >= 0.85 else 0
 
