@@ -25,6 +25,11 @@ COMMANDS = (
     "gc",
     "roots",
     "farm",
+    "download",
+    "rm",
+    "clean",
+    "backup",
+    "restore",
     "plugins",
     "demo",
 )
