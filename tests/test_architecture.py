@@ -27,6 +27,7 @@ MAY_CHANGE_DISKS = {
     "journal",
     "locking",
     "recovery",
+    "removal",
     "undo",
     "vault",
     "database",

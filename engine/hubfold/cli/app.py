@@ -29,6 +29,11 @@ COMMANDS = (
     "path",
     "watch",
     "farm",
+    "download",
+    "rm",
+    "clean",
+    "backup",
+    "restore",
     "plugins",
     "demo",
 )
