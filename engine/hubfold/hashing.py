@@ -222,6 +222,7 @@ class _Reader:
         self._fd = fd
         self._direct: int | None = None
         self._past_cache = _DIRECT != 0
+        self._reads_ahead = True
         #: Up to here, what is read next is known to be in the page cache.
         self._resident_to = 0
 
@@ -267,8 +268,10 @@ class _Reader:
                 if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
                     raise
                 self._past_cache = False
-                # Without read-ahead, so that what was brought in is exactly what is dropped again.
-                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        if self._reads_ahead:
+            # Else more would be brought in than what is dropped again.
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+            self._reads_ahead = False
         view = _buffers.get()[: min(_COLD_BLOCK, length - (offset - start))]
         count = os.preadv(self._fd, [view], offset)
         os.posix_fadvise(self._fd, start, offset - start + count, os.POSIX_FADV_DONTNEED)

@@ -71,6 +71,21 @@ class ModelCacheManager:
             library = self._library(engine)
         return [_listed(model, *found) for model in library.models if (found := _whole(library, model, None))]
 
+    def delete_model_cache(self, model_id: str) -> bool:
+        """Remove a model, whole or not, from the cache (from every cache, without a `cache_dir`).
+
+        True if it is gone; False if no cache has it, or some of it had to stay. Links elsewhere that need its content
+        keep it (`hubfold rm`). It cannot be undone. Raises `Locked` while another hubfold changes something.
+        """
+        with Engine() as engine:
+            model = self._library(engine).find(engine.model_name(model_id))
+            places = [place for place in model.places if place.cache] if model is not None else []
+            if model is None or not places:
+                return False
+            plan = engine.plan_remove([model.id], roots=list(dict.fromkeys(place.root for place in places)))
+            report = engine.apply_removal(plan)
+        return bool(report.models) and not report.failed and not report.interrupted
+
     def get_cache_info(self) -> dict[str, Any]:
         """``cache_dir``, ``model_count``, ``total_size_bytes``, ``total_size_gb``, ``models`` (ids) of what is cached;
         ``incomplete_count`` and ``incomplete`` (ids) of what is not whole, ``disk_bytes`` (by blocks, of all of it),

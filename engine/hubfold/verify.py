@@ -55,7 +55,8 @@ def verify(
     What was computed is recorded in the index, except where it contradicts what was computed before without any sign
     of an edit: then the drive is not to be believed. Raises `Interrupted`.
     """
-    progress, stop = progress or Silent(), stop or Stop()
+    progress = Silent() if progress is None else progress
+    stop = Stop() if stop is None else stop
     problems = [problem for path in links if (problem := _of_link(path)) is not None]
     checked, bytes_read = 0, 0
     remaining = iter(replicas)
@@ -69,12 +70,8 @@ def verify(
                 bytes_read += reading.bytes_read
                 found = list(_judge(targets[reading.job.path], reading))
                 problems += found
-                if reading.digests and not any(problem.kind == "corrupt" for problem in found):
+                if reading.digests and not _rotten(targets[reading.job.path], reading, found):
                     index.record_digests(reading.job.signature, reading.digests)
-                elif reading.digests:
-                    index.record_digests(
-                        reading.job.signature, _uncontradicted(targets[reading.job.path], reading)
-                    )
         finally:
             progress.finish()
     return VerifyReport(checked, bytes_read, tuple(sorted(problems, key=lambda problem: problem.path)))
@@ -161,10 +158,10 @@ def _compare(replica: IndexedReplica, now: Signature, reading: Reading) -> Probl
     return None
 
 
-def _uncontradicted(target: _Target, reading: Reading) -> dict[str, str]:
-    """What may be recorded of a corrupt payload: that a claim is a lie, but not that rotten bytes are its content."""
-    return {
-        name: value
+def _rotten(target: _Target, reading: Reading, found: list[Problem]) -> bool:
+    """Whether the bytes are not what was once computed, unedited: they must not become what is expected of them."""
+    return any(problem.kind == "corrupt" for problem in found) and any(
+        replica.computed.get(name, value) != value
+        for replica in target.replicas
         for name, value in reading.digests.items()
-        if all(replica.computed.get(name, value) == value for replica in target.replicas)
-    }
+    )
