@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from hubfold.executor import Outcome
     from hubfold.farm import FarmPlan
     from hubfold.filesystem import FileSystems
+    from hubfold.holdings import Holdings
     from hubfold.index import Index
     from hubfold.journal import Journal
     from hubfold.plan import Action, Plan
     from hubfold.registry import Registry
+    from hubfold.removing import RemovePlan
     from hubfold.reports import (
         ConsolidateReport,
         DoctorReport,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
         FarmReport,
         GcReport,
         RecoverReport,
+        RemoveReport,
         RunDetail,
         RunSummary,
         ScanReport,
@@ -48,7 +52,7 @@ StrPath = str | os.PathLike[str]
 MIN_SIZE = 1 << 20
 
 
-class Engine:
+class Engine(ModelOperations):
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
@@ -467,6 +471,80 @@ class Engine:
             candidates += [vault.of_object(path) for path in log.objects]
         return [path for path in dict.fromkeys(candidates) if vault.is_vault(path)]
 
+    # -- models -------------------------------------------------------------------------------------------------
+
+    def plan_remove(
+        self,
+        models: Sequence[str],
+        revision: str | None = None,
+        with_links: bool = False,
+        *,
+        roots: Sequence[StrPath] = (),
+    ) -> RemovePlan:
+        """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
+
+        Content that links elsewhere need stays for them; `with_links` removes such links too. Raises `UsageError` for
+        a name that is none, `HubfoldError` for a model or revision that is nowhere.
+        """
+        from hubfold import removing
+        from hubfold.discover import canonical
+
+        only = [canonical(os.path.expanduser(os.fspath(root))) for root in roots]
+        return removing.plan(
+            self._holdings(only), models, revision, with_links=with_links, names=self._names_of, only=only
+        )
+
+    def preview_removal(self, plan: RemovePlan) -> RemoveReport:
+        """A plan of `plan_remove` or `plan_clean` in the form of a report."""
+        from hubfold import removing
+
+        return removing.preview(plan)
+
+    def apply_removal(self, plan: RemovePlan, command: str = "rm") -> RemoveReport:
+        """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
+        from hubfold import removing, runs
+
+        if not plan.removals:
+            return removing.preview(plan)
+        with runs.exclusive(self.state, command):
+            runs.recover(self.state)
+            with self._begin(command) as book:
+                holdings = self._holdings([removal.root for removal in plan.removals])
+                report = removing.carry_out(plan, holdings, book, progress=self.progress, stop=self.stop)
+            for path in report.removed if self._has_index else ():
+                self._open_index.forget(path)
+            for other in plan.others:
+                self._note_path(self._open_index, other.path, proven=True)
+        return report
+
+    def preview_remove(
+        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
+    ) -> RemoveReport:
+        """What `remove` would do."""
+        return self.preview_removal(self.plan_remove(models, revision, with_links))
+
+    def remove(
+        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
+    ) -> RemoveReport:
+        """Remove models, or one revision of each, from every cache; see `plan_remove`."""
+        return self.apply_removal(self.plan_remove(models, revision, with_links))
+
+    def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
+        """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
+        from hubfold import discover
+        from hubfold.holdings import Holdings
+
+        known = self._known_roots()
+        roots = discover.discover((), self._backends, known=known, environ=self.environ)
+        roots += discover.discover(paths, self._backends, known=known, environ=self.environ) if paths else []
+        return Holdings(list({root.path: root for root in roots}.values()), self._backends, self._vaults())
+
+    def _names_of(self, st: os.stat_result) -> list[IndexedReplica]:
+        """All names of a payload that the last scans met."""
+        if not self._has_index:
+            return []
+        return self._open_index.payload(st.st_dev, st.st_ino, st.st_size)
+
     # -- roots --------------------------------------------------------------------------------------------------
 
     def roots(self) -> list[StatusRoot]:
@@ -624,7 +702,7 @@ class Engine:
                 recognised = recognise(path, names, self._backends)
                 backend, path = recognised if recognised is not None else (FALLBACK, path)
             known.setdefault(path, Root(path, backend, root.role, root.limit))
-        for old in self._open_index.roots():
+        for old in self._open_index.roots() if self._has_index else ():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self._backends]
 

@@ -11,9 +11,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from hubfold import display
 from hubfold.errors import NeedsConfirmation
@@ -21,7 +22,7 @@ from hubfold.progress import Silent
 
 if TYPE_CHECKING:
     import rich.progress
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from hubfold.progress import Progress
@@ -39,6 +40,14 @@ class Column:
 
     title: str
     right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a live view shows at one moment: lines, then tables."""
+
+    lines: Sequence[str]
+    tables: Sequence[tuple[Sequence[Column], Sequence[Sequence[str]]]]
 
 
 class Output:
@@ -87,6 +96,30 @@ class Output:
                 self._print(sys.stdout, f"  {', '.join(facts)}")
         else:
             self._print_table(columns, shown)
+
+    def sheet(self, sheet: Sheet) -> None:
+        """A sheet as it is now, tables without rows left out."""
+        for line in sheet.lines:
+            self.line(line, "bold")
+        for columns, rows in sheet.tables:
+            if rows:
+                self.line()
+                self.table(columns, rows)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether a live view can be shown: somebody looks, and a plain text was not asked for."""
+        return sys.stdout.isatty() and not (self.quiet or self.as_json) and os.environ.get("TERM") != "dumb"
+
+    @contextmanager
+    def screen(self) -> Iterator[Callable[[Sheet], None]]:
+        """A view of its own on the terminal; what was there before comes back at the end. What does not fit is cut."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(markup=False, emoji=False, highlight=False, no_color=self.plain)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            yield lambda sheet: live.update(_drawn(sheet), refresh=True)
 
     # messages
 
@@ -177,6 +210,25 @@ class Output:
                 segments[-1] = Segment(text.rstrip(), style, control)
             console.print(_Line(segments), end="")
             console.print()
+
+
+def _drawn(sheet: Sheet) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(display.shown(line), "bold") for line in sheet.lines]
+    for columns, rows in sheet.tables:
+        if not rows:
+            continue
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            justify: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(Text(column.title), justify=justify, no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            table.add_row(*(Text(display.shown(cell)) for cell in row))
+        parts += [Text(), table]
+    return Group(*parts)
 
 
 class _Line:
