@@ -80,10 +80,13 @@ def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:
     return snapshot.broken, "main" not in snapshot.refs, not snapshot.refs
 
 
-def link_name(snapshot: Snapshot, file: str) -> str:
-    """The path of a file's link in a farm. Raises `LeftAlone` for a name that would lead out of it."""
-    parts = [*snapshot.repo_id.split("/"), *file.split("/")]
-    if snapshot.repo_type != "model":
+def link_name(snapshot: Snapshot, file: str, *, flat: bool = False) -> str:
+    """The path of a file's link in a farm, with `flat` without the model's name before it.
+
+    Raises `LeftAlone` for a name that would lead out of it.
+    """
+    parts = [*([] if flat else snapshot.repo_id.split("/")), *file.split("/")]
+    if not flat and snapshot.repo_type != "model":
         parts.insert(0, f"{snapshot.repo_type}s")
     if any(
         part in ("", os.curdir, os.pardir) or "\0" in part or part.startswith(TEMPORARY_PREFIX)
