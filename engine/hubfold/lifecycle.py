@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import IndexedReplica, Root
+from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
@@ -112,6 +114,41 @@ class Lifecycle:
     ) -> RemoveReport:
         """Remove models, or one revision of each, from every cache; see `plan_remove`."""
         return self.apply_removal(self.plan_remove(models, revision, with_links))
+
+    def plan_clean(
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+    ) -> RemovePlan:
+        """What clients and hubfold left behind in the roots at or below `paths` (default: all roots).
+
+        `older_than` is in seconds; `old_revisions` adds the revisions that no ref names. For `apply_removal`.
+        """
+        from hubfold import cleaning, journal
+        from hubfold.discover import canonical
+        from hubfold.walk import within
+
+        wanted = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
+        holdings = self._holdings(wanted)
+        only = [root.path for root in holdings.roots if any(within(root.path, path) for path in wanted)]
+        return cleaning.plan(
+            holdings,
+            journal.logs(self.state.runs),
+            before_ns=time.time_ns() - int(older_than * 10**9),
+            old_revisions=old_revisions,
+            only=only,
+            names=self._names_of,
+        )
+
+    def plan_clean_all(self, cache: StrPath) -> RemovePlan:
+        """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
+        from hubfold import cleaning, discover
+
+        path = os.path.expanduser(os.fspath(cache))
+        root = discover.discover([path], self._backends, known=self._known_roots(), environ=self.environ)[0]
+        if not self._backends[root.backend].capabilities.cache:
+            raise UsageError(f"{root.path} is no cache", "name the folder that `hubfold roots` shows for it")
+        holdings = self._holdings([root.path])
+        root = next(one for one in holdings.roots if one.path == root.path)
+        return cleaning.plan_all(holdings, root, self._names_of)
 
     def plan_download(
         self,
