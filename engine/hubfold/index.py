@@ -218,6 +218,11 @@ class Index:
         )
         return [self._replica(row) for row in rows]
 
+    def of_size(self, size: int) -> list[IndexedReplica]:
+        """Every replica of so many bytes."""
+        rows = self._rows(f"SELECT {ROW} {FROM} WHERE f.size = ? ORDER BY p.path, f.name", (size,))
+        return [self._replica(row) for row in rows]
+
     def duplicate_sets(
         self, roots: Collection[str] | None = None, min_size: int = 0
     ) -> Iterator[DuplicateSet]:
