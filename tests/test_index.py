@@ -515,7 +515,7 @@ def test_damage_in_the_middle_is_told_when_it_is_met(place: Place) -> None:
     place.index.close()
     with open(place.database, "r+b") as file:
         pages = place.database.stat().st_size // 4096
-        for page in range(pages * 2 // 3, pages):
+        for page in range(pages // 4, pages):
             file.seek(page * 4096)
             file.write(b"\xff" * 200)
     place.index = Index(place.database)
