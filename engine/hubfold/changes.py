@@ -38,6 +38,8 @@ class Removal:
     backend: str
     repo_id: str
     repo_type: str
+    #: What sort of thing goes, for people; "" for a model or its revisions.
+    kind: str = ""
     #: The revisions that go; empty where it is about something else.
     revisions: tuple[str, ...] = ()
     #: Everything that the root has of this repository goes.

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.lifecycle import Lifecycle
 from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
@@ -22,21 +23,19 @@ if TYPE_CHECKING:
     from hubfold.executor import Outcome
     from hubfold.farm import FarmPlan
     from hubfold.filesystem import FileSystems
-    from hubfold.holdings import Holdings
     from hubfold.index import Index
     from hubfold.journal import Journal
     from hubfold.plan import Action, Plan
     from hubfold.registry import Registry
-    from hubfold.removing import RemovePlan
     from hubfold.reports import (
         ConsolidateReport,
+        DoctorReport,
         Done,
         DupesReport,
         Failed,
         FarmReport,
         GcReport,
         RecoverReport,
-        RemoveReport,
         RunDetail,
         RunSummary,
         ScanReport,
@@ -51,7 +50,7 @@ StrPath = str | os.PathLike[str]
 MIN_SIZE = 1 << 20
 
 
-class Engine(ModelOperations):
+class Engine(ModelOperations, Lifecycle):
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
@@ -381,6 +380,43 @@ class Engine(ModelOperations):
         with runs.exclusive(self.state, "recover"):
             return runs.recover(self.state)
 
+    def doctor(self, *, fix: bool = False) -> DoctorReport:
+        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe."""
+        from contextlib import nullcontext
+
+        from hubfold import doctor, journal, runs
+        from hubfold.reports import DoctorReport, Finding
+
+        crashed = runs.unsettled(self.state)
+        with runs.exclusive(self.state, "doctor") if fix else nullcontext():
+            if fix:
+                runs.recover(self.state)
+            findings = [
+                Finding(
+                    "interrupted-run", run, "a crash cut it short", "`hubfold recover`", fix, mendable=True
+                )
+                for run in crashed
+            ]
+            scan = self.scan()
+            findings += doctor.from_notices(scan.warnings)
+            findings += doctor.examine(
+                doctor.patients(journal.logs(self.state.runs)),
+                self._vaults(),
+                lambda digests: doctor.donors_of(self._open_index.having(digests)),
+                self._vault_for,
+                [root.path for root in self._open_index.roots()],
+                fix=fix,
+            )
+            findings += [
+                Finding("corrupt", liar.path, "its bytes are not what its name says", "download it again")
+                for liar in self._open_index.liars(
+                    [root.path for root in self._open_index.roots(vaults=True)]
+                )
+            ]
+            if fix and any(finding.fixed for finding in findings):
+                self.scan()
+        return DoctorReport(tuple(findings))
+
     # -- the vault ----------------------------------------------------------------------------------------------
 
     def preview_gc(self) -> GcReport:
@@ -407,6 +443,20 @@ class Engine(ModelOperations):
                 self._open_index.forget(path)
         return report
 
+    def _vault_for(self, root: str) -> str:
+        """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
+        from hubfold import vault
+        from hubfold.survey import vault_places
+
+        if vault.is_vault(root):
+            return root
+        known = next((r for r in self._open_index.roots() if r.path == root), None)
+        here = self._filesystems.of(root)
+        for place in vault_places(known, self._backends, self._filesystems) if known is not None else ():
+            if place.writable and place.filesystem.links_to(here):
+                return place.path
+        raise LeftAlone(f"there is no place for a vault on the file system of {root}")
+
     def _vaults(self) -> list[str]:
         """Every vault that a known root may have or a run has used, and that is there."""
         from hubfold import journal, vault
@@ -418,80 +468,6 @@ class Engine(ModelOperations):
         for log in journal.logs(self.state.runs):
             candidates += [vault.of_object(path) for path in log.objects]
         return [path for path in dict.fromkeys(candidates) if vault.is_vault(path)]
-
-    # -- models -------------------------------------------------------------------------------------------------
-
-    def plan_remove(
-        self,
-        models: Sequence[str],
-        revision: str | None = None,
-        with_links: bool = False,
-        *,
-        roots: Sequence[StrPath] = (),
-    ) -> RemovePlan:
-        """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
-
-        Content that links elsewhere need stays for them; `with_links` removes such links too. Raises `UsageError` for
-        a name that is none, `HubfoldError` for a model or revision that is nowhere.
-        """
-        from hubfold import removing
-        from hubfold.discover import canonical
-
-        only = [canonical(os.path.expanduser(os.fspath(root))) for root in roots]
-        return removing.plan(
-            self._holdings(only), models, revision, with_links=with_links, names=self._names_of, only=only
-        )
-
-    def preview_removal(self, plan: RemovePlan) -> RemoveReport:
-        """A plan of `plan_remove` or `plan_clean` in the form of a report."""
-        from hubfold import removing
-
-        return removing.preview(plan)
-
-    def apply_removal(self, plan: RemovePlan, command: str = "rm") -> RemoveReport:
-        """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
-        from hubfold import removing, runs
-
-        if not plan.removals:
-            return removing.preview(plan)
-        with runs.exclusive(self.state, command):
-            runs.recover(self.state)
-            with self._begin(command) as book:
-                holdings = self._holdings([removal.root for removal in plan.removals])
-                report = removing.carry_out(plan, holdings, book, progress=self.progress, stop=self.stop)
-            for path in report.removed if self._has_index else ():
-                self._open_index.forget(path)
-            for other in plan.others:
-                self._note_path(self._open_index, other.path, proven=True)
-        return report
-
-    def preview_remove(
-        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
-    ) -> RemoveReport:
-        """What `remove` would do."""
-        return self.preview_removal(self.plan_remove(models, revision, with_links))
-
-    def remove(
-        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
-    ) -> RemoveReport:
-        """Remove models, or one revision of each, from every cache; see `plan_remove`."""
-        return self.apply_removal(self.plan_remove(models, revision, with_links))
-
-    def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
-        """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
-        from hubfold import discover
-        from hubfold.holdings import Holdings
-
-        known = self._known_roots()
-        roots = discover.discover((), self._backends, known=known, environ=self.environ)
-        roots += discover.discover(paths, self._backends, known=known, environ=self.environ) if paths else []
-        return Holdings(list({root.path: root for root in roots}.values()), self._backends, self._vaults())
-
-    def _names_of(self, st: os.stat_result) -> list[IndexedReplica]:
-        """All names of a payload that the last scans met."""
-        if not self._has_index:
-            return []
-        return self._open_index.payload(st.st_dev, st.st_ino, st.st_size)
 
     # -- roots --------------------------------------------------------------------------------------------------
 
@@ -584,11 +560,16 @@ class Engine(ModelOperations):
         """What building or refreshing the farm at `path` would do. Scans the caches first."""
         return _farm_report(self._plan_farm(path, models), None, ())
 
-    def farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
-        """Build or refresh the farm at `path` with links to `models` (default: all). Journalled, can be undone."""
+    def farm(
+        self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
+    ) -> FarmReport:
+        """Build or refresh the farm at `path` with links to `models` (default: all). Journalled, can be undone.
+
+        `snapshots` names folders of revisions instead; a single one is linked without its model's name before it.
+        """
         from hubfold import farm, runs
 
-        plan = self._plan_farm(path, models)
+        plan = self._plan_farm(path, models, snapshots)
         if not plan.changes:
             return _farm_report(plan, None, ())
         with runs.exclusive(self.state, "farm"):
@@ -602,7 +583,7 @@ class Engine(ModelOperations):
                 book.append("end", state=state)
         return _farm_report(plan, book.run, failed)
 
-    def _plan_farm(self, path: StrPath, models: Sequence[str]) -> FarmPlan:
+    def _plan_farm(self, path: StrPath, models: Sequence[str], snapshots: Sequence[StrPath] = ()) -> FarmPlan:
         from hubfold import farm
         from hubfold.walk import TreeWalk
 
@@ -610,20 +591,19 @@ class Engine(ModelOperations):
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
         self.scan()
+        only = {os.path.realpath(one) for one in snapshots}
         roots = self._by_role(self._open_index.roots(vaults=True))
-        snapshots = [
+        found = [
             snapshot
             for root in roots
             # Copies and farms come from caches in their turn.
             if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
+        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, models)
+        places = {root.path: root for root in roots}
         wanted, left = farm.wanted_links(
-            farm.chosen(snapshots, models),
-            folder,
-            self._open_index,
-            {root.path: root for root in roots},
-            self._backends,
+            chosen, folder, self._open_index, places, self._backends, flat=len(only) == 1
         )
         return farm.compare(folder, wanted, left)
 

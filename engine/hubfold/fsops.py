@@ -523,6 +523,40 @@ def copy_bytes(
     return size
 
 
+def read_held(held: Held, *, update: Callable[[memoryview], object], tick: Callable[[int], None]) -> None:
+    """Read a whole file that is held. Raises `LeftAlone` if it becomes shorter, `OSError`."""
+    _read_whole(held.fd, held.signature.size, update, tick)
+
+
+def read_all(
+    directory: Directory,
+    name: str,
+    *,
+    update: Callable[[memoryview], object],
+    tick: Callable[[int], None] = lambda amount: None,
+) -> int:
+    """Read a whole file of ours; its length in bytes. Raises `OSError`."""
+    fd = directory.open_file(name)
+    try:
+        size = os.fstat(fd).st_size
+        _read_whole(fd, size, update, tick)
+        return size
+    finally:
+        os.close(fd)
+
+
+def _read_whole(
+    fd: int, size: int, update: Callable[[memoryview], object], tick: Callable[[int], None]
+) -> None:
+    buffer = bytearray(min(CHUNK, max(size, 1)))
+    for offset in range(0, size, CHUNK):
+        length = min(CHUNK, size - offset)
+        view = buffer if length == len(buffer) else bytearray(length)
+        _read_exactly(fd, view, offset)
+        update(memoryview(view))
+        tick(length)
+
+
 def _segments(fd: int, size: int) -> Iterator[tuple[int, int, bool]]:
     """(offset, length, is data) of a file, in order; one data segment where the system cannot tell holes."""
     offset = 0
@@ -550,6 +584,16 @@ def _write_all(fd: int, view: memoryview, offset: int) -> None:
 
 
 # -- shared extents ----------------------------------------------------------------------------------------------
+
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+
+
+def clone_extents(source: int, target: int) -> None:
+    """Let the empty file `target` share all extents of `source`. `OSError` where the file system cannot."""
+    if sys.platform != "linux":
+        raise OSError(errno.EOPNOTSUPP, "no shared extents on this platform")
+    fcntl.ioctl(target, _FICLONE, source)
+
 
 _FIDEDUPERANGE = 0xC0189436  # linux/fs.h: _IOWR(0x94, 54, struct file_dedupe_range)
 _DEDUPE_STEP = 16 << 20  # what btrfs takes in one call

@@ -73,6 +73,8 @@ class Intent:
     size: int
     #: xxh3_128 of the bytes that victim and keeper had in common when they were compared.
     xxh3_128: str
+    #: What else was known of the content; a hint for repairs, not a proof.
+    digests: Mapping[str, str]
     #: Names with the same `payload` were one inode before the run.
     payload: str
     inode: int
@@ -97,6 +99,7 @@ class Intent:
 
     def as_record(self) -> dict[str, Any]:
         record = {name: getattr(self, name) for name in self.__slots__}
+        record["digests"] = dict(self.digests)
         record["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
         return record
 
@@ -120,6 +123,7 @@ class Intent:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
         values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
+        values["digests"] = {_expect(name, str): _expect(value, str) for name, value in values["digests"].items()}
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
         for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):

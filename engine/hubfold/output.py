@@ -140,9 +140,14 @@ class Output:
 
     def progress(self) -> Progress:
         """A bar where somebody watches, silence elsewhere."""
-        if self.quiet or self.plain or not sys.stderr.isatty():
+        if not self.watched:
             return Silent()
         return Bar(self._console(sys.stderr))
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody watches stderr who wants to see bars."""
+        return not (self.quiet or self.plain) and sys.stderr.isatty()
 
     # questions
 
@@ -158,13 +163,17 @@ class Output:
                 "this would change something and there is nobody to ask; nothing was changed",
                 "give -y to do it without a question, or --dry-run to only look",
             )
+        return self.ask(f"{question} [y/N]").strip().lower() in ("y", "yes")
+
+    def ask(self, question: str) -> str:
+        """Ask on stderr, read a line from the terminal; for a user who is there (`can_ask`)."""
         sys.stdout.flush()
-        sys.stderr.write(f"{display.shown(question)} [y/N] ")
+        sys.stderr.write(f"{display.shown(question)} ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):
             sys.stderr.write("\n")
-        return answer.strip().lower() in ("y", "yes")
+        return answer
 
     # rich
 

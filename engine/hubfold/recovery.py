@@ -58,7 +58,7 @@ def settle(log: RunLog, journal: Journal, used_elsewhere: Collection[int] = ()) 
             settled.rolled_back.append(intent.path)
     farm.settle(log)
     removal.settle(log)
-    if not log.farm_links:
+    if not (log.farm_links or log.made):
         restore_keepers(log, used_elsewhere)
     if not log.open_numbers and log.ended is None:
         journal.append("recovered")

@@ -138,11 +138,15 @@ class Remover:
 
     def _remove(self, removal: Removal) -> None:
         root = next((root for root in self.holdings.roots if root.path == removal.root), None)
-        if root is None or not (removal.files or removal.empty):
+        if not (removal.files or removal.empty):
             return
-        backend = self.holdings.backend(root)
         guarded = [*removal.content, *(payload.path for payload in removal.payloads)]
-        locks = dict.fromkeys(lock for path in guarded for lock in backend.lock_paths(root, path))
+        locks: dict[str, None] = {}
+        if root is None:
+            root, guarded = Root(removal.root, removal.backend), []
+        else:
+            backend = self.holdings.backend(root)
+            locks = dict.fromkeys(lock for path in guarded for lock in backend.lock_paths(root, path))
         with ExitStack() as held:
             try:
                 for lock in locks:

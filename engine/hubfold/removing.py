@@ -202,7 +202,7 @@ class _Needs:
                 root, removal.repo_type, removal.repo_id, rest, self.holdings.walk(root)
             )
         self.removals[number] = (
-            replace(again, links=removal.links)
+            replace(again, links=removal.links, kind=removal.kind)
             if again is not None
             else Removal(root.path, removal.backend, removal.repo_id, removal.repo_type)
         )
@@ -309,7 +309,7 @@ def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
 
 
 def _model(removal: Removal) -> RemovedModel:
-    kind = "model" if removal.whole else "revision"
+    kind = removal.kind or ("model" if removal.whole else "revision")
     path = removal.aside or next(iter(removal.files), removal.root)
     name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else ""
     return RemovedModel(kind, name, removal.root, removal.revisions, path)

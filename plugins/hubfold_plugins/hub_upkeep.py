@@ -177,34 +177,32 @@ class Upkeep:
     def leftovers(self) -> Iterator[Leftover]:
         """What no revision needs, and the revisions that no ref names."""
         found = read(self.path, self.walk)
+        if not (any(found.snapshots.values()) or found.foreign):
+            newest = max(map(self._touched, (*found.folders, *found.blobs, *found.incomplete)), default=0)
+            yield Leftover(LeftoverKind.EMPTY, self.path, self._whole(found), newest)
+            return
         for path in found.incomplete:
-            st = self.walk.stat(path)
-            if st is not None:
-                removal = self._removal(content=(path,))
-                yield Leftover(LeftoverKind.INTERRUPTED, path, removal, st.st_mtime_ns)
+            yield Leftover(
+                LeftoverKind.INTERRUPTED, path, self._removal(content=(path,)), self._touched(path)
+            )
         used = found.used
         for path in found.blobs:
-            st = self.walk.stat(path)
-            if path not in used and st is not None:
+            if path not in used:
                 # A client links a blob right after it has it, so only one that has lain there is no client's.
                 removal = self._removal(content=(path,), payloads=self._payloads([path]))
-                yield Leftover(LeftoverKind.UNUSED, path, removal, max(st.st_mtime_ns, st.st_ctime_ns))
+                yield Leftover(LeftoverKind.UNUSED, path, removal, self._touched(path))
         named = set(found.refs.values())
         detached = [commit for commit in sorted(found.snapshots) if commit not in named]
         # All of them at once: one by one, none would be the last to use a blob.
         if detached:
-            removal = (
-                self._whole(found)
-                if len(detached) == len(found.snapshots)
-                else self._revisions(found, detached)
-            )
+            whole = len(detached) == len(found.snapshots)
+            removal = self._whole(found) if whole else self._revisions(found, detached)
             yield Leftover(LeftoverKind.DETACHED, self.path, removal)
-        files = any(found.snapshots.values()) or found.blobs or found.incomplete or found.foreign
-        if not files:
-            newest = max(
-                (st.st_mtime_ns for folder in found.folders if (st := self.walk.stat(folder))), default=0
-            )
-            yield Leftover(LeftoverKind.EMPTY, self.path, self._whole(found), newest)
+
+    def _touched(self, path: str) -> int:
+        """When a path was last written to, ns since the epoch."""
+        st = self.walk.stat(path)
+        return 0 if st is None else st.st_mtime_ns
 
     def needed(self, paths: Collection[str]) -> set[str]:
         """Those of `paths` in blobs/ that a snapshot links to."""

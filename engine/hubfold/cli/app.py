@@ -22,6 +22,7 @@ COMMANDS = (
     "runs",
     "recover",
     "verify",
+    "doctor",
     "gc",
     "roots",
     "ls",
