@@ -32,7 +32,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -261,7 +260,9 @@ class Journal:
     def create(cls, folder: str, command: str, version: str) -> Journal:
         """Start the journal of a new run in `folder`."""
         fsops.make_folders(folder)
-        run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + secrets.token_hex(3)
+        # Numbered, not ordered by the clock, which may jump: "the last run" is the one with the highest number.
+        number = max((_number(name) for name in run_names(folder)), default=0) + 1
+        run = f"{number:04d}-" + time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         with fsops.Directory.open(folder) as directory:
             fd = directory.create_file(run + SUFFIX)
             journal = cls(fd, run, os.path.join(folder, run + SUFFIX))
@@ -330,7 +331,12 @@ def run_names(folder: str) -> list[str]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+    return sorted((name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)), key=_number)
+
+
+def _number(run: str) -> int:
+    number, _, _ = run.partition("-")
+    return int(number) if number.isdecimal() and number.isascii() else 0
 
 
 def read(folder: str, run: str) -> RunLog:
