@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.errors import HubfoldError, Interrupted
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
     from hubfold.config import Config
     from hubfold.executor import Outcome
-    from hubfold.farm import FarmPlan, Wanted
+    from hubfold.farm import FarmPlan
     from hubfold.filesystem import FileSystems
     from hubfold.index import Index
     from hubfold.journal import Journal
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         Failed,
         FarmReport,
         GcReport,
-        Left,
         RecoverReport,
         RunDetail,
         RunSummary,
@@ -67,7 +66,7 @@ class Engine:
         self.environ = environ
         self.state = State.locate(home, environ)
         self.progress: Progress = progress or Silent()
-        self.stop = stop or Stop()
+        self.stop = Stop() if stop is None else stop
         self.threads = threads or min(4, os.cpu_count() or 1)
         #: What the user should know about the state itself: an index begun anew, a plugin left out.
         self.notices: list[str] = []
@@ -126,6 +125,7 @@ class Engine:
         known).
         """
         from hubfold import discover, scan
+        from hubfold.reports import Notice
 
         roots = discover.discover(
             paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
@@ -141,8 +141,10 @@ class Engine:
                 stop=self.stop,
                 shared_extents=self._shared_extents,
             )
+        liars = self._open_index.liars([root.path for root in report.roots])
+        told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
         self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
-        return report
+        return replace(report, warnings=(*report.warnings, *told)) if told else report
 
     def dupes(
         self,
@@ -168,8 +170,59 @@ class Engine:
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
     def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport:
-        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all)."""
-        raise NotImplementedError
+        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all).
+
+        What was never scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
+        """
+        from hubfold import journal
+        from hubfold.walk import within
+
+        replicas: dict[str, IndexedReplica] = {}
+        places: list[str] = []
+        for target in targets:
+            found, place = self._replicas_of(os.fspath(target))
+            replicas.update((replica.path, replica) for replica in found)
+            places.append(place)
+        if not targets:
+            if not self._open_index.roots():
+                self.scan()
+            for root in self._open_index.roots(vaults=True):
+                replicas.update((replica.path, replica) for replica in self._open_index.replicas(root.path))
+        links = [path for log in journal.logs(self.state.runs) for path in log.links_made()]
+        asked = [
+            path for path in dict.fromkeys(links) if not places or any(p and within(path, p) for p in places)
+        ]
+        return self._verify(replicas.values(), asked)
+
+    def _verify(self, replicas: Iterable[IndexedReplica], links: Iterable[str] = ()) -> VerifyReport:
+        from hubfold import verify
+
+        with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
+            return verify.verify(
+                replicas, self._open_index, executor=pool, links=links, progress=self.progress, stop=self.stop
+            )
+
+    def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
+        """(what is known at a path or of a model, the path or "")."""
+        from hubfold.discover import canonical
+
+        path = canonical(os.path.expanduser(target))
+        if os.path.lexists(path):
+            found = list(self._open_index.below(path))
+            if not found:
+                self.scan([path if os.path.isdir(path) else os.path.dirname(path)])
+                found = list(self._open_index.below(path))
+            return found, path
+        if not self._open_index.roots():
+            self.scan()
+        roots = self._open_index.roots()
+        found = [r for root in roots for r in self._open_index.replicas(root.path) if r.repo_id == target]
+        if not found:
+            raise HubfoldError(
+                f"{target} is neither a path nor a model of a scanned root",
+                "`hubfold scan` shows what there is",
+            )
+        return found, ""
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -188,6 +241,7 @@ class Engine:
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
         from hubfold import planner, survey
+        from hubfold.plan import Skip
 
         roots = self._roots_of([*paths, into] if paths and into is not None else paths)
         sets = list(self._duplicate_sets(list(roots), min_size))
@@ -200,7 +254,11 @@ class Engine:
                     f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
                 )
         sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
-        return planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
+        found = planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
+        corrupt = [Skip(liar.path, planner.LIES) for liar in self._open_index.liars(list(roots))]
+        return replace(
+            found, skipped=(*found.skipped, *(skip for skip in corrupt if skip not in found.skipped))
+        )
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
@@ -468,52 +526,28 @@ class Engine:
 
     def _plan_farm(self, path: StrPath, models: Sequence[str]) -> FarmPlan:
         from hubfold import farm
+        from hubfold.walk import TreeWalk
 
         folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
         self.scan()
-        wanted, left = self._wanted_links(folder, models)
-        return farm.compare(folder, wanted, left)
-
-    def _wanted_links(self, folder: str, models: Sequence[str]) -> tuple[list[Wanted], list[Left]]:
-        from hubfold import farm, survey, vault
-        from hubfold.filesystem import FileSystems
-        from hubfold.reports import Left
-        from hubfold.walk import TreeWalk
-
-        filesystems = FileSystems()
-        roots = {root.path: root for root in self._open_index.roots(vaults=True)}
+        roots = self._by_role(self._open_index.roots(vaults=True))
         snapshots = [
             snapshot
-            for root in self._by_role(roots.values())
+            for root in roots
+            # Copies and farms come from caches in their turn.
+            if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
-        wanted: list[Wanted] = []
-        left: list[Left] = []
-        for snapshot in farm.chosen(snapshots, models):
-            for file in snapshot.files:
-                source = os.path.realpath(file.path)
-                replica = self._open_index.replica(source)
-                try:
-                    if file.size is None or replica is None:
-                        raise LeftAlone(
-                            "its content is missing" if file.size is None else "it is in no scanned root"
-                        )
-                    name = farm.link_name(snapshot, file.name)
-                    if replica.backend == vault.NAME:
-                        wanted.append(farm.Wanted(name, source, replica.root, replica.root, source))
-                        continue
-                    here = filesystems.of(os.path.dirname(source))
-                    places = survey.vault_places(roots[replica.root], self._backends, filesystems)
-                    place = next((p for p in places if p.writable and p.filesystem.links_to(here)), None)
-                    target = vault.object_path(place.path, replica.digests) if place else None
-                    if place is None or target is None:
-                        raise LeftAlone(f"there is no place for a vault on the file system of {source}")
-                    wanted.append(farm.Wanted(name, source, replica.root, place.path, target))
-                except LeftAlone as reason:
-                    left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
-        return wanted, left
+        wanted, left = farm.wanted_links(
+            farm.chosen(snapshots, models),
+            folder,
+            self._open_index,
+            {root.path: root for root in roots},
+            self._backends,
+        )
+        return farm.compare(folder, wanted, left)
 
     # -- what the operations share ------------------------------------------------------------------------------
 
@@ -629,7 +663,7 @@ class Engine:
         paths = [outcome.action.keeper.path, outcome.action.path]
         replicas = [replica for path in paths if (replica := self._open_index.replica(path)) is not None]
         problems = self._verify(replicas).problems
-        return "".join(f"; {problem.path}: {problem.message}" for problem in problems)
+        return "".join(f"; {problem.kind}: {problem.path}: {problem.message}" for problem in problems)
 
 
 def _done(action: Action) -> Done:

@@ -306,6 +306,7 @@ class Executor:
             allocated=action.victim.allocated,
             bytes=action.bytes,
             reason=action.reason,
+            mount=self._mount(action.path),
             locks=tuple(self.locks(action)),
         )
 

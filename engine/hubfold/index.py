@@ -133,13 +133,21 @@ class Index:
     def save_root(self, root: Root) -> None:
         """Add a root, or change the backend, role and limit of a known one."""
         with self.file.transaction() as connection:
-            connection.execute(
+            # What one backend said of the files is not what another one would.
+            other = connection.execute(
+                "SELECT id FROM roots WHERE path = ? AND backend <> ?", (os.fsencode(root.path), root.backend)
+            ).fetchone()
+            if other is not None:
+                _drop_rows(connection, other[0])
+            saved = connection.execute(
                 """INSERT INTO roots (path, backend, role, max_bytes) VALUES (?, ?, ?, ?)
                 ON CONFLICT (path) DO UPDATE SET
-                    backend = excluded.backend, role = excluded.role, max_bytes = excluded.max_bytes""",
+                    backend = excluded.backend, role = excluded.role, max_bytes = excluded.max_bytes
+                WHERE (backend, role, max_bytes) IS NOT (excluded.backend, excluded.role, excluded.max_bytes)""",
                 (os.fsencode(root.path), root.backend, str(root.role), root.limit),
             )
-            changed(connection)
+            if saved.rowcount:
+                changed(connection)
 
     def remove_root(self, path: str) -> bool:
         """Forget a root and its rows; whether there was one. Nothing on the disk changes."""
@@ -147,10 +155,7 @@ class Index:
             row = connection.execute("SELECT id FROM roots WHERE path = ?", (os.fsencode(path),)).fetchone()
             if row is None:
                 return False
-            connection.execute(
-                "DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", row
-            )
-            connection.execute("DELETE FROM folders WHERE root_id = ?", row)
+            _drop_rows(connection, row[0])
             connection.execute("DELETE FROM roots WHERE id = ?", row)
             changed(connection)
             return True
@@ -182,6 +187,20 @@ class Index:
         rows = self._rows(
             f"SELECT {ROW} {FROM} WHERE f.size = ? AND f.device = ? AND f.inode = ? ORDER BY p.path, f.name",
             (size, signed(device), signed(inode)),
+        )
+        return [self._replica(row) for row in rows]
+
+    def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
+        """Replicas of these roots whose bytes were read and are not what their layout states."""
+        chosen, values = root_clause(roots)
+        rows = self._rows(
+            f"""SELECT {ROW} FROM digests d
+            JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
+                AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
+            JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
+            WHERE (f.sha256 <> d.sha256 OR f.git_sha1 <> d.git_sha1 OR f.xet <> d.xet) {chosen}
+            ORDER BY p.path, f.name""",
+            values,
         )
         return [self._replica(row) for row in rows]
 
@@ -452,6 +471,13 @@ def changed(connection: sqlite3.Connection) -> None:
     connection.execute(
         "INSERT INTO state (key, value) VALUES ('version', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
     )
+
+
+def _drop_rows(connection: sqlite3.Connection, root_id: int) -> None:
+    connection.execute(
+        "DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", (root_id,)
+    )
+    connection.execute("DELETE FROM folders WHERE root_id = ?", (root_id,))
 
 
 def _put_aside(path: str) -> str:

@@ -83,6 +83,8 @@ class Intent:
     allocated: int
     bytes: int
     reason: str
+    #: Where the file system of `path` was mounted: while it is not, a missing path says nothing (invariant 5).
+    mount: str
     #: Lock files that the layout's own programs take before they replace `path`.
     locks: tuple[str, ...] = ()
 
@@ -125,6 +127,9 @@ class Intent:
         return intent
 
 
+_TEXTS = (
+    "path root backend text target temporary keeper keeper_root xxh3_128 payload reason mount".split()  # noqa: SIM905
+)
 _NUMBERS = (
     "number keeper_inode keeper_mtime_ns size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
 )
@@ -195,6 +200,15 @@ class RunLog:
     def open_numbers(self) -> list[int]:
         """Replacements and restores that were announced and not settled."""
         return [number for number, state in self.states.items() if state in ("intent", "restore")]
+
+    def links_made(self) -> list[str]:
+        """The symlinks that this run made and that were not taken back."""
+        folded = [
+            intent.path
+            for number, intent in self.intents.items()
+            if intent.link is LinkKind.SYMLINK and self.states[number] == "done"
+        ]
+        return folded + ([] if self.undone else [link.path for link in self.farm_links])
 
     @property
     def state(self) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LAST_COLUMN = 30
 _ENDLESS = 1_000_000
 _REFRESH_SECONDS = 0.1
+_BLINK_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,8 @@ class Output:
         )
         if fixed + _LAST_COLUMN > width:
             for row in shown:
-                facts = [
-                    f"{cell} {column.title.lower()}"
-                    for column, cell in zip(columns, row[:-1], strict=False)
-                    if cell
-                ]
+                cells = zip(columns[:-1], row[:-1], strict=True)
+                facts = [f"{column.title.strip().lower()} {cell}" for column, cell in cells if cell]
                 self._print(sys.stdout, row[-1])
                 self._print(sys.stdout, f"  {', '.join(facts)}")
         else:
@@ -192,59 +190,66 @@ class _Line:
 
 
 class Bar:
-    """Progress as a bar on stderr: how much, how fast, how long still. It goes when its stage is over."""
+    """Progress as a bar on stderr: how much, how fast, how long still.
+
+    It comes when a stage takes longer than a blink, and goes when the stage is over.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lock = threading.Lock()
+        self._stage: tuple[str, int | None, str] = ("", None, "")
         self._bar: rich.progress.Progress | None = None
         self._done = 0
-        self._drawn = 0.0
+        self._next = float("inf")
 
     def start(self, task: str, total: int | None, unit: str) -> None:
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            Progress,
-            ProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
         self.finish()
-        amounts: tuple[ProgressColumn, ...] = (
-            (DownloadColumn(), TransferSpeedColumn())
-            if unit == "bytes"
-            else (MofNCompleteColumn(), TextColumn(unit))
-        )
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *amounts,
-            TimeRemainingColumn(),
-        )
-        bar = Progress(*columns, console=self._console, transient=True)
-        bar.add_task(display.shown(task), total=total)
         with self._lock:
-            self._bar, self._done, self._drawn = bar, 0, 0.0
-        _quietly(bar.start)
+            self._stage, self._done = (display.shown(task), total, unit), 0
+            self._next = time.monotonic() + _BLINK_SECONDS
 
     def advance(self, amount: int) -> None:
         with self._lock:
             self._done += amount
-            now = time.monotonic()
             # A scan advances a million times; the bar is redrawn ten times a second.
-            if self._bar is not None and now - self._drawn >= _REFRESH_SECONDS:
-                self._drawn = now
-                self._bar.update(self._bar.task_ids[0], completed=self._done)
+            if time.monotonic() < self._next:
+                return
+            self._next = time.monotonic() + _REFRESH_SECONDS
+            if self._bar is None:
+                self._bar = self._drawn()
+                _quietly(self._bar.start)
+            self._bar.update(self._bar.task_ids[0], completed=self._done)
 
     def finish(self) -> None:
         with self._lock:
-            bar, self._bar = self._bar, None
+            bar, self._bar, self._next = self._bar, None, float("inf")
         if bar is not None:
             _quietly(bar.stop)
+
+    def _drawn(self) -> rich.progress.Progress:
+        from rich import progress
+
+        task, total, unit = self._stage
+        columns: list[progress.ProgressColumn] = [progress.TextColumn("{task.description}", markup=False)]
+        if total is None:
+            columns += [
+                progress.SpinnerColumn(),
+                progress.TextColumn(f"{{task.completed:,}} {unit}", markup=False),
+            ]
+        elif unit == "bytes":
+            columns += [progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn()]
+        else:
+            columns += [
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn(unit, markup=False),
+            ]
+        if total is not None:
+            columns.append(progress.TimeRemainingColumn())
+        bar = progress.Progress(*columns, console=self._console, transient=True)
+        bar.add_task(task, total=total)
+        return bar
 
 
 def _quietly(draw: Callable[[], None]) -> None:

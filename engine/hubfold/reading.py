@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from hubfold import hashing
+from hubfold.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +41,9 @@ def read_all(jobs: Iterable[Job], executor: Executor, progress: Progress, stop: 
     running: dict[Future[Reading], int] = {}
     try:
         while waiting or running:
-            stop.check()
+            if stop:
+                # What is nearly read is still taken; the files under way end by themselves.
+                waiting.clear()
             for device in list(waiting):
                 limit = 1 if rotates(device) else IN_FLIGHT
                 while waiting[device] and list(running.values()).count(device) < limit:
@@ -56,10 +59,14 @@ def read_all(jobs: Iterable[Job], executor: Executor, progress: Progress, stop: 
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 del running[future]
-                reading = future.result()
+                try:
+                    reading = future.result()
+                except Interrupted:
+                    continue
                 if not shared:
                     progress.advance(reading.bytes_read)
                 yield reading
+        stop.check()
     finally:
         for future in running:
             future.cancel()

@@ -48,7 +48,8 @@ def scan(
     after `Interrupted` the next scan goes on from there. Raises `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`.
     """
     begun = time.monotonic()
-    progress, stop = progress or Silent(), stop or Stop()
+    progress = Silent() if progress is None else progress
+    stop = Stop() if stop is None else stop
     walks = _Walks(list(roots), backends, index, progress, stop)
     walked = walks.run()
     paths = [root.path for root, _ in walked]

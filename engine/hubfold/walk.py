@@ -126,11 +126,11 @@ class TreeWalk:
         self.unchanged = 0
         self._others = [backend for name, backend in backends.items() if name != root.backend]
         self._boundaries = set(boundaries) - {root.path}
-        self._memory: Memory = memory or Nothing()
+        self._memory: Memory = Nothing() if memory is None else memory
         self._found = found
         self._commits = {} if commits is None else commits
         self._advance = advance
-        self._stop = stop or Stop()
+        self._stop = Stop() if stop is None else stop
         self._visited: set[tuple[int, int]] = set()
 
     # the contract of `backend.Walk`

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hubfold.backend import Folder, Walk
-from hubfold.content import LinkKind, Replica, Snapshot, SnapshotFile
-from hubfold_plugins.hub_metadata import COMMIT, XET_HASH, TreeFile, claims_of_etag, read_tree
+from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
+from hubfold_plugins.hub_metadata import (
+    COMMIT,
+    XET_HASH,
+    TreeFile,
+    claims_of_etag,
+    etag_of_partial,
+    read_tree,
+)
 
 INCOMPLETE = ".incomplete"
 #: A plain file in snapshots/ may become no symlink: a client would delete what that points to.
@@ -105,7 +112,7 @@ class Repository:
                     self.walk.warn(path, "is a ref that names no commit: left out")
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """The revisions, each with every file it offers; those of one without a ref too."""
+        """The revisions, each with every file it offers; those of one without a ref too, and those not begun yet."""
         self._read_refs()
         top = os.path.join(self.path, "snapshots")
         files: dict[str, list[SnapshotFile]] = {}
@@ -113,15 +120,66 @@ class Repository:
             if folder.path == top:
                 continue
             commit, _, below = folder.path[len(top) + 1 :].partition("/")
+            if commit not in files and COMMIT.fullmatch(commit):
+                self.walk.note_commit(commit, self.repo_id, self.repo_type)
             found = files.setdefault(commit, [])
             for name in set(folder.names).difference(folder.folders):
                 path = os.path.join(folder.path, name)
                 if not name.endswith(INCOMPLETE):
                     found.append(SnapshotFile(f"{below}/{name}".lstrip("/"), path, self.walk.size(path)))
+        for commit in self.refs:
+            files.setdefault(commit, [])
+        blobs = self.walk.listing(os.path.join(self.path, "blobs"))
+        partials = self._partials(blobs, files)
+        if not files and blobs:
+            # A download that did not come as far as its first ref, or that of a client which wrote none.
+            yield Snapshot(
+                self.repo_id,
+                self.repo_type,
+                "",
+                (),
+                self.path,
+                (),
+                self.path,
+                None,
+                tuple(partials.get("", ())),
+            )
         for commit in sorted(files):
-            refs = tuple(sorted(self.refs.get(commit, ())))
-            ordered = tuple(sorted(files[commit], key=lambda file: file.name))
-            yield Snapshot(self.repo_id, self.repo_type, commit, refs, os.path.join(top, commit), ordered)
+            listing = {name: file.size for name, file in self._tree(commit)[0].items()}
+            yield Snapshot(
+                self.repo_id,
+                self.repo_type,
+                commit,
+                tuple(sorted(self.refs.get(commit, ()))),
+                os.path.join(top, commit),
+                tuple(sorted(files[commit], key=lambda file: file.name)),
+                self.path,
+                listing or None,
+                tuple(partials.get(commit, ())),
+            )
+
+    def _partials(
+        self, blobs: Collection[str], files: Mapping[str, list[SnapshotFile]]
+    ) -> dict[str, list[Partial]]:
+        """Interrupted downloads by the revisions that wait for them; what is there whole by now is left out.
+
+        One that no listing knows belongs to the revisions without a listing, the named ones if there are any.
+        """
+        found: dict[str, list[Partial]] = {}
+        for name in blobs:
+            etag = etag_of_partial(name) if name.endswith(INCOMPLETE) else None
+            path = os.path.join(self.path, "blobs", name)
+            stat = self.walk.stat(path) if name.endswith(INCOMPLETE) and etag not in blobs else None
+            if stat is None:
+                continue
+            for commit in files:
+                names = [file for file, known in self._tree(commit)[0].items() if known.etag == etag]
+                found.setdefault(commit, []).extend(Partial(path, stat.st_size, file) for file in names)
+            if not any(partial.path == path for partials in found.values() for partial in partials):
+                unlisted = [commit for commit in files if not self._tree(commit)[0]] or list(files) or [""]
+                for commit in [commit for commit in unlisted if commit in self.refs] or unlisted:
+                    found.setdefault(commit, []).append(Partial(path, stat.st_size))
+        return found
 
     def _read_snapshots(self) -> Iterator[Replica]:
         snapshots = os.path.join(self.path, "snapshots")
