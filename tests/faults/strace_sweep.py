@@ -91,6 +91,8 @@ class Command:
             "PYTHONHASHSEED": "0",
             "LC_ALL": "C.UTF-8",
         }
+        if "HUBFOLD_DEBUG" in os.environ:
+            quiet["HUBFOLD_DEBUG"] = os.environ["HUBFOLD_DEBUG"]
         return {**quiet, **self.env}
 
 

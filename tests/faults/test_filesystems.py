@@ -30,7 +30,7 @@ def links(ran: Ran) -> dict[str, str]:
 
 def reasons(ran: Ran) -> dict[str, str]:
     """Why each path was left alone, on purpose or because of an error."""
-    left = {entry["path"]: entry["reason"] for entry in ran.json["left"]}
+    left = {entry["path"]: entry["reason"] for entry in ran.json["skipped"]}
     return left | {entry["path"]: entry["error"] for entry in ran.json["failed"]}
 
 
@@ -169,9 +169,7 @@ def test_a_full_state_directory(mounts: Mounts, tmp_path: Path, full_of: str) ->
         assert "no space" in ran.stderr.lower() or "full" in ran.stderr.lower(), ran.stderr
         assert tree.differences(before, place) == []
         assert tree.leftovers(before, place, vaults=False) == []
-        os.unlink(os.path.join(state, "fill")) if full_of == "bytes" else [
-            os.unlink(os.path.join(state, name)) for name in os.listdir(state) if name.startswith("fill")
-        ]
+        empty(state)
         must(place, "scan", *built.roots, env={"HUBFOLD_HOME": state})
     consolidate(place, *built.roots, state=state)
     assert tree.losses(before, place) == []
@@ -185,7 +183,13 @@ def fill(folder: str, what: str) -> None:
                 Path(folder, f"fill{i}").touch()
             else:
                 with open(os.path.join(folder, "fill"), "ab", buffering=0) as file:
-                    file.write(bytes(1024))
+                    file.write(bytes(4096))
+
+
+def empty(folder: str) -> None:
+    for name in os.listdir(folder):
+        if name.startswith("fill"):
+            os.unlink(os.path.join(folder, name))
 
 
 def test_undo_asks_for_room_first(mounts: Mounts, tmp_path: Path) -> None:
@@ -199,7 +203,7 @@ def test_undo_asks_for_room_first(mounts: Mounts, tmp_path: Path) -> None:
     assert "free" in ran.stderr and "nothing was changed" in ran.stderr
     assert tree.shape(place) == folded
     assert tree.losses(before, place) == []
-    os.unlink(os.path.join(place, "fill"))
+    empty(place)
     taken_back(place, before, state)
 
 
@@ -214,16 +218,12 @@ def test_a_disk_without_an_inode_left(mounts: Mounts, tmp_path: Path) -> None:
         text.rpartition(": ")[2] for text in reasons(ran).values() if "space" in text
     }
     assert tree.differences(before, place) == []
-    for name in os.listdir(place):
-        if name.startswith("fill"):
-            os.unlink(os.path.join(place, name))
+    empty(place)
     assert len(links(consolidate(place, *built.roots, state=state))) == 4
     fill(place, "inodes")
     ran = must(place, "undo", "-y", "--json", good=(3,), env={"HUBFOLD_HOME": state})
     assert tree.losses(before, place) == []
-    for name in os.listdir(place):
-        if name.startswith("fill"):
-            os.unlink(os.path.join(place, name))
+    empty(place)
     taken_back(place, before, state)
 
 
@@ -278,6 +278,7 @@ def test_a_drive_that_answers_errors_in_mid_run(mounts: Mounts, tmp_path: Path, 
     place, drive = str(tmp_path / "tree"), mounts.image("xfs")
     built = tree.one_cache(place, drive.path)
     before = {**tree.census(place), **tree.census(drive.path)}
+    run("sync", "-f", drive.path)
     must(place, "scan", *built.roots)
     window = Window(
         from_nothing(place, "consolidate", *built.roots, "-y"), str(tmp_path / "log"), "renameat2", number

@@ -329,7 +329,7 @@ def test_recover(mounts: Mounts, crash: str, fault: str) -> None:
                 yield "a second recover found something to do"
             scene.consolidate()
             yield from scene.losses()
-        yield from whole_again(scene)
+            yield from whole_again(scene)
 
         return judge
 

@@ -63,7 +63,7 @@ def write(path: str, data: bytes, mode: int = 0o644, mtime_ns: int = OLD_NS) -> 
         os.utime(path, ns=(mtime_ns, mtime_ns))
     except OSError as error:
         # A FAT file system has neither.
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
+        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP):
             raise
     return path
 
