@@ -327,9 +327,9 @@ def test_a_drive_that_is_away_is_not_gone(mounts: Mounts, tmp_path: Path) -> Non
     assert tree.leftovers({path: seen for path, seen in before.items() if path.startswith(place)}, place, vaults=False) == []
 
 
-@pytest.mark.parametrize("copy", [0, 1, 2])
+@pytest.mark.parametrize("copy", [0, 1, 2, 3])
 def test_a_file_that_cannot_be_read_is_equal_to_nothing(mounts: Mounts, copy: int) -> None:
-    """One of three copies of a content is damaged on btrfs, whose checksums make that a read error."""
+    """One of three copies of a content, or a file that differs in one byte, is damaged on btrfs, whose checksums make that a read error."""
     disk = mounts.image("btrfs")
     built = tree.one_cache(disk.path)
     before = tree.census(disk.path)
@@ -341,10 +341,12 @@ def test_a_file_that_cannot_be_read_is_equal_to_nothing(mounts: Mounts, copy: in
     shape = tree.shape(disk.path)
     (bad,) = [path for path in before if not os.path.islink(path) and not readable(path)]
     through = [path for path in before if os.path.realpath(path) == bad]
+    if "/plain/" in bad:  # no claim tells its digest, so the scan is the first to read it
+        ran = must(disk.path, "scan", *built.roots, good=(0, 3))
+        assert bad in ran.stderr and "cannot be read" in ran.stderr
     relative = os.path.relpath(bad, disk.path)
     for _ in range(2):
-        ran = must(disk.path, "consolidate", *built.roots, "--link", "symlink", "-y", good=(3,))
-        assert "the drive reported an error" in ran.stderr
+        must(disk.path, "consolidate", *built.roots, "--link", "symlink", "-y", good=(0, 3))
         assert tree.losses(before, disk.path, through) == []
         assert tree.shape(disk.path)[relative] == shape[relative]
         assert [path for path in before if os.path.realpath(path) == bad] == through
@@ -374,4 +376,5 @@ def test_silent_rot_is_refused_by_the_compare(mounts: Mounts) -> None:
     ran = must(disk.path, "consolidate", os.path.join(disk.path, "hf/hub"), os.path.join(disk.path, "models"), "-y", good=(3,))
     assert copies["model.safetensors"] in ran.stderr and "differ" in ran.stderr
     assert tree.differences(before, disk.path) == []
+    must(disk.path, "gc", "-y")
     assert tree.leftovers(before, disk.path, vaults=False) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from . import tree
 from .commands import User, must
-from .filesystems import Unavailable, need_root
+from .filesystems import need_root
 
 ALICE, BOB = User(40_001, 40_001, (40_100,)), User(40_002, 40_002, (40_100,))
 TEAM = 40_100
@@ -38,16 +39,19 @@ def home(place: str, user: User) -> dict[str, str]:
     return {name: os.path.normpath(os.path.join(own, value)) for name, value in names.items()}
 
 
+def open_the_way(folder: Path) -> None:
+    """Let other users pass through the folders above, which pytest closes to them."""
+    for above in (folder, *folder.parents):
+        mode = above.stat().st_mode
+        if mode & 0o005 != 0o005 and above.stat().st_uid == os.geteuid():
+            above.chmod(mode | 0o055)
+        if (above / "pytest-current").exists() or above == Path(tempfile.gettempdir()):
+            return
+
+
 def reached(tmp_path: Path) -> str:
     """A place that every user can reach: pytest's own folders are closed to others."""
-    folder = tmp_path
-    while folder != folder.parent:
-        mode = folder.stat().st_mode
-        if mode & 0o005 != 0o005:
-            folder.chmod(mode | 0o055)
-        folder = folder.parent
-        if str(folder) == "/tmp":
-            break
+    open_the_way(tmp_path)
     place = tmp_path / "place"
     place.mkdir(mode=0o755)
     return str(place)
@@ -351,13 +355,12 @@ def test_a_journal_that_makes_no_sense_stops_every_change(known: Known, damage: 
 def test_a_state_directory_that_is_read_only(known: Known, root: None) -> None:
     state = os.path.join(known.place, tree.STATE)
     give(known.place, ALICE)
-    for path in (state, os.path.join(state, "runs")):
-        os.chown(path, 0, 0)
-        os.chmod(path, 0o755)
-    folder = Path(known.place)
-    while str(folder) != "/tmp":
-        folder.chmod(folder.stat().st_mode | 0o055)
-        folder = folder.parent
+    for folder, _, names in os.walk(state):
+        os.chown(folder, 0, 0)
+        os.chmod(folder, 0o755)
+        for name in names:
+            os.chown(os.path.join(folder, name), 0, 0)
+    open_the_way(Path(known.place))
     known.before = tree.census(known.place)
     env = {**home(known.place, ALICE), "HUBFOLD_HOME": state}
     for argv in (("scan", *known.tree.roots), ("consolidate", *known.tree.roots, "-y")):

@@ -177,9 +177,19 @@ def look(path: str) -> Seen:
     """`path` as it is; its bytes are read through links."""
     st = os.lstat(path)
     link = os.readlink(path) if stat.S_ISLNK(st.st_mode) else None
-    names = sorted(os.listxattr(path, follow_symlinks=False))
+    names = xattr_names(path)
     xattrs = tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
     return Seen(digest(path), link, stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid), st.st_mtime_ns, xattrs)
+
+
+def xattr_names(path: str) -> list[str]:
+    """The names of the xattrs of `path`; none where its file system has none."""
+    try:
+        return sorted(os.listxattr(path, follow_symlinks=False))
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return []
 
 
 def files(place: str, without: Iterable[str] = ()) -> list[str]:
