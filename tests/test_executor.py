@@ -84,6 +84,7 @@ def test_one_byte_in_the_middle_is_never_linked(scene: Scene) -> None:
     copy = scene.file(scene.root("models"), "tuned.safetensors", bytes(tuned))
     outcomes = scene.apply(scene.plan(copy, blob))
     assert outcomes[0].differs and "bytes differ" in outcomes[0].error
+    assert not scene.vault.exists()
     assert copy.read_bytes() == tuned and not copy.is_symlink()
 
 

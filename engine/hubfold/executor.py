@@ -26,7 +26,7 @@ from itertools import groupby
 import filelock
 import xxhash
 
-from hubfold import fsops, vault
+from hubfold import fsops, gc, vault
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.filesystem import FileSystems, link_text
@@ -99,6 +99,7 @@ class Executor:
         self._filesystems = FileSystems()
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
+        self._new_vaults: list[str] = []
         #: Signatures of keepers after our own link, chmod and utime calls, which move their ctimes.
         self._ours: dict[tuple[int, int], Signature] = {}
 
@@ -120,6 +121,8 @@ class Executor:
             for lock in self._vaults.values():
                 lock.release()
             self._vaults.clear()
+            for path in self._new_vaults:
+                gc.clear_empty(path)  # nothing came of what it was made for
             self.progress.finish()
         return self.outcomes
 
@@ -195,8 +198,11 @@ class Executor:
 
     def _lock_vault(self, path: str) -> None:
         if path not in self._vaults:
-            vault.prepare(path)
+            if not vault.is_vault(path):
+                self._new_vaults.append(path)
+            # The marker under the lock: who clears an empty vault away holds it meanwhile.
             self._vaults[path] = take_lock(os.path.join(path, vault.LOCK))
+            vault.prepare(path)
 
     def _tick(self, amount: int) -> None:
         self.progress.advance(amount)

@@ -324,7 +324,7 @@ def strike(stage: Stage, command: Command, point: Point, fault: str, *more: str)
     `Outcome.hit` is the call that was struck, None if the run ended before it (the harness's caller decides).
     """
     what = "signal=KILL" if fault == KILL else f"error={fault}"
-    outcome = trace(command, stage.place + ".strace", f"{point.name}:{what}:when={point.number}", *more)
+    outcome = trace(command, stage.place + ".strace", f"{point.name}:{what}:when={point.number}", *more, names=[point.name])
     hit = None
     for call in outcome.calls:
         if call.name == point.name and call.number == point.number:
@@ -363,7 +363,8 @@ def errors(points: Sequence[Point], every: bool = False) -> list[tuple[Point, st
     turn: Counter[str] = Counter()
     chosen = []
     for point in points:
-        chosen.append((point, point.errors[turn[point.name] % len(point.errors)]))
+        # By the number too, so that sweeps over other points of the same calls take other errnos.
+        chosen.append((point, point.errors[(turn[point.name] + point.number) % len(point.errors)]))
         turn[point.name] += 1
     return chosen
 
