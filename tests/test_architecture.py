@@ -29,7 +29,7 @@ MAY_CHANGE_DISKS = {
     "recovery",
     "removal",
     "download",
-    "backup",
+    "containers",
     "restore",
     "undo",
     "vault",
