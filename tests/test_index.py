@@ -513,11 +513,13 @@ def test_damage_in_the_middle_is_told_when_it_is_met(place: Place) -> None:
         place.file(f"tree/{number}", b"content")
     place.scan("tree")
     place.index.close()
+    connection = sqlite3.connect(place.database)
+    ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'files'").fetchall()
+    connection.close()
     with open(place.database, "r+b") as file:
-        pages = place.database.stat().st_size // 4096
-        for page in range(pages * 2 // 3, pages):
-            file.seek(page * 4096)
-            file.write(b"\xff" * 200)
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 200)
+    place.file("tree/new", b"content")
     place.index = Index(place.database)
     with pytest.raises(IndexDamaged, match="is damaged"):
         place.names()
