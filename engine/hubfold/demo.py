@@ -279,6 +279,8 @@ class Demo:
             os.path.relpath(word, self.folder) if word[:1] == "/" else word for word in arguments
         )
         self._tell(f"$ hubfold {shown}")
+        # What was told so far comes before what the command says.
+        sys.stdout.flush()
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "hubfold", *arguments, *(("-q",) if self._quiet else ())],

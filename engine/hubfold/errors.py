@@ -47,6 +47,10 @@ class NoSpace(HubfoldError):
     """The file system has not the room that the operation needs."""
 
 
+class HubRefused(HubfoldError):
+    """The Hub, or its client, did not give what was asked for; the text is its own."""
+
+
 class RunNotFound(HubfoldError):
     """No run of that name has a journal here."""
 
@@ -57,6 +61,10 @@ class Interrupted(HubfoldError):
 
 class LeftAlone(HubfoldError):
     """One path was not touched; the text is the reason that the user reads."""
+
+
+class Busy(LeftAlone):
+    """Another program holds the lock of a path right now; later it may be free."""
 
 
 class BytesDiffer(LeftAlone):

@@ -19,6 +19,7 @@ from hubfold.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsign
 from hubfold.errors import IndexDamaged
 from hubfold.grouping import groups
 from hubfold.rows import (
+    CLAIM_COLUMNS,
     DEVICE,
     DIGEST_COLUMNS,
     DIGESTS,
@@ -189,6 +190,37 @@ class Index:
             f"SELECT {ROW} {FROM} WHERE f.size = ? AND f.device = ? AND f.inode = ? ORDER BY p.path, f.name",
             (size, signed(device), signed(inode)),
         )
+        return [self._replica(row) for row in rows]
+
+    def having(self, digests: Mapping[str, str]) -> list[IndexedReplica]:
+        """Replicas that state or have one of these digests. Looks at every row: for repairs, not for scans."""
+        tests, values = ["0"], []
+        for algorithm, value in digests.items():
+            for table, columns in (("f", CLAIM_COLUMNS), ("d", DIGEST_COLUMNS)):
+                if algorithm in columns:
+                    tests.append(f"{table}.{columns[algorithm]} = ?")
+                    values.append(raw(value))
+        return list(
+            self._stream_replicas(f"WHERE {' OR '.join(tests)} ORDER BY p.path, f.name", tuple(values))
+        )
+
+    def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
+        """Replicas of these roots whose bytes were read and are not what their layout states."""
+        chosen, values = root_clause(roots)
+        rows = self._rows(
+            f"""SELECT {ROW} FROM digests d
+            JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
+                AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
+            JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
+            WHERE (f.sha256 <> d.sha256 OR f.git_sha1 <> d.git_sha1 OR f.xet <> d.xet) {chosen}
+            ORDER BY p.path, f.name""",
+            values,
+        )
+        return [self._replica(row) for row in rows]
+
+    def of_size(self, size: int) -> list[IndexedReplica]:
+        """Every replica of so many bytes."""
+        rows = self._rows(f"SELECT {ROW} {FROM} WHERE f.size = ? ORDER BY p.path, f.name", (size,))
         return [self._replica(row) for row in rows]
 
     def duplicate_sets(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import filelock
 
 from hubfold import fsops
-from hubfold.errors import LeftAlone
+from hubfold.errors import Busy
 
 
 def take_lock(path: str) -> filelock.BaseFileLock:
     """Hold the lock file `path` (flock, as huggingface_hub's WeakFileLock does), made if missing.
 
-    Raises `LeftAlone` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
+    Raises `Busy` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
     which are checked again afterwards, must do.
     """
     fsops.make_folders(os.path.dirname(path))
@@ -23,7 +25,7 @@ def take_lock(path: str) -> filelock.BaseFileLock:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise LeftAlone(f"another program holds {path}") from None
+        raise Busy(f"another program holds {path}") from None
     except NotImplementedError:
         raise OSError(errno.ENOSYS, "this file system has no locks", path) from None
     if new and fsops.privileged():
@@ -31,3 +33,20 @@ def take_lock(path: str) -> filelock.BaseFileLock:
         st = os.stat(os.path.dirname(path))
         os.chown(path, st.st_uid, st.st_gid, follow_symlinks=False)
     return lock
+
+
+@contextmanager
+def passing_lock(path: str) -> Iterator[None]:
+    """Hold a lock for a moment, and leave no lock file where there was none. Raises as `take_lock` does."""
+    made, made_folder = not os.path.lexists(path), not os.path.isdir(os.path.dirname(path))
+    held = take_lock(path)
+    try:
+        yield
+    finally:
+        if made:
+            # filelock takes no lock on a file that was unlinked meanwhile, so nobody is left holding this one.
+            with suppress(OSError):
+                os.unlink(path)
+                if made_folder:
+                    os.rmdir(os.path.dirname(path))
+        held.release()

@@ -132,6 +132,7 @@ class TreeWalk:
         self._advance = advance
         self._stop = Stop() if stop is None else stop
         self._visited: set[tuple[int, int]] = set()
+        self._prefix = root.path if root.path.endswith("/") else root.path + "/"
 
     # the contract of `backend.Walk`
 
@@ -232,8 +233,8 @@ class TreeWalk:
                 self._failed(path, error)
             return None
 
-    def warn(self, path: str, message: str) -> None:
-        self.warnings.append(Notice(path, message))
+    def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
+        self.warnings.append(Notice(path, message, kind))
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
         return self._commits.get(revision)
@@ -331,6 +332,9 @@ class TreeWalk:
     # errors
 
     def _inside(self, path: str) -> bool:
+        # Most paths are the root's own with names after it; only dots need a closer look.
+        if path.startswith(self._prefix) and "/." not in path[len(self._prefix) - 1 :]:
+            return True
         if within(os.path.normpath(path), os.path.normpath(self.root.path)):
             return True
         self.warn(path, f"is left out: outside of the root {self.root.path}")
@@ -340,4 +344,4 @@ class TreeWalk:
         if error.errno in _MISSING:
             return
         self.failed.add(path)
-        self.warn(path, f"cannot be read: {error.strerror}")
+        self.warn(path, f"cannot be read: {error.strerror}", kind="unreadable")
