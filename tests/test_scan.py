@@ -85,8 +85,9 @@ def test_empty_files_and_files_under_the_least_size_are_not_compared(place: Plac
     for name in ("a", "b"):
         place.file(f"tree/empty-{name}", b"")
         place.file(f"tree/small-{name}", b"config")
-    report = place.scan("tree", min_size=7)
-    assert (report.files, report.files_read, report.duplicate_sets) == (4, 0, 0)
+    for least, sets in ((7, 0), (1, 1), (0, 1)):
+        report = place.scan("tree", min_size=least)
+        assert (report.files, report.files_read, report.duplicate_sets) == (4, 2 * sets * (least == 1), sets)
 
 
 def test_a_fine_tune_with_the_size_and_head_of_its_base_is_never_in_its_set(place: Place) -> None:
