@@ -575,6 +575,22 @@ def test_a_cache_inside_a_plain_folder_is_a_root_of_its_own(place: Place) -> Non
     assert (again.files, again.files_read, len(again.roots)) == (3, 0, 2)
 
 
+def test_a_copy_gets_its_repository_from_a_cache_that_is_scanned_later(place: Place) -> None:
+    content = noise("same")
+    path = place.file("data/copy/model.safetensors", content)
+    lines = ["c" * 40, hashlib.sha256(content).hexdigest(), str(path.stat().st_mtime + 0.5), ""]
+    place.file("data/copy/.cache/huggingface/download/model.safetensors.metadata", "\n".join(lines).encode())
+    place.scan("data/copy")
+    replica = place.index.replica(str(path))
+    assert replica is not None
+    assert (replica.revision, replica.repo_id) == ("c" * 40, None)
+    blob(place, "data/hf/hub", content)
+    place.scan("data")
+    replica = place.index.replica(str(path))
+    assert replica is not None
+    assert (replica.repo_id, replica.repo_type) == ("org/base", "model")
+
+
 def test_a_folder_belongs_to_the_innermost_root(place: Place) -> None:
     place.file("data/models/a", noise("same"))
     place.file("data/b", noise("same"))

@@ -353,6 +353,30 @@ def totals(index: Index, root: Root) -> Totals:
     return Totals(files, size, allocated)
 
 
+def name_repositories(index: Index, commits: Mapping[str, tuple[str, str]]) -> None:
+    """Fill in whose commit a copy is, where the cache that knows was scanned after the copy.
+
+    `commits`: commit hash → (repo id, repo type).
+    """
+    if not commits or index.remembered("repositories") is not None:
+        return
+    with index.file.transaction() as connection:
+        unknown = connection.execute(
+            "SELECT DISTINCT revision FROM files WHERE revision IS NOT NULL AND repo_id IS NULL"
+        ).fetchall()
+        filled = 0
+        for (revision,) in unknown:
+            if os.fsdecode(revision) in commits:
+                repo_id, repo_type = commits[os.fsdecode(revision)]
+                filled += connection.execute(
+                    "UPDATE files SET repo_id = ?, repo_type = ? WHERE revision = ? AND repo_id IS NULL",
+                    (os.fsencode(repo_id), os.fsencode(repo_type), revision),
+                ).rowcount
+        if filled:
+            changed(connection)
+        index.remember("repositories", "")
+
+
 def prune_digests(index: Index) -> None:
     """Drop the digests of payloads that no row is about any more; rows of drives that are away keep theirs."""
     if index.remembered("pruned") is not None:
