@@ -106,8 +106,11 @@ class Walk(Protocol):
         """Bytes by length of the file that reading `path` gives, symlinks followed; None where there is none."""
         ...
 
-    def warn(self, path: str, message: str) -> None:
-        """Tell the user about something at `path`; the text may hold anything, it is escaped when shown."""
+    def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
+        """Tell the user about something at `path`; the text may hold anything, it is escaped when shown.
+
+        `kind` lets `hubfold doctor` sort what it finds: interrupted, dangling, damaged, misplaced, unreadable.
+        """
         ...
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:

@@ -161,22 +161,43 @@ class SnapshotFile:
 
     name: str
     path: str
-    #: Bytes by length, None where the link dangles.
+    #: Bytes by length, None where the link dangles or the file is gone.
     size: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One revision of a model, dataset, space or kernel as a layout offers it to programs."""
+class Partial:
+    """A download that was begun and is not at its end: interrupted, or going on right now."""
 
+    path: str
+    #: Bytes that are there so far.
+    size: int
+    #: The file of the snapshot that it is to become, None where the layout does not tell.
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One revision of a model, dataset, space or kernel as a layout offers it to programs.
+
+    A download that was stopped before its first file is one too, with no files.
+    """
+
+    #: Empty where the layout knows the commit only; whoever has the answers of all roots may fill it in.
     repo_id: str
     repo_type: str
+    #: The commit hash, empty where the layout does not know it.
     revision: str
     #: Branches and tags that name this revision, sorted; empty for a detached one.
     refs: tuple[str, ...]
     #: The folder that programs are given.
     path: str
     files: tuple[SnapshotFile, ...]
+    #: The folder of the model itself, with all its revisions; `path` where there is only one.
+    home: str = ""
+    #: What the layout's listing of this revision names: bytes by length of each file; None where there is no listing.
+    expected: Mapping[str, int] | None = None
+    incomplete: tuple[Partial, ...] = ()
 
     @property
     def broken(self) -> bool:

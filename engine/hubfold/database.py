@@ -174,6 +174,13 @@ def _identity(path: str) -> tuple[int, int] | None:
     return st.st_dev, st.st_ino
 
 
+def _length(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def _check_file(path: str) -> None:
     """Refuse what is no database, or one that is shorter than it says of itself."""
     try:
@@ -193,8 +200,8 @@ def _check_file(path: str) -> None:
     page_size = int.from_bytes(header[16:18], "big")
     pages = int.from_bytes(header[28:32], "big")
     # The page count counts only where its "valid for" number is that of the last change (SQLite file format, 1.3.7).
-    # Where a journal is left, SQLite itself repairs the file by it.
-    if header[24:28] == header[92:96] and not os.path.exists(path + "-journal"):
+    # Where a journal is left (it is empty in between), SQLite itself repairs the file by it.
+    if header[24:28] == header[92:96] and not _length(path + "-journal"):
         expected = pages * (65536 if page_size == 1 else page_size)
         if length < expected:
             damaged.args = (damaged.args[0] + f"it should be {expected} bytes long and is {length}",)

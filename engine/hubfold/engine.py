@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.lifecycle import Lifecycle
+from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
     from hubfold.config import Config
     from hubfold.executor import Outcome
-    from hubfold.farm import FarmPlan, Wanted
+    from hubfold.farm import FarmPlan
     from hubfold.filesystem import FileSystems
     from hubfold.index import Index
     from hubfold.journal import Journal
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
     from hubfold.registry import Registry
     from hubfold.reports import (
         ConsolidateReport,
+        DoctorReport,
         Done,
         DupesReport,
         Failed,
         FarmReport,
         GcReport,
-        Left,
         RecoverReport,
         RunDetail,
         RunSummary,
@@ -49,7 +50,7 @@ StrPath = str | os.PathLike[str]
 MIN_SIZE = 1 << 20
 
 
-class Engine(Lifecycle):
+class Engine(ModelOperations, Lifecycle):
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
@@ -68,7 +69,7 @@ class Engine(Lifecycle):
         self.environ = environ
         self.state = State.locate(home, environ)
         self.progress: Progress = progress or Silent()
-        self.stop = stop or Stop()
+        self.stop = Stop() if stop is None else stop
         self.threads = threads or min(4, os.cpu_count() or 1)
         #: What the user should know about the state itself: an index begun anew, a plugin left out.
         self.notices: list[str] = []
@@ -127,6 +128,7 @@ class Engine(Lifecycle):
         known).
         """
         from hubfold import discover, scan
+        from hubfold.reports import Notice
 
         roots = discover.discover(
             paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
@@ -142,8 +144,10 @@ class Engine(Lifecycle):
                 stop=self.stop,
                 shared_extents=self._shared_extents,
             )
+        liars = self._open_index.liars([root.path for root in report.roots])
+        told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
         self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
-        return report
+        return replace(report, warnings=(*report.warnings, *told)) if told else report
 
     def dupes(
         self,
@@ -169,8 +173,59 @@ class Engine(Lifecycle):
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
     def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport:
-        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all)."""
-        raise NotImplementedError
+        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all).
+
+        What was never scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
+        """
+        from hubfold import journal
+        from hubfold.walk import within
+
+        replicas: dict[str, IndexedReplica] = {}
+        places: list[str] = []
+        for target in targets:
+            found, place = self._replicas_of(os.fspath(target))
+            replicas.update((replica.path, replica) for replica in found)
+            places.append(place)
+        if not targets:
+            if not self._open_index.roots():
+                self.scan()
+            for root in self._open_index.roots(vaults=True):
+                replicas.update((replica.path, replica) for replica in self._open_index.replicas(root.path))
+        links = [path for log in journal.logs(self.state.runs) for path in log.links_made()]
+        asked = [
+            path for path in dict.fromkeys(links) if not places or any(p and within(path, p) for p in places)
+        ]
+        return self._verify(replicas.values(), asked)
+
+    def _verify(self, replicas: Iterable[IndexedReplica], links: Iterable[str] = ()) -> VerifyReport:
+        from hubfold import verify
+
+        with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
+            return verify.verify(
+                replicas, self._open_index, executor=pool, links=links, progress=self.progress, stop=self.stop
+            )
+
+    def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
+        """(what is known at a path or of a model, the path or "")."""
+        from hubfold.discover import canonical
+
+        path = canonical(os.path.expanduser(target))
+        if os.path.lexists(path):
+            found = list(self._open_index.below(path))
+            if not found:
+                self.scan([path if os.path.isdir(path) else os.path.dirname(path)])
+                found = list(self._open_index.below(path))
+            return found, path
+        if not self._open_index.roots():
+            self.scan()
+        roots = self._open_index.roots()
+        found = [r for root in roots for r in self._open_index.replicas(root.path) if r.repo_id == target]
+        if not found:
+            raise HubfoldError(
+                f"{target} is neither a path nor a model of a scanned root",
+                "`hubfold scan` shows what there is",
+            )
+        return found, ""
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -189,6 +244,7 @@ class Engine(Lifecycle):
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
         from hubfold import planner, survey
+        from hubfold.plan import Skip
 
         roots = self._roots_of([*paths, into] if paths and into is not None else paths)
         sets = list(self._duplicate_sets(list(roots), min_size))
@@ -201,7 +257,11 @@ class Engine(Lifecycle):
                     f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
                 )
         sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
-        return planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
+        found = planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
+        corrupt = [Skip(liar.path, planner.LIES) for liar in self._open_index.liars(list(roots))]
+        return replace(
+            found, skipped=(*found.skipped, *(skip for skip in corrupt if skip not in found.skipped))
+        )
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
@@ -297,7 +357,12 @@ class Engine(Lifecycle):
                 removed, left = farm.take_back(log)
                 try:
                     undone = undo.take_back(
-                        log, book, used_elsewhere=used, progress=self.progress, stop=self.stop
+                        log,
+                        book,
+                        used_elsewhere=used,
+                        changes=history.keeper_changes(logs),
+                        progress=self.progress,
+                        stop=self.stop,
                     )
                 except Interrupted:
                     interrupted = True
@@ -319,6 +384,43 @@ class Engine(Lifecycle):
             return RecoverReport()
         with runs.exclusive(self.state, "recover"):
             return runs.recover(self.state)
+
+    def doctor(self, *, fix: bool = False) -> DoctorReport:
+        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe."""
+        from contextlib import nullcontext
+
+        from hubfold import doctor, journal, runs
+        from hubfold.reports import DoctorReport, Finding
+
+        crashed = runs.unsettled(self.state)
+        with runs.exclusive(self.state, "doctor") if fix else nullcontext():
+            if fix:
+                runs.recover(self.state)
+            findings = [
+                Finding(
+                    "interrupted-run", run, "a crash cut it short", "`hubfold recover`", fix, mendable=True
+                )
+                for run in crashed
+            ]
+            scan = self.scan()
+            findings += doctor.from_notices(scan.warnings)
+            findings += doctor.examine(
+                doctor.patients(journal.logs(self.state.runs)),
+                self._vaults(),
+                lambda digests: doctor.donors_of(self._open_index.having(digests)),
+                self._vault_for,
+                [root.path for root in self._open_index.roots()],
+                fix=fix,
+            )
+            findings += [
+                Finding("corrupt", liar.path, "its bytes are not what its name says", "download it again")
+                for liar in self._open_index.liars(
+                    [root.path for root in self._open_index.roots(vaults=True)]
+                )
+            ]
+            if fix and any(finding.fixed for finding in findings):
+                self.scan()
+        return DoctorReport(tuple(findings))
 
     # -- the vault ----------------------------------------------------------------------------------------------
 
@@ -345,6 +447,20 @@ class Engine(Lifecycle):
             for path in report.removed:
                 self._open_index.forget(path)
         return report
+
+    def _vault_for(self, root: str) -> str:
+        """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
+        from hubfold import vault
+        from hubfold.survey import vault_places
+
+        if vault.is_vault(root):
+            return root
+        known = next((r for r in self._open_index.roots() if r.path == root), None)
+        here = self._filesystems.of(root)
+        for place in vault_places(known, self._backends, self._filesystems) if known is not None else ():
+            if place.writable and place.filesystem.links_to(here):
+                return place.path
+        raise LeftAlone(f"there is no place for a vault on the file system of {root}")
 
     def _vaults(self) -> list[str]:
         """Every vault that a known root may have or a run has used, and that is there."""
@@ -474,55 +590,27 @@ class Engine(Lifecycle):
 
     def _plan_farm(self, path: StrPath, models: Sequence[str], snapshots: Sequence[StrPath] = ()) -> FarmPlan:
         from hubfold import farm
+        from hubfold.walk import TreeWalk
 
         folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
         self.scan()
-        wanted, left = self._wanted_links(folder, models, {os.path.realpath(one) for one in snapshots})
-        return farm.compare(folder, wanted, left)
-
-    def _wanted_links(
-        self, folder: str, models: Sequence[str], only: Collection[str]
-    ) -> tuple[list[Wanted], list[Left]]:
-        from hubfold import farm, survey, vault
-        from hubfold.filesystem import FileSystems
-        from hubfold.reports import Left
-        from hubfold.walk import TreeWalk
-
-        filesystems = FileSystems()
-        roots = {root.path: root for root in self._open_index.roots(vaults=True)}
-        snapshots = [
+        only = {os.path.realpath(one) for one in snapshots}
+        roots = self._by_role(self._open_index.roots(vaults=True))
+        found = [
             snapshot
-            for root in self._by_role(roots.values())
+            for root in roots
+            # Copies and farms come from caches in their turn.
+            if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
-        wanted: list[Wanted] = []
-        left: list[Left] = []
-        chosen = [snapshot for snapshot in snapshots if snapshot.path in only]
-        for snapshot in chosen if only else farm.chosen(snapshots, models):
-            for file in snapshot.files:
-                source = os.path.realpath(file.path)
-                replica = self._open_index.replica(source)
-                try:
-                    if file.size is None or replica is None:
-                        raise LeftAlone(
-                            "its content is missing" if file.size is None else "it is in no scanned root"
-                        )
-                    name = farm.link_name(snapshot, file.name, flat=len(only) == 1)
-                    if replica.backend == vault.NAME:
-                        wanted.append(farm.Wanted(name, source, replica.root, replica.root, source))
-                        continue
-                    here = filesystems.of(os.path.dirname(source))
-                    places = survey.vault_places(roots[replica.root], self._backends, filesystems)
-                    place = next((p for p in places if p.writable and p.filesystem.links_to(here)), None)
-                    target = vault.object_path(place.path, replica.digests) if place else None
-                    if place is None or target is None:
-                        raise LeftAlone(f"there is no place for a vault on the file system of {source}")
-                    wanted.append(farm.Wanted(name, source, replica.root, place.path, target))
-                except LeftAlone as reason:
-                    left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
-        return wanted, left
+        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, models)
+        places = {root.path: root for root in roots}
+        wanted, left = farm.wanted_links(
+            chosen, folder, self._open_index, places, self._backends, flat=len(only) == 1
+        )
+        return farm.compare(folder, wanted, left)
 
     # -- what the operations share ------------------------------------------------------------------------------
 
@@ -547,7 +635,7 @@ class Engine(Lifecycle):
                 recognised = recognise(path, names, self._backends)
                 backend, path = recognised if recognised is not None else (FALLBACK, path)
             known.setdefault(path, Root(path, backend, root.role, root.limit))
-        for old in self._open_index.roots():
+        for old in self._open_index.roots() if self._has_index else ():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self._backends]
 
@@ -638,7 +726,7 @@ class Engine(Lifecycle):
         paths = [outcome.action.keeper.path, outcome.action.path]
         replicas = [replica for path in paths if (replica := self._open_index.replica(path)) is not None]
         problems = self._verify(replicas).problems
-        return "".join(f"; {problem.path}: {problem.message}" for problem in problems)
+        return "".join(f"; {problem.kind}: {problem.path}: {problem.message}" for problem in problems)
 
 
 def _done(action: Action) -> Done:

@@ -67,5 +67,9 @@ class LeftAlone(HubfoldError):
     """One path was not touched; the text is the reason that the user reads."""
 
 
+class Busy(LeftAlone):
+    """Another program holds the lock of a path right now; later it may be free."""
+
+
 class BytesDiffer(LeftAlone):
     """Two files that were taken for equal were compared, and are not."""

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hubfold import fsops, vault
-from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Snapshot
+from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Root, Snapshot, SnapshotFile
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.filesystem import FileSystems, link_text
 from hubfold.fsops import Directory, Held
 from hubfold.journal import FarmLink, Journal, KeeperChange, RunLog
 from hubfold.progress import Progress, Stop
 from hubfold.reports import Failed, Left
+from hubfold.survey import vault_places
+
+if TYPE_CHECKING:
+    from hubfold.backend import StorageBackend
+    from hubfold.index import Index
 
 MARKER_TEXT = b"""hubfold farm 1
 A folder of links that `hubfold farm` builds and refreshes; it holds no content of its own.
@@ -77,7 +83,7 @@ def chosen(snapshots: Iterable[Snapshot], models: Iterable[str]) -> list[Snapsho
 
 
 def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:
-    return snapshot.broken, "main" not in snapshot.refs, not snapshot.refs
+    return snapshot.broken or not snapshot.files, "main" not in snapshot.refs, not snapshot.refs
 
 
 def link_name(snapshot: Snapshot, file: str, *, flat: bool = False) -> str:
@@ -94,6 +100,56 @@ def link_name(snapshot: Snapshot, file: str, *, flat: bool = False) -> str:
     ):
         raise LeftAlone(f"{file!r} is no name for a file")
     return os.path.join(*parts)
+
+
+def wanted_links(
+    snapshots: Iterable[Snapshot],
+    folder: str,
+    index: Index,
+    roots: Mapping[str, Root],
+    backends: Mapping[str, StorageBackend],
+    *,
+    flat: bool = False,
+) -> tuple[list[Wanted], list[Left]]:
+    """(the links that a farm at `folder` should have for these snapshots, the files that can have none).
+
+    With `flat` the names are without the model's before them.
+    """
+    filesystems = FileSystems()
+    wanted: list[Wanted] = []
+    left: list[Left] = []
+    for snapshot in snapshots:
+        for file in snapshot.files:
+            try:
+                name = link_name(snapshot, file.name, flat=flat)
+                wanted.append(_wanted(name, file, index, roots, backends, filesystems))
+            except LeftAlone as reason:
+                left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
+    return wanted, left
+
+
+def _wanted(
+    name: str,
+    file: SnapshotFile,
+    index: Index,
+    roots: Mapping[str, Root],
+    backends: Mapping[str, StorageBackend],
+    filesystems: FileSystems,
+) -> Wanted:
+    source = os.path.realpath(file.path)
+    if file.size is None:
+        raise LeftAlone("its content is missing")
+    replica = index.replica(source)
+    if replica is None:
+        raise LeftAlone("its content is in no scanned root")
+    if replica.backend == vault.NAME:
+        return Wanted(name, source, replica.root, replica.root, source)
+    here = filesystems.of(os.path.dirname(source))
+    for place in vault_places(roots[replica.root], backends, filesystems):
+        target = vault.object_path(place.path, replica.digests)
+        if place.writable and place.filesystem.links_to(here) and target is not None:
+            return Wanted(name, source, replica.root, place.path, target)
+    raise LeftAlone(f"there is no place for a vault on the file system of {source}")
 
 
 def compare(path: str, wanted: Iterable[Wanted], left: Iterable[Left]) -> FarmPlan:
@@ -201,10 +257,10 @@ def _link(
             journal.append("keeper", **change.as_record())
         os.fsync(keeper.fd)
         journal.sync()
-        vault.prepare(item.vault)
         with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
             os.fchmod(keeper.fd, mode & ~0o222)
         with vault.lock(item.vault):
+            vault.prepare(item.vault)
             vault.add_object(item.target, keeper)
             mount = filesystems.of(os.path.dirname(path)).mount
             vault.note_links(item.target, [vault.NeededBy(path, mount, journal.run)])

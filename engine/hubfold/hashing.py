@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import mmap
 import os
 import stat as stat_module
+import sys
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import xxhash
 
 from hubfold import residency
 from hubfold.content import Signature
+from hubfold.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hubfold.progress import Stop
 
@@ -78,13 +81,10 @@ class _Hash(Protocol):
 
 def available(algorithm: str) -> bool:
     """Whether this machine can compute the algorithm: ``xet`` needs the package hf_xet."""
-    if algorithm != "xet":
-        return algorithm in ("sha256", "git-sha1", "xxh3_128", SAMPLE)
-    try:
-        from hf_xet import hash_files
-    except ImportError:
-        return False
-    return callable(hash_files)
+    if algorithm == "xet":
+        # Looked for, not imported: the import alone is slow and opens a log file.
+        return importlib.util.find_spec("hf_xet") is not None
+    return algorithm in ("sha256", "git-sha1", "xxh3_128", SAMPLE)
 
 
 def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | None = None) -> Reading:
@@ -109,6 +109,19 @@ def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | 
         return _unreadable(job, error, counter.bytes)
     finally:
         os.close(fd)
+
+
+def read_many(
+    jobs: Sequence[Job], advance: Callable[[int], object] | None = None, stop: Stop | None = None
+) -> list[Reading]:
+    """`read` of several files in one task; where `stop` is set, those that were read by then."""
+    readings = []
+    for job in jobs:
+        try:
+            readings.append(read(job, advance, stop))
+        except Interrupted:
+            break
+    return readings
 
 
 def _unreadable(job: Job, error: OSError, bytes_read: int) -> Reading:
@@ -160,14 +173,29 @@ def _digests(fd: int, job: Job, counter: _Counter) -> dict[str, str]:
 
 
 def _xet(fd: int, size: int, counter: _Counter) -> str:
-    from hf_xet import hash_files
-
     # By the descriptor, so that it is this very file whatever has become of the name.
-    (found,) = hash_files([f"/proc/self/fd/{fd}"])
+    (found,) = _xet_hash_files()([f"/proc/self/fd/{fd}"])
     if found.file_size != size:
         counter.short = True
     counter.add(size)
     return str(found.hash)
+
+
+def _xet_hash_files() -> Callable[[list[str]], list[Any]]:
+    with _xet_import:
+        quiet = "hf_xet" not in sys.modules and "HF_XET_LOG_DEST" not in os.environ
+        if quiet:
+            # A scan leaves no log of somebody else's library in the user's HF_HOME.
+            os.environ["HF_XET_LOG_DEST"] = os.devnull
+        try:
+            from hf_xet import hash_files
+        finally:
+            if quiet:
+                del os.environ["HF_XET_LOG_DEST"]
+    return cast("Callable[[list[str]], list[Any]]", hash_files)
+
+
+_xet_import = threading.Lock()
 
 
 def _sample(fd: int, size: int, counter: _Counter) -> str:
@@ -208,6 +236,7 @@ class _Reader:
         self._fd = fd
         self._direct: int | None = None
         self._past_cache = _DIRECT != 0
+        self._reads_ahead = True
         #: Up to here, what is read next is known to be in the page cache.
         self._resident_to = 0
 
@@ -253,8 +282,10 @@ class _Reader:
                 if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
                     raise
                 self._past_cache = False
-                # Without read-ahead, so that what was brought in is exactly what is dropped again.
-                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+        if self._reads_ahead:
+            # Else more would be brought in than what is dropped again.
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
+            self._reads_ahead = False
         view = _buffers.get()[: min(_COLD_BLOCK, length - (offset - start))]
         count = os.preadv(self._fd, [view], offset)
         os.posix_fadvise(self._fd, start, offset - start + count, os.POSIX_FADV_DONTNEED)

@@ -32,6 +32,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import socket
 import time
@@ -73,6 +74,8 @@ class Intent:
     size: int
     #: xxh3_128 of the bytes that victim and keeper had in common when they were compared.
     xxh3_128: str
+    #: What else was known of the content; a hint for repairs, not a proof.
+    digests: Mapping[str, str]
     #: Names with the same `payload` were one inode before the run.
     payload: str
     inode: int
@@ -86,6 +89,8 @@ class Intent:
     allocated: int
     bytes: int
     reason: str
+    #: Where the file system of `path` was mounted: while it is not, a missing path says nothing (invariant 5).
+    mount: str
     #: Lock files that the layout's own programs take before they replace `path`.
     locks: tuple[str, ...] = ()
 
@@ -95,6 +100,7 @@ class Intent:
 
     def as_record(self) -> dict[str, Any]:
         record = {name: getattr(self, name) for name in self.__slots__}
+        record["digests"] = dict(self.digests)
         record["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
         return record
 
@@ -118,6 +124,7 @@ class Intent:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
         values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
+        values["digests"] = {_expect(name, str): _expect(value, str) for name, value in values["digests"].items()}
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
         for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):
@@ -128,6 +135,9 @@ class Intent:
         return intent
 
 
+_TEXTS = (
+    "path root backend text target temporary keeper keeper_root xxh3_128 payload reason mount".split()  # noqa: SIM905
+)
 _NUMBERS = (
     "number keeper_inode keeper_mtime_ns size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
 )
@@ -215,6 +225,15 @@ class RunLog:
         """Replacements and restores that were announced and not settled."""
         return [number for number, state in self.states.items() if state in ("intent", "restore")]
 
+    def links_made(self) -> list[str]:
+        """The symlinks that this run made and that were not taken back."""
+        folded = [
+            intent.path
+            for number, intent in self.intents.items()
+            if intent.link is LinkKind.SYMLINK and self.states[number] == "done"
+        ]
+        return folded + ([] if self.undone else [link.path for link in self.farm_links])
+
     @property
     def state(self) -> str:
         if self.undone:
@@ -241,7 +260,7 @@ class Journal:
     def create(cls, folder: str, command: str, version: str) -> Journal:
         """Start the journal of a new run in `folder`."""
         fsops.make_folders(folder)
-        run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + secrets.token_hex(3)
+        run = _new_run(folder)
         with fsops.Directory.open(folder) as directory:
             fd = directory.create_file(run + SUFFIX)
             journal = cls(fd, run, os.path.join(folder, run + SUFFIX))
@@ -302,6 +321,20 @@ class Journal:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _new_run(folder: str) -> str:
+    """A name after all others: their order is the order of the runs, within a second and when the clock goes back."""
+    run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{secrets.randbelow(1 << 23):06x}"
+    last = max(filter(_RUN_NAME.fullmatch, run_names(folder)), default="")
+    if run > last:
+        return run
+    moment, _, number = last.rpartition("-")
+    return f"{moment}-{int(number, 16) + 1:06x}" if number < "f" * 6 else last + "0"
+
+
+#: Moment of the start (UTC), and something that makes it unique.
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6,}")
 
 
 def run_names(folder: str) -> list[str]:

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 import filelock
 
 from hubfold import fsops
-from hubfold.errors import LeftAlone
+from hubfold.errors import Busy
 
 
 def take_lock(path: str) -> filelock.BaseFileLock:
     """Hold the lock file `path` (flock, as huggingface_hub's WeakFileLock does), made if missing.
 
-    Raises `LeftAlone` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
+    Raises `Busy` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
     which are checked again afterwards, must do.
     """
     fsops.make_folders(os.path.dirname(path))
@@ -25,7 +25,7 @@ def take_lock(path: str) -> filelock.BaseFileLock:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise LeftAlone(f"another program holds {path}") from None
+        raise Busy(f"another program holds {path}") from None
     except NotImplementedError:
         raise OSError(errno.ENOSYS, "this file system has no locks", path) from None
     if new and fsops.privileged():

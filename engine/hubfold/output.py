@@ -11,9 +11,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from hubfold import display
 from hubfold.errors import NeedsConfirmation
@@ -21,7 +22,7 @@ from hubfold.progress import Silent
 
 if TYPE_CHECKING:
     import rich.progress
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from hubfold.progress import Progress
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _LAST_COLUMN = 30
 _ENDLESS = 1_000_000
 _REFRESH_SECONDS = 0.1
+_BLINK_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,14 @@ class Column:
 
     title: str
     right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a live view shows at one moment: lines, then tables."""
+
+    lines: Sequence[str]
+    tables: Sequence[tuple[Sequence[Column], Sequence[Sequence[str]]]]
 
 
 class Output:
@@ -80,15 +90,36 @@ class Output:
         )
         if fixed + _LAST_COLUMN > width:
             for row in shown:
-                facts = [
-                    f"{cell} {column.title.lower()}"
-                    for column, cell in zip(columns, row[:-1], strict=False)
-                    if cell
-                ]
+                cells = zip(columns[:-1], row[:-1], strict=True)
+                facts = [f"{column.title.strip().lower()} {cell}" for column, cell in cells if cell]
                 self._print(sys.stdout, row[-1])
                 self._print(sys.stdout, f"  {', '.join(facts)}")
         else:
             self._print_table(columns, shown)
+
+    def sheet(self, sheet: Sheet) -> None:
+        """A sheet as it is now, tables without rows left out."""
+        for line in sheet.lines:
+            self.line(line, "bold")
+        for columns, rows in sheet.tables:
+            if rows:
+                self.line()
+                self.table(columns, rows)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether a live view can be shown: somebody looks, and a plain text was not asked for."""
+        return sys.stdout.isatty() and not (self.quiet or self.as_json) and os.environ.get("TERM") != "dumb"
+
+    @contextmanager
+    def screen(self) -> Iterator[Callable[[Sheet], None]]:
+        """A view of its own on the terminal; what was there before comes back at the end. What does not fit is cut."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(markup=False, emoji=False, highlight=False, no_color=self.plain)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            yield lambda sheet: live.update(_drawn(sheet), refresh=True)
 
     # messages
 
@@ -190,6 +221,25 @@ class Output:
             console.print()
 
 
+def _drawn(sheet: Sheet) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(display.shown(line), "bold") for line in sheet.lines]
+    for columns, rows in sheet.tables:
+        if not rows:
+            continue
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            justify: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(Text(column.title), justify=justify, no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            table.add_row(*(Text(display.shown(cell)) for cell in row))
+        parts += [Text(), table]
+    return Group(*parts)
+
+
 class _Line:
     """Segments that are printed as they are."""
 
@@ -201,59 +251,66 @@ class _Line:
 
 
 class Bar:
-    """Progress as a bar on stderr: how much, how fast, how long still. It goes when its stage is over."""
+    """Progress as a bar on stderr: how much, how fast, how long still.
+
+    It comes when a stage takes longer than a blink, and goes when the stage is over.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lock = threading.Lock()
+        self._stage: tuple[str, int | None, str] = ("", None, "")
         self._bar: rich.progress.Progress | None = None
         self._done = 0
-        self._drawn = 0.0
+        self._next = float("inf")
 
     def start(self, task: str, total: int | None, unit: str) -> None:
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            Progress,
-            ProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
         self.finish()
-        amounts: tuple[ProgressColumn, ...] = (
-            (DownloadColumn(), TransferSpeedColumn())
-            if unit == "bytes"
-            else (MofNCompleteColumn(), TextColumn(unit))
-        )
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *amounts,
-            TimeRemainingColumn(),
-        )
-        bar = Progress(*columns, console=self._console, transient=True)
-        bar.add_task(display.shown(task), total=total)
         with self._lock:
-            self._bar, self._done, self._drawn = bar, 0, 0.0
-        _quietly(bar.start)
+            self._stage, self._done = (display.shown(task), total, unit), 0
+            self._next = time.monotonic() + _BLINK_SECONDS
 
     def advance(self, amount: int) -> None:
         with self._lock:
             self._done += amount
-            now = time.monotonic()
             # A scan advances a million times; the bar is redrawn ten times a second.
-            if self._bar is not None and now - self._drawn >= _REFRESH_SECONDS:
-                self._drawn = now
-                self._bar.update(self._bar.task_ids[0], completed=self._done)
+            if time.monotonic() < self._next:
+                return
+            self._next = time.monotonic() + _REFRESH_SECONDS
+            if self._bar is None:
+                self._bar = self._drawn()
+                _quietly(self._bar.start)
+            self._bar.update(self._bar.task_ids[0], completed=self._done)
 
     def finish(self) -> None:
         with self._lock:
-            bar, self._bar = self._bar, None
+            bar, self._bar, self._next = self._bar, None, float("inf")
         if bar is not None:
             _quietly(bar.stop)
+
+    def _drawn(self) -> rich.progress.Progress:
+        from rich import progress
+
+        task, total, unit = self._stage
+        columns: list[progress.ProgressColumn] = [progress.TextColumn("{task.description}", markup=False)]
+        if total is None:
+            columns += [
+                progress.SpinnerColumn(),
+                progress.TextColumn(f"{{task.completed:,}} {unit}", markup=False),
+            ]
+        elif unit == "bytes":
+            columns += [progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn()]
+        else:
+            columns += [
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn(unit, markup=False),
+            ]
+        if total is not None:
+            columns.append(progress.TimeRemainingColumn())
+        bar = progress.Progress(*columns, console=self._console, transient=True)
+        bar.add_task(task, total=total)
+        return bar
 
 
 def _quietly(draw: Callable[[], None]) -> None:

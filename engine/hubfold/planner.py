@@ -19,6 +19,9 @@ from hubfold.plan import Action, Plan, Skip
 
 Payload = list[IndexedReplica]
 
+#: Why a file whose bytes are not its claimed ones is neither kept nor replaced.
+LIES = "its bytes are not what its name says (see `hubfold verify`)"
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

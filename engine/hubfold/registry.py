@@ -87,61 +87,101 @@ def load(environ: Mapping[str, str] = os.environ, *modules: ModuleType) -> Regis
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     broken: list[BrokenPlugin] = []
-    origins: dict[str, tuple[str, str]] = {}
+    origins: dict[str, _Origin] = {}
     only_own = environ.get(BLOCK_VARIABLE, "") not in ("", "0")
-    for distribution, entry_point in _entry_points():
-        name, version = distribution.metadata["Name"], distribution.version
-        if only_own and name != hookspecs.PROJECT:
-            continue
-        try:
-            manager.register(entry_point.load(), name=entry_point.name)
-        except Exception as error:  # noqa: BLE001 - anything can go wrong in somebody else's code
-            broken.append(BrokenPlugin(entry_point.name, f"{name} {version}", _reason(error)))
-        else:
-            origins[entry_point.name] = (name, version)
+    for distribution in _with_plugins(only_own, broken):
+        for entry_point in distribution.entry_points:
+            origin = _Origin(entry_point.name, distribution.name, distribution.version)
+            # Two distributions may give their entry points one name; pluggy wants a name for each.
+            key = f"{origin.distribution}:{origin.plugin}"
+            try:
+                manager.register(entry_point.load(), name=key)
+                manager.check_pending()
+            except _ANYTHING as error:
+                manager.unregister(name=key)
+                broken.append(origin.broken(error))
+            else:
+                origins[key] = origin
     for module in modules:
         manager.register(module)
     manager.check_pending()
     return _collect(manager, origins, broken)
 
 
-def _entry_points() -> Iterator[tuple[Distribution, EntryPoint]]:
-    """Entry points with their distributions, hubfold's own first, then by name, each distribution once."""
-    found: dict[str, tuple[Distribution, list[EntryPoint]]] = {}
+#: What somebody else's code can raise. `SystemExit` is no `Exception`: a module that exits must not end hubfold.
+_ANYTHING = (Exception, SystemExit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    plugin: str
+    distribution: str
+    version: str
+
+    def broken(self, error: BaseException) -> BrokenPlugin:
+        return BrokenPlugin(
+            self.plugin, f"{self.distribution} {self.version}", f"{type(error).__name__}: {error}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Distribution:
+    name: str
+    version: str
+    entry_points: tuple[EntryPoint, ...]
+
+
+def _with_plugins(only_own: bool, broken: list[BrokenPlugin]) -> list[_Distribution]:
+    """Installed distributions with plugins, hubfold's own first, then by name, each name once."""
+    found: dict[str, _Distribution] = {}
     for distribution in distributions():
-        # The files of an installed distribution are asked for text first: parsing every entry_points.txt of a big
-        # environment costs more than the rest of start-up.
-        text = distribution.read_text("entry_points.txt") or ""
-        if f"[{ENTRY_POINT_GROUP}]" not in text:
+        try:
+            # The text is asked first: parsing every entry_points.txt of a big environment costs more than the rest
+            # of start-up.
+            if f"[{ENTRY_POINT_GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+        except (OSError, ValueError):
             continue
-        points = [point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP]
-        found.setdefault(distribution.metadata["Name"], (distribution, points))
-    for name in sorted(found, key=lambda name: (name != hookspecs.PROJECT, name)):
-        distribution, points = found[name]
-        for point in points:
-            yield distribution, point
+        try:
+            name, version = distribution.metadata["Name"], distribution.version
+            points = tuple(point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP)
+            if not isinstance(name, str):
+                raise ValueError("its metadata has no name")
+        except _ANYTHING as error:
+            if not only_own:
+                broken.append(_Origin("?", f"a distribution in {_place(distribution)}", "").broken(error))
+            continue
+        if not only_own or name == hookspecs.PROJECT:
+            found.setdefault(name, _Distribution(name, version, points))
+    return sorted(found.values(), key=lambda one: (one.name != hookspecs.PROJECT, one.name))
+
+
+def _place(distribution: Distribution) -> str:
+    return str(distribution.locate_file(""))
 
 
 def _collect(
-    manager: pluggy.PluginManager, origins: Mapping[str, tuple[str, str]], broken: list[BrokenPlugin]
+    manager: pluggy.PluginManager, origins: Mapping[str, _Origin], broken: list[BrokenPlugin]
 ) -> Registry:
     backends: dict[str, LoadedBackend] = {}
     for implementation in manager.hook.hubfold_storage_backends.get_hookimpls():
-        plugin = implementation.plugin_name
-        distribution, version = origins.get(plugin, (plugin, "?"))
+        origin = origins.get(
+            implementation.plugin_name, _Origin(implementation.plugin_name, "no distribution", "?")
+        )
         try:
             classes = [_checked(cls) for cls in cast("Iterable[object]", implementation.function())]
-        except Exception as error:  # noqa: BLE001 - a fault in one plugin stops nothing else
-            broken.append(BrokenPlugin(plugin, f"{distribution} {version}", _reason(error)))
+        except _ANYTHING as error:
+            broken.append(origin.broken(error))
             continue
         for cls in classes:
             if cls.name in backends:
+                other = backends[cls.name]
                 raise PluginError(
-                    f"two plugins have a backend called {cls.name!r}: {backends[cls.name].plugin} "
-                    f"({backends[cls.name].distribution}) and {plugin} ({distribution})",
+                    f"two plugins have a backend called {cls.name!r}: {other.plugin!r} ({other.distribution}) "
+                    f"and {origin.plugin!r} ({origin.distribution})",
                     f"uninstall one of them, or set {BLOCK_VARIABLE}=1 to leave out all but hubfold's own",
                 )
-            backends[cls.name] = LoadedBackend(cls, plugin, distribution, version)
+            backends[cls.name] = LoadedBackend(cls, origin.plugin, origin.distribution, origin.version)
     return Registry(backends, tuple(broken))
 
 
@@ -151,7 +191,3 @@ def _checked(cls: object) -> type[StorageBackend]:
     if not isinstance(getattr(cls, "name", None), str) or not cls.name:
         raise TypeError(f"{cls.__qualname__} has no `name`")
     return cls
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -19,6 +19,8 @@ class Notice:
 
     path: str
     message: str
+    #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
+    kind: str = "notice"
 
     def as_json(self) -> Json:
         return {"path": self.path, "message": self.message}
@@ -288,6 +290,42 @@ class VerifyReport:
             "bytes_read": self.bytes_read,
             "problems": [problem.as_json() for problem in self.problems],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `doctor` found; `fix` says what mends it, `fixed` whether that was done."""
+
+    kind: str
+    path: str
+    message: str
+    fix: str
+    fixed: bool = False
+    #: Whether `doctor --fix` can mend it.
+    mendable: bool = False
+
+    def as_json(self) -> Json:
+        return {
+            "kind": self.kind,
+            "path": self.path,
+            "message": self.message,
+            "fix": self.fix,
+            "fixed": self.fixed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """What is not as it should be, and what was mended."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def unfixed(self) -> int:
+        return sum(not finding.fixed for finding in self.findings)
+
+    def as_json(self) -> Json:
+        return {"findings": [finding.as_json() for finding in self.findings]}
 
 
 @dataclass(frozen=True, slots=True)

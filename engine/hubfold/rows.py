@@ -31,10 +31,10 @@ ROW = """
     f.allocated, f.nlink, f.mode, f.uid, f.gid,
     f.sha256, f.git_sha1, f.xet, d.sha256, d.git_sha1, d.xxh3_128, d.xet, d.sample,
     f.repo_id, f.repo_type, f.revision, f.links, f.pinned, f.latest_mtime_ns"""
-FROM = """
-    FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
+DIGESTS = """
     LEFT JOIN digests d ON d.device = f.device AND d.inode = f.inode AND d.size = f.size
         AND d.mtime_ns = f.mtime_ns AND d.ctime_ns = f.ctime_ns"""
+FROM = f"FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id {DIGESTS}"
 
 #: Places in a `ROW`.
 SIZE, DEVICE, INODE, CTIME, ROOT, XXH3 = 0, 1, 2, 4, 7, 19
@@ -48,9 +48,12 @@ def stored_signature(signature: Signature) -> tuple[int, int, int, int, int]:
 
 def below_clause(column: str, path: str) -> tuple[str, tuple[bytes, bytes, bytes]]:
     """SQL for a folder that is `path` or lies below it, answered by the column's index."""
-    encoded = os.fsencode(path)
-    prefix = encoded.rstrip(b"/")
-    return f"({column} = ? OR ({column} > ? AND {column} < ?))", (encoded, prefix + b"/", prefix + b"0")
+    prefix = os.fsencode(path).rstrip(b"/")
+    return f"({column} = ? OR ({column} > ? AND {column} < ?))", (
+        prefix or b"/",
+        prefix + b"/",
+        prefix + b"0",
+    )
 
 
 def root_clause(roots: Collection[str]) -> tuple[str, tuple[bytes, ...]]:
@@ -97,7 +100,9 @@ def path_of(row: Row) -> str:
 def signature_of(row: Row) -> Signature:
     """The signature when the file was last walked past."""
     size, device, inode, mtime_ns, ctime_ns = row[:5]
-    return Signature(unsigned(device), unsigned(inode), size, loaded_time(mtime_ns), loaded_time(ctime_ns))
+    return Signature(
+        unsigned(device), unsigned(inode), unsigned(size), loaded_time(mtime_ns), loaded_time(ctime_ns)
+    )
 
 
 def sample_of(row: Row) -> str | None:
@@ -114,11 +119,11 @@ def replica(row: Row) -> IndexedReplica:
         root=os.fsdecode(root),
         backend=backend,
         signature=signature_of(row),
-        allocated=about[0],
-        nlink=about[1],
-        mode=about[2],
-        uid=about[3],
-        gid=about[4],
+        allocated=unsigned(about[0]),
+        nlink=unsigned(about[1]),
+        mode=unsigned(about[2]),
+        uid=unsigned(about[3]),
+        gid=unsigned(about[4]),
         claims=claims(row),
         computed=computed(row),
         repo_id=None if repo_id is None else os.fsdecode(repo_id),

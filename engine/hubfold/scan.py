@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from hubfold.backend import StorageBackend
 from hubfold.content import VAULT_MARKER, DuplicateSet, IndexedReplica, Root
 from hubfold.database import IndexUnusable
-from hubfold.digesting import digest
+from hubfold.digesting import Work, digest
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.index import VAULT, Index
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.recording import Recording, prune_digests, totals
+from hubfold.recording import Recording, name_repositories, prune_digests, totals
 from hubfold.reports import Notice, RootReport, ScanReport
 from hubfold.walk import TreeWalk
 
@@ -48,11 +48,19 @@ def scan(
     after `Interrupted` the next scan goes on from there. Raises `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`.
     """
     begun = time.monotonic()
-    progress, stop = progress or Silent(), stop or Stop()
+    progress = Silent() if progress is None else progress
+    stop = Stop() if stop is None else stop
     walks = _Walks(list(roots), backends, index, progress, stop)
     walked = walks.run()
+    name_repositories(index, walks.commits)
     paths = [root.path for root, _ in walked]
-    work = digest(index, paths, min_size, executor, progress, stop)
+    settled = f"settled {_key(paths, min_size)}"
+    work = Work()
+    if index.remembered(settled) is None:
+        work = digest(index, paths, min_size, executor, progress, stop)
+        # What could not be read is tried again at every scan.
+        if not work.warnings:
+            index.remember(settled, "")
     prune_digests(index)
     reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
     cost = duplicate_cost(index, paths, min_size, shared_extents)
@@ -81,9 +89,8 @@ def duplicate_cost(
     index: Index, roots: Iterable[str], min_size: int, shared_extents: SharedExtents | None = None
 ) -> Cost:
     """Add up the duplicate sets of these roots; not worked out again while the index is unchanged."""
-    paths = sorted(roots)
-    name = hashlib.sha256(b"\0".join(map(os.fsencode, paths))).hexdigest()
-    key = f"duplicates {min_size} {shared_extents is not None} {name}"
+    paths = list(roots)
+    key = f"duplicates {shared_extents is not None} {_key(paths, min_size)}"
     remembered = index.remembered(key)
     if remembered is not None:
         return Cost(*map(int, remembered.split()))
@@ -95,6 +102,11 @@ def duplicate_cost(
             size += _freed(shares)
     index.remember(key, f"{sets} {size}")
     return Cost(sets, size)
+
+
+def _key(roots: Iterable[str], min_size: int) -> str:
+    paths = hashlib.sha256(b"\0".join(sorted(map(os.fsencode, roots)))).hexdigest()
+    return f"{min_size} {paths}"
 
 
 def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None = None) -> int:
@@ -151,7 +163,7 @@ class _Walks:
         self._index = index
         self._progress = progress
         self._stop = stop
-        self._commits: dict[str, tuple[str, str]] = {}
+        self.commits: dict[str, tuple[str, str]] = {}
         self._queue = list(roots)
         self._known = {root.path: root for root in index.roots(vaults=True)}
         self._queued = {root.path for root in roots}
@@ -186,7 +198,7 @@ class _Walks:
             boundaries=self._known.keys() | self._queued,
             memory=recording,
             found=self._found,
-            commits=self._commits,
+            commits=self.commits,
             advance=self._progress.advance,
             stop=self._stop,
         )

@@ -6,8 +6,9 @@ copy whose hash is not the one of the journal is never put in place. A path that
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -15,9 +16,9 @@ import xxhash
 
 from hubfold import fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
-from hubfold.errors import LeftAlone, NoSpace
+from hubfold.errors import Busy, LeftAlone, NoSpace
 from hubfold.fsops import Directory
-from hubfold.journal import Intent, Journal, RunLog
+from hubfold.journal import Intent, Journal, KeeperChange, RunLog
 from hubfold.locking import take_lock
 from hubfold.progress import Progress, Stop
 from hubfold.recovery import is_link, restore_keepers
@@ -41,29 +42,44 @@ def preview(log: RunLog) -> Undone:
     payloads: set[str] = set()
     for intent in _folded(log):
         try:
-            directory, name = Directory.parent_of(intent.root, intent.path)
-            with directory:
-                if intent.link is not LinkKind.REFLINK and not is_link(directory, name, intent):
-                    undone.left.append(Left(intent.path, "it was changed since; the change stays"))
-                    continue
-                device = directory.stat().st_dev
-                free = os.statvfs(directory.path).f_bavail * os.statvfs(directory.path).f_frsize
-        except (OSError, LeftAlone) as error:
+            _check(intent)
+        except LeftAlone as reason:
+            undone.left.append(Left(intent.path, str(reason)))
+            continue
+        except OSError as error:
             undone.failed.append(Failed(intent.path, fsops.describe(error)))
             continue
         undone.restored.append(intent.path)
         if intent.link is not LinkKind.REFLINK and intent.payload not in payloads:
             payloads.add(intent.payload)
-            needed = room.setdefault(device, [free, 0])
-            needed[1] += intent.allocated
+            folder = os.path.dirname(intent.path)
+            space = os.statvfs(folder)
+            room.setdefault(os.stat(folder).st_dev, [space.f_bavail * space.f_frsize, 0])[1] += (
+                intent.allocated
+            )
             undone.bytes_needed += intent.allocated
-    for free, needed_bytes in room.values():
-        if needed_bytes > free:
+    for free, needed in room.values():
+        if needed > free:
             raise NoSpace(
-                f"taking the run back needs {needed_bytes:,} bytes where {free:,} are free",
+                f"taking the run back needs {needed:,} bytes where {free:,} are free",
                 "free some space and run the same command again; nothing was changed",
             )
     return undone
+
+
+def _check(intent: Intent) -> None:
+    """Raise `LeftAlone` if the user changed or removed the path since the run, `OSError` if it cannot be told."""
+    if intent.link is LinkKind.REFLINK:
+        return
+    try:
+        directory, name = Directory.parent_of(intent.root, intent.path)
+    except FileNotFoundError:
+        if not os.path.ismount(intent.mount):
+            raise OSError(errno.ENODEV, f"its drive is not there ({intent.mount})") from None
+        raise LeftAlone("it was deleted since") from None
+    with directory:
+        if not is_link(directory, name, intent):
+            raise LeftAlone("it was changed since; the change stays")
 
 
 def _folded(log: RunLog) -> list[Intent]:
@@ -74,17 +90,21 @@ def _folded(log: RunLog) -> list[Intent]:
 
 
 def take_back(
-    log: RunLog, journal: Journal, *, used_elsewhere: Collection[int], progress: Progress, stop: Stop
+    log: RunLog,
+    journal: Journal,
+    *,
+    used_elsewhere: Collection[int],
+    changes: Sequence[KeeperChange] | None = None,
+    progress: Progress,
+    stop: Stop,
 ) -> Undone:
-    """Take `log` back, journalled in `journal` (its own, reopened).
+    """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle`.
 
     Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
     call goes on from there.
     """
-    expected = preview(log)
-    undone = Undone(left=expected.left, failed=expected.failed, bytes_needed=expected.bytes_needed)
-    paths = set(expected.restored)
-    intents = [intent for intent in _folded(log) if intent.path in paths]
+    undone = Undone(bytes_needed=preview(log).bytes_needed)
+    intents = _folded(log)
     progress.start("restoring", sum(i.size for i in intents), "bytes")
     journal.append("undo")
     journal.sync()
@@ -93,14 +113,19 @@ def take_back(
         for intent in intents:
             stop.check()
             try:
+                _check(intent)
                 _restore(log, journal, intent, restored, progress)
+            except Busy as error:
+                undone.failed.append(Failed(intent.path, str(error)))
             except LeftAlone as reason:
                 undone.left.append(Left(intent.path, str(reason)))
+                journal.append("kept", number=intent.number, reason=str(reason))
+                log.states[intent.number] = "kept"
             except OSError as error:
                 undone.failed.append(Failed(intent.path, fsops.describe(error)))
             else:
                 undone.restored.append(intent.path)
-        restore_keepers(log, used_elsewhere)
+        restore_keepers(log, used_elsewhere, changes)
         if not undone.failed:
             journal.append("undone")
         journal.sync()

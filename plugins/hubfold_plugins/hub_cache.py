@@ -278,6 +278,12 @@ def _caches(top: str, walk: Walk) -> Iterator[_Cache]:
         if folder.path in found:
             continue
         if folder.path == top or _is_cache(folder.path, folder.names):
+            if found:
+                walk.warn(
+                    folder.path,
+                    f"is a cache inside the cache {top}: a program was given one with `hub` and another without",
+                    kind="misplaced",
+                )
             found.add(folder.path)
             yield _cache(folder, walk)
         elif os.path.dirname(folder.path) in found:
@@ -294,7 +300,7 @@ def _cache(folder: Folder, walk: Walk) -> _Cache:
     for name in folder.links:
         path = os.path.join(folder.path, name)
         if name.startswith(_PREFIXES) and walk.dangles(path):
-            walk.warn(path, "is a repository that leads nowhere (is its drive there?)")
+            walk.warn(path, "is a repository that leads nowhere (is its drive there?)", kind="dangling")
     return _Cache(folder.path, repositories, has_store)
 
 

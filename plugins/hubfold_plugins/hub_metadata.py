@@ -89,6 +89,15 @@ def _tree_file(entry: object) -> TreeFile | None:
     return TreeFile(etag, size, claims)
 
 
+def etag_of_partial(name: str) -> str | None:
+    """The etag of the file that an ``.incomplete`` is to become; None where its name tells none.
+
+    ``<etag>.incomplete`` in a cache, ``<hash of the path>.<etag>.incomplete`` in a `local_dir`; newer clients (2.4.0)
+    add ``.<8 hex>`` before the suffix, one file for each process.
+    """
+    return next((part for part in name.split(".")[:-1] if _ETAG.fullmatch(part)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
     """The metadata of one file of a `local_dir`. `timestamp` in seconds since the epoch."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hubfold.backend import Folder, Walk
-from hubfold.content import LinkKind, Replica, Snapshot, SnapshotFile
-from hubfold_plugins.hub_metadata import COMMIT, XET_HASH, TreeFile, claims_of_etag, read_tree
+from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
+from hubfold_plugins.hub_metadata import (
+    COMMIT,
+    XET_HASH,
+    TreeFile,
+    claims_of_etag,
+    etag_of_partial,
+    read_tree,
+)
 
 INCOMPLETE = ".incomplete"
 #: A plain file in snapshots/ may become no symlink: a client would delete what that points to.
@@ -85,7 +92,9 @@ class Repository:
             path = os.path.join(self.path, "blobs", name)
             stat = self.walk.stat(path)
             if stat is not None:
-                self.walk.warn(path, f"is an interrupted download of {stat.st_size} bytes: left out")
+                self.walk.warn(
+                    path, f"is an interrupted download of {stat.st_size} bytes: left out", kind="interrupted"
+                )
         self.wanted = {name for name, _ in files} | links.keys()
         return files, list(links)
 
@@ -105,7 +114,7 @@ class Repository:
                     self.walk.warn(path, "is a ref that names no commit: left out")
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """The revisions, each with every file it offers; those of one without a ref too."""
+        """The revisions, each with every file it offers; those of one without a ref too, and those not begun yet."""
         self._read_refs()
         top = os.path.join(self.path, "snapshots")
         files: dict[str, list[SnapshotFile]] = {}
@@ -113,15 +122,66 @@ class Repository:
             if folder.path == top:
                 continue
             commit, _, below = folder.path[len(top) + 1 :].partition("/")
+            if commit not in files and COMMIT.fullmatch(commit):
+                self.walk.note_commit(commit, self.repo_id, self.repo_type)
             found = files.setdefault(commit, [])
             for name in set(folder.names).difference(folder.folders):
                 path = os.path.join(folder.path, name)
                 if not name.endswith(INCOMPLETE):
                     found.append(SnapshotFile(f"{below}/{name}".lstrip("/"), path, self.walk.size(path)))
+        for commit in self.refs:
+            files.setdefault(commit, [])
+        blobs = self.walk.listing(os.path.join(self.path, "blobs"))
+        partials = self._partials(blobs, files)
+        if not files and blobs:
+            # A download that did not come as far as its first ref, or that of a client which wrote none.
+            yield Snapshot(
+                self.repo_id,
+                self.repo_type,
+                "",
+                (),
+                self.path,
+                (),
+                self.path,
+                None,
+                tuple(partials.get("", ())),
+            )
         for commit in sorted(files):
-            refs = tuple(sorted(self.refs.get(commit, ())))
-            ordered = tuple(sorted(files[commit], key=lambda file: file.name))
-            yield Snapshot(self.repo_id, self.repo_type, commit, refs, os.path.join(top, commit), ordered)
+            listing = {name: file.size for name, file in self._tree(commit)[0].items()}
+            yield Snapshot(
+                self.repo_id,
+                self.repo_type,
+                commit,
+                tuple(sorted(self.refs.get(commit, ()))),
+                os.path.join(top, commit),
+                tuple(sorted(files[commit], key=lambda file: file.name)),
+                self.path,
+                listing or None,
+                tuple(partials.get(commit, ())),
+            )
+
+    def _partials(
+        self, blobs: Collection[str], files: Mapping[str, list[SnapshotFile]]
+    ) -> dict[str, list[Partial]]:
+        """Interrupted downloads by the revisions that wait for them; what is there whole by now is left out.
+
+        One that no listing knows belongs to the revisions without a listing, the named ones if there are any.
+        """
+        found: dict[str, list[Partial]] = {}
+        for name in blobs:
+            etag = etag_of_partial(name) if name.endswith(INCOMPLETE) else None
+            path = os.path.join(self.path, "blobs", name)
+            stat = self.walk.stat(path) if name.endswith(INCOMPLETE) and etag not in blobs else None
+            if stat is None:
+                continue
+            for commit in files:
+                names = [file for file, known in self._tree(commit)[0].items() if known.etag == etag]
+                found.setdefault(commit, []).extend(Partial(path, stat.st_size, file) for file in names)
+            if not any(partial.path == path for partials in found.values() for partial in partials):
+                unlisted = [commit for commit in files if not self._tree(commit)[0]] or list(files) or [""]
+                for commit in [commit for commit in unlisted if commit in self.refs] or unlisted:
+                    found.setdefault(commit, []).append(Partial(path, stat.st_size))
+        return found
 
     def _read_snapshots(self) -> Iterator[Replica]:
         snapshots = os.path.join(self.path, "snapshots")
@@ -132,8 +192,9 @@ class Repository:
             commit, _, below = folder.path[len(snapshots) + 1 :].partition("/")
             if not below and COMMIT.fullmatch(commit):
                 self.walk.note_commit(commit, self.repo_id, self.repo_type)
+            blobs = os.path.relpath(os.path.join(self.path, "blobs"), folder.path) + "/"
             for name in folder.links:
-                if not self._link(folder.path, name, commit):
+                if not self._link(folder.path, name, commit, blobs):
                     broken.setdefault(commit, []).append(os.path.join(folder.path, name))
             for name, stat in folder.files:
                 if not name.endswith(INCOMPLETE):
@@ -142,17 +203,22 @@ class Repository:
                     )
         for paths in broken.values():
             more = f", like {len(paths) - 1} more of this snapshot" if len(paths) > 1 else ""
-            self.walk.warn(min(paths), f"leads nowhere: its blob is missing{more}")
+            self.walk.warn(min(paths), f"leads nowhere: its blob is missing{more}", kind="dangling")
 
-    def _link(self, folder: str, name: str, commit: str) -> bool:
-        """Note which blob a snapshot link uses; whether it leads anywhere."""
+    def _link(self, folder: str, name: str, commit: str, blobs: str) -> bool:
+        """Note which blob a snapshot link uses; whether it leads anywhere. `blobs`: how a link begins that stays."""
         path = os.path.join(folder, name)
         text = self.walk.readlink(path)
         if text is None:
             return True
-        target = os.path.normpath(os.path.join(folder, text))
-        blobs, etag = os.path.split(target)
-        if blobs == os.path.join(self.path, "blobs"):
+        etag = text.removeprefix(blobs)
+        if len(etag) == len(text) or "/" in etag:
+            # Not as the client writes it; it may mean the same.
+            place, etag = os.path.split(os.path.normpath(os.path.join(folder, text)))
+            stays = place == os.path.join(self.path, "blobs")
+        else:
+            stays = etag not in ("", "..", ".")
+        if stays:
             if self.top == self.path and etag not in self.blobs:
                 return False
             if etag in self.wanted and self._rank(commit) < self._rank(self.uses.get(etag)):
@@ -186,7 +252,9 @@ class Repository:
                 claims.update(known.claims)
             else:
                 self.walk.warn(
-                    path, f"has {stat.st_size} bytes, its repository says {known.size}: it is damaged"
+                    path,
+                    f"has {stat.st_size} bytes, its repository says {known.size}: it is damaged",
+                    kind="damaged",
                 )
         return Replica(path, stat, claims, self.repo_id, self.repo_type, _commit_or_none(revision))
 
@@ -211,7 +279,7 @@ class Repository:
             revision = _commit_or_none(self.uses.get(name))
             shared.setdefault(payload, []).append(Reference(name, self.repo_id, self.repo_type, revision))
         if self.walk.dangles(path):
-            self.walk.warn(path, "is a blob that leads nowhere (is its drive there?)")
+            self.walk.warn(path, "is a blob that leads nowhere (is its drive there?)", kind="dangling")
 
 
 def _commit_or_none(revision: str | None) -> str | None:

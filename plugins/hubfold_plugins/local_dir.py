@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING
 
 from hubfold import peek
 from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
-from hubfold.content import LinkKind, Replica, Root
-from hubfold_plugins.hub_metadata import TreeFile, read_download, read_tree
+from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, SnapshotFile
+from hubfold_plugins.hub_metadata import COMMIT, Download, TreeFile, etag_of_partial, read_download, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
 _HOMES = (os.path.join(".cache", "huggingface"), ".huggingface")
 _INCOMPLETE = ".incomplete"
+_METADATA = ".metadata"
 
 #: Programs resolve such a file and want it where the model is, so no symlink may stand in its place.
 _BESIDE_MODEL = frozenset({LinkKind.REFLINK, LinkKind.HARDLINK})
@@ -80,6 +81,17 @@ class LocalDirBackend(StorageBackend):
                 copies[folder.path] = around
             yield from _files(folder, around, walk)
 
+    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
+        """The downloads; a folder that no client filled has nothing that says which model it is."""
+        for folder in walk.folders(root.path):
+            if folder.path.endswith(_BOOKKEEPING):
+                folder.folders[:] = [name for name in folder.folders if name == "hub"]
+                continue
+            for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
+                snapshot = copy.snapshot() if copy.is_one() else None
+                if snapshot is not None:
+                    yield snapshot
+
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         folder, name = os.path.split(path)
         below = ""
@@ -115,11 +127,76 @@ class _Copy:
         place = os.path.join(self.path, self.home, "download")
         return place if folder == self.path else os.path.join(place, os.path.relpath(folder, self.path))
 
-    def tree_file(self, commit: str, path: str) -> TreeFile | None:
+    def tree(self, commit: str) -> dict[str, TreeFile]:
         if commit not in self.trees:
             place = os.path.join(self.path, self.home, "trees", f"{commit}.json")
             self.trees[commit] = read_tree(self.walk, place)
-        return self.trees[commit].get(os.path.relpath(path, self.path))
+        return self.trees[commit]
+
+    def tree_file(self, commit: str, path: str) -> TreeFile | None:
+        return self.tree(commit).get(os.path.relpath(path, self.path))
+
+    def snapshot(self) -> Snapshot | None:
+        """The revision that was downloaded last, with those of its files that are there; None where none was."""
+        downloads, partials = self._downloads()
+        if not downloads and not partials:
+            return None
+        latest = max(downloads.values(), key=lambda download: download.timestamp, default=None)
+        commit = latest.commit if latest is not None else self._only_tree()
+        listing = self.tree(commit) if commit else {}
+        # A file of an earlier revision is this one's too if its etag is; without a listing nobody can tell.
+        ours = {
+            name
+            for name, download in downloads.items()
+            if (listing[name].etag == download.etag if name in listing else not listing)
+            and (listing or download.commit == commit)
+        }
+        files = tuple(
+            SnapshotFile(name, path, self.walk.size(path))
+            for name in sorted(ours)
+            for path in [os.path.join(self.path, *name.split("/"))]
+        )
+        waited = {file.etag: name for name, file in listing.items() if name not in ours}
+        repo_id, repo_type = self.walk.commit_repo(commit) or ("", "model")
+        return Snapshot(
+            repo_id,
+            repo_type,
+            commit,
+            (),
+            self.path,
+            files,
+            self.path,
+            {name: file.size for name, file in listing.items()} or None,
+            tuple(
+                Partial(path, size, waited.get(etag or ""))
+                for path, size, etag in partials
+                if not listing or etag in waited
+            ),
+        )
+
+    def _downloads(self) -> tuple[dict[str, Download], list[tuple[str, int, str | None]]]:
+        """What the client noted by the file's name, and (path, bytes, etag) of what it did not finish."""
+        top = os.path.join(self.path, self.home, "download")
+        downloads: dict[str, Download] = {}
+        partials = []
+        for folder in self.walk.folders(top):
+            for name in sorted(folder.names):
+                path = os.path.join(folder.path, name)
+                if name.endswith(_METADATA):
+                    download = read_download(self.walk, path)
+                    if download is not None:
+                        downloads[os.path.relpath(path, top).removesuffix(_METADATA)] = download
+                elif name.endswith(_INCOMPLETE):
+                    stat = self.walk.stat(path)
+                    if stat is not None:
+                        partials.append((path, stat.st_size, etag_of_partial(name)))
+        return downloads, partials
+
+    def _only_tree(self) -> str:
+        """The revision of a download that has no file yet, by its listing; empty where that does not tell."""
+        names = self.walk.listing(os.path.join(self.path, self.home, "trees"))
+        commits = [commit for name in names if COMMIT.fullmatch(commit := name.removesuffix(".json"))]
+        return commits[0] if len(commits) == 1 else ""
 
     def describe(self, replica: Replica, metadata: str) -> None:
         """Put on a replica what `metadata` says of it, if the client itself would believe that."""
@@ -158,8 +235,8 @@ def _files(folder: Folder, copies: tuple[_Copy, ...], walk: Walk) -> Iterator[Re
             continue
         replica = Replica(os.path.join(folder.path, name), stat, links=links.tolerated(name))
         for copy, place, names in metadata:
-            if f"{name}.metadata" in names:
-                copy.describe(replica, os.path.join(place, f"{name}.metadata"))
+            if f"{name}{_METADATA}" in names:
+                copy.describe(replica, os.path.join(place, f"{name}{_METADATA}"))
                 break
         yield replica
 
@@ -169,7 +246,9 @@ def _warn_of_incomplete(place: str, names: Collection[str], walk: Walk) -> None:
         path = os.path.join(place, name)
         stat = walk.stat(path)
         if stat is not None:
-            walk.warn(path, f"is an interrupted download of {stat.st_size} bytes: left out")
+            walk.warn(
+                path, f"is an interrupted download of {stat.st_size} bytes: left out", kind="interrupted"
+            )
 
 
 class _Links:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from hubfold import peek
 from hubfold.backend import Capabilities, StorageBackend, Walk
-from hubfold.content import FARM_MARKER, Replica, Root
+from hubfold.content import FARM_MARKER, Replica, Root, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 _INTO_A_CACHE = re.compile(r"/(?:models|datasets|spaces|kernels)--[^/]+/(?:snapshots|blobs)/")
 #: ``<org>/<name>/<subfolder>``: no farm has its first link deeper than this.
 _DEPTH = 3
+
+_OF_A_SNAPSHOT = re.compile(
+    r"/(?P<kind>model|dataset|space|kernel)s--(?P<repo>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})/(?P<name>.+)"
+)
+_KINDS = {"datasets": "dataset", "spaces": "space", "kernels": "kernel"}
 
 
 class SymlinkFarmBackend(StorageBackend):
@@ -44,10 +49,66 @@ class SymlinkFarmBackend(StorageBackend):
                 path = os.path.join(folder.path, name)
                 if walk.dangles(path):
                     walk.warn(
-                        path, "leads nowhere: what it pointed to was removed, or its drive is not there"
+                        path,
+                        "leads nowhere: what it pointed to was removed, or its drive is not there",
+                        kind="dangling",
                     )
             for name, stat in folder.files:
                 yield Replica(os.path.join(folder.path, name), stat)
+
+    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
+        """The models that are linked here. A farm of hubfold's does not write revisions down: they stay empty."""
+        files: dict[_Model, list[SnapshotFile]] = {}
+        models = _Models(root.path)
+        for folder in walk.folders(root.path):
+            models.ours = models.ours or (folder.path == root.path and FARM_MARKER in folder.names)
+            for name in sorted(folder.links):
+                path = os.path.join(folder.path, name)
+                found = models.of_link(path, walk.readlink(path) or "")
+                if found is not None:
+                    model, file = found
+                    files.setdefault(model, []).append(SnapshotFile(file, path, walk.size(path)))
+        for model in sorted(files):
+            kind, repo_id, revision, place = model
+            yield Snapshot(repo_id, kind, revision, (), place, tuple(files[model]), place)
+
+
+#: (repo_type, repo_id, revision, its folder in the farm)
+_Model = tuple[str, str, str, str]
+
+
+class _Models:
+    """Tells of which model a link in one farm is a file."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        #: The farm is one that hubfold built, so that a link's own path says what it is.
+        self.ours = False
+        #: Folders with files of their own: repositories without an organisation.
+        self._short: set[str] = set()
+
+    def of_link(self, path: str, text: str) -> tuple[_Model, str] | None:
+        """The model and the file's name in it; None for a link that is neither ours nor into a cache."""
+        if self.ours:
+            parts = os.path.relpath(path, self.root).split("/")
+            kind = _KINDS.get(parts[0], "model") if len(parts) > 2 else "model"
+            start = 0 if kind == "model" else 1
+            if len(parts) < start + 2:
+                return None
+            short = os.path.join(self.root, *parts[: start + 1])
+            # Folders come before what is below them, so a link right in this one has been seen by now.
+            if len(parts) == start + 2:
+                self._short.add(short)
+            end = start + (1 if short in self._short else 2)
+            place = os.path.join(self.root, *parts[:end])
+            return (kind, "/".join(parts[start:end]), "", place), "/".join(parts[end:])
+        link = _OF_A_SNAPSHOT.search(text)
+        if link is None:
+            return None
+        name = link["name"]
+        place = path.removesuffix(f"/{name}") if path.endswith(f"/{name}") else os.path.dirname(path)
+        repo_id = link["repo"].replace("--", "/")
+        return (link["kind"], repo_id, link["commit"], place), name
 
 
 def _holds_links(path: str, names: Collection[str], depth: int) -> bool:

@@ -48,10 +48,18 @@ class Program:
             "LANG": "C.UTF-8",
             "TERM": "xterm",
         }
+        #: What the program is started under.
+        self.prefix: list[str] = []
         (home / "user").mkdir(parents=True)
 
     def command(self, arguments: Sequence[str | bytes | Path]) -> list[str | bytes]:
-        return [sys.executable, "-m", "hubfold", *(a if isinstance(a, bytes) else str(a) for a in arguments)]
+        return [
+            *self.prefix,
+            sys.executable,
+            "-m",
+            "hubfold",
+            *(a if isinstance(a, bytes) else str(a) for a in arguments),
+        ]
 
     def __call__(
         self,

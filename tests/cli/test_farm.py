@@ -25,11 +25,12 @@ def test_only_what_is_removed_is_asked_about(hubfold: Program, scene: Scene) -> 
     again = hubfold("farm", "farm", "--json")
     assert again.code == 0
     assert (again.json["added"], again.json["removed"], again.json["kept"]) == ([], [], 1)
-    scene.snapshot.unlink()
-    hubfold("scan")
-    refused = hubfold("farm", "farm")
     link = scene.folder / "farm" / "org" / "base" / "model.safetensors"
+    scene.snapshot.unlink()
+    link.resolve().unlink()
+    refused = hubfold("farm", "farm")
     assert refused.code == 5
+    assert f"remove {link}" in refused.out
     assert link.is_symlink()
     assert hubfold("farm", "farm", "-y").code == 0
     assert not link.is_symlink()

@@ -65,7 +65,7 @@ def test_a_narrow_terminal_gets_a_block_per_row(sink: Sink) -> None:
     done = sink.on_terminal(program(TABLE), columns=40)
     lines = done.out.splitlines()
     assert lines[0].startswith("/models/very-long-name/")
-    assert lines[1:] == ["  4.9G size, hub-cache backend", "/short", "  1B size, x backend"]
+    assert lines[1:] == ["  size 4.9G, backend hub-cache", "/short", "  size 1B, backend x"]
 
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -113,8 +113,8 @@ def test_the_bar_shows_bytes_and_goes_when_done(sink: Sink) -> None:
 import time
 bar = output.progress()
 bar.start("reading /models/\\x1b[31m[bold]x[/bold]", 4_000_000, "bytes")
-for _ in range(4):
-    bar.advance(1_000_000)
+for _ in range(8):
+    bar.advance(500_000)
     time.sleep(0.12)
 bar.finish()
 bar.start("looking", None, "files"); bar.advance(3); bar.finish()"""
@@ -123,6 +123,11 @@ bar.start("looking", None, "files"); bar.advance(3); bar.finish()"""
     assert "/4.0 MB" in done.out
     assert "MB/s" in done.out
     assert done.out.rstrip().endswith("\x1b[2K"), "the last thing drawn is an empty line"
+
+
+def test_what_is_done_in_a_blink_draws_nothing(sink: Sink) -> None:
+    body = 'bar = output.progress(); bar.start("reading", 10, "bytes"); bar.advance(10); bar.finish()'
+    assert sink.on_terminal(program(body)).out == ""
 
 
 def test_there_is_no_bar_in_a_pipe(sink: Sink) -> None:

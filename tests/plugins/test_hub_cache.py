@@ -108,6 +108,36 @@ def test_a_blob_is_named_by_the_revision_that_main_names(tree: Tree) -> None:
         assert scanned.walk.commit_repo(commit) == ("org/base", "model")
 
 
+@pytest.mark.parametrize(
+    ("refs", "best"),
+    [
+        ({"main": "9", "dev": "1"}, "9"),
+        ({"dev": "9"}, "9"),
+        ({"refs/pr/1": "5", "main": "3"}, "3"),
+        ({}, "1"),
+        ({"main": "gone"}, "1"),
+    ],
+)
+def test_main_is_the_best_name_then_any_ref_then_the_first_commit(
+    tree: Tree, refs: dict[str, str], best: str
+) -> None:
+    repository, etag = "hub/models--org--base", "e" * 40
+    tree.build({f"{repository}/blobs/{etag}": b"x"})
+    for digit in "13579":
+        tree.build({f"{repository}/snapshots/{digit * 40}/sub/a.bin": link_to(f"../../../blobs/{etag}")})
+    tree.build({f"{repository}/refs/{ref}": (digit * 40)[:40].encode() for ref, digit in refs.items()})
+    assert scan(HubCacheBackend, tree["hub"])[f"models--org--base/blobs/{etag}"].revision == best * 40
+
+
+def test_what_may_be_done_to_a_cache() -> None:
+    """Each line is a client that would lose data otherwise; see the docstring of `hubfold_plugins.hub_cache`."""
+    may = HubCacheBackend.capabilities
+    assert may.links == {LinkKind.REFLINK, LinkKind.HARDLINK}
+    assert may.links_across == {LinkKind.SYMLINK}
+    assert may.private_objects
+    assert may.cache
+
+
 def test_a_blob_that_no_revision_uses_has_none(tree: Tree) -> None:
     digest = hashlib.sha256(b"left over").hexdigest()
     tree.build({f"hub/models--org--base/blobs/{digest}": b"left over"})

@@ -157,6 +157,25 @@ def test_bookkeeping_is_never_content_and_a_cache_in_it_is_found(tree: Tree) -> 
     assert scanned.found == [("hub-cache", str(tree["home/.cache/huggingface/hub"]))]
 
 
+def test_a_misplaced_cache_in_a_home_is_found(tree: Tree) -> None:
+    tree.hub.add("org/base", model_files("base", 9_000))
+    tree.build({"home/.cache/huggingface/hub/hub": hub_cache("org/base"), "home/notes.txt": b"mine"})
+    scanned = scan(LocalDirBackend, tree["home"], others=(HubCacheBackend,))
+    assert scanned.found == [("hub-cache", str(tree["home/.cache/huggingface/hub/hub"]))]
+
+
+def test_the_nearest_download_knows_a_file_best(tree: Tree) -> None:
+    outer = tree.hub.add("org/outer", {"inside/config.json": b"{}"})
+    inner = tree.hub.add("org/inner", {"config.json": b"[]"})
+    tree.build({"a": local_dir("org/outer"), "a/inside": local_dir("org/inner")})
+    assert outer != inner
+    scanned = scan(LocalDirBackend, tree["a"])
+    assert scanned["inside/config.json"].revision == inner
+    assert scanned["inside/config.json"].claims == {
+        "git-sha1": digests_of(tree["a/inside/config.json"])["git-sha1"]
+    }
+
+
 def test_interrupted_downloads_are_told(tree: Tree) -> None:
     tree.hub.add("org/base", model_files("base", 9_000))
     tree.build(
@@ -208,7 +227,7 @@ def test_onnx_data_takes_no_symlink(tree: Tree) -> None:
         "alone/model.onnx_data", "alone/weights.data",
         "onnx/model.onnx", "onnx/model.onnx_data", "onnx/model.onnx_data_1", "onnx/decoder.onnx.data",
         "onnx/onnx__MatMul_1234", "onnx/blob.bin", "onnx/model.safetensors", "onnx/config.json",
-        "onnx/pytorch_model.bin",
+        "onnx/pytorch_model.bin", "parts/model.onnx", "parts/model.onnx.1",
         "small/model.onnx", "small/config.json", "small/vocab.txt",
     )})  # fmt: skip
     links = {path: replica.links for path, replica in scan(LocalDirBackend, tree["models"]).replicas.items()}

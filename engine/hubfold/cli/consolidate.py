@@ -29,10 +29,10 @@ _LONG = 40
         ("hubfold consolidate --dry-run", "what would be replaced by what, and why"),
         ("hubfold consolidate", "the same, then ask, then do it"),
         (
-            "hubfold consolidate ~/models --link hardlink -y",
-            "this folder and the known caches, without a question",
+            "hubfold consolidate ~/models --into ~/.cache/huggingface/hub",
+            "only what these two have in common",
         ),
-        ("hubfold undo", "takes it back"),
+        ("hubfold consolidate --link hardlink -y", "hard links instead, and no question"),
     ],
 )
 @options.paths
@@ -44,7 +44,7 @@ _LONG = 40
     help="What to leave in place of a copy; auto: the safest kind that the file systems and programs allow.",
 )
 @options.min_size
-@click.option("--into", metavar="CACHE", help="Keep the copies of this cache before those of others.")
+@click.option("--into", metavar="CACHE", help="Fold into this cache: its copies stay before those of others.")
 @click.option("--across-owners", is_flag=True, help="Merge files of different owners too.")
 @click.option("--full", is_flag=True, help="List every file on a terminal too.")
 @options.before_change
@@ -63,15 +63,15 @@ def command(
 ) -> int | None:
     """Fold duplicates into one copy and leave a link in each old place.
 
-    Scans, shows the plan, asks, and does it. Right before a file is replaced it is compared byte for byte with the one
-    that stays. `hubfold undo` takes the run back.
+    Scans (with PATH: only there; else all known roots), shows the plan, asks, and does it. Right before a file is
+    replaced it is compared byte for byte with the one that stays. `hubfold undo` takes the run back.
     """
     from hubfold.content import LinkKind
 
     output = session.output
     with session.engine(threads) as engine:
         tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
-        scan = engine.scan(paths, min_size=min_size)
+        scan = engine.scan([*paths, into] if paths and into is not None else paths, min_size=min_size)
         for root in scan.roots:
             if root.error is not None:
                 output.warning(f"{root.path}: {root.error}")

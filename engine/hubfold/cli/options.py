@@ -6,13 +6,13 @@ import functools
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from hubfold import display
-from hubfold.errors import UsageError
+from hubfold.errors import Interrupted, UsageError
 from hubfold.output import Output
 from hubfold.progress import Stop
 
@@ -52,6 +52,18 @@ class Session:
         with _interrupts(signal.default_int_handler):
             return self.output.confirm(question)
 
+    @contextmanager
+    def ended_by_interrupt(self) -> Iterator[None]:
+        """Ctrl-C is the way to end what goes on for ever, and no error."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.stop:
+                signal.default_int_handler(number, frame)
+            self.stop.set()
+
+        with _interrupts(stop), suppress(Interrupted):
+            yield
+
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stop:
             signal.default_int_handler(number, frame)
@@ -75,6 +87,18 @@ class HelpWithExamples(click.Command):
     def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence, or as many of its clauses as fit; never words cut off."""
+        sentence = " ".join((self.help or "").split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+        if len(sentence) > limit:
+            sentence = sentence.partition(": ")[0]
+        while len(sentence) > limit:
+            end = max(sentence.rfind(mark) for mark in (", ", "; ", " and ", " ("))
+            if end <= 0:
+                return super().get_short_help_str(limit)
+            sentence = sentence[:end].rstrip(",;")
+        return sentence
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         column = max((len(line) for line, _ in self.examples), default=0) + 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hubfold.cli import options
-from hubfold.output import Column
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -37,13 +36,9 @@ def command(session: Session) -> None:
     elif output.quiet:
         output.names(registry)
     else:
-        output.table(
-            [Column("BACKEND"), Column("DISTRIBUTION"), Column("VERSION"), Column("CAPABILITIES")],
-            [
-                [backend.name, backend.distribution, backend.version, ", ".join(_capabilities(backend))]
-                for backend in backends
-            ],
-        )
+        for backend in backends:
+            output.line(f"{backend.name}, from {backend.distribution} {backend.version}", "bold")
+            output.line(f"  {', '.join(_capabilities(backend))}")
 
 
 def _capabilities(backend: LoadedBackend) -> list[str]:

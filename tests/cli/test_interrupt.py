@@ -1,0 +1,143 @@
+"""Ctrl-C, two runs at once, a run killed in the middle: what the user is told, and that the files are whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Program, Scene
+
+MANY = 160
+
+
+@pytest.fixture
+def many(scene: Scene) -> list[Path]:
+    """Enough copies that folding them takes a while."""
+    small = os.urandom(16384)
+    folder = scene.models / "many"
+    folder.mkdir()
+    copies = [folder / f"{number:03}.bin" for number in range(MANY)]
+    for copy in copies:
+        copy.write_bytes(small)
+    return copies
+
+
+ARGUMENTS = ("consolidate", "models", "--min-size", "4KiB", "--link", "hardlink")
+
+
+@pytest.fixture
+def slow(hubfold: Program) -> Program:
+    """The program as on a slow disk: every exchange of two names takes its time."""
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    delayed = Program.__new__(Program)
+    delayed.home, delayed.environ = hubfold.home, hubfold.environ
+    # -DD: the program is the process that we started, and a typed Ctrl-C does not reach strace.
+    trace = ["-e", "trace=renameat2", "-e", "inject=renameat2:delay_enter=5000"]
+    delayed.prefix = ["strace", "-DD", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, *trace]
+    return delayed
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*.bin")}
+
+
+def test_ctrl_c_stops_between_two_actions_and_says_how_to_go_on(
+    hubfold: Program, slow: Program, scene: Scene, many: list[Path]
+) -> None:
+    before = contents(scene.models)
+    done = slow.on_terminal(*ARGUMENTS, columns=120, answers=[("[y/N]", "y\n"), ("folding", "\x03")])
+    assert done.code == 130
+    assert "stopping after what is being done now" in done.out
+    assert "the same command goes on from here" in done.out
+    assert "hubfold undo" in done.out
+    told = re.search(r"replaced (\d+) files", done.out)
+    assert told is not None
+    files = [path for path in scene.models.rglob("*") if path.is_file()]
+    linked = len(files) - len({path.stat().st_ino for path in files})
+    assert 0 < linked == int(told[1]) < MANY - 1
+    assert contents(scene.models) == before
+    assert "interrupted" in hubfold("runs").out
+    assert hubfold(*ARGUMENTS, "-y").code == 0
+    assert len({path.stat().st_ino for path in many}) == 1
+    assert contents(scene.models) == before
+
+
+def test_a_second_run_says_who_is_at_work_and_changes_nothing(
+    hubfold: Program, slow: Program, scene: Scene, many: list[Path]
+) -> None:
+    first = subprocess.Popen(
+        slow.command([*ARGUMENTS, "-y"]), env=hubfold.environ, cwd=hubfold.home, stdout=subprocess.PIPE
+    )
+    try:
+        lock = Path(hubfold.environ["HUBFOLD_HOME"], "lock.json")
+        deadline = time.monotonic() + 30
+        while not (lock.exists() and lock.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        first.send_signal(signal.SIGSTOP)
+        second = hubfold("consolidate", "models", "-y")
+    finally:
+        first.send_signal(signal.SIGCONT)
+        first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert second.code == 4
+    what, hint = second.err.splitlines()[-2:]
+    assert "another hubfold run" in what and "consolidate" in what and str(first.pid) in what
+    assert hint.strip()
+
+
+def test_a_killed_run_is_recovered_by_the_next(
+    hubfold: Program, slow: Program, scene: Scene, many: list[Path]
+) -> None:
+    before = contents(scene.models)
+    process = subprocess.Popen(
+        slow.command([*ARGUMENTS, "-y"]), env=hubfold.environ, cwd=hubfold.home, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    while len({path.stat().st_ino for path in many}) > MANY - 20 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert contents(scene.models) == before
+    assert "hubfold recover" in hubfold().err
+    recovered = hubfold("recover")
+    assert recovered.code == 0
+    assert "recovered 1 unfinished run" in recovered.err
+    assert contents(scene.models) == before
+    assert not [name for name in os.listdir(scene.models / "many") if not name.endswith(".bin")]
+    # What was rolled back needs no undo; what was done has one.
+    hubfold("undo", "-y")
+    assert len({path.stat().st_ino for path in many}) == MANY
+    assert contents(scene.models) == before
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="needs root, to be somebody else")
+def test_a_folder_that_cannot_be_read_is_said_so_and_the_rest_is_scanned(
+    hubfold: Program, scene: Scene
+) -> None:
+    for folder, _, _ in os.walk(hubfold.home.parent):
+        os.chmod(folder, 0o755)
+    parent = hubfold.home
+    while parent != Path("/"):
+        os.chmod(parent, os.stat(parent).st_mode | 0o005)
+        parent = parent.parent
+    os.chmod(scene.models / "base", 0o700)
+    state = hubfold.home / "theirs"
+    state.mkdir()
+    os.chown(state, 65534, 65534)
+    somebody = Program.__new__(Program)
+    somebody.home, somebody.environ = hubfold.home, {**hubfold.environ, "HUBFOLD_HOME": str(state)}
+    somebody.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if subprocess.run(somebody.command(["--version"]), cwd="/", capture_output=True, check=False).returncode:
+        pytest.skip("another user cannot run this Python")
+    done = somebody("scan", "models", "--json")
+    assert done.code in (0, 3), done.err
+    assert str(scene.models / "base") in done.out
+    assert done.json["files"] == 2

@@ -1,0 +1,260 @@
+"""Plugins of other people: found by their entry point, blocked when asked, and no fault of theirs stops anything."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from hubfold import registry
+from hubfold.backend import StorageBackend
+from hubfold.content import Root
+from hubfold.errors import PluginError
+from hubfold.hookspecs import hookimpl
+from hubfold.testing import BackendContract, Built
+
+EXAMPLE = Path(__file__).parent / "example_distribution"
+BUILT_IN = ["hub-cache", "local-dir", "symlink-farm"]
+
+_REPORT = """
+import json, sys
+from hubfold import errors, registry
+try:
+    found = registry.load()
+except errors.PluginError as error:
+    json.dump({"error": str(error), "hint": error.hint}, sys.stdout)
+else:
+    json.dump({
+        "backends": {name: [one.plugin, one.distribution, one.version] for name, one in found.items()},
+        "broken": [str(broken) for broken in found.broken],
+    }, sys.stdout)
+"""
+
+
+def loaded(*places: Path, **environ: str) -> dict:  # type: ignore[type-arg]
+    """What a process finds that has these folders on its path."""
+    path = os.pathsep.join(str(place) for place in places)
+    answer = subprocess.run(
+        [sys.executable, "-c", _REPORT],
+        env={**os.environ, "PYTHONPATH": path, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(answer.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, installed by pip as its author would, into a folder of its own."""
+    target = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source") / "example"
+    shutil.copytree(EXAMPLE, source)
+    if importlib.util.find_spec("hatchling") is None or importlib.util.find_spec("pip") is None:
+        # Without its build backend at hand pip would have to fetch that: what it would leave, by hand.
+        shutil.copy(source / "hubfold_ollama_example.py", target)
+        write_distribution(target, "hubfold-ollama-example", "1.2.3", {"ollama": "hubfold_ollama_example"})
+        return target
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--disable-pip-version-check", "--target", str(target), str(source)], check=True)
+    return target
+
+
+def write_distribution(
+    place: Path, name: str, version: str, points: Mapping[str, str], modules: Mapping[str, str] = {}
+) -> Path:
+    info = place / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = "".join(f"{point} = {module}\n" for point, module in points.items())
+    (info / "entry_points.txt").write_text(f"[hubfold]\n{lines}")
+    for module, text in modules.items():
+        (place / f"{module}.py").write_text(text)
+    return place
+
+
+def plugin(name: str, *backends: type[StorageBackend]) -> ModuleType:
+    module = ModuleType(name)
+
+    @hookimpl
+    def hubfold_storage_backends() -> list[type[StorageBackend]]:
+        return list(backends)
+
+    module.hubfold_storage_backends = hubfold_storage_backends  # type: ignore[attr-defined]
+    return module
+
+
+def test_the_built_in_backends_load_like_anybodys() -> None:
+    found = loaded()
+    assert list(found["backends"]) == BUILT_IN
+    assert found["backends"]["hub-cache"][:2] == ["builtin", "hubfold"]
+    assert found["broken"] == []
+
+
+def test_finding_plugins_does_not_import_the_client() -> None:
+    code = (
+        "import sys, hubfold_plugins; from hubfold import registry; print('huggingface_hub' in sys.modules)"
+    )
+    code += "; registry.load(); print('huggingface_hub' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "False"]
+
+
+def test_a_backend_of_somebody_else_is_found(installed: Path) -> None:
+    found = loaded(installed)
+    assert list(found["backends"]) == [*BUILT_IN, "ollama"]
+    assert found["backends"]["ollama"] == ["ollama", "hubfold-ollama-example", "1.2.3"]
+    assert found["broken"] == []
+
+
+def test_outside_plugins_can_be_blocked(installed: Path, tmp_path: Path) -> None:
+    broken = write_distribution(tmp_path, "broken", "1", {"x": "no_such_module"})
+    assert list(loaded(installed, broken, HUBFOLD_NO_PLUGINS="1")["backends"]) == BUILT_IN
+    assert loaded(installed, broken, HUBFOLD_NO_PLUGINS="1")["broken"] == []
+    for no in ("0", ""):
+        assert "ollama" in loaded(installed, HUBFOLD_NO_PLUGINS=no)["backends"]
+
+
+FAULTS = {
+    "a module that is not there": "",
+    "a module that does not import": "import no_such_module",
+    "a module with an error of syntax": "def (",
+    "a module that exits": "raise SystemExit(3)",
+    "a module without hooks": "",
+    "a hook that raises": "raise RuntimeError('boom')",
+    "a hook that returns nothing": "return None",
+    "a hook that returns no class": "return ['hub-cache']",
+    "a hook that returns a class of something else": "return [int]",
+    "a hook that returns a backend without a name": "return [StorageBackend]",
+    "a hook that exits": "raise SystemExit(3)",
+}
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "a module without hooks"])
+def test_a_broken_plugin_is_left_out_and_named(installed: Path, tmp_path: Path, fault: str) -> None:
+    text = FAULTS[fault]
+    if fault.startswith("a hook"):
+        text = (
+            "from hubfold import StorageBackend, hookimpl\n"
+            f"@hookimpl\ndef hubfold_storage_backends():\n    {text}\n"
+        )
+    modules = {} if "not there" in fault else {"faulty_module": text}
+    place = write_distribution(tmp_path, "faulty-distribution", "0.1", {"faulty": "faulty_module"}, modules)
+    found = loaded(installed, place)
+    assert list(found["backends"]) == [*BUILT_IN, "ollama"], "all the others are there"
+    [message] = found["broken"]
+    assert "faulty-distribution 0.1" in message
+    assert "'faulty'" in message
+
+
+def test_a_plugin_without_a_hook_that_hubfold_has_is_no_fault(installed: Path, tmp_path: Path) -> None:
+    place = write_distribution(tmp_path, "empty", "1", {"empty": "empty_module"}, {"empty_module": ""})
+    found = loaded(installed, place)
+    assert list(found["backends"]) == [*BUILT_IN, "ollama"]
+    assert found["broken"] == []
+
+
+def test_a_plugin_for_hooks_of_a_newer_hubfold_is_left_out_and_named(tmp_path: Path) -> None:
+    text = "from hubfold import hookimpl\n@hookimpl\ndef hubfold_of_tomorrow(): return []\n"
+    place = write_distribution(tmp_path, "tomorrow", "9", {"new": "new_module"}, {"new_module": text})
+    found = loaded(place)
+    assert list(found["backends"]) == BUILT_IN
+    [message] = found["broken"]
+    assert "tomorrow 9" in message
+    assert "hubfold_of_tomorrow" in message
+
+
+def test_two_entry_points_of_one_name_are_two_plugins(installed: Path, tmp_path: Path) -> None:
+    text = "from hubfold import StorageBackend, hookimpl\nclass B(StorageBackend):\n    name = 'b'\n"
+    text += "@hookimpl\ndef hubfold_storage_backends(): return [B]\n"
+    place = write_distribution(tmp_path, "other", "1", {"ollama": "other_module"}, {"other_module": text})
+    found = loaded(installed, place)
+    assert list(found["backends"]) == [*BUILT_IN, "ollama", "b"]
+    assert found["broken"] == []
+
+
+def test_two_backends_of_one_name_are_an_error_that_names_both(installed: Path, tmp_path: Path) -> None:
+    text = "from hubfold import StorageBackend, hookimpl\nclass B(StorageBackend):\n    name = 'ollama'\n"
+    text += "@hookimpl\ndef hubfold_storage_backends(): return [B]\n"
+    place = write_distribution(tmp_path, "zz-rival", "1", {"rival": "rival_module"}, {"rival_module": text})
+    found = loaded(installed, place)
+    assert all(word in found["error"] for word in ("'ollama'", "hubfold-ollama-example", "zz-rival", "rival"))
+    assert "HUBFOLD_NO_PLUGINS" in found["hint"]
+
+
+def test_a_distribution_installed_twice_counts_once(installed: Path, tmp_path: Path) -> None:
+    """The first on the path counts, as it does for an import."""
+    again = write_distribution(
+        tmp_path, "hubfold-ollama-example", "0.9", {"ollama": "hubfold_ollama_example"}
+    )
+    assert loaded(installed, again)["backends"]["ollama"][2] == "1.2.3"
+
+
+def test_a_distribution_with_damaged_metadata_is_left_out_and_named(installed: Path, tmp_path: Path) -> None:
+    info = tmp_path / "wreck-1.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_bytes(b"[hubfold]\nwreck = \xff\xfe\n")
+    (tmp_path / "half-1.dist-info").mkdir()
+    (tmp_path / "half-1.dist-info" / "entry_points.txt").write_text("[hubfold]\nno equals sign\n")
+    found = loaded(installed, tmp_path)
+    assert list(found["backends"]) == [*BUILT_IN, "ollama"]
+    [message] = found["broken"]
+    assert str(tmp_path) in message
+
+
+def test_an_unknown_backend_is_an_error_that_tells_what_there_is() -> None:
+    with pytest.raises(PluginError, match="no backend is called 'olama'") as raised:
+        registry.load().named("olama")
+    assert "hub-cache" in raised.value.hint
+
+
+def test_a_module_can_be_registered_by_hand() -> None:
+    class Mine(StorageBackend):
+        name = "mine"
+
+    found = registry.load({}, plugin("mine", Mine))
+    assert isinstance(found.named("mine"), Mine)
+    with pytest.raises(PluginError, match="two plugins have a backend called 'mine'"):
+        registry.load({}, plugin("one", Mine), plugin("two", Mine))
+
+
+def load_example() -> type[StorageBackend]:
+    spec = importlib.util.spec_from_file_location(
+        "hubfold_ollama_example", EXAMPLE / "hubfold_ollama_example.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.OllamaBackend  # type: ignore[no-any-return]
+
+
+class TestExample(BackendContract):
+    """The example keeps the contract, and this is how its author would know."""
+
+    backend = load_example()
+
+    def build(self, folder: Path) -> Built:
+        blob = f"blobs/sha256-{hashlib.sha256(b'weights').hexdigest()}"
+        for name, content in {
+            blob: b"weights",
+            "blobs/sha256-x-partial": b"",
+            "manifests/a/b": b"{}",
+        }.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        return Built(folder, {blob})
+
+    def test_its_replicas_carry_the_claim_of_their_name(self, built: Built) -> None:
+        [replica] = self.scan(built)[0]
+        assert replica.claims == {"sha256": hashlib.sha256(b"weights").hexdigest()}
+        assert self.backend().vault_places(Root(str(built.root), "ollama")) == (f"{built.root}/.hubfold",)

@@ -1,0 +1,84 @@
+"""One index, real trees and real scans, for the tests of everything between a walk and a duplicate set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+from hubfold.backend import StorageBackend
+from hubfold.content import DuplicateSet, IndexedReplica
+from hubfold.discover import discover
+from hubfold.hashing import Job, Reading
+from hubfold.index import Index
+from hubfold.progress import Stop
+from hubfold.registry import load
+from hubfold.reports import ScanReport, VerifyReport
+from hubfold.scan import SharedExtents, scan
+from hubfold.vault import NAME, VaultBackend
+from hubfold.verify import verify
+
+
+class Place:
+    """A folder with trees in it, and the index that scans of them fill."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "index.db"
+        registry = load({})
+        self.backends: dict[str, StorageBackend] = {NAME: VaultBackend()}
+        self.backends |= {name: registry.named(name) for name in registry}
+        self.index = Index(self.database)
+
+    def file(self, path: str, content: bytes) -> Path:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        return target
+
+    def scan(
+        self,
+        *paths: str | Path,
+        min_size: int = 0,
+        executor: Executor | None = None,
+        stop: Stop | None = None,
+        shared_extents: SharedExtents | None = None,
+    ) -> ScanReport:
+        given = [self.folder / path for path in paths]
+        roots = discover(given, self.backends, known=self.index.roots(), environ={"HOME": str(self.folder)})
+        with ThreadPoolExecutor(2) as threads:
+            return scan(
+                roots,
+                self.backends,
+                self.index,
+                min_size=min_size,
+                executor=executor or threads,
+                stop=stop,
+                shared_extents=shared_extents,
+            )
+
+    def verify(
+        self, replicas: Iterable[IndexedReplica] | None = None, links: Iterable[str] = ()
+    ) -> VerifyReport:
+        chosen = self.index.below("/") if replicas is None else replicas
+        with ThreadPoolExecutor(2) as threads:
+            return verify(chosen, self.index, executor=threads, links=links)
+
+    def sets(self) -> list[list[str]]:
+        """The duplicate sets, as paths from the folder."""
+        return sorted([self.name(replica) for replica in one.replicas] for one in self.duplicates())
+
+    def duplicates(self) -> list[DuplicateSet]:
+        return list(self.index.duplicate_sets())
+
+    def names(self, root: str | Path = "") -> list[str]:
+        """Every path with a row, from the folder."""
+        return sorted(self.name(replica) for replica in self.index.below(str(self.folder / root)))
+
+    def name(self, replica: IndexedReplica) -> str:
+        return os.path.relpath(replica.path, self.folder)
+
+
+def read_nothing(job: Job, *_: object) -> Reading:
+    raise AssertionError(f"{job.path} was read")

@@ -1,0 +1,440 @@
+"""After folding, the real huggingface_hub is content: the newest in this process's environment, older ones in theirs.
+
+Every question is asked in a process of the client's own, so that nothing of it is remembered from before.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubfold import Engine
+from hubfold.loopback_hub import LoopbackHub
+from hubfold.trees import fine_tune_of, safetensors
+
+NEWEST = "newest"
+OLDER = ("0.23.5", "0.36.2", "1.33.0")
+BIG = 1 << 20
+
+WEIGHTS = safetensors("base", 3 << 20)
+#: Under 10 MB and no LFS suffix: a regular git file, whose etag is a git-sha1.
+VOCABULARY = safetensors("vocabulary", 2 << 20)
+
+ASK = """
+import json, os, sys, warnings
+from pathlib import Path
+import huggingface_hub
+from huggingface_hub import scan_cache_dir, snapshot_download
+what, arguments = sys.argv[1], sys.argv[2:]
+if what == "download":
+    repo, cache, local = arguments
+    answer = snapshot_download(repo, cache_dir=cache, **({"local_dir": local} if local else {}))
+elif what == "offline":
+    repo, revision, cache = arguments
+    folder = snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True)
+    answer = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+elif what == "scan":
+    info = scan_cache_dir(arguments[0])
+    answer = {
+        "warnings": sorted(str(w) for w in info.warnings),
+        "repos": sorted(
+            [
+                r.repo_id,
+                r.repo_type,
+                r.size_on_disk,
+                sorted([v.commit_hash, v.size_on_disk, sorted(v.refs)] for v in r.revisions),
+            ]
+            for r in info.repos
+        ),
+    }
+elif what == "delete":
+    info = scan_cache_dir(arguments[0])
+    info.delete_revisions(*arguments[1:]).execute()
+    answer = None
+print(json.dumps(answer))
+"""
+
+
+class Client:
+    """One release of huggingface_hub in an environment of its own."""
+
+    def __init__(self, release: str, hub: LoopbackHub) -> None:
+        # What the newest is depends on the environment: the floor of pyproject.toml is one of the 0.x.
+        self.release = version("huggingface_hub") if release == NEWEST else release
+        environments = os.environ.get("HUBFOLD_TEST_CLIENTS", "")
+        self.python = (
+            sys.executable if release == NEWEST else os.path.join(environments, release, "bin", "python")
+        )
+        self.environ = {**os.environ, **hub.environ(), "PYTHONWARNINGS": "ignore"}
+
+    def __call__(self, *arguments: str | Path) -> Any:
+        command = [self.python, "-c", ASK, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environ, timeout=120)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def cache_rm(self, cache: Path, *arguments: str) -> None:
+        """`hf cache rm` where the client has it (1.0 and later), else what its `delete-cache` does."""
+        if self.release.startswith("0."):
+            info = self("scan", cache)
+            revisions = []
+            for repo_id, repo_type, _, found in info["repos"]:
+                if f"{repo_type}/{repo_id}" in arguments:
+                    revisions += [revision[0] for revision in found]
+                revisions += [revision[0] for revision in found if revision[0] in arguments]
+            self("delete", cache, *revisions)
+            return
+        program = os.path.join(os.path.dirname(self.python), "hf")
+        done = subprocess.run(
+            [program, "cache", "rm", "-y", "--cache-dir", str(cache), *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environ,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def cache_prune(self, cache: Path) -> None:
+        program = os.path.join(os.path.dirname(self.python), "hf")
+        done = subprocess.run(
+            [program, "cache", "prune", "-y", "--cache-dir", str(cache)],
+            capture_output=True,
+            text=True,
+            env=self.environ,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LoopbackHub]:
+    with LoopbackHub() as hub:
+        yield hub
+
+
+@pytest.fixture(
+    scope="module", params=[NEWEST, *(pytest.param(release, marks=pytest.mark.clients) for release in OLDER)]
+)
+def client(request: pytest.FixtureRequest, hub: LoopbackHub) -> Client:
+    return Client(request.param, hub)
+
+
+@functools.cache
+def publish(hub: LoopbackHub) -> tuple[str, str]:
+    """What the Hub has: the commits of org/base, the second of two, and of org/tuned."""
+    _, base = (
+        hub.add("org/base", {"model.safetensors": WEIGHTS, "vocab.txt": VOCABULARY, "config.json": config})
+        for config in (b"{}", b"{ }")
+    )
+    return base, hub.add("org/tuned", {"model.safetensors": fine_tune_of(WEIGHTS), "vocab.txt": VOCABULARY})
+
+
+class Home:
+    """Two caches of one user with several repos, local copies of them, and a plain copy."""
+
+    def __init__(self, base: Path, hub: LoopbackHub) -> None:
+        self.hub = hub
+        self.base_commit, self.tuned_commit = publish(hub)
+        self.cache, self.other = base / "hf" / "hub", base / "project"
+        self.local, self.plain = base / "models", base / "backup"
+        self.roots = [self.cache, self.other, self.local, self.plain]
+
+    def fill(self, client: Client) -> None:
+        client("download", "org/base", self.cache, "")
+        client("download", "org/tuned", self.cache, "")
+        client("download", "org/base", self.other, "")
+        client("download", "org/base", self.cache, self.local / "base")
+        client("download", "org/tuned", self.cache, self.local / "tuned")
+        self.plain.mkdir()
+        (self.plain / "weights.safetensors").write_bytes(WEIGHTS)
+
+    @cached_property
+    def contents(self) -> dict[Path, bytes]:
+        return self.read()
+
+    def files(self) -> Iterator[Path]:
+        """Every path with content that a program may open."""
+        for place in [
+            *self.cache.glob("*/snapshots"),
+            *self.other.glob("*/snapshots"),
+            self.local,
+            self.plain,
+        ]:
+            for path in sorted(place.rglob("*")):
+                if (
+                    ".cache" not in path.parts
+                    and ".huggingface" not in path.parts
+                    and (path.is_file() or path.is_symlink())
+                ):
+                    yield path
+
+    def read(self) -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in self.files()}
+
+    def outside(self) -> dict[Path, bytes]:
+        """What has to stay readable whatever is deleted from the first cache."""
+        return {path: data for path, data in self.contents.items() if not path.is_relative_to(self.cache)}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, hub: LoopbackHub, client: Client) -> Path:
+    """What this client wrote, once; each test folds a copy."""
+    place = tmp_path_factory.mktemp("filled")
+    Home(place, hub).fill(client)
+    return place
+
+
+@pytest.fixture
+def home(tmp_path: Path, filled: Path, hub: LoopbackHub) -> Home:
+    subprocess.run(["cp", "-a", f"{filled}/.", str(tmp_path)], check=True)
+    home = Home(tmp_path, hub)
+    assert home.contents
+    return home
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with Engine(tmp_path / "state") as engine:
+        yield engine
+
+
+def fold(engine: Engine, home: Home, **options: Any) -> None:
+    scan = engine.scan(home.roots)
+    assert not scan.failed
+    report = engine.apply(engine.plan(home.roots, **options))
+    assert not report.failed and report.actions
+    assert {path: path.read_bytes() for path in home.contents} == home.contents
+
+
+def test_the_client_sees_what_it_saw(home: Home, engine: Engine, client: Client) -> None:
+    before = [client("scan", cache) for cache in (home.cache, home.other)]
+    fold(engine, home)
+    assert [client("scan", cache) for cache in (home.cache, home.other)] == before
+    for cache in (home.cache, home.other):
+        for repo_id, _, _, revisions in client("scan", cache)["repos"]:
+            for revision in revisions:
+                assert client("offline", repo_id, revision[0], cache)
+
+
+def test_a_local_dir_that_was_folded_is_up_to_date_and_fetches_no_big_file(
+    home: Home, engine: Engine, client: Client
+) -> None:
+    fold(engine, home)
+    home.hub.forget_hits()
+    for name in ("base", "tuned"):
+        client("download", f"org/{name}", home.cache, home.local / name)
+    assert home.hub.downloads(at_least=BIG) == []
+    assert home.read() == home.contents
+    # All of them are links still: nothing was copied back either.
+    assert (home.local / "base" / "model.safetensors").is_symlink()
+    assert (home.local / "base" / "vocab.txt").is_symlink()
+
+
+@pytest.mark.parametrize("age", [-3600, 3600])
+def test_that_holds_whether_the_blob_is_older_or_newer_than_the_metadata(
+    home: Home, engine: Engine, client: Client, age: int
+) -> None:
+    for blob in home.cache.glob("*/blobs/*"):
+        st = blob.stat()
+        os.utime(blob, ns=(st.st_atime_ns, st.st_mtime_ns + age * 10**9))
+    fold(engine, home)
+    home.hub.forget_hits()
+    for name in ("base", "tuned"):
+        client("download", f"org/{name}", home.cache, home.local / name)
+    assert home.hub.downloads(at_least=BIG) == []
+    assert home.read() == home.contents
+
+
+@pytest.mark.parametrize("link", ["auto", "hardlink"])
+def test_deleting_the_keepers_repo_or_revision_leaves_every_link_readable(
+    home: Home, engine: Engine, client: Client, link: str
+) -> None:
+    from hubfold.content import LinkKind
+
+    fold(engine, home, link=None if link == "auto" else LinkKind(link))
+    client.cache_rm(home.cache, "model/org/base")
+    assert not list(home.cache.glob("models--org--base/blobs/*"))
+    assert {path: path.read_bytes() for path in home.outside()} == home.outside()
+    client.cache_rm(home.cache, home.tuned_commit)
+    assert {path: path.read_bytes() for path in home.outside()} == home.outside()
+    # What a run did can be taken back even then.
+    undone = engine.undo()
+    assert not undone.failed
+    assert all(
+        not os.path.lexists(left.path) and left.reason == "it was deleted since" for left in undone.left
+    )
+    assert {path: path.read_bytes() for path in home.outside()} == home.outside()
+
+
+def test_prune_leaves_every_link_readable(home: Home, engine: Engine, client: Client) -> None:
+    if client.release.startswith("0."):
+        pytest.skip("`hf cache prune` came with 1.0")
+    third = home.hub.add("org/base", {"model.safetensors": safetensors("new", 3 << 20)})
+    try:
+        client("download", "org/base", home.cache, "")
+    finally:
+        home.hub.tag("org/base", "main", home.base_commit)
+    fold(engine, home)
+    client.cache_prune(home.cache)
+    snapshots = os.listdir(home.cache / "models--org--base" / "snapshots")
+    assert third in snapshots and home.base_commit not in snapshots
+    assert {path: path.read_bytes() for path in home.outside()} == home.outside()
+
+
+def test_deleting_a_cache_on_another_drive_takes_no_other_link_with_it(
+    tmp_path: Path, hub: LoopbackHub, client: Client, engine: Engine, other_drive: Path
+) -> None:
+    """A client up to 1.31 deletes what a blob's symlink resolves to: that has to be an object of this link's own."""
+    hub.add("org/far", {"model.safetensors": WEIGHTS})
+    cache, far, local = tmp_path / "hub", other_drive / "hub", tmp_path / "models"
+    client("download", "org/far", cache, "")
+    client("download", "org/far", far, "")
+    client("download", "org/far", cache, local)
+    engine.scan([cache, far, local])
+    report = engine.apply(engine.plan([cache, far, local]))
+    assert not report.failed and {action.link for action in report.actions} == {"symlink"}
+    assert client("scan", far)["warnings"] == []
+    assert client("offline", "org/far", "main", far) == {"model.safetensors": len(WEIGHTS)}
+    client.cache_rm(far, "model/org/far")
+    assert (local / "model.safetensors").read_bytes() == WEIGHTS
+    (blob,) = cache.glob("*/blobs/*")
+    assert blob.read_bytes() == WEIGHTS
+
+
+@pytest.fixture
+def other_drive(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system."""
+    place = tmp_path / "drive"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "none", str(place)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_the_first_scan_of_what_the_client_wrote_reads_no_content(
+    home: Home, engine: Engine, client: Client, tmp_path: Path
+) -> None:
+    """By our own count, and by strace: no blob and no copy is opened."""
+    first = engine.scan([home.cache, home.other, home.local])
+    assert (first.bytes_read, first.files_read) == (0, 0)
+    assert first.duplicate_sets == 3 and first.reclaimable_bytes > 10 << 20
+    log = tmp_path / "strace"
+    command = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(log),
+        "-e",
+        "trace=openat,open",
+        sys.executable,
+        "-m",
+        "hubfold",
+        "scan",
+    ]
+    try:
+        done = subprocess.run(
+            [*command, "--json", *map(str, (home.cache, home.other, home.local))],
+            env={**os.environ, "HUBFOLD_HOME": str(tmp_path / "fresh")},
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError:
+        pytest.skip("strace is not installed")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["bytes_read"] == 0
+    text = log.read_text()
+    big = [path for path in home.contents if path.is_relative_to(home.local) and path.stat().st_size >= BIG]
+    blobs = [path for path in home.cache.glob("*/blobs/*") if path.stat().st_size >= BIG]
+    assert len(big) == len(blobs) == 4
+    assert "/refs/main" in text, "strace saw what was opened"
+    assert [path for path in (*big, *blobs) if f'"{path}"' in text or f'"{path.name}"' in text] == []
+
+
+def test_the_fine_tune_is_never_linked_to_its_base(home: Home, engine: Engine) -> None:
+    fold(engine, home)
+    base = (home.local / "base" / "model.safetensors").stat()
+    tuned = (home.local / "tuned" / "model.safetensors").stat()
+    assert base.st_ino != tuned.st_ino
+
+
+def test_a_blob_whose_name_lies_is_told_and_never_kept(home: Home, engine: Engine) -> None:
+    (blob,) = (path for path in home.cache.glob("models--org--base/blobs/*") if path.read_bytes() == WEIGHTS)
+    wrong = bytearray(WEIGHTS)
+    wrong[1 << 20] ^= 1
+    blob.write_bytes(wrong)
+    engine.scan(home.roots)
+    report = engine.apply(engine.plan(home.roots))
+    told = [
+        failure
+        for failure in report.failed
+        if str(blob) in failure.error and "corrupt" in failure.error.lower()
+    ]
+    assert told, report.failed
+    # The next run knows, and folds the honest copies among themselves.
+    engine.scan(home.roots)
+    again = engine.apply(engine.plan(home.roots))
+    assert not again.failed and str(blob) not in {action.keeper for action in again.actions}
+    assert str(blob) in {skip.path for skip in again.skipped}
+    assert (home.local / "base" / "model.safetensors").read_bytes() == WEIGHTS
+    assert (home.plain / "weights.safetensors").read_bytes() == WEIGHTS
+    assert blob.read_bytes() == wrong
+
+
+def test_a_second_scan_reads_no_file_and_a_second_run_has_nothing_to_do(home: Home, engine: Engine) -> None:
+    engine.scan(home.roots)
+    assert engine.scan(home.roots).files_read == 0
+    fold(engine, home)
+    again = engine.scan(home.roots)
+    assert again.files_read == 0 and again.reclaimable_bytes == 0
+    assert engine.plan(home.roots).actions == ()
+
+
+def test_after_undo_and_gc_all_is_as_it_was(
+    home: Home, engine: Engine, client: Client, tmp_path: Path
+) -> None:
+    from hubfold.testing import snapshot
+
+    for path in home.files():
+        if not path.is_symlink() and path.stat().st_size > BIG:
+            os.setxattr(path, "user.origin", b"hub")
+            path.chmod(0o640)
+    places = [home.cache, home.other, home.local, home.plain]
+    # Inode numbers and ctimes are new, lock files are the client's own; everything else is as it was.
+    before = [comparable(snapshot(place)) for place in places]
+    engine.scan(home.roots)
+    engine.apply(engine.plan(home.roots))
+    undone = engine.undo()
+    assert not undone.failed and not undone.left
+    engine.gc()
+    assert [comparable(snapshot(place)) for place in places] == before
+    assert not (tmp_path / "hf" / "hubfold").exists()
+    assert all(
+        os.getxattr(path, "user.origin") == b"hub"
+        for path in home.files()
+        if path.is_relative_to(home.local) and path.stat().st_size > BIG
+    )
+
+
+def comparable(taken: dict[str, Any]) -> dict[str, Any]:
+    """Mode, owner, links, size, mtime and content of files; of folders, which were written in, the first two."""
+    found = {}
+    for path, (mode, uid, gid, nlink, _, _, size, mtime_ns, _, held) in taken.items():
+        if not path.endswith(".lock") and "/.locks" not in path:
+            found[path] = (
+                (mode, uid, gid) if stat.S_ISDIR(mode) else (mode, uid, gid, nlink, size, mtime_ns, held)
+            )
+    return found
