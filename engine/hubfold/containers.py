@@ -18,7 +18,7 @@ from hubfold.content import TEMPORARY_PREFIX
 from hubfold.errors import BackupError, UsageError
 from hubfold.fsops import Directory
 
-#: In a folder from the first object on, so that an interrupted backup is known again.
+#: In a folder until its list is written, so that an interrupted backup is known again.
 MARKER = ".hubfold-backup"
 #: A list of a million files takes about this many bytes.
 _LIST_LIMIT = 512 << 20
@@ -63,7 +63,7 @@ class FolderWriter:
                     self._before = load(file.read(_LIST_LIMIT), path, backends)
             elif names and MARKER not in names:
                 raise BackupError(f"{path} holds something else", "name an empty folder, or a new one")
-            if MARKER not in names:
+            if not names & {MARKER, LIST}:
                 os.close(folder.create_file(MARKER, 0o644))
                 folder.sync()
 
@@ -106,6 +106,8 @@ class FolderWriter:
                 os.fsync(file.fileno())
             folder.rename(self._temporary, LIST)
             folder.sync()
+            with suppress(FileNotFoundError):  # the list tells what the folder is
+                folder.unlink(MARKER)
 
     def abandon(self) -> None:
         with Directory.open(self.path) as folder, suppress(FileNotFoundError):
