@@ -21,7 +21,15 @@ from .strace_sweep import PATIENCE, Command, Failed, Waiting
 from .tree import environment
 
 #: Everything a command may import, so that a fork has it already.
-_LOADED = ["hubfold.cli", "hubfold.engine", "sqlite_utils", "rich.table", "rich.progress", "filelock", "xxhash"]
+_LOADED = [
+    "hubfold.cli",
+    "hubfold.engine",
+    "sqlite_utils",
+    "rich.table",
+    "rich.progress",
+    "filelock",
+    "xxhash",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,9 @@ class Ran:
         return f"`hubfold {' '.join(self.argv)}` ended with {self.returncode}: {self.stderr.strip()[-1500:]}"
 
 
-def command(place: str, *argv: str, good: tuple[int, ...] = (0,), env: dict[str, str] | None = None) -> Command:
+def command(
+    place: str, *argv: str, good: tuple[int, ...] = (0,), env: dict[str, str] | None = None
+) -> Command:
     """`hubfold ARGV` for strace, which is attached to a process that has the modules loaded already."""
     return Command(argv, {**environment(place), **(env or {})}, frozenset(good), _waiting)
 

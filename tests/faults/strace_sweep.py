@@ -109,7 +109,9 @@ class Call:
         """Whether the call changes something at or below `place`, as far as its arguments tell."""
         if self.name == "ioctl":
             return ("FIDEDUPERANGE" in self.text and f"<{place}" in self.text) or "FICLONE" in self.text
-        if self.name in ("open", "openat", "creat") and not re.search(r"O_CREAT|O_TRUNC|O_TMPFILE", self.text):
+        if self.name in ("open", "openat", "creat") and not re.search(
+            r"O_CREAT|O_TRUNC|O_TMPFILE", self.text
+        ):
             return False
         if _BY_DESCRIPTOR.match(self.name) and not self.name.endswith("at"):
             return re.match(rf"\d+<{re.escape(place)}[/>]", self.text) is not None
@@ -213,7 +215,9 @@ def need_strace() -> None:
         "rmdir",
         "/nonexistent",
     )
-    done = subprocess.run(probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30)
+    done = subprocess.run(
+        probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30
+    )
     if "INJECTED" not in done.stderr:
         raise Unavailable(f"strace cannot inject here: {done.stderr.strip()[:200]}")
 
@@ -324,7 +328,13 @@ def strike(stage: Stage, command: Command, point: Point, fault: str, *more: str)
     `Outcome.hit` is the call that was struck, None if the run ended before it (the harness's caller decides).
     """
     what = "signal=KILL" if fault == KILL else f"error={fault}"
-    outcome = trace(command, stage.place + ".strace", f"{point.name}:{what}:when={point.number}", *more, names=[point.name])
+    outcome = trace(
+        command,
+        stage.place + ".strace",
+        f"{point.name}:{what}:when={point.number}",
+        *more,
+        names=[point.name],
+    )
     hit = None
     for call in outcome.calls:
         if call.name == point.name and call.number == point.number:
