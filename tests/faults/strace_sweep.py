@@ -381,8 +381,9 @@ def errors(points: Sequence[Point], every: bool = False) -> list[tuple[Point, st
 
 def _strike_fresh(stage: Stage, command: Command, point: Point, fault: str) -> Outcome:
     """Strike a fresh place. A command that commits by the clock or has threads does not make every call at the same
-    number each time: after a miss, the number that the point had in the run that missed is struck."""
-    for _ in range(4):
+    number each time: after a miss, the number that the point had in the run that missed is struck, or, where a kill
+    came too early for it to have one, the next."""
+    for _ in range(12):
         stage.fresh()
         outcome = strike(stage, command, point, fault)
         if outcome.hit is not None:
@@ -395,9 +396,8 @@ def _strike_fresh(stage: Stage, command: Command, point: Point, fault: str) -> O
             and call.touches(stage.place)
             and _kind(call.text.replace(stage.place, "")) == wanted
         ]
-        if numbers:
-            number = min(numbers, key=lambda number: abs(number - point.number))
-            point = Point(point.name, number, point.text)
+        number = min(numbers, key=lambda number: abs(number - point.number), default=point.number + 1)
+        point = Point(point.name, number, point.text)
     return outcome
 
 

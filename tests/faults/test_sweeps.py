@@ -35,6 +35,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
 ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
 FAULTS = ("kill", "error")
+#: The share of strikes that may miss: the index is committed by the clock, and its opens count among the others.
+MISSES = 0.1
 #: One of so many points is struck where the sweep is not whole.
 STEP = 5
 shift = itertools.count()
@@ -69,7 +71,7 @@ def struck(
     todo = kills(points) if fault == "kill" else errors(points, every=ALL)
     verdicts = sweep([scene.stage for scene in found], what, todo, guarded(judge(clean), found))
     assert len(verdicts) >= len(points) > 0
-    if found_wrong := complaints(verdicts):
+    if found_wrong := complaints(verdicts, MISSES):
         pytest.fail(f"{len(found_wrong)} of {len(todo)} strikes:\n" + "\n".join(found_wrong), pytrace=False)
 
 
