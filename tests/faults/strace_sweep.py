@@ -383,7 +383,7 @@ def _strike_fresh(stage: Stage, command: Command, point: Point, fault: str) -> O
     """Strike a fresh place. A command that commits by the clock or has threads does not make every call at the same
     number each time: after a miss, the number that the point had in the run that missed is struck, or, where a kill
     came too early for it to have one, the next."""
-    for _ in range(12):
+    for _ in range(6):
         stage.fresh()
         outcome = strike(stage, command, point, fault)
         if outcome.hit is not None:
