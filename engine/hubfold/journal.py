@@ -124,7 +124,9 @@ class Intent:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
         values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
-        values["digests"] = {_expect(name, str): _expect(value, str) for name, value in values["digests"].items()}
+        values["digests"] = {
+            _expect(name, str): _expect(value, str) for name, value in values["digests"].items()
+        }
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
         for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):

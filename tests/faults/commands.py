@@ -21,7 +21,15 @@ from .strace_sweep import PATIENCE, Command, Failed, Waiting
 from .tree import environment
 
 #: Everything a command may import, so that a fork has it already.
-_LOADED = ["hubfold.cli", "hubfold.engine", "sqlite_utils", "rich.table", "rich.progress", "filelock", "xxhash"]
+_LOADED = [
+    "hubfold.cli",
+    "hubfold.engine",
+    "sqlite_utils",
+    "rich.table",
+    "rich.progress",
+    "filelock",
+    "xxhash",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,9 @@ class Ran:
         return f"`hubfold {' '.join(self.argv)}` ended with {self.returncode}: {self.stderr.strip()[-1500:]}"
 
 
-def command(place: str, *argv: str, good: tuple[int, ...] = (0,), env: dict[str, str] | None = None) -> Command:
+def command(
+    place: str, *argv: str, good: tuple[int, ...] = (0,), env: dict[str, str] | None = None
+) -> Command:
     """`hubfold ARGV` for strace, which is attached to a process that has the modules loaded already."""
     return Command(argv, {**environment(place), **(env or {})}, frozenset(good), _waiting)
 
@@ -143,6 +153,9 @@ def hubfold(place: str, *argv: str, env: dict[str, str] | None = None, user: Use
         for path in (out, err):
             with open(path, encoding="utf-8", errors="replace") as file:
                 texts.append(file.read())
+    if process.exitcode == 255 and not any(texts):
+        # The fork server lost the exit code, on a loaded machine; hubfold itself never ends with this one.
+        return hubfold(place, *argv, env=env, user=user)
     return Ran(argv, process.exitcode, texts[0], texts[1])
 
 

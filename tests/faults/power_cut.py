@@ -23,7 +23,9 @@ _SYNCS = ("fsync", "fdatasync", "syncfs", "sync_file_range")
 class DiskStage(ImageStage):
     """A place on images whose power can be cut. `download` writes, after each `fresh`, what is not to be synced."""
 
-    def __init__(self, mounts: Mounts, images: Sequence[Mounted], download: Callable[[str], object] = id) -> None:
+    def __init__(
+        self, mounts: Mounts, images: Sequence[Mounted], download: Callable[[str], object] = id
+    ) -> None:
         super().__init__(mounts, images)
         self.download = download
 
@@ -61,7 +63,9 @@ def power_cuts(
     return sweep(stages, command, kills(points), judge)
 
 
-def cut_without_fsync(stage: DiskStage, command: Command, point: Point, lost: Sequence[str] = LOST_FSYNC) -> Outcome:
+def cut_without_fsync(
+    stage: DiskStage, command: Command, point: Point, lost: Sequence[str] = LOST_FSYNC
+) -> Outcome:
     """The negative control: the same cut with fsyncs that do nothing (`lost`, as strace injections)."""
     assert point.name not in _SYNCS
     stage.fresh()

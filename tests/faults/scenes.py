@@ -79,7 +79,9 @@ def consolidate(stage: Stage, scenes: Mapping[str, Scene]) -> Command:
     return command(stage.place, "consolidate", *scene.tree.roots, *scene.kind.options, "-y")
 
 
-def scenes(mounts: Mounts, kind: Kind, prepare: Callable[[Scene], object] | None = None, count: int = 2) -> list[Scene]:
+def scenes(
+    mounts: Mounts, kind: Kind, prepare: Callable[[Scene], object] | None = None, count: int = 2
+) -> list[Scene]:
     """`count` equal scenes of `kind`; `prepare` takes them to where the command to be struck starts."""
     found = []
     for _ in range(count):
@@ -132,4 +134,15 @@ def thinned(points: Sequence[Point], few: int = 8) -> list[Point]:
     return [point for point in points if point not in index or point in chosen]
 
 
-__all__ = ["KINDS", "Kind", "Scene", "consolidate", "guarded", "hubfold", "partial", "scenes", "thinned", "whole_again"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "Scene",
+    "consolidate",
+    "guarded",
+    "hubfold",
+    "partial",
+    "scenes",
+    "thinned",
+    "whole_again",
+]

@@ -9,6 +9,7 @@ nothing proves nothing. Everything works without root, but for places that are m
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import re
@@ -109,7 +110,9 @@ class Call:
         """Whether the call changes something at or below `place`, as far as its arguments tell."""
         if self.name == "ioctl":
             return ("FIDEDUPERANGE" in self.text and f"<{place}" in self.text) or "FICLONE" in self.text
-        if self.name in ("open", "openat", "creat") and not re.search(r"O_CREAT|O_TRUNC|O_TMPFILE", self.text):
+        if self.name in ("open", "openat", "creat") and not re.search(
+            r"O_CREAT|O_TRUNC|O_TMPFILE", self.text
+        ):
             return False
         if _BY_DESCRIPTOR.match(self.name) and not self.name.endswith("at"):
             return re.match(rf"\d+<{re.escape(place)}[/>]", self.text) is not None
@@ -213,7 +216,9 @@ def need_strace() -> None:
         "rmdir",
         "/nonexistent",
     )
-    done = subprocess.run(probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30)
+    done = subprocess.run(
+        probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30
+    )
     if "INJECTED" not in done.stderr:
         raise Unavailable(f"strace cannot inject here: {done.stderr.strip()[:200]}")
 
@@ -324,7 +329,13 @@ def strike(stage: Stage, command: Command, point: Point, fault: str, *more: str)
     `Outcome.hit` is the call that was struck, None if the run ended before it (the harness's caller decides).
     """
     what = "signal=KILL" if fault == KILL else f"error={fault}"
-    outcome = trace(command, stage.place + ".strace", f"{point.name}:{what}:when={point.number}", *more, names=[point.name])
+    outcome = trace(
+        command,
+        stage.place + ".strace",
+        f"{point.name}:{what}:when={point.number}",
+        *more,
+        names=[point.name, *(injection.partition(":")[0] for injection in more)],
+    )
     hit = None
     for call in outcome.calls:
         if call.name == point.name and call.number == point.number:
@@ -371,8 +382,9 @@ def errors(points: Sequence[Point], every: bool = False) -> list[tuple[Point, st
 
 def _strike_fresh(stage: Stage, command: Command, point: Point, fault: str) -> Outcome:
     """Strike a fresh place. A command that commits by the clock or has threads does not make every call at the same
-    number each time: after a miss, the number that the point had in the run that missed is struck."""
-    for _ in range(4):
+    number each time: after a miss, the number that the point had in the run that missed is struck, or, where a kill
+    came too early for it to have one, the next."""
+    for _ in range(6):
         stage.fresh()
         outcome = strike(stage, command, point, fault)
         if outcome.hit is not None:
@@ -385,9 +397,8 @@ def _strike_fresh(stage: Stage, command: Command, point: Point, fault: str) -> O
             and call.touches(stage.place)
             and _kind(call.text.replace(stage.place, "")) == wanted
         ]
-        if numbers:
-            number = min(numbers, key=lambda number: abs(number - point.number))
-            point = Point(point.name, number, point.text)
+        number = min(numbers, key=lambda number: abs(number - point.number), default=point.number + 1)
+        point = Point(point.name, number, point.text)
     return outcome
 
 
@@ -445,7 +456,7 @@ def complaints(verdicts: Sequence[Verdict], misses: float = 0.0) -> list[str]:
     bad = [str(verdict) for verdict in verdicts if verdict.problems]
     if not verdicts:
         bad.append("nothing was struck: the sweep proves nothing")
-    if len(missed) > misses * len(verdicts):
+    if len(missed) > math.ceil(misses * len(verdicts)):
         bad += missed
     return bad
 

@@ -148,7 +148,9 @@ def test_an_overlay_loses_nothing(mounts: Mounts) -> None:
     while "undo" and must(place, "undo", "-y", good=(0, 1)).returncode == 0:
         assert tree.losses(before, place) == []
     must(place, "gc", "-y")
-    assert [text for text in tree.differences(before, place) if ": mtime_ns " not in text or "hub" not in text] == []
+    assert [
+        text for text in tree.differences(before, place) if ": mtime_ns " not in text or "hub" not in text
+    ] == []
     assert tree.leftovers(before, place, vaults=False) == []
     assert tree.differences(below, disk.path) == []
 
@@ -324,12 +326,17 @@ def test_a_drive_that_is_away_is_not_gone(mounts: Mounts, tmp_path: Path) -> Non
     must(place, "undo", "-y")
     must(place, "gc", "-y")
     assert tree.differences(before, place) == []
-    assert tree.leftovers({path: seen for path, seen in before.items() if path.startswith(place)}, place, vaults=False) == []
+    assert (
+        tree.leftovers(
+            {path: seen for path, seen in before.items() if path.startswith(place)}, place, vaults=False
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("copy", [0, 1, 2, 3])
 def test_a_file_that_cannot_be_read_is_equal_to_nothing(mounts: Mounts, copy: int) -> None:
-    """One of three copies of a content, or a file that differs in one byte, is damaged on btrfs, whose checksums make that a read error."""
+    """One of three copies, or a file that differs in one byte, is damaged; the checksums of btrfs see that."""
     disk = mounts.image("btrfs")
     built = tree.one_cache(disk.path)
     before = tree.census(disk.path)
@@ -373,7 +380,14 @@ def test_silent_rot_is_refused_by_the_compare(mounts: Mounts) -> None:
     stage.fresh()
     copies = tree.local_dir(os.path.join(disk.path, "models/one"), {"model.safetensors": data})
     before = tree.census(disk.path)
-    ran = must(disk.path, "consolidate", os.path.join(disk.path, "hf/hub"), os.path.join(disk.path, "models"), "-y", good=(3,))
+    ran = must(
+        disk.path,
+        "consolidate",
+        os.path.join(disk.path, "hf/hub"),
+        os.path.join(disk.path, "models"),
+        "-y",
+        good=(3,),
+    )
     assert copies["model.safetensors"] in ran.stderr and "differ" in ran.stderr
     assert tree.differences(before, disk.path) == []
     assert tree.leftovers(before, disk.path, vaults=False) == []

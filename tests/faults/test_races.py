@@ -42,7 +42,9 @@ class Scene:
         self.copy = os.path.join(place, "models/one/model.safetensors")
         self.blob = next(path for path in self.tree.keepers if tree.digest(path) == tree.digest(self.copy))
 
-    def held(self, *options: str, call: str = "renameat2", number: int = 1, milliseconds: int = 700) -> Window:
+    def held(
+        self, *options: str, call: str = "renameat2", number: int = 1, milliseconds: int = 700
+    ) -> Window:
         argv = ("consolidate", *self.tree.roots, *options, "-y")
         window = Window(from_nothing(self.place, *argv), str(self.log), call, number, milliseconds)
         window.opened()
@@ -138,7 +140,9 @@ def test_a_swapped_parent_leads_nowhere(scene: Scene, tmp_path: Path, planted: s
         tree.write(scene.copy, EDITED)
     outcome = window.ended()
     assert outcome.returncode in (0, 3), outcome.stderr
-    assert Path(outside).read_bytes() == EDITED and os.listdir(os.path.dirname(outside)) == ["model.safetensors"]
+    assert Path(outside).read_bytes() == EDITED and os.listdir(os.path.dirname(outside)) == [
+        "model.safetensors"
+    ]
     assert Path(scene.copy).read_bytes() == EDITED
     assert not os.path.islink(scene.copy)
     must(scene.place, "recover")
@@ -182,7 +186,12 @@ def test_a_second_run_says_which_one_is_at_work(scene: Scene, second: str) -> No
     ran = must(scene.place, *argv.get(second, (second, "-y")), good=(4,))
     assert "consolidate" in ran.stderr and "process" in ran.stderr
     assert window.ended().returncode == 0
-    assert tree.losses({path: seen for path, seen in scene.before.items() if "/hubfold/" not in path}, scene.place) == []
+    assert (
+        tree.losses(
+            {path: seen for path, seen in scene.before.items() if "/hubfold/" not in path}, scene.place
+        )
+        == []
+    )
 
 
 # -- the real client -------------------------------------------------------------------------------------------------
@@ -250,23 +259,38 @@ def test_a_download_into_the_same_repo_during_consolidate(tmp_path: Path, loopba
         contents = {snapshot.joinpath("model.safetensors").read_bytes() for snapshot in snapshots}
         assert contents == {model_files("base")["model.safetensors"], newer["model.safetensors"]}
         assert made["models/base"].joinpath("model.safetensors").read_bytes() == newer["model.safetensors"]
-        kept = {path: seen for path, seen in before.items() if "/models/base/" not in path and "/refs/" not in path}
-        assert [text for text in tree.losses(kept, place) if ".locks" not in text and "/trees/" not in text] == []
+        kept = {
+            path: seen
+            for path, seen in before.items()
+            if "/models/base/" not in path and "/refs/" not in path
+        }
+        assert [
+            text for text in tree.losses(kept, place) if ".locks" not in text and "/trees/" not in text
+        ] == []
         must(place, "undo", "-y", good=(0, 1))
         break
 
 
 @pytest.mark.slow
-def test_races_on_a_drive_without_exchange(mounts: Mounts, tmp_path: Path) -> None:
-    """btrfs, xfs and ext4 exchange names; where that is refused, the second name keeps the displaced file."""
+def test_a_swap_without_exchange_of_names(mounts: Mounts, tmp_path: Path) -> None:
+    """Where the exchange is refused, a second name keeps the displaced file until the link is in place."""
     scene = Scene(mounts.image("ext4").path, tmp_path / "log")
     argv = ("consolidate", *scene.tree.roots, "-y")
     inject = [
-        "strace", "-f", "-qq", "-o", str(tmp_path / "log"), "-e", "trace=renameat2",
-        "-e", "inject=renameat2:error=EINVAL",
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(tmp_path / "log"),
+        "-e",
+        "trace=renameat2",
+        "-e",
+        "inject=renameat2:error=EINVAL",
     ]
     what = from_nothing(scene.place, *argv)
-    done = subprocess.run([*inject, *what.argv], env=what.environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*inject, *what.argv], env=what.environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "INJECTED" in (tmp_path / "log").read_text()
     assert os.path.islink(scene.copy)

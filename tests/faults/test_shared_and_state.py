@@ -66,7 +66,9 @@ class Two:
         self.hub = os.path.join(place, "alice/hf/hub")
         self.blob = next(iter(tree.cache(self.hub, "org/one", {"model.safetensors": data}).values()))
         self.models = os.path.join(place, "bob/models")
-        self.copy = tree.local_dir(os.path.join(self.models, "one"), {"model.safetensors": data})["model.safetensors"]
+        self.copy = tree.local_dir(os.path.join(self.models, "one"), {"model.safetensors": data})[
+            "model.safetensors"
+        ]
         give(os.path.join(place, "alice"), ALICE)
         give(os.path.join(place, "bob"), BOB)
         self.before = tree.census(place)
@@ -163,7 +165,7 @@ def test_a_group_writable_cache(tmp_path: Path, root: None) -> None:
         assert tree.losses(kept, place) == []
         assert [left for left in tree.leftovers(kept, place) if not left.startswith(".home")] == []
     assert os.path.islink(copies["alice"])
-    for name, user in (("alice", ALICE), ("bob", BOB)):
+    for user in (ALICE, BOB):
         must(place, "undo", "-y", user=user, env=home(place, user), good=(0, 1))
     assert tree.losses({path: seen for path, seen in before.items() if ".home" not in path}, place) == []
     assert not os.path.islink(copies["alice"]) and not os.path.islink(copies["bob"])
@@ -241,7 +243,9 @@ def _newer(path: str) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("damage", [os.unlink, _truncate, _empty, _scribble, _not_sqlite, _trigger, _view, _newer])
+@pytest.mark.parametrize(
+    "damage", [os.unlink, _truncate, _empty, _scribble, _not_sqlite, _trigger, _view, _newer]
+)
 def test_an_index_that_cannot_be_trusted_costs_time_only(known: Known, damage: Callable[[str], None]) -> None:
     """It is begun anew, or refused with the way out; either way nothing is swapped that should not be."""
     damage(known.index)
@@ -273,7 +277,9 @@ def test_an_index_that_lies_swaps_nothing(known: Known) -> None:
             if column in ("sha256", "xxh3_128", "git_sha1", "computed", "digests"):
                 key = "path" if "path" in columns else "name"
                 rows = dict(database.execute(f'SELECT {key}, "{column}" FROM "{table}"'))
-                pick = {name: value for name, value in rows.items() if str(name).endswith(os.path.basename(plain))}
+                pick = {
+                    name: value for name, value in rows.items() if str(name).endswith(os.path.basename(plain))
+                }
                 for value in pick.values():
                     done = database.execute(
                         f'UPDATE "{table}" SET "{column}" = ? WHERE {key} LIKE ?',

@@ -85,7 +85,9 @@ def cache(folder: str, repo_id: str, files: Mapping[str, bytes], commit: str = "
     return blobs
 
 
-def local_dir(folder: str, files: Mapping[str, bytes], commit: str = "a" * 40, mode: int = 0o644) -> dict[str, str]:
+def local_dir(
+    folder: str, files: Mapping[str, bytes], commit: str = "a" * 40, mode: int = 0o644
+) -> dict[str, str]:
     """What ``snapshot_download(local_dir=folder)`` leaves: plain files, and three lines of metadata for each."""
     paths = {}
     for name, data in files.items():
@@ -146,7 +148,9 @@ def two_caches(place: str, drive: str | None = None) -> Tree:
 
 def mark(path: str) -> None:
     """Give `path` an xattr and an ACL, as far as its file system takes them."""
-    acl = bytes.fromhex("02000000 01000600ffffffff 02000400fdff0000 04000400ffffffff 10000400ffffffff 20000000ffffffff")
+    acl = bytes.fromhex(
+        "02000000 01000600ffffffff 02000400fdff0000 04000400ffffffff 10000400ffffffff 20000000ffffffff"
+    )
     for name, value in (("user.note", b"kept by hand"), ("system.posix_acl_access", acl)):
         try:
             os.setxattr(path, name, value)
@@ -226,13 +230,17 @@ def losses(before: Mapping[str, Seen], place: str, but: Iterable[str] = ()) -> l
     return found
 
 
-def leftovers(before: Mapping[str, Seen], place: str, vaults: bool = True, without: Iterable[str] = ()) -> list[str]:
+def leftovers(
+    before: Mapping[str, Seen], place: str, vaults: bool = True, without: Iterable[str] = ()
+) -> list[str]:
     """Paths that were not there before: with `vaults`, a vault and what is in it may be."""
     found = []
     for path in files(place, without):
         relative = os.path.relpath(path, place)
         in_vault = any(part in ("hubfold", ".hubfold") for part in relative.split("/")[:-1])
-        temporary = any(part.startswith(".hubfold-") and part != ".hubfold-vault" for part in relative.split("/"))
+        temporary = any(
+            part.startswith(".hubfold-") and part != ".hubfold-vault" for part in relative.split("/")
+        )
         # The client's lock files stay where they are made, whoever makes them.
         client_lock = path.endswith(".lock") and ("/.locks/" in path or "/.cache/huggingface/" in path)
         if path not in before and (temporary or not (client_lock or (vaults and in_vault))):
