@@ -283,3 +283,21 @@ def test_after_a_crash_the_same_command_goes_on(
     assert report.bytes > 5 << 20
     assert not repository_folder(two["hf/hub"], "org/base").exists()
     assert offline(two, "org/chat")
+
+
+def test_a_blob_that_a_new_revision_began_to_use_meanwhile_stays(
+    two: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    plan = engine.plan_remove(["org/base"])
+    commit = loopback_hub.add("org/base", {"model.safetensors": weights("base"), "new.txt": b"new"}, ref="v2")
+    two.build({"hf/hub": hub_cache("org/base@v2")})
+    new = repository_folder(two["hf/hub"], "org/base") / "snapshots" / commit
+    report = engine.apply_removal(plan)
+    assert "something began to use it meanwhile" in {
+        failure.error.partition(";")[0] for failure in report.failed
+    }
+    assert (new / "model.safetensors").read_bytes() == weights("base")
+    path = hf_hub_download(
+        "org/base", "new.txt", revision="v2", cache_dir=two["hf/hub"], local_files_only=True
+    )
+    assert Path(path).read_bytes() == b"new"
