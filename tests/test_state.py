@@ -54,6 +54,13 @@ def test_a_state_directory_that_cannot_be_made_is_said_so(tmp_path: Path) -> Non
     assert "HUBFOLD_HOME" in refused.value.hint
 
 
+def test_a_file_in_the_place_of_the_state_directory_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateDamaged, match="is no directory") as refused:
+        State.locate(tmp_path / "file").registered_roots()
+    assert "HUBFOLD_HOME" in refused.value.hint
+
+
 def test_registered_roots_come_back(tmp_path: Path) -> None:
     state = State.locate(tmp_path / "home")
     assert state.registered_roots() == ()

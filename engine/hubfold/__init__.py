@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from hubfold.hookspecs import hookimpl
+    from hubfold.manager import ModelCacheManager, check_model_availability
     from hubfold.plan import Action, Plan
     from hubfold.progress import Progress, Stop
 
@@ -57,6 +58,7 @@ _HOMES = {
         "UsageError",
     ),
     "hookspecs": ("hookimpl",),
+    "manager": ("ModelCacheManager", "check_model_availability"),
     "plan": ("Action", "Plan"),
     "progress": ("Progress", "Stop"),
 }
@@ -75,6 +77,7 @@ __all__ = [
     "LeftAlone",
     "LinkKind",
     "Locked",
+    "ModelCacheManager",
     "NeedsConfirmation",
     "NoSpace",
     "Plan",
@@ -90,6 +93,7 @@ __all__ = [
     "UsageError",
     "Walk",
     "__version__",
+    "check_model_availability",
     "hookimpl",
 ]
 

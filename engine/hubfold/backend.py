@@ -27,6 +27,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from hubfold.changes import Leftover, ModelPart, Place, Removal
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 ALL_LINKS = frozenset(LinkKind)
@@ -105,8 +106,11 @@ class Walk(Protocol):
         """Bytes by length of the file that reading `path` gives, symlinks followed; None where there is none."""
         ...
 
-    def warn(self, path: str, message: str) -> None:
-        """Tell the user about something at `path`; the text may hold anything, it is escaped when shown."""
+    def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
+        """Tell the user about something at `path`; the text may hold anything, it is escaped when shown.
+
+        `kind` lets `hubfold doctor` sort what it finds: interrupted, dangling, damaged, misplaced, unreadable.
+        """
         ...
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
@@ -165,3 +169,45 @@ class StorageBackend(ABC):
         The first that is on the keeper's file system and writable is taken.
         """
         return (os.path.join(root.path, ".hubfold"),)
+
+    # -- changing a root. What a layout does not know how to change is left alone.
+
+    def removal(
+        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
+    ) -> Removal | None:
+        """What has to go so that these revisions (None: the whole model) are gone from the root.
+
+        None where the root has nothing of them, or where the layout cannot tell.
+        """
+        return None
+
+    def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        """What programs of this layout left behind in the root, whatever its age."""
+        return iter(())
+
+    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
+        """Those of `paths` (content or payloads of a `Removal`) that something in the root needs now.
+
+        Asked under the locks of `lock_paths`; what is not sure is needed.
+        """
+        return paths
+
+    def content_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """Where this layout's client looks for content of a repository before it downloads it.
+
+        None where it would not look, or not by any of `digests`.
+        """
+        return None
+
+    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
+        """Everything that makes `snapshot` work at another place, so that `place` could put it there."""
+        return iter(())
+
+    def place(self, name: str) -> Place | None:
+        """Where a part of this name (see `ModelPart`) belongs in any root; None if it belongs in none.
+
+        The name comes from a file that anybody may have written.
+        """
+        return None

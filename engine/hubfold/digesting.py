@@ -70,7 +70,7 @@ def digest(
     """
     reader = _Reader(index, executor, progress, stop)
     scanned = {os.fsencode(root) for root in roots}
-    for page in index.shared_sizes(min_size):
+    for page in index.unsettled_sizes(min_size):
         stop.check()
         with index.trusting():
             classes = [_payloads(rows, scanned) for _, rows in groupby(page, itemgetter(SIZE))]

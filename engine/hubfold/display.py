@@ -35,6 +35,20 @@ def parse_size(text: str) -> int:
     return int(whole or 0) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
 
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "mo": 30 * 86400, "y": 365 * 86400}
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a time span as ``hf cache`` takes it: ``45s``, ``10m``, ``2h``, ``7d``, ``2w``, ``3mo``, ``1y``.
+
+    A number alone is seconds. Raises `UsageError` for anything else.
+    """
+    match = re.fullmatch(r"(\d+) ?([a-z]*)", text.strip().lower(), re.ASCII)
+    if match is None or (match[2] or "s") not in _SECONDS:
+        raise UsageError(f"{text!r} is not a time span", "write it like 12h, 7d or 3mo")
+    return int(match[1]) * _SECONDS[match[2] or "s"]
+
+
 def size(count: int) -> str:
     """`count` bytes in decimal units with one digit, as ``hf cache ls`` shows them: ``54.1G``; bytes as ``512B``."""
     sign, count = ("-", -count) if count < 0 else ("", count)

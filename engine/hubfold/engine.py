@@ -11,7 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.lifecycle import Lifecycle
+from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from hubfold.registry import Registry
     from hubfold.reports import (
         ConsolidateReport,
+        DoctorReport,
         Done,
         DupesReport,
         Failed,
@@ -47,7 +50,7 @@ StrPath = str | os.PathLike[str]
 MIN_SIZE = 1 << 20
 
 
-class Engine:
+class Engine(ModelOperations, Lifecycle):
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
@@ -377,6 +380,43 @@ class Engine:
         with runs.exclusive(self.state, "recover"):
             return runs.recover(self.state)
 
+    def doctor(self, *, fix: bool = False) -> DoctorReport:
+        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe."""
+        from contextlib import nullcontext
+
+        from hubfold import doctor, journal, runs
+        from hubfold.reports import DoctorReport, Finding
+
+        crashed = runs.unsettled(self.state)
+        with runs.exclusive(self.state, "doctor") if fix else nullcontext():
+            if fix:
+                runs.recover(self.state)
+            findings = [
+                Finding(
+                    "interrupted-run", run, "a crash cut it short", "`hubfold recover`", fix, mendable=True
+                )
+                for run in crashed
+            ]
+            scan = self.scan()
+            findings += doctor.from_notices(scan.warnings)
+            findings += doctor.examine(
+                doctor.patients(journal.logs(self.state.runs)),
+                self._vaults(),
+                lambda digests: doctor.donors_of(self._open_index.having(digests)),
+                self._vault_for,
+                [root.path for root in self._open_index.roots()],
+                fix=fix,
+            )
+            findings += [
+                Finding("corrupt", liar.path, "its bytes are not what its name says", "download it again")
+                for liar in self._open_index.liars(
+                    [root.path for root in self._open_index.roots(vaults=True)]
+                )
+            ]
+            if fix and any(finding.fixed for finding in findings):
+                self.scan()
+        return DoctorReport(tuple(findings))
+
     # -- the vault ----------------------------------------------------------------------------------------------
 
     def preview_gc(self) -> GcReport:
@@ -402,6 +442,20 @@ class Engine:
             for path in report.removed:
                 self._open_index.forget(path)
         return report
+
+    def _vault_for(self, root: str) -> str:
+        """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
+        from hubfold import vault
+        from hubfold.survey import vault_places
+
+        if vault.is_vault(root):
+            return root
+        known = next((r for r in self._open_index.roots() if r.path == root), None)
+        here = self._filesystems.of(root)
+        for place in vault_places(known, self._backends, self._filesystems) if known is not None else ():
+            if place.writable and place.filesystem.links_to(here):
+                return place.path
+        raise LeftAlone(f"there is no place for a vault on the file system of {root}")
 
     def _vaults(self) -> list[str]:
         """Every vault that a known root may have or a run has used, and that is there."""
@@ -506,11 +560,16 @@ class Engine:
         """What building or refreshing the farm at `path` would do. Scans the caches first."""
         return _farm_report(self._plan_farm(path, models), None, ())
 
-    def farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
-        """Build or refresh the farm at `path` with links to `models` (default: all). Journalled, can be undone."""
+    def farm(
+        self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
+    ) -> FarmReport:
+        """Build or refresh the farm at `path` with links to `models` (default: all). Journalled, can be undone.
+
+        `snapshots` names folders of revisions instead; a single one is linked without its model's name before it.
+        """
         from hubfold import farm, runs
 
-        plan = self._plan_farm(path, models)
+        plan = self._plan_farm(path, models, snapshots)
         if not plan.changes:
             return _farm_report(plan, None, ())
         with runs.exclusive(self.state, "farm"):
@@ -524,7 +583,7 @@ class Engine:
                 book.append("end", state=state)
         return _farm_report(plan, book.run, failed)
 
-    def _plan_farm(self, path: StrPath, models: Sequence[str]) -> FarmPlan:
+    def _plan_farm(self, path: StrPath, models: Sequence[str], snapshots: Sequence[StrPath] = ()) -> FarmPlan:
         from hubfold import farm
         from hubfold.walk import TreeWalk
 
@@ -532,20 +591,19 @@ class Engine:
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
         self.scan()
+        only = {os.path.realpath(one) for one in snapshots}
         roots = self._by_role(self._open_index.roots(vaults=True))
-        snapshots = [
+        found = [
             snapshot
             for root in roots
             # Copies and farms come from caches in their turn.
             if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
+        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, models)
+        places = {root.path: root for root in roots}
         wanted, left = farm.wanted_links(
-            farm.chosen(snapshots, models),
-            folder,
-            self._open_index,
-            {root.path: root for root in roots},
-            self._backends,
+            chosen, folder, self._open_index, places, self._backends, flat=len(only) == 1
         )
         return farm.compare(folder, wanted, left)
 
@@ -572,7 +630,7 @@ class Engine:
                 recognised = recognise(path, names, self._backends)
                 backend, path = recognised if recognised is not None else (FALLBACK, path)
             known.setdefault(path, Root(path, backend, root.role, root.limit))
-        for old in self._open_index.roots():
+        for old in self._open_index.roots() if self._has_index else ():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self._backends]
 

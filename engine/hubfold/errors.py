@@ -47,6 +47,10 @@ class NoSpace(HubfoldError):
     """The file system has not the room that the operation needs."""
 
 
+class HubRefused(HubfoldError):
+    """The Hub, or its client, did not give what was asked for; the text is its own."""
+
+
 class RunNotFound(HubfoldError):
     """No run of that name has a journal here."""
 

@@ -295,6 +295,7 @@ class Executor:
             keeper_mtime_ns=keeper_mtime_ns,
             size=swap.victim.signature.size,
             xxh3_128=group.xxh3_128,
+            digests=action.digests,
             payload=f"{swap.victim.signature.device}:{swap.victim.signature.inode}",
             inode=swap.victim.signature.inode,
             mode=attributes.mode,

@@ -86,10 +86,13 @@ def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:
     return snapshot.broken or not snapshot.files, "main" not in snapshot.refs, not snapshot.refs
 
 
-def link_name(snapshot: Snapshot, file: str) -> str:
-    """The path of a file's link in a farm. Raises `LeftAlone` for a name that would lead out of it."""
-    parts = [*snapshot.repo_id.split("/"), *file.split("/")]
-    if snapshot.repo_type != "model":
+def link_name(snapshot: Snapshot, file: str, *, flat: bool = False) -> str:
+    """The path of a file's link in a farm, with `flat` without the model's name before it.
+
+    Raises `LeftAlone` for a name that would lead out of it.
+    """
+    parts = [*([] if flat else snapshot.repo_id.split("/")), *file.split("/")]
+    if not flat and snapshot.repo_type != "model":
         parts.insert(0, f"{snapshot.repo_type}s")
     if any(
         part in ("", os.curdir, os.pardir) or "\0" in part or part.startswith(TEMPORARY_PREFIX)
@@ -105,15 +108,20 @@ def wanted_links(
     index: Index,
     roots: Mapping[str, Root],
     backends: Mapping[str, StorageBackend],
+    *,
+    flat: bool = False,
 ) -> tuple[list[Wanted], list[Left]]:
-    """(the links that a farm at `folder` should have for these snapshots, the files that can have none)."""
+    """(the links that a farm at `folder` should have for these snapshots, the files that can have none).
+
+    With `flat` the names are without the model's before them.
+    """
     filesystems = FileSystems()
     wanted: list[Wanted] = []
     left: list[Left] = []
     for snapshot in snapshots:
         for file in snapshot.files:
             try:
-                name = link_name(snapshot, file.name)
+                name = link_name(snapshot, file.name, flat=flat)
                 wanted.append(_wanted(name, file, index, roots, backends, filesystems))
             except LeftAlone as reason:
                 left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))

@@ -1,8 +1,8 @@
 """The file-system calls that hubfold's safety rests on.
 
-Only this module and its callers (`executor`, `undo`, `recovery`, `farm`, `vault`) change anything outside hubfold's own
-state. Names are acted on through open directories, so that nobody can swap a parent under us; files are opened with
-``O_NOFOLLOW``. Where a platform lacks a call, a function says so and the caller leaves the path alone.
+Only this module and its callers (`executor`, `undo`, `recovery`, `removal`, `farm`, `vault` …) change anything outside
+hubfold's own state. Names are acted on through open directories, so that nobody can swap a parent under us; files are
+opened with ``O_NOFOLLOW``. Where a platform lacks a call, a function says so and the caller leaves the path alone.
 """
 
 from __future__ import annotations
@@ -153,6 +153,12 @@ class Directory:
         """Replaces `new` atomically."""
         os.replace(self._name(old), self._name(new), src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
+    def move(self, name: str, target: Directory, new: str) -> None:
+        """Give a file or folder a name in another directory of the file system, where nothing has that name."""
+        if target.lstat_or_none(new) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.path.join(target.path, new))
+        os.rename(self._name(name), target._name(new), src_dir_fd=self._fd, dst_dir_fd=target._fd)
+
     def exchange(self, one: str, other: str) -> None:
         """Swap two names atomically; `OSError` with EINVAL or ENOSYS where file system or platform cannot."""
         call = getattr(_libc, "renameat2", None) or getattr(_libc, "renameatx_np", None)
@@ -249,6 +255,22 @@ def make_folders(path: str) -> list[str]:
                     new.give_to_owner_of(parent)
             parent.sync()
     return made
+
+
+def remove_tree(directory: Directory, name: str) -> int:
+    """Remove a folder that hubfold has taken out of the user's sight, with everything in it.
+
+    Returns what its folders took, in bytes by allocated blocks. Symlinks in it are removed, not followed.
+    """
+    freed = directory.lstat(name).st_blocks * 512
+    with directory.child(name) as folder:
+        for entry in folder.names():
+            if stat.S_ISDIR(folder.lstat(entry).st_mode):
+                freed += remove_tree(folder, entry)
+            else:
+                folder.unlink(entry)
+    directory.rmdir(name)
+    return freed
 
 
 def privileged() -> bool:
@@ -501,6 +523,40 @@ def copy_bytes(
     return size
 
 
+def read_held(held: Held, *, update: Callable[[memoryview], object], tick: Callable[[int], None]) -> None:
+    """Read a whole file that is held. Raises `LeftAlone` if it becomes shorter, `OSError`."""
+    _read_whole(held.fd, held.signature.size, update, tick)
+
+
+def read_all(
+    directory: Directory,
+    name: str,
+    *,
+    update: Callable[[memoryview], object],
+    tick: Callable[[int], None] = lambda amount: None,
+) -> int:
+    """Read a whole file of ours; its length in bytes. Raises `OSError`."""
+    fd = directory.open_file(name)
+    try:
+        size = os.fstat(fd).st_size
+        _read_whole(fd, size, update, tick)
+        return size
+    finally:
+        os.close(fd)
+
+
+def _read_whole(
+    fd: int, size: int, update: Callable[[memoryview], object], tick: Callable[[int], None]
+) -> None:
+    buffer = bytearray(min(CHUNK, max(size, 1)))
+    for offset in range(0, size, CHUNK):
+        length = min(CHUNK, size - offset)
+        view = buffer if length == len(buffer) else bytearray(length)
+        _read_exactly(fd, view, offset)
+        update(memoryview(view))
+        tick(length)
+
+
 def _segments(fd: int, size: int) -> Iterator[tuple[int, int, bool]]:
     """(offset, length, is data) of a file, in order; one data segment where the system cannot tell holes."""
     offset = 0
@@ -528,6 +584,16 @@ def _write_all(fd: int, view: memoryview, offset: int) -> None:
 
 
 # -- shared extents ----------------------------------------------------------------------------------------------
+
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+
+
+def clone_extents(source: int, target: int) -> None:
+    """Let the empty file `target` share all extents of `source`. `OSError` where the file system cannot."""
+    if sys.platform != "linux":
+        raise OSError(errno.EOPNOTSUPP, "no shared extents on this platform")
+    fcntl.ioctl(target, _FICLONE, source)
+
 
 _FIDEDUPERANGE = 0xC0189436  # linux/fs.h: _IOWR(0x94, 54, struct file_dedupe_range)
 _DEDUPE_STEP = 16 << 20  # what btrfs takes in one call
@@ -580,11 +646,33 @@ _EXTENT_LAST = 0x1
 _EXTENT_NO_ADDRESS = 0x2 | 0x4 | 0x200
 
 
+_EXTENT_SHARED = 0x2000
+
+
 def extents(fd: int) -> tuple[tuple[int, int, int], ...] | None:
     """The physical extents of a file as (logical, physical, length) in bytes, neighbours merged; None if unknown."""
-    if sys.platform != "linux":
-        return None
     found: list[tuple[int, int, int]] = []
+    for logical, physical, length, flags in _mapped(fd):
+        if flags & _EXTENT_NO_ADDRESS:
+            return None
+        if found and found[-1][0] + found[-1][2] == logical and found[-1][1] + found[-1][2] == physical:
+            logical, physical, length = found[-1][0], found[-1][1], found[-1][2] + length
+            found.pop()
+        found.append((logical, physical, length))
+    return tuple(found)
+
+
+def shared_bytes(fd: int) -> int:
+    """How many bytes of a file lie in extents that another file has too; 0 where that cannot be told."""
+    return sum(length for _, _, length, flags in _mapped(fd) if flags & _EXTENT_SHARED)
+
+
+def _mapped(fd: int) -> Iterator[tuple[int, int, int, int]]:
+    """(logical, physical, length, flags) of each extent; one without an address where the system cannot tell."""
+    unknown = (0, 0, 0, _EXTENT_NO_ADDRESS)
+    if sys.platform != "linux":
+        yield unknown
+        return
     start, room = 0, 128
     while True:
         request = bytearray(_FIEMAP_HEADER.size + room * _FIEMAP_EXTENT.size)
@@ -592,23 +680,19 @@ def extents(fd: int) -> tuple[tuple[int, int, int], ...] | None:
         try:
             fcntl.ioctl(fd, _FIEMAP, request)
         except OSError:
-            return None
+            yield unknown
+            return
         mapped = _FIEMAP_HEADER.unpack_from(request)[3]
         if mapped == 0:
-            return tuple(found)
+            return
         for number in range(mapped):
             logical, physical, length, _, _, flags, *_ = _FIEMAP_EXTENT.unpack_from(
                 request, _FIEMAP_HEADER.size + number * _FIEMAP_EXTENT.size
             )
-            if flags & _EXTENT_NO_ADDRESS:
-                return None
-            if found and found[-1][0] + found[-1][2] == logical and found[-1][1] + found[-1][2] == physical:
-                logical, physical, length = found[-1][0], found[-1][1], found[-1][2] + length
-                found.pop()
-            found.append((logical, physical, length))
+            yield logical, physical, length, flags
             start = logical + length
             if flags & _EXTENT_LAST:
-                return tuple(found)
+                return
 
 
 # -- errors as people read them --------------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ def look(vaults: Iterable[str], roots: Collection[str]) -> tuple[list[Garbage], 
             reason = _needed(object_)
             if reason is None:
                 if met is None:
-                    met = set(_targets_below(roots))
-                if _plain(object_) in met:
+                    met = {target for _, target in links_below(roots)}
+                if plain(object_) in met:
                     reason = "a link below a known root needs it"
             if reason is not None:
                 kept.append(Left(object_, reason))
@@ -68,12 +68,14 @@ def _needed(object_: str) -> str | None:
     return None if unknown is None else f"{unknown} cannot be looked at now (is its drive away?)"
 
 
-def _plain(path: str) -> str:
+def plain(path: str) -> str:
+    """`path` with symlinks in its folders resolved, itself not followed."""
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
-def _targets_below(roots: Collection[str]) -> Iterator[str]:
-    """What the symlinks below the roots point at, one hop, with symlinks in the directories resolved."""
+def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(link, what it points at, one hop, as `plain` has it) of every symlink below the roots."""
+    known: dict[str, str] = {}
     for root in roots:
         for folder, folders, files in os.walk(root):
             real = None
@@ -81,9 +83,11 @@ def _targets_below(roots: Collection[str]) -> Iterator[str]:
                 path = os.path.join(folder, name)
                 with suppress(OSError):
                     text = os.readlink(path)
-                    if vault.OBJECTS in text:
-                        real = real or os.path.realpath(folder)
-                        yield _plain(os.path.join(real, text))
+                    real = real or os.path.realpath(folder)
+                    top, last = os.path.split(os.path.normpath(os.path.join(real, text)))
+                    if top not in known:
+                        known[top] = os.path.realpath(top)
+                    yield path, os.path.join(known[top], last)
 
 
 def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:

@@ -24,9 +24,10 @@ import xxhash
 
 from hubfold import residency
 from hubfold.content import Signature
+from hubfold.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hubfold.progress import Stop
 
@@ -108,6 +109,19 @@ def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | 
         return _unreadable(job, error, counter.bytes)
     finally:
         os.close(fd)
+
+
+def read_many(
+    jobs: Sequence[Job], advance: Callable[[int], object] | None = None, stop: Stop | None = None
+) -> list[Reading]:
+    """`read` of several files in one task; where `stop` is set, those that were read by then."""
+    readings = []
+    for job in jobs:
+        try:
+            readings.append(read(job, advance, stop))
+        except Interrupted:
+            break
+    return readings
 
 
 def _unreadable(job: Job, error: OSError, bytes_read: int) -> Reading:

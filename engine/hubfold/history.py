@@ -26,8 +26,8 @@ def summary(log: RunLog) -> RunSummary:
         command=log.command,
         started=log.started,
         state=log.state,
-        actions=len(done) + len(undone) + len(log.farm_links),
-        bytes=sum(intent.bytes for intent in done),
+        actions=len(done) + len(undone) + len(log.farm_links) + len(log.removals) + len(log.made),
+        bytes=sum(intent.bytes for intent in done) + log.freed,
     )
 
 
@@ -38,6 +38,9 @@ def detail(log: RunLog) -> RunDetail:
         (Done(link.path, link.target, link.target, "symlink", "farm", 0), "undone" if log.undone else "done")
         for link in log.farm_links
     ]
+    state = "done" if log.ended == "finished" else "unfinished"
+    actions += [(Done(path, "", "", "removed", log.command, size), state) for path, size in log.removals]
+    actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
     return RunDetail(summary(log), tuple(actions))
 
 

@@ -19,8 +19,10 @@ from hubfold.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsign
 from hubfold.errors import IndexDamaged
 from hubfold.grouping import groups
 from hubfold.rows import (
+    CLAIM_COLUMNS,
     DEVICE,
     DIGEST_COLUMNS,
+    DIGESTS,
     FROM,
     INODE,
     ROW,
@@ -190,6 +192,18 @@ class Index:
         )
         return [self._replica(row) for row in rows]
 
+    def having(self, digests: Mapping[str, str]) -> list[IndexedReplica]:
+        """Replicas that state or have one of these digests. Looks at every row: for repairs, not for scans."""
+        tests, values = ["0"], []
+        for algorithm, value in digests.items():
+            for table, columns in (("f", CLAIM_COLUMNS), ("d", DIGEST_COLUMNS)):
+                if algorithm in columns:
+                    tests.append(f"{table}.{columns[algorithm]} = ?")
+                    values.append(raw(value))
+        return list(
+            self._stream_replicas(f"WHERE {' OR '.join(tests)} ORDER BY p.path, f.name", tuple(values))
+        )
+
     def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
         """Replicas of these roots whose bytes were read and are not what their layout states."""
         chosen, values = root_clause(roots)
@@ -202,6 +216,11 @@ class Index:
             ORDER BY p.path, f.name""",
             values,
         )
+        return [self._replica(row) for row in rows]
+
+    def of_size(self, size: int) -> list[IndexedReplica]:
+        """Every replica of so many bytes."""
+        rows = self._rows(f"SELECT {ROW} {FROM} WHERE f.size = ? ORDER BY p.path, f.name", (size,))
         return [self._replica(row) for row in rows]
 
     def duplicate_sets(
@@ -278,16 +297,26 @@ class Index:
 
     # what a scan has to read
 
-    def shared_sizes(self, min_size: int) -> Iterator[list[Row]]:
+    def unsettled_sizes(self, min_size: int) -> Iterator[list[Row]]:
         """Rows of the files whose size several payloads share, whole sizes together, the biggest first.
 
-        In parts of some `PAGE` rows; sizes of which `huge_sizes` tells are left out.
+        In parts of some `PAGE` rows. Sizes of which every file has a digest of one algorithm are left out, there is
+        nothing to read, and so are those of which `huge_sizes` tells.
         """
+        settled = " AND ".join(
+            f"COUNT({known}) < COUNT(*)"
+            for known in (
+                "COALESCE(f.sha256, d.sha256)",
+                "COALESCE(f.git_sha1, d.git_sha1)",
+                "COALESCE(f.xet, d.xet)",
+                "d.xxh3_128",
+            )
+        )
         below, huge = 1 << 62, set(self.huge_sizes(min_size))
         while True:
             sizes = self._rows(
-                f"""SELECT f.size, COUNT(*) FROM files f WHERE f.size >= ? AND f.size < ?
-                GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC LIMIT {PAGE // 2}""",
+                f"""SELECT f.size, COUNT(*) FROM files f {DIGESTS} WHERE f.size >= ? AND f.size < ?
+                GROUP BY f.size HAVING ({_SEVERAL}) AND {settled} ORDER BY f.size DESC LIMIT {PAGE // 2}""",
                 (min_size, below),
             )
             if not sizes:

@@ -10,8 +10,11 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``intent``     about to replace a path: everything that undo and recovery need (`Intent`), with its ``number``
 ``done``       the replacement of ``number`` is whole and the displaced file is gone
 ``dropped``    ``number`` was given up, the path is as it was: ``reason``
+``remove``     about to remove `path`, which the user named; `bytes` by length, 0 for a link
+``aside``      about to rename the folder `path` to `temporary`, to empty it there
+``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
-``end``        the run is over: ``state`` is finished or interrupted
+``end``        the run is over: ``state`` is finished or interrupted; ``freed`` bytes by what it removed
 ``undo``       the run is being taken back
 ``restore``    about to put a copy back for ``number``: ``temporary``
 ``restored``   ``number`` is as it was before the run
@@ -70,6 +73,8 @@ class Intent:
     size: int
     #: xxh3_128 of the bytes that victim and keeper had in common when they were compared.
     xxh3_128: str
+    #: What else was known of the content; a hint for repairs, not a proof.
+    digests: Mapping[str, str]
     #: Names with the same `payload` were one inode before the run.
     payload: str
     inode: int
@@ -94,6 +99,7 @@ class Intent:
 
     def as_record(self) -> dict[str, Any]:
         record = {name: getattr(self, name) for name in self.__slots__}
+        record["digests"] = dict(self.digests)
         record["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
         return record
 
@@ -117,6 +123,7 @@ class Intent:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
         values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
+        values["digests"] = {_expect(name, str): _expect(value, str) for name, value in values["digests"].items()}
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
         for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):
@@ -175,6 +182,16 @@ class FarmLink:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """A name of hubfold's own under which something is on its way in (made whole first) or out (emptied first)."""
+
+    root: str
+    path: str
+    temporary: str
+    out: bool
+
+
 @dataclass(slots=True)
 class RunLog:
     """A journal as read."""
@@ -192,6 +209,12 @@ class RunLog:
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
     farm_links: list[FarmLink] = field(default_factory=list)
+    #: (path, bytes) of what was announced to be removed, and paths of what was to be made.
+    removals: list[tuple[str, int]] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    temporaries: list[Temporary] = field(default_factory=list)
+    #: What removing freed, in bytes by allocated blocks.
+    freed: int = 0
     ended: str | None = None
     undo_begun: bool = False
     undone: bool = False
@@ -389,8 +412,26 @@ def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
     log.farm_links.append(link)
 
 
+def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.removals.append((_expect(record["path"], str), _expect(record["bytes"], int)))
+
+
+def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
+    root, path, temporary = (_expect(record[name], str) for name in ("root", "path", "temporary"))
+    item = Temporary(root, path, temporary, out=record["record"] == "aside")
+    for path in (item.root, item.path, item.temporary):
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
+    if not is_temporary(os.path.basename(item.temporary)):
+        raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")
+    log.temporaries.append(item)
+    if not item.out:
+        log.made.append(item.path)
+
+
 def _read_end(log: RunLog, record: Mapping[str, Any]) -> None:
     log.ended = _expect(record["state"], str)
+    log.freed = _expect(record.get("freed", 0), int)
 
 
 def _read_undo(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -412,6 +453,9 @@ _READERS = {
     "intent": _read_intent,
     "done": _read_state,
     "dropped": _read_state,
+    "remove": _read_remove,
+    "aside": _read_temporary,
+    "make": _read_temporary,
     "farm": _read_farm,
     "end": _read_end,
     "undo": _read_undo,

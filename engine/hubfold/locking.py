@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import filelock
 
@@ -31,3 +33,20 @@ def take_lock(path: str) -> filelock.BaseFileLock:
         st = os.stat(os.path.dirname(path))
         os.chown(path, st.st_uid, st.st_gid, follow_symlinks=False)
     return lock
+
+
+@contextmanager
+def passing_lock(path: str) -> Iterator[None]:
+    """Hold a lock for a moment, and leave no lock file where there was none. Raises as `take_lock` does."""
+    made, made_folder = not os.path.lexists(path), not os.path.isdir(os.path.dirname(path))
+    held = take_lock(path)
+    try:
+        yield
+    finally:
+        if made:
+            # filelock takes no lock on a file that was unlinked meanwhile, so nobody is left holding this one.
+            with suppress(OSError):
+                os.unlink(path)
+                if made_folder:
+                    os.rmdir(os.path.dirname(path))
+        held.release()

@@ -121,6 +121,8 @@ class LoopbackHub:
     def __init__(self) -> None:
         self._repositories: dict[tuple[str, str], _Repository] = {}
         self._hits: list[Hit] = []
+        #: Repositories that answer 403 until somebody is let in, as gated ones do.
+        self.gated: set[str] = set()
         self._lock = threading.Lock()
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._server: ThreadingHTTPServer | None = None
@@ -301,6 +303,10 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.hub()._find(kind, unquote(repo_id))
         if repository is None:
             return self._refuse(HTTPStatus.NOT_FOUND, "RepoNotFound", "Repository not found")
+        if repository.repo_id in self.hub().gated:
+            return self._refuse(
+                HTTPStatus.FORBIDDEN, "GatedRepo", f"Access to model {repository.repo_id} is restricted"
+            )
         if verb == "/refs":
             return self._json(_refs(repository), repository)
         if verb == "/tree/":

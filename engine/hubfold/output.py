@@ -11,9 +11,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from hubfold import display
 from hubfold.errors import NeedsConfirmation
@@ -21,7 +22,7 @@ from hubfold.progress import Silent
 
 if TYPE_CHECKING:
     import rich.progress
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from hubfold.progress import Progress
@@ -39,6 +40,14 @@ class Column:
 
     title: str
     right: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a live view shows at one moment: lines, then tables."""
+
+    lines: Sequence[str]
+    tables: Sequence[tuple[Sequence[Column], Sequence[Sequence[str]]]]
 
 
 class Output:
@@ -88,6 +97,30 @@ class Output:
         else:
             self._print_table(columns, shown)
 
+    def sheet(self, sheet: Sheet) -> None:
+        """A sheet as it is now, tables without rows left out."""
+        for line in sheet.lines:
+            self.line(line, "bold")
+        for columns, rows in sheet.tables:
+            if rows:
+                self.line()
+                self.table(columns, rows)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether a live view can be shown: somebody looks, and a plain text was not asked for."""
+        return sys.stdout.isatty() and not (self.quiet or self.as_json) and os.environ.get("TERM") != "dumb"
+
+    @contextmanager
+    def screen(self) -> Iterator[Callable[[Sheet], None]]:
+        """A view of its own on the terminal; what was there before comes back at the end. What does not fit is cut."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(markup=False, emoji=False, highlight=False, no_color=self.plain)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            yield lambda sheet: live.update(_drawn(sheet), refresh=True)
+
     # messages
 
     def message(self, text: str) -> None:
@@ -107,9 +140,14 @@ class Output:
 
     def progress(self) -> Progress:
         """A bar where somebody watches, silence elsewhere."""
-        if self.quiet or self.plain or not sys.stderr.isatty():
+        if not self.watched:
             return Silent()
         return Bar(self._console(sys.stderr))
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody watches stderr who wants to see bars."""
+        return not (self.quiet or self.plain) and sys.stderr.isatty()
 
     # questions
 
@@ -125,13 +163,17 @@ class Output:
                 "this would change something and there is nobody to ask; nothing was changed",
                 "give -y to do it without a question, or --dry-run to only look",
             )
+        return self.ask(f"{question} [y/N]").strip().lower() in ("y", "yes")
+
+    def ask(self, question: str) -> str:
+        """Ask on stderr, read a line from the terminal; for a user who is there (`can_ask`)."""
         sys.stdout.flush()
-        sys.stderr.write(f"{display.shown(question)} [y/N] ")
+        sys.stderr.write(f"{display.shown(question)} ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):
             sys.stderr.write("\n")
-        return answer.strip().lower() in ("y", "yes")
+        return answer
 
     # rich
 
@@ -177,6 +219,25 @@ class Output:
                 segments[-1] = Segment(text.rstrip(), style, control)
             console.print(_Line(segments), end="")
             console.print()
+
+
+def _drawn(sheet: Sheet) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(display.shown(line), "bold") for line in sheet.lines]
+    for columns, rows in sheet.tables:
+        if not rows:
+            continue
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            justify: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(Text(column.title), justify=justify, no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            table.add_row(*(Text(display.shown(cell)) for cell in row))
+        parts += [Text(), table]
+    return Group(*parts)
 
 
 class _Line:

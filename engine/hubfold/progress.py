@@ -46,6 +46,10 @@ class Stop:
     def __bool__(self) -> bool:
         return self._event.is_set()
 
+    def wait(self, seconds: float) -> None:
+        """Sleep, but no longer than until a stop is asked for."""
+        self._event.wait(seconds)
+
     def check(self) -> None:
         """Raise `Interrupted` if a stop was asked for."""
         if self._event.is_set():

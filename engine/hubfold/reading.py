@@ -9,7 +9,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from hubfold import hashing
-from hubfold.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,8 +17,11 @@ if TYPE_CHECKING:
     from hubfold.hashing import Job, Reading
     from hubfold.progress import Progress, Stop
 
-#: Jobs handed to the executor and not finished yet: enough to keep it busy, few enough to stop soon.
+#: Tasks handed to the executor and not finished yet: enough to keep it busy, few enough to stop soon.
 IN_FLIGHT = 16
+#: Small files are handed over together: a task costs as much as reading some of them.
+TASK_JOBS = 128
+TASK_BYTES = 2 << 20
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:
@@ -38,7 +40,7 @@ def read_all(jobs: Iterable[Job], executor: Executor, progress: Progress, stop: 
     waiting: dict[int, deque[Job]] = {}
     for job in jobs:
         waiting.setdefault(job.signature.device, deque()).append(job)
-    running: dict[Future[Reading], int] = {}
+    running: dict[Future[list[Reading]], int] = {}
     try:
         while waiting or running:
             if stop:
@@ -47,11 +49,11 @@ def read_all(jobs: Iterable[Job], executor: Executor, progress: Progress, stop: 
             for device in list(waiting):
                 limit = 1 if rotates(device) else IN_FLIGHT
                 while waiting[device] and list(running.values()).count(device) < limit:
-                    job = waiting[device].popleft()
+                    task = _task(waiting[device])
                     future = (
-                        executor.submit(hashing.read, job, progress.advance, stop)
+                        executor.submit(hashing.read_many, task, progress.advance, stop)
                         if shared
-                        else executor.submit(hashing.read, job)
+                        else executor.submit(hashing.read_many, task)
                     )
                     running[future] = device
                 if not waiting[device]:
@@ -59,18 +61,25 @@ def read_all(jobs: Iterable[Job], executor: Executor, progress: Progress, stop: 
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 del running[future]
-                try:
-                    reading = future.result()
-                except Interrupted:
-                    continue
-                if not shared:
-                    progress.advance(reading.bytes_read)
-                yield reading
+                for reading in future.result():
+                    if not shared:
+                        progress.advance(reading.bytes_read)
+                    yield reading
         stop.check()
     finally:
         for future in running:
             future.cancel()
         wait(running)
+
+
+def _task(waiting: deque[Job]) -> list[Job]:
+    """The next job, or as many small ones as are worth the way to a thread."""
+    task = [waiting.popleft()]
+    size = task[0].signature.size
+    while waiting and len(task) < TASK_JOBS and size + waiting[0].signature.size <= TASK_BYTES:
+        size += waiting[0].signature.size
+        task.append(waiting.popleft())
+    return task
 
 
 @cache

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import farm, fsops
+from hubfold import farm, fsops, removal
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
@@ -57,7 +57,8 @@ def settle(log: RunLog, journal: Journal, used_elsewhere: Collection[int] = ()) 
         else:
             settled.rolled_back.append(intent.path)
     farm.settle(log)
-    if not log.farm_links:
+    removal.settle(log)
+    if not (log.farm_links or log.made):
         restore_keepers(log, used_elsewhere)
     if not log.open_numbers and log.ended is None:
         journal.append("recovered")

@@ -19,6 +19,8 @@ class Notice:
 
     path: str
     message: str
+    #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
+    kind: str = "notice"
 
     def as_json(self) -> Json:
         return {"path": self.path, "message": self.message}
@@ -291,6 +293,42 @@ class VerifyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `doctor` found; `fix` says what mends it, `fixed` whether that was done."""
+
+    kind: str
+    path: str
+    message: str
+    fix: str
+    fixed: bool = False
+    #: Whether `doctor --fix` can mend it.
+    mendable: bool = False
+
+    def as_json(self) -> Json:
+        return {
+            "kind": self.kind,
+            "path": self.path,
+            "message": self.message,
+            "fix": self.fix,
+            "fixed": self.fixed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """What is not as it should be, and what was mended."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def unfixed(self) -> int:
+        return sum(not finding.fixed for finding in self.findings)
+
+    def as_json(self) -> Json:
+        return {"findings": [finding.as_json() for finding in self.findings]}
+
+
+@dataclass(frozen=True, slots=True)
 class GcReport:
     """Vault objects that no link needs; `bytes` is what removing them frees (0 while a cache still has the file)."""
 
@@ -305,6 +343,122 @@ class GcReport:
             "reclaimed_bytes": self.bytes,
             "kept": [left.as_json() for left in self.kept],
             "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """A path elsewhere that needs content which is to go, and what becomes of it."""
+
+    path: str
+    content: str
+    becomes: str
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "content": self.content, "becomes": self.becomes}
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """Content of the size `bytes` that `source` had already; `how` is reflink, hardlink or copy."""
+
+    path: str
+    source: str
+    how: str
+    bytes: int
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "source": self.source, "how": self.how, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadedModel:
+    """One model of a download: the snapshot folder (None in a preview), and its bytes by where they come from."""
+
+    name: str
+    path: str | None
+    commit: str | None
+    files: int
+    bytes: int
+    present_bytes: int
+    fetch_bytes: int
+
+    def as_json(self) -> Json:
+        return {
+            "name": self.name,
+            "path": self.path,
+            "commit": self.commit,
+            "files": self.files,
+            "bytes": self.bytes,
+            "present_bytes": self.present_bytes,
+            "downloaded_bytes": self.fetch_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadReport:
+    """Models downloaded into `cache` (or, as a preview, what would be). `links` are those of ``--to``."""
+
+    cache: str
+    run: str | None
+    models: tuple[DownloadedModel, ...]
+    reused: tuple[Reused, ...] = ()
+    links: tuple[str, ...] = ()
+    failed: tuple[Failed, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "cache": self.cache,
+            "run": self.run,
+            "models": [model.as_json() for model in self.models],
+            "reused": [reused.as_json() for reused in self.reused],
+            "links": [{"path": path} for path in self.links],
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedModel:
+    """A model, revision or leftover that goes (or would go). `kind` is model, revision, or what sort of leftover."""
+
+    kind: str
+    name: str
+    root: str
+    revisions: tuple[str, ...] = ()
+    path: str = ""
+
+    def as_json(self) -> Json:
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "root": self.root,
+            "revisions": list(self.revisions),
+            "path": self.path,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """Models or leftovers removed (`run` None: a preview). `bytes` is what the file systems get back."""
+
+    run: str | None
+    models: tuple[RemovedModel, ...]
+    removed: tuple[str, ...]
+    bytes: int
+    needed: tuple[Needed, ...] = ()
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = ()
+    interrupted: bool = False
+
+    def as_json(self) -> Json:
+        return {
+            "run": self.run,
+            "models": [model.as_json() for model in self.models],
+            "removed": [{"path": path} for path in self.removed],
+            "needed": [needed.as_json() for needed in self.needed],
+            "left": [left.as_json() for left in self.left],
+            "failed": [failure.as_json() for failure in self.failed],
+            "reclaimed_bytes": self.bytes,
         }
 
 

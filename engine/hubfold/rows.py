@@ -31,10 +31,10 @@ ROW = """
     f.allocated, f.nlink, f.mode, f.uid, f.gid,
     f.sha256, f.git_sha1, f.xet, d.sha256, d.git_sha1, d.xxh3_128, d.xet, d.sample,
     f.repo_id, f.repo_type, f.revision, f.links, f.pinned, f.latest_mtime_ns"""
-FROM = """
-    FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
+DIGESTS = """
     LEFT JOIN digests d ON d.device = f.device AND d.inode = f.inode AND d.size = f.size
         AND d.mtime_ns = f.mtime_ns AND d.ctime_ns = f.ctime_ns"""
+FROM = f"FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id {DIGESTS}"
 
 #: Places in a `ROW`.
 SIZE, DEVICE, INODE, CTIME, ROOT, XXH3 = 0, 1, 2, 4, 7, 19

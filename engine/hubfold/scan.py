@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hubfold.backend import StorageBackend
 from hubfold.content import VAULT_MARKER, DuplicateSet, IndexedReplica, Root
 from hubfold.database import IndexUnusable
-from hubfold.digesting import digest
+from hubfold.digesting import Work, digest
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.index import VAULT, Index
 from hubfold.progress import Progress, Silent, Stop
@@ -53,7 +53,13 @@ def scan(
     walks = _Walks(list(roots), backends, index, progress, stop)
     walked = walks.run()
     paths = [root.path for root, _ in walked]
-    work = digest(index, paths, min_size, executor, progress, stop)
+    settled = f"settled {_key(paths, min_size)}"
+    work = Work()
+    if index.remembered(settled) is None:
+        work = digest(index, paths, min_size, executor, progress, stop)
+        # What could not be read is tried again at every scan.
+        if not work.warnings:
+            index.remember(settled, "")
     prune_digests(index)
     reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
     cost = duplicate_cost(index, paths, min_size, shared_extents)
@@ -82,9 +88,8 @@ def duplicate_cost(
     index: Index, roots: Iterable[str], min_size: int, shared_extents: SharedExtents | None = None
 ) -> Cost:
     """Add up the duplicate sets of these roots; not worked out again while the index is unchanged."""
-    paths = sorted(roots)
-    name = hashlib.sha256(b"\0".join(map(os.fsencode, paths))).hexdigest()
-    key = f"duplicates {min_size} {shared_extents is not None} {name}"
+    paths = list(roots)
+    key = f"duplicates {shared_extents is not None} {_key(paths, min_size)}"
     remembered = index.remembered(key)
     if remembered is not None:
         return Cost(*map(int, remembered.split()))
@@ -96,6 +101,11 @@ def duplicate_cost(
             size += _freed(shares)
     index.remember(key, f"{sets} {size}")
     return Cost(sets, size)
+
+
+def _key(roots: Iterable[str], min_size: int) -> str:
+    paths = hashlib.sha256(b"\0".join(sorted(map(os.fsencode, roots)))).hexdigest()
+    return f"{min_size} {paths}"
 
 
 def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None = None) -> int:

@@ -105,6 +105,10 @@ class State:
             return tuple(_known_root(entry) for entry in entries)
         except FileNotFoundError:
             return ()
+        except NotADirectoryError as error:
+            raise StateDamaged(
+                f"the state directory {self.home} is no directory", f"give another one by {HOME_VARIABLE}"
+            ) from error
         except OSError as error:
             raise StateDamaged(
                 f"the list of roots {self.roots} cannot be read: {error.strerror}", "mend its permissions"

@@ -28,7 +28,7 @@ def survey(
                 with suppress(OSError):
                     places[folder] = filesystems.of(folder)
             if folder in places and places[folder].pool and replica.payload not in shared:
-                found = _extents(replica)
+                found = _extents(replica.path)
                 if found:
                     shared[replica.payload] = (places[folder].pool, found)
     return Surroundings(
@@ -45,10 +45,10 @@ def capabilities(backends: Mapping[str, StorageBackend]) -> dict[str, Capabiliti
     return {name: backend.capabilities for name, backend in backends.items()}
 
 
-def _extents(replica: IndexedReplica) -> object:
+def _extents(path: str) -> object:
     """The physical extents of a file on a file system that can share them; None where they cannot be told."""
     try:
-        fd = os.open(replica.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -59,9 +59,14 @@ def _extents(replica: IndexedReplica) -> object:
 
 def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:
     """A key that two payloads have in common when they share all their extents, None where that cannot be."""
+    return extents_key(replica.path, filesystems)
+
+
+def extents_key(path: str, filesystems: FileSystems) -> object:
+    """`shared_extents` of the regular file at `path`."""
     with suppress(OSError):
-        pool = filesystems.of(os.path.dirname(replica.path)).pool
-        found = _extents(replica) if pool else None
+        pool = filesystems.of(os.path.dirname(path)).pool
+        found = _extents(path) if pool else None
         return (pool, found) if found else None
     return None
 

@@ -163,6 +163,20 @@ class BackendContract:
             for algorithm, digest in replica.claims.items():
                 assert true.get(algorithm, digest) == digest, replica.path
 
+    def test_snapshots_are_made_of_what_is_there(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        walk = TreeWalk(root, {self.backend.name: self.backend()})
+        for snapshot in self.backend().snapshots(root, walk):
+            for path in (snapshot.path, snapshot.home or snapshot.path):
+                assert f"{path}/".startswith(f"{built.root}/")
+            names = [file.name for file in snapshot.files]
+            assert len(names) == len(set(names))
+            for file in snapshot.files:
+                assert file.path.startswith(f"{snapshot.path}/")
+                assert file.size == (os.stat(file.path).st_size if os.path.exists(file.path) else None)
+            for partial in snapshot.incomplete:
+                assert partial.size == os.lstat(partial.path).st_size
+
     def test_nothing_is_written(self, built: Built) -> None:
         before = snapshot(built.root.parent)
         self.scan(built)

@@ -24,14 +24,17 @@ from __future__ import annotations
 
 import os
 import re
+import stat as stat_module
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubfold import peek
 from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
+from hubfold.changes import Leftover, LeftoverKind, ModelPart, Place, Removal
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold_plugins.hub_metadata import XET_HASH, claims_of_etag
 from hubfold_plugins.hub_repository import Repository, Shared
+from hubfold_plugins.hub_upkeep import Upkeep, place_of, users_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -116,19 +119,97 @@ class HubCacheBackend(StorageBackend):
         repository = _repository_of(path)
         if repository is not None and folder == os.path.join(repository, "blobs"):
             cache, repository_name = os.path.split(repository)
-            return (os.path.join(cache, ".locks", repository_name, f"{name}.lock"),)
+            # `<etag>.<anything>.incomplete` is downloaded under the lock of its etag.
+            etag = name.partition(".")[0]
+            return (os.path.join(cache, ".locks", repository_name, f"{etag}.lock"),)
         if (
             XET_HASH.fullmatch(name)
             and os.path.basename(folder) == name[:2]
             and _store_of(folder) is not None
         ):
             return (f"{path}.lock",)
+        if "/.locks/" in path and name.endswith(".lock"):
+            return (path,)
         return ()
 
     def vault_places(self, root: Root) -> Sequence[str]:
         part = _repository_of(root.path) or _store_of(root.path)
         cache = os.path.dirname(part) if part is not None else root.path
         return (os.path.join(os.path.dirname(cache), "hubfold"), os.path.join(cache, ".hubfold"))
+
+    def removal(
+        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
+    ) -> Removal | None:
+        for upkeep in _upkeeps(root, walk):
+            if (upkeep.repo_type, upkeep.repo_id) == (repo_type, repo_id):
+                return upkeep.removal(revisions)
+        return None
+
+    def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        for upkeep in _upkeeps(root, walk):
+            yield from upkeep.leftovers()
+        if _repository_of(root.path) is None and _store_of(root.path) is None:
+            yield from _locks(root.path, walk)
+
+    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
+        needed: set[str] = set()
+        for repository in {_repository_of(path) for path in paths}:
+            if repository is not None:
+                needed |= Upkeep(root.path, repository, "", "", "", walk).needed(paths)
+        for path in paths:
+            if _store_of(os.path.dirname(path)) is not None and users_of(path, root.path, walk) != set():
+                needed.add(path)
+        return needed
+
+    def content_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        etag = digests.get("sha256") or digests.get("git-sha1")
+        if etag is None or _repository_of(root.path) is not None or _store_of(root.path) is not None:
+            return None
+        name = "--".join([f"{repo_type}s", *repo_id.split("/")])
+        return os.path.join(root.path, name, "blobs", etag) if _REPOSITORY.fullmatch(name) else None
+
+    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
+        repository = _repository_of(snapshot.path)
+        if repository is not None:
+            upkeep = Upkeep(root.path, repository, snapshot.repo_id, snapshot.repo_type, "", walk)
+            yield from upkeep.parts(snapshot.revision, snapshot.refs)
+
+    def place(self, name: str) -> Place | None:
+        return place_of(name)
+
+
+# changing
+
+
+def _upkeeps(root: Root, walk: Walk) -> Iterator[Upkeep]:
+    """One for each repository of the root; each is read when it is asked."""
+    repository = _repository_of(root.path)
+    if repository == root.path:
+        yield _upkeep(root, repository, "", walk)
+    elif repository is None and _store_of(root.path) is None:
+        for name in walk.listing(root.path):
+            path = os.path.join(root.path, name)
+            st = walk.stat(path) if _REPOSITORY.fullmatch(name) else None
+            if st is not None and stat_module.S_ISDIR(st.st_mode):
+                yield _upkeep(root, path, root.path, walk)
+
+
+def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
+    known = Repository(path, path, walk)
+    return Upkeep(root.path, path, known.repo_id, known.repo_type, cache, walk)
+
+
+def _locks(cache: str, walk: Walk) -> Iterator[Leftover]:
+    top = os.path.join(cache, ".locks")
+    for folder in walk.folders(top):
+        for name, st in folder.files:
+            if name.endswith(".lock"):
+                path = os.path.join(folder.path, name)
+                empty = (folder.path,) if folder.path != top else ()
+                removal = Removal(cache, "hub-cache", "", "", content=(path,), empty=empty)
+                yield Leftover(LeftoverKind.LOCK, path, removal, st.st_mtime_ns)
 
 
 # where things are
@@ -197,6 +278,12 @@ def _caches(top: str, walk: Walk) -> Iterator[_Cache]:
         if folder.path in found:
             continue
         if folder.path == top or _is_cache(folder.path, folder.names):
+            if found:
+                walk.warn(
+                    folder.path,
+                    f"is a cache inside the cache {top}: a program was given one with `hub` and another without",
+                    kind="misplaced",
+                )
             found.add(folder.path)
             yield _cache(folder, walk)
         elif os.path.dirname(folder.path) in found:
@@ -213,7 +300,7 @@ def _cache(folder: Folder, walk: Walk) -> _Cache:
     for name in folder.links:
         path = os.path.join(folder.path, name)
         if name.startswith(_PREFIXES) and walk.dangles(path):
-            walk.warn(path, "is a repository that leads nowhere (is its drive there?)")
+            walk.warn(path, "is a repository that leads nowhere (is its drive there?)", kind="dangling")
     return _Cache(folder.path, repositories, has_store)
 
 

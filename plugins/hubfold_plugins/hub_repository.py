@@ -92,7 +92,9 @@ class Repository:
             path = os.path.join(self.path, "blobs", name)
             stat = self.walk.stat(path)
             if stat is not None:
-                self.walk.warn(path, f"is an interrupted download of {stat.st_size} bytes: left out")
+                self.walk.warn(
+                    path, f"is an interrupted download of {stat.st_size} bytes: left out", kind="interrupted"
+                )
         self.wanted = {name for name, _ in files} | links.keys()
         return files, list(links)
 
@@ -190,8 +192,9 @@ class Repository:
             commit, _, below = folder.path[len(snapshots) + 1 :].partition("/")
             if not below and COMMIT.fullmatch(commit):
                 self.walk.note_commit(commit, self.repo_id, self.repo_type)
+            blobs = os.path.relpath(os.path.join(self.path, "blobs"), folder.path) + "/"
             for name in folder.links:
-                if not self._link(folder.path, name, commit):
+                if not self._link(folder.path, name, commit, blobs):
                     broken.setdefault(commit, []).append(os.path.join(folder.path, name))
             for name, stat in folder.files:
                 if not name.endswith(INCOMPLETE):
@@ -200,17 +203,22 @@ class Repository:
                     )
         for paths in broken.values():
             more = f", like {len(paths) - 1} more of this snapshot" if len(paths) > 1 else ""
-            self.walk.warn(min(paths), f"leads nowhere: its blob is missing{more}")
+            self.walk.warn(min(paths), f"leads nowhere: its blob is missing{more}", kind="dangling")
 
-    def _link(self, folder: str, name: str, commit: str) -> bool:
-        """Note which blob a snapshot link uses; whether it leads anywhere."""
+    def _link(self, folder: str, name: str, commit: str, blobs: str) -> bool:
+        """Note which blob a snapshot link uses; whether it leads anywhere. `blobs`: how a link begins that stays."""
         path = os.path.join(folder, name)
         text = self.walk.readlink(path)
         if text is None:
             return True
-        target = os.path.normpath(os.path.join(folder, text))
-        blobs, etag = os.path.split(target)
-        if blobs == os.path.join(self.path, "blobs"):
+        etag = text.removeprefix(blobs)
+        if len(etag) == len(text) or "/" in etag:
+            # Not as the client writes it; it may mean the same.
+            place, etag = os.path.split(os.path.normpath(os.path.join(folder, text)))
+            stays = place == os.path.join(self.path, "blobs")
+        else:
+            stays = etag not in ("", "..", ".")
+        if stays:
             if self.top == self.path and etag not in self.blobs:
                 return False
             if etag in self.wanted and self._rank(commit) < self._rank(self.uses.get(etag)):
@@ -244,7 +252,9 @@ class Repository:
                 claims.update(known.claims)
             else:
                 self.walk.warn(
-                    path, f"has {stat.st_size} bytes, its repository says {known.size}: it is damaged"
+                    path,
+                    f"has {stat.st_size} bytes, its repository says {known.size}: it is damaged",
+                    kind="damaged",
                 )
         return Replica(path, stat, claims, self.repo_id, self.repo_type, _commit_or_none(revision))
 
@@ -269,7 +279,7 @@ class Repository:
             revision = _commit_or_none(self.uses.get(name))
             shared.setdefault(payload, []).append(Reference(name, self.repo_id, self.repo_type, revision))
         if self.walk.dangles(path):
-            self.walk.warn(path, "is a blob that leads nowhere (is its drive there?)")
+            self.walk.warn(path, "is a blob that leads nowhere (is its drive there?)", kind="dangling")
 
 
 def _commit_or_none(revision: str | None) -> str | None:

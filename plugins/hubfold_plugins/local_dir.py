@@ -246,7 +246,9 @@ def _warn_of_incomplete(place: str, names: Collection[str], walk: Walk) -> None:
         path = os.path.join(place, name)
         stat = walk.stat(path)
         if stat is not None:
-            walk.warn(path, f"is an interrupted download of {stat.st_size} bytes: left out")
+            walk.warn(
+                path, f"is an interrupted download of {stat.st_size} bytes: left out", kind="interrupted"
+            )
 
 
 class _Links:

@@ -49,7 +49,9 @@ class SymlinkFarmBackend(StorageBackend):
                 path = os.path.join(folder.path, name)
                 if walk.dangles(path):
                     walk.warn(
-                        path, "leads nowhere: what it pointed to was removed, or its drive is not there"
+                        path,
+                        "leads nowhere: what it pointed to was removed, or its drive is not there",
+                        kind="dangling",
                     )
             for name, stat in folder.files:
                 yield Replica(os.path.join(folder.path, name), stat)

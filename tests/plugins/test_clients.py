@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from scanning import scan
 
+from hubfold import Engine
 from hubfold.loopback_hub import LoopbackHub
+from hubfold.model_reports import State
 from hubfold.testing import digests_of
 from hubfold.trees import Tree, hub_cache, local_dir, model_files, safetensors
 from hubfold_plugins.hub_cache import HubCacheBackend
@@ -86,3 +88,17 @@ with open(sys.argv[2], "r+b") as file:
     )
     assert half.read_bytes() == safetensors("base", 400_000)
     assert [hit.bytes for hit in loopback_hub.downloads()] == [250_000]
+
+
+def test_what_it_downloaded_is_whole_and_what_is_cut_is_not(old_tree: Tree, tmp_path: Path) -> None:
+    tree = old_tree
+    commit = tree.hub.add("org/base", model_files("base", 40_000))
+    tree.build({"hub": hub_cache("org/base"), "models/base": local_dir("org/base")})
+    with Engine(tmp_path / "state") as engine:
+        [base] = engine.library([tree["hub"], tree["models"]]).models
+        assert [(one.revision, one.state) for one in base.revisions] == [(commit, State.WHOLE)] * 2
+        weights = tree[f"hub/models--org--base/snapshots/{commit}/model.safetensors"]
+        weights.resolve().rename(f"{weights.resolve()}.incomplete")
+        weights.unlink()
+        [base] = engine.library([tree["hub"]]).models
+        assert base.state is State.INCOMPLETE

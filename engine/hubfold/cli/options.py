@@ -6,13 +6,13 @@ import functools
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from hubfold import display
-from hubfold.errors import UsageError
+from hubfold.errors import Interrupted, UsageError
 from hubfold.output import Output
 from hubfold.progress import Stop
 
@@ -51,6 +51,18 @@ class Session:
         """Ask. Ctrl-C at the question ends the command at once: nothing has begun."""
         with _interrupts(signal.default_int_handler):
             return self.output.confirm(question)
+
+    @contextmanager
+    def ended_by_interrupt(self) -> Iterator[None]:
+        """Ctrl-C is the way to end what goes on for ever, and no error."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.stop:
+                signal.default_int_handler(number, frame)
+            self.stop.set()
+
+        with _interrupts(stop), suppress(Interrupted):
+            yield
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stop:

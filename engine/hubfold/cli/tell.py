@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.engine import Engine
     from hubfold.output import Output
-    from hubfold.reports import Failed, Left, RecoverReport
+    from hubfold.reports import Failed, Left, Notice, RecoverReport
 
 #: How many paths a terminal gets of a list that is not the point of the command.
 FEW = 3
@@ -31,6 +31,12 @@ def left_alone(output: Output, left: Iterable[tuple[str, str]], *, full: bool = 
             output.line(f"  {path}")
         if len(some) < len(paths):
             output.line(f"  and {len(paths) - len(some):,} more (--full lists them)")
+
+
+def warnings(output: Output, found: Iterable[Notice]) -> None:
+    """What could not be read, or is odd."""
+    for warning in found:
+        output.warning(f"{warning.path}: {warning.message}")
 
 
 def reasons(left: Iterable[Left]) -> list[tuple[str, str]]:

@@ -1,0 +1,57 @@
+"""``hubfold doctor``."""
+
+from __future__ import annotations
+
+import click
+
+from hubfold import display
+from hubfold.cli import options, tell
+from hubfold.cli.errors import SOME_LEFT
+from hubfold.cli.options import Session
+
+
+@options.command(
+    "doctor",
+    examples=[
+        ("hubfold doctor", "what is not as it should be; nothing is changed"),
+        ("hubfold doctor --fix", "mend what can be mended without losing a byte"),
+        ("hubfold doctor --json", "for a script; exit code 3 where something is left to do"),
+    ],
+)
+@click.option(
+    "--fix", is_flag=True, help="Mend what can be mended; changed bytes are kept aside, never deleted."
+)
+@click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
+def command(session: Session, fix: bool, yes: bool) -> int | None:
+    """Look for dangling links, interrupted downloads, misplaced caches, changed blobs and offline roots.
+
+    Content that was written through a link is put right from another copy, which is read whole and compared with the
+    digests first; the changed bytes stay in the vault under `replaced/`. Exit code 3 while something is left to do.
+    """
+    output = session.output
+    with session.engine() as engine:
+        report = engine.doctor()
+        mendable = [finding for finding in report.findings if finding.mendable]
+        if fix and mendable:
+            question = f"Mend {display.count(len(mendable), 'finding')}?"
+            for finding in mendable:
+                output.line(f"{finding.kind}: {finding.path}: {finding.fix}")
+            if not tell.agreed(session, question, yes=yes):
+                return None
+            report = engine.doctor(fix=True)
+    if output.as_json:
+        output.json(report.as_json())
+    for finding in report.findings:
+        output.line(f"{finding.kind}: {finding.path}", "green" if finding.fixed else "red")
+        output.line(f"  {finding.message}")
+        output.line(f"  {'mended' if finding.fixed else 'to mend it'}: {finding.fix}")
+    if not report.findings:
+        output.line("all is as it should be", "bold")
+        return None
+    output.line(
+        f"{display.count(len(report.findings), 'finding')}, {len(report.findings) - report.unfixed:,} mended",
+        "bold",
+    )
+    if not fix and mendable:
+        output.message("next: hubfold doctor --fix")
+    return SOME_LEFT if report.unfixed else None

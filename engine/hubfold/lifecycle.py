@@ -1,0 +1,260 @@
+"""The part of `Engine` that changes models: remove, download, clean, back up, restore."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hubfold.content import IndexedReplica, Root
+from hubfold.errors import UsageError
+
+if TYPE_CHECKING:
+    from hubfold.backend import StorageBackend
+    from hubfold.config import Config
+    from hubfold.download import DownloadPlan
+    from hubfold.holdings import Holdings, Name
+    from hubfold.hub import Hub
+    from hubfold.index import Index
+    from hubfold.journal import Journal
+    from hubfold.progress import Progress, Stop
+    from hubfold.removing import RemovePlan
+    from hubfold.reports import DownloadReport, Failed, FarmReport, RemoveReport, Reused, ScanReport
+    from hubfold.state import State
+
+StrPath = str | os.PathLike[str]
+
+#: A scan with this as its smallest size walks and reads no content.
+_NOTHING = 1 << 62
+
+
+class Lifecycle:
+    """Mixed into `Engine`, whose state and operations it uses."""
+
+    environ: Mapping[str, str]
+    state: State
+    progress: Progress
+    stop: Stop
+
+    if TYPE_CHECKING:
+
+        @property
+        def config(self) -> Config: ...
+        @property
+        def _backends(self) -> dict[str, StorageBackend]: ...
+        @property
+        def _open_index(self) -> Index: ...
+        @property
+        def _has_index(self) -> bool: ...
+        def scan(
+            self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = ...
+        ) -> ScanReport: ...
+        def farm(
+            self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
+        ) -> FarmReport: ...
+        def _begin(self, command: str) -> Journal: ...
+        def _known_roots(self) -> list[Root]: ...
+        def _vaults(self) -> list[str]: ...
+        def _note_path(self, index: Index, path: str, *, proven: bool) -> None: ...
+
+    def plan_remove(
+        self,
+        models: Sequence[str],
+        revision: str | None = None,
+        with_links: bool = False,
+        *,
+        roots: Sequence[StrPath] = (),
+    ) -> RemovePlan:
+        """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
+
+        Content that links elsewhere need stays for them; `with_links` removes such links too. Raises `UsageError` for
+        a name that is none, `HubfoldError` for a model or revision that is nowhere.
+        """
+        from hubfold import removing
+        from hubfold.discover import canonical
+
+        only = [canonical(os.path.expanduser(os.fspath(root))) for root in roots]
+        return removing.plan(
+            self._holdings(only), models, revision, with_links=with_links, names=self._names_of, only=only
+        )
+
+    def preview_removal(self, plan: RemovePlan) -> RemoveReport:
+        """A plan of `plan_remove` or `plan_clean` in the form of a report."""
+        from hubfold import removing
+
+        return removing.preview(plan)
+
+    def apply_removal(self, plan: RemovePlan, command: str = "rm") -> RemoveReport:
+        """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
+        from hubfold import removing, runs
+
+        if not plan.removals:
+            return removing.preview(plan)
+        with runs.exclusive(self.state, command):
+            runs.recover(self.state)
+            with self._begin(command) as book:
+                holdings = self._holdings([removal.root for removal in plan.removals])
+                report = removing.carry_out(plan, holdings, book, progress=self.progress, stop=self.stop)
+            for path in report.removed if self._has_index else ():
+                self._open_index.forget(path)
+            for other in plan.others:
+                self._note_path(self._open_index, other.path, proven=True)
+        return report
+
+    def preview_remove(
+        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
+    ) -> RemoveReport:
+        """What `remove` would do."""
+        return self.preview_removal(self.plan_remove(models, revision, with_links))
+
+    def remove(
+        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
+    ) -> RemoveReport:
+        """Remove models, or one revision of each, from every cache; see `plan_remove`."""
+        return self.apply_removal(self.plan_remove(models, revision, with_links))
+
+    def plan_clean(
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+    ) -> RemovePlan:
+        """What clients and hubfold left behind in the roots at or below `paths` (default: all roots).
+
+        `older_than` is in seconds; `old_revisions` adds the revisions that no ref names. For `apply_removal`.
+        """
+        from hubfold import cleaning, journal
+        from hubfold.discover import canonical
+        from hubfold.walk import within
+
+        wanted = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
+        holdings = self._holdings(wanted)
+        only = [root.path for root in holdings.roots if any(within(root.path, path) for path in wanted)]
+        return cleaning.plan(
+            holdings,
+            journal.logs(self.state.runs),
+            before_ns=time.time_ns() - int(older_than * 10**9),
+            old_revisions=old_revisions,
+            only=only,
+            names=self._names_of,
+        )
+
+    def plan_clean_all(self, cache: StrPath) -> RemovePlan:
+        """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
+        from hubfold import cleaning, discover
+
+        path = os.path.expanduser(os.fspath(cache))
+        root = discover.discover([path], self._backends, known=self._known_roots(), environ=self.environ)[0]
+        if not self._backends[root.backend].capabilities.cache:
+            raise UsageError(f"{root.path} is no cache", "name the folder that `hubfold roots` shows for it")
+        holdings = self._holdings([root.path])
+        root = next(one for one in holdings.roots if one.path == root.path)
+        return cleaning.plan_all(holdings, root, self._names_of)
+
+    def plan_download(
+        self,
+        models: Sequence[str],
+        revision: str | None = None,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        into: StrPath | None = None,
+    ) -> DownloadPlan:
+        """What downloading `models` into the client's cache (or the cache `into`) would fetch, and what is here.
+
+        Names of ``[models]`` in config.toml stand for their repositories. Walks the known roots, asks the Hub. Raises
+        `HubRefused` with the Hub's own words, `UsageError`.
+        """
+        from hubfold import download
+
+        named = [self._configured(model, revision) for model in models]
+        self.scan(min_size=_NOTHING)
+        cache = self._download_cache(into)
+        caches = frozenset(name for name, one in self._backends.items() if one.capabilities.cache)
+        return download.plan(
+            self._hub(), self._backends[cache.backend], cache, named, self._open_index.of_size,
+            include=include, exclude=exclude, caches=caches,
+        )  # fmt: skip
+
+    def preview_download(self, plan: DownloadPlan) -> DownloadReport:
+        """A plan in the form of a report."""
+        from hubfold import download
+
+        return download.preview(plan)
+
+    def download(
+        self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
+    ) -> DownloadReport:
+        """Put what is here already into the cache, let the client fetch the rest, link it all at `to`.
+
+        Raises `NoSpace` before anything is changed, `HubRefused` if no model could be had, `Locked`, `OSError`.
+        """
+        from hubfold import download, runs
+
+        download.check_space(plan)
+        run: str | None = None
+        reused: tuple[Reused, ...] = ()
+        lies: tuple[Failed, ...] = ()
+        if any(model.wanted for model in plan.models):
+            with runs.exclusive(self.state, "download"):
+                runs.recover(self.state)
+                with self._begin("download") as book:
+                    placer = download.Placer(
+                        book, self._backends[plan.cache.backend], plan.cache, plan.share, plan.caches,
+                        lambda signature, sha256: self._open_index.record_digests(signature, {"sha256": sha256}),
+                        self.progress, self.stop,
+                    )  # fmt: skip
+                    placer.place_all([wanted for model in plan.models for wanted in model.wanted])
+                    book.append("end", state="finished")
+                run, reused, lies = book.run, tuple(placer.placed), tuple(placer.lies)
+        report = download.fetch_all(self._hub(bars=bars), plan, run, reused, lies, self.stop)
+        folders = [model.path for model in report.models if model.path]
+        if to is None or not folders:
+            return report
+        self._remember_cache(plan.cache)
+        farm = self.farm(to, snapshots=folders)
+        return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
+
+    def _hub(self, *, bars: bool = False) -> Hub:
+        from hubfold.hub import Hub
+
+        return Hub.of(self.environ, bars=bars)
+
+    def _configured(self, model: str, revision: str | None) -> tuple[Name, str | None]:
+        from hubfold.holdings import Name
+
+        known = (self.config.models or {}).get(model)
+        if known is not None:
+            return Name.parse(known.repo_id), revision or known.revision
+        return Name.parse(model), revision
+
+    def _download_cache(self, into: StrPath | None) -> Root:
+        from hubfold import download
+        from hubfold.discover import canonical
+
+        cache = download.default_cache(self._backends, self.environ)
+        if into is None:
+            return cache
+        path = canonical(os.path.expanduser(os.fspath(into)))
+        names = os.listdir(path) if os.path.isdir(path) else []
+        return Root(self._backends[cache.backend].recognise(path, names) or path, cache.backend)
+
+    def _remember_cache(self, cache: Root) -> None:
+        """A cache that was named by `into` is one of the roots from now on, so that its models are found."""
+        if all(root.path != cache.path for root in self._open_index.roots()):
+            self.scan([cache.path], backend=cache.backend, min_size=_NOTHING)
+
+    def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
+        """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
+        from hubfold import discover
+        from hubfold.holdings import Holdings
+
+        known = self._known_roots()
+        roots = discover.discover((), self._backends, known=known, environ=self.environ)
+        roots += discover.discover(paths, self._backends, known=known, environ=self.environ) if paths else []
+        return Holdings(list({root.path: root for root in roots}.values()), self._backends, self._vaults())
+
+    def _names_of(self, st: os.stat_result) -> list[IndexedReplica]:
+        """All names of a payload that the last scans met."""
+        if not self._has_index:
+            return []
+        return self._open_index.payload(st.st_dev, st.st_ino, st.st_size)

@@ -1,0 +1,180 @@
+"""The cache manager that applications call: a class and a function, with plain paths, numbers and dictionaries.
+
+    from hubfold import ModelCacheManager
+
+    manager = ModelCacheManager()
+    if not manager.is_model_cached("org/model"):
+        ...
+    folder = manager.get_cached_snapshot_path("org/model")
+
+"Cached" means complete: a model that was half downloaded is not cached. Every call asks the disks anew.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubfold import display
+from hubfold.engine import Engine
+from hubfold.errors import HubfoldError, RootError
+from hubfold.model_reports import Model, Place, Revision, State
+
+if TYPE_CHECKING:
+    from hubfold.library import Library
+
+_GB = 10**9
+
+
+class ModelCacheManager:
+    """The models of one cache, or of all roots that hubfold knows and finds.
+
+    `cache_dir` is a cache, or the base folder that has it as ``hub/``; it need not exist yet. Without it: every cache,
+    local copy and farm. Model ids are as ``org/name``, for datasets and spaces ``datasets/org/name``; one that cannot
+    be a repo id raises `UsageError`.
+    """
+
+    def __init__(self, cache_dir: str | os.PathLike[str] | None = None) -> None:
+        self._given = None if cache_dir is None else os.path.abspath(os.path.expanduser(os.fspath(cache_dir)))
+
+    @property
+    def cache_dir(self) -> Path:
+        """The cache itself; without one given, the one that downloads go to."""
+        with Engine() as engine:
+            return Path(self._cache_dir(engine, self._library(engine)))
+
+    def find_model_in_cache(self, model_id: str) -> Path | None:
+        """The folder of a cached model with all its revisions; None if it is not there as a whole."""
+        found = self._found(model_id)
+        return None if found is None else Path(found[1].path)
+
+    def is_model_cached(self, model_id: str) -> bool:
+        """Whether a program that asks for the model finds all of it."""
+        return self._found(model_id) is not None
+
+    def get_cached_snapshot_path(self, model_id: str) -> Path | None:
+        """The folder with the files of a cached model, as `snapshot_download` returns it; None if it is not whole."""
+        found = self._found(model_id)
+        return None if found is None else Path(found[2].path)
+
+    def get_model_size(self, model_id: str) -> int:
+        """Bytes of one copy of the model with all its revisions, whole or not; 0 if nothing of it is there."""
+        with Engine() as engine:
+            model = self._library(engine).find(engine.model_name(model_id))
+        return 0 if model is None else model.bytes
+
+    def list_cached_models(self) -> list[dict[str, Any]]:
+        """The cached models, by id: ``model_id``, ``repo_type``, ``size_bytes``, ``size_gb`` (10**9), ``path``,
+        ``snapshot_path``, ``revisions`` (commit hashes), ``refs``, ``last_accessed``, ``last_modified`` (seconds)."""
+        with Engine() as engine:
+            library = self._library(engine)
+        return [_listed(model, *found) for model in library.models if (found := _whole(library, model, None))]
+
+    def delete_model_cache(self, model_id: str) -> bool:
+        """Remove a model, whole or not, from the cache (from every cache, without a `cache_dir`).
+
+        True if it is gone; False if no cache has it, or some of it had to stay. Links elsewhere that need its content
+        keep it (`hubfold rm`). It cannot be undone. Raises `Locked` while another hubfold changes something.
+        """
+        with Engine() as engine:
+            model = self._library(engine).find(engine.model_name(model_id))
+            places = [place for place in model.places if place.cache] if model is not None else []
+            if model is None or not places:
+                return False
+            plan = engine.plan_remove([model.id], roots=list(dict.fromkeys(place.root for place in places)))
+            report = engine.apply_removal(plan)
+        return bool(report.models) and not report.failed and not report.interrupted
+
+    def get_cache_info(self) -> dict[str, Any]:
+        """``cache_dir``, ``model_count``, ``total_size_bytes``, ``total_size_gb``, ``models`` (ids) of what is cached;
+        ``incomplete_count`` and ``incomplete`` (ids) of what is not whole, ``disk_bytes`` (by blocks, of all of it),
+        ``free_bytes``.
+        """
+        with Engine() as engine:
+            library = self._library(engine)
+            cache_dir = self._cache_dir(engine, library)
+        cached = [model for model in library.models if _whole(library, model, None)]
+        rest = [model for model in library.models if model not in cached]
+        total = sum(model.bytes for model in cached)
+        return {
+            "cache_dir": cache_dir,
+            "model_count": len(cached),
+            "total_size_bytes": total,
+            "total_size_gb": total / _GB,
+            "models": [model.id for model in cached],
+            "incomplete_count": len(rest),
+            "incomplete": [model.id for model in rest],
+            "disk_bytes": library.physical_bytes,
+            "free_bytes": _free(cache_dir),
+        }
+
+    def _found(self, model_id: str) -> tuple[Model, Place, Revision] | None:
+        with Engine() as engine:
+            name = engine.model_name(model_id)
+            library = self._library(engine)
+            model = library.find(name)
+        found = None if model is None else _whole(library, model, name.revision)
+        return None if model is None or found is None else (model, *found)
+
+    def _library(self, engine: Engine) -> Library:
+        if self._given is None:
+            return engine.library()
+        try:
+            return engine.library([self._given])
+        except RootError:
+            if os.path.lexists(self._given):
+                raise
+            from hubfold.library import Library
+
+            return Library((), ())
+
+    def _cache_dir(self, engine: Engine, library: Library) -> str:
+        if self._given is None:
+            return engine.download_cache(library) or ""
+        return library.roots[0].path if library.roots else self._given
+
+
+def check_model_availability(model_id: str) -> tuple[bool, str]:
+    """Whether a model is cached, and a sentence that says where, or what it lacks. Raises nothing for a bad id."""
+    try:
+        with Engine() as engine:
+            [checked] = engine.check([model_id]).models
+    except HubfoldError as error:
+        return False, display.shown(f"{error}; {error.hint}" if error.hint else str(error))
+    if checked.status == "cached":
+        return True, display.shown(
+            f"{checked.id} is cached in {checked.path} ({display.size(checked.bytes)})"
+        )
+    if checked.status == "missing":
+        near = f"; did you mean {' or '.join(checked.near)}?" if checked.near else ""
+        return False, display.shown(f"{checked.id} is not cached{near}")
+    first = checked.missing[0]
+    what = f"{first.name} {first.reason}".strip()
+    more = f", and {display.count(len(checked.missing) - 1, 'more file')}" if len(checked.missing) > 1 else ""
+    return False, display.shown(f"{checked.id} is not whole in {checked.path}: {what}{more}")
+
+
+def _whole(library: Library, model: Model, revision: str | None) -> tuple[Place, Revision] | None:
+    return next((one for one in library.candidates(model, revision) if one[1].state is State.WHOLE), None)
+
+
+def _listed(model: Model, place: Place, revision: Revision) -> dict[str, Any]:
+    return {
+        "model_id": model.id,
+        "repo_type": model.repo_type,
+        "size_bytes": model.bytes,
+        "size_gb": model.bytes / _GB,
+        "path": place.path,
+        "snapshot_path": revision.path,
+        "revisions": sorted({one.revision for one in model.revisions if one.revision}),
+        "refs": list(model.refs),
+        "last_accessed": model.last_accessed,
+        "last_modified": model.last_modified,
+    }
+
+
+def _free(folder: str) -> int | None:
+    from hubfold.availability import free_bytes
+
+    return free_bytes(folder) if folder else None

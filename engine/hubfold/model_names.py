@@ -1,0 +1,97 @@
+"""What users call a model: a short name of the configuration, ``org/name``, ``datasets/org/name``, ``hf://…``.
+
+A repo id is data that may come from anywhere (invariant 9): what could not be one is refused before it is looked up.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hubfold.errors import HubfoldError, UsageError
+
+if TYPE_CHECKING:
+    from hubfold.config import ConfiguredModel
+
+REPO_TYPES = ("model", "dataset", "space", "kernel")
+#: huggingface_hub allows less (no ``--``, 96 characters), but has allowed more; what is certain is that these are safe.
+_REPO_ID = re.compile(r"[\w][\w.\-]*(?:/[\w][\w.\-]*)?", re.ASCII)
+_REVISION = re.compile(r"[\w][\w.\-/+]*", re.ASCII)
+
+
+class UnknownModel(HubfoldError):
+    """No root holds a model of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A model that somebody asked for. `name` is what the user typed."""
+
+    name: str
+    repo_id: str
+    #: None where the user did not say: any type will do.
+    repo_type: str | None = None
+    revision: str | None = None
+    #: What the user says it takes, in bytes.
+    expected_bytes: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The name without what the configuration calls it."""
+        return self.repo_id if self.repo_type in (None, "model") else f"{self.repo_type}s/{self.repo_id}"
+
+    def means(self, repo_type: str, repo_id: str) -> bool:
+        """Whether it is this one; letters count as the same whatever their case, as for `hf cache rm`."""
+        return self.repo_type in (None, repo_type) and self.repo_id.lower() == repo_id.lower()
+
+
+def parse(
+    text: str, configured: Mapping[str, ConfiguredModel] | None = None, revision: str | None = None
+) -> ModelName:
+    """What `text` asks for. `revision` wins over the one that the configuration names.
+
+    Raises `UsageError` for a text that cannot be a repo id, or a revision that cannot be one.
+    """
+    model = (configured or {}).get(text)
+    repo_type, repo_id = _split(model.repo_id if model is not None else text)
+    chosen = revision if revision is not None else model.revision if model is not None else None
+    if chosen is not None and (not _REVISION.fullmatch(chosen) or ".." in chosen):
+        raise UsageError(f"{chosen!r} is not a revision", "give a branch, a tag or a commit hash")
+    return ModelName(text, repo_id, repo_type, chosen, model.size if model is not None else None)
+
+
+def _split(text: str) -> tuple[str | None, str]:
+    """(repo_type or None, repo_id). ``model/gpt2`` and ``datasets/org/name`` name their type."""
+    repo_type, rest = None, text.removeprefix("hf://")
+    head, slash, tail = rest.partition("/")
+    singular = head.removesuffix("s")
+    # `space/name` could be an organisation called so, `spaces/…` and three parts cannot: the Hub has taken these words.
+    if slash and singular in REPO_TYPES:
+        repo_type, rest = singular, tail
+    if not _REPO_ID.fullmatch(rest) or ".." in rest:
+        raise UsageError(f"{text!r} is not a repo id", "write it like org/name, or datasets/org/name")
+    return repo_type, rest
+
+
+def nearest(text: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Up to three of `names` that `text` may have been meant to be, the nearest first."""
+    key = text.lower()
+    scores = {name: _likeness(key, name.lower()) for name in names}
+    return tuple(sorted((name for name in scores if scores[name]), key=lambda name: -scores[name]))[:3]
+
+
+def _likeness(one: str, other: str) -> float:
+    """From 0 (nothing alike) to 1. What follows the organisation counts: many models share that."""
+    of_ends = difflib.SequenceMatcher(None, one.rpartition("/")[2], other.rpartition("/")[2]).ratio()
+    whole = difflib.SequenceMatcher(None, one, other).ratio()
+    return max(of_ends, whole) if of_ends >= 0.6 or whole >= 0.85 else 0
+
+
+def unknown(text: str, names: Iterable[str]) -> UnknownModel:
+    """The error for a name that nothing is known of."""
+    near = nearest(text, names)
+    meant = f"did you mean {' or '.join(near)}?" if near else "see `hubfold ls` for what is there"
+    return UnknownModel(f"no root holds a model called {text!r}", meant)

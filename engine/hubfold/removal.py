@@ -1,0 +1,361 @@
+"""Removes models, revisions and leftovers: what a backend says has to go, in an order that no crash can make a lie of.
+
+Per `changes.Removal`::
+
+    the layout's locks of everything with content        held to the end; one that is taken leaves all of it alone
+    every path announced in the journal, fsynced         nothing is removed that was not announced
+    links elsewhere that the user wants gone
+    refs                                                 nothing leads to the revision any more
+    each snapshot folder renamed away                    it was whole until now, and is gone at once
+    the layout's notes, then what was renamed away
+    content, asked for again: does anything need it now?
+    shared payloads that nobody uses
+    folders that are empty by now
+
+Each stage is fsynced before the next. Each path is looked at right before: what is not what the preview saw stays. A
+crash leaves, at the most, content that no revision uses, which `hubfold clean` and the same `hubfold rm` find again,
+and a folder under a name of hubfold's own, which recovery removes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+from hubfold import fsops
+from hubfold.changes import Removal
+from hubfold.content import TEMPORARY_PREFIX, Root
+from hubfold.errors import Interrupted, LeftAlone
+from hubfold.fsops import Directory
+from hubfold.holdings import Holdings
+from hubfold.journal import Journal, RunLog
+from hubfold.locking import passing_lock
+from hubfold.progress import Progress, Stop
+from hubfold.reports import Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a path was when the user was asked: a symlink by its text, a file by its inode, size and mtime."""
+
+    text: str | None
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def at(cls, directory: Directory, name: str) -> Seen | None:
+        """None where there is nothing, or a folder."""
+        st = directory.lstat_or_none(name)
+        if st is None or stat.S_ISDIR(st.st_mode):
+            return None
+        text = directory.readlink(name) if stat.S_ISLNK(st.st_mode) else None
+        return cls(text, st.st_dev, st.st_ino, st.st_size, 0 if text is not None else st.st_mtime_ns)
+
+
+def look(path: str) -> Seen | None:
+    """What is at `path` now."""
+    try:
+        with Directory.open(os.path.dirname(path)) as directory:
+            return Seen.at(directory, os.path.basename(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Removing:
+    """Removals with what was seen of every path of theirs."""
+
+    removals: tuple[Removal, ...]
+    seen: Mapping[str, Seen]
+
+
+def measure(paths: Iterable[str], folders: Iterable[str] = ()) -> int:
+    """What the file system gets back when all of `paths` are gone, in bytes by allocated blocks.
+
+    An inode counts only if all its names are among them; extents that another file shares do not count.
+    """
+    names: dict[tuple[int, int], set[str]] = {}
+    stats: dict[tuple[int, int], os.stat_result] = {}
+    freed = 0
+    for path in paths:
+        with suppress(OSError):
+            st = os.lstat(path)
+            names.setdefault((st.st_dev, st.st_ino), set()).add(path)
+            stats[st.st_dev, st.st_ino] = st
+    for inode, found in names.items():
+        st = stats[inode]
+        if st.st_nlink <= len(found):
+            freed += max(0, st.st_blocks * 512 - _shared(next(iter(found)), st))
+    for folder in folders:
+        with suppress(OSError):
+            freed += os.lstat(folder).st_blocks * 512
+    return freed
+
+
+def _shared(path: str, st: os.stat_result) -> int:
+    """What another file has too of a file's extents; a long symlink has a block, but no extents to share."""
+    if not stat.S_ISREG(st.st_mode):
+        return 0
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return fsops.shared_bytes(fd)
+    finally:
+        os.close(fd)
+
+
+@dataclass(slots=True)
+class Remover:
+    """Carries out removals under one journal."""
+
+    journal: Journal
+    holdings: Holdings
+    seen: Mapping[str, Seen]
+    progress: Progress
+    stop: Stop
+    #: Paths that are gone, and those that could not be removed.
+    removed: list[str] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    freed: int = 0
+    _number: int = 0
+
+    def carry_out(self, removals: Sequence[Removal]) -> None:
+        """One after the other; raises `Interrupted` between two of them, `OSError` if the journal cannot be written."""
+        self.progress.start("removing", sum(len(removal.files) for removal in removals), "files")
+        try:
+            for removal in removals:
+                self.stop.check()
+                self._remove(removal)
+        finally:
+            self.progress.finish()
+
+    def _remove(self, removal: Removal) -> None:
+        root = next((root for root in self.holdings.roots if root.path == removal.root), None)
+        if not (removal.files or removal.empty):
+            return
+        guarded = [*removal.content, *(payload.path for payload in removal.payloads)]
+        locks: dict[str, None] = {}
+        if root is None:
+            root, guarded = Root(removal.root, removal.backend), []
+        else:
+            backend = self.holdings.backend(root)
+            locks = dict.fromkeys(lock for path in guarded for lock in backend.lock_paths(root, path))
+        with ExitStack() as held:
+            try:
+                for lock in locks:
+                    held.enter_context(passing_lock(lock))
+            except (LeftAlone, OSError) as error:
+                self._fail(guarded[0], f"all of it was left alone: {fsops.describe(error)}")
+                return
+            asides = self._announce(removal)
+            try:
+                self._unlink_all(root, removal.links)
+                self._unlink_all(root, removal.refs)
+                for folder, temporary in asides.items():
+                    self._set_aside(root, folder, temporary, removal)
+            except (LeftAlone, OSError) as error:
+                # What leads to it is there still, so what it needs has to stay.
+                self._fail(getattr(error, "filename", None) or removal.aside, fsops.describe(error))
+                for folder, temporary in asides.items():
+                    self._empty_aside(root, folder, temporary, removal)
+                return
+            self._rest(root, removal, asides)
+
+    def _rest(self, root: Root, removal: Removal, asides: Mapping[str, str]) -> None:
+        for path in removal.records:
+            self._try(root, path)
+        for folder, temporary in asides.items():
+            self._empty_aside(root, folder, temporary, removal)
+        self._unneeded(root, removal.content)
+        for payload in removal.payloads:
+            if self._unneeded(root, [payload.path]):
+                self._try(root, payload.record)
+        for folder in removal.empty:
+            self._remove_folder(root, folder)
+
+    def _announce(self, removal: Removal) -> dict[str, str]:
+        """Journal everything that is going to go; the temporary name of each folder that is renamed away."""
+        for path in removal.files:
+            seen = self.seen.get(path)
+            if seen is not None:
+                self.journal.append("remove", path=path, bytes=0 if seen.text is not None else seen.size)
+        asides = {}
+        for folder in removal.folders:
+            self._number += 1
+            asides[folder] = os.path.join(
+                removal.aside, f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
+            )
+            self.journal.append("aside", path=folder, root=removal.root, temporary=asides[folder])
+        self.journal.sync()
+        return asides
+
+    # -- one path ---------------------------------------------------------------------------------------------------
+
+    def _unlink_all(self, root: Root, paths: Iterable[str]) -> None:
+        """Unlink, each folder fsynced; raises at the first that cannot be removed."""
+        folders: dict[str, Directory] = {}
+        with ExitStack() as held:
+            for path in paths:
+                directory = self._unlink(root, path)
+                if directory is not None:
+                    held.callback(directory.close)
+                    folders[directory.path] = directory
+            for directory in folders.values():
+                directory.sync()
+
+    def _unlink(self, root: Root, path: str) -> Directory | None:
+        """Unlink `path` if it is what was seen; its directory, open. None where it was gone."""
+        seen = self.seen.get(path)
+        top = root.path if path.startswith(os.path.join(root.path, "")) else self._root_of(path)
+        try:
+            directory, name = Directory.parent_of(top, path)
+        except FileNotFoundError:
+            return None
+        try:
+            now = Seen.at(directory, name)
+            if now is None:
+                directory.close()
+                return None
+            if now != seen:
+                raise LeftAlone(f"{path} is not what it was when you were asked; it stays")
+            freed = _last_name(directory, name, path)
+            directory.unlink(name)
+        except BaseException:
+            directory.close()
+            raise
+        self.freed += freed
+        self.removed.append(path)
+        self.progress.advance(1)
+        return directory
+
+    def _root_of(self, path: str) -> str:
+        root = self.holdings.of_path(path)
+        return root.path if root is not None else os.path.dirname(path)
+
+    def _try(self, root: Root, path: str) -> bool:
+        try:
+            directory = self._unlink(root, path)
+            if directory is not None:
+                with directory:
+                    directory.sync()
+        except (LeftAlone, OSError) as error:
+            self._fail(path, fsops.describe(error))
+            return False
+        return True
+
+    def _unneeded(self, root: Root, paths: Sequence[str]) -> bool:
+        """Unlink those that nothing needs now; whether that was all of them."""
+        if not paths:
+            return True
+        needed = set(self.holdings.backend(root).still_needed(root, paths, self.holdings.walk(root)))
+        for path in paths:
+            if path in needed:
+                self._fail(path, "something began to use it meanwhile; it stays")
+        done = [self._try(root, path) for path in paths if path not in needed]
+        return all(done) and not needed
+
+    def _fail(self, path: str, error: str) -> None:
+        self.failed.append(Failed(path, error))
+
+    # -- folders ----------------------------------------------------------------------------------------------------
+
+    def _set_aside(self, root: Root, folder: str, temporary: str, removal: Removal) -> None:
+        """Rename a folder out of its layout; back again if it holds what the user was not asked about."""
+        try:
+            source, name = Directory.parent_of(root.path, folder)
+        except FileNotFoundError:
+            return
+        with source, Directory.parent_of(root.path, temporary)[0] as target:
+            if source.lstat_or_none(name) is None:
+                return
+            new = os.path.basename(temporary)
+            source.move(name, target, new)
+            strangers = [
+                path
+                for path, seen in _below(target, new, folder)
+                if path not in removal.inside or self.seen.get(path) != seen
+            ]
+            if strangers:
+                target.move(new, source, name)
+                raise LeftAlone(f"{strangers[0]} was put there meanwhile; the whole revision stays")
+            source.sync()
+            target.sync()
+
+    def _empty_aside(self, root: Root, folder: str, temporary: str, removal: Removal) -> None:
+        try:
+            directory, name = Directory.parent_of(root.path, temporary)
+            with directory:
+                if directory.lstat_or_none(name) is None:
+                    return
+                own = os.path.join(folder, "")
+                self.freed += measure(
+                    [temporary + path[len(folder) :] for path in removal.inside if path.startswith(own)]
+                )
+                self.freed += fsops.remove_tree(directory, name)
+                directory.sync()
+        except OSError as error:
+            self._fail(folder, fsops.describe(error))
+            return
+        gone = [path for path in removal.inside if path.startswith(own)]
+        self.removed += gone
+        self.progress.advance(len(gone))
+
+    def _remove_folder(self, root: Root, folder: str) -> None:
+        with suppress(OSError, LeftAlone):  # not empty: somebody's file is in it, and stays
+            directory, name = Directory.parent_of(root.path, folder)
+            with directory:
+                blocks = directory.lstat(name).st_blocks * 512
+                directory.rmdir(name)
+                directory.sync()
+                self.freed += blocks
+
+
+def _last_name(directory: Directory, name: str, path: str) -> int:
+    """What unlinking a file frees: nothing while it has another name."""
+    st = directory.lstat(name)
+    return max(0, st.st_blocks * 512 - _shared(path, st)) if st.st_nlink == 1 else 0
+
+
+def _below(directory: Directory, name: str, shown: str) -> Iterable[tuple[str, Seen | None]]:
+    """Every file and link below the folder `name`, with the paths that they had when it was at `shown`."""
+    with directory.child(name) as folder:
+        for entry in folder.names():
+            path = os.path.join(shown, entry)
+            seen = Seen.at(folder, entry)
+            if seen is None:
+                yield from _below(folder, entry, path)
+            else:
+                yield path, seen
+
+
+def settle(log: RunLog) -> None:
+    """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in."""
+    announced = {path for path, _ in log.removals}
+    for item in log.temporaries:
+        with suppress(OSError, LeftAlone):
+            directory, name = Directory.parent_of(item.root, item.temporary)
+            with directory:
+                st = directory.lstat_or_none(name)
+                if st is None:
+                    continue
+                if item.out and any(path not in announced for path, _ in _below(directory, name, item.path)):
+                    # Put there between question and rename: nobody was asked about it.
+                    source, last = Directory.parent_of(item.root, item.path)
+                    with source:
+                        directory.move(name, source, last)
+                        source.sync()
+                elif stat.S_ISDIR(st.st_mode):
+                    fsops.remove_tree(directory, name)
+                else:
+                    directory.unlink(name)
+                directory.sync()
+
+
+__all__ = ["Interrupted", "Remover", "Removing", "Seen", "look", "measure", "settle"]

@@ -1,0 +1,340 @@
+"""What removing models would do: which paths go, which links elsewhere need their content, what stays for whom.
+
+Content outlives its model where something else needs it: a vault object is one more hard link of the file, and so is a
+blob of another cache, so they keep it by themselves. A symlink straight into a cache (made by somebody else) is not
+so lucky: then its target stays, unless the user wants such links gone as well (`with_links`). Links that belong to
+another cache's models are never removed with it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hubfold import gc, vault
+from hubfold.changes import Removal
+from hubfold.content import IndexedReplica
+from hubfold.errors import HubfoldError, Interrupted
+from hubfold.gc import Garbage
+from hubfold.holdings import Held, Holdings, Name, resolve, unknown
+from hubfold.journal import Journal
+from hubfold.progress import Progress, Stop
+from hubfold.removal import Remover, Removing, Seen, look, measure
+from hubfold.reports import Left, Needed, RemovedModel, RemoveReport
+from hubfold.walk import within
+
+#: Payloads by any of their names, as the index knows them.
+Names = Callable[[os.stat_result], Sequence[IndexedReplica]]
+
+STAYS = "stays whole"
+GOES = "is removed with it"
+HOLDS = "keeps the content where it is"
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePlan:
+    """What would go, and what would not, with the reasons. The plan that is shown is the one that is carried out."""
+
+    removing: Removing
+    #: Vault objects that nothing needs once this is gone.
+    objects: tuple[str, ...] = ()
+    needed: tuple[Needed, ...] = ()
+    left: tuple[Left, ...] = ()
+    bytes: int = 0
+    #: Other names of what goes, which the index knows: their change times will move.
+    others: tuple[IndexedReplica, ...] = ()
+
+    @property
+    def removals(self) -> tuple[Removal, ...]:
+        return self.removing.removals
+
+
+def plan(
+    holdings: Holdings,
+    models: Sequence[str],
+    revision: str | None,
+    *,
+    with_links: bool,
+    names: Names,
+    only: Collection[str] = (),
+) -> RemovePlan:
+    """The plan for removing `models` (or one `revision` of each) from the roots `only` (default: all).
+
+    Raises `UsageError` for a name that is none, `HubfoldError` for a model or revision that is nowhere.
+    """
+    removals: list[Removal] = []
+    left: list[Left] = []
+    held = [one for one in holdings.held() if not only or one.root.path in only]
+    for name in holdings.named(models):
+        of_name = [one for one in held if one.name == name]
+        commits = resolve(of_name, revision) if of_name else None
+        found = list(_removals(holdings, name, of_name, None if revision is None else commits, only))
+        if not found:
+            raise unknown(name, {one.name for one in held})
+        removals += [one for one in found if isinstance(one, Removal)]
+        left += [one for one in found if isinstance(one, Left)]
+    if not removals and left:
+        raise HubfoldError(
+            f"{left[0].path}: {left[0].reason}", "remove that folder by hand, if nothing else needs it"
+        )
+    return settle(holdings, removals, left, with_links=with_links, names=names)
+
+
+def _removals(
+    holdings: Holdings,
+    name: Name,
+    held: Sequence[Held],
+    commits: Collection[str] | None,
+    only: Collection[str],
+) -> Iterator[Removal | Left]:
+    for root in holdings.roots:
+        if only and root.path not in only:
+            continue
+        backend = holdings.backend(root)
+        removal = backend.removal(root, name.repo_type, name.repo_id, commits, holdings.walk(root))
+        if removal is not None:
+            yield removal
+            continue
+        for one in held:
+            if one.root == root and (commits is None or one.snapshot.revision in commits):
+                yield Left(one.snapshot.path, f"the layout {root.backend} does not say how to remove a model")
+
+
+def settle(
+    holdings: Holdings, removals: Sequence[Removal], left: Sequence[Left], *, with_links: bool, names: Names
+) -> RemovePlan:
+    """Hold removals against what needs their content; the plan that is left of them."""
+    needs = _Needs(holdings, with_links, names, list(removals))
+    needs.look()
+    removals = needs.removals
+    files = [path for removal in removals for path in removal.files]
+    folders = {
+        os.path.dirname(path) for removal in removals for path in removal.inside if removal.folders
+    }.union(*(removal.folders for removal in removals), *(_emptied(removal) for removal in removals))
+    seen: dict[str, Seen] = {}
+    for path in files:
+        now = look(path)
+        if now is not None:
+            seen[path] = now
+    stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
+    return RemovePlan(
+        Removing(tuple(removals), seen),
+        tuple(needs.objects),
+        tuple(needs.found),
+        (*left, *needs.left, *stays),
+        measure([*files, *needs.objects, *(object_ + vault.LINKS for object_ in needs.objects)], folders),
+        tuple(needs.others),
+    )
+
+
+def _emptied(removal: Removal) -> Iterator[str]:
+    for folder in removal.empty:
+        if not any(within(kept.path, folder) for kept in removal.kept):
+            yield folder
+
+
+@dataclass(slots=True)
+class _Needs:
+    """Finds what elsewhere needs the content of removals, and takes out of them what has to stay."""
+
+    holdings: Holdings
+    with_links: bool
+    names: Names
+    removals: list[Removal]
+    found: list[Needed] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+    others: list[IndexedReplica] = field(default_factory=list)
+
+    def look(self) -> None:
+        links = self._links()
+        self._folders(links)
+        self._objects(links)
+        self._direct(links)
+        self._other_names()
+
+    def _links(self) -> list[tuple[str, str]]:
+        """(link, target) of the symlinks below the roots that are no part of the removals."""
+        going = {path for removal in self.removals for path in removal.files}
+        tops = [folder for removal in self.removals for folder in removal.folders]
+        found: dict[str, str] = {}
+        for link, target in gc.links_below([root.path for root in self.holdings.roots]):
+            if link not in going and not any(within(link, top) for top in tops):
+                found[link] = target
+        return sorted(found.items())
+
+    def _may_go(self, link: str) -> bool:
+        """Whether `with_links` may take this link: not one that another cache's model is made of."""
+        root = self.holdings.of_path(link)
+        return self.with_links and root is not None and not self.holdings.backend(root).capabilities.cache
+
+    def _note(self, number: int, link: str, content: str, otherwise: str) -> bool:
+        """Write down a need; whether the link is removed."""
+        goes = self._may_go(link)
+        self.found.append(Needed(link, content, GOES if goes else otherwise))
+        if goes:
+            removal = self.removals[number]
+            self.removals[number] = replace(removal, links=(*removal.links, link))
+        return goes
+
+    def _folders(self, links: Sequence[tuple[str, str]]) -> None:
+        """A link into a snapshot needs the whole of it: one file less, and it would look whole and not be."""
+        for number, removal in enumerate(self.removals):
+            pinned: dict[str, str] = {}
+            for folder in removal.folders:
+                for link, target in links:
+                    if within(target, folder) and not self._note(number, link, target, HOLDS):
+                        pinned[os.path.basename(folder)] = link
+            if pinned:
+                self._without(number, pinned)
+
+    def _without(self, number: int, pinned: Mapping[str, str]) -> None:
+        removal = self.removals[number]
+        root = next(root for root in self.holdings.roots if root.path == removal.root)
+        rest = [revision for revision in removal.revisions if revision not in pinned]
+        for revision, link in pinned.items():
+            self.left.append(Left(os.path.join(removal.aside, revision), f"{link} needs this revision"))
+        again = None
+        if rest:
+            again = self.holdings.backend(root).removal(
+                root, removal.repo_type, removal.repo_id, rest, self.holdings.walk(root)
+            )
+        self.removals[number] = (
+            replace(again, links=removal.links, kind=removal.kind)
+            if again is not None
+            else Removal(root.path, removal.backend, removal.repo_id, removal.repo_type)
+        )
+
+    def _objects(self, links: Sequence[tuple[str, str]]) -> None:
+        """Vault objects of the content: they keep it for the links that need them, and go where there are none."""
+        by_inode: dict[tuple[int, int], list[str]] = {}
+        for path in self.holdings.vaults:
+            for object_ in vault.objects(path):
+                st = os.lstat(object_)
+                by_inode.setdefault((st.st_dev, st.st_ino), []).append(object_)
+        if not by_inode:
+            return
+        for number, removal in enumerate(self.removals):
+            for path in (*removal.content, *(payload.path for payload in removal.payloads)):
+                through = _stat_through(path)
+                if through is not None:
+                    for object_ in by_inode.get((through.st_dev, through.st_ino), ()):
+                        self._object(number, path, object_, links)
+
+    def _object(self, number: int, path: str, object_: str, links: Sequence[tuple[str, str]]) -> None:
+        if object_ in self.objects:
+            return
+        own = {path for removal in self.removals for path in removal.content}
+        noted = {
+            entry.link
+            for entry in vault.read_links(object_)
+            if vault.need(object_, entry) is not vault.Need.GONE and entry.link not in own
+        }
+        plain = gc.plain(object_)
+        needers = sorted(noted | {link for link, target in links if target == plain})
+        stay = [link for link in needers if not self._note(number, link, path, STAYS)]
+        if not stay:
+            self.objects.append(object_)
+
+    def _direct(self, links: Sequence[tuple[str, str]]) -> None:
+        """A link straight at content keeps it where it is."""
+        for number, removal in enumerate(self.removals):
+            needed = set()
+            for link, target in links:
+                for path in (*removal.content, *(payload.path for payload in removal.payloads)):
+                    if target == path and not self._note(number, link, path, HOLDS):
+                        needed.add(path)
+            if needed:
+                removal = self.removals[number]
+                behind = {os.path.realpath(path) for path in needed}
+                self.left += [Left(path, "a link elsewhere points straight at it") for path in sorted(needed)]
+                self.removals[number] = replace(
+                    removal,
+                    content=tuple(path for path in removal.content if path not in needed),
+                    payloads=tuple(payload for payload in removal.payloads if payload.path not in behind),
+                )
+
+    def _other_names(self) -> None:
+        """Hard links in other models and folders hold the content by themselves; they are told."""
+        going = {path for removal in self.removals for path in removal.files} | set(self.objects)
+        for removal in self.removals:
+            for path in removal.content:
+                try:
+                    st = os.lstat(path)
+                except OSError:
+                    continue
+                if not stat.S_ISREG(st.st_mode) or st.st_nlink == 1:
+                    continue
+                for other in self.names(st):
+                    if other.path not in going:
+                        self.others.append(other)
+                        if other.backend != vault.NAME:
+                            self.found.append(Needed(other.path, path, STAYS))
+
+
+def _stat_through(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def garbage(objects: Iterable[str]) -> list[Garbage]:
+    """Vault objects as `gc.remove` wants them."""
+    found = []
+    for object_ in objects:
+        st = _stat_through(object_)
+        if st is not None:
+            noted = _stat_through(object_ + vault.LINKS)
+            size = st.st_blocks * 512 if st.st_nlink == 1 else 0
+            found.append(Garbage(object_, size + (noted.st_blocks * 512 if noted is not None else 0)))
+    return found
+
+
+def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
+    """A plan in the form of a report."""
+    return RemoveReport(
+        run,
+        tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
+        (
+            *(path for removal in what.removals for path in removal.files if path in what.removing.seen),
+            *what.objects,
+        ),
+        what.bytes,
+        what.needed,
+        what.left,
+    )
+
+
+def _model(removal: Removal) -> RemovedModel:
+    kind = removal.kind or ("model" if removal.whole else "revision")
+    path = removal.aside or next(iter(removal.files), removal.root)
+    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else ""
+    return RemovedModel(kind, name, removal.root, removal.revisions, path)
+
+
+def carry_out(
+    what: RemovePlan, holdings: Holdings, journal: Journal, *, progress: Progress, stop: Stop
+) -> RemoveReport:
+    """Remove what `what` says, then the vault objects that nothing needs any more."""
+    remover = Remover(journal, holdings, what.removing.seen, progress, stop)
+    interrupted = False
+    try:
+        remover.carry_out(what.removals)
+    except Interrupted:
+        interrupted = True
+    told = gc.remove(garbage([] if interrupted else what.objects))
+    for path in {vault.of_object(object_) for object_ in told.removed}:
+        gc.clear_empty(path)
+    freed = remover.freed + told.bytes
+    journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
+    return replace(
+        preview(what, journal.run),
+        removed=(*remover.removed, *told.removed),
+        bytes=freed,
+        left=(*what.left, *told.kept),
+        failed=(*remover.failed, *told.failed),
+        interrupted=interrupted,
+    )

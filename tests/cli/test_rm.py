@@ -1,0 +1,49 @@
+"""`hubfold rm`."""
+
+from __future__ import annotations
+
+from .conftest import Program, Scene
+
+
+def test_rm_shows_asks_and_removes(hubfold: Program, scene: Scene) -> None:
+    before = scene.photograph()
+    dry = hubfold("rm", "org/base", "--dry-run")
+    assert dry.code == 0
+    assert "remove org/base (0123456789ab) from" in dry.out
+    assert "3 files to remove, 2.1M to reclaim" in dry.out
+    assert hubfold("rm", "org/base").code == 5
+    assert scene.photograph() == before
+    declined = hubfold.on_terminal("rm", "org/base", answers=[("[y/N]", "n\n")])
+    assert "nothing was changed" in declined.out
+    assert scene.photograph() == before
+    done = hubfold.on_terminal("rm", "org/base", answers=[("It cannot be undone. [y/N]", "y\n")])
+    assert done.code == 0
+    assert "removed 3 files, reclaimed 2.1M" in done.out
+    assert not (scene.hub / "models--org--base").exists()
+    assert [path.read_bytes() for path in scene.copies]
+
+
+def test_the_json_report(hubfold: Program, scene: Scene) -> None:
+    hubfold("consolidate", "hf", "models", "-y")
+    report = hubfold("rm", "org/base", "-y", "--json").json
+    assert set(report) == {"run", "models", "removed", "needed", "left", "failed", "reclaimed_bytes"}
+    assert {needed["path"] for needed in report["needed"]} == {str(path) for path in scene.copies}
+    assert report["reclaimed_bytes"] < 1 << 20
+    assert all(path.stat().st_size == scene.size for path in scene.copies)
+    runs = hubfold("runs", "--json").json
+    assert [run["command"] for run in runs["runs"]][:1] == ["rm"]
+    detail = hubfold("runs", report["run"]).out
+    assert "refs/main" in detail
+
+
+def test_undo_does_not_offer_what_cannot_be_undone(hubfold: Program, scene: Scene) -> None:
+    hubfold("rm", "org/base", "-y")
+    assert hubfold("undo", "-y").code == 1
+
+
+def test_a_model_that_is_nowhere_gets_the_nearest_name(hubfold: Program, scene: Scene) -> None:
+    done = hubfold("rm", "org/bass", "-y")
+    assert done.code == 1
+    assert "did you mean org/base?" in done.err
+    assert hubfold("rm", "../x", "-y").code == 2
+    assert hubfold("rm", "org/base", "--revision", "nope", "-y").code == 1

@@ -1,0 +1,96 @@
+"""`hubfold watch`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from stalling import half_downloaded
+
+from hubfold.loopback_hub import LoopbackHub
+from hubfold.trees import Tree, hub_cache, model_files
+
+from .conftest import Program
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def cached(hubfold: Program, loopback_hub: LoopbackHub) -> Tree:
+    loopback_hub.add("org/base", model_files("base", 40_000))
+    return Tree(hubfold.home, loopback_hub).build({"hf/hub": hub_cache("org/base")})
+
+
+def test_one_report_for_monitoring(hubfold: Program, cached: Tree) -> None:
+    done = hubfold("watch", "--once", "--interval", "0.1", "--json")
+    assert done.code == 0
+    report = done.json
+    assert [(model["id"], model["state"]) for model in report["models"]] == [("org/base", "whole")]
+    assert report["downloads"] == []
+    assert report["bytes_per_second"] == 0
+    [disk] = report["disks"]
+    assert disk["roots"] == [str(cached["hf/hub"])]
+    assert 0 < disk["free_bytes"] < disk["total_bytes"]
+
+
+def test_a_download_that_goes_on_and_one_that_stands_still(
+    hubfold: Program, cached: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached.hub.add("org/large", model_files("large", 4 * MIB))
+    cache = cached["hf/hub"]
+    with half_downloaded(
+        cached.hub, cache, monkeypatch, least=4 * MIB, repo_id="org/large", cache_dir=str(cache)
+    ):
+        [download] = hubfold("watch", "--once", "--interval", "0.1", "--json").json["downloads"]
+        assert (download["model"], download["name"]) == ("org/large", "model.safetensors")
+        assert (download["bytes"], download["expected_bytes"]) == (2 * MIB, 4 * MIB)
+        assert (download["running"], download["bytes_per_second"]) == (False, 0)
+        assert "stands still" in hubfold("watch", "--once", "--interval", "0.1").out
+        [partial] = cache.rglob("*.incomplete")
+        with growing(partial):
+            assert "1 running download" in hubfold("watch", "--once", "--interval", "0.5").out
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[None]:
+    """Somebody appends to the file all the while."""
+    stop = threading.Event()
+
+    def grow() -> None:
+        with path.open("ab", buffering=0) as file:
+            while not stop.wait(0.05):
+                file.write(b"x" * 1000)
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_live_view_until_ctrl_c(hubfold: Program, cached: Tree) -> None:
+    done = hubfold.on_terminal("watch", "--interval", "0.2", answers=[("org/base", "\x03")], columns=100)
+    assert done.code == 0
+    assert "1 model" in done.out
+    assert "whole" in done.out
+
+
+def test_without_a_terminal_it_has_to_be_once(hubfold: Program, cached: Tree) -> None:
+    for arguments in ((), ("--json",), ("-q",)):
+        done = hubfold("watch", *arguments)
+        assert (done.code, done.out) == (2, "")
+        assert "--once" in done.err
+
+
+def test_names_that_hold_escapes_do_not_reach_the_terminal(hubfold: Program, cached: Tree) -> None:
+    repo = cached["hf/hub/models--org--\x1b]0;title\x07"]
+    (repo / "snapshots" / ("c" * 40)).mkdir(parents=True)
+    (repo / "snapshots" / ("c" * 40) / "model.gguf").write_bytes(b"weights")
+    done = hubfold.on_terminal("watch", "--interval", "0.2", answers=[("title", "\x03")], columns=120)
+    assert "\x1b]0;title" not in done.out
+    assert r"\x1b]0;title\x07" in done.out

@@ -1,0 +1,285 @@
+"""Removing models from caches that the real client wrote: what goes, what stays for whom, what the client says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
+
+from hubfold import Engine
+from hubfold.errors import HubfoldError, UsageError
+from hubfold.loopback_hub import LoopbackHub
+from hubfold.trees import (
+    Tree,
+    copy_of,
+    has_shared_store,
+    hub_cache,
+    link_to,
+    local_dir,
+    model_files,
+    repository_folder,
+    safetensors,
+    with_xet_hash,
+)
+
+
+def allocated(folder: Path) -> int:
+    """What the folder takes, each inode once, by blocks."""
+    seen = {}
+    for place, folders, files in os.walk(folder):
+        for path in [place, *(os.path.join(place, name) for name in (*folders, *files))]:
+            st = os.lstat(path)
+            seen[st.st_dev, st.st_ino] = st.st_blocks * 512
+    return sum(seen.values())
+
+
+def weights(name: str, size: int = 3 << 20) -> bytes:
+    return safetensors(name, size)
+
+
+@pytest.fixture
+def two(tree: Tree, loopback_hub: LoopbackHub) -> Tree:
+    """org/base and org/chat, which share a tokenizer of 2 MiB."""
+    shared = weights("shared", 2 << 20)
+    for name in ("base", "chat"):
+        loopback_hub.add(f"org/{name}", {**model_files(f"{name}"), "tokenizer.safetensors": shared})
+    return tree.build({"hf/hub": hub_cache("org/base", "org/chat")})
+
+
+@pytest.fixture
+def engine(two: Tree, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    environ = {**os.environ, "HF_HUB_CACHE": str(two["hf/hub"]), "HF_HOME": str(two["hf"])}
+    environ.pop("HUGGINGFACE_HUB_CACHE", None)
+    environ.pop("XDG_CACHE_HOME", None)
+    return Engine(two.folder / "state", environ=environ)
+
+
+def offline(tree: Tree, repo_id: str, cache: str = "hf/hub") -> Path:
+    return Path(snapshot_download(repo_id, cache_dir=tree[cache], local_files_only=True))
+
+
+def test_a_model_is_gone_and_the_other_is_whole(two: Tree, engine: Engine) -> None:
+    before = allocated(two["hf"])
+    preview = engine.preview_remove(["org/base"])
+    assert allocated(two["hf"]) == before
+    report = engine.remove(["org/base"])
+    assert not report.failed and not report.left
+    assert report.bytes == preview.bytes == before - allocated(two["hf"])
+    assert report.bytes > 5 << 20
+    assert set(report.removed) == set(preview.removed)
+    found = scan_cache_dir(two["hf/hub"])
+    assert [repo.repo_id for repo in found.repos] == ["org/chat"]
+    assert not found.warnings
+    with pytest.raises(Exception, match="Cannot find"):
+        offline(two, "org/base")
+    assert (offline(two, "org/chat") / "model.safetensors").read_bytes() == weights("chat")
+    assert not repository_folder(two["hf/hub"], "org/base").exists()
+
+
+def test_one_revision_goes_with_what_only_it_uses(
+    two: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    old = loopback_hub.files("org/base")["model.safetensors"]
+    commit = offline(two, "org/base").name
+    loopback_hub.add(
+        "org/base",
+        {**model_files("newer"), "tokenizer.safetensors": weights("shared", 2 << 20)},
+    )
+    two.sync("hf/hub")
+    new = offline(two, "org/base").name
+    before = allocated(two["hf"])
+    report = engine.remove(["org/base"], commit[:10])
+    assert report.models[0].revisions == (commit,)
+    assert report.bytes == before - allocated(two["hf"])
+    repo = repository_folder(two["hf/hub"], "org/base")
+    assert not (repo / "blobs" / old.etag).exists()
+    assert [path.name for path in (repo / "snapshots").iterdir()] == [new]
+    assert [path.name for path in (repo / "trees").iterdir()] in ([f"{new}.json"], [])
+    assert (offline(two, "org/base") / "tokenizer.safetensors").read_bytes() == weights("shared", 2 << 20)
+    path = hf_hub_download("org/base", "model.safetensors", cache_dir=two["hf/hub"], local_files_only=True)
+    assert Path(path).read_bytes() == weights("newer")
+    assert not scan_cache_dir(two["hf/hub"]).warnings
+
+
+def test_after_consolidate_the_links_keep_the_content(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base"), "other": hub_cache("org/base")})
+    engine.scan([two["models/base"], two["other"], two["hf/hub"]])
+    assert engine.apply(engine.plan()).actions
+    local, other = two["models/base"] / "model.safetensors", offline(two, "org/base", "other")
+    assert local.is_symlink()
+    report = engine.remove(["org/base"])  # from both caches
+    assert str(local) in {needed.path for needed in report.needed}
+    assert local.read_bytes() == weights("base")
+    assert not other.exists()
+    report = engine.apply_removal(engine.plan_remove(["org/chat"]))
+    assert not report.failed
+
+
+def test_a_cache_that_shares_an_inode_is_told_and_nothing_is_said_to_be_freed_for_it(
+    two: Tree, engine: Engine
+) -> None:
+    two.build({"other/hub": hub_cache("org/base")})
+    engine.scan([two["other/hub"], two["hf/hub"]])
+    assert engine.apply(engine.plan()).actions
+    before = allocated(two.folder)
+    plan = engine.plan_remove(["org/base"], roots=[two["other/hub"]])
+    report = engine.apply_removal(plan)
+    assert report.bytes < 1 << 20
+    assert abs(report.bytes - (before - allocated(two.folder))) < 1 << 17  # hubfold's own state grew
+    assert any(
+        "models--org--base/blobs" in needed.path and needed.becomes == "stays whole"
+        for needed in report.needed
+    )
+    assert (offline(two, "org/base") / "model.safetensors").read_bytes() == weights("base")
+    # What the index knows of the names that stayed is still true: nothing is read again.
+    assert engine.scan().files_read == 0
+
+
+def test_with_links_they_go_and_the_space_comes_back(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base")})
+    engine.scan([two["models/base"], two["hf/hub"]])
+    assert engine.apply(engine.plan()).actions
+    local = two["models/base"] / "model.safetensors"
+    assert local.is_symlink()
+    before = allocated(two["hf"]) + allocated(two["models"])
+    plan = engine.plan_remove(["org/base"], with_links=True)
+    report = engine.apply_removal(plan)
+    assert not os.path.lexists(local)
+    assert report.bytes == engine.preview_removal(plan).bytes
+    # The vault's own folders go as well; the tokenizer is org/chat's too.
+    back = before - allocated(two["hf"]) - allocated(two["models"])
+    assert 3 << 20 < report.bytes <= back < report.bytes + (64 << 10)
+    assert not (two["hf"] / "hubfold").exists()
+
+
+@pytest.mark.parametrize("with_links", [False, True])
+def test_a_link_of_somebody_else_straight_at_a_blob(two: Tree, engine: Engine, with_links: bool) -> None:
+    blob = (offline(two, "org/base") / "model.safetensors").resolve()
+    two["mine"].mkdir()
+    two.build({"mine/weights.safetensors": link_to(str(blob)), "mine/own.txt": b"mine"})
+    engine.scan([two["mine"]])
+    report = engine.remove(["org/base"], with_links=with_links)
+    link = two["mine/weights.safetensors"]
+    assert [needed.path for needed in report.needed] == [str(link)]
+    assert os.path.lexists(link) is not with_links
+    assert blob.exists() is not with_links
+    if not with_links:
+        assert link.read_bytes() == weights("base")
+        assert [item.path for item in report.left] == [str(blob)]
+    assert two["mine/own.txt"].read_bytes() == b"mine"
+    with pytest.raises(Exception, match="Cannot find"):
+        offline(two, "org/base")
+
+
+def test_a_link_into_a_snapshot_keeps_the_whole_revision(two: Tree, engine: Engine) -> None:
+    snapshot = offline(two, "org/base")
+    two["mine"].mkdir()
+    two.build({"mine/base": link_to(str(snapshot))})
+    engine.scan([two["mine"]])
+    report = engine.remove(["org/base"])
+    assert (not report.removed and report.run is None) or not report.removed
+    assert report.left
+    assert (two["mine/base"] / "model.safetensors").read_bytes() == weights("base")
+    assert offline(two, "org/base") == snapshot
+
+
+def test_a_file_put_by_hand_stays_and_is_told(two: Tree, engine: Engine) -> None:
+    repo = repository_folder(two["hf/hub"], "org/base")
+    (repo / "notes.txt").write_text("mine")
+    report = engine.remove(["org/base"])
+    assert [item.path for item in report.left] == [str(repo / "notes.txt")]
+    assert [path.name for path in repo.iterdir()] == ["notes.txt"]
+
+
+def test_what_came_after_the_question_stays(two: Tree, engine: Engine) -> None:
+    plan = engine.plan_remove(["org/base"])
+    snapshot = offline(two, "org/base")
+    (snapshot / "late.txt").write_text("late")
+    report = engine.apply_removal(plan)
+    assert report.failed
+    assert (snapshot / "late.txt").read_text() == "late"
+    assert (snapshot / "model.safetensors").read_bytes() == weights("base")
+
+
+def test_a_model_that_is_being_downloaded_is_left_alone(two: Tree, engine: Engine) -> None:
+    from huggingface_hub.utils import WeakFileLock
+
+    blob = (offline(two, "org/base") / "model.safetensors").resolve()
+    lock = two["hf/hub"] / ".locks" / "models--org--base" / f"{blob.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        report = engine.remove(["org/base"])
+    assert not report.removed
+    assert "another program holds" in report.failed[0].error
+    assert (offline(two, "org/base") / "model.safetensors").exists()
+
+
+@pytest.mark.skipif(not has_shared_store(), reason="this huggingface_hub has no shared store")
+def test_a_shared_payload_goes_with_its_last_user(
+    tree: Tree, loopback_hub: LoopbackHub, tmp_path: Path
+) -> None:
+    file = with_xet_hash(weights("xet"))
+    loopback_hub.add("org/one", {"a.safetensors": file})
+    loopback_hub.add("org/two", {"b.safetensors": file})
+    tree.build({"hf/hub": hub_cache("org/one", "org/two", shared=True)})
+    engine = Engine(tmp_path / "state", environ={"HF_HUB_CACHE": str(tree["hf/hub"]), "HOME": str(tmp_path)})
+    payload = (offline(tree, "org/one") / "a.safetensors").resolve()
+    assert payload.parent.parent == tree["hf/hub"] / "blobs"
+    first = engine.remove(["org/one"])
+    assert first.bytes < 1 << 20
+    assert (offline(tree, "org/two") / "b.safetensors").read_bytes() == weights("xet")
+    before = allocated(tree["hf"])
+    second = engine.remove(["org/two"])
+    assert second.bytes == before - allocated(tree["hf"]) > 3 << 20
+    assert not payload.exists() and not payload.with_name(f"{payload.name}.refs").exists()
+    assert not scan_cache_dir(tree["hf/hub"]).warnings
+
+
+def test_a_copy_on_another_drive_and_a_plain_copy_are_not_touched(two: Tree, engine: Engine) -> None:
+    two["plain"].mkdir()
+    two.build({"plain/copy.safetensors": copy_of("hf/hub/models--org--base/blobs/" + _weights_blob(two))})
+    engine.scan([two["plain"]])
+    engine.remove(["org/base"])
+    assert two["plain/copy.safetensors"].read_bytes() == weights("base")
+
+
+def _weights_blob(tree: Tree) -> str:
+    return (offline(tree, "org/base") / "model.safetensors").resolve().name
+
+
+def test_names_that_are_nowhere_and_names_that_are_none(two: Tree, engine: Engine) -> None:
+    with pytest.raises(HubfoldError, match="no root holds a model called org/bass") as unknown:
+        engine.preview_remove(["org/bass"])
+    assert "org/base" in unknown.value.hint
+    with pytest.raises(HubfoldError, match="no revision 'v9' is there"):
+        engine.preview_remove(["org/base"], "v9")
+    for name in ("../x", "org/../x", "a/b/c", "org/na\nme", "", "/etc", "org/x\x1b[0m"):
+        with pytest.raises(UsageError):
+            engine.preview_remove([name])
+
+
+def test_after_a_crash_the_same_command_goes_on(
+    two: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hubfold import removal
+
+    class Crash(BaseException):
+        pass
+
+    def crash(*_: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal.Remover, "_unneeded", crash)
+        with pytest.raises(Crash):
+            engine.remove(["org/base"])
+    with pytest.raises(Exception, match="Cannot find"):
+        offline(two, "org/base")
+    assert engine.recover().runs
+    report = engine.remove(["org/base"])
+    assert not report.failed
+    assert report.bytes > 5 << 20
+    assert not repository_folder(two["hf/hub"], "org/base").exists()
+    assert offline(two, "org/chat")
