@@ -254,7 +254,18 @@ def test_the_planner_is_pure() -> None:
 
 
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
-    facade = {"changes", "cli", "content", "demo", "display", "engine", "errors", "model_reports", "output", "progress"}
+    facade = {
+        "changes",
+        "cli",
+        "content",
+        "demo",
+        "display",
+        "engine",
+        "errors",
+        "model_reports",
+        "output",
+        "progress",
+    }
     facade |= {"reports"}
     for name, tree in ENGINE_MODULES:
         if not name.startswith("cli/"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,3 +208,14 @@ def test_a_write_that_fails_halfway_leaves_no_half_line(
     book.close()
     log = journal.read(str(tmp_path), book.run)
     assert log.ended == "finished" and log.objects == []
+
+
+def test_runs_are_numbered_so_that_a_clock_that_jumps_back_changes_no_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for now in (2_000_000_000, 1_000_000_000, 1_000_000_000):
+        monkeypatch.setattr("time.gmtime", lambda *_, now=now, real=time.gmtime: real(now))
+        with journal.Journal.create(str(tmp_path), "test", "0") as book:
+            made.append(book.run)
+    assert journal.run_names(str(tmp_path)) == made

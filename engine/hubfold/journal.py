@@ -32,7 +32,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -123,7 +122,9 @@ class Intent:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
         values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
-        values["digests"] = {_expect(name, str): _expect(value, str) for name, value in values["digests"].items()}
+        values["digests"] = {
+            _expect(name, str): _expect(value, str) for name, value in values["digests"].items()
+        }
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
         for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):
@@ -259,7 +260,9 @@ class Journal:
     def create(cls, folder: str, command: str, version: str) -> Journal:
         """Start the journal of a new run in `folder`."""
         fsops.make_folders(folder)
-        run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + secrets.token_hex(3)
+        # Numbered, not ordered by the clock, which may jump: "the last run" is the one with the highest number.
+        number = max((_number(name) for name in run_names(folder)), default=0) + 1
+        run = f"{number:04d}-" + time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         with fsops.Directory.open(folder) as directory:
             fd = directory.create_file(run + SUFFIX)
             journal = cls(fd, run, os.path.join(folder, run + SUFFIX))
@@ -328,7 +331,12 @@ def run_names(folder: str) -> list[str]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+    return sorted((name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)), key=_number)
+
+
+def _number(run: str) -> int:
+    number, _, _ = run.partition("-")
+    return int(number) if number.isdecimal() and number.isascii() else 0
 
 
 def read(folder: str, run: str) -> RunLog:

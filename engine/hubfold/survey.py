@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from hubfold import vault
+from hubfold import fsops, vault
 from hubfold.backend import Capabilities, StorageBackend
 from hubfold.content import DuplicateSet, IndexedReplica, Root
 from hubfold.filesystem import FileSystem, FileSystems
@@ -69,6 +69,17 @@ def extents_key(path: str, filesystems: FileSystems) -> object:
         found = _extents(path) if pool else None
         return (pool, found) if found else None
     return None
+
+
+def shared_bytes(path: str) -> int:
+    """Bytes of the file at `path` whose extents another file has too; 0 where that cannot be told."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return fsops.shared_bytes(fd)
+        finally:
+            os.close(fd)
+    return 0
 
 
 def vault_places(
