@@ -19,6 +19,7 @@ PLUGINS = ROOT / "plugins" / "hubfold_plugins"
 #: The executor and the other journalled operations with what they call; hubfold's own state; and what makes trees for
 #: the demo and for tests.
 MAY_CHANGE_DISKS = {
+    "doctor",
     "executor",
     "farm",
     "gc",
@@ -29,7 +30,7 @@ MAY_CHANGE_DISKS = {
     "recovery",
     "removal",
     "download",
-    "backup",
+    "containers",
     "restore",
     "undo",
     "vault",

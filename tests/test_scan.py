@@ -85,8 +85,9 @@ def test_empty_files_and_files_under_the_least_size_are_not_compared(place: Plac
     for name in ("a", "b"):
         place.file(f"tree/empty-{name}", b"")
         place.file(f"tree/small-{name}", b"config")
-    report = place.scan("tree", min_size=7)
-    assert (report.files, report.files_read, report.duplicate_sets) == (4, 0, 0)
+    for least, sets in ((7, 0), (1, 1), (0, 1)):
+        report = place.scan("tree", min_size=least)
+        assert (report.files, report.files_read, report.duplicate_sets) == (4, 2 * sets * (least == 1), sets)
 
 
 def test_a_fine_tune_with_the_size_and_head_of_its_base_is_never_in_its_set(place: Place) -> None:
@@ -572,6 +573,22 @@ def test_a_cache_inside_a_plain_folder_is_a_root_of_its_own(place: Place) -> Non
     assert report.files == 3
     again = place.scan("data")
     assert (again.files, again.files_read, len(again.roots)) == (3, 0, 2)
+
+
+def test_a_copy_gets_its_repository_from_a_cache_that_is_scanned_later(place: Place) -> None:
+    content = noise("same")
+    path = place.file("data/copy/model.safetensors", content)
+    lines = ["c" * 40, hashlib.sha256(content).hexdigest(), str(path.stat().st_mtime + 0.5), ""]
+    place.file("data/copy/.cache/huggingface/download/model.safetensors.metadata", "\n".join(lines).encode())
+    place.scan("data/copy")
+    replica = place.index.replica(str(path))
+    assert replica is not None
+    assert (replica.revision, replica.repo_id) == ("c" * 40, None)
+    blob(place, "data/hf/hub", content)
+    place.scan("data")
+    replica = place.index.replica(str(path))
+    assert replica is not None
+    assert (replica.repo_id, replica.repo_type) == ("org/base", "model")
 
 
 def test_a_folder_belongs_to_the_innermost_root(place: Place) -> None:

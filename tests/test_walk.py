@@ -97,6 +97,16 @@ def test_every_regular_file_once_and_no_link_is_followed(tmp_path: Path) -> None
     assert not walk.warnings
 
 
+def test_what_the_kernel_shows_as_files_is_left_out() -> None:
+    visited = set()
+    for folder in walk_of(Path("/")).folders("/"):
+        visited.add(folder.path)
+        if folder.path != "/":
+            folder.folders.clear()
+    assert "/usr" in visited
+    assert visited.isdisjoint({"/proc", "/sys", "/dev"})
+
+
 def test_a_caller_may_keep_the_walk_out_of_folders(tmp_path: Path) -> None:
     make(tmp_path, "in/a", "out/b")
     paths = []

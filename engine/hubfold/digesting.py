@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 
+from hubfold import sizes
 from hubfold.content import Signature
 from hubfold.grouping import groups
 from hubfold.hashing import SAMPLE, SMALL, Job, Reading, available
@@ -70,7 +71,7 @@ def digest(
     """
     reader = _Reader(index, executor, progress, stop)
     scanned = {os.fsencode(root) for root in roots}
-    for page in index.unsettled_sizes(min_size):
+    for page in sizes.unsettled_sizes(index, min_size):
         stop.check()
         with index.trusting():
             classes = [_payloads(rows, scanned) for _, rows in groupby(page, itemgetter(SIZE))]
@@ -82,12 +83,12 @@ def digest(
                 payload.sample = found.get(payload.key, payload.sample)
         reader.run(classes, whole, "reading")
         reader.page_done()
-    for size in index.huge_sizes(min_size):
-        for page in index.payloads_of(size):
+    for size in sizes.huge_sizes(index, min_size):
+        for page in sizes.payloads_of(index, size):
             reader.run([_payloads(page, scanned)], small_or_sample, "reading")
             reader.page_done()
         if size > SMALL:
-            for page in index.payloads_of(size, same_sample=True):
+            for page in sizes.payloads_of(index, size, same_sample=True):
                 reader.run([_payloads(page, scanned)], unread, "reading")
                 reader.page_done()
     return reader.work

@@ -357,7 +357,12 @@ class Engine(ModelOperations, Lifecycle):
                 removed, left = farm.take_back(log)
                 try:
                     undone = undo.take_back(
-                        log, book, used_elsewhere=used, progress=self.progress, stop=self.stop
+                        log,
+                        book,
+                        used_elsewhere=used,
+                        changes=history.keeper_changes(logs),
+                        progress=self.progress,
+                        stop=self.stop,
                     )
                 except Interrupted:
                     interrupted = True

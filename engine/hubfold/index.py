@@ -10,27 +10,19 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from hubfold.content import DuplicateSet, IndexedReplica, Role, Root, Signature, Trust
+from hubfold import sizes
+from hubfold.content import DuplicateSet, IndexedReplica, Role, Root, Signature
 from hubfold.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsigned
 from hubfold.errors import IndexDamaged
-from hubfold.grouping import groups
 from hubfold.rows import (
     CLAIM_COLUMNS,
-    DEVICE,
     DIGEST_COLUMNS,
-    DIGESTS,
     FROM,
-    INODE,
     ROW,
-    SIZE,
-    XXH3,
     Row,
     below_clause,
-    evidence,
     raw,
     root_clause,
     stored_signature,
@@ -43,15 +35,6 @@ if TYPE_CHECKING:
 
 #: The backend name of a root that is a vault of hubfold's own.
 VAULT = "vault"
-#: Rows of one size that are held in memory at once; more than that are sorted by digest on disk first.
-CLASS_IN_MEMORY = 50_000
-
-#: Rows that are looked at together where more than one size fits in.
-PAGE = 10_000
-#: SQLite before 3.32 takes no more than 999 values in one statement.
-_VARIABLES = 500
-
-_SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +98,7 @@ class Index:
 
     def states(self, *, vaults: bool = False) -> list[RootState]:
         """The roots with the totals of their last scans."""
-        rows = self._rows(
+        rows = self.rows(
             """SELECT path, backend, role, max_bytes, files, bytes, allocated, scanned_at, device
             FROM roots ORDER BY path"""
         )
@@ -167,10 +150,10 @@ class Index:
     def replica(self, path: str) -> IndexedReplica | None:
         """What is known of one path."""
         folder, name = os.path.split(path)
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT {ROW} {FROM} WHERE p.path = ? AND f.name = ?", (os.fsencode(folder), os.fsencode(name))
         )
-        return self._replica(rows[0]) if rows else None
+        return self.as_replica(rows[0]) if rows else None
 
     def replicas(self, root: str) -> Iterator[IndexedReplica]:
         """Every replica of the root at this path."""
@@ -186,11 +169,11 @@ class Index:
 
     def payload(self, device: int, inode: int, size: int) -> list[IndexedReplica]:
         """All known names of one payload."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT {ROW} {FROM} WHERE f.size = ? AND f.device = ? AND f.inode = ? ORDER BY p.path, f.name",
             (size, signed(device), signed(inode)),
         )
-        return [self._replica(row) for row in rows]
+        return [self.as_replica(row) for row in rows]
 
     def having(self, digests: Mapping[str, str]) -> list[IndexedReplica]:
         """Replicas that state or have one of these digests. Looks at every row: for repairs, not for scans."""
@@ -207,7 +190,7 @@ class Index:
     def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
         """Replicas of these roots whose bytes were read and are not what their layout states."""
         chosen, values = root_clause(roots)
-        rows = self._rows(
+        rows = self.rows(
             f"""SELECT {ROW} FROM digests d
             JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
                 AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
@@ -216,12 +199,12 @@ class Index:
             ORDER BY p.path, f.name""",
             values,
         )
-        return [self._replica(row) for row in rows]
+        return [self.as_replica(row) for row in rows]
 
     def of_size(self, size: int) -> list[IndexedReplica]:
         """Every replica of so many bytes."""
-        rows = self._rows(f"SELECT {ROW} {FROM} WHERE f.size = ? ORDER BY p.path, f.name", (size,))
-        return [self._replica(row) for row in rows]
+        rows = self.rows(f"SELECT {ROW} {FROM} WHERE f.size = ? ORDER BY p.path, f.name", (size,))
+        return [self.as_replica(row) for row in rows]
 
     def duplicate_sets(
         self, roots: Collection[str] | None = None, min_size: int = 0
@@ -230,143 +213,7 @@ class Index:
 
         `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more.
         """
-        restricted, chosen = ("", ()) if roots is None else root_clause(roots)
-        sizes = self._rows(
-            f"""SELECT f.size, COUNT(*) {"FROM files f" if roots is None else FROM} WHERE f.size >= ? {restricted}
-            GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC""",
-            (min_size, *chosen),
-        )
-        batch: list[int] = []
-        held = 0
-        for size, count in sizes:
-            if count > CLASS_IN_MEMORY and self._only_xxh3(size):
-                yield from self._sets_on_disk(size, restricted, chosen)
-                continue
-            batch.append(size)
-            held += count
-            if held >= CLASS_IN_MEMORY // 4 or len(batch) >= 500:
-                yield from self._sets_in_memory(batch, restricted, chosen)
-                batch, held = [], 0
-        yield from self._sets_in_memory(batch, restricted, chosen)
-
-    def _sets_in_memory(
-        self, sizes: list[int], restricted: str, chosen: tuple[bytes, ...]
-    ) -> Iterator[DuplicateSet]:
-        marks = ", ".join("?" * len(sizes))
-        rows = self._rows(
-            f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) {restricted} ORDER BY f.size DESC",
-            (*sizes, *chosen),
-        )
-        for _, same_size in groupby(rows, itemgetter(SIZE)):
-            yield from self._sets(list(same_size))
-
-    def _sets_on_disk(self, size: int, restricted: str, chosen: tuple[bytes, ...]) -> Iterator[DuplicateSet]:
-        """Where every known digest of a size is of one algorithm, equal ones are neighbours once sorted."""
-        rows = self._stream(
-            f"SELECT {ROW} {FROM} WHERE f.size = ? AND d.xxh3_128 IS NOT NULL {restricted} ORDER BY d.xxh3_128",
-            (size, *chosen),
-        )
-        for _, same_digest in groupby(rows, itemgetter(XXH3)):
-            yield from self._sets(list(same_digest))
-
-    def _only_xxh3(self, size: int) -> bool:
-        counts = self._rows(
-            f"""SELECT COUNT(f.sha256), COUNT(f.git_sha1), COUNT(f.xet), COUNT(d.sha256), COUNT(d.git_sha1),
-            COUNT(d.xet) {FROM} WHERE f.size = ?""",
-            (size,),
-        )
-        return not any(counts[0])
-
-    def _sets(self, rows: list[Row]) -> Iterator[DuplicateSet]:
-        payloads: dict[tuple[int, int], list[Row]] = {}
-        for row in rows:
-            payloads.setdefault((row[DEVICE], row[INODE]), []).append(row)
-        if len(payloads) < 2:
-            return
-        with self.trusting():
-            members = list(payloads.values())
-            known = [evidence(names) for names in members]
-            found = [group for group in groups([one.digests for one in known]) if len(group.members) > 1]
-        for group in found:
-            replicas = [self._replica(row) for member in group.members for row in members[member]]
-            replicas.sort(key=lambda replica: replica.path)
-            # Computed where the set holds together by what was read alone.
-            read = groups([known[member].computed for member in group.members])
-            trust = Trust.COMPUTED if len(read) == 1 else Trust.CLAIMED
-            yield DuplicateSet(replicas[0].signature.size, group.digests, trust, tuple(replicas))
-
-    # what a scan has to read
-
-    def unsettled_sizes(self, min_size: int) -> Iterator[list[Row]]:
-        """Rows of the files whose size several payloads share, whole sizes together, the biggest first.
-
-        In parts of some `PAGE` rows. Sizes of which every file has a digest of one algorithm are left out, there is
-        nothing to read, and so are those of which `huge_sizes` tells.
-        """
-        settled = " AND ".join(
-            f"COUNT({known}) < COUNT(*)"
-            for known in (
-                "COALESCE(f.sha256, d.sha256)",
-                "COALESCE(f.git_sha1, d.git_sha1)",
-                "COALESCE(f.xet, d.xet)",
-                "d.xxh3_128",
-            )
-        )
-        below, huge = 1 << 62, set(self.huge_sizes(min_size))
-        while True:
-            sizes = self._rows(
-                f"""SELECT f.size, COUNT(*) FROM files f {DIGESTS} WHERE f.size >= ? AND f.size < ?
-                GROUP BY f.size HAVING ({_SEVERAL}) AND {settled} ORDER BY f.size DESC LIMIT {PAGE // 2}""",
-                (min_size, below),
-            )
-            if not sizes:
-                return
-            batch: list[int] = []
-            held = 0
-            for size, count in sizes:
-                below = size
-                if size in huge:
-                    continue
-                batch.append(size)
-                held += count
-                if held >= PAGE or len(batch) == _VARIABLES:
-                    yield self._rows_of_sizes(batch)
-                    batch, held = [], 0
-            if batch:
-                yield self._rows_of_sizes(batch)
-
-    def huge_sizes(self, min_size: int) -> list[int]:
-        """Sizes with so many files that they are not looked at together, and where nobody claims anything."""
-        sizes = self._rows(
-            f"""SELECT f.size FROM files f WHERE f.size >= ? GROUP BY f.size
-            HAVING COUNT(*) > {CLASS_IN_MEMORY} AND ({_SEVERAL}) ORDER BY f.size DESC""",
-            (min_size,),
-        )
-        return [size for (size,) in sizes if self._only_xxh3(size)]
-
-    def payloads_of(self, size: int, *, same_sample: bool = False) -> Iterator[list[Row]]:
-        """Rows of one size by device and inode, in parts; with `same_sample` those whose sample is not unique."""
-        alike = f"""AND d.sample IN (SELECT d.sample {FROM} WHERE f.size = ?1 AND d.sample IS NOT NULL
-            GROUP BY d.sample HAVING {_SEVERAL})"""
-        after = (-(1 << 63), -(1 << 63))
-        while True:
-            rows = self._rows(
-                f"""SELECT {ROW} {FROM} WHERE f.size = ?1 AND (f.device, f.inode) > (?2, ?3)
-                {alike if same_sample else ""} ORDER BY f.device, f.inode LIMIT {PAGE}""",
-                (size, *after),
-            )
-            if not rows:
-                return
-            last = (rows[-1][DEVICE], rows[-1][INODE])
-            if len(rows) == PAGE and (rows[0][DEVICE], rows[0][INODE]) != last:
-                # The names of one payload stay together.
-                rows = [row for row in rows if (row[DEVICE], row[INODE]) != last]
-            after = (rows[-1][DEVICE], rows[-1][INODE])
-            yield rows
-
-    def _rows_of_sizes(self, sizes: list[int]) -> list[Row]:
-        marks = ", ".join("?" * len(sizes))
-        return self._rows(f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) ORDER BY f.size DESC", tuple(sizes))
+        return sizes.duplicate_sets(self, roots, min_size)
 
     # digests and our own changes
 
@@ -439,12 +286,12 @@ class Index:
 
     def version(self) -> int:
         """A number that grows with every change of rows or digests."""
-        rows = self._rows("SELECT value FROM state WHERE key = 'version'")
+        rows = self.rows("SELECT value FROM state WHERE key = 'version'")
         return int(rows[0][0]) if rows else 0
 
     def remembered(self, key: str) -> str | None:
         """What `remember` was told under this key at the present version, else None."""
-        rows = self._rows("SELECT value FROM state WHERE key = ?", (f"total {key}",))
+        rows = self.rows("SELECT value FROM state WHERE key = ?", (f"total {key}",))
         version, _, value = str(rows[0][0]).partition(" ") if rows else ("", "", "")
         return value if version == str(self.version()) else None
 
@@ -462,11 +309,11 @@ class Index:
 
     # reading
 
-    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
+    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
         with self.file.guard():
             return self.file.connection.execute(sql, values).fetchall()
 
-    def _stream(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Row]:
+    def stream(self, sql: str, values: tuple[Any, ...] = ()) -> Iterator[Row]:
         with self.file.guard():
             cursor = self.file.connection.execute(sql, values)
         while True:
@@ -477,9 +324,9 @@ class Index:
             yield from rows
 
     def _stream_replicas(self, where: str, values: tuple[Any, ...]) -> Iterator[IndexedReplica]:
-        return map(self._replica, self._stream(f"SELECT {ROW} {FROM} {where}", values))
+        return map(self.as_replica, self.stream(f"SELECT {ROW} {FROM} {where}", values))
 
-    def _replica(self, row: Row) -> IndexedReplica:
+    def as_replica(self, row: Row) -> IndexedReplica:
         with self.trusting():
             return replica_of(row)
 

@@ -67,6 +67,7 @@ class Recording:
         self._index = index
         self._rows: list[tuple[bytes, bytes, tuple[Any, ...]]] = []
         self._visited: list[tuple[bytes, bytes | None]] = []
+        self._same: list[tuple[int, None]] = []
         self._stale: list[tuple[bytes, bytes]] = []
         self._devices: set[int] = set()
         self._renumbered: set[tuple[int, int]] = set()
@@ -120,10 +121,14 @@ class Recording:
     def listed(self, folder: Listed) -> None:
         self._devices.add(folder.device)
         self._renumbered.update((old, folder.device) for old in folder.renumbered)
-        if not folder.files and self._known(folder.path) is None:
+        known = self._known(folder.path)
+        if not folder.files and known is None:
+            return
+        if folder.same and known is not None:
+            self._same.append((known[0], None))
             return
         path = os.fsencode(folder.path)
-        self._visited.append((path, None if folder.same else folder.fingerprint))
+        self._visited.append((path, folder.fingerprint))
         self._stale += [(path, os.fsencode(name)) for name in folder.stale]
         self._flush_if_full()
 
@@ -214,7 +219,7 @@ class Recording:
             changed(connection)
 
     def _flush_if_full(self) -> None:
-        if len(self._rows) >= BATCH or len(self._visited) >= 4 * BATCH:
+        if len(self._rows) >= BATCH or len(self._visited) + len(self._same) >= 4 * BATCH:
             self._flush()
 
     def _flush(self) -> None:
@@ -247,12 +252,12 @@ class Recording:
                 changed(connection)
             connection.executemany(
                 "INSERT OR REPLACE INTO visited VALUES (?, ?)",
-                [(ids[path], fingerprint) for path, fingerprint in self._visited],
+                [*self._same, *((ids[path], fingerprint) for path, fingerprint in self._visited)],
             )
             connection.executemany(
                 "INSERT INTO stale VALUES (?, ?)", [(ids[path], name) for path, name in self._stale]
             )
-        self._rows, self._visited, self._stale = [], [], []
+        self._rows, self._visited, self._same, self._stale = [], [], [], []
         self._folder = ("", None)
 
     def _folder_ids(self, connection: sqlite3.Connection) -> tuple[dict[bytes, int], set[int]]:
@@ -346,6 +351,30 @@ def totals(index: Index, root: Root) -> Totals:
         )
         index.remember(key, f"{files} {size} {allocated}")
     return Totals(files, size, allocated)
+
+
+def name_repositories(index: Index, commits: Mapping[str, tuple[str, str]]) -> None:
+    """Fill in whose commit a copy is, where the cache that knows was scanned after the copy.
+
+    `commits`: commit hash → (repo id, repo type).
+    """
+    if not commits or index.remembered("repositories") is not None:
+        return
+    with index.file.transaction() as connection:
+        unknown = connection.execute(
+            "SELECT DISTINCT revision FROM files WHERE revision IS NOT NULL AND repo_id IS NULL"
+        ).fetchall()
+        filled = 0
+        for (revision,) in unknown:
+            if os.fsdecode(revision) in commits:
+                repo_id, repo_type = commits[os.fsdecode(revision)]
+                filled += connection.execute(
+                    "UPDATE files SET repo_id = ?, repo_type = ? WHERE revision = ? AND repo_id IS NULL",
+                    (os.fsencode(repo_id), os.fsencode(repo_type), revision),
+                ).rowcount
+        if filled:
+            changed(connection)
+        index.remember("repositories", "")
 
 
 def prune_digests(index: Index) -> None:

@@ -418,6 +418,65 @@ class DownloadReport:
 
 
 @dataclass(frozen=True, slots=True)
+class BackedUpModel:
+    """One revision in a backup, with its bytes by length."""
+
+    name: str
+    revision: str
+    files: int
+    bytes: int
+
+    def as_json(self) -> Json:
+        return {"name": self.name, "revision": self.revision, "files": self.files, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """Models backed up (`run` None: a preview). `bytes` counts each content once, `written` what was not there yet."""
+
+    target: str
+    run: str | None
+    models: tuple[BackedUpModel, ...]
+    bytes: int
+    written: int
+    failed: tuple[Failed, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "target": self.target,
+            "run": self.run,
+            "models": [model.as_json() for model in self.models],
+            "bytes": self.bytes,
+            "written_bytes": self.written,
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """Models put into `root` from a backup (`run` None: a preview). `restored` are the paths that were made."""
+
+    root: str
+    run: str | None
+    models: tuple[BackedUpModel, ...]
+    restored: tuple[str, ...]
+    written: int
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "root": self.root,
+            "run": self.run,
+            "models": [model.as_json() for model in self.models],
+            "restored": [{"path": path} for path in self.restored],
+            "written_bytes": self.written,
+            "left": [left.as_json() for left in self.left],
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RemovedModel:
     """A model, revision or leftover that goes (or would go). `kind` is model, revision, or what sort of leftover."""
 

@@ -20,7 +20,7 @@ from hubfold.digesting import Work, digest
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.index import VAULT, Index
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.recording import Recording, prune_digests, totals
+from hubfold.recording import Recording, name_repositories, prune_digests, totals
 from hubfold.reports import Notice, RootReport, ScanReport
 from hubfold.walk import TreeWalk
 
@@ -52,6 +52,7 @@ def scan(
     stop = Stop() if stop is None else stop
     walks = _Walks(list(roots), backends, index, progress, stop)
     walked = walks.run()
+    name_repositories(index, walks.commits)
     paths = [root.path for root, _ in walked]
     settled = f"settled {_key(paths, min_size)}"
     work = Work()
@@ -162,7 +163,7 @@ class _Walks:
         self._index = index
         self._progress = progress
         self._stop = stop
-        self._commits: dict[str, tuple[str, str]] = {}
+        self.commits: dict[str, tuple[str, str]] = {}
         self._queue = list(roots)
         self._known = {root.path: root for root in index.roots(vaults=True)}
         self._queued = {root.path for root in roots}
@@ -197,7 +198,7 @@ class _Walks:
             boundaries=self._known.keys() | self._queued,
             memory=recording,
             found=self._found,
-            commits=self._commits,
+            commits=self.commits,
             advance=self._progress.advance,
             stop=self._stop,
         )

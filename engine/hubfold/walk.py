@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: A folder of more changed files is handed over in parts, so that memory stays bounded in flat trees.
 PART = 8192
 
+#: What the kernel shows as files there has sizes that mean nothing, and does things when it is read.
+_NOT_ON_A_DISK = frozenset({"/dev", "/proc", "/sys"})
+
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Errors that mean that a name is not there (any more), and nothing else.
@@ -142,7 +145,7 @@ class TreeWalk:
         while pending:
             self._stop.check()
             current = pending.pop()
-            if current in self._boundaries and current != path:
+            if current != path and (current in self._boundaries or current in _NOT_ON_A_DISK):
                 continue
             content = self._read(current)
             if content is None or (current != path and self._belongs_to_another(current, content.names)):

@@ -270,7 +270,7 @@ def users_of(payload: str, cache: str, walk: Walk) -> set[str] | None:
             len(parts) == 3
             and parts[1] == "blobs"
             and "--" in parts[0]
-            and os.pardir not in parts
+            and ".." not in parts
             and parts[2]
         ):
             blob = os.path.join(cache, *parts)

@@ -25,11 +25,11 @@ class DiskStage(ImageStage):
 
     def __init__(self, mounts: Mounts, images: Sequence[Mounted], download: Callable[[str], object] = id) -> None:
         super().__init__(mounts, images)
-        self._download = download
+        self.download = download
 
     def fresh(self) -> None:
         super().fresh()
-        self._download(self.place)
+        self.download(self.place)
 
     def cut(self) -> None:
         """The power goes, the machine starts again: the place now holds what was on disk."""
