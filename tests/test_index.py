@@ -663,6 +663,6 @@ def test_an_index_of_today_is_opened_without_sqlite_utils(tmp_path: Path) -> Non
     """Its import is a quarter of a small command's time; `database.CURRENT` has to follow the migrations."""
     path = tmp_path / "index.db"
     Index(path).close()
-    code = f"import sys; from hubfold.index import Index; Index({str(path)!r}).close(); print('sqlite_utils' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "import sys; from hubfold.index import Index; Index(sys.argv[1]).close(); print('sqlite_utils' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -128,7 +128,7 @@ class Engine(ModelOperations, Lifecycle):
         known).
         """
         from hubfold import discover, scan
-        from hubfold.reports import Notice
+        from hubfold.scan_reports import Notice
 
         roots = discover.discover(
             paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
