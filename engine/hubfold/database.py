@@ -11,9 +11,11 @@ import hashlib
 import os
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hubfold import schema
 from hubfold.errors import HubfoldError, IndexDamaged, Locked, NoSpace
 
 if TYPE_CHECKING:
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
 #: How long a statement waits for another process before it says that the index is locked.
 LOCK_SECONDS = 5.0
 HINT_DELETE = "the index is a cache: delete {path} and scan again, which costs time and no data"
-
-#: `fingerprint` of the schema of an index as the newest migrations make it, and their names. An index that has both
-#: needs neither a closer look nor sqlite-utils, whose import is a quarter of a small command's time.
-CURRENT = "e31551b18339f6c8287b6e6b78ab45071091eb768f1d15e2a754d12e3ed76127"
-APPLIED = [("hubfold-index", "m001_tables")]
 
 _HEADER = b"SQLite format 3\0"
 _MASK = (1 << 64) - 1
@@ -121,13 +118,34 @@ class Opened:
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA temp_store = FILE")
         run("PRAGMA cache_size = -32768")
-        current = _is_current(self.connection)
-        if not current:
+        new = not _schema(self.connection)
+        current = not new and _is_current(self.connection)
+        if not (new or current):
             self._check_schema()
         if run("PRAGMA journal_mode").fetchone()[0] != "truncate":
             run("PRAGMA journal_mode = TRUNCATE")
-        if not current:
+        if new:
+            self._create()
+        elif not current:
             self._migrate()
+
+    def _create(self) -> None:
+        """Make all tables at once, with the notes that the migrations would have left."""
+        applied_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Two first runs at once: the second waits above, and then finds nothing left to do.
+            if not _schema(self.connection):
+                for statement in (*schema.BOOKKEEPING, *schema.M001_TABLES):
+                    self.connection.execute(statement)
+                self.connection.executemany(
+                    "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",
+                    [(schema.SET, name, applied_at) for name in schema.NAMES],
+                )
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.connection.commit()
 
     def _check_schema(self) -> None:
         from sqlite_utils import Database
@@ -281,7 +299,7 @@ def fingerprint(connection: sqlite3.Connection) -> str:
 
 def _is_current(connection: sqlite3.Connection) -> bool:
     # The schema first: of a planted one nothing is selected.
-    if fingerprint(connection) != CURRENT:
+    if fingerprint(connection) != schema.CURRENT:
         return False
-    statement = "SELECT migration_set, name FROM _sqlite_migrations ORDER BY migration_set, name"
-    return connection.execute(statement).fetchall() == APPLIED
+    applied = connection.execute("SELECT migration_set, name FROM _sqlite_migrations ORDER BY id").fetchall()
+    return applied == [(schema.SET, name) for name in schema.NAMES]
