@@ -673,9 +673,9 @@ def test_deleting_the_index_loses_time_only(place: Place) -> None:
 
 def test_an_index_of_today_is_made_and_opened_without_sqlite_utils(tmp_path: Path) -> None:
     """Its import takes as long as a whole scan of a few models."""
-    code = "import sys; from hubfold.index import Index; Index(sys.argv[1]).close(); print('sqlite_utils' in sys.modules)"
+    code = "from hubfold.index import Index; Index(sys.argv[1]).close(); print('sqlite_utils' in sys.modules)"
     for _ in range(2):
-        command = [sys.executable, "-c", code, str(tmp_path / "index.db")]
+        command = [sys.executable, "-c", f"import sys; {code}", str(tmp_path / "index.db")]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
