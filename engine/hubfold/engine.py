@@ -128,7 +128,7 @@ class Engine(ModelOperations, Lifecycle):
         known).
         """
         from hubfold import discover, scan
-        from hubfold.reports import Notice
+        from hubfold.scan_reports import Notice
 
         roots = discover.discover(
             paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
@@ -686,7 +686,7 @@ class Engine(ModelOperations, Lifecycle):
         return backend.lock_paths(Root(action.victim.root, action.victim.backend), action.path)
 
     def _shared_extents(self, replica: IndexedReplica) -> object:
-        from hubfold.survey import shared_extents
+        from hubfold.sharing import shared_extents
 
         return shared_extents(replica, self._filesystems)
 

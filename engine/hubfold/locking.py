@@ -6,11 +6,13 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-
-import filelock
+from typing import TYPE_CHECKING
 
 from hubfold import fsops
 from hubfold.errors import Busy
+
+if TYPE_CHECKING:
+    import filelock
 
 
 def take_lock(path: str) -> filelock.BaseFileLock:
@@ -19,6 +21,9 @@ def take_lock(path: str) -> filelock.BaseFileLock:
     Raises `Busy` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
     which are checked again afterwards, must do.
     """
+    # Here: a scan takes no lock, and this import brings sockets and logging with it.
+    import filelock
+
     fsops.make_folders(os.path.dirname(path))
     before = os.lstat(path) if os.path.lexists(path) else None
     new = before is None

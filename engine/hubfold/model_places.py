@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import survey
+from hubfold import sharing
 from hubfold.completeness import judge
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Partial, Root, Snapshot
 from hubfold.filesystem import FileSystems
@@ -111,7 +111,7 @@ class Joined:
         may_share = False
         with suppress(OSError):
             may_share = bool(self._filesystems.of(os.path.dirname(path)).pool)
-            unit = (survey.extents_key(path, self._filesystems) if may_share else None) or key
+            unit = (sharing.extents_key(path, self._filesystems) if may_share else None) or key
         return _Payload(
             path, unit, may_share, st.st_size, st.st_blocks * 512, st.st_nlink, st.st_atime, st.st_mtime
         )
@@ -203,7 +203,7 @@ class _Units:
         if not all(self._goes(payload, removed) for payload in members):
             return 0
         # Extents that only files of no model share are known by their flag alone.
-        shared = survey.shared_bytes(members[0].path) if members[0].may_share and len(members) == 1 else 0
+        shared = sharing.shared_bytes(members[0].path) if members[0].may_share and len(members) == 1 else 0
         return max(self.sizes[unit] - shared, 0)
 
     def _goes(self, payload: _Payload, removed: list[_PlaceOf]) -> bool:
