@@ -19,6 +19,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from hubfold import flags
 from hubfold.content import Snapshot
 from hubfold.model_reports import Judged, MissingFile, State
 
@@ -149,7 +150,7 @@ def _missing_by_index(snapshot: Snapshot) -> tuple[set[str], bool]:
 def _shards_of(path: str) -> set[str]:
     """The files that an index names; none where it cannot be read or is none. Its texts are only ever compared."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, flags.READ | flags.NONBLOCK)
     except OSError:
         return set()
     with open(fd, "rb") as file:

@@ -379,7 +379,7 @@ def _copy(donor: Donor, directory: Directory, name: str, like: os.stat_result) -
             fsops.copy_bytes(source.fd, target, update=lambda data: None, tick=lambda amount: None)
             if fsops.privileged():
                 os.fchown(target, like.st_uid, like.st_gid)
-            os.fchmod(target, stat.S_IMODE(like.st_mode))
+            fsops.set_mode(target, stat.S_IMODE(like.st_mode))
             os.utime(
                 target, ns=(source.attributes.atime_ns, min(source.attributes.mtime_ns, like.st_mtime_ns))
             )

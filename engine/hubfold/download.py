@@ -328,7 +328,7 @@ class Placer:
             )
             self.journal.append("keeper", **change.as_record())
             self.journal.sync()
-            os.fchmod(keeper.fd, mode & ~0o222)
+            fsops.set_mode(keeper.fd, mode & ~0o222)
         os.fsync(keeper.fd)
         folder.link_from(keeper.directory, keeper.name, temporary)
         if not keeper.is_here(folder, temporary) or not keeper.unchanged():

@@ -338,7 +338,7 @@ class Executor:
                 with suppress(
                     PermissionError
                 ):  # not ours to change: then nothing stops a write through the link
-                    os.fchmod(keeper.fd, keeper.attributes.mode & ~0o222)
+                    fsops.set_mode(keeper.fd, keeper.attributes.mode & ~0o222)
             if action.keeper_mtime_ns is not None:
                 os.utime(keeper.fd, ns=(keeper.attributes.atime_ns, action.keeper_mtime_ns))
                 keeper.signature = keeper.signature._replace(mtime_ns=action.keeper_mtime_ns)

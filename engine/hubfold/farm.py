@@ -258,7 +258,7 @@ def _link(
         os.fsync(keeper.fd)
         journal.sync()
         with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
-            os.fchmod(keeper.fd, mode & ~0o222)
+            fsops.set_mode(keeper.fd, mode & ~0o222)
         with vault.lock(item.vault):
             vault.prepare(item.vault)
             vault.add_object(item.target, keeper)

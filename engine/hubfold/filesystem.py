@@ -14,6 +14,8 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
+from hubfold import flags
+
 if sys.platform != "win32":
     import fcntl
 
@@ -69,9 +71,11 @@ class FileSystems:
         while mount not in self._mounts and mount != os.path.dirname(mount):
             mount = os.path.dirname(mount)
         kind = self._mounts.get(mount, "")
-        flags = os.statvfs(directory).f_flag
+        mounted = os.statvfs(directory).f_flag
         links = kind not in _NO_LINKS
-        return FileSystem(mount, device, kind, _pool(real, device), links, links, bool(flags & os.ST_RDONLY))
+        return FileSystem(
+            mount, device, kind, _pool(real, device), links, links, bool(mounted & os.ST_RDONLY)
+        )
 
 
 def link_text(link: str, target: str, filesystems: FileSystems) -> str:
@@ -103,7 +107,7 @@ def _pool(directory: str, device: int) -> str:
     if sys.platform != "linux":
         return ""
     try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(directory, flags.DIRECTORY)
     except OSError:
         return ""
     try:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from hubfold import flags
 from hubfold.content import Signature
 from hubfold.errors import BytesDiffer, LeftAlone
 
@@ -24,11 +25,6 @@ if sys.platform != "win32":
     import fcntl
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
-_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
-_BINARY = getattr(os, "O_BINARY", 0)
-_READ = os.O_RDONLY | _NOFOLLOW | _CLOEXEC | _BINARY
 
 _RENAME_EXCHANGE = 2  # linux/fs.h; RENAME_SWAP of macOS's renameatx_np has the same value
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform != "win32" else None
@@ -49,7 +45,7 @@ class Directory:
         if not _HAS_DIR_FD:
             os.scandir(path).close()
             return cls(path, None)
-        return cls(path, os.open(path, os.O_RDONLY | _DIRECTORY | _CLOEXEC))
+        return cls(path, os.open(path, flags.DIRECTORY))
 
     @classmethod
     def make_below(cls, root: str, folder: str) -> Directory:
@@ -106,7 +102,7 @@ class Directory:
             if os.path.islink(path):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             return Directory(path, None)
-        fd = os.open(name, os.O_RDONLY | _DIRECTORY | _NOFOLLOW | _CLOEXEC, dir_fd=self._fd)
+        fd = os.open(name, flags.DIRECTORY | flags.NOFOLLOW, dir_fd=self._fd)
         return Directory(path, fd)
 
     def close(self) -> None:
@@ -142,17 +138,15 @@ class Directory:
 
     def open_file(self, name: str) -> int:
         """A descriptor for reading; a symlink is refused (ELOOP)."""
-        return os.open(self._name(name), _READ, dir_fd=self._fd)
+        return os.open(self._name(name), flags.READ | flags.NOFOLLOW, dir_fd=self._fd)
 
     def create_file(self, name: str, mode: int = 0o600) -> int:
         """A descriptor for writing a file that did not exist."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC | _BINARY
-        return os.open(self._name(name), flags, mode, dir_fd=self._fd)
+        return os.open(self._name(name), flags.CREATE, mode, dir_fd=self._fd)
 
     def append_file(self, name: str, mode: int = 0o644) -> int:
         """A descriptor that appends to `name`, made if missing."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW | _CLOEXEC | _BINARY
-        return os.open(self._name(name), flags, mode, dir_fd=self._fd)
+        return os.open(self._name(name), flags.APPEND, mode, dir_fd=self._fd)
 
     def readlink(self, name: str) -> str:
         return os.readlink(self._name(name), dir_fd=self._fd)
@@ -333,9 +327,14 @@ class Attributes:
             # What the file system gave the new file by itself (a security label) needs no right to be set again.
             if present.get(name) != value:
                 os.setxattr(fd, name, value)
-        if sys.platform != "win32":
-            os.fchmod(fd, self.mode)
+        set_mode(fd, self.mode)
         os.utime(fd, ns=(self.atime_ns, self.mtime_ns))
+
+
+def set_mode(fd: int, mode: int) -> None:
+    """Set the mode of an open file, where the platform can do that by descriptor."""
+    if hasattr(os, "fchmod"):
+        os.fchmod(fd, mode)
 
 
 def read_xattrs(fd: int) -> dict[str, bytes]:
@@ -676,8 +675,8 @@ _EXTENT_SHARED = 0x2000
 def extents(fd: int) -> tuple[tuple[int, int, int], ...] | None:
     """The physical extents of a file as (logical, physical, length) in bytes, neighbours merged; None if unknown."""
     found: list[tuple[int, int, int]] = []
-    for logical, physical, length, flags in _mapped(fd):
-        if flags & _EXTENT_NO_ADDRESS:
+    for logical, physical, length, marks in _mapped(fd):
+        if marks & _EXTENT_NO_ADDRESS:
             return None
         if found and found[-1][0] + found[-1][2] == logical and found[-1][1] + found[-1][2] == physical:
             logical, physical, length = found[-1][0], found[-1][1], found[-1][2] + length
@@ -688,7 +687,7 @@ def extents(fd: int) -> tuple[tuple[int, int, int], ...] | None:
 
 def shared_bytes(fd: int) -> int:
     """How many bytes of a file lie in extents that another file has too; 0 where that cannot be told."""
-    return sum(length for _, _, length, flags in _mapped(fd) if flags & _EXTENT_SHARED)
+    return sum(length for _, _, length, marks in _mapped(fd) if marks & _EXTENT_SHARED)
 
 
 def _mapped(fd: int) -> Iterator[tuple[int, int, int, int]]:

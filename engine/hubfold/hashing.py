@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import xxhash
 
-from hubfold import residency
+from hubfold import flags, residency
 from hubfold.content import Signature
 from hubfold.errors import Interrupted
 
@@ -44,7 +44,7 @@ _COLD_BLOCK = 1 << 20
 _ALIGNMENT = 4096
 _SAMPLES = 5
 _SAMPLE_BLOCK = 16 << 10
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FLAGS = flags.READ | flags.NOFOLLOW | flags.NONBLOCK
 _DIRECT = getattr(os, "O_DIRECT", 0)
 
 
@@ -276,17 +276,18 @@ class _Reader:
             try:
                 if self._direct is None:
                     # The same inode, whatever has become of its name.
-                    self._direct = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC | _DIRECT)
+                    self._direct = os.open(f"/proc/self/fd/{self._fd}", flags.READ | _DIRECT)
                 return view[offset - start : max(os.preadv(self._direct, [view], start), offset - start)]
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
                     raise
                 self._past_cache = False
-        if self._reads_ahead:
+        if self._reads_ahead and hasattr(os, "posix_fadvise"):
             # Else more would be brought in than what is dropped again.
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
             self._reads_ahead = False
         view = _buffers.get()[: min(_COLD_BLOCK, length - (offset - start))]
         count = os.preadv(self._fd, [view], offset)
-        os.posix_fadvise(self._fd, start, offset - start + count, os.POSIX_FADV_DONTNEED)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._fd, start, offset - start + count, os.POSIX_FADV_DONTNEED)
         return view[:count]

@@ -188,7 +188,7 @@ def _restore_keeper(change: KeeperChange) -> None:
         if st.st_ino != change.inode:
             return
         if stat.S_IMODE(st.st_mode) == change.mode[1] != change.mode[0]:
-            os.fchmod(fd, change.mode[0])
+            fsops.set_mode(fd, change.mode[0])
         if st.st_mtime_ns == change.mtime_ns[1] != change.mtime_ns[0]:
             os.utime(fd, ns=(st.st_atime_ns, change.mtime_ns[0]))
     finally:

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from hubfold import fsops
+from hubfold import flags, fsops
 from hubfold.changes import Removal
 from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.errors import Interrupted, LeftAlone
@@ -102,7 +102,7 @@ def _shared(path: str, st: os.stat_result) -> int:
     if not stat.S_ISREG(st.st_mode):
         return 0
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, flags.READ | flags.NOFOLLOW)
     except OSError:
         return 0
     try:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hubfold import fsops
+from hubfold import flags, fsops
 
 if TYPE_CHECKING:
     from hubfold.content import IndexedReplica
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def extents_of(path: str) -> object:
     """The physical extents of a file on a file system that can share them; None where they cannot be told."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, flags.READ | flags.NOFOLLOW)
     except OSError:
         return None
     try:
@@ -42,7 +42,7 @@ def extents_key(path: str, filesystems: FileSystems) -> object:
 def shared_bytes(path: str) -> int:
     """Bytes of the file at `path` whose extents another file has too; 0 where that cannot be told."""
     with suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, flags.READ | flags.NOFOLLOW)
         try:
             return fsops.shared_bytes(fd)
         finally:

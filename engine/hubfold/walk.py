@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import xxhash
 
+from hubfold import flags
 from hubfold.backend import Folder, StorageBackend
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature
 from hubfold.progress import Stop
@@ -30,8 +31,8 @@ PART = 8192
 #: What the kernel shows as files there has sizes that mean nothing, and does things when it is read.
 _NOT_ON_A_DISK = frozenset({"/dev", "/proc", "/sys"})
 
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY_FLAGS = flags.DIRECTORY | flags.NOFOLLOW
+_FILE_FLAGS = flags.READ | flags.NOFOLLOW | flags.NONBLOCK
 #: Errors that mean that a name is not there (any more), and nothing else.
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 
