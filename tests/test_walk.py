@@ -203,7 +203,10 @@ def test_a_tree_deeper_than_any_recursion(tmp_path: Path) -> None:
         here = below
     os.close(here)
     walk = walk_of(tmp_path)
-    assert sum(1 for _ in walk.folders(str(tmp_path))) == depth + 1
+    visited = sum(1 for _ in walk.folders(str(tmp_path)))
+    # pytest's own cleaning up goes down by recursion.
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
+    assert visited == depth + 1
     assert not walk.warnings
 
 
