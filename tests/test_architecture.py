@@ -19,6 +19,7 @@ PLUGINS = ROOT / "plugins" / "hubfold_plugins"
 #: The executor and the other journalled operations with what they call; hubfold's own state; and what makes trees for
 #: the demo and for tests.
 MAY_CHANGE_DISKS = {
+    "doctor",
     "executor",
     "farm",
     "gc",
@@ -29,7 +30,7 @@ MAY_CHANGE_DISKS = {
     "recovery",
     "removal",
     "download",
-    "backup",
+    "containers",
     "restore",
     "undo",
     "vault",
@@ -254,7 +255,18 @@ def test_the_planner_is_pure() -> None:
 
 
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
-    facade = {"changes", "cli", "content", "demo", "display", "engine", "errors", "model_reports", "output", "progress"}
+    facade = {
+        "changes",
+        "cli",
+        "content",
+        "demo",
+        "display",
+        "engine",
+        "errors",
+        "model_reports",
+        "output",
+        "progress",
+    }
     facade |= {"reports"}
     for name, tree in ENGINE_MODULES:
         if not name.startswith("cli/"):

@@ -84,6 +84,7 @@ def test_one_byte_in_the_middle_is_never_linked(scene: Scene) -> None:
     copy = scene.file(scene.root("models"), "tuned.safetensors", bytes(tuned))
     outcomes = scene.apply(scene.plan(copy, blob))
     assert outcomes[0].differs and "bytes differ" in outcomes[0].error
+    assert not scene.vault.exists()
     assert copy.read_bytes() == tuned and not copy.is_symlink()
 
 
@@ -273,3 +274,21 @@ def test_what_root_makes_for_a_user_belongs_to_the_user(scene: Scene) -> None:
     made = [copy, scene.vault, *scene.vault.rglob("*")]
     assert len(made) >= 6
     assert {(os.lstat(path).st_uid, os.lstat(path).st_gid) for path in made} == {(12345, 12345)}
+
+
+def test_a_link_that_cannot_be_given_to_its_owner_is_taken_away_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = scene.file(scene.cache, "blobs/x", MODEL)
+    copy = scene.file(scene.root("models"), "m.safetensors", MODEL)
+    what = scene.plan(blob, copy)
+
+    def refuse(name: object, *args: object, **kwargs: object) -> None:
+        if str(name).startswith(".hubfold-"):
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("hubfold.fsops.privileged", lambda: True)
+    monkeypatch.setattr(os, "chown", refuse)
+    assert errors(scene.apply(what)) == ["not permitted"]
+    assert copy.read_bytes() == MODEL and not copy.is_symlink()
+    assert leftovers(scene.base) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -16,17 +17,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlite_utils
 import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scanned import Place
 
-from hubfold import sizes
+from hubfold import schema, sizes
 from hubfold.backend import StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Role, Root, Signature, Trust
-from hubfold.database import Hostile, IndexUnusable, Newer, loaded_time, signed, stored_time, unsigned
+from hubfold.database import (
+    Hostile,
+    IndexUnusable,
+    Newer,
+    fingerprint,
+    loaded_time,
+    signed,
+    stored_time,
+    unsigned,
+)
 from hubfold.errors import IndexDamaged, Locked
 from hubfold.index import Index
+from hubfold.migrations import migrations
 from hubfold.recording import Recording
 
 
@@ -657,3 +669,21 @@ def test_deleting_the_index_loses_time_only(place: Place) -> None:
     place.index = Index(place.database)
     place.scan("tree")
     assert place.sets() == before
+
+
+def test_an_index_of_today_is_made_and_opened_without_sqlite_utils(tmp_path: Path) -> None:
+    """Its import takes as long as a whole scan of a few models."""
+    code = "from hubfold.index import Index; Index(sys.argv[1]).close(); print('sqlite_utils' in sys.modules)"
+    for _ in range(2):
+        command = [sys.executable, "-c", f"import sys; {code}", str(tmp_path / "index.db")]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_a_new_index_is_what_the_migrations_make(tmp_path: Path) -> None:
+    made = sqlite_utils.Database(memory=True, recursive_triggers=False, execute_plugins=False)
+    migrations.apply(made)
+    Index(tmp_path / "index.db").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.db")) as new:
+        assert fingerprint(new) == fingerprint(made.conn) == schema.CURRENT
+        names = "SELECT migration_set, name FROM _sqlite_migrations ORDER BY id"
+        assert new.execute(names).fetchall() == made.conn.execute(names).fetchall()

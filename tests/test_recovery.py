@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from folding import Scene
 
-from hubfold import fsops, journal
+from hubfold import fsops, history, journal, undo
 from hubfold.content import LinkKind
 from hubfold.errors import JournalDamaged
 from hubfold.planner import Policy
+from hubfold.progress import Silent, Stop
 from hubfold.reports import Left
 
 MODEL = os.urandom(1 << 20)
@@ -207,3 +209,54 @@ def test_a_write_that_fails_halfway_leaves_no_half_line(
     book.close()
     log = journal.read(str(tmp_path), book.run)
     assert log.ended == "finished" and log.objects == []
+
+
+@pytest.mark.parametrize("clock", ["stands", "goes back"])
+def test_runs_are_in_the_order_in_which_they_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    made = []
+    for number in range(20):
+        now = time.localtime(1_700_000_000 - (number if clock == "goes back" else 0))
+        monkeypatch.setattr("time.gmtime", lambda now=now: now)
+        with journal.Journal.create(str(tmp_path), "test", "0") as book:
+            made.append(book.run)
+    assert journal.run_names(str(tmp_path)) == made
+
+
+def test_a_run_after_the_highest_number_is_still_the_last(tmp_path: Path) -> None:
+    (tmp_path / "29991231-235959-ffffff.jsonl").touch()
+    (tmp_path / "zzz.jsonl").touch()
+    for _ in range(3):
+        with journal.Journal.create(str(tmp_path), "test", "0") as book:
+            assert journal.run_names(str(tmp_path))[-2:] == [book.run, "zzz"]
+
+
+@KINDS
+@pytest.mark.parametrize("first_back", ["older", "newer"])
+def test_a_keeper_gets_its_mode_back_whichever_run_is_undone_last(
+    tmp_path: Path, kind: LinkKind, first_back: str
+) -> None:
+    """The first run made the keeper read-only; the second found it so."""
+    engine_scene = Crashed(Scene(tmp_path), kind)
+    scene, mode = engine_scene.scene, engine_scene.blob.stat().st_mode
+    scene.apply(engine_scene.plan)
+    another = scene.file(engine_scene.copy.parent, "another.safetensors", MODEL)
+    policy = Policy(link=kind)
+    scene.apply(scene.plan(engine_scene.blob, another, policy=policy))
+    assert engine_scene.blob.stat().st_mode != mode
+    order = list(journal.logs(scene.runs))
+    for log in order if first_back == "older" else order[::-1]:
+        logs = list(journal.logs(scene.runs))
+        used = history.keepers_in_use(logs, but=log.run)
+        with journal.Journal.reopen(log) as book:
+            undo.take_back(
+                log,
+                book,
+                used_elsewhere=used,
+                changes=history.keeper_changes(logs),
+                progress=Silent(),
+                stop=Stop(),
+            )
+    assert engine_scene.blob.stat().st_mode == mode
+    assert another.read_bytes() == MODEL and not another.is_symlink()

@@ -96,7 +96,7 @@ def test_one_revision_goes_with_what_only_it_uses(
     repo = repository_folder(two["hf/hub"], "org/base")
     assert not (repo / "blobs" / old.etag).exists()
     assert [path.name for path in (repo / "snapshots").iterdir()] == [new]
-    assert [path.name for path in (repo / "trees").iterdir()] in ([f"{new}.json"], [])
+    assert [path.name for path in repo.glob("trees/*")] in ([f"{new}.json"], [])
     assert (offline(two, "org/base") / "tokenizer.safetensors").read_bytes() == weights("shared", 2 << 20)
     path = hf_hub_download("org/base", "model.safetensors", cache_dir=two["hf/hub"], local_files_only=True)
     assert Path(path).read_bytes() == weights("newer")
@@ -283,3 +283,21 @@ def test_after_a_crash_the_same_command_goes_on(
     assert report.bytes > 5 << 20
     assert not repository_folder(two["hf/hub"], "org/base").exists()
     assert offline(two, "org/chat")
+
+
+def test_a_blob_that_a_new_revision_began_to_use_meanwhile_stays(
+    two: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    plan = engine.plan_remove(["org/base"])
+    commit = loopback_hub.add("org/base", {"model.safetensors": weights("base"), "new.txt": b"new"}, ref="v2")
+    two.build({"hf/hub": hub_cache("org/base@v2")})
+    new = repository_folder(two["hf/hub"], "org/base") / "snapshots" / commit
+    report = engine.apply_removal(plan)
+    assert "something began to use it meanwhile" in {
+        failure.error.partition(";")[0] for failure in report.failed
+    }
+    assert (new / "model.safetensors").read_bytes() == weights("base")
+    path = hf_hub_download(
+        "org/base", "new.txt", revision="v2", cache_dir=two["hf/hub"], local_files_only=True
+    )
+    assert Path(path).read_bytes() == b"new"

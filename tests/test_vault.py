@@ -152,3 +152,38 @@ def test_hard_linked_copies_need_no_vault(tmp_path: Path) -> None:
     copy = scene.file(scene.root("models"), "m", MODEL)
     scene.apply(scene.plan(blob, copy, policy=Policy(link=LinkKind.HARDLINK)))
     assert not vault.is_vault(str(scene.vault))
+
+
+class Crash(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_gc_that_was_cut_short_is_finished_by_the_next(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    scene.undo()
+    left = [steps]
+
+    def counted(real):  # type: ignore[no-untyped-def]
+        def call(*args: object, **kwargs: object) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Crash
+            real(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("unlink", "rmdir"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        try:
+            collect(scene)
+        except Crash:
+            pass
+        else:
+            assert left[0] >= 0
+    garbage, kept = gc.look([str(scene.vault)] if vault.is_vault(str(scene.vault)) else [], [])
+    gc.remove(garbage)
+    gc.clear_empty(str(scene.vault)) if garbage else None
+    assert kept == [] and not any(path.is_file() for path in scene.vault.rglob("*"))

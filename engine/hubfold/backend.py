@@ -25,10 +25,12 @@ import os
 from abc import ABC
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from hubfold.changes import Leftover, ModelPart, Place, Removal
 from hubfold.content import LinkKind, Replica, Root, Snapshot
+
+if TYPE_CHECKING:
+    from hubfold.changes import Leftover, ModelPart, Place, Removal
 
 ALL_LINKS = frozenset(LinkKind)
 

@@ -16,7 +16,6 @@ A key that hubfold does not know is a warning: the file may be for a newer versi
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +51,10 @@ class Config:
 
 def load(path: str) -> Config:
     """Read ``config.toml`` at `path`. A missing file is an empty configuration; raises `ConfigError` for a bad one."""
+    if not os.path.lexists(path):
+        return Config()
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)

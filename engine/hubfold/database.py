@@ -7,19 +7,21 @@ short transactions here, so that readers hardly wait.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlite_utils import Database
-
+from hubfold import schema
 from hubfold.errors import HubfoldError, IndexDamaged, Locked, NoSpace
-from hubfold.migrations import migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlite_utils import Database
 
 #: How long a statement waits for another process before it says that the index is locked.
 LOCK_SECONDS = 5.0
@@ -66,21 +68,16 @@ class Opened:
         with self.guard():
             _check_file(path)
             # Every use is under `lock`; the connection may be used by the thread that holds it.
-            connection = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
+            self.connection = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
             try:
-                self.db = Database(connection, recursive_triggers=False, execute_plugins=False)
                 self._prepare()
             except BaseException:
-                connection.close()
+                self.connection.close()
                 raise
             self._identity = _identity(path)
 
     def close(self) -> None:
-        self.db.close()
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        return self.db.conn
+        self.connection.close()
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -121,14 +118,51 @@ class Opened:
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA temp_store = FILE")
         run("PRAGMA cache_size = -32768")
-        _check_schema(self.db, self.path)
+        new = not _schema(self.connection)
+        current = not new and _is_current(self.connection)
+        if not (new or current):
+            self._check_schema()
         if run("PRAGMA journal_mode").fetchone()[0] != "truncate":
             run("PRAGMA journal_mode = TRUNCATE")
-        if migrations.pending(self.db):
+        if new:
+            self._create()
+        elif not current:
+            self._migrate()
+
+    def _create(self) -> None:
+        """Make all tables at once, with the notes that the migrations would have left."""
+        applied_at = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Two first runs at once: the second waits above, and then finds nothing left to do.
+            if not _schema(self.connection):
+                for statement in (*schema.BOOKKEEPING, *schema.M001_TABLES):
+                    self.connection.execute(statement)
+                self.connection.executemany(
+                    "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",
+                    [(schema.SET, name, applied_at) for name in schema.NAMES],
+                )
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.connection.commit()
+
+    def _check_schema(self) -> None:
+        from sqlite_utils import Database
+
+        _check_schema(Database(self.connection, recursive_triggers=False, execute_plugins=False), self.path)
+
+    def _migrate(self) -> None:
+        from sqlite_utils import Database
+
+        from hubfold.migrations import migrations
+
+        db = Database(self.connection, recursive_triggers=False, execute_plugins=False)
+        if migrations.pending(db):
             # Two first runs at once: the second waits here, and then finds nothing left to do.
-            run("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
-                migrations.apply(self.db)
+                migrations.apply(db)
             except BaseException:
                 self.connection.rollback()
                 raise
@@ -222,7 +256,11 @@ class Newer(IndexDamaged):
 
 def _check_schema(db: Database, path: str) -> None:
     """Refuse a schema that the migrations did not make: a planted trigger or view would run in our statements."""
-    found = _schema(db)
+    from sqlite_utils import Database
+
+    from hubfold.migrations import migrations
+
+    found = _schema(db.conn)
     if not found:
         return
     expected = Database(memory=True, recursive_triggers=False, execute_plugins=False)
@@ -230,14 +268,14 @@ def _check_schema(db: Database, path: str) -> None:
     migrations.ensure_migrations_table(expected)
     bookkeeping = ("table", migrations.migrations_table)
     applied = []
-    if found.get(bookkeeping) == _schema(expected)[bookkeeping]:
+    if found.get(bookkeeping) == _schema(expected.conn)[bookkeeping]:
         applied = [migration.name for migration in migrations.applied(db)]
     hint = HINT_DELETE.format(path=path)
     if any(name not in names for name in applied):
         raise Newer(f"the index {path} was made by a newer hubfold", f"upgrade hubfold; {hint}")
     remaining = names[len(applied) :]
     migrations.apply(expected, stop_before=remaining[0] if remaining else None)
-    made = _schema(expected)
+    made = _schema(expected.conn)
     expected.close()
     for kind, name in sorted(made.keys() ^ found.keys()):
         if (kind, name) in found:
@@ -248,6 +286,20 @@ def _check_schema(db: Database, path: str) -> None:
             raise Hostile(f"the {kind} {name!r} of the index {path} is not as hubfold made it", hint)
 
 
-def _schema(db: Database) -> dict[tuple[str, str], str | None]:
-    rows = db.conn.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
     return {(kind, name): sql for kind, name, sql in rows}
+
+
+def fingerprint(connection: sqlite3.Connection) -> str:
+    """A hash over everything that the schema has."""
+    schema = sorted(_schema(connection).items())
+    return hashlib.sha256(repr(schema).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _is_current(connection: sqlite3.Connection) -> bool:
+    # The schema first: of a planted one nothing is selected.
+    if fingerprint(connection) != schema.CURRENT:
+        return False
+    applied = connection.execute("SELECT migration_set, name FROM _sqlite_migrations ORDER BY id").fetchall()
+    return applied == [(schema.SET, name) for name in schema.NAMES]

@@ -227,8 +227,8 @@ class Demo:
             for folder, _, names in os.walk(self._at(top)):
                 for name in names:
                     path = os.path.join(folder, name)
-                    # Locks and bookkeeping belong to the client, which touches them whenever it runs.
-                    if "/.locks/" not in path and "/.cache/" not in path:
+                    # Bookkeeping belongs to the client, which writes it anew whenever it runs (refs: 0.36).
+                    if not any(part in path for part in ("/.locks/", "/.cache/", "/refs/")):
                         yield path, os.lstat(path)
 
     def _allocated(self) -> int:

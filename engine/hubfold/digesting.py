@@ -22,13 +22,13 @@ from hubfold.hashing import SAMPLE, SMALL, Job, Reading, available
 from hubfold.index import Index
 from hubfold.progress import Progress, Stop
 from hubfold.reading import in_order, read_all
-from hubfold.reports import Notice
 from hubfold.rows import CTIME, DEVICE, INODE, ROOT, SIZE, Row, evidence, path_of, sample_of, signature_of
+from hubfold.scan_reports import Notice
 
 #: What is read in full where nobody claims anything: the fastest that is good enough to group by.
 FAST = "xxh3_128"
 #: Digests are written when there are this many, or after so many seconds: an interrupted scan goes on from there.
-SAVE_COUNT = 500
+SAVE_COUNT = 5000
 SAVE_SECONDS = 5.0
 
 

@@ -37,7 +37,7 @@ from hubfold.reports import DownloadedModel, DownloadReport, Failed, Reused
 
 #: Smaller files are fetched: asking for them costs less than looking.
 WORTH_IT = 1 << 20
-#: Left free beside a download, for the client's own files and everybody else.
+#: Left free beside a download, for the client's own files and everybody else: a twentieth of it, at the most this.
 MARGIN = 64 << 20
 
 
@@ -189,10 +189,11 @@ def check_space(planned: DownloadPlan) -> None:
     copies = sum(wanted.size for wanted, how in planned.methods() if how == "copy")
     fetch = sum(model.fetch_bytes for model in planned.models)
     free = shutil.disk_usage(folder).free
-    if fetch + copies and fetch + copies + MARGIN > free:
+    margin = min(MARGIN, (fetch + copies) // 20)
+    if fetch + copies and fetch + copies + margin > free:
         raise NoSpace(
             f"{folder} has {shown_size(free)} free, and this takes {shown_size(fetch + copies)}"
-            f" ({shown_size(fetch)} to download, {shown_size(copies)} to copy), with {shown_size(MARGIN)} to spare",
+            f" ({shown_size(fetch)} to download, {shown_size(copies)} to copy), with {shown_size(margin)} to spare",
             "make room (`hubfold clean`, `hubfold rm`, `hubfold consolidate`), or name another cache by --into",
         )
 

@@ -128,7 +128,7 @@ class Engine(ModelOperations, Lifecycle):
         known).
         """
         from hubfold import discover, scan
-        from hubfold.reports import Notice
+        from hubfold.scan_reports import Notice
 
         roots = discover.discover(
             paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
@@ -357,7 +357,12 @@ class Engine(ModelOperations, Lifecycle):
                 removed, left = farm.take_back(log)
                 try:
                     undone = undo.take_back(
-                        log, book, used_elsewhere=used, progress=self.progress, stop=self.stop
+                        log,
+                        book,
+                        used_elsewhere=used,
+                        changes=history.keeper_changes(logs),
+                        progress=self.progress,
+                        stop=self.stop,
                     )
                 except Interrupted:
                     interrupted = True
@@ -681,7 +686,7 @@ class Engine(ModelOperations, Lifecycle):
         return backend.lock_paths(Root(action.victim.root, action.victim.backend), action.path)
 
     def _shared_extents(self, replica: IndexedReplica) -> object:
-        from hubfold.survey import shared_extents
+        from hubfold.sharing import shared_extents
 
         return shared_extents(replica, self._filesystems)
 

@@ -47,6 +47,10 @@ class NoSpace(HubfoldError):
     """The file system has not the room that the operation needs."""
 
 
+class BackupError(HubfoldError):
+    """A backup is not one, is damaged or incomplete, or holds what hubfold would not have written."""
+
+
 class HubRefused(HubfoldError):
     """The Hub, or its client, did not give what was asked for; the text is its own."""
 

@@ -26,7 +26,7 @@ from itertools import groupby
 import filelock
 import xxhash
 
-from hubfold import fsops, vault
+from hubfold import fsops, gc, vault
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.filesystem import FileSystems, link_text
@@ -99,6 +99,7 @@ class Executor:
         self._filesystems = FileSystems()
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
+        self._new_vaults: list[str] = []
         #: Signatures of keepers after our own link, chmod and utime calls, which move their ctimes.
         self._ours: dict[tuple[int, int], Signature] = {}
 
@@ -120,6 +121,8 @@ class Executor:
             for lock in self._vaults.values():
                 lock.release()
             self._vaults.clear()
+            for path in self._new_vaults:
+                gc.clear_empty(path)  # nothing came of what it was made for
             self.progress.finish()
         return self.outcomes
 
@@ -195,8 +198,11 @@ class Executor:
 
     def _lock_vault(self, path: str) -> None:
         if path not in self._vaults:
-            vault.prepare(path)
+            if not vault.is_vault(path):
+                self._new_vaults.append(path)
+            # The marker under the lock: who clears an empty vault away holds it meanwhile.
             self._vaults[path] = take_lock(os.path.join(path, vault.LOCK))
+            vault.prepare(path)
 
     def _tick(self, amount: int) -> None:
         self.progress.advance(amount)
@@ -251,9 +257,10 @@ class Executor:
             for swap in group.swaps:
                 if swap in swaps and self._names_durable(swap, group.keeper, synced):
                     self._finish(swap, group.keeper)
-            if group.keeper.unchanged():
-                now = Signature.of(os.fstat(group.keeper.fd))
-                self._ours[now.device, now.inode] = now
+            with suppress(OSError):  # a drive that fails now fails the next batch where it says so
+                if group.keeper.unchanged():
+                    now = Signature.of(os.fstat(group.keeper.fd))
+                    self._ours[now.device, now.inode] = now
         self.journal.sync()
 
     def _announce(self, group: _Group) -> None:
@@ -351,12 +358,12 @@ class Executor:
     def _replace(self, swap: _Swap, keeper: Held) -> bool:
         """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
         try:
+            swap.made = True  # from here on the name may be there, even if the call reports an error
             if swap.action.link is LinkKind.SYMLINK:
                 owner = swap.victim.attributes.uid, swap.victim.attributes.gid
                 swap.directory.symlink(swap.text, swap.temporary, owner)
             else:
                 swap.directory.link_from(keeper.directory, keeper.name, swap.temporary)
-            swap.made = True
             if not _reads(swap, swap.temporary, keeper):
                 raise LeftAlone("the link would not read the keeper")
             swap.displaced = fsops.swap_in(swap.directory, swap.temporary, swap.name)
@@ -380,14 +387,15 @@ class Executor:
 
         Where it is not sure what the disk holds now, the intent stays open in the journal, and recovery looks again.
         """
+        swapped = bool(swap.displaced)
         try:
-            if swap.displaced:
+            if swapped:
                 fsops.swap_back(swap.directory, swap.temporary, swap.name, swap.displaced)
                 swap.displaced = ""
             if swap.made:
                 if _is_link(swap, swap.temporary, keeper):
                     swap.directory.unlink(swap.temporary)
-                elif swap.directory.lstat_or_none(swap.temporary) is not None:
+                elif swapped and swap.directory.lstat_or_none(swap.temporary) is not None:
                     # Somebody put a newer file in place between the two exchanges: theirs goes back.
                     swap.directory.exchange(swap.temporary, swap.name)
                     raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
@@ -406,7 +414,11 @@ class Executor:
         self, swap: _Swap, keeper: Held, synced: dict[tuple[int, int], OSError | None]
     ) -> bool:
         """fsync the swap's directory, each directory once a batch; a swap whose directory fails is taken back."""
-        st = swap.directory.stat()
+        try:
+            st = swap.directory.stat()
+        except OSError as error:
+            self._take_back(swap, keeper, error, settled=False)
+            return False
         here = st.st_dev, st.st_ino
         if here not in synced:
             try:

@@ -257,10 +257,10 @@ def _link(
             journal.append("keeper", **change.as_record())
         os.fsync(keeper.fd)
         journal.sync()
-        vault.prepare(item.vault)
         with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
             os.fchmod(keeper.fd, mode & ~0o222)
         with vault.lock(item.vault):
+            vault.prepare(item.vault)
             vault.add_object(item.target, keeper)
             mount = filesystems.of(os.path.dirname(path)).mount
             vault.note_links(item.target, [vault.NeededBy(path, mount, journal.run)])

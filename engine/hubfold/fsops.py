@@ -52,6 +52,30 @@ class Directory:
         return cls(path, os.open(path, os.O_RDONLY | _DIRECTORY | _CLOEXEC))
 
     @classmethod
+    def make_below(cls, root: str, folder: str) -> Directory:
+        """Open `folder`, with what is missing of it below `root` made and durable; no component may be a symlink."""
+        relative = os.path.relpath(folder, root)
+        if os.path.isabs(relative) or os.pardir in relative.split(os.sep):
+            raise LeftAlone(f"{folder} does not lie below {root}")
+        here = cls.open(root)
+        for part in [] if relative == os.curdir else relative.split(os.sep):
+            try:
+                made = here.mkdir(part)
+                try:
+                    deeper = here.child(part)
+                except OSError as error:
+                    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                        raise LeftAlone(f"{os.path.join(here.path, part)} is no directory") from None
+                    raise
+                if made:
+                    deeper.give_to_owner_of(here)
+                    here.sync()
+            finally:
+                here.close()
+            here = deeper
+        return here
+
+    @classmethod
     def parent_of(cls, root: str, path: str) -> tuple[Directory, str]:
         """The directory of `path` and its last component, opened one component at a time below `root`.
 
@@ -696,6 +720,8 @@ def _mapped(fd: int) -> Iterator[tuple[int, int, int, int]]:
 
 
 # -- errors as people read them --------------------------------------------------------------------------------------
+
+OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _PLAIN = {
     errno.EACCES: "permission denied",

@@ -20,7 +20,10 @@ from hubfold.reports import Failed, GcReport, Left
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """An object that no link needs. `bytes` is what removing it frees: 0 while its inode has another name."""
+    """An object that no link needs, or a vault that is empty (its path is the vault's then).
+
+    `bytes` is what removing it frees: 0 while its inode has another name.
+    """
 
     path: str
     bytes: int
@@ -34,9 +37,13 @@ def look(vaults: Iterable[str], roots: Collection[str]) -> tuple[list[Garbage], 
     for path in vaults:
         try:
             found = list(vault.objects(path))
+        except FileNotFoundError:
+            found = []
         except OSError as error:
             kept.append(Left(path, f"cannot be read: {fsops.describe(error)}"))
             continue
+        if not found and _is_empty(path):
+            garbage.append(Garbage(path, 0))  # a gc that was cut short emptied it
         for object_ in found:
             reason = _needed(object_)
             if reason is None:
@@ -50,6 +57,16 @@ def look(vaults: Iterable[str], roots: Collection[str]) -> tuple[list[Garbage], 
             st = os.lstat(object_)
             garbage.append(Garbage(object_, st.st_blocks * 512 if st.st_nlink == 1 else 0))
     return garbage, kept
+
+
+def _is_empty(path: str) -> bool:
+    """Whether a vault holds nothing but its marker, its lock, and lists of links to objects that are gone."""
+    own = {os.path.join(path, name) for name in (VAULT_MARKER, vault.LOCK)}
+    return all(
+        os.path.join(folder, name) in own or name.endswith(vault.LINKS)
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
 
 
 def _needed(object_: str) -> str | None:
@@ -98,7 +115,14 @@ def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
     freed = 0
     by_vault: dict[str, list[Garbage]] = {}
     for item in garbage:
-        by_vault.setdefault(vault.of_object(item.path), []).append(item)
+        if vault.is_vault(item.path):
+            clear_empty(item.path)
+            if os.path.lexists(item.path):
+                failed.append(Failed(item.path, "it could not be removed"))
+            else:
+                removed.append(item.path)
+        else:
+            by_vault.setdefault(vault.of_object(item.path), []).append(item)
     for path, items in by_vault.items():
         try:
             with vault.lock(path):
@@ -108,9 +132,10 @@ def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
                         stayed.append(Left(item.path, reason))
                         continue
                     with Directory.open(os.path.dirname(item.path)) as folder:
-                        folder.unlink(os.path.basename(item.path))
+                        # The list first: an object without one is found and removed by the next gc.
                         with suppress(FileNotFoundError):
                             folder.unlink(os.path.basename(item.path) + vault.LINKS)
+                        folder.unlink(os.path.basename(item.path))
                     removed.append(item.path)
                     freed += item.bytes
         except (OSError, LeftAlone) as error:
@@ -133,6 +158,10 @@ def clear_empty(path: str) -> None:
                 with suppress(OSError):
                     os.rmdir(folder)
             os.rmdir(top)
-        os.unlink(os.path.join(path, VAULT_MARKER))
+        # The marker last: a vault without one is found by nobody.
         os.unlink(os.path.join(path, vault.LOCK))
-        os.rmdir(path)
+        os.unlink(os.path.join(path, VAULT_MARKER))
+        try:
+            os.rmdir(path)
+        except OSError:
+            vault.prepare(path)  # somebody uses it again already

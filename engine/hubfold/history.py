@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hubfold.journal import Intent, RunLog
+from hubfold.journal import Intent, KeeperChange, RunLog
 from hubfold.reports import Done, RunDetail, RunSummary
 
 _STATES = {
@@ -55,11 +55,18 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
         if log.run == but:
             continue
         used.update(
-            intent.keeper_inode for number, intent in log.intents.items() if log.states[number] == "done"
+            intent.keeper_inode
+            for number, intent in log.intents.items()
+            if log.states[number] in ("done", "kept", "intent", "restore")
         )
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)
     return used
+
+
+def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:
+    """What the runs did to keepers, oldest first."""
+    return [change for log in logs for change in log.keepers]
 
 
 def undoable(log: RunLog) -> bool:

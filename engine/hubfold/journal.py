@@ -32,6 +32,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import socket
 import time
@@ -123,7 +124,9 @@ class Intent:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
         values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
-        values["digests"] = {_expect(name, str): _expect(value, str) for name, value in values["digests"].items()}
+        values["digests"] = {
+            _expect(name, str): _expect(value, str) for name, value in values["digests"].items()
+        }
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
         for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):
@@ -259,7 +262,7 @@ class Journal:
     def create(cls, folder: str, command: str, version: str) -> Journal:
         """Start the journal of a new run in `folder`."""
         fsops.make_folders(folder)
-        run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + "-" + secrets.token_hex(3)
+        run = _new_run(folder)
         with fsops.Directory.open(folder) as directory:
             fd = directory.create_file(run + SUFFIX)
             journal = cls(fd, run, os.path.join(folder, run + SUFFIX))
@@ -320,6 +323,20 @@ class Journal:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _new_run(folder: str) -> str:
+    """A name after all others: their order is the order of the runs, within a second and when the clock goes back."""
+    run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{secrets.randbelow(1 << 23):06x}"
+    last = max(filter(_RUN_NAME.fullmatch, run_names(folder)), default="")
+    if run > last:
+        return run
+    moment, _, number = last.rpartition("-")
+    return f"{moment}-{int(number, 16) + 1:06x}" if number < "f" * 6 else last + "0"
+
+
+#: Moment of the start (UTC), and something that makes it unique.
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6,}")
 
 
 def run_names(folder: str) -> list[str]:

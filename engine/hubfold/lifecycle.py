@@ -13,6 +13,7 @@ from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
+    from hubfold.backup import BackupPlan
     from hubfold.config import Config
     from hubfold.download import DownloadPlan
     from hubfold.holdings import Holdings, Name
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from hubfold.journal import Journal
     from hubfold.progress import Progress, Stop
     from hubfold.removing import RemovePlan
-    from hubfold.reports import DownloadReport, Failed, FarmReport, RemoveReport, Reused, ScanReport
+    from hubfold.reports import (
+        BackupReport,
+        DownloadReport,
+        Failed,
+        FarmReport,
+        RemoveReport,
+        RestoreReport,
+        Reused,
+        ScanReport,
+    )
+    from hubfold.restore import RestorePlan
     from hubfold.state import State
 
 StrPath = str | os.PathLike[str]
@@ -213,6 +224,96 @@ class Lifecycle:
         self._remember_cache(plan.cache)
         farm = self.farm(to, snapshots=folders)
         return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
+
+    def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
+        """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""
+        from hubfold import backup, containers
+
+        path = os.path.abspath(os.path.expanduser(os.fspath(target)))
+        if path.endswith(".zst"):
+            containers.zstd()
+        self.scan(min_size=_NOTHING)
+        return backup.plan(self._holdings(), path, models, self._open_index.replica)
+
+    def preview_backup(self, plan: BackupPlan) -> BackupReport:
+        """A plan in the form of a report."""
+        from hubfold import backup
+
+        return backup.preview(plan)
+
+    def backup(self, plan: BackupPlan) -> BackupReport:
+        """Write the backup; a folder is gone on with. Raises `NoSpace`, `BackupError`, `Interrupted`, `OSError`."""
+        from hubfold import backup, containers, runs
+
+        with runs.exclusive(self.state, "backup"):
+            runs.recover(self.state)
+            with self._begin("backup") as book:
+                name = containers.temporary_name(book.run)
+                tar = containers.is_tar(plan.target)
+                folder = os.path.dirname(plan.target) if tar else plan.target
+                path = os.path.join(folder, name)
+                book.append("make", path=plan.target, root=folder, temporary=path)
+                book.sync()
+                state = "interrupted"
+                writer: containers.Writer | None = None
+                try:
+                    writer = (
+                        containers.TarWriter(plan.target, name)
+                        if tar
+                        else containers.FolderWriter(plan.target, name, self._backends)
+                    )
+                    saver = backup.Saver(writer, self._open_index.replica, self.progress, self.stop)
+                    hint = "name another place, or back up fewer models"
+                    backup.check_space(folder, saver.needed(plan), "the backup", hint)
+                    report = saver.save(plan)
+                    state = "finished"
+                finally:
+                    if state != "finished" and writer is not None:
+                        writer.abandon()
+                    book.append("end", state=state)
+        return replace(report, run=book.run)
+
+    def plan_restore(
+        self, source: StrPath, models: Sequence[str] = (), *, into: StrPath | None = None
+    ) -> RestorePlan:
+        """What restoring `models` (default: all) of the backup at `source` would make in the client's cache or `into`.
+
+        Raises `BackupError` for a backup that is none, or that hubfold would not have written.
+        """
+        from hubfold import containers, restore
+        from hubfold.holdings import Name
+
+        path = os.path.abspath(os.path.expanduser(os.fspath(source)))
+        backed_up = containers.reader(path).read_list(self._backends)
+        names = list(dict.fromkeys(Name.parse(model) for model in models))
+        return restore.plan(backed_up, self._download_cache(into), names)
+
+    def preview_restore(self, plan: RestorePlan) -> RestoreReport:
+        """A plan in the form of a report."""
+        from hubfold import restore
+
+        return restore.preview(plan)
+
+    def restore(self, source: StrPath, plan: RestorePlan) -> RestoreReport:
+        """Put the models of the plan into its root; what is there stays. Raises `NoSpace`, `BackupError`, `OSError`."""
+        from hubfold import backup, containers, fsops, restore, runs
+
+        path = os.path.abspath(os.path.expanduser(os.fspath(source)))
+        hint = "make room, or name another cache by --into"
+        backup.check_space(plan.root.path, plan.missing_bytes, "this", hint)
+        with runs.exclusive(self.state, "restore"):
+            runs.recover(self.state)
+            with self._begin("restore") as book:
+                fsops.make_folders(plan.root.path)
+                state = "interrupted"
+                backend = self._backends[plan.root.backend]
+                try:
+                    restorer = restore.Restorer(book, backend, plan, self.progress, self.stop)
+                    report = restorer.restore(containers.reader(path))
+                    state = "finished"
+                finally:
+                    book.append("end", state=state)
+        return report
 
     def _hub(self, *, bars: bool = False) -> Hub:
         from hubfold.hub import Hub

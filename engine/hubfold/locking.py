@@ -6,11 +6,13 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-
-import filelock
+from typing import TYPE_CHECKING
 
 from hubfold import fsops
 from hubfold.errors import Busy
+
+if TYPE_CHECKING:
+    import filelock
 
 
 def take_lock(path: str) -> filelock.BaseFileLock:
@@ -19,8 +21,12 @@ def take_lock(path: str) -> filelock.BaseFileLock:
     Raises `Busy` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
     which are checked again afterwards, must do.
     """
+    # Here: a scan takes no lock, and this import brings sockets and logging with it.
+    import filelock
+
     fsops.make_folders(os.path.dirname(path))
-    new = not os.path.lexists(path)
+    before = os.lstat(path) if os.path.lexists(path) else None
+    new = before is None
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -28,6 +34,10 @@ def take_lock(path: str) -> filelock.BaseFileLock:
         raise Busy(f"another program holds {path}") from None
     except NotImplementedError:
         raise OSError(errno.ENOSYS, "this file system has no locks", path) from None
+    if before is not None and os.lstat(path).st_mtime_ns != before.st_mtime_ns:
+        # filelock truncated what it locked (until 4.2), but when a lock was last used is how `clean` tells an old one.
+        with suppress(OSError):
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns), follow_symlinks=False)
     if new and fsops.privileged():
         # A lock file of root's would keep the user's own programs from ever taking it.
         st = os.stat(os.path.dirname(path))

@@ -7,23 +7,32 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import survey
+from hubfold import sharing
 from hubfold.completeness import judge
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Partial, Root, Snapshot
 from hubfold.filesystem import FileSystems
 from hubfold.model_reports import Model, ModelFile, Place, Revision
 from hubfold.walk import within
 
+#: Symlinks in a row that the kernel follows (path_resolution(7)).
+_MOST_HOPS = 40
+
+#: (repo_type, repo_id, path): the path only where the repo id is not known.
+_Key = tuple[str, str, str]
+
 
 @dataclass(slots=True)
 class _Payload:
     """One inode that models use. `unit` is what takes space: the payload, or extents that several payloads share."""
 
+    path: str
     unit: object
+    #: Its file system can share extents between files.
+    may_share: bool
     size: int
     allocated: int
     nlink: int
@@ -48,10 +57,12 @@ class Joined:
     """Puts the snapshots of all roots together by model and by payload."""
 
     def __init__(self) -> None:
-        self._models: dict[tuple[str, str, str], dict[str, _PlaceOf]] = {}
+        self._models: dict[_Key, dict[str, _PlaceOf]] = {}
         self._payloads: dict[tuple[int, int], _Payload] = {}
         self._partials: dict[str, Partial] = {}
         self._filesystems = FileSystems()
+        #: Folder → the same free of symlinks.
+        self._folders: dict[str, str] = {}
 
     def add(self, root: Root, cache: bool, snapshot: Snapshot) -> None:
         home = snapshot.home or snapshot.path
@@ -88,59 +99,77 @@ class Joined:
         except OSError:
             return None
         key = st.st_dev, st.st_ino
+        real = self._real(path)
         known = self._payloads.get(key)
         if known is None:
-            unit: object = key
-            with suppress(OSError):
-                if self._filesystems.of(os.path.dirname(path)).pool:
-                    unit = survey.extents_key(os.path.realpath(path), self._filesystems) or key
-            allocated = st.st_blocks * 512
-            known = _Payload(unit, st.st_size, allocated, st.st_nlink, st.st_atime, st.st_mtime)
-            self._payloads[key] = known
-        known.names[home].add(os.path.realpath(path))
+            known = self._payloads[key] = self._seen(real, key, st)
+        known.names[home].add(real)
         return key
+
+    def _seen(self, path: str, key: tuple[int, int], st: os.stat_result) -> _Payload:
+        unit: object = key
+        may_share = False
+        with suppress(OSError):
+            may_share = bool(self._filesystems.of(os.path.dirname(path)).pool)
+            unit = (sharing.extents_key(path, self._filesystems) if may_share else None) or key
+        return _Payload(
+            path, unit, may_share, st.st_size, st.st_blocks * 512, st.st_nlink, st.st_atime, st.st_mtime
+        )
+
+    def _real(self, path: str, hops: int = 0) -> str:
+        """`os.path.realpath`, each folder asked once: a cache has many files in few folders."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self._folders[folder], name)
+        try:
+            text = os.readlink(real)
+        except OSError:
+            return real
+        target = os.path.join(self._folders[folder], text)
+        return self._real(target, hops + 1) if hops < _MOST_HOPS else os.path.realpath(path)
 
     def models(
         self, offline: Sequence[tuple[tuple[str, str], Place]]
     ) -> tuple[list[Model], dict[str, dict[object, int]], int]:
         """The models, with `offline` places of theirs; by id what the payloads of each take; what all take together."""
-        users: dict[object, set[tuple[str, str, str]]] = defaultdict(set)
-        members: dict[object, list[_Payload]] = defaultdict(list)
-        for payload in self._payloads.values():
-            members[payload.unit].append(payload)
+        units = _Units(self._payloads.values())
         for key, places in self._models.items():
             for place in places.values():
-                for used in place.payloads:
-                    users[self._payloads[used].unit].add(key)
-        sizes = {unit: max(payload.allocated for payload in found) for unit, found in members.items()}
+                for payload in place.payloads:
+                    units.users[self._payloads[payload].unit].add(key)
         models, taken = [], {}
         for key, places in self._models.items():
-            of_model = {payload for place in places.values() for payload in place.payloads}
-            units = {self._payloads[payload].unit for payload in of_model}
-            removed = [place for place in places.values() if place.cache] or list(places.values())
-            freed = [unit for unit in units if all(_goes(payload, removed) for payload in members[unit])]
-            model = Model(
-                key[0],
-                key[1],
-                max(
-                    sum(self._payloads[payload].size for payload in place.payloads)
-                    for place in places.values()
-                ),
-                sum(_share(sizes[unit], key, users[unit]) for unit in units),
-                sum(sizes[unit] for unit in freed),
-                (*map(self._place, places.values()), *(place for name, place in offline if name == key[:2])),
-                max((self._payloads[payload].accessed for payload in of_model), default=None),
-                max((self._payloads[payload].modified for payload in of_model), default=None),
-            )
+            away = [place for name, place in offline if name == key[:2]]
+            model = self._model(key, list(places.values()), away, units)
             models.append(model)
-            taken[model.id] = {unit: sizes[unit] for unit in units}
+            of_model = {payload for place in places.values() for payload in place.payloads}
+            taken[model.id] = {
+                unit: units.sizes[unit] for unit in (self._payloads[one].unit for one in of_model)
+            }
         known = {key[:2] for key in self._models}
         for name in sorted({name for name, _ in offline} - known):
             away = [place for other, place in offline if other == name]
             models.append(Model(*name, max(place.bytes for place in away), 0, 0, tuple(away)))
         models.sort(key=lambda model: (model.repo_type, not model.repo_id, model.id))
         begun = sum(_allocated(partial) for partial in self._partials.values())
-        return models, taken, sum(sizes.values()) + begun
+        return models, taken, sum(units.sizes.values()) + begun
+
+    def _model(self, key: _Key, places: list[_PlaceOf], away: list[Place], units: _Units) -> Model:
+        payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
+        used = {payload.unit for payload in payloads}
+        there = [self._place(place) for place in places]
+        removed = [place for place in places if place.cache] or places
+        return Model(
+            key[0],
+            key[1],
+            max(place.bytes for place in there),
+            sum(units.share(unit, key) for unit in used),
+            sum(units.freed(unit, removed) for unit in used),
+            (*there, *away),
+            max((payload.accessed for payload in payloads), default=None),
+            max((payload.modified for payload in payloads), default=None),
+        )
 
     def _place(self, place: _PlaceOf) -> Place:
         size = sum(self._payloads[payload].size for payload in place.payloads)
@@ -149,34 +178,58 @@ class Joined:
         return Place(root.path, root.backend, root.role, place.cache, place.path, size, revisions)
 
 
-def _goes(payload: _Payload, removed: list[_PlaceOf]) -> bool:
-    """Whether removing these places leaves no name of a payload: none elsewhere, and none that a link needs."""
-    homes = {place.path: place.root.path for place in removed}
-    if not payload.names.keys() <= homes.keys():
-        return False
-    names = {name for found in payload.names.values() for name in found}
-    inside = all(
-        any(within(name, root) and not _our_own(name, root) for root in homes.values()) for name in names
-    )
-    return inside and payload.nlink <= len(names)
+class _Units:
+    """What takes space, with who uses it."""
 
+    def __init__(self, payloads: Iterable[_Payload]) -> None:
+        self.users: dict[object, set[_Key]] = defaultdict(set)
+        self._members: dict[object, list[_Payload]] = defaultdict(list)
+        for payload in payloads:
+            self._members[payload.unit].append(payload)
+        #: Bytes by allocated blocks.
+        self.sizes = {
+            unit: max(payload.allocated for payload in found) for unit, found in self._members.items()
+        }
+        self._vaults: dict[str, bool] = {}
 
-def _our_own(path: str, root: str) -> bool:
-    """Whether a path below a root lies in a vault: what is there is kept for links until `hubfold gc`."""
-    folder = os.path.dirname(path)
-    while within(folder, root) and folder != root:
-        if os.path.basename(folder).startswith(OWN_PREFIX) or os.path.lexists(
-            os.path.join(folder, VAULT_MARKER)
-        ):
-            return True
-        folder = os.path.dirname(folder)
-    return False
+    def share(self, unit: object, key: _Key) -> int:
+        """An equal part, so that the shares of all models add up to what is taken: the first gets what is over."""
+        part, over = divmod(self.sizes[unit], len(self.users[unit]))
+        return part + (over if key == min(self.users[unit]) else 0)
 
+    def freed(self, unit: object, removed: list[_PlaceOf]) -> int:
+        """What is freed if these places go: nothing while a name is left elsewhere, or in a vault for links."""
+        members = self._members[unit]
+        if not all(self._goes(payload, removed) for payload in members):
+            return 0
+        # Extents that only files of no model share are known by their flag alone.
+        shared = sharing.shared_bytes(members[0].path) if members[0].may_share and len(members) == 1 else 0
+        return max(self.sizes[unit] - shared, 0)
 
-def _share(size: int, key: tuple[str, str, str], users: set[tuple[str, str, str]]) -> int:
-    """An equal part, so that the shares of all models add up to what is taken: the first gets what is over."""
-    part, over = divmod(size, len(users))
-    return part + (over if key == min(users) else 0)
+    def _goes(self, payload: _Payload, removed: list[_PlaceOf]) -> bool:
+        homes = {place.path: place.root.path for place in removed}
+        if not payload.names.keys() <= homes.keys():
+            return False
+        names = {name for found in payload.names.values() for name in found}
+        return payload.nlink <= len(names) and all(
+            any(
+                within(name, root) and not self._in_a_vault(os.path.dirname(name), root)
+                for root in homes.values()
+            )
+            for name in names
+        )
+
+    def _in_a_vault(self, folder: str, root: str) -> bool:
+        """Whether a folder below a root is in a vault: what is there is kept for links until `hubfold gc`."""
+        if folder == root or not within(folder, root):
+            return False
+        if folder not in self._vaults:
+            self._vaults[folder] = (
+                os.path.basename(folder).startswith(OWN_PREFIX)
+                or os.path.lexists(os.path.join(folder, VAULT_MARKER))
+                or self._in_a_vault(os.path.dirname(folder), root)
+            )
+        return self._vaults[folder]
 
 
 def _modified(path: str) -> float | None:

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 #: Rows that are written in one transaction: large enough to be cheap, small enough to lose little and block nobody.
 BATCH = 5000
+#: Folders whose rows are read at once.
+AHEAD = 500
+#: After every path, and a span that no path lies in.
+_END = b"\xff"
+_NOWHERE = _END, b""
 
 _COLUMNS = (
     "device, inode, size, mtime_ns, ctime_ns, allocated, nlink, mode, uid, gid, sha256, git_sha1, xet, "
@@ -72,9 +77,11 @@ class Recording:
         self._devices: set[int] = set()
         self._renumbered: set[tuple[int, int]] = set()
         self._folder: tuple[str, tuple[Any, ...] | None] = ("", None)
+        self._ahead: dict[bytes, tuple[Any, ...]] = {}
+        self._ahead_from, self._ahead_to = _NOWHERE
         self._inside = root.path.rstrip("/") + "/"
-        index.save_root(root)
         with index.file.transaction() as connection:
+            index.save_root(root)
             connection.execute(
                 "UPDATE roots SET generation = generation + 1 WHERE path = ?", (os.fsencode(root.path),)
             )
@@ -92,15 +99,28 @@ class Recording:
     # the contract of `walk.Memory`
 
     def fingerprint(self, folder: str) -> bytes | None:
-        with self._index.file.guard():
-            row = self._index.file.connection.execute(
-                "SELECT id, root_id, fingerprint FROM folders WHERE path = ?", (os.fsencode(folder),)
-            ).fetchone()
+        row = self._row(os.fsencode(folder))
         if row is not None and row[1] != self._root_id:
             self._take_over(row[0])
             row = (row[0], self._root_id, None)
         self._folder = (folder, row)
         return None if row is None else row[2]
+
+    def _row(self, path: bytes) -> tuple[Any, ...] | None:
+        """(id, root_id, fingerprint) of a folder.
+
+        A walk asks in nearly the order of the paths, and outside of a transaction SQLite locks the file for every
+        question: so the answers to the next ones are fetched along with it.
+        """
+        if not self._ahead_from <= path <= self._ahead_to:
+            with self._index.file.guard():
+                rows = self._index.file.connection.execute(
+                    "SELECT path, id, root_id, fingerprint FROM folders WHERE path >= ? ORDER BY path LIMIT ?",
+                    (path, AHEAD),
+                ).fetchall()
+            self._ahead = {row[0]: row[1:] for row in rows}
+            self._ahead_from, self._ahead_to = path, rows[-1][0] if len(rows) == AHEAD else _END
+        return self._ahead.get(path)
 
     def signatures(self, folder: str) -> Mapping[str, Signature]:
         row = self._known(folder)
@@ -174,8 +194,8 @@ class Recording:
 
     def finish(self, device: int, failed: Collection[str]) -> Finished:
         """The root, on `device`, was walked to its end: drop what vanished, but not at or below what `failed`."""
-        self._flush()
         with self._index.file.transaction() as connection:
+            self._flush()
             for old, new in self._renumbered:
                 connection.execute(
                     f"""INSERT OR IGNORE INTO digests (device, inode, size, mtime_ns, ctime_ns, {_DIGESTS})
@@ -217,6 +237,7 @@ class Recording:
                 (self._root_id, folder_id),
             )
             changed(connection)
+        self._ahead_from, self._ahead_to = _NOWHERE
 
     def _flush_if_full(self) -> None:
         if len(self._rows) >= BATCH or len(self._visited) + len(self._same) >= 4 * BATCH:
@@ -259,6 +280,7 @@ class Recording:
             )
         self._rows, self._visited, self._same, self._stale = [], [], [], []
         self._folder = ("", None)
+        self._ahead_from, self._ahead_to = _NOWHERE
 
     def _folder_ids(self, connection: sqlite3.Connection) -> tuple[dict[bytes, int], set[int]]:
         """Ids of the folders that are waiting to be written, and which of them are new."""

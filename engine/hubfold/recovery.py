@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -31,11 +31,16 @@ class Settled:
     left: list[Left] = field(default_factory=list)
 
 
-def settle(log: RunLog, journal: Journal, used_elsewhere: Collection[int] = ()) -> Settled:
+def settle(
+    log: RunLog,
+    journal: Journal,
+    used_elsewhere: Collection[int] = (),
+    changes: Sequence[KeeperChange] | None = None,
+) -> Settled:
     """Settle every open number of `log` and write down how, in `journal` (its own, reopened).
 
     A path that cannot be looked at now (its drive is away) stays open for the next time. `used_elsewhere` are the
-    inodes of keepers that other runs rely on: their mode and mtime stay.
+    inodes of keepers that other runs rely on: their mode and mtime stay. `changes` are for `restore_keepers`.
     """
     settled = Settled()
     for number in log.open_numbers:
@@ -59,7 +64,7 @@ def settle(log: RunLog, journal: Journal, used_elsewhere: Collection[int] = ()) 
     farm.settle(log)
     removal.settle(log)
     if not (log.farm_links or log.made):
-        restore_keepers(log, used_elsewhere)
+        restore_keepers(log, used_elsewhere, changes)
     if not log.open_numbers and log.ended is None:
         journal.append("recovered")
     journal.sync()
@@ -158,11 +163,18 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
         return "restored", ""
 
 
-def restore_keepers(log: RunLog, used_elsewhere: Collection[int]) -> None:
-    """Give keepers that nothing of this run links to any more the mode and mtime that they had before it."""
+def restore_keepers(
+    log: RunLog, used_elsewhere: Collection[int], changes: Sequence[KeeperChange] | None = None
+) -> None:
+    """Give keepers that nothing links to any more the mode and mtime that they had before any run.
+
+    `changes` are those of all runs, oldest first (default: of this one). The last run to let go of a keeper need not
+    be the one that changed it.
+    """
     linked = {i.keeper_inode for n, i in log.intents.items() if log.states[n] in ("done", "kept", *UNDECIDED)}
-    for change in log.keepers:
-        if change.inode not in linked and change.inode not in used_elsewhere:
+    ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
+    for change in reversed(log.keepers if changes is None else changes):
+        if change.inode in ours and change.inode not in linked and change.inode not in used_elsewhere:
             with suppress(OSError, LeftAlone):  # deleted, moved or not ours any more: nothing to give back
                 _restore_keeper(change)
 

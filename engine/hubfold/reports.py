@@ -9,80 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hubfold.content import DuplicateSet, Role
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something about one path that the user should know."""
-
-    path: str
-    message: str
-    #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
-    kind: str = "notice"
-
-    def as_json(self) -> Json:
-        return {"path": self.path, "message": self.message}
-
-
-@dataclass(frozen=True, slots=True)
-class RootReport:
-    """One root after a scan. `bytes` by length, `allocated_bytes` by blocks, each payload counted once."""
-
-    path: str
-    backend: str
-    role: Role
-    files: int
-    bytes: int
-    allocated_bytes: int
-    error: str | None = None
-
-    def as_json(self) -> Json:
-        report: Json = {
-            "path": self.path,
-            "backend": self.backend,
-            "role": str(self.role),
-            "files": self.files,
-            "bytes": self.bytes,
-            "allocated_bytes": self.allocated_bytes,
-        }
-        if self.error is not None:
-            report["error"] = self.error
-        return report
-
-
-@dataclass(frozen=True, slots=True)
-class ScanReport:
-    """A finished scan. `bytes_read` and `files_read` are about content, not about names and metadata."""
-
-    roots: tuple[RootReport, ...]
-    files: int
-    bytes: int
-    duplicate_sets: int
-    reclaimable_bytes: int
-    bytes_read: int
-    files_read: int
-    seconds: float
-    warnings: tuple[Notice, ...] = ()
-
-    @property
-    def failed(self) -> bool:
-        """Whether some root or path could not be read."""
-        return any(root.error for root in self.roots)
-
-    def as_json(self) -> Json:
-        return {
-            "roots": [root.as_json() for root in self.roots],
-            "files": self.files,
-            "bytes": self.bytes,
-            "duplicate_sets": self.duplicate_sets,
-            "reclaimable_bytes": self.reclaimable_bytes,
-            "bytes_read": self.bytes_read,
-            "files_read": self.files_read,
-            "seconds": round(self.seconds, 3),
-            "warnings": [warning.as_json() for warning in self.warnings],
-        }
+from hubfold.scan_reports import Json as Json
+from hubfold.scan_reports import Notice as Notice
+from hubfold.scan_reports import RootReport as RootReport
+from hubfold.scan_reports import ScanReport as ScanReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +343,65 @@ class DownloadReport:
             "models": [model.as_json() for model in self.models],
             "reused": [reused.as_json() for reused in self.reused],
             "links": [{"path": path} for path in self.links],
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUpModel:
+    """One revision in a backup, with its bytes by length."""
+
+    name: str
+    revision: str
+    files: int
+    bytes: int
+
+    def as_json(self) -> Json:
+        return {"name": self.name, "revision": self.revision, "files": self.files, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """Models backed up (`run` None: a preview). `bytes` counts each content once, `written` what was not there yet."""
+
+    target: str
+    run: str | None
+    models: tuple[BackedUpModel, ...]
+    bytes: int
+    written: int
+    failed: tuple[Failed, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "target": self.target,
+            "run": self.run,
+            "models": [model.as_json() for model in self.models],
+            "bytes": self.bytes,
+            "written_bytes": self.written,
+            "failed": [failure.as_json() for failure in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """Models put into `root` from a backup (`run` None: a preview). `restored` are the paths that were made."""
+
+    root: str
+    run: str | None
+    models: tuple[BackedUpModel, ...]
+    restored: tuple[str, ...]
+    written: int
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "root": self.root,
+            "run": self.run,
+            "models": [model.as_json() for model in self.models],
+            "restored": [{"path": path} for path in self.restored],
+            "written_bytes": self.written,
+            "left": [left.as_json() for left in self.left],
             "failed": [failure.as_json() for failure in self.failed],
         }
 

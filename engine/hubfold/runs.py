@@ -90,7 +90,7 @@ def recover(state: State) -> RecoverReport:
         told.append(run)
         used = history.keepers_in_use(logs.values(), but=run)
         with Journal.reopen(log) as book:
-            found = recovery.settle(log, book, used)
+            found = recovery.settle(log, book, used, history.keeper_changes(logs.values()))
         settled.finished += found.finished
         settled.rolled_back += found.rolled_back
         settled.left += found.left

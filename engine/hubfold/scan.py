@@ -21,7 +21,7 @@ from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.index import VAULT, Index
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.recording import Recording, name_repositories, prune_digests, totals
-from hubfold.reports import Notice, RootReport, ScanReport
+from hubfold.scan_reports import Notice, RootReport, ScanReport
 from hubfold.walk import TreeWalk
 
 #: Tells payloads that share all their extents: equal keys (None for no answer) take space once.
@@ -52,17 +52,19 @@ def scan(
     stop = Stop() if stop is None else stop
     walks = _Walks(list(roots), backends, index, progress, stop)
     walked = walks.run()
-    name_repositories(index, walks.commits)
     paths = [root.path for root, _ in walked]
     settled = f"settled {_key(paths, min_size)}"
     work = Work()
     if index.remembered(settled) is None:
         work = digest(index, paths, min_size, executor, progress, stop)
+    # One transaction: each costs several waits for the disk, and a small scan hardly more than those.
+    with index.batch():
+        name_repositories(index, walks.commits)
         # What could not be read is tried again at every scan.
-        if not work.warnings:
+        if not work.warnings and index.remembered(settled) is None:
             index.remember(settled, "")
-    prune_digests(index)
-    reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
+        prune_digests(index)
+        reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
     cost = duplicate_cost(index, paths, min_size, shared_extents)
     return ScanReport(
         roots=tuple(reports),

@@ -8,10 +8,10 @@ from contextlib import suppress
 
 from hubfold import vault
 from hubfold.backend import Capabilities, StorageBackend
-from hubfold.content import DuplicateSet, IndexedReplica, Root
+from hubfold.content import DuplicateSet, Root
 from hubfold.filesystem import FileSystem, FileSystems
-from hubfold.fsops import extents
 from hubfold.planner import Surroundings, VaultPlace
+from hubfold.sharing import extents_of
 
 
 def survey(
@@ -28,7 +28,7 @@ def survey(
                 with suppress(OSError):
                     places[folder] = filesystems.of(folder)
             if folder in places and places[folder].pool and replica.payload not in shared:
-                found = _extents(replica.path)
+                found = extents_of(replica.path)
                 if found:
                     shared[replica.payload] = (places[folder].pool, found)
     return Surroundings(
@@ -43,32 +43,6 @@ def survey(
 
 def capabilities(backends: Mapping[str, StorageBackend]) -> dict[str, Capabilities]:
     return {name: backend.capabilities for name, backend in backends.items()}
-
-
-def _extents(path: str) -> object:
-    """The physical extents of a file on a file system that can share them; None where they cannot be told."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return extents(fd)
-    finally:
-        os.close(fd)
-
-
-def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:
-    """A key that two payloads have in common when they share all their extents, None where that cannot be."""
-    return extents_key(replica.path, filesystems)
-
-
-def extents_key(path: str, filesystems: FileSystems) -> object:
-    """`shared_extents` of the regular file at `path`."""
-    with suppress(OSError):
-        pool = filesystems.of(os.path.dirname(path)).pool
-        found = _extents(path) if pool else None
-        return (pool, found) if found else None
-    return None
 
 
 def vault_places(

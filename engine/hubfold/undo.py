@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from hubfold import fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import Busy, LeftAlone, NoSpace
 from hubfold.fsops import Directory
-from hubfold.journal import Intent, Journal, RunLog
+from hubfold.journal import Intent, Journal, KeeperChange, RunLog
 from hubfold.locking import take_lock
 from hubfold.progress import Progress, Stop
 from hubfold.recovery import is_link, restore_keepers
@@ -90,9 +90,15 @@ def _folded(log: RunLog) -> list[Intent]:
 
 
 def take_back(
-    log: RunLog, journal: Journal, *, used_elsewhere: Collection[int], progress: Progress, stop: Stop
+    log: RunLog,
+    journal: Journal,
+    *,
+    used_elsewhere: Collection[int],
+    changes: Sequence[KeeperChange] | None = None,
+    progress: Progress,
+    stop: Stop,
 ) -> Undone:
-    """Take `log` back, journalled in `journal` (its own, reopened).
+    """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle`.
 
     Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
     call goes on from there.
@@ -119,7 +125,7 @@ def take_back(
                 undone.failed.append(Failed(intent.path, fsops.describe(error)))
             else:
                 undone.restored.append(intent.path)
-        restore_keepers(log, used_elsewhere)
+        restore_keepers(log, used_elsewhere, changes)
         if not undone.failed:
             journal.append("undone")
         journal.sync()

@@ -19,7 +19,7 @@ import xxhash
 from hubfold.backend import Folder, StorageBackend
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature
 from hubfold.progress import Stop
-from hubfold.reports import Notice
+from hubfold.scan_reports import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

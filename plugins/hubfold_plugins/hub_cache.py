@@ -30,14 +30,15 @@ from typing import TYPE_CHECKING
 
 from hubfold import peek
 from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
-from hubfold.changes import Leftover, LeftoverKind, ModelPart, Place, Removal
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold_plugins.hub_metadata import XET_HASH, claims_of_etag
 from hubfold_plugins.hub_repository import Repository, Shared
-from hubfold_plugins.hub_upkeep import Upkeep, place_of, users_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from hubfold.changes import Leftover, ModelPart, Place, Removal
+    from hubfold_plugins.hub_upkeep import Upkeep
 
 STORE_MARKER = ".huggingface-shared-blobs"
 
@@ -152,6 +153,8 @@ class HubCacheBackend(StorageBackend):
             yield from _locks(root.path, walk)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
+        from hubfold_plugins.hub_upkeep import Upkeep, users_of
+
         needed: set[str] = set()
         for repository in {_repository_of(path) for path in paths}:
             if repository is not None:
@@ -171,16 +174,20 @@ class HubCacheBackend(StorageBackend):
         return os.path.join(root.path, name, "blobs", etag) if _REPOSITORY.fullmatch(name) else None
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
+        from hubfold_plugins.hub_upkeep import Upkeep
+
         repository = _repository_of(snapshot.path)
         if repository is not None:
             upkeep = Upkeep(root.path, repository, snapshot.repo_id, snapshot.repo_type, "", walk)
             yield from upkeep.parts(snapshot.revision, snapshot.refs)
 
     def place(self, name: str) -> Place | None:
+        from hubfold_plugins.hub_upkeep import place_of
+
         return place_of(name)
 
 
-# changing
+# changing: what only this needs is imported by it, since every scan imports this module
 
 
 def _upkeeps(root: Root, walk: Walk) -> Iterator[Upkeep]:
@@ -197,11 +204,15 @@ def _upkeeps(root: Root, walk: Walk) -> Iterator[Upkeep]:
 
 
 def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
+    from hubfold_plugins.hub_upkeep import Upkeep
+
     known = Repository(path, path, walk)
     return Upkeep(root.path, path, known.repo_id, known.repo_type, cache, walk)
 
 
 def _locks(cache: str, walk: Walk) -> Iterator[Leftover]:
+    from hubfold.changes import Leftover, LeftoverKind, Removal
+
     top = os.path.join(cache, ".locks")
     for folder in walk.folders(top):
         for name, st in folder.files:

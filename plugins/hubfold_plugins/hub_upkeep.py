@@ -266,13 +266,7 @@ def users_of(payload: str, cache: str, walk: Walk) -> set[str] | None:
     found = set()
     for line in text.splitlines():
         parts = line.split("/")
-        if (
-            len(parts) == 3
-            and parts[1] == "blobs"
-            and "--" in parts[0]
-            and os.pardir not in parts
-            and parts[2]
-        ):
+        if len(parts) == 3 and parts[1] == "blobs" and "--" in parts[0] and ".." not in parts and parts[2]:
             blob = os.path.join(cache, *parts)
             if payload_of(blob, walk) == payload:
                 found.add(blob)

@@ -132,20 +132,12 @@ def test_a_folder_that_cannot_be_read_is_said_so_and_the_rest_is_scanned(
     state = hubfold.home / "theirs"
     state.mkdir()
     os.chown(state, 65534, 65534)
-    done = subprocess.run(
-        [
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            *hubfold.command(["scan", "models", "--json"]),
-        ],
-        env={**hubfold.environ, "HUBFOLD_HOME": str(state)},
-        cwd=hubfold.home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in (0, 3), done.stderr
-    assert str(scene.models / "base") in done.stdout
-    assert '"files": 2' in done.stdout
+    somebody = Program.__new__(Program)
+    somebody.home, somebody.environ = hubfold.home, {**hubfold.environ, "HUBFOLD_HOME": str(state)}
+    somebody.prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if subprocess.run(somebody.command(["--version"]), cwd="/", capture_output=True, check=False).returncode:
+        pytest.skip("another user cannot run this Python")
+    done = somebody("scan", "models", "--json")
+    assert done.code in (0, 3), done.err
+    assert str(scene.models / "base") in done.out
+    assert done.json["files"] == 2

@@ -13,12 +13,14 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1 << 20
+_MEMORY = "/dev/shm"
 
 #: How to make each kind of image, and the smallest size (bytes) at which its `mkfs` is content.
 MKFS: dict[str, tuple[tuple[str, ...], int]] = {
@@ -91,6 +93,11 @@ class Mounts:
         self.base = base
         self._count = 0
         self._loops: list[str] = []
+        #: Where images lie: in memory if there is room, since every fsync would wait for a real disk otherwise.
+        self._store = base
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(_MEMORY).free > 4 << 30:
+                self._store = Path(tempfile.mkdtemp(prefix="hubfold-images-", dir=_MEMORY))
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -100,6 +107,8 @@ class Mounts:
         for device in self._loops:
             run("losetup", "-d", device, check=False)
         self._loops.clear()
+        if self._store != self.base:
+            shutil.rmtree(self._store, ignore_errors=True)
         atexit.unregister(self.close)
 
     def __enter__(self) -> Mounts:
@@ -117,8 +126,8 @@ class Mounts:
 
     def _new_image(self, kind: str, size: int) -> str:
         self._count += 1
-        self.base.mkdir(parents=True, exist_ok=True)
-        image = str(self.base / f"{kind}-{self._count}.img")
+        self._store.mkdir(parents=True, exist_ok=True)
+        image = str(self._store / f"{kind}-{self._count}.img")
         with open(image, "wb") as file:
             file.truncate(size)
         return image
@@ -239,23 +248,26 @@ def as_nobody(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *argv]
 
 
-def flip_byte(image: str, needle: bytes) -> None:
-    """Change one byte of the (only) place in `image` where `needle` lies: bit rot below the file system.
+def flip_byte(image: str, needle: bytes, number: int = 0) -> None:
+    """Change one byte of the `number`-th place in `image` where `needle` lies: bit rot below the file system.
 
     The file system must be unmounted meanwhile. `needle` starts on a block of the file, 16 bytes or more.
     """
-    step = 4 * MIB
+    step, found = 4 * MIB, 0
     with open(image, "r+b") as file:
         offset, tail = 0, b""
         while block := file.read(step):
-            at = (tail + block).find(needle)
-            if at >= 0:
-                where = offset - len(tail) + at
-                file.seek(where)
-                byte = file.read(1)
-                file.seek(where)
-                file.write(bytes([byte[0] ^ 1]))
-                return
-            tail = block[-len(needle) :]
+            window, start = tail + block, offset - len(tail)
+            at = window.find(needle)
+            while at >= 0:
+                if found == number:
+                    file.seek(start + at)
+                    byte = file.read(1)
+                    file.seek(start + at)
+                    file.write(bytes([byte[0] ^ 1]))
+                    return
+                found += 1
+                at = window.find(needle, at + 1)
+            tail = block[-len(needle) + 1 :]
             offset += len(block)
     raise Unavailable("the file system keeps these bytes in another form")

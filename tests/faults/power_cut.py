@@ -23,13 +23,15 @@ _SYNCS = ("fsync", "fdatasync", "syncfs", "sync_file_range")
 class DiskStage(ImageStage):
     """A place on images whose power can be cut. `download` writes, after each `fresh`, what is not to be synced."""
 
-    def __init__(self, mounts: Mounts, images: Sequence[Mounted], download: Callable[[str], object] = id) -> None:
+    def __init__(
+        self, mounts: Mounts, images: Sequence[Mounted], download: Callable[[str], object] = id
+    ) -> None:
         super().__init__(mounts, images)
-        self._download = download
+        self.download = download
 
     def fresh(self) -> None:
         super().fresh()
-        self._download(self.place)
+        self.download(self.place)
 
     def cut(self) -> None:
         """The power goes, the machine starts again: the place now holds what was on disk."""
@@ -61,7 +63,9 @@ def power_cuts(
     return sweep(stages, command, kills(points), judge)
 
 
-def cut_without_fsync(stage: DiskStage, command: Command, point: Point, lost: Sequence[str] = LOST_FSYNC) -> Outcome:
+def cut_without_fsync(
+    stage: DiskStage, command: Command, point: Point, lost: Sequence[str] = LOST_FSYNC
+) -> Outcome:
     """The negative control: the same cut with fsyncs that do nothing (`lost`, as strace injections)."""
     assert point.name not in _SYNCS
     stage.fresh()

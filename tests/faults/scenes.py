@@ -30,6 +30,10 @@ def _across(place: str) -> Tree:
     return tree.one_cache(place, os.path.join(place, "drive"))
 
 
+def _caches_across(place: str) -> Tree:
+    return tree.two_caches(place, os.path.join(place, "drive"))
+
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -37,6 +41,7 @@ KINDS = {
         Kind("hardlink", "hardlink", ("ext4",), tree.one_cache, ("--link", "hardlink")),
         Kind("caches", "hardlink", ("ext4",), tree.two_caches),
         Kind("across", "symlink", ("ext4", "ext4"), _across),
+        Kind("private", "symlink", ("ext4", "ext4"), _caches_across),
         Kind("reflink", "reflink", ("xfs",), tree.one_cache),
         Kind("reflink-btrfs", "reflink", ("btrfs",), tree.one_cache),
     )
@@ -74,7 +79,9 @@ def consolidate(stage: Stage, scenes: Mapping[str, Scene]) -> Command:
     return command(stage.place, "consolidate", *scene.tree.roots, *scene.kind.options, "-y")
 
 
-def scenes(mounts: Mounts, kind: Kind, prepare: Callable[[Scene], object] | None = None, count: int = 2) -> list[Scene]:
+def scenes(
+    mounts: Mounts, kind: Kind, prepare: Callable[[Scene], object] | None = None, count: int = 2
+) -> list[Scene]:
     """`count` equal scenes of `kind`; `prepare` takes them to where the command to be struck starts."""
     found = []
     for _ in range(count):
@@ -113,14 +120,11 @@ def guarded(
 def whole_again(scene: Scene) -> Iterator[str]:
     """Every run taken back and the vault emptied: all is as it was, and nothing of ours is left."""
     for _ in range(6):
-        ran = must(scene.place, "runs", "--json")
-        if not [run for run in ran.json if run["state"] not in ("undone",)]:
+        if must(scene.place, "undo", "-y", good=(0, 1)).returncode == 1:
             break
-        must(scene.place, "undo", "-y")
     must(scene.place, "gc", "-y")
     yield from tree.differences(scene.before, scene.place)
-    yield from (left for left in tree.leftovers(scene.before, scene.place) if "/objects/" in left)
-    yield from tree.leftovers(scene.before, scene.place)
+    yield from tree.leftovers(scene.before, scene.place, vaults=False)
 
 
 def thinned(points: Sequence[Point], few: int = 8) -> list[Point]:
@@ -130,4 +134,15 @@ def thinned(points: Sequence[Point], few: int = 8) -> list[Point]:
     return [point for point in points if point not in index or point in chosen]
 
 
-__all__ = ["KINDS", "Kind", "Scene", "consolidate", "guarded", "hubfold", "partial", "scenes", "thinned", "whole_again"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "Scene",
+    "consolidate",
+    "guarded",
+    "hubfold",
+    "partial",
+    "scenes",
+    "thinned",
+    "whole_again",
+]

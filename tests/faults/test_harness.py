@@ -49,7 +49,8 @@ GAP = RIGHT.replace("os.link(keeper, temporary)\n", "os.unlink(victim)\nos.link(
 LITTER = RIGHT.replace('".hubfold-tmp"', 'f".hubfold-{os.getpid()}"')
 #: The same, but an error is taken for success.
 DEAF = RIGHT.replace(
-    "os.link(keeper, temporary)", "os.unlink(victim)\ntry: os.link(keeper, temporary)\nexcept OSError: sys.exit()"
+    "os.link(keeper, temporary)",
+    "os.unlink(victim)\ntry: os.link(keeper, temporary)\nexcept OSError: sys.exit()",
 )
 
 
@@ -74,7 +75,9 @@ def copies(tmp_path: Path) -> list[CopyStage]:
     return stages
 
 
-def checker(stages: Iterable[Stage], command: Callable[[Stage], Command]) -> Callable[[Stage, Outcome], list[str]]:
+def checker(
+    stages: Iterable[Stage], command: Callable[[Stage], Command]
+) -> Callable[[Stage, Outcome], list[str]]:
     """Nothing lost at once, nothing lost and nothing left behind after the same command ran again."""
     before = {stage.place: tree.census(stage.place) for stage in stages}
 

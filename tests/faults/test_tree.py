@@ -55,7 +55,9 @@ def test_a_temporary_is_left_behind_but_an_object_is_not_until_the_end(tmp_path:
     before = tree.census(str(tmp_path))
     tree.write(str(tmp_path / "hf/hubfold/objects/aa/aabb"), b"x")
     assert tree.leftovers(before, str(tmp_path)) == []
-    assert tree.leftovers(before, str(tmp_path), vaults=False) == ["hf/hubfold/objects/aa/aabb was left behind"]
+    assert tree.leftovers(before, str(tmp_path), vaults=False) == [
+        "hf/hubfold/objects/aa/aabb was left behind"
+    ]
     tree.write(str(tmp_path / "models/.hubfold-run-1"), b"x")
     tree.write(str(tmp_path / "hf/hubfold/objects/aa/.hubfold-2"), b"x")
     assert len(tree.leftovers(before, str(tmp_path))) == 2
@@ -90,4 +92,6 @@ def test_the_awkward_victim_is_as_awkward_as_the_file_system_allows(mounts: Moun
     assert {name for name, _ in seen.xattrs} == {"user.note", "system.posix_acl_access"}
     assert seen.mtime_ns < tree.OLD_NS
     assert os.stat(built.keepers[0]).st_dev != os.stat(drive.path).st_dev
-    assert tree.census(disk.path)[os.path.join(drive.path, "plain/fine-tune.safetensors")].digest != seen.digest
+    assert (
+        tree.census(disk.path)[os.path.join(drive.path, "plain/fine-tune.safetensors")].digest != seen.digest
+    )

@@ -63,7 +63,7 @@ def write(path: str, data: bytes, mode: int = 0o644, mtime_ns: int = OLD_NS) -> 
         os.utime(path, ns=(mtime_ns, mtime_ns))
     except OSError as error:
         # A FAT file system has neither.
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
+        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP):
             raise
     return path
 
@@ -85,7 +85,9 @@ def cache(folder: str, repo_id: str, files: Mapping[str, bytes], commit: str = "
     return blobs
 
 
-def local_dir(folder: str, files: Mapping[str, bytes], commit: str = "a" * 40, mode: int = 0o644) -> dict[str, str]:
+def local_dir(
+    folder: str, files: Mapping[str, bytes], commit: str = "a" * 40, mode: int = 0o644
+) -> dict[str, str]:
     """What ``snapshot_download(local_dir=folder)`` leaves: plain files, and three lines of metadata for each."""
     paths = {}
     for name, data in files.items():
@@ -133,10 +135,10 @@ def one_cache(place: str, drive: str | None = None) -> Tree:
     return Tree(place, roots, tuple(blobs.values()))
 
 
-def two_caches(place: str) -> Tree:
-    """Two hub caches on one file system that share a repo's files; one of them has the repo in two revisions."""
+def two_caches(place: str, drive: str | None = None) -> Tree:
+    """Two hub caches that share a repo's files, the second on `drive` if there is one; it has one more repo."""
     weights, tokens = model("weights"), model("tokens", MIB + 4096)
-    second = os.path.join(place, "project/hub")
+    second = os.path.join(drive or place, "project/hub")
     cache(second, "org/one", {"model.safetensors": weights, "tokenizer.bin": tokens})
     cache(second, "org/two", {"other.safetensors": fine_tune(weights)}, "b" * 40)
     first = os.path.join(place, "hf/hub")
@@ -146,7 +148,9 @@ def two_caches(place: str) -> Tree:
 
 def mark(path: str) -> None:
     """Give `path` an xattr and an ACL, as far as its file system takes them."""
-    acl = bytes.fromhex("02000000 01000600ffffffff 02000400fdff0000 04000400ffffffff 10000400ffffffff 20000000ffffffff")
+    acl = bytes.fromhex(
+        "02000000 01000600ffffffff 02000400fdff0000 04000400ffffffff 10000400ffffffff 20000000ffffffff"
+    )
     for name, value in (("user.note", b"kept by hand"), ("system.posix_acl_access", acl)):
         try:
             os.setxattr(path, name, value)
@@ -177,9 +181,19 @@ def look(path: str) -> Seen:
     """`path` as it is; its bytes are read through links."""
     st = os.lstat(path)
     link = os.readlink(path) if stat.S_ISLNK(st.st_mode) else None
-    names = sorted(os.listxattr(path, follow_symlinks=False))
+    names = xattr_names(path)
     xattrs = tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
     return Seen(digest(path), link, stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid), st.st_mtime_ns, xattrs)
+
+
+def xattr_names(path: str) -> list[str]:
+    """The names of the xattrs of `path`; none where its file system has none."""
+    try:
+        return sorted(os.listxattr(path, follow_symlinks=False))
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return []
 
 
 def files(place: str, without: Iterable[str] = ()) -> list[str]:
@@ -216,14 +230,20 @@ def losses(before: Mapping[str, Seen], place: str, but: Iterable[str] = ()) -> l
     return found
 
 
-def leftovers(before: Mapping[str, Seen], place: str, vaults: bool = True, without: Iterable[str] = ()) -> list[str]:
+def leftovers(
+    before: Mapping[str, Seen], place: str, vaults: bool = True, without: Iterable[str] = ()
+) -> list[str]:
     """Paths that were not there before: with `vaults`, a vault and what is in it may be."""
     found = []
     for path in files(place, without):
         relative = os.path.relpath(path, place)
         in_vault = any(part in ("hubfold", ".hubfold") for part in relative.split("/")[:-1])
-        temporary = any(part.startswith(".hubfold-") and part != ".hubfold-vault" for part in relative.split("/"))
-        if path not in before and (temporary or not (vaults and in_vault)):
+        temporary = any(
+            part.startswith(".hubfold-") and part != ".hubfold-vault" for part in relative.split("/")
+        )
+        # The client's lock files stay where they are made, whoever makes them.
+        client_lock = path.endswith(".lock") and ("/.locks/" in path or "/.cache/huggingface/" in path)
+        if path not in before and (temporary or not (client_lock or (vaults and in_vault))):
             found.append(f"{relative} was left behind")
     return found
 

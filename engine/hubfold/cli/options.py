@@ -88,6 +88,18 @@ class HelpWithExamples(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence, or as many of its clauses as fit; never words cut off."""
+        sentence = " ".join((self.help or "").split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+        if len(sentence) > limit:
+            sentence = sentence.partition(": ")[0]
+        while len(sentence) > limit:
+            end = max(sentence.rfind(mark) for mark in (", ", "; ", " and ", " ("))
+            if end <= 0:
+                return super().get_short_help_str(limit)
+            sentence = sentence[:end].rstrip(",;")
+        return sentence
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         column = max((len(line) for line, _ in self.examples), default=0) + 2
         fits = all(column + len(meaning) + 2 <= formatter.width for _, meaning in self.examples)

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     examples=[
         ("hubfold path org/model", "the folder with its files"),
         ("hubfold path org/model config.json", "one file of it"),
-        (
-            'llama-server -m "$(hubfold path org/model-GGUF model.Q4_K_M.gguf)"',
-            "for a program that wants a path",
-        ),
+        ("hubfold path org/model-GGUF model.Q4_K_M.gguf", "for a program that wants the path of one file"),
         ("hubfold path org/model --revision v1.0", "another revision than main"),
     ],
 )

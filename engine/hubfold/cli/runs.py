@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "runs",
     examples=[
         ("hubfold runs", "past runs, the last one first"),
-        ("hubfold runs 20260131-120000-ab12", "one run, action by action"),
+        ("hubfold runs 20260131-120000-ab12cd", "one run, action by action"),
         ("hubfold runs -q", "only their names"),
     ],
 )

@@ -15,7 +15,7 @@ from hubfold.cli.options import Session
     examples=[
         ("hubfold undo --dry-run", "what the last run would take back, and the space it needs"),
         ("hubfold undo", "the last run, after a question"),
-        ("hubfold undo 20260131-120000-ab12 -y", "one of those that `hubfold runs` lists"),
+        ("hubfold undo 20260131-120000-ab12cd -y", "one of those that `hubfold runs` lists"),
     ],
 )
 @click.argument("run", required=False, metavar="[RUN]")

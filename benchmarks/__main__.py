@@ -1,0 +1,146 @@
+"""``python -m benchmarks``: measures everything and prints one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import measure, programs, report
+from benchmarks.programs import Program
+from benchmarks.report import Result, Row
+from benchmarks.tasks import COLD, WARM, Place, Task, tasks
+
+SIZES = {"full": 1.0, "half": 0.5, "small": 0.05, "tiny": 0.0005}
+#: Under this size nobody should read anything into the ratios.
+MEANS_SOMETHING = 0.2
+#: A program whose first run took longer than so many seconds is measured in fewer rounds.
+LONG_SECONDS, LONG_ROUNDS = 20.0, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = _asked(arguments)
+    place = tempfile.mkdtemp(prefix="hubfold-benchmarks-", dir=asked.place)
+    about = {"size": asked.size, "factor": asked.factor, **measure.machine(), "missing": programs.missing()}
+    results: list[Result] = []
+    try:
+        only = set(asked.only.split(",")) if asked.only else None
+        chosen = tasks(
+            Place(place, asked.factor, asked.fclones_threads), lambda key: only is None or key in only
+        )
+        for task in chosen:
+            results.append(_measured(task, place, asked))
+            # One after the other: a run that is stopped has what it measured.
+            _write(asked, about, results)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    print(_page(about, results))
+    return 0
+
+
+def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--size", default="full", help="full, half, small, tiny, or a factor (default: full)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each program (default: 5)")
+    parser.add_argument("--only", default="", help="tasks by name, with commas (scan-claimed,start-up,…)")
+    parser.add_argument(
+        "--place", default=None, help="where the trees are made (default: the temporary folder)"
+    )
+    parser.add_argument("--cold", choices=["yes", "no"], default="yes", help="no: leave the page cache alone")
+    parser.add_argument(
+        "--fclones-threads", type=int, nargs="*", default=[1, 2, 4], help="more rows of fclones"
+    )
+    parser.add_argument("--json", default="", help="also write the samples here")
+    parser.add_argument("--markdown", default="", help="also write the table here")
+    asked = parser.parse_args(arguments)
+    asked.factor = SIZES.get(asked.size) or float(asked.size)
+    asked.settle = asked.factor >= MEANS_SOMETHING or asked.cold == "yes"
+    return asked
+
+
+def _measured(task: Task, place: str, asked: argparse.Namespace) -> Result:
+    states = [s for s in task.states if s != COLD or (asked.cold == "yes" and measure.can_drop())]
+    rows = {(p.name, state): Row(p.name, p.kind, state) for state in states for p in task.programs}
+    rounds = (
+        min(task.rounds or asked.rounds, asked.rounds) if asked.rounds < 5 else task.rounds or asked.rounds
+    )
+    load = measure.load()
+    for number in range(rounds):
+        for state in states:
+            if state == WARM:
+                measure.warm(task.warm)
+            for program in task.programs:
+                row = rows[program.name, state]
+                long = bool(row.samples) and row.samples[0].wall > LONG_SECONDS
+                if not row.failed and not (long and number >= LONG_ROUNDS):
+                    _once(program, row, state, place, asked)
+        _say(task, rows.values(), number)
+    return Result(task.key, task.title, task.facts, list(rows.values()), load)
+
+
+def _once(program: Program, row: Row, state: str, place: str, asked: argparse.Namespace) -> None:
+    env = {**programs.environment(os.path.join(place, "home")), **program.env}
+    try:
+        if program.before is not None:
+            program.before()
+        if asked.settle:
+            # What was written before it is not to be written out while it runs.
+            os.sync()
+        if state == COLD:
+            measure.drop()
+        if program.wake:
+            measure.run(program.wake, env=env)
+        sample = measure.run(program.argv, env=env, stdin=program.stdin, accept=program.accept)
+    except measure.RunFailed as error:
+        row.failed = str(error)
+        print(f"{program.name}: {error}", file=sys.stderr)
+        return
+    row.samples.append(sample)
+    if program.kind == "hubfold" and sample.output.startswith("{"):
+        told = json.loads(sample.output)
+        row.told = {
+            key: len(value) if isinstance(value, list) else value
+            for key, value in told.items()
+            if key not in ("roots", "warnings", "run")
+        }
+
+
+def _say(task: Task, rows: Any, number: int) -> None:
+    last = ", ".join(
+        f"{r.program} {r.state} {r.samples[-1].wall:.2f}" for r in rows if len(r.samples) > number
+    )
+    print(f"{task.key} {number + 1}: {last}", file=sys.stderr, flush=True)
+
+
+def _page(about: dict[str, Any], results: Sequence[Result]) -> str:
+    lines = [
+        f"{about['began']}, size {about['size']}, {about['cores']} cores ({about['cpu']}), "
+        f"{about['memory_bytes'] / 1e9:.0f} GB, {about['kernel']}, Python {about['python']}, "
+        f"load at the start {about['load_at_start']:.1f}.",
+    ]
+    if about["missing"]:
+        lines.append(f"Not installed, so not in the table: {', '.join(about['missing'])}.")
+    if about["factor"] < MEANS_SOMETHING:
+        lines.append("At this size the figures are start-up times; they only show that all of it runs.")
+    marks = report.reach(results) if about["factor"] >= MEANS_SOMETHING else []
+    if marks:
+        lines += ["", report.reach_table(marks)]
+    return "\n".join([*lines, "", report.table(results)])
+
+
+def _write(asked: argparse.Namespace, about: dict[str, Any], results: Sequence[Result]) -> None:
+    if asked.json:
+        with open(asked.json, "w") as file:
+            json.dump({"about": about, "results": [result.as_json() for result in results]}, file, indent=1)
+    if asked.markdown:
+        with open(asked.markdown, "w") as file:
+            file.write(_page(about, results) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What a scan returns, apart from the other `reports`: every command that scans needs it, and no other of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hubfold.content import Role
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about one path that the user should know."""
+
+    path: str
+    message: str
+    #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
+    kind: str = "notice"
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class RootReport:
+    """One root after a scan. `bytes` by length, `allocated_bytes` by blocks, each payload counted once."""
+
+    path: str
+    backend: str
+    role: Role
+    files: int
+    bytes: int
+    allocated_bytes: int
+    error: str | None = None
+
+    def as_json(self) -> Json:
+        report: Json = {
+            "path": self.path,
+            "backend": self.backend,
+            "role": str(self.role),
+            "files": self.files,
+            "bytes": self.bytes,
+            "allocated_bytes": self.allocated_bytes,
+        }
+        if self.error is not None:
+            report["error"] = self.error
+        return report
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """A finished scan. `bytes_read` and `files_read` are about content, not about names and metadata."""
+
+    roots: tuple[RootReport, ...]
+    files: int
+    bytes: int
+    duplicate_sets: int
+    reclaimable_bytes: int
+    bytes_read: int
+    files_read: int
+    seconds: float
+    warnings: tuple[Notice, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether some root or path could not be read."""
+        return any(root.error for root in self.roots)
+
+    def as_json(self) -> Json:
+        return {
+            "roots": [root.as_json() for root in self.roots],
+            "files": self.files,
+            "bytes": self.bytes,
+            "duplicate_sets": self.duplicate_sets,
+            "reclaimable_bytes": self.reclaimable_bytes,
+            "bytes_read": self.bytes_read,
+            "files_read": self.files_read,
+            "seconds": round(self.seconds, 3),
+            "warnings": [warning.as_json() for warning in self.warnings],
+        }

@@ -1,0 +1,50 @@
+"""Which files share their extents: asked by every scan that finds duplicates, so it imports little."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hubfold import fsops
+
+if TYPE_CHECKING:
+    from hubfold.content import IndexedReplica
+    from hubfold.filesystem import FileSystems
+
+
+def extents_of(path: str) -> object:
+    """The physical extents of a file on a file system that can share them; None where they cannot be told."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return fsops.extents(fd)
+    finally:
+        os.close(fd)
+
+
+def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:
+    """A key that two payloads have in common when they share all their extents, None where that cannot be."""
+    return extents_key(replica.path, filesystems)
+
+
+def extents_key(path: str, filesystems: FileSystems) -> object:
+    """`shared_extents` of the regular file at `path`."""
+    with suppress(OSError):
+        pool = filesystems.of(os.path.dirname(path)).pool
+        found = extents_of(path) if pool else None
+        return (pool, found) if found else None
+    return None
+
+
+def shared_bytes(path: str) -> int:
+    """Bytes of the file at `path` whose extents another file has too; 0 where that cannot be told."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return fsops.shared_bytes(fd)
+        finally:
+            os.close(fd)
+    return 0

@@ -1,0 +1,238 @@
+"""Kill `rm`, `clean`, `download` and `restore` before each call that changes something.
+
+After each kill: what was not named reads as before, a revision that is there is whole, and the same command again
+finishes the work and leaves nothing of hubfold's own behind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hubfold.loopback_hub import LoopbackHub
+
+from . import tree
+from .commands import command, must
+from .scenes import thinned
+from .strace_sweep import CopyStage, Failed, Outcome, Point, Stage, complaints, kills, record, sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
+
+ONE, TWO = "a" * 40, "b" * 40
+
+
+@dataclass(slots=True)
+class Place:
+    """A folder with a cache in it, and what everything in it read before the command came."""
+
+    stage: CopyStage
+    before: dict[str, tree.Seen]
+
+    @property
+    def path(self) -> str:
+        return self.stage.place
+
+    @property
+    def hub(self) -> str:
+        return os.path.join(self.path, "hf/hub")
+
+
+Build = Callable[[str], object]
+
+
+def places(tmp_path: Path, build: Build, count: int = 2) -> list[Place]:
+    """Equal places, each ready for the command."""
+    found = []
+    for number in range(count):
+        path = str(tmp_path / f"place-{number}")
+        os.mkdir(path)
+        build(path)
+        stage = CopyStage(path)
+        stage.save()
+        found.append(Place(stage, tree.census(path)))
+    return found
+
+
+def run(
+    found: list[Place],
+    argv: Callable[[str], tuple[str, ...]],
+    check: Callable[[Place, Outcome], Iterator[str]],
+    *,
+    env: dict[str, str] | None = None,
+    choose: Callable[[list[Point]], list[Point]] = lambda points: points,
+) -> None:
+    by_path = {place.path: place for place in found}
+
+    def struck(stage: Stage) -> object:
+        return command(stage.place, *argv(stage.place), env=env)
+
+    def judge(stage: Stage, outcome: Outcome) -> list[str]:
+        problems = []
+        try:
+            problems += list(check(by_path[stage.place], outcome))
+        except Failed as failed:
+            problems.append(str(failed))
+        return problems
+
+    points = thinned(choose(record(found[0].stage, struck(found[0].stage))), 4)  # type: ignore[arg-type]
+    assert len(points) > 15
+    verdicts = sweep([place.stage for place in found], struck, kills(points), judge)  # type: ignore[arg-type]
+    assert not complaints(verdicts, misses=0.05)
+
+
+def lies(repo: str, before: dict[str, tree.Seen], expected: dict[str, set[str]]) -> Iterator[str]:
+    """Revisions that a client would be given and that are not whole, and refs that name none."""
+    snapshots = os.path.join(repo, "snapshots")
+    for commit in os.listdir(snapshots) if os.path.isdir(snapshots) else ():
+        if commit not in expected:
+            yield f"a strange revision {commit}"
+            continue
+        for name in expected[commit]:
+            path = os.path.join(snapshots, commit, name)
+            if not os.path.exists(path):
+                yield f"{commit[:4]} is there without {name}"
+            elif before and tree.digest(path) != before[path].digest:
+                yield f"{commit[:4]}/{name} reads other bytes"
+    ref = os.path.join(repo, "refs/main")
+    if os.path.exists(ref) and not os.path.isdir(os.path.join(snapshots, Path(ref).read_text())):
+        yield "main names a revision that is not there"
+
+
+def ours(place: str) -> Iterator[str]:
+    for path in tree.files(place):
+        if any(part.startswith(".hubfold-") and part != ".hubfold-vault" for part in path.split("/")):
+            yield f"{path} was left behind"
+
+
+def test_rm(tmp_path: Path) -> None:
+    def build(place: str) -> None:
+        made = tree.one_cache(place)
+        tree.cache(os.path.join(place, "hf/hub"), "org/two", {"same.bin": tree.model("weights")}, TWO)
+        must(place, "consolidate", *made.roots, "-y")
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        repo = os.path.join(place.hub, "models--org--one")
+        named = [path for path in place.before if path.startswith(repo + "/")]
+        yield from tree.losses(place.before, place.path, named)
+        yield from lies(repo, place.before, {ONE: {"model.safetensors", "sub/tokenizer.bin"}})
+        must(place.path, "rm", "org/one", "-y", good=(0, 1))
+        if os.path.lexists(repo):
+            yield f"something is left of {repo}: {os.listdir(repo)}"
+        yield from tree.losses(place.before, place.path, named)
+        yield from ours(place.path)
+
+    run(places(tmp_path, build), lambda place: ("rm", "org/one", "-y"), check)
+
+
+def test_clean(tmp_path: Path) -> None:
+    def build(place: str) -> None:
+        hub = os.path.join(place, "hf/hub")
+        weights, tokens = tree.model("weights"), tree.model("tokens")
+        tree.cache(hub, "org/one", {"old.bin": tree.model("old"), "same.bin": tokens}, ONE)
+        tree.cache(hub, "org/one", {"new.bin": weights, "same.bin": tokens}, TWO)
+        repo = os.path.join(hub, "models--org--one")
+        tree.write(os.path.join(repo, "blobs", "c" * 64 + ".incomplete"), b"half of it")
+        tree.write(os.path.join(hub, ".locks/models--org--one", "d" * 64 + ".lock"), b"")
+        tree.write(os.path.join(hub, "models--org--none/refs/main"), ONE.encode())
+        must(place, "scan", hub)
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        repo = os.path.join(place.hub, "models--org--one")
+        old = place.before[os.path.join(repo, "snapshots", ONE, "old.bin")].digest
+        named = [
+            path
+            for path, seen in place.before.items()
+            if f"/{ONE}/" in path or seen.digest == old or path.endswith((".incomplete", ".lock"))
+        ]
+        named.append(os.path.join(place.hub, "models--org--none/refs/main"))
+        yield from tree.losses(place.before, place.path, named)
+        yield from lies(repo, place.before, {ONE: {"old.bin", "same.bin"}, TWO: {"new.bin", "same.bin"}})
+        must(place.path, "clean", "--old-revisions", "--older-than", "0", "-y")
+        for path in named:
+            if os.path.lexists(path):
+                yield f"{path} is still there"
+        yield from tree.losses(place.before, place.path, named)
+        yield from ours(place.path)
+
+    arguments = ("clean", "--old-revisions", "--older-than", "0", "-y")
+    run(places(tmp_path, build), lambda place: arguments, check)
+
+
+FILES = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": tree.model("tokens")}
+
+
+def test_restore(tmp_path: Path) -> None:
+    def build(place: str) -> None:
+        hub = os.path.join(place, "hf/hub")
+        tree.cache(hub, "org/one", FILES, ONE)
+        tree.cache(hub, "org/two", {"same.bin": FILES["model.safetensors"]}, TWO)
+        must(place, "scan", hub)
+        must(place, "backup", os.path.join(place, "saved"))
+
+    def arguments(place: str) -> tuple[str, ...]:
+        return ("restore", os.path.join(place, "saved"), "--into", os.path.join(place, "new/hub"), "-y")
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        new = os.path.join(place.path, "new/hub")
+        expected = {ONE: set(FILES), TWO: {"same.bin"}}
+        seen = {path.replace(place.hub, new): one for path, one in place.before.items()}
+        yield from tree.losses(place.before, place.path)
+        for repo in ("models--org--one", "models--org--two"):
+            yield from lies(os.path.join(new, repo), seen, expected)
+        must(place.path, *arguments(place.path))
+        for path, was in place.before.items():
+            if path.startswith(place.hub + "/"):
+                path = path.replace(place.hub, new)
+                if not os.path.exists(path) or tree.digest(path) != was.digest:
+                    yield f"{path} was not restored"
+        yield from ours(place.path)
+
+    run(places(tmp_path, build), arguments, check)
+
+
+def test_download_of_what_is_here_already(tmp_path: Path) -> None:
+    def build(place: str) -> None:
+        tree.write(os.path.join(place, "plain/copy.safetensors"), FILES["model.safetensors"])
+        tree.cache(os.path.join(place, "hf/hub"), "org/other", {"t.bin": FILES["sub/tokenizer.bin"]}, TWO)
+        must(place, "scan", os.path.join(place, "plain"), os.path.join(place, "hf/hub"))
+
+    with LoopbackHub() as hub:
+        commit = hub.add("org/one", FILES)
+        env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
+
+        def arguments(place: str) -> tuple[str, ...]:
+            return ("download", "org/one", "--into", os.path.join(place, "hf/hub"), "-y")
+
+        def check(place: Place, outcome: Outcome) -> Iterator[str]:
+            from huggingface_hub import snapshot_download
+
+            yield from tree.losses(place.before, place.path)
+            repo = os.path.join(place.hub, "models--org--one")
+            blobs = os.path.join(repo, "blobs")
+            for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
+                if len(name) == 64 and tree.digest(os.path.join(blobs, name)) != name:
+                    yield f"{name} is not what it says"
+            hub.forget_hits()
+            must(place.path, *arguments(place.path), env=env)
+            if hub.downloads(1 << 19):
+                yield "a file that was here was downloaded"
+            folder = snapshot_download("org/one", cache_dir=place.hub, local_files_only=True)
+            if os.path.basename(folder) != commit:
+                yield f"the client was given {folder}"
+            for name, data in FILES.items():
+                if Path(folder, name).read_bytes() != data:
+                    yield f"{name} reads other bytes"
+            yield from tree.losses(place.before, place.path)
+            yield from ours(place.path)
+
+        def placing(points: list[Point]) -> list[Point]:
+            """Up to the last call on a name of hubfold's own: what follows is the client's work."""
+            last = max(i for i, point in enumerate(points) if ".hubfold-" in point.text)
+            return points[: last + 1]
+
+        found = places(tmp_path, build, 1)  # the Hub's hits are counted by one at a time
+        run(found, arguments, check, env=env, choose=placing)

@@ -1,0 +1,38 @@
+"""What removing a model frees where files share extents."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hubfold import Engine
+from hubfold.loopback_hub import LoopbackHub
+from hubfold.trees import Tree, hub_cache, local_dir, safetensors
+
+from .filesystems import MIB, Mounts, run
+
+pytestmark = pytest.mark.slow
+
+
+def test_extents_that_another_file_has_are_not_freed_and_count_once(
+    mounts: Mounts, loopback_hub: LoopbackHub, tmp_path: Path
+) -> None:
+    xfs = Path(mounts.image("xfs", 320 * MIB).path)
+    loopback_hub.add("org/base", {"model.safetensors": safetensors("base", 4 * MIB)})
+    tree = Tree(xfs, loopback_hub).build({"hub": hub_cache("org/base"), "models/base": local_dir("org/base")})
+    with Engine(tmp_path / "state") as engine:
+        [base] = engine.library([tree["hub"], tree["models"]]).models
+        assert (base.physical_bytes, base.freed_bytes) == (8 * MIB, 4 * MIB)
+        [blob] = tree["hub/models--org--base/blobs"].iterdir()
+        run("cp", "--reflink=always", str(blob), str(xfs / "by-hand.safetensors"))
+        [base] = engine.library([tree["hub"], tree["models"]]).models
+        assert base.freed_bytes == 0, "a file that is no model's has its extents too"
+        (xfs / "by-hand.safetensors").unlink()
+        shutil.rmtree(tree["models/base"])
+        tree.build({"models/base": local_dir("org/base")})
+        engine.scan([tree["hub"], tree["models"]])
+        engine.apply(engine.plan([tree["hub"], tree["models"]]))
+        [base] = engine.library([tree["hub"], tree["models"]]).models
+        assert (base.physical_bytes, base.freed_bytes) == (4 * MIB, 0), "folded: one set of extents for both"
