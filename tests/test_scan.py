@@ -475,8 +475,10 @@ def test_a_folder_that_cannot_be_read_keeps_its_rows_and_is_told(place: Place) -
     place.file("tree/private/a", noise("same"))
     place.file("tree/private/below/b", noise("same"))
     place.file("tree/c", noise("same"))
+    place.file("tree/listed/d", noise("same"))
     place.scan("tree")
     place.index.close()
+    listed = place.folder / "tree/listed"
     private = place.folder / "tree/private"
     shutil.rmtree(private / "below")
     program = UNREADABLE.format(tests=str(Path(__file__).parent), folder=str(place.folder))
@@ -488,15 +490,18 @@ def test_a_folder_that_cannot_be_read_keeps_its_rows_and_is_told(place: Place) -
     place.database.chmod(0o666)
     Path(f"{place.database}-journal").unlink()
     private.chmod(0)
+    # Its names can be read, but nothing about them.
+    listed.chmod(0o444)
     try:
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/")
     finally:
         private.chmod(0o755)
+        listed.chmod(0o755)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "['tree/c', 'tree/private/a', 'tree/private/below/b']",
-        "['tree/private']",
+        "['tree/c', 'tree/listed/d', 'tree/private/a', 'tree/private/below/b']",
+        "['tree/listed/d', 'tree/private']",
     ]
 
 
