@@ -702,9 +702,10 @@ class Engine(ModelOperations, Lifecycle):
         What was computed goes on to hold for a path whose bytes were compared just now.
         """
         index = self._open_index
-        for outcome in outcomes:
-            for path in (outcome.action.keeper.path, outcome.action.path):
-                self._note_path(index, path, proven=not outcome.error)
+        with index.batch():
+            for outcome in outcomes:
+                for path in (outcome.action.keeper.path, outcome.action.path):
+                    self._note_path(index, path, proven=not outcome.error)
 
     def _note_path(self, index: Index, path: str, *, proven: bool) -> None:
         known = index.replica(path)

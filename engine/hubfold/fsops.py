@@ -462,6 +462,10 @@ class Held:
 # -- comparing and copying -------------------------------------------------------------------------------------------
 
 CHUNK = 4 << 20
+#: What is compared at once: two of them fit into the processor's cache (measured against 4 MiB: a third less CPU).
+_STEP = 256 << 10
+#: What is asked of the disk before it is needed, of every file at once, so that their reads overlap.
+_AHEAD = 8 << 20
 
 
 def compare(
@@ -477,11 +481,14 @@ def compare(
         victim: BytesDiffer("its size is another") for victim in victims if victim.signature.size != size
     }
     left = [victim for victim in victims if victim not in wrong]
-    mine, theirs = bytearray(CHUNK), bytearray(CHUNK)
-    for offset in range(0, size, CHUNK):
-        length = min(CHUNK, size - offset)
+    mine, theirs = bytearray(_STEP), bytearray(_STEP)
+    for offset in range(0, size, _STEP):
+        length = min(_STEP, size - offset)
         if length < len(mine):
             mine, theirs = bytearray(length), bytearray(length)
+        if offset % _AHEAD == 0:
+            for held in (keeper, *left):
+                _read_ahead(held.fd, offset, 0 if offset == 0 else _AHEAD)
         _read_exactly(keeper.fd, mine, offset)
         update(memoryview(mine))
         tick(length)
@@ -502,6 +509,13 @@ def compare(
         if not left:
             break
     return wrong
+
+
+def _read_ahead(fd: int, offset: int, skip: int) -> None:
+    """Tell the system that the next parts of a file will be read soon; a hint, which it may pass over."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(fd, offset + skip, 2 * _AHEAD - skip, os.POSIX_FADV_WILLNEED)
 
 
 def _read_exactly(fd: int, buffer: bytearray, offset: int) -> None:
