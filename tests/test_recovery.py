@@ -305,3 +305,27 @@ def test_an_undo_that_was_cut_short_at_its_end_gives_the_keeper_its_mode_back(
     crashed.scene.recover()
     assert crashed.blob.stat().st_mode == mode
     assert crashed.scene.log().state == "undone" and not crashed.scene.log().needs_recovery
+
+
+def test_a_mode_that_cannot_be_put_back_now_is_put_back_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = Crashed(Scene(tmp_path), LinkKind.HARDLINK)
+    mode = crashed.blob.stat().st_mode
+    crashed.scene.apply(crashed.plan)
+
+    inode, real = crashed.blob.stat().st_ino, os.fchmod
+
+    def refuse(fd: int, new: int) -> None:
+        if os.fstat(fd).st_ino == inode:
+            raise OSError(5, "Input/output error")
+        real(fd, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", refuse)
+        crashed.scene.undo()
+        assert crashed.scene.log().state == "partly undone"
+        assert crashed.scene.recover().left[0].path == str(crashed.blob)
+        assert crashed.scene.log().needs_recovery
+    crashed.scene.recover()
+    assert crashed.blob.stat().st_mode == mode and crashed.scene.log().state == "undone"

@@ -6,10 +6,10 @@ that may have changed since it was compared. Whatever a user did in the meantime
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hubfold import farm, fsops, removal
@@ -17,7 +17,7 @@ from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
 from hubfold.journal import Intent, Journal, KeeperChange, RunLog
-from hubfold.reports import Left
+from hubfold.reports import Failed, Left
 
 UNDECIDED = ("intent", "restore")
 
@@ -43,6 +43,7 @@ def settle(
     inodes of keepers that other runs rely on: their mode and mtime stay. `changes` are for `restore_keepers`.
     """
     settled = Settled()
+    waiting = False
     for number in log.open_numbers:
         intent = log.intents[number]
         try:
@@ -64,8 +65,12 @@ def settle(
     farm.settle(log)
     removal.settle(log)
     if not (log.farm_links or log.made):
-        restore_keepers(log, used_elsewhere, changes)
-    if log.undone_but_for_the_end:
+        for failure in restore_keepers(log, used_elsewhere, changes):
+            waiting = True
+            settled.left.append(
+                Left(failure.path, f"its mode and time cannot be put back now: {failure.error}")
+            )
+    if log.undone_but_for_the_end and not waiting:
         journal.append("undone")
         log.undone = True
     elif not log.open_numbers and log.ended is None:
@@ -168,18 +173,26 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
 
 def restore_keepers(
     log: RunLog, used_elsewhere: Collection[int], changes: Sequence[KeeperChange] | None = None
-) -> None:
-    """Give keepers that nothing links to any more the mode and mtime that they had before any run.
+) -> list[Failed]:
+    """Give keepers that nothing links to any more the mode and mtime that they had before any run; what failed.
 
     `changes` are those of all runs, oldest first (default: of this one). The last run to let go of a keeper need not
     be the one that changed it.
     """
     linked = {i.keeper_inode for n, i in log.intents.items() if log.states[n] in ("done", "kept", *UNDECIDED)}
     ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
+    failed: list[Failed] = []
     for change in reversed(log.keepers if changes is None else changes):
         if change.inode in ours and change.inode not in linked and change.inode not in used_elsewhere:
-            with suppress(OSError, LeftAlone):  # deleted, moved or not ours any more: nothing to give back
+            try:
                 _restore_keeper(change)
+            except LeftAlone:
+                continue
+            except OSError as error:
+                # Deleted, or a link now: nothing to give back.
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                    failed.append(Failed(change.path, fsops.describe(error)))
+    return failed
 
 
 def _restore_keeper(change: KeeperChange) -> None:

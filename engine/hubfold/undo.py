@@ -125,7 +125,7 @@ def take_back(
                 undone.failed.append(Failed(intent.path, fsops.describe(error)))
             else:
                 undone.restored.append(intent.path)
-        restore_keepers(log, used_elsewhere, changes)
+        undone.failed += restore_keepers(log, used_elsewhere, changes)
         if not undone.failed:
             journal.append("undone")
         journal.sync()
@@ -169,10 +169,10 @@ def _restore(
             directory, name = Directory.parent_of(intent.root, intent.path)
             held.callback(directory.close)
             _put_back(log, journal, intent, directory, name, restored, progress)
+    restored.setdefault(intent.payload, (intent.root, intent.path))
     journal.append("restored", number=intent.number)
     journal.sync()
     log.states[intent.number] = "restored"
-    restored.setdefault(intent.payload, (intent.root, intent.path))
 
 
 def _put_back(
