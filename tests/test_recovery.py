@@ -260,3 +260,48 @@ def test_a_keeper_gets_its_mode_back_whichever_run_is_undone_last(
             )
     assert engine_scene.blob.stat().st_mode == mode
     assert another.read_bytes() == MODEL and not another.is_symlink()
+
+
+def test_two_names_of_one_file_come_back_as_one_after_an_undo_that_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = Crashed(Scene(tmp_path), LinkKind.SYMLINK)
+    scene, second = crashed.scene, crashed.copy.with_name("second")
+    second.hardlink_to(crashed.copy)
+    scene.apply(scene.plan(crashed.blob, crashed.copy, second))
+    assert crashed.copy.is_symlink() and second.is_symlink()
+    real = fsops.Directory.link_from
+
+    def strike(*_: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(fsops.Directory, "link_from", strike)
+        scene.undo()
+    assert real is fsops.Directory.link_from
+    scene.recover()
+    assert crashed.copy.is_symlink() != second.is_symlink()
+    scene.undo()
+    assert crashed.copy.samefile(second) and crashed.copy.read_bytes() == MODEL
+    assert crashed.copy.stat().st_nlink == 2
+
+
+@KINDS
+def test_an_undo_that_was_cut_short_at_its_end_gives_the_keeper_its_mode_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: LinkKind
+) -> None:
+    crashed = Crashed(Scene(tmp_path), kind)
+    mode = crashed.blob.stat().st_mode
+    crashed.scene.apply(crashed.plan)
+
+    def strike(*_: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(undo, "restore_keepers", strike)
+        crashed.scene.undo()
+    assert not crashed.copy.is_symlink() and crashed.blob.stat().st_mode != mode
+    assert crashed.scene.log().needs_recovery
+    crashed.scene.recover()
+    assert crashed.blob.stat().st_mode == mode
+    assert crashed.scene.log().state == "undone" and not crashed.scene.log().needs_recovery

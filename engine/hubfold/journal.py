@@ -246,7 +246,13 @@ class RunLog:
 
     @property
     def needs_recovery(self) -> bool:
-        return bool(self.open_numbers) or self.ended is None
+        return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end
+
+    @property
+    def undone_but_for_the_end(self) -> bool:
+        """Whether a crash came after the last path was restored and before the undo was over."""
+        folded = any(state in ("done", "intent", "restore") for state in self.states.values())
+        return self.undo_begun and not self.undone and bool(self.intents) and not folded
 
 
 class Journal:

@@ -65,7 +65,10 @@ def settle(
     removal.settle(log)
     if not (log.farm_links or log.made):
         restore_keepers(log, used_elsewhere, changes)
-    if not log.open_numbers and log.ended is None:
+    if log.undone_but_for_the_end:
+        journal.append("undone")
+        log.undone = True
+    elif not log.open_numbers and log.ended is None:
         journal.append("recovered")
     journal.sync()
     return settled

@@ -108,7 +108,7 @@ def take_back(
     progress.start("restoring", sum(i.size for i in intents), "bytes")
     journal.append("undo")
     journal.sync()
-    restored: dict[str, tuple[str, str]] = {}
+    restored = _restored_before(log)
     try:
         for intent in intents:
             stop.check()
@@ -132,6 +132,30 @@ def take_back(
     finally:
         progress.finish()
     return undone
+
+
+def _restored_before(log: RunLog) -> dict[str, tuple[str, str]]:
+    """As `restored` of `_restore`: what an undo that was cut short had restored, as far as it is as it was left."""
+    found: dict[str, tuple[str, str]] = {}
+    wanted = {intent.payload for intent in _folded(log)}
+    for number, intent in log.intents.items():
+        if log.states[number] == "restored" and intent.payload in wanted and intent.payload not in found:
+            with suppress(OSError, LeftAlone):
+                if _is_restored(intent):
+                    found[intent.payload] = intent.root, intent.path
+    return found
+
+
+def _is_restored(intent: Intent) -> bool:
+    held = fsops.Held(intent.root, intent.path, lease=False)
+    try:
+        if (held.signature.size, held.signature.mtime_ns) != (intent.size, intent.mtime_ns):
+            return False
+        digest = xxhash.xxh3_128()
+        fsops.compare(held, [held], update=digest.update, tick=lambda _: None)
+        return digest.hexdigest() == intent.xxh3_128
+    finally:
+        held.close()
 
 
 def _restore(

@@ -153,7 +153,7 @@ def hubfold(place: str, *argv: str, env: dict[str, str] | None = None, user: Use
         for path in (out, err):
             with open(path, encoding="utf-8", errors="replace") as file:
                 texts.append(file.read())
-    if process.exitcode == 255 and not any(texts):
+    if process.exitcode == 255:
         # The fork server lost the exit code, on a loaded machine; hubfold itself never ends with this one.
         return hubfold(place, *argv, env=env, user=user)
     return Ran(argv, process.exitcode, texts[0], texts[1])

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import random
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -264,15 +265,21 @@ def differences(before: Mapping[str, Seen], place: str) -> list[str]:
     return found
 
 
+_OWN_LINK = re.compile(r"([0-9a-f]{64})\.[0-9a-f]{12}")
+
+
 def shape(place: str, without: Iterable[str] = ()) -> dict[str, str]:
-    """How the paths hang together: a symlink's text, or the first path that shares the inode."""
+    """How the paths hang together: a symlink's text, or the first path that shares the inode.
+
+    The same for equal trees in different places: an object of one link's own is named by the path of the link.
+    """
     first: dict[tuple[int, int], str] = {}
     found = {}
     for path in files(place, without):
         st = os.lstat(path)
-        relative = os.path.relpath(path, place)
+        relative = _OWN_LINK.sub(r"\1.own", os.path.relpath(path, place))
         if stat.S_ISLNK(st.st_mode):
-            found[relative] = "-> " + os.readlink(path)
+            found[relative] = "-> " + _OWN_LINK.sub(r"\1.own", os.readlink(path).replace(place, ""))
         else:
             found[relative] = "= " + first.setdefault((st.st_dev, st.st_ino), relative)
     return found
