@@ -14,27 +14,28 @@ from typing import Any
 from benchmarks import measure, programs, report
 from benchmarks.programs import Program
 from benchmarks.report import Result, Row
-from benchmarks.tasks import COLD, WARM, Place, Task, tasks
+from benchmarks.tasks import COLD, Place, Task, tasks
 
 SIZES = {"full": 1.0, "half": 0.5, "small": 0.05, "tiny": 0.0005}
 #: Under this size nobody should read anything into the ratios.
 MEANS_SOMETHING = 0.2
 #: A program whose first run took longer than so many seconds is measured in fewer rounds.
-LONG_SECONDS, LONG_ROUNDS = 20.0, 3
+LONG_SECONDS, LONG_ROUNDS = 5.0, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(arguments)
     place = tempfile.mkdtemp(prefix="hubfold-benchmarks-", dir=asked.place)
     about = {"size": asked.size, "factor": asked.factor, **measure.machine(), "missing": programs.missing()}
-    results: list[Result] = []
+    results = _earlier(asked)
     try:
         only = set(asked.only.split(",")) if asked.only else None
         chosen = tasks(
             Place(place, asked.factor, asked.fclones_threads), lambda key: only is None or key in only
         )
         for task in chosen:
-            results.append(_measured(task, place, asked))
+            found = _measured(task, place, asked)
+            results = [*(result for result in results if result.key != found.key), found]
             # One after the other: a run that is stopped has what it measured.
             _write(asked, about, results)
     finally:
@@ -55,12 +56,22 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--fclones-threads", type=int, nargs="*", default=[1, 2, 4], help="more rows of fclones"
     )
+    parser.add_argument(
+        "--update", action="store_true", help="keep what the file of --json has of other tasks"
+    )
     parser.add_argument("--json", default="", help="also write the samples here")
     parser.add_argument("--markdown", default="", help="also write the table here")
     asked = parser.parse_args(arguments)
     asked.factor = SIZES.get(asked.size) or float(asked.size)
     asked.settle = asked.factor >= MEANS_SOMETHING or asked.cold == "yes"
     return asked
+
+
+def _earlier(asked: argparse.Namespace) -> list[Result]:
+    if not (asked.update and os.path.exists(asked.json)):
+        return []
+    with open(asked.json) as file:
+        return [Result.from_json(result) for result in json.load(file)["results"]]
 
 
 def _measured(task: Task, place: str, asked: argparse.Namespace) -> Result:
@@ -72,18 +83,16 @@ def _measured(task: Task, place: str, asked: argparse.Namespace) -> Result:
     load = measure.load()
     for number in range(rounds):
         for state in states:
-            if state == WARM:
-                measure.warm(task.warm)
             for program in task.programs:
                 row = rows[program.name, state]
                 long = bool(row.samples) and row.samples[0].wall > LONG_SECONDS
                 if not row.failed and not (long and number >= LONG_ROUNDS):
-                    _once(program, row, state, place, asked)
+                    _once(task, program, row, state, place, asked)
         _say(task, rows.values(), number)
-    return Result(task.key, task.title, task.facts, list(rows.values()), load)
+    return Result(task.key, task.title, {**task.facts, "factor": asked.factor}, list(rows.values()), load)
 
 
-def _once(program: Program, row: Row, state: str, place: str, asked: argparse.Namespace) -> None:
+def _once(task: Task, program: Program, row: Row, state: str, place: str, asked: argparse.Namespace) -> None:
     env = {**programs.environment(os.path.join(place, "home")), **program.env}
     try:
         if program.before is not None:
@@ -93,6 +102,9 @@ def _once(program: Program, row: Row, state: str, place: str, asked: argparse.Na
             os.sync()
         if state == COLD:
             measure.drop()
+        else:
+            # Before each program: some of them take files out of the cache behind them.
+            measure.warm(task.warm)
         if program.wake:
             measure.run(program.wake, env=env)
         sample = measure.run(program.argv, env=env, stdin=program.stdin, accept=program.accept)

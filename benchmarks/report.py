@@ -69,6 +69,22 @@ class Result:
             "rows": [row.as_json() for row in self.rows],
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Result:
+        """What `as_json` gave."""
+        rows = [
+            Row(
+                row["program"],
+                row["kind"],
+                row["state"],
+                [Sample(**sample) for sample in row["samples"]],
+                row["told"],
+                row["failed"],
+            )
+            for row in data["rows"]
+        ]
+        return cls(data["key"], data["title"], data["facts"], rows, data["load"])
+
 
 def table(results: Sequence[Result]) -> str:
     """Everything in one table: medians; the ratio is a row's time by that of the first row in the same state."""
@@ -77,7 +93,9 @@ def table(results: Sequence[Result]) -> str:
         "|---|---|--:|--:|---|--:|--:|--:|--:|--:|--:|",
     ]
     for result in results:
-        lines.append(f"| **{result.title}** |||||||||||")
+        lines.append(
+            f"| **{result.title}** (load {result.load:.1f}, size {result.facts['factor']:g}) |||||||||||"
+        )
         for state in dict.fromkeys(row.state for row in result.rows):
             rows = [row for row in result.rows if row.state == state]
             base = rows[0].wall if rows[0].samples else None

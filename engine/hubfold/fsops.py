@@ -465,7 +465,7 @@ CHUNK = 4 << 20
 #: What is compared at once: two of them fit into the processor's cache (measured against 4 MiB: a third less CPU).
 _STEP = 256 << 10
 #: What is asked of the disk before it is needed, of every file at once, so that their reads overlap.
-_AHEAD = 8 << 20
+_AHEAD = 16 << 20
 
 
 def compare(
@@ -649,6 +649,8 @@ def share_extents(
     mine = bytearray(min(CHUNK, max(size, 1)))
     for start in range(0, size, _DEDUPE_STEP):
         end = min(start + _DEDUPE_STEP, size)
+        for held in (victim, keeper):
+            _read_ahead(held.fd, start, 0 if start == 0 else _AHEAD)
         for offset in range(start, end, CHUNK):
             length = min(CHUNK, end - offset)
             if length < len(mine):
