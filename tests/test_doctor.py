@@ -21,18 +21,21 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         yield engine
 
 
+def build(tree: Tree) -> Tree:
+    """A cache, a second cache and a local copy, all of one model."""
+    tree.hub.add("org/model", model_files("model"))
+    copies = {
+        "hf/hub": hub_cache("org/model"),
+        "second/hub": hub_cache("org/model"),
+        "models": local_dir("org/model"),
+    }
+    return tree.build(copies)
+
+
 @pytest.fixture
 def folded(tree: Tree, engine: Engine) -> Tree:
     """A cache, a second cache, a local copy; all that is big is folded into the first."""
-    tree.hub.add("org/model", model_files("model"))
-    tree.build(
-        {
-            "hf/hub": hub_cache("org/model"),
-            "second/hub": hub_cache("org/model"),
-            "models": local_dir("org/model"),
-        }
-    )
-    fold(tree, engine)
+    fold(build(tree), engine)
     return tree
 
 
@@ -88,15 +91,7 @@ def test_a_link_with_nothing_left_is_told_with_what_to_do(folded: Tree, engine: 
 def test_a_write_through_a_link_is_found_and_put_right_and_the_new_bytes_are_kept(
     tree: Tree, engine: Engine, tmp_path: Path
 ) -> None:
-    tree.hub.add("org/model", model_files("model"))
-    tree.build(
-        {
-            "hf/hub": hub_cache("org/model"),
-            "second/hub": hub_cache("org/model"),
-            "models": local_dir("org/model"),
-        }
-    )
-    fold(tree, engine)
+    fold(build(tree), engine)
     # A copy that is no link any more, or never was: the one to mend from.
     tree.build({"drive": copy_of("hf/hub")})
     engine.scan([tree["drive"]])
@@ -172,15 +167,7 @@ def test_objects_that_nothing_needs_are_told(folded: Tree, engine: Engine) -> No
 def test_each_hard_link_that_was_written_through_is_put_right(
     tree: Tree, engine: Engine, tmp_path: Path
 ) -> None:
-    tree.hub.add("org/model", model_files("model"))
-    tree.build(
-        {
-            "hf/hub": hub_cache("org/model"),
-            "second/hub": hub_cache("org/model"),
-            "models": local_dir("org/model"),
-        }
-    )
-    fold(tree, engine, LinkKind.HARDLINK)
+    fold(build(tree), engine, LinkKind.HARDLINK)
     tree.build({"drive": copy_of("hf/hub")})
     engine.scan([tree["drive"]])
     right = weights(tree).read_bytes()

@@ -356,6 +356,8 @@ def _swapped(directory: Directory, fresh: str, name: str) -> str:
 
 
 def _exchange_for(first: tuple[Directory, str], directory: Directory, name: str, temporary: str) -> None:
+    with suppress(FileNotFoundError):
+        directory.unlink(temporary)  # of a repair that was cut short
     directory.link_from(*first, temporary)
     directory.unlink(_swapped(directory, temporary, name))
 
