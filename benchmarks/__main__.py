@@ -19,8 +19,8 @@ from benchmarks.tasks import COLD, Place, Task, tasks
 SIZES = {"full": 1.0, "half": 0.5, "small": 0.05, "tiny": 0.0005}
 #: Under this size nobody should read anything into the ratios.
 MEANS_SOMETHING = 0.2
-#: A program whose first run took longer than so many seconds is measured in fewer rounds.
-LONG_SECONDS, LONG_ROUNDS = 5.0, 3
+#: Rounds of a program whose first run took longer than so many seconds.
+LONG = ((20.0, 1), (5.0, 3))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,11 +85,15 @@ def _measured(task: Task, place: str, asked: argparse.Namespace) -> Result:
         for state in states:
             for program in task.programs:
                 row = rows[program.name, state]
-                long = bool(row.samples) and row.samples[0].wall > LONG_SECONDS
-                if not row.failed and not (long and number >= LONG_ROUNDS):
+                if not row.failed and number < _rounds(row, rounds):
                     _once(task, program, row, state, place, asked)
         _say(task, rows.values(), number)
     return Result(task.key, task.title, {**task.facts, "factor": asked.factor}, list(rows.values()), load)
+
+
+def _rounds(row: Row, asked: int) -> int:
+    first = row.samples[0].wall if row.samples else 0.0
+    return min([asked, *(rounds for seconds, rounds in LONG if first > seconds)])
 
 
 def _once(task: Task, program: Program, row: Row, state: str, place: str, asked: argparse.Namespace) -> None:
