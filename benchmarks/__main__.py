@@ -25,6 +25,11 @@ LONG = ((20.0, 1), (5.0, 3))
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(arguments)
+    if asked.show:
+        with open(asked.json) as file:
+            data = json.load(file)
+        print(_page(data["about"], [Result.from_json(result) for result in data["results"]]))
+        return 0
     place = tempfile.mkdtemp(prefix="hubfold-benchmarks-", dir=asked.place)
     about = {"size": asked.size, "factor": asked.factor, **measure.machine(), "missing": programs.missing()}
     results = _earlier(asked)
@@ -58,6 +63,9 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--update", action="store_true", help="keep what the file of --json has of other tasks"
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="measure nothing, print what the file of --json has"
     )
     parser.add_argument("--json", default="", help="also write the samples here")
     parser.add_argument("--markdown", default="", help="also write the table here")
@@ -141,9 +149,10 @@ def _page(about: dict[str, Any], results: Sequence[Result]) -> str:
     ]
     if about["missing"]:
         lines.append(f"Not installed, so not in the table: {', '.join(about['missing'])}.")
-    if about["factor"] < MEANS_SOMETHING:
-        lines.append("At this size the figures are start-up times; they only show that all of it runs.")
-    marks = report.reach(results) if about["factor"] >= MEANS_SOMETHING else []
+    large = [r for r in results if r.key == "start-up" or r.facts["factor"] >= MEANS_SOMETHING]
+    if len(large) < len(results):
+        lines.append("Tasks of a tiny size only show that they run: their figures are start-up times.")
+    marks = report.reach(large)
     if marks:
         lines += ["", report.reach_table(marks)]
     return "\n".join([*lines, "", report.table(results)])
