@@ -28,6 +28,7 @@ from hubfold import schema, sizes
 from hubfold.backend import StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Role, Root, Signature, Trust
 from hubfold.database import (
+    TOGETHER_SECONDS,
     Hostile,
     IndexUnusable,
     Newer,
