@@ -19,12 +19,17 @@ from benchmarks.tasks import COLD, Place, Task, tasks
 SIZES = {"full": 1.0, "half": 0.5, "small": 0.05, "tiny": 0.0005}
 #: Under this size nobody should read anything into the ratios.
 MEANS_SOMETHING = 0.2
-#: A program whose first run took longer than so many seconds is measured in fewer rounds.
-LONG_SECONDS, LONG_ROUNDS = 5.0, 3
+#: Rounds of a program whose first run took longer than so many seconds.
+LONG = ((20.0, 1), (5.0, 3))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(arguments)
+    if asked.show:
+        with open(asked.json) as file:
+            data = json.load(file)
+        print(_page(data["about"], [Result.from_json(result) for result in data["results"]]))
+        return 0
     place = tempfile.mkdtemp(prefix="hubfold-benchmarks-", dir=asked.place)
     about = {"size": asked.size, "factor": asked.factor, **measure.machine(), "missing": programs.missing()}
     results = _earlier(asked)
@@ -59,6 +64,9 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--update", action="store_true", help="keep what the file of --json has of other tasks"
     )
+    parser.add_argument(
+        "--show", action="store_true", help="measure nothing, print what the file of --json has"
+    )
     parser.add_argument("--json", default="", help="also write the samples here")
     parser.add_argument("--markdown", default="", help="also write the table here")
     asked = parser.parse_args(arguments)
@@ -85,11 +93,15 @@ def _measured(task: Task, place: str, asked: argparse.Namespace) -> Result:
         for state in states:
             for program in task.programs:
                 row = rows[program.name, state]
-                long = bool(row.samples) and row.samples[0].wall > LONG_SECONDS
-                if not row.failed and not (long and number >= LONG_ROUNDS):
+                if not row.failed and number < _rounds(row, rounds):
                     _once(task, program, row, state, place, asked)
         _say(task, rows.values(), number)
     return Result(task.key, task.title, {**task.facts, "factor": asked.factor}, list(rows.values()), load)
+
+
+def _rounds(row: Row, asked: int) -> int:
+    first = row.samples[0].wall if row.samples else 0.0
+    return min([asked, *(rounds for seconds, rounds in LONG if first > seconds)])
 
 
 def _once(task: Task, program: Program, row: Row, state: str, place: str, asked: argparse.Namespace) -> None:
@@ -137,9 +149,10 @@ def _page(about: dict[str, Any], results: Sequence[Result]) -> str:
     ]
     if about["missing"]:
         lines.append(f"Not installed, so not in the table: {', '.join(about['missing'])}.")
-    if about["factor"] < MEANS_SOMETHING:
-        lines.append("At this size the figures are start-up times; they only show that all of it runs.")
-    marks = report.reach(results) if about["factor"] >= MEANS_SOMETHING else []
+    large = [r for r in results if r.key == "start-up" or r.facts["factor"] >= MEANS_SOMETHING]
+    if len(large) < len(results):
+        lines.append("Tasks of a tiny size only show that they run: their figures are start-up times.")
+    marks = report.reach(large)
     if marks:
         lines += ["", report.reach_table(marks)]
     return "\n".join([*lines, "", report.table(results)])

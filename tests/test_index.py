@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from hubfold import schema, sizes
 from hubfold.backend import StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Role, Root, Signature, Trust
 from hubfold.database import (
+    TOGETHER_SECONDS,
     Hostile,
     IndexUnusable,
     Newer,
@@ -687,3 +689,26 @@ def test_a_new_index_is_what_the_migrations_make(tmp_path: Path) -> None:
         assert fingerprint(new) == fingerprint(made.conn) == schema.CURRENT
         names = "SELECT migration_set, name FROM _sqlite_migrations ORDER BY id"
         assert new.execute(names).fetchall() == made.conn.execute(names).fetchall()
+
+
+def test_changes_made_together_are_committed_before_anybody_waits_long(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    with Index(path) as ours, Index(path) as theirs, ours.together():
+        ours.save_root(Root("/one", "local-dir"))
+        assert theirs.roots() == []
+        time.sleep(TOGETHER_SECONDS + 0.05)
+        ours.file.settle()
+        theirs.save_root(Root("/two", "local-dir"))
+        ours.save_root(Root("/three", "local-dir"))
+    with Index(path) as after:
+        assert [root.path for root in after.roots()] == ["/one", "/three", "/two"]
+
+
+def test_a_change_that_fails_leaves_the_ones_after_it_whole(tmp_path: Path) -> None:
+    with Index(tmp_path / "index.db") as index:
+        with pytest.raises(RuntimeError), index.together():
+            index.save_root(Root("/one", "local-dir"))
+            raise RuntimeError
+        index.save_root(Root("/two", "local-dir"))
+    with Index(tmp_path / "index.db") as after:
+        assert [root.path for root in after.roots()] == ["/one", "/two"]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How long a statement waits for another process before it says that the index is locked.
 LOCK_SECONDS = 5.0
+#: How long a transaction may wait for others to be committed with it.
+TOGETHER_SECONDS = 0.25
 HINT_DELETE = "the index is a cache: delete {path} and scan again, which costs time and no data"
 
 _HEADER = b"SQLite format 3\0"
@@ -65,6 +67,9 @@ class Opened:
         """
         self.path = path
         self.lock = threading.RLock()
+        #: Somebody is inside of `transaction`; `together` is on; when the open transaction began.
+        self._inside = self._together = False
+        self._begun = 0.0
         with self.guard():
             _check_file(path)
             # Every use is under `lock`; the connection may be used by the thread that holds it.
@@ -96,18 +101,47 @@ class Opened:
         deleted file is lost.
         """
         with self.guard():
-            if self.connection.in_transaction:
+            if self._inside:
                 yield self.connection
                 return
-            self._check_identity()
-            self.connection.execute("BEGIN IMMEDIATE")
+            if not self.connection.in_transaction:
+                self._check_identity()
+                self.connection.execute("BEGIN IMMEDIATE")
+                self._begun = time.monotonic()
+            self._inside = True
             try:
                 yield self.connection
                 self._check_identity()
             except BaseException:
                 self.connection.rollback()
                 raise
-            self.connection.commit()
+            finally:
+                self._inside = False
+            self.settle()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let transactions that follow each other closely share one commit, which is several waits for the disk.
+
+        Whoever then does something long calls `settle`, so that no other process finds the index locked for long.
+        """
+        if self._together:
+            yield
+            return
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            with self.guard():
+                self.settle()
+
+    def settle(self) -> None:
+        """Commit what is waiting for it, unless more may soon come along (`together`)."""
+        waiting = self.connection.in_transaction and not self._inside
+        if waiting and (not self._together or time.monotonic() - self._begun > TOGETHER_SECONDS):
+            with self.guard():
+                self.connection.commit()
 
     def _prepare(self) -> None:
         run = self.connection.execute

@@ -90,6 +90,12 @@ class Index:
         with self.file.transaction():
             yield
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See `database.Opened.together`: many small changes in a row, each complete in itself."""
+        with self.file.together():
+            yield
+
     # roots
 
     def roots(self, *, vaults: bool = False) -> list[Root]:

@@ -99,6 +99,7 @@ class Recording:
     # the contract of `walk.Memory`
 
     def fingerprint(self, folder: str) -> bytes | None:
+        self._index.file.settle()
         row = self._row(os.fsencode(folder))
         if row is not None and row[1] != self._root_id:
             self._take_over(row[0])

@@ -51,21 +51,21 @@ def scan(
     progress = Silent() if progress is None else progress
     stop = Stop() if stop is None else stop
     walks = _Walks(list(roots), backends, index, progress, stop)
-    walked = walks.run()
+    with index.together():
+        walked = walks.run()
     paths = [root.path for root, _ in walked]
     settled = f"settled {_key(paths, min_size)}"
     work = Work()
     if index.remembered(settled) is None:
         work = digest(index, paths, min_size, executor, progress, stop)
-    # One transaction: each costs several waits for the disk, and a small scan hardly more than those.
-    with index.batch():
+    with index.together():
         name_repositories(index, walks.commits)
         # What could not be read is tried again at every scan.
         if not work.warnings and index.remembered(settled) is None:
             index.remember(settled, "")
         prune_digests(index)
         reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
-    cost = duplicate_cost(index, paths, min_size, shared_extents)
+        cost = duplicate_cost(index, paths, min_size, shared_extents)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),
@@ -98,6 +98,7 @@ def duplicate_cost(
         return Cost(*map(int, remembered.split()))
     sets, size = 0, 0
     for duplicates in index.duplicate_sets(paths, min_size):
+        index.file.settle()
         shares = _shares(duplicates, shared_extents)
         if len(shares) > 1:
             sets += 1
