@@ -116,6 +116,15 @@ def test_what_the_user_did_meanwhile_wins_and_the_old_file_is_told(crashing) -> 
     assert old in settled.left[0].reason and (crashed.copy.parent / old).read_bytes() == MODEL
 
 
+def test_a_path_that_is_missing_gets_its_file_back(crashing) -> None:  # type: ignore[no-untyped-def]
+    """As a file system may leave it that lost one half of an exchange in a power cut."""
+    crashed = crashing(LinkKind.SYMLINK, "unlink")
+    crashed.copy.unlink()
+    settled = crashed.scene.recover()
+    assert settled.rolled_back == [str(crashed.copy)] and not settled.left
+    assert crashed.copy.read_bytes() == MODEL and crashed.temporaries == []
+
+
 def test_an_edit_through_the_new_link_is_not_rolled_over(crashing) -> None:  # type: ignore[no-untyped-def]
     crashed = crashing(LinkKind.SYMLINK, "unlink")
     crashed.blob.chmod(0o644)

@@ -204,13 +204,15 @@ class _Reader:
             self._files.add((reading.job.signature.device, reading.job.signature.inode))
         if not scanned:
             return
+        kind = "notice"
         if reading.changed:
             message = "changed while it was scanned: the next scan looks at it again"
         elif reading.unreadable is not None:
             message = f"cannot be read, so it is taken for equal to nothing: {reading.unreadable}"
+            kind = "unreadable"
         else:
             return
-        self.work.warnings.append(Notice(reading.job.path, message))
+        self.work.warnings.append(Notice(reading.job.path, message, kind))
 
     def _save(self, unsaved: list[Reading]) -> None:
         digested = [(reading.job.signature, reading.digests) for reading in unsaved if reading.digests]

@@ -63,6 +63,8 @@ class _Swap:
     name: str
     temporary: str
     text: str = ""
+    #: Which name of its payload it is.
+    turn: int = 0
     made: bool = False
     displaced: str = ""
 
@@ -187,7 +189,9 @@ class Executor:
                         if action.link is LinkKind.SYMLINK
                         else ""
                     )
-                    swaps.append(_Swap(self._number, action, victim, directory, name, temporary, text))
+                    swaps.append(
+                        _Swap(self._number, action, victim, directory, name, temporary, text, len(swaps))
+                    )
             except (LeftAlone, OSError) as error:
                 opened.close()
                 for action in payload:
@@ -248,15 +252,21 @@ class Executor:
         for group in groups:
             self._announce(group)
         self.journal.sync()
-        swaps: list[_Swap] = []
+        ready = [group for group in groups if self._ready_keeper(group)]
+        # The names of one payload take turns. btrfs logs all names of an inode with each directory that it syncs, so
+        # one that is exchanged in a directory not synced yet would be missing after a power cut.
+        for turn in range(max((swap.turn for group in ready for swap in group.swaps), default=-1) + 1):
+            replaced = [
+                (swap, group.keeper)
+                for group in ready
+                for swap in group.swaps
+                if swap.turn == turn and self._replace(swap, group.keeper)
+            ]
+            synced: dict[tuple[int, int], OSError | None] = {}
+            for swap, keeper in replaced:
+                if self._names_durable(swap, keeper, synced):
+                    self._finish(swap, keeper)
         for group in groups:
-            if self._ready_keeper(group):
-                swaps.extend(swap for swap in group.swaps if self._replace(swap, group.keeper))
-        synced: dict[tuple[int, int], OSError | None] = {}
-        for group in groups:
-            for swap in group.swaps:
-                if swap in swaps and self._names_durable(swap, group.keeper, synced):
-                    self._finish(swap, group.keeper)
             with suppress(OSError):  # a drive that fails now fails the next batch where it says so
                 if group.keeper.unchanged():
                     now = Signature.of(os.fstat(group.keeper.fd))

@@ -269,14 +269,22 @@ def _link(
     directory, name = Directory.parent_of(farm, path)
     with directory:
         if before:
-            directory.symlink(text, temporary)
-            if directory.readlink(name) != before:
-                directory.unlink(temporary)
-                raise LeftAlone("it was changed meanwhile")
-            directory.rename(temporary, name)
+            _exchange(directory, name, before, text, temporary)
         elif directory.lstat_or_none(name) is None:
             directory.symlink(text, name)
         directory.sync()
+
+
+def _exchange(directory: Directory, name: str, before: str, text: str, temporary: str) -> None:
+    """Put a link with `text` in the place of the one with `before`; nothing is left of it where that fails."""
+    directory.symlink(text, temporary)
+    try:
+        if directory.readlink(name) != before:
+            raise LeftAlone("it was changed meanwhile")
+        directory.rename(temporary, name)
+    except (LeftAlone, OSError):
+        directory.unlink(temporary)
+        raise
 
 
 def take_back(log: RunLog) -> tuple[list[str], list[Left]]:
@@ -292,8 +300,7 @@ def take_back(log: RunLog) -> tuple[list[str], list[Left]]:
                 if directory.readlink(name) != link.text:
                     raise LeftAlone("it was changed since; the change stays")
                 if link.before:
-                    directory.symlink(link.before, link.temporary)
-                    directory.rename(link.temporary, name)
+                    _exchange(directory, name, link.text, link.before, link.temporary)
                 else:
                     directory.unlink(name)
                 directory.sync()

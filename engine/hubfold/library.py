@@ -79,7 +79,7 @@ def gather(
     `rank` puts roots in the order of preference. A backend that fails or a root that cannot be read is a warning.
     Raises `Interrupted`.
     """
-    walks = _Walks(roots, backends, progress or Silent(), stop or Stop())
+    walks = _Walks(roots, backends, progress or Silent(), Stop() if stop is None else stop)
     walks.run()
     ordered = rank(walks.roots)
     joined = Joined()

@@ -137,7 +137,9 @@ def _settle_temporary(directory: Directory, name: str, temporary: str, intent: I
     if is_original(directory.lstat_or_none(name), intent):
         directory.unlink(temporary)  # a second name of the file at the path
         return ""
-    if not is_link(directory, name, intent) or _written_through(directory, name, intent):
+    # A path that is missing gets its file back: a user's deletion is done again sooner than a loss is mended.
+    missing = directory.lstat_or_none(name) is None
+    if not missing and (not is_link(directory, name, intent) or _written_through(directory, name, intent)):
         return f"it was changed since; the file as it was before lies beside it as {temporary}"
     directory.rename(temporary, name)
     directory.sync()

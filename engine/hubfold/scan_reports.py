@@ -66,7 +66,8 @@ class ScanReport:
     @property
     def failed(self) -> bool:
         """Whether some root or path could not be read."""
-        return any(root.error for root in self.roots)
+        unread = any(notice.kind == "unreadable" for notice in self.warnings)
+        return unread or any(root.error for root in self.roots)
 
     def as_json(self) -> Json:
         return {

@@ -25,7 +25,7 @@ from .commands import from_nothing, must
 from .filesystems import Mounts
 from .strace_sweep import Outcome, Window
 
-pytestmark = pytest.mark.usefixtures("strace")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
 EDITED = b"edited by hand" * 100_000
 
@@ -271,7 +271,6 @@ def test_a_download_into_the_same_repo_during_consolidate(tmp_path: Path, loopba
         break
 
 
-@pytest.mark.slow
 def test_a_swap_without_exchange_of_names(mounts: Mounts, tmp_path: Path) -> None:
     """Where the exchange is refused, a second name keeps the displaced file until the link is in place."""
     scene = Scene(mounts.image("ext4").path, tmp_path / "log")

@@ -14,6 +14,8 @@ from . import tree
 from .commands import User, must
 from .filesystems import need_root
 
+pytestmark = pytest.mark.slow
+
 ALICE, BOB = User(40_001, 40_001, (40_100,)), User(40_002, 40_002, (40_100,))
 TEAM = 40_100
 

@@ -295,8 +295,14 @@ def test_refreshing_a_farm(mounts: Mounts, fault: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_undo_of_a_farm(mounts: Mounts, fault: str) -> None:
     found = scenes(mounts, KINDS["symlink"], built)
+
+    def unbuilds(clean: dict[str, str]) -> Judge:
+        """The folder of an empty farm that could not be removed is no loss."""
+        judge = unfolds(clean)
+        return lambda scene, outcome: (text for text in judge(scene, outcome) if ".hubfold-farm" not in text)
+
     struck(
-        found, lambda stage: command(stage.place, "undo", "-y"), fault, unfolds, needs={"unlinkat", "fsync"}
+        found, lambda stage: command(stage.place, "undo", "-y"), fault, unbuilds, needs={"unlinkat", "fsync"}
     )
 
 

@@ -75,6 +75,9 @@ def command(
         for root in scan.roots:
             if root.error is not None:
                 output.warning(f"{root.path}: {root.error}")
+        for notice in scan.warnings:
+            if notice.kind == "unreadable":
+                output.warning(f"{notice.path}: {notice.message}")
         plan = engine.plan(
             paths,
             link=None if link == "auto" else LinkKind(link),

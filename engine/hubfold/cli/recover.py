@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hubfold.cli import options, tell
+from hubfold.cli.errors import SOME_LEFT
 from hubfold.cli.options import Session
 
 
@@ -13,7 +14,7 @@ from hubfold.cli.options import Session
         ("hubfold recover --json", "and say what became of it, for a script"),
     ],
 )
-def command(session: Session) -> None:
+def command(session: Session) -> int | None:
     """Finish or roll back what a crash left.
 
     Every command that changes something does this first, so it is needed only where nothing else is to be done.
@@ -26,3 +27,4 @@ def command(session: Session) -> None:
     elif not report.runs:
         output.line("nothing to recover")
     tell.recovered(output, report)
+    return SOME_LEFT if report.left else None
