@@ -72,8 +72,12 @@ def hubfold(
     empty = os.path.join(home, "empty")
     os.makedirs(empty, exist_ok=True)
     program = os.path.join(os.path.dirname(sys.executable), "hubfold")
+    modules = ", ".join(
+        f"hubfold.{name}" for name in ("executor", "runs", "recovery", "undo", "verify", "survey")
+    )
     wake = (
         f"HUBFOLD_HOME={shlex.quote(home)}/wake {program} consolidate --json --dry-run {shlex.quote(empty)}"
+        f" && {sys.executable} -c 'import filelock, {modules}'"
     )
     return Program(
         name,
