@@ -350,8 +350,8 @@ def _rescan(
     if programs.installed("rmlint"):
         command = ["rmlint", "--xattr", "-T", "df", "-o", "summary:/dev/null", *roots]
         found.append(Program("rmlint --xattr", command, before))
-    for program in found:
-        # The first scan, which fills what the program keeps.
+    # The first scans, which fill what the programs keep. rmlint's moves every file's ctime, so hubfold comes last.
+    for program in reversed(found):
         if program.kind != "limit":
             place.once(program)
     yield Task(key, title, found, roots, rounds=rounds, facts={"files": tree["files"]})
