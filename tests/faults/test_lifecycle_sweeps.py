@@ -82,7 +82,7 @@ def run(
     points = thinned(choose(record(found[0].stage, struck(found[0].stage))), 4)  # type: ignore[arg-type]
     assert len(points) > 15
     if not ALL:
-        # Each sweep another third of its points, so that the tier stays within its time; HUBFOLD_FAULTS=all: all.
+        # Each sweep another third of its points, so that the tier stays within its time.
         points = points[len(points) % 3 :: 3]
     verdicts = sweep([place.stage for place in found], struck, kills(points), judge)  # type: ignore[arg-type]
     assert not complaints(verdicts, misses=0.05)
