@@ -354,13 +354,14 @@ class Engine(ModelOperations, Lifecycle):
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:
-                removed, left = farm.take_back(log)
+                removed, left, failed = farm.take_back(log)
                 try:
                     undone = undo.take_back(
                         log,
                         book,
                         used_elsewhere=used,
                         changes=history.keeper_changes(logs),
+                        rest_failed=bool(failed),
                         progress=self.progress,
                         stop=self.stop,
                     )
@@ -370,7 +371,7 @@ class Engine(ModelOperations, Lifecycle):
             log.run,
             (*removed, *undone.restored),
             (*left, *undone.left),
-            tuple(undone.failed),
+            (*failed, *undone.failed),
             undone.bytes_needed,
             interrupted,
         )

@@ -287,10 +287,14 @@ def _exchange(directory: Directory, name: str, before: str, text: str, temporary
         raise
 
 
-def take_back(log: RunLog) -> tuple[list[str], list[Left]]:
-    """Remove the links that a run gave a farm, or put back what they replaced; (paths, what was left alone)."""
+def take_back(log: RunLog) -> tuple[list[str], list[Left], list[Failed]]:
+    """Remove the links that a run gave a farm, or put back what they replaced.
+
+    Returns the paths, what was left alone because the user changed it, and what an error kept from being done.
+    """
     restored: list[str] = []
     left: list[Left] = []
+    failed: list[Failed] = []
     for link in reversed(log.farm_links):
         try:
             directory, name = Directory.parent_of(link.root, link.path)
@@ -304,12 +308,16 @@ def take_back(log: RunLog) -> tuple[list[str], list[Left]]:
                 else:
                     directory.unlink(name)
                 directory.sync()
-        except (LeftAlone, OSError) as error:
+        except FileNotFoundError:
+            continue  # its folder is gone with it: an undo that was cut short had come this far, or the user deleted it
+        except LeftAlone as error:
             left.append(Left(link.path, fsops.describe(error)))
+        except OSError as error:
+            failed.append(Failed(link.path, fsops.describe(error)))
         else:
             restored.append(link.path)
     _clear_empty({link.root for link in log.farm_links})
-    return restored, left
+    return restored, left, failed
 
 
 def _clear_empty(farms: Iterable[str]) -> None:

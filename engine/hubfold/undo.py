@@ -95,10 +95,13 @@ def take_back(
     *,
     used_elsewhere: Collection[int],
     changes: Sequence[KeeperChange] | None = None,
+    rest_failed: bool = False,
     progress: Progress,
     stop: Stop,
 ) -> Undone:
     """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle`.
+
+    With `rest_failed`, something else of the run could not be taken back: it stays one that can be undone.
 
     Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
     call goes on from there.
@@ -126,7 +129,7 @@ def take_back(
             else:
                 undone.restored.append(intent.path)
         undone.failed += restore_keepers(log, used_elsewhere, changes)
-        if not undone.failed:
+        if not (undone.failed or rest_failed):
             journal.append("undone")
         journal.sync()
     finally:

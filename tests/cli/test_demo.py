@@ -31,6 +31,13 @@ def test_a_named_folder_stays(hubfold: Program) -> None:
     assert (hubfold.home / "try" / "models" / "base" / "model.safetensors").exists()
 
 
+def test_a_demo_that_is_refused_leaves_nothing(hubfold: Program, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    assert hubfold("demo", "--size", "1M", environ={"TMPDIR": str(temporary)}).code == 2
+    assert os.listdir(temporary) == []
+
+
 def test_a_folder_with_something_in_it_is_refused(hubfold: Program) -> None:
     (hubfold.home / "mine").mkdir()
     (hubfold.home / "mine" / "file").write_text("precious")

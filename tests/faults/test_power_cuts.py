@@ -109,8 +109,11 @@ def test_the_fsync_of_the_keeper_is_what_saves_the_bytes(mounts: Mounts, disk: s
 
 @pytest.mark.parametrize("name", ["symlink", "hardlink"])
 def test_names_of_one_payload_in_several_folders(mounts: Mounts, name: str) -> None:
-    """At each fsync and each removal of a displaced file. btrfs logs all names of an inode with each folder that it syncs: two names
-    exchanged at once lost the one whose folder was not synced yet."""
+    """At each fsync and each removal of a displaced file.
+
+    btrfs logs all names of an inode with each folder that it syncs: two names that were exchanged at once lost the one
+    whose folder was not synced yet.
+    """
     found = scenes(mounts, on("btrfs", name), downloading)
     by_place = {scene.place: scene for scene in found}
     points = record(found[0].stage, consolidate(found[0].stage, by_place))

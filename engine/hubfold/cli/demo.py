@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 
@@ -11,6 +12,7 @@ from hubfold import display
 from hubfold.cli import options
 from hubfold.cli.errors import FAILED
 from hubfold.cli.options import Session
+from hubfold.errors import UsageError
 
 
 @options.command(
@@ -40,7 +42,12 @@ def command(session: Session, folder: str | None, size: int, keep: bool) -> int 
 
     output = session.output
     where = folder or tempfile.mkdtemp(prefix="hubfold-demo-")
-    demo = Demo(where, size, tell=output.line, quiet=output.quiet or output.as_json)
+    try:
+        demo = Demo(where, size, tell=output.line, quiet=output.quiet or output.as_json)
+    except UsageError:
+        if folder is None:
+            os.rmdir(where)
+        raise
     report = demo.run()
     if output.as_json:
         output.json(report.as_json())
