@@ -339,8 +339,8 @@ def _put_right(patient: Patient, donor: Donor, place_for: PlaceFor) -> str:
             for root, path in present[1:]:
                 other, name = Directory.parent_of(root, path)
                 with other:
-                    _exchange_for(first, other, name, f"{fresh}-link")
-            directory.unlink(_swapped(directory, fresh, os.path.basename(present[0][1])))
+                    _exchange_for(first, other, name, f"{fresh}-link", changed)
+            directory.unlink(_swapped(directory, fresh, os.path.basename(present[0][1]), changed))
         except BaseException:
             with suppress(FileNotFoundError):
                 directory.unlink(fresh)
@@ -349,17 +349,24 @@ def _put_right(patient: Patient, donor: Donor, place_for: PlaceFor) -> str:
     return kept
 
 
-def _swapped(directory: Directory, fresh: str, name: str) -> str:
+def _swapped(directory: Directory, fresh: str, name: str, changed: os.stat_result) -> str:
     displaced = fsops.swap_in(directory, fresh, name)
+    st = directory.lstat(displaced)
+    if (st.st_dev, st.st_ino) != (changed.st_dev, changed.st_ino):
+        # Only the changed bytes have another name by now; a file that came meanwhile goes back.
+        fsops.swap_back(directory, fresh, name, displaced)
+        raise LeftAlone("it was replaced while it was being put right")
     directory.sync()
     return displaced
 
 
-def _exchange_for(first: tuple[Directory, str], directory: Directory, name: str, temporary: str) -> None:
+def _exchange_for(
+    first: tuple[Directory, str], directory: Directory, name: str, temporary: str, changed: os.stat_result
+) -> None:
     with suppress(FileNotFoundError):
         directory.unlink(temporary)  # of a repair that was cut short
     directory.link_from(*first, temporary)
-    directory.unlink(_swapped(directory, temporary, name))
+    directory.unlink(_swapped(directory, temporary, name, changed))
 
 
 def _link_to(donor: Donor, directory: Directory, name: str) -> None:
