@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hubfold import journal, recovery, undo, vault
+from hubfold import extents, journal, recovery, undo, vault
 from hubfold.backend import Capabilities
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
 from hubfold.executor import Executor, Outcome
 from hubfold.filesystem import FileSystems
-from hubfold.fsops import Held, extents
+from hubfold.fsops import Held
 from hubfold.plan import Plan
 from hubfold.planner import Policy, Surroundings, VaultPlace, plan
 from hubfold.progress import Silent, Stop
@@ -83,7 +83,7 @@ class Scene:
         shared = {}
         for replica in replicas:
             with open(replica.path, "rb") as file:
-                shared[replica.payload] = extents(file.fileno())
+                shared[replica.payload] = extents.physical(file.fileno())
         return Surroundings(
             CAPABILITIES,
             self.roots,

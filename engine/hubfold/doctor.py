@@ -16,7 +16,7 @@ from typing import Any
 
 import xxhash
 
-from hubfold import fsops, vault
+from hubfold import comparing, fsops, vault
 from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, LinkKind
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.fsops import Directory, Held
@@ -195,7 +195,7 @@ def _has_content(path: str, patient: Patient) -> bool:
 
 def _digest(fd: int) -> str:
     digest = xxhash.xxh3_128()
-    while data := os.read(fd, fsops.CHUNK):
+    while data := os.read(fd, comparing.CHUNK):
         digest.update(data)
     return digest.hexdigest()
 
@@ -249,7 +249,7 @@ def _is_content(fd: int, wanted: Mapping[str, str]) -> bool:
     }
     chosen = {name: hashes[name] for name in wanted if name in hashes}
     os.lseek(fd, 0, os.SEEK_SET)
-    while data := os.read(fd, fsops.CHUNK):
+    while data := os.read(fd, comparing.CHUNK):
         for digest in chosen.values():
             digest.update(data)
     return bool(chosen) and all(digest.hexdigest() == wanted[name] for name, digest in chosen.items())
@@ -385,7 +385,7 @@ def _copy(donor: Donor, directory: Directory, name: str, like: os.stat_result) -
             directory.unlink(name)  # of a repair that was cut short
         target = directory.create_file(name)
         try:
-            fsops.copy_bytes(source.fd, target, update=lambda data: None, tick=lambda amount: None)
+            comparing.copy_bytes(source.fd, target, update=lambda data: None, tick=lambda amount: None)
             if fsops.privileged():
                 os.fchown(target, like.st_uid, like.st_gid)
             fsops.set_mode(target, stat.S_IMODE(like.st_mode))

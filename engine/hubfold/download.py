@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
-from hubfold import fsops, vault
+from hubfold import comparing, extents, fsops, vault
 from hubfold.backend import StorageBackend
 from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, Root, Signature
 from hubfold.display import size as shown_size
@@ -301,7 +301,7 @@ class Placer:
         """Make the file under its temporary name, durable; the sha256 of what it reads."""
         digest = hashlib.sha256()
         if how == "hardlink":
-            fsops.read_held(keeper, update=digest.update, tick=self._tick)
+            comparing.read_held(keeper, update=digest.update, tick=self._tick)
             if digest.hexdigest() == item.sha256:
                 self._hardlink(keeper, source, folder, temporary)
             return digest.hexdigest()
@@ -309,11 +309,11 @@ class Placer:
         try:
             folder.own_file(target)
             if how == "reflink":
-                fsops.clone_extents(keeper.fd, target)
+                extents.clone_extents(keeper.fd, target)
                 # What is read is what was made: the source may change meanwhile, this may not.
-                fsops.read_all(folder, temporary, update=digest.update, tick=self._tick)
+                comparing.read_all(folder, temporary, update=digest.update, tick=self._tick)
             else:
-                fsops.copy_bytes(keeper.fd, target, update=digest.update, tick=self._tick)
+                comparing.copy_bytes(keeper.fd, target, update=digest.update, tick=self._tick)
             os.fsync(target)
         finally:
             os.close(target)

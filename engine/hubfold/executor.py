@@ -26,7 +26,7 @@ from itertools import groupby
 import filelock
 import xxhash
 
-from hubfold import fsops, gc, vault
+from hubfold import comparing, extents, fsops, gc, vault
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.filesystem import FileSystems, link_text
@@ -217,7 +217,7 @@ class Executor:
         victims = list(dict.fromkeys(swap.victim for swap in group.swaps))
         digest = xxhash.xxh3_128()
         try:
-            wrong = fsops.compare(group.keeper, victims, update=digest.update, tick=self._tick)
+            wrong = comparing.compare(group.keeper, victims, update=digest.update, tick=self._tick)
         except (LeftAlone, OSError) as error:
             self._give_up(group, f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
             return False
@@ -483,7 +483,7 @@ class Executor:
             self.journal.append("intent", **intent.as_record())
             self.journal.sync()
             try:
-                fsops.share_extents(keeper, victim, update=digest.update, tick=self._tick)
+                extents.share_extents(keeper, victim, update=digest.update, tick=self._tick)
             except (LeftAlone, OSError, Interrupted) as error:
                 self.journal.append("dropped", number=swap.number, reason=fsops.describe(error))
                 raise

@@ -1,8 +1,9 @@
 """The file-system calls that hubfold's safety rests on.
 
-Only this module and its callers (`executor`, `undo`, `recovery`, `removal`, `farm`, `vault` …) change anything outside
-hubfold's own state. Names are acted on through open directories, so that nobody can swap a parent under us; files are
-opened with ``O_NOFOLLOW``. Where a platform lacks a call, a function says so and the caller leaves the path alone.
+Only this module, `comparing` and `extents` beside it, and their callers (`executor`, `undo`, `recovery`, `removal`,
+`farm`, `vault` …) change anything outside hubfold's own state. Names are acted on through open directories, so that
+nobody can swap a parent under us; files are opened with ``O_NOFOLLOW``. Where a platform lacks a call, a function says
+so and the caller leaves the path alone.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import ctypes
 import errno
 import os
 import stat
-import struct
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from hubfold import flags
 from hubfold.content import Signature
-from hubfold.errors import BytesDiffer, LeftAlone
+from hubfold.errors import LeftAlone
 
 if sys.platform != "win32":
     import fcntl
@@ -457,282 +457,6 @@ class Held:
             os.close(self.fd)
             self.fd = -1
         self.directory.close()
-
-
-# -- comparing and copying -------------------------------------------------------------------------------------------
-
-CHUNK = 4 << 20
-#: What is compared at once: two of them fit into the processor's cache (measured against 4 MiB: a third less CPU).
-_STEP = 256 << 10
-
-
-def compare(
-    keeper: Held, victims: list[Held], *, update: Callable[[memoryview], object], tick: Callable[[int], None]
-) -> dict[Held, LeftAlone | OSError]:
-    """Compare files byte for byte with `keeper`; the ones that are not its equal, with the reason.
-
-    One read of the keeper serves all. `update` is given the keeper's bytes (a hash), `tick` the bytes read so far in
-    steps. Raises `LeftAlone` or `OSError` if the keeper itself cannot be read whole.
-    """
-    size = keeper.signature.size
-    wrong: dict[Held, LeftAlone | OSError] = {
-        victim: BytesDiffer("its size is another") for victim in victims if victim.signature.size != size
-    }
-    left = [victim for victim in victims if victim not in wrong]
-    for held in (keeper, *left):
-        _read_ahead(held.fd)
-    mine, theirs = bytearray(_STEP), bytearray(_STEP)
-    for offset in range(0, size, _STEP):
-        length = min(_STEP, size - offset)
-        if length < len(mine):
-            mine, theirs = bytearray(length), bytearray(length)
-        _read_exactly(keeper.fd, mine, offset)
-        update(memoryview(mine))
-        tick(length)
-        if keeper.write_wanted:
-            raise LeftAlone("a program wants to write to the keeper")
-        for victim in list(left):
-            try:
-                _read_exactly(victim.fd, theirs, offset)
-                if mine != theirs:
-                    raise BytesDiffer(f"its bytes differ from {keeper.path} at or after offset {offset}")
-                if victim.write_wanted:
-                    raise LeftAlone("a program wants to write to it")
-            except (LeftAlone, OSError) as reason:
-                wrong[victim] = reason
-                left.remove(victim)
-            else:
-                tick(length)
-        if not left:
-            break
-    return wrong
-
-
-def _read_ahead(fd: int) -> None:
-    """Tell the system that the file will be read from head to tail; a hint, which it may pass over.
-
-    Asking for parts in advance (POSIX_FADV_WILLNEED) was slower at every size that was tried: the reads then wait in
-    that call.
-    """
-    if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-
-
-def _read_exactly(fd: int, buffer: bytearray, offset: int) -> None:
-    view = memoryview(buffer)
-    while view:
-        got = os.preadv(fd, [view], offset) if hasattr(os, "preadv") else _read_at(fd, view, offset)
-        if got == 0:
-            raise LeftAlone("it became shorter while it was read")
-        view = view[got:]
-        offset += got
-
-
-def _read_at(fd: int, view: memoryview, offset: int) -> int:
-    os.lseek(fd, offset, os.SEEK_SET)
-    data = os.read(fd, len(view))
-    view[: len(data)] = data
-    return len(data)
-
-
-def copy_bytes(
-    source: int, target: int, *, update: Callable[[memoryview], object], tick: Callable[[int], None]
-) -> int:
-    """Copy a whole file between descriptors, holes kept as holes; the length in bytes.
-
-    `update` is given every byte in order (a hash), zeros of holes included.
-    """
-    size = os.fstat(source).st_size
-    for offset, length, is_data in _segments(source, size):
-        while length:
-            step = min(CHUNK, length)
-            if is_data:
-                buffer = bytearray(step)
-                _read_exactly(source, buffer, offset)
-                _write_all(target, memoryview(buffer), offset)
-            else:
-                buffer = bytearray(step)
-            update(memoryview(buffer))
-            tick(step)
-            offset += step
-            length -= step
-    os.ftruncate(target, size)
-    return size
-
-
-def read_held(held: Held, *, update: Callable[[memoryview], object], tick: Callable[[int], None]) -> None:
-    """Read a whole file that is held. Raises `LeftAlone` if it becomes shorter, `OSError`."""
-    _read_whole(held.fd, held.signature.size, update, tick)
-
-
-def read_all(
-    directory: Directory,
-    name: str,
-    *,
-    update: Callable[[memoryview], object],
-    tick: Callable[[int], None] = lambda amount: None,
-) -> int:
-    """Read a whole file of ours; its length in bytes. Raises `OSError`."""
-    fd = directory.open_file(name)
-    try:
-        size = os.fstat(fd).st_size
-        _read_whole(fd, size, update, tick)
-        return size
-    finally:
-        os.close(fd)
-
-
-def _read_whole(
-    fd: int, size: int, update: Callable[[memoryview], object], tick: Callable[[int], None]
-) -> None:
-    buffer = bytearray(min(CHUNK, max(size, 1)))
-    for offset in range(0, size, CHUNK):
-        length = min(CHUNK, size - offset)
-        view = buffer if length == len(buffer) else bytearray(length)
-        _read_exactly(fd, view, offset)
-        update(memoryview(view))
-        tick(length)
-
-
-def _segments(fd: int, size: int) -> Iterator[tuple[int, int, bool]]:
-    """(offset, length, is data) of a file, in order; one data segment where the system cannot tell holes."""
-    offset = 0
-    while offset < size:
-        try:
-            data = os.lseek(fd, offset, os.SEEK_DATA)
-            end = os.lseek(fd, data, os.SEEK_HOLE)
-        except (AttributeError, OSError) as error:
-            if isinstance(error, OSError) and error.errno == errno.ENXIO:
-                yield offset, size - offset, False
-            else:
-                yield offset, size - offset, True
-            return
-        if data > offset:
-            yield offset, data - offset, False
-        yield data, min(end, size) - data, True
-        offset = end
-
-
-def _write_all(fd: int, view: memoryview, offset: int) -> None:
-    os.lseek(fd, offset, os.SEEK_SET)
-    while view:
-        written = os.write(fd, view)
-        view = view[written:]
-
-
-# -- shared extents ----------------------------------------------------------------------------------------------
-
-_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
-
-
-def clone_extents(source: int, target: int) -> None:
-    """Let the empty file `target` share all extents of `source`. `OSError` where the file system cannot."""
-    if sys.platform != "linux":
-        raise OSError(errno.EOPNOTSUPP, "no shared extents on this platform")
-    fcntl.ioctl(target, _FICLONE, source)
-
-
-_FIDEDUPERANGE = 0xC0189436  # linux/fs.h: _IOWR(0x94, 54, struct file_dedupe_range)
-_DEDUPE_STEP = 16 << 20  # what btrfs takes in one call
-_DIFFERS = 1
-
-
-def share_extents(
-    keeper: Held, victim: Held, *, update: Callable[[memoryview], object], tick: Callable[[int], None]
-) -> None:
-    """Let `victim` share the extents of `keeper` (FIDEDUPERANGE: the kernel locks and compares both).
-
-    Raises `LeftAlone` if the kernel finds a difference, `OSError` if it refuses. Both ranges are read first: the kernel
-    reads page by page, which was 90 MB/s against 800 with the pages in place.
-    """
-    size = keeper.signature.size
-    mine = bytearray(min(CHUNK, max(size, 1)))
-    for held in (victim, keeper):
-        _read_ahead(held.fd)
-    for start in range(0, size, _DEDUPE_STEP):
-        end = min(start + _DEDUPE_STEP, size)
-        for offset in range(start, end, CHUNK):
-            length = min(CHUNK, end - offset)
-            if length < len(mine):
-                mine = bytearray(length)
-            _read_exactly(victim.fd, mine, offset)
-            _read_exactly(keeper.fd, mine, offset)
-            update(memoryview(mine))
-            tick(2 * length)
-        _dedupe_range(keeper, victim, start, end - start)
-
-
-def _dedupe_range(keeper: Held, victim: Held, offset: int, length: int) -> None:
-    while length:
-        request = bytearray(struct.pack("=QQHHIqQQiI", offset, length, 1, 0, 0, victim.fd, offset, 0, 0, 0))
-        fcntl.ioctl(keeper.fd, _FIDEDUPERANGE, request)
-        done, status = struct.unpack_from("=Qi", request, 40)
-        if status == _DIFFERS:
-            raise BytesDiffer(f"its bytes differ from {keeper.path} at or after offset {offset}")
-        if status < 0:
-            raise OSError(-status, os.strerror(-status), victim.path)
-        if done == 0:
-            raise OSError(errno.EIO, "the kernel shared nothing", victim.path)
-        offset += done
-        length -= min(done, length)
-
-
-_FIEMAP = 0xC020660B  # linux/fiemap.h: _IOWR('f', 11, struct fiemap)
-_FIEMAP_HEADER = struct.Struct("=QQIIII")
-_FIEMAP_EXTENT = struct.Struct("=QQQQQIIII")
-_EXTENT_LAST = 0x1
-#: UNKNOWN, DELALLOC, DATA_INLINE: such an extent has no address that could be compared.
-_EXTENT_NO_ADDRESS = 0x2 | 0x4 | 0x200
-
-
-_EXTENT_SHARED = 0x2000
-
-
-def extents(fd: int) -> tuple[tuple[int, int, int], ...] | None:
-    """The physical extents of a file as (logical, physical, length) in bytes, neighbours merged; None if unknown."""
-    found: list[tuple[int, int, int]] = []
-    for logical, physical, length, marks in _mapped(fd):
-        if marks & _EXTENT_NO_ADDRESS:
-            return None
-        if found and found[-1][0] + found[-1][2] == logical and found[-1][1] + found[-1][2] == physical:
-            logical, physical, length = found[-1][0], found[-1][1], found[-1][2] + length
-            found.pop()
-        found.append((logical, physical, length))
-    return tuple(found)
-
-
-def shared_bytes(fd: int) -> int:
-    """How many bytes of a file lie in extents that another file has too; 0 where that cannot be told."""
-    return sum(length for _, _, length, marks in _mapped(fd) if marks & _EXTENT_SHARED)
-
-
-def _mapped(fd: int) -> Iterator[tuple[int, int, int, int]]:
-    """(logical, physical, length, flags) of each extent; one without an address where the system cannot tell."""
-    unknown = (0, 0, 0, _EXTENT_NO_ADDRESS)
-    if sys.platform != "linux":
-        yield unknown
-        return
-    start, room = 0, 128
-    while True:
-        request = bytearray(_FIEMAP_HEADER.size + room * _FIEMAP_EXTENT.size)
-        _FIEMAP_HEADER.pack_into(request, 0, start, (1 << 64) - 1 - start, 0, 0, room, 0)
-        try:
-            fcntl.ioctl(fd, _FIEMAP, request)
-        except OSError:
-            yield unknown
-            return
-        mapped = _FIEMAP_HEADER.unpack_from(request)[3]
-        if mapped == 0:
-            return
-        for number in range(mapped):
-            logical, physical, length, _, _, flags, *_ = _FIEMAP_EXTENT.unpack_from(
-                request, _FIEMAP_HEADER.size + number * _FIEMAP_EXTENT.size
-            )
-            yield logical, physical, length, flags
-            start = logical + length
-            if flags & _EXTENT_LAST:
-                return
 
 
 # -- errors as people read them --------------------------------------------------------------------------------------

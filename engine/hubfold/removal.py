@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from hubfold import flags, fsops
+from hubfold import extents, flags, fsops
 from hubfold.changes import Removal
 from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.errors import Interrupted, LeftAlone
@@ -106,7 +106,7 @@ def _shared(path: str, st: os.stat_result) -> int:
     except OSError:
         return 0
     try:
-        return fsops.shared_bytes(fd)
+        return extents.shared_bytes(fd)
     finally:
         os.close(fd)
 

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hubfold import flags, fsops
+from hubfold import extents, flags
 
 if TYPE_CHECKING:
     from hubfold.content import IndexedReplica
@@ -20,7 +20,7 @@ def extents_of(path: str) -> object:
     except OSError:
         return None
     try:
-        return fsops.extents(fd)
+        return extents.physical(fd)
     finally:
         os.close(fd)
 
@@ -44,7 +44,7 @@ def shared_bytes(path: str) -> int:
     with suppress(OSError):
         fd = os.open(path, flags.READ | flags.NOFOLLOW)
         try:
-            return fsops.shared_bytes(fd)
+            return extents.shared_bytes(fd)
         finally:
             os.close(fd)
     return 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from hubfold import fsops
+from hubfold import comparing, fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import Busy, LeftAlone, NoSpace
 from hubfold.fsops import Directory
@@ -155,7 +155,7 @@ def _is_restored(intent: Intent) -> bool:
         if (held.signature.size, held.signature.mtime_ns) != (intent.size, intent.mtime_ns):
             return False
         digest = xxhash.xxh3_128()
-        fsops.compare(held, [held], update=digest.update, tick=lambda _: None)
+        comparing.compare(held, [held], update=digest.update, tick=lambda _: None)
         return digest.hexdigest() == intent.xxh3_128
     finally:
         held.close()
@@ -227,7 +227,7 @@ def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, 
     try:
         target = directory.create_file(temporary)
         try:
-            fsops.copy_bytes(source, target, update=digest.update, tick=progress.advance)
+            comparing.copy_bytes(source, target, update=digest.update, tick=progress.advance)
             if digest.hexdigest() != intent.xxh3_128:
                 raise LeftAlone(
                     f"the content behind {intent.target} was changed since the run; the link stays"

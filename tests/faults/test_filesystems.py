@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.fsops import extents
+from hubfold import extents
 
 from . import tree
 from .commands import Ran, from_nothing, must
@@ -50,7 +50,7 @@ def free_bytes(place: str) -> int:
 
 def physical(path: str) -> object:
     with open(path, "rb") as file:
-        return extents(file.fileno())
+        return extents.physical(file.fileno())
 
 
 # -- shared extents --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.fsops import extents
+from hubfold import extents
 from hubfold.loopback_hub import LoopbackHub
 
 from . import tree
@@ -29,7 +29,7 @@ def free_bytes(place: str) -> int:
 
 def physical(path: str) -> object:
     with open(path, "rb") as file:
-        return extents(file.fileno())
+        return extents.physical(file.fileno())
 
 
 def beside(place: str) -> dict[str, str]:
