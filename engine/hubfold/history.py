@@ -26,7 +26,12 @@ def summary(log: RunLog) -> RunSummary:
         command=log.command,
         started=log.started,
         state=log.state,
-        actions=len(done) + len(undone) + len(log.farm_links) + len(log.removals) + len(log.made),
+        actions=len(done)
+        + len(undone)
+        + len(log.farm_links)
+        + len(log.removals)
+        + len(log.made)
+        + len(log.mended),
         bytes=sum(intent.bytes for intent in done) + log.freed,
     )
 
@@ -41,6 +46,13 @@ def detail(log: RunLog) -> RunDetail:
     state = "done" if log.ended == "finished" else "unfinished"
     actions += [(Done(path, "", "", "removed", log.command, size), state) for path, size in log.removals]
     actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
+    actions += [
+        (
+            Done(mend.path, mend.source, "", "mended", log.command, 0),
+            "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back",
+        )
+        for number, mend in log.mends.items()
+    ]
     return RunDetail(summary(log), tuple(actions))
 
 
