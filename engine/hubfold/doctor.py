@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -34,7 +34,6 @@ _FROM_SCAN = {
     ),
     "unreadable": ("unreadable", "run hubfold as a user who may read it, or check the drive"),
 }
-DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +127,8 @@ class Around:
     replica: Callable[[str], IndexedReplica | None]
     #: The digests that the layout of a root, the first, states for a path below it, whatever lies there.
     stated: Callable[[str, str], Mapping[str, str]]
+    #: Roots that are caches: a file of any other that several paths read is read-only.
+    caches: Collection[str]
     #: Where content that belongs at one of these paths can be downloaded.
     origins: Callable[[Sequence[str]], Iterable[Origin]]
 
@@ -154,15 +155,12 @@ class Doctor:
     #: Paths and inodes that were looked at, each once.
     _seen: set[str] = field(default_factory=set)
     _handled: set[tuple[int, int]] = field(default_factory=set)
-    _reading: dict[str, list[Patient]] = field(default_factory=dict)
+    _patients: Sequence[Patient] = ()
 
     def links(self, found: Iterable[Patient]) -> None:
         """The links that runs made."""
-        everyone = list(found)
-        for patient in everyone:
-            if patient.link is LinkKind.SYMLINK:
-                self._reading.setdefault(patient.target, []).append(patient)
-        for patient in everyone:
+        self._patients = list(found)
+        for patient in self._patients:
             self._link(patient)
 
     def vaults(self, paths: Iterable[str]) -> None:
@@ -185,13 +183,17 @@ class Doctor:
                 kind, fix = _FROM_SCAN[notice.kind]
                 if (kind, notice.path) not in told:
                     self.findings.append(Finding(kind, notice.path, notice.message, fix))
-            elif notice.kind == DAMAGED:
-                replica = self.around.replica(notice.path)
-                if replica is None:
-                    fix = "download it again (`hf download --force-download`)"
-                    self.findings.append(Finding("damaged-blob", notice.path, notice.message, fix))
-                else:
-                    self._payload("damaged-blob", replica, notice.message)
+
+    def damaged(self, files: Iterable[tuple[str, int, int]]) -> None:
+        """Files of caches, as (path, bytes, bytes by the listing), of another length than their layout says.
+
+        A scan warns of them too, but only of those that are new to it.
+        """
+        for path, size, expected in files:
+            replica = self.around.replica(path)
+            message = f"has {size:,} bytes, its repository says {expected:,}"
+            if replica is not None:
+                self._payload("damaged-blob", replica, message)
 
     def liars(self, replicas: Iterable[IndexedReplica]) -> None:
         """Replicas that were read and are not what their layout says; names of one payload are one finding."""
@@ -222,6 +224,8 @@ class Doctor:
         if shared in self._seen or patient.size is None or not stat.S_ISREG(st.st_mode):
             return
         self._seen.add(shared)
+        if (st.st_dev, st.st_ino) in self._handled:
+            return
         if (st.st_size, st.st_mtime_ns) == (patient.size, patient.mtime_ns) or not _is_ours(patient, st):
             return
         path = os.path.realpath(patient.path)
@@ -254,14 +258,11 @@ class Doctor:
     def _written_through(self, patient: Patient, st: os.stat_result) -> None:
         """Other bytes lie behind a link than were compared when it was made."""
         owners = tuple(self._owners(patient, st))
-        case = Case(
-            tuple((root, path) for root, path in patient.names if path not in {one for _, one, _ in owners}),
-            st,
-            patient.wanted,
-            patient.mtime_ns,
-            owners,
-            read_only=patient.link is LinkKind.SYMLINK,
-        )
+        known = {path: root for root, path in patient.names}
+        known |= {name.path: name.root for name in self.around.names(st)}
+        names = [(root, path) for path, root in known.items() if path not in {one for _, one, _ in owners}]
+        read_only = any(vault.is_vault(root) or root not in self.around.caches for root, _ in names)
+        case = Case(tuple(names), st, patient.wanted, patient.mtime_ns, owners, read_only)
         self._handled.add((st.st_dev, st.st_ino))
         if not any(_same(path, st) for _, path in case.names):
             return  # only who these bytes belong to has them by now
@@ -279,8 +280,12 @@ class Doctor:
         """
         known: dict[str, bool] = {}
         path = os.path.realpath(patient.path)
-        everyone = self._reading[patient.target] if patient.link is LinkKind.SYMLINK else [patient]
-        for one in everyone:
+        for one in self._patients:
+            try:
+                if not os.path.samestat(os.stat(one.path), st):
+                    continue
+            except OSError:
+                continue
             claims = self.around.stated(one.root, one.path)
             told = repr(sorted(claims.items()))
             if claims and told not in known:

@@ -82,6 +82,7 @@ class Upkeep:
                 one.links(doctor.patients(logs))
                 one.notices(scan.warnings)
                 roots = [root.path for root in self._open_index.roots(vaults=True)]
+                one.damaged(self._of_another_length())
                 one.liars(self._open_index.liars(roots))
                 one.vaults(self._vaults())
                 one.roots(root.path for root in self._open_index.roots())
@@ -101,8 +102,24 @@ class Upkeep:
             names=lambda st: index.payload(st.st_dev, st.st_ino, st.st_size),
             replica=index.replica,
             stated=self._stated,
+            caches=frozenset(root.path for root in index.roots() if self._is_cache(root)),
             origins=self._origins,
         )
+
+    def _is_cache(self, root: Root) -> bool:
+        return root.backend in self._backends and self._backends[root.backend].capabilities.cache
+
+    def _of_another_length(self) -> Iterator[tuple[str, int, int]]:
+        told: set[str] = set()
+        for held in self._holdings().held():
+            expected = held.snapshot.expected or {} if self._is_cache(held.root) else {}
+            for file in held.snapshot.files:
+                size = expected.get(file.name)
+                if file.size is not None and size is not None and file.size != size:
+                    path = os.path.realpath(file.path)
+                    if path not in told:
+                        told.add(path)
+                        yield path, file.size, size
 
     def _place_for(self, root: str) -> str:
         from hubfold import journal, vault
