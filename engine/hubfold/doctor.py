@@ -108,6 +108,18 @@ def _of_intent(intent: Intent, run: str) -> Patient:
     )
 
 
+def suspects(logs: Iterable[RunLog]) -> list[str]:
+    """Paths that a repair was begun for and not finished: that moved their change times, so that nothing is known."""
+    found: dict[str, None] = {}
+    for log in logs:
+        for number, mend in log.mends.items():
+            if number in log.mended:
+                found.pop(mend.path, None)
+            else:
+                found[mend.path] = None
+    return list(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where content can be had on the Hub: `what` for a person, `fetch` downloads it into a folder."""
@@ -259,7 +271,7 @@ class Doctor:
         """Other bytes lie behind a link than were compared when it was made."""
         owners = tuple(self._owners(patient, st))
         known = {path: root for root, path in patient.names}
-        known |= {name.path: name.root for name in self.around.names(st)}
+        known |= dict(self._names(st, patient.wanted))
         names = [(root, path) for path, root in known.items() if path not in {one for _, one, _ in owners}]
         read_only = any(vault.is_vault(root) or root not in self.around.caches for root, _ in names)
         case = Case(tuple(names), st, patient.wanted, patient.mtime_ns, owners, read_only)
@@ -291,8 +303,13 @@ class Doctor:
             if claims and told not in known:
                 known[told] = is_content(path, Signature.of(st), claims)
             if claims and known[told]:
-                with suppress(OSError):
-                    yield one.root, one.path, os.readlink(one.path) if one.text else ""
+                yield one.root, one.path, os.readlink(one.path) if os.path.islink(one.path) else ""
+
+    def _names(self, st: os.stat_result, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """(path, root) of the known names of a payload, without those whose layout wants other bytes there."""
+        for name in self.around.names(st):
+            if all(wanted.get(algorithm, value) == value for algorithm, value in name.claims.items()):
+                yield name.path, name.root
 
     # -- content ------------------------------------------------------------------------------------------------------
 
@@ -305,7 +322,7 @@ class Doctor:
         if (st.st_dev, st.st_ino) in self._handled or Signature.of(st)[:4] != replica.signature[:4]:
             return
         self._handled.add((st.st_dev, st.st_ino))
-        names = {name.path: name.root for name in self.around.names(st)}
+        names = dict(self._names(st, replica.claims))
         names[replica.path] = replica.root
         case = Case(tuple((root, path) for path, root in sorted(names.items())), st, replica.claims)
         cure = self._put_right(case, "")

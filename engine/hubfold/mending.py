@@ -116,20 +116,23 @@ def settle_all(mends: Iterable[Mend]) -> tuple[list[Left], bool]:
     """As `settle`, for mends that are not whole."""
     left: list[Left] = []
     unseen = False
-    untouched: dict[str, list[bool]] = {}
+    useless: dict[str, list[bool]] = {}
+    owned: set[str] = set()
     for mend in mends:
         try:
-            reason, still_old = _settle(mend)
+            reason, here = _settle(mend)
         except (OSError, LeftAlone) as error:
             left.append(Left(mend.path, f"cannot be looked at now: {fsops.describe(error)}"))
             unseen = True
             continue
-        untouched.setdefault(mend.kept, []).append(still_old)
+        useless.setdefault(mend.kept, []).append(here == OLD)
+        if mend.text and here == NEW:
+            owned.add(mend.kept)
         if reason:
             left.append(Left(mend.path, reason))
-    for kept in () if unseen else untouched:
-        # Nothing came of the repair where every path is as it was.
-        if all(untouched[kept]) and is_place_to_keep(kept):
+    for kept in () if unseen else useless:
+        # Nothing came of the repair where every path is as it was; and who the changed bytes belong to may have them.
+        if (all(useless[kept]) or kept in owned) and is_place_to_keep(kept):
             try:
                 drop(kept)
             except OSError:
@@ -137,14 +140,18 @@ def settle_all(mends: Iterable[Mend]) -> tuple[list[Left], bool]:
     return left, unseen
 
 
-def _settle(mend: Mend) -> tuple[str, bool]:
-    """(why something has to stay, whether the path is as it was before)."""
+#: What lies at the path of a mend.
+OLD, NEW, OTHER = "old", "new", "other"
+
+
+def _settle(mend: Mend) -> tuple[str, str]:
+    """(why something has to stay, what lies at the path)."""
     try:
         directory, name = Directory.parent_of(mend.root, mend.path)
     except FileNotFoundError:
         if not os.path.isdir(mend.root):
             raise
-        return "", False  # its folder was deleted since, and our names with it
+        return "", OTHER  # its folder was deleted since, and our names with it
     reason = ""
     with directory:
         for candidate in (mend.temporary + SPARE_SUFFIX, mend.temporary):
@@ -161,7 +168,10 @@ def _settle(mend: Mend) -> tuple[str, bool]:
             else:
                 reason = f"{candidate} beside it is not what hubfold made; it stays"
         directory.sync()
-        return reason, _is_old(directory, name, mend)
+        if _is_old(directory, name, mend):
+            return reason, OLD
+        now = directory.lstat_or_none(name)
+        return reason, NEW if now is not None and now.st_ino == mend.new else OTHER
 
 
 def drop(kept: str) -> None:

@@ -98,13 +98,18 @@ class Mender:
             self._journal = self._begin()
         return self._journal
 
-    def close(self) -> None:
-        """End the run, if one was begun. Raises `OSError` if its journal cannot be written."""
-        if self._journal is not None:
-            if not self._unsettled:
-                self._journal.append("end", state="finished")
-            self._journal.close()
-            self._journal = None
+    def close(self) -> str:
+        """End the run, if one was begun; its name if something of it is left that only recovery can settle.
+
+        Raises `OSError` if its journal cannot be written.
+        """
+        if self._journal is None:
+            return ""
+        book, self._journal = self._journal, None
+        if not self._unsettled:
+            book.append("end", state="finished")
+        book.close()
+        return book.run if self._unsettled else ""
 
     def _temporary(self) -> str:
         self._number += 1

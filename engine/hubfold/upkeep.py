@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hubfold.backend import Folder
-from hubfold.content import Root
+from hubfold.content import IndexedReplica, Root
 from hubfold.errors import LeftAlone
 from hubfold.walk import TreeWalk, within
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hubfold.index import Index
     from hubfold.journal import Journal
     from hubfold.progress import Stop
-    from hubfold.reports import DoctorReport, ScanReport
+    from hubfold.reports import DoctorReport, ScanReport, VerifyReport
     from hubfold.state import State
 
 
@@ -41,6 +41,7 @@ class Upkeep:
         def _begin(self, command: str) -> Journal: ...
         def _holdings(self) -> Holdings: ...
         def _hub(self) -> Hub: ...
+        def _verify(self, replicas: Iterable[IndexedReplica]) -> VerifyReport: ...
         def _vaults(self) -> list[str]: ...
         def _vault_for(self, root: str) -> str: ...
 
@@ -77,6 +78,7 @@ class Upkeep:
                 mender = repairs.Mender(
                     lambda: self._begin("doctor"), self._place_for, self._locks_of, self.stop
                 )
+            self._read_again(doctor.suspects(logs))
             one = doctor.Doctor(self._around(), mender, download, findings)
             try:
                 one.links(doctor.patients(logs))
@@ -87,11 +89,20 @@ class Upkeep:
                 one.vaults(self._vaults())
                 one.roots(root.path for root in self._open_index.roots())
             finally:
-                if mender is not None:
-                    mender.close()
+                unsettled = mender.close() if mender is not None else ""
+            if unsettled:
+                message = "something of it could not be removed"
+                findings.append(Finding("interrupted-run", unsettled, message, "`hubfold recover`"))
             if fix and any(finding.fixed for finding in findings):
                 self.scan()
         return DoctorReport(tuple(findings))
+
+    def _read_again(self, paths: Iterable[str]) -> None:
+        """Digest what has a claim and was not read since it changed, so that the index knows whether it lies."""
+        known = [replica for path in paths if (replica := self._open_index.replica(path)) is not None]
+        unread = [replica for replica in known if not replica.claims.keys() & replica.computed.keys()]
+        if unread:
+            self._verify([replica for replica in unread if replica.claims])
 
     def _around(self) -> Around:
         from hubfold.doctor import Around
