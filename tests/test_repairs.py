@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,50 @@ def test_a_crafted_journal_unlinks_no_file_of_somebody_else(
         )
     engine.recover()
     assert precious.read_bytes() == b"precious"
+
+
+# -- however it was written --------------------------------------------------------------------------------------------
+
+
+def by_open(path: Path) -> None:
+    """As torch.save does."""
+    with open(path, "wb") as file:
+        file.write(b"trained" * (1 << 18))
+
+
+def by_mmap(path: Path) -> None:
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as view:
+        view[1 << 20 : (1 << 20) + 7] = b"trained"
+        view.flush()
+
+
+@pytest.mark.parametrize("write", [by_open, by_mmap])
+@pytest.mark.parametrize("link", [None, LinkKind.HARDLINK])
+def test_a_write_through_is_found_by_verify_told_apart_and_mended(
+    tree: Tree, engine: Engine, write: Callable[[Path], None], link: LinkKind | None
+) -> None:
+    """A name that is a hash makes other bytes *corrupt*; a file that a user may edit is *edited*."""
+    fold(build(tree), engine, link)
+    tree.build({"drive": copy_of("hf/hub")})
+    engine.scan([tree["drive"]])
+    engine.scan()
+    weights(tree).chmod(0o644)  # root is not stopped by the mode, others have to do this first
+    write(weights(tree))
+    changed = weights(tree).read_bytes()
+    expected = {str(blob_of(tree, cache)): "corrupt" for cache in ("hf/hub", "second/hub")}
+    other = weights(tree) if link else weights(tree).resolve()
+    expected[str(other)] = "edited" if link else "corrupt"
+    assert {problem.path: problem.kind for problem in engine.verify().problems} == expected
+    assert "written-through" in kinds(engine.doctor().findings)
+    assert {finding.fixed for finding in engine.doctor(fix=True).findings} == {True}
+    all_right(tree)
+    assert kept(tree) == [changed]
+    assert engine.verify().problems == () and engine.doctor().findings == ()
+
+
+def blob_of(tree: Tree, cache: str) -> Path:
+    (link,) = tree[cache].glob("models--*/snapshots/*/model.safetensors")
+    return link.resolve()
 
 
 # -- by a download ---------------------------------------------------------------------------------------------------
