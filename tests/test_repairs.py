@@ -97,15 +97,25 @@ def test_what_is_put_in_place_is_what_was_hashed(
     nothing_is_left(copied, engine)
 
 
-def test_what_was_put_right_is_as_the_run_left_it_and_can_be_undone(copied: Tree, engine: Engine) -> None:
-    before = blob(copied).stat()
-    write_through(weights(copied))
+@pytest.mark.parametrize("link", [None, LinkKind.HARDLINK])
+def test_what_was_put_right_is_as_the_run_left_it_and_can_be_undone(
+    tree: Tree, engine: Engine, link: LinkKind | None
+) -> None:
+    mode = blob(build(tree)).stat().st_mode
+    fold(tree, engine, link)
+    tree.build({"drive": copy_of("hf/hub")})
+    engine.scan([tree["drive"]])
+    before = blob(tree).stat()
+    write_through(weights(tree))
     engine.doctor(fix=True)
-    after = blob(copied).stat()
+    after = blob(tree).stat()
     assert stat.S_IMODE(after.st_mode) == stat.S_IMODE(before.st_mode) == 0o444
     assert (after.st_mtime_ns, after.st_uid) == (before.st_mtime_ns, before.st_uid)
-    assert engine.undo().failed == ()
-    assert weights(copied).read_bytes() == RIGHT and not weights(copied).is_symlink()
+    undone = engine.undo()
+    assert (undone.failed, undone.left) == ((), ())
+    for path in (weights(tree), blob(tree), blob(tree, "second/hub")):
+        assert path.read_bytes() == RIGHT and path.lstat().st_mode == mode
+    assert not os.path.samefile(weights(tree), blob(tree))
 
 
 def test_a_repair_is_a_run_that_shows_what_it_did(copied: Tree, engine: Engine) -> None:
