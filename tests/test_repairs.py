@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 from test_doctor import blob, build, fold, kinds, weights, write_through
 
-from hubfold import Engine, comparing, fsops, mending
+from hubfold import Engine, comparing, fsops, journal, mending
 from hubfold.content import LinkKind
 from hubfold.loopback_hub import LoopbackHub
 from hubfold.reports import Finding
@@ -162,7 +162,7 @@ class Crash(BaseException):
 
 
 def crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mending, "settle_all", lambda mends: ((), True))
+    monkeypatch.setattr(mending, "settle_all", lambda mends: mending.Settled(waiting=True))
 
 
 def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(
@@ -188,6 +188,31 @@ def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(
     assert engine.recover().left == ()
     assert caught[0].read_bytes() == b"newer"
     assert not list(copied.folder.rglob(".hubfold-2*"))
+
+
+def test_a_repair_that_a_crash_caught_after_its_last_step_can_be_undone_too(
+    tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold(build(tree), engine, LinkKind.HARDLINK)
+    tree.build({"drive": copy_of("hf/hub")})
+    engine.scan([tree["drive"]])
+    write_through(weights(tree))
+    run = engine.runs()[0].run
+    real = journal.Journal.append
+
+    def dies(self: journal.Journal, record: str, **fields: object) -> None:
+        if record == "mended":
+            raise Crash
+        real(self, record, **fields)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal.Journal, "append", dies)
+        with pytest.raises(Crash):
+            engine.doctor(fix=True)
+    assert weights(tree).read_bytes() == RIGHT
+    undone = engine.undo(run)
+    assert (undone.failed, undone.left) == ((), ())
+    assert not os.path.samefile(weights(tree), blob(tree))
 
 
 @pytest.mark.parametrize("name", ["elsewhere", "vault"])

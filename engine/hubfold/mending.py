@@ -11,11 +11,12 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from hubfold import fsops, vault
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
-from hubfold.journal import Mend, RunLog
+from hubfold.journal import Journal, Mend, RunLog
 from hubfold.reports import Left
 
 #: A folder of a vault with what a repair took out of the way.
@@ -104,40 +105,52 @@ def _keeps(mend: Mend) -> bool:
     return False
 
 
-def settle(log: RunLog) -> tuple[list[Left], bool]:
-    """Take back, or find done, what a crash left of a run's repairs: (what has to stay, whether some are unseen).
+@dataclass(slots=True)
+class Settled:
+    """What has to stay, and the numbers of mends that were found done."""
 
-    Unseen is what cannot be looked at now.
-    """
-    return settle_all([mend for number, mend in log.mends.items() if number not in log.mended])
+    left: list[Left] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+    #: Something cannot be looked at, or be removed, now.
+    waiting: bool = False
 
 
-def settle_all(mends: Iterable[Mend]) -> tuple[list[Left], bool]:
+def settle(log: RunLog, journal: Journal) -> Settled:
+    """Take back, or find done, what a crash left of a run's repairs; what was done is written down."""
+    settled = settle_all([mend for number, mend in log.mends.items() if number not in log.mended])
+    if settled.done:
+        journal.append("mended", numbers=settled.done)
+        log.mended.update(settled.done)
+    return settled
+
+
+def settle_all(mends: Iterable[Mend]) -> Settled:
     """As `settle`, for mends that are not whole."""
-    left: list[Left] = []
-    unseen = False
+    settled = Settled()
     useless: dict[str, list[bool]] = {}
     owned: set[str] = set()
     for mend in mends:
         try:
             reason, here = _settle(mend)
         except (OSError, LeftAlone) as error:
-            left.append(Left(mend.path, f"cannot be looked at now: {fsops.describe(error)}"))
-            unseen = True
+            settled.left.append(Left(mend.path, f"cannot be looked at now: {fsops.describe(error)}"))
+            settled.waiting = True
             continue
         useless.setdefault(mend.kept, []).append(here == OLD)
-        if mend.text and here == NEW:
-            owned.add(mend.kept)
+        if here == NEW:
+            settled.done.append(mend.number)
+            if mend.text:
+                owned.add(mend.kept)
         if reason:
-            left.append(Left(mend.path, reason))
-    for kept in () if unseen else useless:
+            settled.left.append(Left(mend.path, reason))
+    for kept in () if settled.waiting else useless:
         # Nothing came of the repair where every path is as it was; and who the changed bytes belong to may have them.
         if (all(useless[kept]) or kept in owned) and is_place_to_keep(kept):
             try:
                 drop(kept)
             except OSError:
-                unseen = True
-    return left, unseen
+                settled.waiting = True
+    return settled
 
 
 #: What lies at the path of a mend.
@@ -171,7 +184,10 @@ def _settle(mend: Mend) -> tuple[str, str]:
         if _is_old(directory, name, mend):
             return reason, OLD
         now = directory.lstat_or_none(name)
-        return reason, NEW if now is not None and now.st_ino == mend.new else OTHER
+        return (
+            reason,
+            NEW if now is not None and now.st_ino == mend.new else OTHER,
+        )  # new is 0 where nothing was made
 
 
 def drop(kept: str) -> None:

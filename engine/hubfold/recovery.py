@@ -64,8 +64,8 @@ def settle(
             settled.rolled_back.append(intent.path)
     farm.settle(log)
     removal.settle(log)
-    unmended, unseen = mending.settle(log)
-    settled.left += unmended
+    mends = mending.settle(log, journal)
+    settled.left += mends.left
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):
             waiting = True
@@ -75,7 +75,7 @@ def settle(
     if log.undone_but_for_the_end and not waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None and not unseen:
+    elif not log.open_numbers and log.ended is None and not mends.waiting:
         journal.append("recovered")
     journal.sync()
     return settled

@@ -205,17 +205,23 @@ class Mender:
             vault.prepare(place)
             kept = mending.name_to_keep(place, names[0][1], case.changed.st_ino)
             mends = self._announce(case, names, kept, donor)
+            before, self._unsettled = self._unsettled, True  # until it is written down what came of it
             try:
                 mending.keep(names[0], kept, case.changed.st_ino)
                 mends = self._exchange_all(case, mends, donor)
             except BaseException:
-                _, unseen = mending.settle_all(mends)
-                self._unsettled = self._unsettled or unseen
+                settled = mending.settle_all(mends)
+                if not (settled.waiting or settled.done):
+                    self._unsettled = before
                 raise
             if case.owners:
-                mending.drop(kept)
+                try:
+                    mending.drop(kept)
+                except OSError:
+                    return ""  # all is mended: recovery finds that, and takes this name away
             self.journal.append("mended", numbers=[mend.number for mend in mends])
             self.journal.sync()
+            self._unsettled = before
             return "" if case.owners else kept
 
     def _announce(self, case: Case, names: Sequence[tuple[str, str]], kept: str, donor: Donor) -> list[Mend]:
