@@ -199,6 +199,21 @@ def test_the_report_of_a_finding_has_the_fields_that_scripts_rely_on(sick: Tree,
     assert set(report["findings"][0]) == {"kind", "path", "message", "fix", "fixed"}
 
 
+def test_an_object_whose_list_is_lost_is_not_told_to_be_garbage_and_gc_leaves_it(
+    tree: Tree, engine: Engine
+) -> None:
+    """The journal knows the link too, though it lies in no root."""
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    engine.scan([tree["hf/hub"]])
+    engine.farm(tree["farm"])
+    link = tree["farm/org/model/model.safetensors"]
+    os.unlink(f"{link.resolve()}.links")
+    assert kinds(engine.doctor().findings) == ["vault-out-of-step"]
+    assert engine.preview_gc().removed == engine.gc().removed == ()
+    assert link.read_bytes() == RIGHT
+
+
 def test_a_farm_that_was_scanned_is_told_of_once(tree: Tree, engine: Engine) -> None:
     """The scan of the farm warns of the link, and the journal knows it: one finding, and it is mended."""
     tree.hub.add("org/model", model_files("model"))

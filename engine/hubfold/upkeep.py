@@ -51,7 +51,7 @@ class Upkeep:
         Content of which there is no good copy is fetched from the Hub with `download`, but never in offline mode.
         Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError` if the journal cannot be written.
         """
-        from hubfold import doctor, journal, repairs, runs
+        from hubfold import doctor, journal, repairs, runs, vault
         from hubfold.reports import DoctorReport, Finding
 
         crashed = runs.unsettled(self.state)
@@ -73,11 +73,14 @@ class Upkeep:
                 )
             scan = self.scan()
             logs = list(journal.logs(self.state.runs))
+            used = {vault.of_object(path) for log in logs for path in log.objects}
+
+            def place_for(root: str) -> str:
+                return root if root in used else self._vault_for(root)
+
             mender = None
             if fix:
-                mender = repairs.Mender(
-                    lambda: self._begin("doctor"), self._place_for, self._locks_of, self.stop
-                )
+                mender = repairs.Mender(lambda: self._begin("doctor"), place_for, self._locks_of, self.stop)
             self._read_again(doctor.suspects(logs))
             one = doctor.Doctor(self._around(), mender, download, findings)
             try:
@@ -131,12 +134,6 @@ class Upkeep:
                     if path not in told:
                         told.add(path)
                         yield path, file.size, size
-
-    def _place_for(self, root: str) -> str:
-        from hubfold import journal, vault
-
-        used = {vault.of_object(path) for log in journal.logs(self.state.runs) for path in log.objects}
-        return root if root in used else self._vault_for(root)
 
     def _locks_of(self, root: str, path: str) -> Sequence[str]:
         known = next((one for one in self._open_index.roots(vaults=True) if one.path == root), None)
