@@ -352,6 +352,31 @@ def test_a_hub_that_refuses_is_told_in_its_own_words(
     nothing_is_left(folded, engine)
 
 
+def test_a_repair_that_failed_leaves_no_vault_where_there_was_none(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    os.truncate(blob(tree), (1 << 20) + 1)
+    engine.scan([tree["hf/hub"]])
+    loopback_hub._repositories.clear()
+    assert not one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
+    assert os.listdir(tree["hf"]) == ["hub"]
+
+
+def test_gc_leaves_a_vault_that_holds_changed_bytes_alone(tree: Tree, engine: Engine) -> None:
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    os.truncate(blob(tree), (1 << 20) + 1)
+    engine.scan([tree["hf/hub"]])
+    assert one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
+    before = sorted(os.listdir(tree["hf/hubfold"]))
+    marker = tree["hf/hubfold/.hubfold-vault"].stat()
+    engine.gc()
+    assert sorted(os.listdir(tree["hf/hubfold"])) == before
+    assert tree["hf/hubfold/.hubfold-vault"].stat().st_ctime_ns == marker.st_ctime_ns, "it was one all the time"
+
+
 def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: Tree, engine: Engine) -> None:
     engine.verify()
     blob(folded).chmod(0o644)

@@ -177,6 +177,8 @@ def clear_empty(path: str) -> None:
                 with suppress(OSError):
                     os.rmdir(folder)
             os.rmdir(top)
+        if set(os.listdir(path)) - {VAULT_MARKER, vault.LOCK}:
+            return  # what a repair took out of the way is kept here
         # The marker last: a vault without one is found by nobody.
         os.unlink(os.path.join(path, vault.LOCK))
         os.unlink(os.path.join(path, VAULT_MARKER))
