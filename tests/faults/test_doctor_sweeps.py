@@ -220,7 +220,7 @@ def struck(
     if not ALL:
         step = max(1, len(points) // few)
         points = points[(step // 2 if fault == "kill" else 0) :: step]
-    todo = kills(points) if fault == "kill" else errors(points)
+    todo = kills(points) if fault == "kill" else errors(points, every=ALL)
     verdicts = sweep([place.stage for place in found], what, todo, judge)  # type: ignore[arg-type]
     print(f"{len(verdicts)} strikes, {sum(not verdict.hit for verdict in verdicts)} missed")
     assert len(verdicts) >= len(points) > 0
