@@ -14,6 +14,9 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
+``mend``       about to give a name other bytes, `Mend`, with its ``number``
+``fresh``      what the mends ``numbers`` put in place is made: its ``inode``
+``mended``     the mends ``numbers`` are whole and what they displaced is gone
 ``end``        the run is over: ``state`` is finished or interrupted; ``freed`` bytes by what it removed
 ``undo``       the run is being taken back
 ``restore``    about to put a copy back for ``number``: ``temporary``
@@ -37,7 +40,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubfold import fsops
@@ -195,6 +198,28 @@ class Temporary:
     out: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A name that `doctor --fix` is about to give other bytes, by an exchange with `temporary` beside it."""
+
+    number: int
+    path: str
+    root: str
+    temporary: str
+    #: What lies there until then: an inode, or, where `text` is not empty, a symlink with this text.
+    inode: int
+    text: str
+    #: The inode that it gets, 0 until that is made.
+    new: int
+    #: One more name, in a vault, of the inode with the changed bytes.
+    kept: str
+    #: Where the right bytes come from.
+    source: str
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 @dataclass(slots=True)
 class RunLog:
     """A journal as read."""
@@ -216,6 +241,8 @@ class RunLog:
     removals: list[tuple[str, int]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     temporaries: list[Temporary] = field(default_factory=list)
+    mends: dict[int, Mend] = field(default_factory=dict)
+    mended: set[int] = field(default_factory=set)
     #: What removing freed, in bytes by allocated blocks.
     freed: int = 0
     ended: str | None = None
@@ -452,6 +479,29 @@ def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
         log.made.append(item.path)
 
 
+def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
+    texts = {
+        name: _expect(record[name], str) for name in ("path", "root", "temporary", "text", "kept", "source")
+    }
+    numbers = {name: _expect(record[name], int) for name in ("number", "inode", "new")}
+    for path in (texts["path"], texts["root"], texts["kept"]):
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
+    if not is_temporary(texts["temporary"]):
+        raise ValueError(f"{texts['temporary']!r} is no temporary name of hubfold")
+    log.mends[numbers["number"]] = Mend(**texts, **numbers)
+
+
+def _read_fresh(log: RunLog, record: Mapping[str, Any]) -> None:
+    inode = _expect(record["inode"], int)
+    for number in record["numbers"]:
+        log.mends[number] = replace(log.mends[number], new=inode)
+
+
+def _read_mended(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.mended.update(log.mends[number].number for number in record["numbers"])
+
+
 def _read_end(log: RunLog, record: Mapping[str, Any]) -> None:
     log.ended = _expect(record["state"], str)
     log.freed = _expect(record.get("freed", 0), int)
@@ -480,6 +530,9 @@ _READERS = {
     "aside": _read_temporary,
     "make": _read_temporary,
     "farm": _read_farm,
+    "mend": _read_mend,
+    "fresh": _read_fresh,
+    "mended": _read_mended,
     "end": _read_end,
     "undo": _read_undo,
     "restore": _read_restore,
