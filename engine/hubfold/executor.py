@@ -400,6 +400,9 @@ class Executor:
         swapped = bool(swap.displaced)
         try:
             if swapped:
+                if swap.displaced != swap.temporary and _is_another(swap, keeper):
+                    # Without an exchange, what stands at the path now would be lost.
+                    raise LeftAlone(f"the file as it was before is at {swap.displaced} beside it")
                 fsops.swap_back(swap.directory, swap.temporary, swap.name, swap.displaced)
                 swap.displaced = ""
             if swap.made:
@@ -526,6 +529,11 @@ def _is_link(swap: _Swap, name: str, keeper: Held) -> bool:
     if swap.action.link is LinkKind.SYMLINK:
         return stat.S_ISLNK(st.st_mode) and swap.directory.readlink(name) == swap.text
     return stat.S_ISREG(st.st_mode) and st.st_ino == keeper.signature.inode
+
+
+def _is_another(swap: _Swap, keeper: Held) -> bool:
+    """Whether somebody put something else in the place of the link that was made for `swap`."""
+    return swap.directory.lstat_or_none(swap.name) is not None and not _is_link(swap, swap.name, keeper)
 
 
 def _reads(swap: _Swap, name: str, keeper: Held) -> bool:

@@ -95,9 +95,7 @@ class _Planner:
         for payload in candidates:
             liar = next((replica for replica in payload if replica.claim_is_a_lie), None)
             if liar is not None:
-                self.skipped.append(
-                    Skip(liar.path, "its bytes are not what its name says (see `hubfold verify`)")
-                )
+                self.skipped.append(Skip(liar.path, LIES))
                 continue
             reason = ""
             for number, keeper in enumerate(keepers):
