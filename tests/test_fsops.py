@@ -454,6 +454,20 @@ def test_what_is_so_already_needs_no_right(tmp_path: Path, monkeypatch: pytest.M
             other.give_to(file.fileno())
 
 
+def test_where_no_mode_can_be_set_by_descriptor_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").write_bytes(b"")
+    before = os.stat(tmp_path / "f").st_mode
+    with open(tmp_path / "f", "rb") as file:
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "fchmod")
+            fsops.set_mode(file.fileno(), 0o400)
+        assert os.stat(tmp_path / "f").st_mode == before
+        fsops.set_mode(file.fileno(), 0o400)
+    assert stat.S_IMODE(os.stat(tmp_path / "f").st_mode) == 0o400
+
+
 @pytest.mark.parametrize(
     ("code", "known"),
     [(errno.EOPNOTSUPP, True), (errno.ENOSYS, True), (errno.EPERM, True), (errno.EIO, False)],

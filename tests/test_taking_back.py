@@ -558,6 +558,25 @@ def test_a_keeper_that_changes_while_folders_are_made_durable_loses_its_link(
     assert scene.is_as_before() and scene.state_of_journal == {1: "dropped"}
 
 
+def test_a_keeper_that_somebody_wants_to_write_to_at_the_end_serves_no_further_batch(
+    scene: Folding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "BATCH_ACTIONS", 1)
+    second = scene.file(scene.models, "n", MODEL)
+    real = Executor._finish
+
+    def finish(self: Executor, *args: object) -> None:
+        real(self, *args)  # type: ignore[arg-type]
+        with pytest.raises(BlockingIOError):
+            os.open(scene.blob, os.O_WRONLY | os.O_NONBLOCK)
+
+    monkeypatch.setattr(Executor, "_finish", finish)
+    assert scene.errors(scene.copy, second) == [
+        "",
+        f"its keeper {scene.blob} was left alone: it changed since it was scanned",
+    ]
+
+
 def test_names_of_one_payload_take_turns(scene: Folding, monkeypatch: pytest.MonkeyPatch) -> None:
     """btrfs would lose a name that is exchanged in a folder not durable yet when another name's folder is."""
     second = scene.models / "sub" / "second"

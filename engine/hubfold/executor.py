@@ -65,7 +65,6 @@ class _Swap:
     text: str = ""
     #: Which name of its payload it is.
     turn: int = 0
-    made: bool = False
     displaced: str = ""
 
 
@@ -368,7 +367,6 @@ class Executor:
     def _replace(self, swap: _Swap, keeper: Held) -> bool:
         """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
         try:
-            swap.made = True  # from here on the name may be there, even if the call reports an error
             if swap.action.link is LinkKind.SYMLINK:
                 owner = swap.victim.attributes.uid, swap.victim.attributes.gid
                 swap.directory.symlink(swap.text, swap.temporary, owner)
@@ -405,13 +403,13 @@ class Executor:
                     raise LeftAlone(f"the file as it was before is at {swap.displaced} beside it")
                 fsops.swap_back(swap.directory, swap.temporary, swap.name, swap.displaced)
                 swap.displaced = ""
-            if swap.made:
-                if _is_link(swap, swap.temporary, keeper):
-                    swap.directory.unlink(swap.temporary)
-                elif swapped and swap.directory.lstat_or_none(swap.temporary) is not None:
-                    # Somebody put a newer file in place between the two exchanges: theirs goes back.
-                    swap.directory.exchange(swap.temporary, swap.name)
-                    raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
+            # The link may be there even if the call that makes it reported an error.
+            if _is_link(swap, swap.temporary, keeper):
+                swap.directory.unlink(swap.temporary)
+            elif swapped and swap.directory.lstat_or_none(swap.temporary) is not None:
+                # Somebody put a newer file in place between the two exchanges: theirs goes back.
+                swap.directory.exchange(swap.temporary, swap.name)
+                raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
             swap.directory.sync()
         except (LeftAlone, OSError) as second:
             self._fail(

@@ -113,7 +113,9 @@ class Intent:
         for name in _NUMBERS:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
-        values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
+        values["xattrs"] = {
+            str(name): base64.b64decode(value, validate=True) for name, value in values["xattrs"].items()
+        }
         values["digests"] = {
             _expect(name, str): _expect(value, str) for name, value in values["digests"].items()
         }
@@ -417,7 +419,9 @@ def _read_state(log: RunLog, record: Mapping[str, Any]) -> None:
 
 
 def _read_object(log: RunLog, record: Mapping[str, Any]) -> None:
-    log.objects.append(_expect(record["path"], str))
+    path = _expect(record["path"], str)
+    _absolute(path)
+    log.objects.append(path)
 
 
 def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -429,7 +433,9 @@ def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
-    log.removals.append((_expect(record["path"], str), _expect(record["bytes"], int)))
+    path = _expect(record["path"], str)
+    _absolute(path)
+    log.removals.append((path, _expect(record["bytes"], int)))
 
 
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
