@@ -115,11 +115,9 @@ def meaning(code: str) -> str:
             if getattr(node, field, None) is not None:
                 setattr(node, field, ast.Constant("") if isinstance(node, ast.AnnAssign) else None)
         if isinstance(node, ast.arguments):  # by name or by place: nothing calls them otherwise
-            node.args, node.posonlyargs, node.kwonlyargs = (
-                node.posonlyargs + node.args + node.kwonlyargs,
-                [],
-                [],
-            )
+            node.args = node.posonlyargs + node.args + node.kwonlyargs
+            node.defaults += [default for default in node.kw_defaults if default is not None]
+            node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [
@@ -287,7 +285,10 @@ class Bench:
     def judge(self, mutant: Mutant) -> None:
         began = time.monotonic()
         with self.written(mutant):
-            mutant.outcome, mutant.by = self.run(self.tests_of(mutant))
+            tests = self.tests_of(mutant)
+            mutant.outcome, mutant.by = self.run(tests)
+            if mutant.by.startswith("ERROR: not found"):  # the mutant has changed the name of a test
+                mutant.outcome, mutant.by = self.run(sorted({test.partition("::")[0] for test in tests}))
             if mutant.outcome == "survived":
                 mutant.outcome, mutant.by = self.run(SUBPROCESSES)
         mutant.seconds = round(time.monotonic() - began, 2)

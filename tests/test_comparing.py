@@ -16,7 +16,18 @@ from hubfold.fsops import Directory, Held
 
 STEP = comparing._STEP
 #: Whole steps and chunks, a byte to each side, and nothing.
-SIZES = [0, 1, STEP - 1, STEP, STEP + 1, 2 * STEP, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
+SIZES = {
+    "nothing": 0,
+    "a byte": 1,
+    "a step less one": STEP - 1,
+    "a step": STEP,
+    "a step and one": STEP + 1,
+    "steps": 2 * STEP,
+    "a chunk": CHUNK,
+    "a chunk and one": CHUNK + 1,
+    "chunks and more": 2 * CHUNK + 5,
+}
+ALL_SIZES = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 
 
 class Seen:
@@ -52,7 +63,7 @@ def hold(tmp_path: Path) -> Iterator[Callable[..., Held]]:
         one.close()
 
 
-@pytest.mark.parametrize("size", SIZES)
+@ALL_SIZES
 def test_equal_files_of_any_size_are_equal_and_each_is_read_once(
     hold: Callable[..., Held], size: int
 ) -> None:
@@ -62,7 +73,7 @@ def test_equal_files_of_any_size_are_equal_and_each_is_read_once(
     assert seen.bytes == content and seen.total == 3 * size
 
 
-@pytest.mark.parametrize("at", [0, STEP - 1, STEP, STEP + 1, 2 * STEP + 6])
+@pytest.mark.parametrize("at", [0, STEP - 1, STEP, STEP + 1, 2 * STEP + 6], ids="abcde")
 def test_one_bit_anywhere_is_a_difference(hold: Callable[..., Held], at: int) -> None:
     content = os.urandom(2 * STEP + 7)
     other = bytearray(content)
@@ -192,7 +203,7 @@ def copied(source: Path, target: Path) -> tuple[int, Seen]:
     return size, seen
 
 
-@pytest.mark.parametrize("size", SIZES)
+@ALL_SIZES
 def test_a_copy_has_every_byte(tmp_path: Path, size: int) -> None:
     (tmp_path / "f").write_bytes(content := os.urandom(size))
     told, seen = copied(tmp_path / "f", tmp_path / "copy")
@@ -244,6 +255,27 @@ def test_where_holes_cannot_be_told_everything_is_data(
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == content
 
 
+def test_where_holes_cannot_be_told_any_more_the_rest_is_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(tmp_path / "f", "wb") as file:
+        for _ in range(2):
+            file.write(os.urandom(8192))
+            file.seek(8192, os.SEEK_CUR)
+        file.write(b"tail")
+    real = os.lseek
+
+    def seeking(fd: int, offset: int, how: int) -> int:
+        if how == os.SEEK_DATA and offset > 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd, offset, how)
+
+    monkeypatch.setattr(os, "lseek", seeking)
+    size, seen = copied(tmp_path / "f", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "f").read_bytes() == bytes(seen.bytes)
+    assert size == seen.total == 4 * 8192 + 4
+
+
 def test_a_file_that_grows_while_it_is_copied_is_copied_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +310,7 @@ def test_a_copy_replaces_what_was_longer(tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_bytes() == b"short"
 
 
-@pytest.mark.parametrize("size", SIZES)
+@ALL_SIZES
 def test_a_whole_file_is_read_in_order(hold: Callable[..., Held], tmp_path: Path, size: int) -> None:
     content, one, other = os.urandom(size), Seen(), Seen()
     held = hold("f", content)
