@@ -243,8 +243,10 @@ def test_a_kernel_that_shares_a_part_is_asked_for_the_rest(
     asked: list[tuple[int, ...]] = []
 
     def answer(fd: int, request: int, buffer: bytearray) -> None:
-        offset, length, count, _, _, target, theirs = struct.unpack_from("=QQHHIqQ", buffer)
-        assert request == 0xC0189436 and count == 1
+        offset, length, count, *zeros, target, theirs, shared, status, last = struct.unpack(
+            "=QQHHIqQQiI", buffer
+        )
+        assert request == 0xC0189436 and count == 1 and [*zeros, shared, status, last] == [0] * 5
         asked.append((fd, offset, length, target, theirs))
         struct.pack_into("=Qi", buffer, 40, min(length, 3 * MIB), 0)
 
@@ -259,7 +261,12 @@ def test_a_kernel_that_shares_a_part_is_asked_for_the_rest(
 
 @pytest.mark.parametrize(
     ("done", "status", "code"),
-    [(0, 0, errno.EIO), (0, -errno.EXDEV, errno.EXDEV), (5, -errno.EIO, errno.EIO)],
+    [
+        (0, -errno.EPERM, errno.EPERM),
+        (0, 0, errno.EIO),
+        (0, -errno.EXDEV, errno.EXDEV),
+        (5, -errno.EIO, errno.EIO),
+    ],
 )
 def test_a_kernel_that_refuses_is_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int, status: int, code: int
@@ -297,11 +304,11 @@ def told(*found: tuple[int, int, int, int], room: int = 128) -> Answer:
     """A kernel that knows these extents: (logical, physical, length, flags)."""
 
     def answer(fd: int, request: int, buffer: bytearray) -> None:
-        start, length, marks, _, asked, _ = HEADER.unpack_from(buffer)
-        assert request == 0xC020660B and start + length == (1 << 64) - 1 and marks == 0
+        start, length, *zeros, asked, last = HEADER.unpack_from(buffer)
+        assert request == 0xC020660B and start + length == (1 << 64) - 1 and [*zeros, last] == [0] * 3
         assert len(buffer) == HEADER.size + asked * EXTENT.size
         now = [extent for extent in found if extent[0] + extent[2] > start][: min(asked, room)]
-        HEADER.pack_into(buffer, 0, start, length, marks, len(now), asked, 0)
+        HEADER.pack_into(buffer, 0, start, length, 0, len(now), asked, 0)
         for number, (logical, where, size, bits) in enumerate(now):
             EXTENT.pack_into(
                 buffer, HEADER.size + number * EXTENT.size, logical, where, size, 0, 0, bits, 0, 0, 0
@@ -316,9 +323,24 @@ LAST, SHARED = 0x1, 0x2000
 @pytest.mark.parametrize("room", [1, 2, 128])
 def test_extents_are_asked_for_until_the_last(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """Neighbours on the disk that are neighbours in the file are one."""
-    parts = [(0, 100, 10, SHARED), (10, 110, 10, SHARED), (20, 500, 10, 0), (40, 510, 10, SHARED | LAST)]
-    answering(monkeypatch, told(*parts, room=room))
-    assert extents.physical(0) == ((0, 100, 20), (20, 500, 10), (40, 510, 10))
+    parts = [
+        (0, 100, 10, SHARED),
+        (10, 110, 10, SHARED),
+        (20, 500, 10, 0),
+        (40, 510, 10, SHARED),
+        (50, 520, 20, 0),
+        (70, 540, 30, 0),
+        (100, 110, 10, LAST),
+    ]
+    told_all, asked = told(*parts, room=room), []
+
+    def answer(fd: int, request: int, buffer: bytearray) -> None:
+        asked.append(HEADER.unpack_from(buffer)[0])
+        told_all(fd, request, buffer)
+
+    answering(monkeypatch, answer)
+    assert extents.physical(0) == ((0, 100, 20), (20, 500, 10), (40, 510, 60), (100, 110, 10))
+    assert len(asked) == -(-len(parts) // room), "nobody asks behind the last"
     assert extents.shared_bytes(0) == 30
 
 
