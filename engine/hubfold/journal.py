@@ -111,30 +111,20 @@ class Intent:
     def from_record(cls, record: Mapping[str, Any]) -> Intent:
         """Raises `ValueError`, `TypeError` or `KeyError` for anything hubfold would not have written."""
         values: dict[str, Any] = {name: record[name] for name in cls.__slots__}
-        for name in (
-            "path",
-            "root",
-            "backend",
-            "text",
-            "target",
-            "temporary",
-            "keeper",
-            "keeper_root",
-            "xxh3_128",
-        ):
+        for name in _TEXTS:
             _expect(values[name], str)
         for name in _NUMBERS:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
-        values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
+        values["xattrs"] = {
+            str(name): base64.b64decode(value, validate=True) for name, value in values["xattrs"].items()
+        }
         values["digests"] = {
             _expect(name, str): _expect(value, str) for name, value in values["digests"].items()
         }
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
-        for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):
-            if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
-                raise ValueError(f"{path!r} is no absolute path")
+        _absolute(intent.path, intent.root, intent.target, intent.keeper, intent.keeper_root, *intent.locks)
         if not is_temporary(intent.temporary):
             raise ValueError(f"{intent.temporary!r} is no temporary name of hubfold")
         return intent
@@ -152,6 +142,12 @@ def _expect(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{value!r} is no {kind.__name__}")
     return value
+
+
+def _absolute(*paths: str) -> None:
+    for path in paths:
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
 
 
 def is_temporary(name: str) -> bool:
@@ -393,7 +389,7 @@ def read(folder: str, run: str) -> RunLog:
         try:
             record = json.loads(line)
             _READERS[record["record"]](log, record)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise JournalDamaged(
                 f"line {number} of {path} is not what hubfold writes ({type(error).__name__}: {error})",
                 "nothing was touched because of it; look at the line, mend it or move the file away",
@@ -424,13 +420,11 @@ def _read_keeper(log: RunLog, record: Mapping[str, Any]) -> None:
     if any(len(pair) != 2 for pair in before_after):
         raise ValueError("a change has a before and an after")
     mode, mtime_ns = before_after
+    path, root = _expect(record["path"], str), _expect(record["root"], str)
+    _absolute(path, root)
     log.keepers.append(
         KeeperChange(
-            _expect(record["path"], str),
-            _expect(record["root"], str),
-            _expect(record["inode"], int),
-            (mode[0], mode[1]),
-            (mtime_ns[0], mtime_ns[1]),
+            path, root, _expect(record["inode"], int), (mode[0], mode[1]), (mtime_ns[0], mtime_ns[1])
         )
     )
 
@@ -452,26 +446,29 @@ def _read_state(log: RunLog, record: Mapping[str, Any]) -> None:
 
 
 def _read_object(log: RunLog, record: Mapping[str, Any]) -> None:
-    log.objects.append(_expect(record["path"], str))
+    path = _expect(record["path"], str)
+    _absolute(path)
+    log.objects.append(path)
 
 
 def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
     link = FarmLink(**{name: _expect(record[name], str) for name in FarmLink.__slots__})
-    if not is_temporary(link.temporary) or not os.path.isabs(link.path) or not os.path.isabs(link.root):
-        raise ValueError(f"{link.path!r} is no link of a farm")
+    _absolute(link.path, link.root)
+    if not is_temporary(link.temporary):
+        raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
     log.farm_links.append(link)
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
-    log.removals.append((_expect(record["path"], str), _expect(record["bytes"], int)))
+    path = _expect(record["path"], str)
+    _absolute(path)
+    log.removals.append((path, _expect(record["bytes"], int)))
 
 
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
     root, path, temporary = (_expect(record[name], str) for name in ("root", "path", "temporary"))
     item = Temporary(root, path, temporary, out=record["record"] == "aside")
-    for path in (item.root, item.path, item.temporary):
-        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
-            raise ValueError(f"{path!r} is no absolute path")
+    _absolute(item.root, item.path, item.temporary)
     if not is_temporary(os.path.basename(item.temporary)):
         raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")
     log.temporaries.append(item)
