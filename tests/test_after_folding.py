@@ -411,6 +411,7 @@ def test_what_a_client_writes_through_a_link_is_found_and_mended(
     fold(engine, home)
     local = home.local / "base" / "model.safetensors"
     (old,) = (blob for blob in home.cache.glob("models--org--base/blobs/*") if blob.read_bytes() == WEIGHTS)
+    old.chmod(0o644)  # else the client's copy is refused for everybody but root
     new = safetensors("newer", len(WEIGHTS))
     home.hub.add("org/base", {"model.safetensors": new, "vocab.txt": VOCABULARY, "config.json": b"{ }"})
     try:

@@ -81,6 +81,7 @@ def corrupt(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def damaged(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = blob(tree, "drive")
+    path.chmod(0o644)
     os.truncate(path, 1 << 20)
     return path
 

@@ -55,9 +55,11 @@ def copied(folded: Tree, engine: Engine) -> Tree:
 def rot(path: Path) -> None:
     """Other bytes with the same times, as a fault of the drive leaves them."""
     st = path.stat()
+    path.chmod(0o644)  # what is kept is read-only, and not everybody is root
     with open(path, "r+b") as file:
         file.seek(1 << 20)
         file.write(b"rotten!")
+    path.chmod(st.st_mode)
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
@@ -406,9 +408,7 @@ def test_gc_leaves_a_vault_that_holds_changed_bytes_alone(tree: Tree, engine: En
 
 def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: Tree, engine: Engine) -> None:
     engine.verify()
-    blob(folded).chmod(0o644)
     rot(blob(folded))
-    blob(folded).chmod(0o444)
     rotten = blob(folded).read_bytes()
     assert "corrupt" in {problem.kind for problem in engine.verify().problems}
     told = one(engine.doctor(fix=True).findings, "corrupt")
@@ -422,7 +422,6 @@ def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: 
 def test_rot_is_mended_from_another_copy_where_there_is_one(
     copied: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
-    blob(copied).chmod(0o644)
     rot(blob(copied))
     engine.verify()
     loopback_hub.forget_hits()
@@ -455,9 +454,7 @@ def test_a_payload_of_the_shared_store_is_mended_where_it_lies(tree: Tree, engin
     payload = blob_of(tree, "hf/hub")
     assert payload.is_relative_to(tree["hf/hub/blobs"])
     engine.scan([tree["hf/hub"]])
-    payload.chmod(0o644)
     rot(payload)
-    payload.chmod(0o444)
     engine.verify()
     assert one(engine.doctor(fix=True, download=True).findings, "corrupt").fixed
     assert payload.read_bytes() == RIGHT and stat.S_IMODE(payload.stat().st_mode) == 0o444
@@ -489,6 +486,7 @@ def test_a_local_copy_that_a_client_updated_through_its_link_keeps_the_new_revis
     engine.scan(roots)
     engine.apply(engine.plan(roots, link=link))
     old = blob(tree)
+    old.chmod(0o644)  # else the client's copy is refused for everybody but root
     new = safetensors("newer")
     loopback_hub.add("org/model", {**model_files("model"), "model.safetensors": new})
     tree.build({"hf/hub": hub_cache("org/model"), "models": local_dir("org/model", cache="hf/hub")})
