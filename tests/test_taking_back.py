@@ -182,7 +182,9 @@ def test_a_vault_that_another_run_holds_leaves_its_files_alone(scene: Folding) -
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_all_names_of_a_payload_are_left_alone_when_one_of_them_changed(scene: Folding, change: str) -> None:
+def test_all_names_of_a_payload_are_left_alone_when_one_of_them_changed(
+    scene: Folding, strikes: Strikes, change: str
+) -> None:
     second, other = scene.models / "second", scene.file(scene.models, "other", MODEL)
     os.link(scene.copy, second)
     what = scene.plan(scene.blob, scene.copy, second, other)
@@ -196,6 +198,7 @@ def test_all_names_of_a_payload_are_left_alone_when_one_of_them_changed(scene: F
     ]
     if change == "replaced":
         second.write_bytes(MODEL)
+    strikes.at("exchange", lambda: os.close(os.open(scene.copy, os.O_WRONLY | os.O_NONBLOCK)))
     outcomes = {outcome.action.path: outcome.error for outcome in scene.run(Plan(tuple(actions)))}
     reason = "it is gone" if change == "removed" else "it changed since it was scanned"
     assert outcomes == {str(scene.copy): reason, str(second): reason, str(other): ""}
@@ -496,6 +499,24 @@ def test_a_file_that_somebody_wants_to_write_to_is_given_back(
     assert scene.is_as_before()
 
 
+def test_what_is_taken_back_is_durable_before_the_journal_says_so(
+    scene: Folding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for method in ("exchange", "unlink", "sync"):
+        real = getattr(Directory, method)
+
+        def call(directory: Directory, *args: object, method: str = method, real: object = real) -> object:
+            if directory.path == str(scene.models):
+                calls.append(method)
+            return real(directory, *args)  # type: ignore[operator]
+
+        monkeypatch.setattr(Directory, method, call)
+    around_the_swap(monkeypatch, behind=replace_by(scene.blob, b"newer"))
+    assert scene.errors() == [f"its keeper {scene.blob} changed meanwhile"]
+    assert calls == ["exchange", "exchange", "unlink", "sync"]
+
+
 @KINDS
 def test_a_folder_that_cannot_be_made_durable_gets_its_files_back(
     scene: Folding, strikes: Strikes, way: str, kind: LinkKind
@@ -741,19 +762,25 @@ def test_batches_never_part_the_names_of_a_file(
     }
 
 
-@pytest.mark.parametrize(("keepers", "expected"), [(1, [["a"], ["b"], ["c"]]), (2, [["a", "b"], ["c"]])])
-def test_a_batch_ends_when_its_keepers_are_large(
-    scene: Folding, monkeypatch: pytest.MonkeyPatch, keepers: int, expected: list[list[str]]
+@pytest.mark.parametrize(
+    ("constant", "limit", "expected"),
+    [
+        ("BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"]]),
+        ("BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e"]]),
+        ("BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e"]]),
+        ("BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e"]]),
+        ("BATCH_ACTIONS", 5, [["a", "b", "c", "d", "e"]]),
+    ],
+)
+def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
+    scene: Folding, monkeypatch: pytest.MonkeyPatch, constant: str, limit: int, expected: list[list[str]]
 ) -> None:
-    monkeypatch.setattr(executor, "BATCH_BYTES", keepers * len(MODEL))
+    monkeypatch.setattr(executor, constant, limit)
     plans = []
-    for name in "abc":
+    for name in "abcde":
         content = os.urandom(len(MODEL))
-        blob, copy = (
-            scene.file(scene.cache, f"blobs/{name}", content),
-            scene.file(scene.models, name, content),
-        )
-        plans.append(scene.plan(blob, copy))
+        blob = scene.file(scene.cache, f"blobs/{name}", content)
+        plans.append(scene.plan(blob, scene.file(scene.models, name, content)))
     assert not any(o.error for o in scene.run(Plan(tuple(a for what in plans for a in what.actions))))
     assert batches(scene) == expected
 
@@ -802,6 +829,7 @@ def test_a_stop_between_two_batches_leaves_whole_what_is_done(
     with pytest.raises(Interrupted):
         scene.fold(scene.copy, second)
     assert scene.copy.is_symlink() and not second.is_symlink() and scene.state_of_journal == {1: "done"}
+    assert scene.progress.total == 2 * len(MODEL), "nothing of the second batch is read"
     with vault.lock(str(scene.vault)):
         pass
 
