@@ -317,9 +317,8 @@ def main() -> None:
     work = []
     for module in arguments.modules:
         found = list(mutants(module))
-        if arguments.sample is not None and arguments.sample < len(found):
-            random.Random(20261122).shuffle(found)  # a larger sample holds a smaller one
-            found = found[: arguments.sample]
+        random.Random(20261122).shuffle(found)  # so that a run which is ended early has tried a sample
+        found = found[: arguments.sample]
         work += [
             m
             for m in found

@@ -329,6 +329,7 @@ def test_a_keeper_whose_mode_is_not_ours_to_change_is_kept_as_it_is(
         (0o755, Policy(link=LinkKind.HARDLINK), 0o555),
         (0o444, Policy(), 0o444),
         (0o6664, Policy(), 0o6444),
+        (0o446, Policy(), 0o444),
     ],
 )
 def test_a_keeper_loses_its_write_bits_and_nothing_else(
