@@ -2,8 +2,8 @@
 
 Quicker than strace (a command takes tenths of a second), and the process is really killed: what the kernel was told
 before is all that is there afterwards. Python's audit events tell the changes, with a few functions wrapped that have
-none, so a point is a call of Python and not a call of the kernel. The sweeps by strace go through the latter one by one;
-this is for random trees and random sequences, where what matters is which states can follow each other.
+none, so a point is a call of Python and not one of the kernel. The sweeps by strace go through those one by one; this
+is for random trees and random sequences, where what matters is which states can follow each other.
 """
 
 from __future__ import annotations

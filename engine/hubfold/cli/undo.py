@@ -36,7 +36,7 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
                 output.line(f"restore {path}")
             tell.left_alone(output, tell.reasons(preview.left), full=full)
         files = display.count(len(preview.restored), "file")
-        # A run whose paths have all changed since has to be ended too, or it would stand before the older ones for good.
+        # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
         nothing = not (preview.restored or preview.left)
         if dry_run or nothing:
             if output.as_json:
