@@ -29,7 +29,12 @@ def summary(log: RunLog) -> RunSummary:
         command=log.command,
         started=log.started,
         state=log.state,
-        actions=len(done) + len(undone) + len(log.farm_links) + len(log.removals) + len(log.made),
+        actions=len(done)
+        + len(undone)
+        + len(log.farm_links)
+        + len(log.removals)
+        + len(log.made)
+        + len(log.mended),
         bytes=sum(intent.bytes for intent in done) + log.freed,
     )
 
@@ -44,6 +49,13 @@ def detail(log: RunLog) -> RunDetail:
     state = "done" if log.ended == "finished" else "unfinished"
     actions += [(Done(path, "", "", "removed", log.command, size), state) for path, size in log.removals]
     actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
+    actions += [
+        (
+            Done(mend.path, mend.source, "", "mended", log.command, 0),
+            "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back",
+        )
+        for number, mend in log.mends.items()
+    ]
     return RunDetail(summary(log), tuple(actions))
 
 
@@ -68,25 +80,28 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
     return used
 
 
-def after_undos(logs: Iterable[RunLog]) -> list[RunLog]:
-    """The runs, oldest first, with the inodes that undoing a later one has given to their keepers and links since.
+def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
+    """The runs, oldest first, with the inodes that later ones have given to their keepers and links since.
 
-    A run may replace what an earlier one had kept; what its undo puts back are the same bytes in another inode.
+    `doctor --fix` gives a path other bytes; and a run may replace what an earlier one had kept: what its undo puts back
+    are the same bytes in another inode.
     """
     found = list(logs)
     for later, log in enumerate(found):
         given = {
-            (log.intents[number].path, log.intents[number].inode): inode
-            for number, inode in log.restored_inodes.items()
-            if log.states[number] == "restored"
+            (mend.path, mend.inode): mend.new
+            for number, mend in log.mends.items()
+            if number in log.mended and not mend.text
         }
+        for number, inode in log.restored_inodes.items():
+            if log.states[number] == "restored":
+                given[log.intents[number].path, log.intents[number].inode] = inode
         for earlier in found[:later] if given else ():
             for number, intent in earlier.intents.items():
-                for path in (intent.keeper, intent.path):
-                    new = given.get((path, intent.keeper_inode))
-                    if new is not None:
-                        earlier.intents[number] = replace(intent, keeper_inode=new)
-                        break
+                news = (given.get((path, intent.keeper_inode)) for path in (intent.keeper, intent.path))
+                new = next((new for new in news if new is not None), None)
+                if new is not None:
+                    earlier.intents[number] = replace(intent, keeper_inode=new)
             earlier.keepers[:] = [
                 replace(change, inode=given.get((change.path, change.inode), change.inode))
                 for change in earlier.keepers
