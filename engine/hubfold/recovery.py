@@ -66,7 +66,8 @@ def settle(
         else:
             settled.rolled_back.append(intent.path)
     farm.settle(log)
-    removal.settle(log)
+    stuck = removal.settle(log)
+    settled.left += stuck
     mends = mending.settle(log, journal)
     settled.left += mends.left
     if not (log.farm_links or log.made):
@@ -78,7 +79,7 @@ def settle(
     if log.undone_but_for_the_end and not waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None and not mends.waiting:
+    elif not log.open_numbers and log.ended is None and not (mends.waiting or stuck):
         journal.append("recovered")
     journal.sync()
     return settled

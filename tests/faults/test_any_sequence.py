@@ -275,6 +275,10 @@ class AnySequence(RuleBasedStateMachine):
         self.run("verify")
 
     @rule(fault=faults)
+    def doctor(self, fault: Fault | None) -> None:
+        self.run("doctor", "--fix", "-y", fault=fault)
+
+    @rule(fault=faults)
     def farm(self, fault: Fault | None) -> None:
         self.run("farm", os.path.join(self.place, "farm"), "-y", fault=fault)
 
@@ -340,6 +344,8 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule(pick=picks, to=st.sampled_from(PLAIN), name=st.sampled_from(NAMES))
     def copy(self, pick: int, to: str, name: str) -> None:
+        if not self.files:
+            return
         source, target = self.paths()[pick % len(self.files)], os.path.join(self.at(to), name)
         if os.path.lexists(target) or target in self.files or not os.path.exists(source):
             return
