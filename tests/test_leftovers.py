@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 
-import pytest
 from faults import tree
 
 from hubfold import Engine, fsops

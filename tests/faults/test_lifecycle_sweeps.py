@@ -1,4 +1,4 @@
-"""Kill `rm`, `clean`, `download`, `restore`, `backup` and `scan` before each call that changes something, or let it fail.
+"""Kill `rm`, `clean`, `download`, `restore`, `backup`, `scan` before each call that changes something, or fail it.
 
 After each strike: what was not named reads as before, a revision that is there is whole, a command that met an error
 says so or did its work all the same, and the same command again finishes the work and leaves nothing of hubfold's own
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ FAULTS = pytest.mark.parametrize("fault", ("kill", "error"))
 #: Strikes of a sweep by errors, and of those that came later: they share the time that the tier has.
 FEW = 7
 ONE, TWO = "a" * 40, "b" * 40
+FILES = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": tree.model("tokens")}
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Place:
 
 
 Build = Callable[[str], object]
+Check = Callable[[Place, Outcome], Iterator[str]]
 
 
 def places(tmp_path: Path, build: Build, count: int = 2) -> list[Place]:
@@ -66,7 +68,7 @@ def places(tmp_path: Path, build: Build, count: int = 2) -> list[Place]:
 def run(
     found: list[Place],
     argv: Callable[[str], tuple[str, ...]],
-    check: Callable[[Place, Outcome], Iterator[str]],
+    check: Check,
     *,
     env: dict[str, str] | None = None,
     choose: Callable[[list[Point]], list[Point]] = lambda points: points,
@@ -133,27 +135,32 @@ def ours(place: str) -> Iterator[str]:
             yield f"{path} was left behind"
 
 
+RM = ("rm", "org/one", "-y")
+
+
+def build_rm(place: str) -> None:
+    made = tree.one_cache(place)
+    tree.cache(os.path.join(place, "hf/hub"), "org/two", {"same.bin": tree.model("weights")}, TWO)
+    must(place, "consolidate", *made.roots, "-y")
+
+
+def check_rm(place: Place, outcome: Outcome) -> Iterator[str]:
+    repo = os.path.join(place.hub, "models--org--one")
+    named = [path for path in place.before if path.startswith(repo + "/")]
+    yield from tree.losses(place.before, place.path, named)
+    yield from lies(repo, place.before, {ONE: {"model.safetensors", "sub/tokenizer.bin"}})
+    if outcome.returncode == 0:
+        yield from (f"rm was content, and {path} is there" for path in named if os.path.lexists(path))
+    must(place.path, "rm", "org/one", "-y", good=(0, 1))
+    if os.path.lexists(repo):
+        yield f"something is left of {repo}: {os.listdir(repo)}"
+    yield from tree.losses(place.before, place.path, named)
+    yield from ours(place.path)
+
+
 @FAULTS
 def test_rm(tmp_path: Path, fault: str) -> None:
-    def build(place: str) -> None:
-        made = tree.one_cache(place)
-        tree.cache(os.path.join(place, "hf/hub"), "org/two", {"same.bin": tree.model("weights")}, TWO)
-        must(place, "consolidate", *made.roots, "-y")
-
-    def check(place: Place, outcome: Outcome) -> Iterator[str]:
-        repo = os.path.join(place.hub, "models--org--one")
-        named = [path for path in place.before if path.startswith(repo + "/")]
-        yield from tree.losses(place.before, place.path, named)
-        yield from lies(repo, place.before, {ONE: {"model.safetensors", "sub/tokenizer.bin"}})
-        if outcome.returncode == 0:
-            yield from (f"rm was content, and {path} is there" for path in named if os.path.lexists(path))
-        must(place.path, "rm", "org/one", "-y", good=(0, 1))
-        if os.path.lexists(repo):
-            yield f"something is left of {repo}: {os.listdir(repo)}"
-        yield from tree.losses(place.before, place.path, named)
-        yield from ours(place.path)
-
-    run(places(tmp_path, build), lambda place: ("rm", "org/one", "-y"), check, fault=fault)
+    run(places(tmp_path, build_rm), lambda place: RM, check_rm, fault=fault)
 
 
 @FAULTS
@@ -191,37 +198,37 @@ def test_clean(tmp_path: Path, fault: str) -> None:
     run(places(tmp_path, build), lambda place: arguments, check, fault=fault)
 
 
-FILES = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": tree.model("tokens")}
+def build_restore(place: str) -> None:
+    hub = os.path.join(place, "hf/hub")
+    tree.cache(hub, "org/one", FILES, ONE)
+    tree.cache(hub, "org/two", {"same.bin": FILES["model.safetensors"]}, TWO)
+    must(place, "scan", hub)
+    must(place, "backup", os.path.join(place, "saved"))
+
+
+def restoring(place: str) -> tuple[str, ...]:
+    return ("restore", os.path.join(place, "saved"), "--into", os.path.join(place, "new/hub"), "-y")
+
+
+def check_restore(place: Place, outcome: Outcome) -> Iterator[str]:
+    new = os.path.join(place.path, "new/hub")
+    expected = {ONE: set(FILES), TWO: {"same.bin"}}
+    seen = {path.replace(place.hub, new): one for path, one in place.before.items()}
+    yield from tree.losses(place.before, place.path)
+    for repo in ("models--org--one", "models--org--two"):
+        yield from lies(os.path.join(new, repo), seen, expected)
+    must(place.path, *restoring(place.path))
+    for path, was in place.before.items():
+        if path.startswith(place.hub + "/"):
+            path = path.replace(place.hub, new)
+            if not os.path.exists(path) or tree.digest(path) != was.digest:
+                yield f"{path} was not restored"
+    yield from ours(place.path)
 
 
 @FAULTS
 def test_restore(tmp_path: Path, fault: str) -> None:
-    def build(place: str) -> None:
-        hub = os.path.join(place, "hf/hub")
-        tree.cache(hub, "org/one", FILES, ONE)
-        tree.cache(hub, "org/two", {"same.bin": FILES["model.safetensors"]}, TWO)
-        must(place, "scan", hub)
-        must(place, "backup", os.path.join(place, "saved"))
-
-    def arguments(place: str) -> tuple[str, ...]:
-        return ("restore", os.path.join(place, "saved"), "--into", os.path.join(place, "new/hub"), "-y")
-
-    def check(place: Place, outcome: Outcome) -> Iterator[str]:
-        new = os.path.join(place.path, "new/hub")
-        expected = {ONE: set(FILES), TWO: {"same.bin"}}
-        seen = {path.replace(place.hub, new): one for path, one in place.before.items()}
-        yield from tree.losses(place.before, place.path)
-        for repo in ("models--org--one", "models--org--two"):
-            yield from lies(os.path.join(new, repo), seen, expected)
-        must(place.path, *arguments(place.path))
-        for path, was in place.before.items():
-            if path.startswith(place.hub + "/"):
-                path = path.replace(place.hub, new)
-                if not os.path.exists(path) or tree.digest(path) != was.digest:
-                    yield f"{path} was not restored"
-        yield from ours(place.path)
-
-    run(places(tmp_path, build), arguments, check, fault=fault)
+    run(places(tmp_path, build_restore), restoring, check_restore, fault=fault)
 
 
 @pytest.mark.parametrize("form", ["saved", "saved.tar"])
@@ -289,46 +296,53 @@ def test_scan(tmp_path: Path, fault: str) -> None:
     run(found, arguments, check, fault=fault, few=True)
 
 
+def build_download(place: str) -> None:
+    tree.write(os.path.join(place, "plain/copy.safetensors"), FILES["model.safetensors"])
+    tree.cache(os.path.join(place, "hf/hub"), "org/other", {"t.bin": FILES["sub/tokenizer.bin"]}, TWO)
+    must(place, "scan", os.path.join(place, "plain"), os.path.join(place, "hf/hub"))
+
+
+def downloading(place: str) -> tuple[str, ...]:
+    return ("download", "org/one", "--into", os.path.join(place, "hf/hub"), "-y")
+
+
+def check_download(hub: LoopbackHub, commit: str, env: Mapping[str, str]) -> Check:
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        from huggingface_hub import snapshot_download
+
+        yield from tree.losses(place.before, place.path)
+        repo = os.path.join(place.hub, "models--org--one")
+        blobs = os.path.join(repo, "blobs")
+        for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
+            if len(name) == 64 and tree.digest(os.path.join(blobs, name)) != name:
+                yield f"{name} is not what it says"
+        hub.forget_hits()
+        must(place.path, *downloading(place.path), env=env)
+        if hub.downloads(1 << 19):
+            yield "a file that was here was downloaded"
+        folder = snapshot_download("org/one", cache_dir=place.hub, local_files_only=True)
+        if os.path.basename(folder) != commit:
+            yield f"the client was given {folder}"
+        for name, data in FILES.items():
+            if Path(folder, name).read_bytes() != data:
+                yield f"{name} reads other bytes"
+        yield from tree.losses(place.before, place.path)
+        yield from ours(place.path)
+
+    return check
+
+
+def placing(points: list[Point]) -> list[Point]:
+    """Up to the last call on a name of hubfold's own: what follows is the client's work."""
+    last = max(i for i, point in enumerate(points) if ".hubfold-" in point.text)
+    return points[: last + 1]
+
+
 @FAULTS
 def test_download_of_what_is_here_already(tmp_path: Path, fault: str) -> None:
-    def build(place: str) -> None:
-        tree.write(os.path.join(place, "plain/copy.safetensors"), FILES["model.safetensors"])
-        tree.cache(os.path.join(place, "hf/hub"), "org/other", {"t.bin": FILES["sub/tokenizer.bin"]}, TWO)
-        must(place, "scan", os.path.join(place, "plain"), os.path.join(place, "hf/hub"))
-
     with LoopbackHub() as hub:
         commit = hub.add("org/one", FILES)
         env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
-
-        def arguments(place: str) -> tuple[str, ...]:
-            return ("download", "org/one", "--into", os.path.join(place, "hf/hub"), "-y")
-
-        def check(place: Place, outcome: Outcome) -> Iterator[str]:
-            from huggingface_hub import snapshot_download
-
-            yield from tree.losses(place.before, place.path)
-            repo = os.path.join(place.hub, "models--org--one")
-            blobs = os.path.join(repo, "blobs")
-            for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
-                if len(name) == 64 and tree.digest(os.path.join(blobs, name)) != name:
-                    yield f"{name} is not what it says"
-            hub.forget_hits()
-            must(place.path, *arguments(place.path), env=env)
-            if hub.downloads(1 << 19):
-                yield "a file that was here was downloaded"
-            folder = snapshot_download("org/one", cache_dir=place.hub, local_files_only=True)
-            if os.path.basename(folder) != commit:
-                yield f"the client was given {folder}"
-            for name, data in FILES.items():
-                if Path(folder, name).read_bytes() != data:
-                    yield f"{name} reads other bytes"
-            yield from tree.losses(place.before, place.path)
-            yield from ours(place.path)
-
-        def placing(points: list[Point]) -> list[Point]:
-            """Up to the last call on a name of hubfold's own: what follows is the client's work."""
-            last = max(i for i, point in enumerate(points) if ".hubfold-" in point.text)
-            return points[: last + 1]
-
-        found = places(tmp_path, build, 1)  # the Hub's hits are counted by one at a time
-        run(found, arguments, check, env=env, choose=placing, fault=fault)
+        found = places(tmp_path, build_download, 1)  # the Hub's hits are counted by one at a time
+        check = check_download(hub, commit, env)
+        run(found, downloading, check, env=env, choose=placing, fault=fault)
