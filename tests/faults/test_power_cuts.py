@@ -128,7 +128,7 @@ def test_names_of_one_payload_in_several_folders(mounts: Mounts, name: str) -> N
 # -- models on their way -----------------------------------------------------------------------------------------------
 
 #: Each command on one disk, or, with all points, on each.
-ONE_DISK = {"rm": ("btrfs",), "restore": ("xfs",), "download": ("ext4",)}
+ONE_DISK = {"rm": ("btrfs",), "restore": ("xfs",), "download": ("btrfs",)}
 
 
 def on_disks(command: str) -> pytest.MarkDecorator:
