@@ -330,11 +330,11 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
 
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
-        from hubfold import runs, undo
+        from hubfold import history, runs, undo
         from hubfold.reports import UndoReport
 
-        log, _ = runs.find(self.state, run)
-        expected = undo.preview(log)
+        log, logs = runs.find(self.state, run)
+        expected = undo.preview(log, history.folded_again(logs, log))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
             log.run,
@@ -363,6 +363,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                         book,
                         used_elsewhere=used,
                         changes=history.keeper_changes(logs),
+                        refolded=history.folded_again(logs, log),
                         rest_failed=bool(failed),
                         progress=self.progress,
                         stop=self.stop,
