@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from hubfold import peek
 from hubfold.backend import StorageBackend
 from hubfold.content import VAULT_MARKER, Root
 from hubfold.errors import RootError, UsageError
@@ -114,16 +115,42 @@ def _readable(path: str) -> frozenset[str]:
         return frozenset(os.listdir(path))
     except NotADirectoryError:
         raise RootError(f"{path} is a file, not a folder", "give the folder that it is in") from None
+    except FileNotFoundError:
+        raise missing(path) from None
     except OSError as error:
         hints = {
-            errno.ENOENT: "check the spelling, and that its drive is connected",
             errno.EACCES: "run hubfold as a user who may read it",
             errno.ELOOP: "it is a symlink that leads to itself",
         }
-        reason = "does not exist" if error.errno == errno.ENOENT else f"cannot be read: {error.strerror}"
         raise RootError(
-            f"{path} {reason}", hints.get(error.errno or 0, "check the drive it is on")
+            f"{path} cannot be read: {error.strerror}",
+            hints.get(error.errno or 0, "check the drive it is on"),
         ) from error
+
+
+def missing(path: str) -> RootError:
+    """The error for a path at which there is nothing, with what may have been meant."""
+    found = near(path)
+    if found:
+        return RootError(f"{path} does not exist", f"did you mean {' or '.join(found)}?")
+    parent = os.path.dirname(path)
+    while not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    return RootError(
+        f"{path} does not exist",
+        f"there is only {parent}: check the spelling, and that its drive is connected",
+    )
+
+
+def near(path: str) -> list[str]:
+    """Paths beside `path`, at which there is nothing, that somebody may have meant instead."""
+    import difflib
+
+    folder, name = os.path.split(path)
+    return [
+        os.path.join(folder, one)
+        for one in difflib.get_close_matches(name, peek.names_in(folder), cutoff=0.7)
+    ]
 
 
 def _once(roots: Iterable[Root]) -> list[Root]:

@@ -28,10 +28,10 @@ from hubfold.display import size as shown_size
 from hubfold.errors import HubfoldError, LeftAlone, NoSpace, UsageError
 from hubfold.filesystem import FileSystems
 from hubfold.fsops import Directory, Held
-from hubfold.holdings import Name
 from hubfold.hub import Hub, Listing
 from hubfold.journal import Journal, KeeperChange
 from hubfold.locking import passing_lock
+from hubfold.model_names import Name
 from hubfold.progress import Progress, Stop
 from hubfold.reports import DownloadedModel, DownloadReport, Failed, Reused
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone, UsageError
 from hubfold.lifecycle import Lifecycle
 from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
@@ -207,7 +207,9 @@ class Engine(ModelOperations, Lifecycle):
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
+        from hubfold import discover
         from hubfold.discover import canonical
+        from hubfold.model_names import Name, UnknownModel, nearest
 
         path = canonical(os.path.expanduser(target))
         if os.path.lexists(path):
@@ -216,16 +218,27 @@ class Engine(ModelOperations, Lifecycle):
                 self.scan([path if os.path.isdir(path) else os.path.dirname(path)])
                 found = list(self._open_index.below(path))
             return found, path
+        try:
+            asked = self.model_name(target)
+        except UsageError:
+            raise discover.missing(path) from None
         if not self._open_index.roots():
             self.scan()
-        roots = self._open_index.roots()
-        found = [r for root in roots for r in self._open_index.replicas(root.path) if r.repo_id == target]
-        if not found:
-            raise HubfoldError(
+        by_name: dict[Name, list[IndexedReplica]] = {}
+        for root in self._open_index.roots():
+            for replica in self._open_index.replicas(root.path):
+                if replica.repo_id is not None:
+                    name = Name(replica.repo_type or "model", replica.repo_id)
+                    by_name.setdefault(name, []).append(replica)
+        chosen = asked.among(by_name)
+        if chosen is None:
+            known = [*(self.config.models or ()), *map(str, by_name)]
+            near = [*nearest(target, known), *discover.near(path)]
+            raise UnknownModel(
                 f"{target} is neither a path nor a model of a scanned root",
-                "`hubfold scan` shows what there is",
+                f"did you mean {' or '.join(near)}?" if near else "`hubfold scan` shows what there is",
             )
-        return found, ""
+        return by_name[chosen], ""
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -467,9 +480,10 @@ class Engine(ModelOperations, Lifecycle):
         """Every vault that a known root may have or a run has used, and that is there."""
         from hubfold import journal, vault
 
-        candidates = [root.path for root in self._open_index.roots(vaults=True) if root.backend == vault.NAME]
-        for root in self._open_index.roots():
-            if root.backend in self._backends:
+        roots = self._open_index.roots(vaults=True) if self._has_index else []
+        candidates = [root.path for root in roots if root.backend == vault.NAME]
+        for root in roots:
+            if root.backend != vault.NAME and root.backend in self._backends:
                 candidates += self._backends[root.backend].vault_places(root)
         for log in journal.logs(self.state.runs):
             candidates += [vault.of_object(path) for path in log.objects]
@@ -593,6 +607,7 @@ class Engine(ModelOperations, Lifecycle):
         from hubfold import farm
         from hubfold.walk import TreeWalk
 
+        asked = [self.model_name(model) for model in models]
         folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
@@ -606,7 +621,7 @@ class Engine(ModelOperations, Lifecycle):
             if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
-        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, models)
+        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, asked)
         places = {root.path: root for root in roots}
         wanted, left = farm.wanted_links(
             chosen, folder, self._open_index, places, self._backends, flat=len(only) == 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubfold.errors import HubRefused, UsageError
-from hubfold.holdings import Name
+from hubfold.model_names import Name
 
 #: The base classes of what the client's transports raise, by release: 2.x, 1.x, 0.x.
 _TRANSPORTS = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hubfold.backend import StorageBackend
 from hubfold.content import IndexedReplica, Root, Snapshot
 from hubfold.errors import HubfoldError, Interrupted
+from hubfold.model_names import Name, stands_for
 from hubfold.model_places import Joined
 from hubfold.model_reports import Judged, Model, Place, Revision, State
 from hubfold.progress import Progress, Silent, Stop
@@ -43,15 +44,14 @@ class Library:
 
     def find(self, wanted: ModelName) -> Model | None:
         """The model of this name; where several types have it, the model comes first."""
-        found = [
-            model for model in self.models if model.repo_id and wanted.means(model.repo_type, model.repo_id)
-        ]
-        return min(found, key=lambda model: model.repo_type != "model", default=None)
+        known = {Name(model.repo_type, model.repo_id): model for model in self.models if model.repo_id}
+        name = wanted.among(known)
+        return None if name is None else known[name]
 
     def candidates(self, model: Model, revision: str | None) -> list[tuple[Place, Revision]]:
         """Where a program may find a model: of each place the revision it would get, the preferred place first.
 
-        `revision` is a branch, a tag, or a commit hash of which the first seven digits or more may be given.
+        `revision` is a branch, a tag, or a commit hash of which the first digits may be given.
         """
         if revision is None:
             return [(place, place.default) for place in model.places]
@@ -59,9 +59,7 @@ class Library:
             (place, one)
             for place in model.places
             for one in place.revisions
-            if revision in one.refs
-            or one.revision == revision
-            or (len(revision) >= 7 and one.revision.startswith(revision))
+            if stands_for(revision, one.revision, one.refs)
         ]
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import IndexedReplica, Root
-from hubfold.errors import UsageError
+from hubfold.errors import HubfoldError, UsageError
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
     from hubfold.backup import BackupPlan
     from hubfold.config import Config
     from hubfold.download import DownloadPlan
-    from hubfold.holdings import Holdings, Name
+    from hubfold.holdings import Holdings
     from hubfold.hub import Hub
     from hubfold.index import Index
     from hubfold.journal import Journal
+    from hubfold.model_names import ModelName
+    from hubfold.model_reports import Model
     from hubfold.progress import Progress, Stop
     from hubfold.removing import RemovePlan
     from hubfold.reports import (
@@ -66,6 +68,7 @@ class Lifecycle:
             self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
         ) -> FarmReport: ...
         def _begin(self, command: str) -> Journal: ...
+        def model_name(self, name: str, revision: str | None = None) -> ModelName: ...
         def _known_roots(self) -> list[Root]: ...
         def _vaults(self) -> list[str]: ...
         def _note_path(self, index: Index, path: str, *, proven: bool) -> None: ...
@@ -76,20 +79,58 @@ class Lifecycle:
         revision: str | None = None,
         with_links: bool = False,
         *,
+        with_copies: bool = False,
         roots: Sequence[StrPath] = (),
     ) -> RemovePlan:
         """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
 
-        Content that links elsewhere need stays for them; `with_links` removes such links too. Raises `UsageError` for
-        a name that is none, `HubfoldError` for a model or revision that is nowhere.
+        A model is named as in config.toml (which may name a revision of it, too), by its repo id, or by the folder of
+        a local copy, which only removes that. Content that links elsewhere need stays for them; `with_links` removes
+        such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
+        a model or revision that is nowhere.
         """
-        from hubfold import removing
-        from hubfold.discover import canonical
+        from hubfold import discover, removing
 
-        only = [canonical(os.path.expanduser(os.fspath(root))) for root in roots]
-        return removing.plan(
-            self._holdings(only), models, revision, with_links=with_links, names=self._names_of, only=only
+        # A cache that is named by the folder above it, or that lies in another one, is found all the same.
+        only = (
+            [
+                root.path
+                for root in discover.discover(
+                    roots, self._backends, known=self._known_roots(), environ=self.environ
+                )
+            ]
+            if roots
+            else []
         )
+        copies = [path for model in models if (path := _folder(model)) is not None]
+        asked = [self.model_name(model, revision) for model in models if _folder(model) is None]
+        return removing.plan(
+            self._holdings(only),
+            asked,
+            copies,
+            with_links=with_links,
+            with_copies=with_copies,
+            names=self._names_of,
+            only=only,
+            suggest=self.config.models or (),
+        )
+
+    def _freed(self, models: Iterable[Model]) -> list[int]:
+        """What `plan_remove` would say that removing each of them alone frees, in bytes."""
+        from hubfold import removing
+        from hubfold.model_names import ModelName
+
+        holdings = self._holdings()
+        freed = []
+        for model in models:
+            asked = [ModelName(model.id, model.repo_id, model.repo_type)] if model.repo_id else []
+            try:
+                freed.append(
+                    removing.plan(holdings, asked, () if asked else (model.id,), names=self._names_of).bytes
+                )
+            except HubfoldError:
+                freed.append(0)  # it lies where nothing can be removed: in a farm, on a drive that is away
+        return freed
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
@@ -177,7 +218,8 @@ class Lifecycle:
         """
         from hubfold import download
 
-        named = [self._configured(model, revision) for model in models]
+        asked = [self.model_name(model, revision) for model in models]
+        named = [(one.repo, one.revision) for one in asked]
         self.scan(min_size=_NOTHING)
         cache = self._download_cache(into)
         caches = frozenset(name for name, one in self._backends.items() if one.capabilities.cache)
@@ -232,8 +274,9 @@ class Lifecycle:
         path = os.path.abspath(os.path.expanduser(os.fspath(target)))
         if path.endswith(".zst"):
             containers.zstd()
+        asked = [self.model_name(model) for model in models]
         self.scan(min_size=_NOTHING)
-        return backup.plan(self._holdings(), path, models, self._open_index.replica)
+        return backup.plan(self._holdings(), path, asked, self._open_index.replica, self.config.models or ())
 
     def preview_backup(self, plan: BackupPlan) -> BackupReport:
         """A plan in the form of a report."""
@@ -281,12 +324,11 @@ class Lifecycle:
         Raises `BackupError` for a backup that is none, or that hubfold would not have written.
         """
         from hubfold import containers, restore
-        from hubfold.holdings import Name
 
+        asked = [self.model_name(model) for model in models]
         path = os.path.abspath(os.path.expanduser(os.fspath(source)))
         backed_up = containers.reader(path).read_list(self._backends)
-        names = list(dict.fromkeys(Name.parse(model) for model in models))
-        return restore.plan(backed_up, self._download_cache(into), names)
+        return restore.plan(backed_up, self._download_cache(into), asked)
 
     def preview_restore(self, plan: RestorePlan) -> RestoreReport:
         """A plan in the form of a report."""
@@ -320,14 +362,6 @@ class Lifecycle:
 
         return Hub.of(self.environ, bars=bars)
 
-    def _configured(self, model: str, revision: str | None) -> tuple[Name, str | None]:
-        from hubfold.holdings import Name
-
-        known = (self.config.models or {}).get(model)
-        if known is not None:
-            return Name.parse(known.repo_id), revision or known.revision
-        return Name.parse(model), revision
-
     def _download_cache(self, into: StrPath | None) -> Root:
         from hubfold import download
         from hubfold.discover import canonical
@@ -346,16 +380,28 @@ class Lifecycle:
 
     def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
         """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
-        from hubfold import discover
+        from hubfold import discover, vault
         from hubfold.holdings import Holdings
 
         known = self._known_roots()
         roots = discover.discover((), self._backends, known=known, environ=self.environ)
         roots += discover.discover(paths, self._backends, known=known, environ=self.environ) if paths else []
-        return Holdings(list({root.path: root for root in roots}.values()), self._backends, self._vaults())
+        found = list({root.path: root for root in roots}.values())
+        places = [place for root in found for place in self._backends[root.backend].vault_places(root)]
+        vaults = dict.fromkeys([*self._vaults(), *filter(vault.is_vault, places)])
+        return Holdings(found, self._backends, list(vaults))
 
     def _names_of(self, st: os.stat_result) -> list[IndexedReplica]:
         """All names of a payload that the last scans met."""
         if not self._has_index:
             return []
         return self._open_index.payload(st.st_dev, st.st_ino, st.st_size)
+
+
+def _folder(text: str) -> str | None:
+    """The folder that a text names which can only be a path; None where it may be the name of a model."""
+    from hubfold.discover import canonical
+
+    path = os.path.expanduser(text)
+    is_path = os.path.isabs(path) or text.startswith(("./", "../"))
+    return canonical(path) if is_path and os.path.isdir(path) else None

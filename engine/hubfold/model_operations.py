@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import Role, Root
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from hubfold.index import Index
     from hubfold.library import Library
     from hubfold.model_names import ModelName
-    from hubfold.model_reports import CheckReport, Look, ModelsReport
+    from hubfold.model_reports import CheckReport, Look, Model, ModelsReport
     from hubfold.progress import Progress, Stop
     from hubfold.registry import Registry
     from hubfold.reports import DupesReport
@@ -45,6 +46,7 @@ class ModelOperations:
         def _has_index(self) -> bool: ...
         def _known_roots(self) -> list[Root]: ...
         def _by_role(self, roots: Iterable[Root]) -> list[Root]: ...
+        def _freed(self, models: Iterable[Model]) -> list[int]: ...
         def dupes(self, paths: Sequence[StrPath] = ()) -> DupesReport: ...
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
@@ -91,9 +93,15 @@ class ModelOperations:
             if model is None:
                 raise unknown(one.name, [*(self.config.models or ()), *(known.id for known in found.models)])
         rows = model_selection.rows([model for model in models if model is not None], revisions=revisions)
-        chosen = tuple(model_selection.select(rows, filters, sort, limit))
+        chosen = model_selection.select(rows, filters, sort, limit)
+        if not revisions:
+            freed = self._freed(model for model, _ in chosen)
+            chosen = [
+                (replace(model, freed_bytes=size), None)
+                for (model, _), size in zip(chosen, freed, strict=True)
+            ]
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
-        return ModelsReport(chosen, sum(taken.values()), found.warnings)
+        return ModelsReport(tuple(chosen), sum(taken.values()), found.warnings)
 
     def model_name(self, name: str, revision: str | None = None) -> ModelName:
         """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""

@@ -151,11 +151,11 @@ class Model:
     bytes: int
     #: Its share of the disks: a payload that several models use counts in equal parts.
     physical_bytes: int
-    #: What the file systems get back if it is removed now: from its caches, or if it lies in none, from where it lies.
-    freed_bytes: int
     places: tuple[Place, ...]
     last_accessed: float | None = None
     last_modified: float | None = None
+    #: What `hubfold rm` of its id would free now; None where that was not asked.
+    freed_bytes: int | None = None
 
     @property
     def id(self) -> str:

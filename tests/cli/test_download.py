@@ -80,7 +80,7 @@ def test_a_file_of_your_folders_is_linked_only_after_a_yes(hubfold: Program, hub
     ("arguments", "code", "said"),
     [
         (("org/nope",), 1, "Repository Not Found"),
-        (("../x",), 2, "is no name of a model"),
+        (("../x",), 2, "is not a repo id"),
         (("org/gated",), 1, "restricted"),
         (("org/base", "--revision", "v9"), 1, "Revision Not Found"),
     ],

@@ -119,7 +119,7 @@ def _models(output: Output, report: ModelsReport) -> None:
             [
                 display.size(model.bytes),
                 display.size(model.physical_bytes),
-                display.size(model.freed_bytes),
+                display.size(model.freed_bytes or 0),
                 f"{len(commits):,}",
                 _ago(model.last_accessed),
                 str(model.state),
