@@ -622,3 +622,133 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(tree: Tree, engine: Engine) ->
         engine.model_path("org/base", revision="v2.0")
     with pytest.raises(UsageError):
         engine.model_path("org/base", revision="../main")
+
+
+# only some files are wanted
+
+
+GGUF = {f"many.Q{n}.gguf": b"x" * n * 1000 for n in (4, 6, 8)} | {"config.json": b"{}"}
+
+
+@pytest.fixture
+def user(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """A user whose cache is ``hf/hub`` and whose Hub has org/many."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tree["hf/hub"]))
+    monkeypatch.setenv("HF_ENDPOINT", tree.hub.endpoint)
+    tree.hub.add("org/many", GGUF)
+    with Engine() as engine:
+        yield engine
+
+
+def configure(engine: Engine, text: str) -> None:
+    Path(engine.state.home).mkdir(exist_ok=True)
+    Path(engine.state.config).write_text(text)
+
+
+def test_a_download_of_some_files_is_whole_when_they_are_there(tree: Tree, user: Engine) -> None:
+    user.download(user.plan_download(["org/many"], include=["*Q4*", "*.json"]))
+    [many] = user.models().models
+    [revision] = many.revisions
+    assert (many.state, revision.missing, revision.expected_bytes) == (State.WHOLE, (), 4002)
+    assert [str(one) for one in revision.selected] == ["only *Q4* *.json"]
+    assert user.check(["org/many"]).whole
+    assert user.model_path("org/many") == revision.path
+    user.download(user.plan_download(["org/many"], include=["*Q6*"]))
+    (Path(revision.path) / "many.Q4.gguf").unlink()
+    [missing] = user.check(["org/many"]).models[0].missing
+    assert missing.name == "many.Q4.gguf", "what was asked for before is still wanted"
+    user.download(user.plan_download(["org/many"]))
+    [many] = user.models().models
+    assert (many.state, many.revisions[0].selected) == (State.WHOLE, ())
+    (Path(revision.path) / "many.Q8.gguf").unlink()
+    assert user.models().models[0].state is State.INCOMPLETE, "all of it was asked for since"
+
+
+def test_what_was_asked_for_is_forgotten_with_the_model(tree: Tree, user: Engine) -> None:
+    user.download(user.plan_download(["org/many"], include=["*Q4*"]))
+    assert user.models().models[0].state is State.WHOLE
+    tree.build({"models/many": local_dir("org/many")})
+    user.add_root(tree["models"])
+    user.remove([str(tree["models/many"])])
+    assert user.models().models[0].state is State.WHOLE, "only a copy went"
+    user.remove(["org/many"])
+    assert user.state.asked() == {}, "the next download may be somebody else's"
+
+
+def test_the_configuration_says_which_files_are_wanted(tree: Tree, user: Engine) -> None:
+    configure(
+        user,
+        '[models]\nfour = { repo = "org/many", include = "*Q4*" }\n'
+        'eight = { repo = "org/many", exclude = ["*Q4*", "*Q6*"] }\n',
+    )
+    assert [model.status for model in user.check().models] == ["missing", "missing"]
+    user.download(user.plan_download(["four"]))
+    assert sorted(os.listdir(user.model_path("four"))) == ["many.Q4.gguf"]
+    four, eight = user.check().models
+    assert (four.status, four.expected_bytes) == ("cached", 4000)
+    assert (eight.status, {one.name for one in eight.missing}) == (
+        "incomplete",
+        {"many.Q8.gguf", "config.json"},
+    )
+    assert eight.missing_bytes == 8002
+    [many] = user.models().models
+    assert many.state is State.INCOMPLETE, "both together are wanted of the model"
+    user.download(user.plan_download(["eight"]))
+    assert user.check().whole
+    assert user.models().models[0].state is State.WHOLE
+
+
+def test_patterns_that_fit_nothing_do_not_make_a_model_whole(tree: Tree, user: Engine) -> None:
+    configure(user, '[models]\ntypo = { repo = "org/many", include = "*.ggfu" }\n')
+    user.download(user.plan_download(["org/many"], include=["*.json"]))
+    assert user.check().models[0].status == "incomplete"
+    with pytest.raises(UsageError, match="no file of org/many matches"):
+        user.plan_download(["typo"])
+
+
+def test_a_damaged_file_counts_whatever_is_wanted(tree: Tree, user: Engine) -> None:
+    configure(user, '[models]\nfour = { repo = "org/many", include = "*Q4*" }\n')
+    user.download(user.plan_download(["org/many"], include=["*Q4*", "*Q6*"]))
+    [six] = tree["hf/hub"].glob("models--org--many/snapshots/*/many.Q6.gguf")
+    six.resolve().unlink()
+    assert user.check().models[0].status == "incomplete"
+    assert user.models().models[0].state is State.BROKEN
+
+
+def test_the_memory_of_what_was_asked_for_may_be_lost_or_damaged(user: Engine) -> None:
+    user.download(user.plan_download(["org/many"], include=["*Q4*"]))
+    for text in ("", "{", '{"asked": [{"type": 1}]}', '{"asked": 3}'):
+        Path(user.state.asked_for).write_text(text)
+        assert user.models().models[0].state is State.INCOMPLETE
+    user.download(user.plan_download(["org/many"], include=["*Q4*"]))
+    assert user.models().models[0].state is State.WHOLE
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude"),
+    [
+        ((), ()),
+        (("*.json",), ()),
+        (("sub/",), ()),
+        (("*",), ("sub/*.bin", "A*")),
+        ((), ("[ab].bin",)),
+        (("a.b?n",), ()),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_the_client(
+    include: tuple[str, ...], exclude: tuple[str, ...]
+) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    from hubfold.selection import Selection
+
+    names = ["a.bin", "A.bin", "b.bin", "sub/a.bin", "sub/config.json", "config.json"]
+    theirs = list(
+        filter_repo_objects(
+            names, allow_patterns=list(include) or None, ignore_patterns=list(exclude) or None
+        )
+    )
+    assert [name for name in names if Selection(include, exclude).wants(name)] == theirs

@@ -18,7 +18,9 @@ FALLBACK = "local-dir"
 
 
 def canonical(path: str | os.PathLike[str]) -> str:
-    """The one absolute path, free of symlinks, by which a root is known."""
+    """The one absolute path, free of symlinks, by which a root is known. Raises `UsageError` for an empty text."""
+    if not path:
+        raise UsageError("an empty text is no path", "is a variable of your script not set?")
     return os.path.realpath(os.fsdecode(path))
 
 
@@ -129,17 +131,19 @@ def _readable(path: str) -> frozenset[str]:
 
 
 def missing(path: str) -> RootError:
-    """The error for a path at which there is nothing, with what may have been meant."""
+    """The error for a path at which there is nothing."""
+    return RootError(f"{path} does not exist", instead_of(path))
+
+
+def instead_of(path: str) -> str:
+    """What to tell somebody who named a path at which there is nothing."""
     found = near(path)
     if found:
-        return RootError(f"{path} does not exist", f"did you mean {' or '.join(found)}?")
+        return f"did you mean {' or '.join(found)}?"
     parent = os.path.dirname(path)
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
-    return RootError(
-        f"{path} does not exist",
-        f"there is only {parent}: check the spelling, and that its drive is connected",
-    )
+    return f"there is only {parent}: check the spelling, and that its drive is connected"
 
 
 def near(path: str) -> list[str]:
@@ -147,10 +151,7 @@ def near(path: str) -> list[str]:
     import difflib
 
     folder, name = os.path.split(path)
-    return [
-        os.path.join(folder, one)
-        for one in difflib.get_close_matches(name, peek.names_in(folder), cutoff=0.7)
-    ]
+    return [os.path.join(folder, one) for one in difflib.get_close_matches(name, peek.names_in(folder))]
 
 
 def _once(roots: Iterable[Root]) -> list[Root]:

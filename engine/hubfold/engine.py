@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone, UsageError
@@ -43,8 +43,10 @@ if TYPE_CHECKING:
         UndoReport,
         VerifyReport,
     )
+    from hubfold.scan_reports import RootReport
 
 StrPath = str | os.PathLike[str]
+_Rooted = TypeVar("_Rooted", Root, "StatusRoot", "RootReport")
 
 #: Files under this many bytes are left alone: they are what people edit.
 MIN_SIZE = 1 << 20
@@ -97,7 +99,9 @@ class Engine(ModelOperations, Lifecycle):
     def config(self) -> Config:
         from hubfold import config
 
-        return config.load(self.state.config)
+        found = config.load(self.state.config)
+        self.notices += found.warnings
+        return found
 
     @cached_property
     def _backends(self) -> dict[str, StorageBackend]:
@@ -147,7 +151,9 @@ class Engine(ModelOperations, Lifecycle):
         liars = self._open_index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
         self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
-        return replace(report, warnings=(*report.warnings, *told)) if told else report
+        return replace(
+            report, roots=tuple(self._with_primary(report.roots)), warnings=(*report.warnings, *told)
+        )
 
     def dupes(
         self,
@@ -524,7 +530,7 @@ class Engine(ModelOperations, Lifecycle):
                     "scanned",
                 ),
             )
-        return list(found.values())
+        return self._with_primary(found.values())
 
     @property
     def _has_index(self) -> bool:
@@ -537,7 +543,7 @@ class Engine(ModelOperations, Lifecycle):
             yield "config", root
         for name in self.registry:
             for path in self._backends[name].default_roots(self.environ):
-                yield "found", KnownRoot(os.path.abspath(path), name)
+                yield "found", KnownRoot(os.path.realpath(path), name)
 
     def add_root(
         self,
@@ -682,13 +688,17 @@ class Engine(ModelOperations, Lifecycle):
         return {root.path: root for root in self._by_role(roots) if root.backend in self._backends}
 
     def _by_role(self, roots: Iterable[Root]) -> list[Root]:
-        """Primary first. Where the user chose none, the first cache that a backend names by default is it."""
+        """Primary first."""
+        return sorted(self._with_primary(roots), key=lambda root: (root.role is not Role.PRIMARY, root.path))
+
+    def _with_primary(self, roots: Iterable[_Rooted]) -> list[_Rooted]:
+        """The same; where the user chose no primary one, the first cache that a backend names by default is it."""
         found = list(roots)
         if not any(root.role is Role.PRIMARY for root in found):
             defaults = [root.path for source, root in self._sources() if source == "found"]
             first = next((path for path in defaults if any(root.path == path for root in found)), None)
             found = [replace(root, role=Role.PRIMARY) if root.path == first else root for root in found]
-        return sorted(found, key=lambda root: (root.role is not Role.PRIMARY, root.path))
+        return found
 
     def _duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""

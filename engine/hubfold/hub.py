@@ -7,13 +7,14 @@ Everything that goes over the network is the client's own work, so its variables
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from hubfold.errors import HubRefused, UsageError
 from hubfold.model_names import Name
+from hubfold.selection import Selection
 
 #: The base classes of what the client's transports raise, by release: 2.x, 1.x, 0.x.
 _TRANSPORTS = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
@@ -61,9 +62,7 @@ class Hub:
         )
         return cls(environ.get("HF_ENDPOINT") or None, offline, bars)
 
-    def listing(
-        self, name: Name, revision: str | None, include: Sequence[str], exclude: Sequence[str]
-    ) -> Listing:
+    def listing(self, name: Name, revision: str | None, selection: Selection) -> Listing:
         """What a revision holds of the files asked for. Raises `HubRefused`, `UsageError`."""
         from huggingface_hub import HfApi
         from huggingface_hub.hf_api import RepoFile
@@ -77,13 +76,13 @@ class Hub:
             )
             files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
             chosen = filter_repo_objects(
-                files, allow_patterns=list(include) or None, ignore_patterns=list(exclude) or None
+                files,
+                allow_patterns=list(selection.include) or None,
+                ignore_patterns=list(selection.exclude) or None,
             )
             return Listing(str(info.sha), tuple(_listed(files[path]) for path in chosen))
 
-    def fetch(
-        self, name: Name, revision: str | None, cache: str, include: Sequence[str], exclude: Sequence[str]
-    ) -> str:
+    def fetch(self, name: Name, revision: str | None, cache: str, selection: Selection) -> str:
         """Let the client fetch what the cache lacks; the snapshot's folder.
 
         Offline, the folder is given only if it is there. Raises `HubRefused`, `UsageError`, `OSError`.
@@ -107,8 +106,8 @@ class Hub:
                         revision=revision,
                         cache_dir=cache,
                         endpoint=self.endpoint,
-                        allow_patterns=list(include) or None,
-                        ignore_patterns=list(exclude) or None,
+                        allow_patterns=list(selection.include) or None,
+                        ignore_patterns=list(selection.exclude) or None,
                         local_files_only=self.offline,
                     )
                 )

@@ -151,6 +151,13 @@ class Lifecycle:
                 report = removing.carry_out(plan, holdings, book, progress=self.progress, stop=self.stop)
             for path in report.removed if self._has_index else ():
                 self._open_index.forget(path)
+            gone = [
+                (removal.repo_type, removal.repo_id, revision)
+                for removal in plan.removals
+                if removal.backend in self._backends and self._backends[removal.backend].capabilities.cache
+                for revision in removal.revisions
+            ]
+            self.state.remember_asked(dict.fromkeys(gone, ()))
             for other in plan.others:
                 self._note_path(self._open_index, other.path, proven=True)
         return report
@@ -213,20 +220,22 @@ class Lifecycle:
     ) -> DownloadPlan:
         """What downloading `models` into the client's cache (or the cache `into`) would fetch, and what is here.
 
-        Names of ``[models]`` in config.toml stand for their repositories. Walks the known roots, asks the Hub. Raises
-        `HubRefused` with the Hub's own words, `UsageError`.
+        Names of ``[models]`` in config.toml stand for their repositories, revisions and patterns; `include` and
+        `exclude` count instead of those. Walks the known roots, asks the Hub. Raises `HubRefused` with the Hub's own
+        words, `UsageError`.
         """
         from hubfold import download
+        from hubfold.selection import Selection
 
+        given = Selection(tuple(include), tuple(exclude))
         asked = [self.model_name(model, revision) for model in models]
-        named = [(one.repo, one.revision) for one in asked]
+        asked = [replace(one, selection=given or one.selection) for one in asked]
         self.scan(min_size=_NOTHING)
         cache = self._download_cache(into)
         caches = frozenset(name for name, one in self._backends.items() if one.capabilities.cache)
         return download.plan(
-            self._hub(), self._backends[cache.backend], cache, named, self._open_index.of_size,
-            include=include, exclude=exclude, caches=caches,
-        )  # fmt: skip
+            self._hub(), self._backends[cache.backend], cache, asked, self._open_index.of_size, caches=caches
+        )
 
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
         """A plan in the form of a report."""
@@ -259,6 +268,7 @@ class Lifecycle:
                     placer.place_all([wanted for model in plan.models for wanted in model.wanted])
                     book.append("end", state="finished")
                 run, reused, lies = book.run, tuple(placer.placed), tuple(placer.lies)
+        self.state.remember_asked(download.asked_for(plan, self.state.asked()))
         report = download.fetch_all(self._hub(bars=bars), plan, run, reused, lies, self.stop)
         folders = [model.path for model in report.models if model.path]
         if to is None or not folders:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.selection import ALL, Selection
 
 if TYPE_CHECKING:
     from hubfold.config import ConfiguredModel
@@ -52,6 +53,8 @@ class ModelName:
     revision: str | None = None
     #: What the user says it takes, in bytes.
     expected_bytes: int | None = None
+    #: The files that are asked for.
+    selection: Selection = ALL
 
     @property
     def repo(self) -> Name:
@@ -89,7 +92,9 @@ def parse(
     chosen = revision if revision is not None else model.revision if model is not None else None
     if chosen is not None and (not _REVISION.fullmatch(chosen) or ".." in chosen):
         raise UsageError(f"{chosen!r} is not a revision", "give a branch, a tag or a commit hash")
-    return ModelName(text, repo_id, repo_type, chosen, model.size if model is not None else None)
+    if model is None:
+        return ModelName(text, repo_id, repo_type, chosen)
+    return ModelName(text, repo_id, repo_type, chosen, model.size, model.selection)
 
 
 def _split(text: str) -> tuple[str | None, str]:

@@ -16,6 +16,7 @@ from hubfold.completeness import judge
 from hubfold.content import Partial, Root, Snapshot
 from hubfold.filesystem import FileSystems
 from hubfold.model_reports import Model, ModelFile, Place, Revision
+from hubfold.selection import Selections
 
 #: Symlinks in a row that the kernel follows (path_resolution(7)).
 _MOST_HOPS = 40
@@ -63,7 +64,7 @@ class Joined:
         #: Folder → the same free of symlinks.
         self._folders: dict[str, str] = {}
 
-    def add(self, root: Root, cache: bool, snapshot: Snapshot) -> None:
+    def add(self, root: Root, cache: bool, snapshot: Snapshot, selections: Selections) -> None:
         home = snapshot.home or snapshot.path
         key = snapshot.repo_type, snapshot.repo_id, "" if snapshot.repo_id else home
         place = self._models.setdefault(key, {}).setdefault(home, _PlaceOf(root, cache, home))
@@ -89,7 +90,7 @@ class Joined:
                 snapshot.incomplete,
                 None if snapshot.expected is None else sum(snapshot.expected.values()),
                 max(times) if times else _modified(snapshot.path),
-            )
+            ).only(selections)
         )
 
     def _payload(self, path: str, home: str) -> tuple[int, int] | None:

@@ -25,13 +25,19 @@ _ALL = "all"
     examples=[
         ("hubfold download org/model", "into the cache; what some root has already is not fetched"),
         ("hubfold download org/model --include '*.safetensors' --dry-run", "what would be fetched"),
+        ("hubfold download org/many-GGUF --include '*Q4_K_M*'", "one quantisation; it is whole with that"),
         ("hubfold download org/model --to ~/models/it", "and a folder of links to its files"),
         ("hubfold download", "choose among the models of config.toml"),
     ],
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
 @click.option("--revision", metavar="REVISION", help="A branch, a tag or a commit (default: main).")
-@click.option("--include", multiple=True, metavar="GLOB", help="Only files like this (may be repeated).")
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Only files like this (may be repeated); with those `ls` and `check` call it whole.",
+)
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files like this (may be repeated).")
 @click.option("--into", metavar="CACHE", help="Into this cache instead of the client's own.")
 @click.option(

@@ -33,8 +33,11 @@ class Session:
         self.stop = Stop()
 
     @contextmanager
-    def engine(self, threads: int | None = None) -> Iterator[Engine]:
-        """An engine that draws progress and that the first Ctrl-C stops between two actions."""
+    def engine(self, threads: int | None = None, *, silent: bool = False) -> Iterator[Engine]:
+        """An engine that draws progress and that the first Ctrl-C stops between two actions.
+
+        At its end its notices are printed, but for a `silent` one.
+        """
         from hubfold.engine import Engine
 
         with (
@@ -44,7 +47,7 @@ class Session:
             try:
                 yield engine
             finally:
-                for notice in engine.notices:
+                for notice in engine.notices if not silent else ():
                     self.output.warning(notice)
 
     def confirm(self, question: str) -> bool:
