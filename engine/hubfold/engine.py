@@ -308,7 +308,9 @@ class Engine(ModelOperations, Lifecycle):
             runs.recover(self.state)
             interrupted = False
             with self._begin("consolidate") as book:
-                executor = Executor(book, locks=self._lock_paths, progress=self.progress, stop=self.stop)
+                executor = Executor(
+                    book, locks=self._lock_paths, readers=self.threads, progress=self.progress, stop=self.stop
+                )
                 try:
                     executor.apply(plan)
                 except Interrupted:

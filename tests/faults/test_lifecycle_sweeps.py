@@ -85,7 +85,7 @@ def run(
         # Each sweep another third of its points, so that the tier stays within its time.
         points = points[len(points) % 3 :: 3]
     verdicts = sweep([place.stage for place in found], struck, kills(points), judge)  # type: ignore[arg-type]
-    assert not complaints(verdicts, misses=0.5)
+    assert not complaints(verdicts)
 
 
 def lies(repo: str, before: dict[str, tree.Seen], expected: dict[str, set[str]]) -> Iterator[str]:

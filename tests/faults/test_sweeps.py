@@ -35,9 +35,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
 ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
 FAULTS = ("kill", "error")
-#: The share of strikes that may miss: the index is committed by the clock, and its opens and ioctls count among the
-#: others, so a point may have another number at its strike. Of a sweep of six, two were seen to miss.
-MISSES = 0.5
 #: One of so many points is struck where the sweep is not whole.
 STEP = 5
 shift = itertools.count()
@@ -72,7 +69,7 @@ def struck(
     todo = kills(points) if fault == "kill" else errors(points, every=ALL)
     verdicts = sweep([scene.stage for scene in found], what, todo, guarded(judge(clean), found))
     assert len(verdicts) >= len(points) > 0
-    if found_wrong := complaints(verdicts, MISSES):
+    if found_wrong := complaints(verdicts):
         pytest.fail(f"{len(found_wrong)} of {len(todo)} strikes:\n" + "\n".join(found_wrong), pytrace=False)
 
 
