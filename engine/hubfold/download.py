@@ -394,12 +394,16 @@ def fetch_all(
     here = {item.path for item in reused}
     for model in planned.models:
         stop.check()
+        # The client resumes whatever it was cut off in, and nothing of hubfold's is open.
+        stop.anywhere = True
         try:
             path = hub.fetch(model.name, model.revision, planned.cache.path, model.selection)
         except HubfoldError as error:
             first = first or error
             failed.append(Failed(str(model.name), str(error)))
             continue
+        finally:
+            stop.anywhere = False
         # What the index was wrong about, or right without knowing, came otherwise than planned.
         claimed = {wanted.path for wanted in model.wanted if "sha256" in wanted.candidates[0].digests}
         fetched = model.fetch_bytes + sum(

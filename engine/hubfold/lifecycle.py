@@ -243,6 +243,12 @@ class Lifecycle:
 
         return download.preview(plan)
 
+    def check_space(self, plan: DownloadPlan) -> None:
+        """Raise `NoSpace`, with the figures, where a download would not fit."""
+        from hubfold import download
+
+        download.check_space(plan)
+
     def download(
         self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
     ) -> DownloadReport:
