@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stalling import half_downloaded
 
-from hubfold import Engine, UsageError
+from hubfold import Engine, UsageError, display
 from hubfold.content import Snapshot, SnapshotFile
 from hubfold.model_names import UnknownModel
 from hubfold.model_reports import Judged, Model, State
@@ -101,6 +101,38 @@ def test_repos_revisions_sizes_and_times_are_those_of_the_client(tree: Tree, eng
     assert len(theirs) == 3
     assert ours == theirs
     assert set(models(engine, tree["hub"])) == {"org/base", "short", "datasets/org/data"}
+
+
+def test_ls_says_what_hf_cache_ls_says(tree: Tree, engine: Engine) -> None:
+    tree.hub.add("org/base", model_files("base", SIZE))
+    tree.hub.add("short", model_files("short", SIZE // 2))
+    tree.hub.add("org/data", {"a/b.parquet": b"rows" * 999}, repo_type="dataset")
+    tree.build({"hub": hub_cache("org/base", "short", "datasets/org/data")})
+    tree.hub.add("org/base", {**model_files("base", SIZE), "config.json": b'{"second": 1}'})
+    tree.build({"hub": hub_cache("org/base")})
+    engine.add_root(tree["hub"])
+    theirs = [(repo["repo_type"], repo["repo_id"], repo["size"], repo["refs"]) for repo in hf_ls(tree["hub"])]
+    ours = [
+        (model["repo_type"], model["repo_id"], display.size(model["size_bytes"]), model["refs"])
+        for model in engine.models().as_json()["models"]
+    ]
+    assert len(ours) == 3 and sorted(ours) == sorted(theirs)
+    revisions = [
+        (one["repo_type"], one["repo_id"], one["revision"], one["snapshot_path"], one["size"], one["refs"])
+        for one in hf_ls(tree["hub"], "--revisions")
+    ]
+    rows = [
+        (
+            one["repo_type"],
+            one["repo_id"],
+            one["revision"],
+            one["path"],
+            display.size(one["size_bytes"]),
+            one["refs"],
+        )
+        for one in engine.models(revisions=True).as_json()["models"]
+    ]
+    assert len(rows) == 4 and sorted(rows) == sorted(revisions)
 
 
 def test_one_broken_link_hides_a_repo_from_the_client_and_not_from_hubfold(
