@@ -231,3 +231,128 @@ def test_a_vault_that_cannot_be_written_is_passed_over_for_the_next_and_its_note
 def test_the_superuser_is_told_that_read_only_does_not_bind_him() -> None:
     around = replace(SURROUNDINGS, privileged=True)
     assert "root" in fold(at("/hub/b", 1), at("/models/m", 2), around=around).notes[0]
+
+
+def refusals(
+    *replicas: IndexedReplica, link: LinkKind | None = None, around: Surroundings = SURROUNDINGS
+) -> set[str]:
+    what = fold(*replicas, policy=Policy(link=link), around=around)
+    assert what.actions == ()
+    return {skip.reason for skip in what.skipped}
+
+
+def test_a_view_is_replaced_but_never_kept() -> None:
+    assert said(fold(at("/views/a", 1), at("/models/b", 2))) == [("/views/a", "symlink", OBJECT)]
+    assert fold(at("/views/a", 1), at("/views/b", 2)) == Plan()
+    what = fold(
+        at("/hub/b", 1, mode=0o600), at("/views/a", 2), at("/models/m", 3), at("/views/z", 4, nlink=2)
+    )
+    assert said(what) == [("/views/a", "symlink", OBJECT)]
+    assert what.actions[0].keeper.path == "/models/m"
+    assert [(s.path, s.reason) for s in what.skipped] == [
+        (
+            "/views/z",
+            "replacing it frees nothing: 1 more hard link(s) of it lie outside the scanned roots",
+        ),
+        ("/models/m", "/hub/b can be read by fewer users than it"),
+    ]
+
+
+def test_a_link_kind_that_was_asked_for_and_cannot_be_is_told() -> None:
+    hub, model = at("/hub/b", 1), at("/models/m", 2)
+    assert refusals(hub, model, link=LinkKind.REFLINK) == {
+        "its file system cannot share extents with the keeper's"
+    }
+    assert refusals(hub, at("/hub2/b", 2), link=LinkKind.SYMLINK) == {
+        "no symlink may stand in its place, a hardlink may"
+    }
+    assert refusals(hub, at("/models/m", 2, links=frozenset()), link=LinkKind.SYMLINK) == {
+        "no symlink may stand in its place"
+    }
+    assert refusals(
+        hub, at("/models/m", 2, links=frozenset({LinkKind.SYMLINK, LinkKind.HARDLINK})), link=LinkKind.REFLINK
+    ) == {"no reflink may stand in its place, a hardlink or symlink may"}
+    for kind in (LinkKind.HARDLINK, LinkKind.REFLINK):
+        across = at("/drive/models/m", 2, links=frozenset({LinkKind.HARDLINK, LinkKind.SYMLINK}))
+        assert refusals(hub, across, link=kind) == {
+            f"no {kind} is possible: the keeper is on another file system"
+        }
+    assert said(fold(hub, model, policy=Policy(link=LinkKind.HARDLINK))) == [
+        ("/models/m", "hardlink", "/hub/b")
+    ]
+    assert said(fold(at("/cow/a", 1), at("/cow/b", 2), policy=Policy(link=LinkKind.REFLINK))) == [
+        ("/cow/b", "reflink", "/cow/a")
+    ]
+    assert said(fold(at("/cow/a", 1), at("/cow/b", 2), policy=Policy(link=LinkKind.HARDLINK))) == [
+        ("/cow/b", "hardlink", "/cow/a")
+    ]
+
+
+def test_a_file_system_with_one_kind_of_link() -> None:
+    hub, model = at("/hub/b", 1), at("/models/m", 2)
+    only_hard = replace(DISK, symlink=False, kind="")
+    around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {"/models": only_hard})
+    assert said(fold(hub, model, around=around)) == [("/models/m", "hardlink", "/hub/b")]
+    assert fold(hub, model, around=around).actions[0].reason == "it tolerates no symlink: hard link"
+    assert refusals(hub, model, link=LinkKind.SYMLINK, around=around) == {
+        "its file system (unknown) has no symlinks"
+    }
+
+
+@pytest.mark.parametrize("link", [None, *LinkKind])
+def test_without_links_the_reason_is_the_file_system_whatever_was_asked_for(link: LinkKind | None) -> None:
+    expected = (
+        "its file system cannot share extents with the keeper's"
+        if link is LinkKind.REFLINK
+        else ("its file system (vfat) has no links")
+    )
+    assert refusals(at("/fat/a", 1), at("/fat/b", 2), link=link) == {expected}
+
+
+def test_a_file_that_tolerates_no_link_at_all() -> None:
+    nothing = frozenset[LinkKind]()
+    assert refusals(at("/hub/b", 1), at("/models/m", 2, links=nothing)) == {
+        "no kind of link may stand in its place"
+    }
+
+
+@pytest.mark.parametrize("path", ["/models/m", "/cow/m"])
+def test_a_read_only_file_system_is_told_as_such_for_every_kind(path: str) -> None:
+    folder = path.rpartition("/")[0]
+    read_only = replace(FILESYSTEMS[folder], read_only=True)
+    around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {folder: read_only})
+    for links in (None, frozenset({LinkKind.HARDLINK})):
+        assert refusals(at("/hub/b", 1), at(path, 2, links=links), around=around) == {
+            "its file system is mounted read-only"
+        }
+
+
+def test_a_group_that_could_not_read_the_keeper() -> None:
+    keeper = at("/hub/b", 1, gid=1, mode=0o640)
+    victim = at("/models/m", 2, gid=2, mode=0o640)
+    assert len(fold(keeper, victim).actions) == 1
+    closed = at("/hub/b", 1, gid=1, mode=0o600)
+    assert refusals(closed, victim) == {"its group could not read /hub/b"}
+    assert len(fold(closed, at("/models/m", 2, gid=2, mode=0o600)).actions) == 1
+    everybody = at("/hub/b", 1, gid=1, mode=0o604)
+    assert refusals(everybody, victim) == {"/hub/b can be read by fewer users than it"}
+
+
+def test_a_content_that_can_name_no_object_is_left_alone() -> None:
+    found = [at("/hub/b", 1), at("/models/m", 2)]
+    duplicates = DuplicateSet(4 << 20, {"xet": SHA}, Trust.CLAIMED, tuple(found))
+    what = plan([duplicates], Policy(), SURROUNDINGS)
+    assert what.actions == () and what.skipped[0].reason == "none of its digests can name a vault object"
+
+
+def test_what_an_action_says() -> None:
+    local = fold(at("/hub/b", 1), at("/models/m", 2)).actions[0]
+    assert local.reason == "local copy: symlink into the vault" and local.read_only
+    assert (local.vault, local.bytes, local.digests) == ("/hubfold", 4 << 20, {"sha256": SHA})
+    far = fold(at("/hub/b", 1), at("/drive/models/m", 2)).actions[0]
+    assert far.reason == "another file system: only a symlink reaches over" and far.read_only
+    caches = fold(at("/hub/b", 1), at("/hub2/b", 2)).actions[0]
+    assert caches.reason == "cache to cache: a hard link survives whatever either client deletes"
+    assert caches.vault is None and not caches.read_only
+    asked = fold(at("/hub/b", 1), at("/models/m", 2), policy=Policy(link=LinkKind.HARDLINK)).actions[0]
+    assert asked.reason == "hard link, as asked for" and asked.read_only

@@ -16,6 +16,7 @@ from hubfold.lifecycle import Lifecycle
 from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state import KnownRoot, State
+from hubfold.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from hubfold.registry import Registry
     from hubfold.reports import (
         ConsolidateReport,
-        DoctorReport,
         Done,
         DupesReport,
         Failed,
@@ -52,7 +52,7 @@ _Rooted = TypeVar("_Rooted", Root, "StatusRoot", "RootReport")
 MIN_SIZE = 1 << 20
 
 
-class Engine(ModelOperations, Lifecycle):
+class Engine(ModelOperations, Lifecycle, Upkeep):
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
@@ -406,43 +406,6 @@ class Engine(ModelOperations, Lifecycle):
             return RecoverReport()
         with runs.exclusive(self.state, "recover"):
             return runs.recover(self.state)
-
-    def doctor(self, *, fix: bool = False) -> DoctorReport:
-        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe."""
-        from contextlib import nullcontext
-
-        from hubfold import doctor, journal, runs
-        from hubfold.reports import DoctorReport, Finding
-
-        crashed = runs.unsettled(self.state)
-        with runs.exclusive(self.state, "doctor") if fix else nullcontext():
-            if fix:
-                runs.recover(self.state)
-            findings = [
-                Finding(
-                    "interrupted-run", run, "a crash cut it short", "`hubfold recover`", fix, mendable=True
-                )
-                for run in crashed
-            ]
-            scan = self.scan()
-            findings += doctor.from_notices(scan.warnings)
-            findings += doctor.examine(
-                doctor.patients(journal.logs(self.state.runs)),
-                self._vaults(),
-                lambda digests: doctor.donors_of(self._open_index.having(digests)),
-                self._vault_for,
-                [root.path for root in self._open_index.roots()],
-                fix=fix,
-            )
-            findings += [
-                Finding("corrupt", liar.path, "its bytes are not what its name says", "download it again")
-                for liar in self._open_index.liars(
-                    [root.path for root in self._open_index.roots(vaults=True)]
-                )
-            ]
-            if fix and any(finding.fixed for finding in findings):
-                self.scan()
-        return DoctorReport(tuple(findings))
 
     # -- the vault ----------------------------------------------------------------------------------------------
 

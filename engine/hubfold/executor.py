@@ -70,7 +70,6 @@ class _Swap:
     text: str = ""
     #: Which name of its payload it is.
     turn: int = 0
-    made: bool = False
     displaced: str = ""
 
 
@@ -396,7 +395,6 @@ class Executor:
     def _replace(self, swap: _Swap, keeper: Held) -> bool:
         """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
         try:
-            swap.made = True  # from here on the name may be there, even if the call reports an error
             if swap.action.link is LinkKind.SYMLINK:
                 owner = swap.victim.attributes.uid, swap.victim.attributes.gid
                 swap.directory.symlink(swap.text, swap.temporary, owner)
@@ -428,15 +426,18 @@ class Executor:
         swapped = bool(swap.displaced)
         try:
             if swapped:
+                if swap.displaced != swap.temporary and _is_another(swap, keeper):
+                    # Without an exchange, what stands at the path now would be lost.
+                    raise LeftAlone(f"the file as it was before is at {swap.displaced} beside it")
                 fsops.swap_back(swap.directory, swap.temporary, swap.name, swap.displaced)
                 swap.displaced = ""
-            if swap.made:
-                if _is_link(swap, swap.temporary, keeper):
-                    swap.directory.unlink(swap.temporary)
-                elif swapped and swap.directory.lstat_or_none(swap.temporary) is not None:
-                    # Somebody put a newer file in place between the two exchanges: theirs goes back.
-                    swap.directory.exchange(swap.temporary, swap.name)
-                    raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
+            # The link may be there even if the call that makes it reported an error.
+            if _is_link(swap, swap.temporary, keeper):
+                swap.directory.unlink(swap.temporary)
+            elif swapped and swap.directory.lstat_or_none(swap.temporary) is not None:
+                # Somebody put a newer file in place between the two exchanges: theirs goes back.
+                swap.directory.exchange(swap.temporary, swap.name)
+                raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
             swap.directory.sync()
         except (LeftAlone, OSError) as second:
             self._fail(
@@ -559,6 +560,11 @@ def _is_link(swap: _Swap, name: str, keeper: Held) -> bool:
     if swap.action.link is LinkKind.SYMLINK:
         return stat.S_ISLNK(st.st_mode) and swap.directory.readlink(name) == swap.text
     return stat.S_ISREG(st.st_mode) and st.st_ino == keeper.signature.inode
+
+
+def _is_another(swap: _Swap, keeper: Held) -> bool:
+    """Whether somebody put something else in the place of the link that was made for `swap`."""
+    return swap.directory.lstat_or_none(swap.name) is not None and not _is_link(swap, swap.name, keeper)
 
 
 def _reads(swap: _Swap, name: str, keeper: Held) -> bool:

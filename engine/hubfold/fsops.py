@@ -21,7 +21,7 @@ from hubfold import flags
 from hubfold.content import Signature
 from hubfold.errors import LeftAlone
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch: the tests run on Linux
     import fcntl
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
@@ -411,6 +411,7 @@ class Held:
         self.path = path
         self.directory, self.name = Directory.parent_of(root, path)
         self.fd = -1
+        self.lease: Lease | None = None
         try:
             try:
                 self.fd = self.directory.open_file(self.name)
@@ -424,7 +425,8 @@ class Held:
             self.signature = Signature.of(st)
             if expected is not None and self.signature != expected:
                 raise LeftAlone("it changed since it was scanned")
-            self.lease = Lease(self.fd) if lease else None
+            if lease:
+                self.lease = Lease(self.fd)
             self.attributes = Attributes.of(self.fd)
         except BaseException:
             self.close()
@@ -451,7 +453,7 @@ class Held:
         return stat.S_ISREG(st.st_mode) and now[:4] == self.signature[:4]
 
     def close(self) -> None:
-        if getattr(self, "lease", None) is not None and self.lease is not None:
+        if self.lease is not None:
             self.lease.release()
         if self.fd >= 0:
             os.close(self.fd)

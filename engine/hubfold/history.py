@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hubfold.journal import Intent, KeeperChange, RunLog
 from hubfold.reports import Done, RunDetail, RunSummary
@@ -26,7 +27,12 @@ def summary(log: RunLog) -> RunSummary:
         command=log.command,
         started=log.started,
         state=log.state,
-        actions=len(done) + len(undone) + len(log.farm_links) + len(log.removals) + len(log.made),
+        actions=len(done)
+        + len(undone)
+        + len(log.farm_links)
+        + len(log.removals)
+        + len(log.made)
+        + len(log.mended),
         bytes=sum(intent.bytes for intent in done) + log.freed,
     )
 
@@ -41,6 +47,13 @@ def detail(log: RunLog) -> RunDetail:
     state = "done" if log.ended == "finished" else "unfinished"
     actions += [(Done(path, "", "", "removed", log.command, size), state) for path, size in log.removals]
     actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
+    actions += [
+        (
+            Done(mend.path, mend.source, "", "mended", log.command, 0),
+            "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back",
+        )
+        for number, mend in log.mends.items()
+    ]
     return RunDetail(summary(log), tuple(actions))
 
 
@@ -62,6 +75,28 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)
     return used
+
+
+def after_mends(logs: Iterable[RunLog]) -> list[RunLog]:
+    """The runs, oldest first, with the inodes that `doctor --fix` has given to their keepers and links since."""
+    found = list(logs)
+    for later, log in enumerate(found):
+        given = {
+            (mend.path, mend.inode): mend.new
+            for number, mend in log.mends.items()
+            if number in log.mended and not mend.text
+        }
+        for earlier in found[:later] if given else ():
+            for number, intent in earlier.intents.items():
+                for path in (intent.keeper, intent.path):
+                    new = given.get((path, intent.keeper_inode))
+                    if new is not None:
+                        earlier.intents[number] = replace(intent, keeper_inode=new)
+            earlier.keepers[:] = [
+                replace(change, inode=given.get((change.path, change.inode), change.inode))
+                for change in earlier.keepers
+            ]
+    return found
 
 
 def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:

@@ -88,6 +88,45 @@ class Hub:
         Offline, the folder is given only if it is there. Raises `HubRefused`, `UsageError`, `OSError`.
         """
         from huggingface_hub import snapshot_download
+
+        with self._quietly(), _in_its_own_words():
+            return str(
+                snapshot_download(
+                    name.repo_id,
+                    repo_type=name.repo_type,
+                    revision=revision,
+                    cache_dir=cache,
+                    endpoint=self.endpoint,
+                    allow_patterns=list(selection.include) or None,
+                    ignore_patterns=list(selection.exclude) or None,
+                    local_files_only=self.offline,
+                )
+            )
+
+    def fetch_file(self, name: Name, revision: str, file: str, cache: str) -> str:
+        """Let the client fetch one file into `cache`, a folder of its own; its path there.
+
+        Raises `HubRefused`, also offline, `UsageError`, `OSError`.
+        """
+        from huggingface_hub import hf_hub_download
+
+        if self.offline:
+            raise HubRefused("HF_HUB_OFFLINE is set", "unset it to ask the Hub")
+        with self._quietly(), _in_its_own_words():
+            return str(
+                hf_hub_download(
+                    name.repo_id,
+                    file,
+                    repo_type=name.repo_type,
+                    revision=revision,
+                    cache_dir=cache,
+                    endpoint=self.endpoint,
+                )
+            )
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Without the client's progress bars, where none are wanted."""
         from huggingface_hub.utils.tqdm import (
             are_progress_bars_disabled,
             disable_progress_bars,
@@ -98,19 +137,7 @@ class Hub:
         if quiet:
             disable_progress_bars()
         try:
-            with _in_its_own_words():
-                return str(
-                    snapshot_download(
-                        name.repo_id,
-                        repo_type=name.repo_type,
-                        revision=revision,
-                        cache_dir=cache,
-                        endpoint=self.endpoint,
-                        allow_patterns=list(selection.include) or None,
-                        ignore_patterns=list(selection.exclude) or None,
-                        local_files_only=self.offline,
-                    )
-                )
+            yield
         finally:
             if quiet:
                 enable_progress_bars()

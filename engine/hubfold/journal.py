@@ -14,6 +14,9 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
+``mend``       about to give a name other bytes, `Mend`, with its ``number``
+``fresh``      what the mends ``numbers`` put in place is made: its ``inode``
+``mended``     the mends ``numbers`` are whole and what they displaced is gone
 ``end``        the run is over: ``state`` is finished or interrupted; ``freed`` bytes by what it removed
 ``undo``       the run is being taken back
 ``restore``    about to put a copy back for ``number``: ``temporary``
@@ -37,7 +40,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubfold import fsops
@@ -108,30 +111,20 @@ class Intent:
     def from_record(cls, record: Mapping[str, Any]) -> Intent:
         """Raises `ValueError`, `TypeError` or `KeyError` for anything hubfold would not have written."""
         values: dict[str, Any] = {name: record[name] for name in cls.__slots__}
-        for name in (
-            "path",
-            "root",
-            "backend",
-            "text",
-            "target",
-            "temporary",
-            "keeper",
-            "keeper_root",
-            "xxh3_128",
-        ):
+        for name in _TEXTS:
             _expect(values[name], str)
         for name in _NUMBERS:
             _expect(values[name], int)
         values["link"] = LinkKind(values["link"])
-        values["xattrs"] = {str(name): base64.b64decode(value) for name, value in values["xattrs"].items()}
+        values["xattrs"] = {
+            str(name): base64.b64decode(value, validate=True) for name, value in values["xattrs"].items()
+        }
         values["digests"] = {
             _expect(name, str): _expect(value, str) for name, value in values["digests"].items()
         }
         values["locks"] = tuple(_expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
-        for path in (intent.path, intent.root, intent.keeper, intent.keeper_root, *intent.locks):
-            if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
-                raise ValueError(f"{path!r} is no absolute path")
+        _absolute(intent.path, intent.root, intent.target, intent.keeper, intent.keeper_root, *intent.locks)
         if not is_temporary(intent.temporary):
             raise ValueError(f"{intent.temporary!r} is no temporary name of hubfold")
         return intent
@@ -149,6 +142,12 @@ def _expect(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(f"{value!r} is no {kind.__name__}")
     return value
+
+
+def _absolute(*paths: str) -> None:
+    for path in paths:
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
 
 
 def is_temporary(name: str) -> bool:
@@ -195,6 +194,28 @@ class Temporary:
     out: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A name that `doctor --fix` is about to give other bytes, by an exchange with `temporary` beside it."""
+
+    number: int
+    path: str
+    root: str
+    temporary: str
+    #: What lies there until then: an inode, or, where `text` is not empty, a symlink with this text.
+    inode: int
+    text: str
+    #: The inode that it gets, 0 until that is made.
+    new: int
+    #: One more name, in a vault, of the inode with the changed bytes.
+    kept: str
+    #: Where the right bytes come from.
+    source: str
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 @dataclass(slots=True)
 class RunLog:
     """A journal as read."""
@@ -216,6 +237,8 @@ class RunLog:
     removals: list[tuple[str, int]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     temporaries: list[Temporary] = field(default_factory=list)
+    mends: dict[int, Mend] = field(default_factory=dict)
+    mended: set[int] = field(default_factory=set)
     #: What removing freed, in bytes by allocated blocks.
     freed: int = 0
     ended: str | None = None
@@ -366,7 +389,7 @@ def read(folder: str, run: str) -> RunLog:
         try:
             record = json.loads(line)
             _READERS[record["record"]](log, record)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise JournalDamaged(
                 f"line {number} of {path} is not what hubfold writes ({type(error).__name__}: {error})",
                 "nothing was touched because of it; look at the line, mend it or move the file away",
@@ -397,13 +420,11 @@ def _read_keeper(log: RunLog, record: Mapping[str, Any]) -> None:
     if any(len(pair) != 2 for pair in before_after):
         raise ValueError("a change has a before and an after")
     mode, mtime_ns = before_after
+    path, root = _expect(record["path"], str), _expect(record["root"], str)
+    _absolute(path, root)
     log.keepers.append(
         KeeperChange(
-            _expect(record["path"], str),
-            _expect(record["root"], str),
-            _expect(record["inode"], int),
-            (mode[0], mode[1]),
-            (mtime_ns[0], mtime_ns[1]),
+            path, root, _expect(record["inode"], int), (mode[0], mode[1]), (mtime_ns[0], mtime_ns[1])
         )
     )
 
@@ -425,31 +446,57 @@ def _read_state(log: RunLog, record: Mapping[str, Any]) -> None:
 
 
 def _read_object(log: RunLog, record: Mapping[str, Any]) -> None:
-    log.objects.append(_expect(record["path"], str))
+    path = _expect(record["path"], str)
+    _absolute(path)
+    log.objects.append(path)
 
 
 def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
     link = FarmLink(**{name: _expect(record[name], str) for name in FarmLink.__slots__})
-    if not is_temporary(link.temporary) or not os.path.isabs(link.path) or not os.path.isabs(link.root):
-        raise ValueError(f"{link.path!r} is no link of a farm")
+    _absolute(link.path, link.root)
+    if not is_temporary(link.temporary):
+        raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
     log.farm_links.append(link)
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
-    log.removals.append((_expect(record["path"], str), _expect(record["bytes"], int)))
+    path = _expect(record["path"], str)
+    _absolute(path)
+    log.removals.append((path, _expect(record["bytes"], int)))
 
 
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
     root, path, temporary = (_expect(record[name], str) for name in ("root", "path", "temporary"))
     item = Temporary(root, path, temporary, out=record["record"] == "aside")
-    for path in (item.root, item.path, item.temporary):
-        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
-            raise ValueError(f"{path!r} is no absolute path")
+    _absolute(item.root, item.path, item.temporary)
     if not is_temporary(os.path.basename(item.temporary)):
         raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")
     log.temporaries.append(item)
     if not item.out:
         log.made.append(item.path)
+
+
+def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
+    texts = {
+        name: _expect(record[name], str) for name in ("path", "root", "temporary", "text", "kept", "source")
+    }
+    numbers = {name: _expect(record[name], int) for name in ("number", "inode", "new")}
+    for path in (texts["path"], texts["root"], texts["kept"]):
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
+    if not is_temporary(texts["temporary"]):
+        raise ValueError(f"{texts['temporary']!r} is no temporary name of hubfold")
+    log.mends[numbers["number"]] = Mend(**texts, **numbers)
+
+
+def _read_fresh(log: RunLog, record: Mapping[str, Any]) -> None:
+    inode = _expect(record["inode"], int)
+    for number in record["numbers"]:
+        log.mends[number] = replace(log.mends[number], new=inode)
+
+
+def _read_mended(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.mended.update(log.mends[number].number for number in record["numbers"])
 
 
 def _read_end(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -480,6 +527,9 @@ _READERS = {
     "aside": _read_temporary,
     "make": _read_temporary,
     "farm": _read_farm,
+    "mend": _read_mend,
+    "fresh": _read_fresh,
+    "mended": _read_mended,
     "end": _read_end,
     "undo": _read_undo,
     "restore": _read_restore,

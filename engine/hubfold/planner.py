@@ -95,9 +95,7 @@ class _Planner:
         for payload in candidates:
             liar = next((replica for replica in payload if replica.claim_is_a_lie), None)
             if liar is not None:
-                self.skipped.append(
-                    Skip(liar.path, "its bytes are not what its name says (see `hubfold verify`)")
-                )
+                self.skipped.append(Skip(liar.path, LIES))
                 continue
             reason = ""
             for number, keeper in enumerate(keepers):
@@ -257,6 +255,8 @@ class _Planner:
             LinkKind.SYMLINK: here.symlink,
             LinkKind.HARDLINK: not across,
         }
+        if not here.symlink and not here.hardlink:
+            raise _No(f"its file system ({here.kind}) has no links")
         if self.policy.link is not None:
             if across and self.policy.link is not LinkKind.SYMLINK:
                 raise _No(f"no {self.policy.link} is possible: the keeper is on another file system")
@@ -268,8 +268,6 @@ class _Planner:
         for kind in (LinkKind.SYMLINK, LinkKind.HARDLINK):
             if kind in allowed and possible[kind]:
                 return kind
-        if not here.symlink and not here.hardlink:
-            raise _No(f"its file system ({here.kind}) has no links")
         if across:
             raise _No("it tolerates no symlink, and the keeper is on another file system")
         raise _No("no kind of link may stand in its place")

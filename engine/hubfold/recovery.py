@@ -12,7 +12,7 @@ import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from hubfold import farm, fsops, removal
+from hubfold import farm, fsops, mending, removal
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
@@ -64,6 +64,8 @@ def settle(
             settled.rolled_back.append(intent.path)
     farm.settle(log)
     removal.settle(log)
+    mends = mending.settle(log, journal)
+    settled.left += mends.left
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):
             waiting = True
@@ -73,7 +75,7 @@ def settle(
     if log.undone_but_for_the_end and not waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None:
+    elif not log.open_numbers and log.ended is None and not mends.waiting:
         journal.append("recovered")
     journal.sync()
     return settled

@@ -159,9 +159,16 @@ def _compare(replica: IndexedReplica, now: Signature, reading: Reading) -> Probl
 
 
 def _rotten(target: _Target, reading: Reading, found: list[Problem]) -> bool:
-    """Whether the bytes are not what was once computed, unedited: they must not become what is expected of them."""
-    return any(problem.kind == "corrupt" for problem in found) and any(
-        replica.computed.get(name, value) != value
-        for replica in target.replicas
+    """Whether the bytes are not what was once computed, unedited: they must not become what is expected of them.
+
+    Where a claim says what to expect, they can be recorded: then `doctor` knows that the claim and the bytes disagree.
+    """
+    if not any(problem.kind == "corrupt" for problem in found):
+        return False
+    computed = [replica.computed for replica in target.replicas]
+    claimed = [replica.claims for replica in target.replicas]
+    return any(
+        any(known.get(name, value) != value for known in computed)
+        and not any(known.get(name, value) != value for known in claimed)
         for name, value in reading.digests.items()
     )

@@ -24,7 +24,7 @@ from typing import Any
 import hubfold as hubfold_package
 import hubfold_plugins
 
-from .strace_sweep import PATIENCE, Command, Failed, Waiting
+from .strace_sweep import PATIENCE, STARTER, Command, Failed, Waiting
 from .tree import environment
 
 #: Everything a command may import, so that a fork has it already; but huggingface_hub, which reads the environment
@@ -106,6 +106,7 @@ class _Forked:
 
 
 def _waiting(what: Command, out: str, err: str) -> Waiting:
+    os.mkfifo(out + STARTER)
     process = _Forked(what.argv, dict(what.env), out, err, True)
     while not os.path.exists(out) and process.exitcode is None:
         time.sleep(0.001)
@@ -144,15 +145,16 @@ def _child(
 ) -> None:
     if traced:
         _take_the_same_steps()
-    status = os.open("/proc/self/status", os.O_RDONLY)
+        # It can be read when the tracer is there.
+        starter = os.open(out + STARTER, os.O_RDWR)
     # `out` last: once it is there the tracer comes, and what it counts must not depend on when.
     for path, descriptor in ((err, 2), (out, 1)):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(fd, descriptor)
         os.close(fd)
     if traced:
-        _await_tracer(status)
-    os.close(status)
+        os.read(starter, 1)
+        os.close(starter)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     keep = {"PATH", "PYTHONPATH", "LC_ALL"}
@@ -174,13 +176,6 @@ def _take_the_same_steps() -> None:
 
     database.TOGETHER_SECONDS = digesting.SAVE_SECONDS = math.inf
     os.cpu_count = lambda: 1
-
-
-def _await_tracer(status: int) -> None:
-    """Return when a tracer is there. It stops us right after it shows in our status, so give it the moment."""
-    while b"TracerPid:\t0\n" in os.pread(status, 4096, 0):
-        time.sleep(0.001)
-    time.sleep(0.02)
 
 
 _server = multiprocessing.get_context("forkserver")

@@ -30,6 +30,8 @@ from .filesystems import Mounted, Mounts, Unavailable, copy_image, run, unmount
 #: The interpreter itself: a shim in front of it would be a process, and calls, of its own.
 PYTHON = sys.executable
 KILL = "KILL"
+#: What is added to the name of a waiting command's output: a pipe, which it reads a byte from before it starts.
+STARTER = ".start"
 #: Seconds after which a struck command is taken for hung.
 PATIENCE = 60.0
 
@@ -251,10 +253,12 @@ def parse(log: str) -> list[Call]:
 
 def trace(command: Command, log: str, *injections: str, names: Iterable[str] = CALLS) -> Outcome:
     """Run `command` under strace with `injections` (the part after ``inject=``); every call of `names` is logged."""
+    # The name of a process that it attaches to is waited for (`_attach`).
+    quiet = ("-qq",) if command.waiting is None else ("-e", "quiet=exit,path-resolution,personality")
     argv = [
         "strace",
         "-f",
-        "-qq",
+        *quiet,
         "-y",
         "-s",
         "64",
@@ -300,6 +304,13 @@ def _attach(command: Command, strace: Sequence[str]) -> tuple[int, str, str]:
         tracer = subprocess.Popen(
             [*strace, "-p", str(process.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
+        assert tracer.stderr is not None
+        # It says when it is there, and only then the process goes on.
+        if "attached" not in (line := tracer.stderr.readline()):
+            process.kill()
+            raise Failed(f"strace did not attach: {line} {tracer.communicate()[1]}")
+        with open(out + STARTER, "wb") as starter:
+            starter.write(b"1")
         process.join(PATIENCE)
         hung = process.exitcode is None
         if hung:
