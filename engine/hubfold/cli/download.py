@@ -13,7 +13,6 @@ from hubfold.errors import NoSpace, UsageError
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
-    from hubfold.download import DownloadPlan
     from hubfold.engine import Engine
     from hubfold.output import Output
     from hubfold.reports import DownloadReport
@@ -76,7 +75,10 @@ def command(
         if dry_run:
             if output.as_json:
                 output.json(preview.as_json())
-            _warn_of_space(output, engine, plan)
+            try:
+                engine.check_space(plan)
+            except NoSpace as error:
+                output.warning(f"{error}: {error.hint}")
             output.message("this was a dry run: nothing was changed")
             return None
         if shared and not yes and output.can_ask:
@@ -109,13 +111,6 @@ def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
         output.message(f"  {item.how} instead of {display.size(item.bytes)} to download: {item.source}")
     for path in shared:
         output.message(f"  {path} gets read-only if it is hard-linked")
-
-
-def _warn_of_space(output: Output, engine: Engine, plan: DownloadPlan) -> None:
-    try:
-        engine.check_space(plan)
-    except NoSpace as error:
-        output.warning(f"{error}: {error.hint}")
 
 
 def _choose(output: Output, engine: Engine) -> tuple[str, ...]:
