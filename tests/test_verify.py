@@ -160,6 +160,47 @@ def test_a_read_error_is_unreadable(place: Place, monkeypatch: pytest.MonkeyPatc
     assert (problem.kind, problem.message) == ("unreadable", "cannot be read: Input/output error")
 
 
+def test_a_round_that_was_cut_short_goes_on_where_it_was(place: Place, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from hubfold.reports import VerifyReport
+    from hubfold.state import Verified
+    from hubfold.verify import verify
+
+    class CutShort(Verified):
+        """The power goes after two files."""
+
+        def note(self, key: str) -> None:
+            super().note(key)
+            if len(self.load()) == 2:
+                raise KeyboardInterrupt
+
+    def again(kind: type[Verified] = Verified) -> VerifyReport:
+        with ThreadPoolExecutor(1) as executor:
+            known = list(place.index.below("/"))
+            return verify(known, place.index, executor=executor, verified=kind(str(tmp_path / "verified")))
+
+    for number in range(6):
+        place.file(f"plain/{number}", noise(f"{number}"))
+    place.scan("plain")
+    assert not again().problems, "there is something to compare with from now on"
+    rot(place.folder / "plain/5")
+    with pytest.raises(KeyboardInterrupt):
+        again(CutShort)
+    rest = again()
+    assert (rest.checked, rest.resumed, rest.bytes_read) == (6, 2, 4 * MIB)
+    assert [os.path.basename(problem.path) for problem in rest.problems] == ["5"]
+    assert (again().resumed, again().bytes_read) == (0, 6 * MIB), "a round that came to its end is over"
+    with pytest.raises(KeyboardInterrupt):
+        again(CutShort)
+    for number in (0, 2, 4):
+        place.file(f"plain/{number}", noise(f"anew {number}"))
+        os.link(place.folder / f"plain/{number + 1}", place.folder / f"plain/another-name-{number}")
+    place.scan("plain")
+    changed = again()
+    assert changed.resumed == 0, "other bytes, or another name with claims of its own, are read"
+
+
 def test_it_can_be_stopped(place: Place) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -15,7 +15,7 @@ from hubfold.errors import HubfoldError, Interrupted, LeftAlone, UsageError
 from hubfold.lifecycle import Lifecycle
 from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.state import KnownRoot, State
+from hubfold.state import KnownRoot, State, Verified
 from hubfold.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -178,10 +178,11 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
             found.sort(key=lambda item: -len(item[0].replicas))
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
-    def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport:
-        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all).
+    def verify(self, targets: Sequence[StrPath] = (), *, restart: bool = False) -> VerifyReport:
+        """Read content again and compare it with claims and index; `targets` are paths or models (default: all).
 
-        What was never scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
+        What a call that was cut short has found good is not read again, unless `restart` begins anew. What was never
+        scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
         """
         from hubfold import journal
         from hubfold.walk import within
@@ -201,14 +202,27 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         asked = [
             path for path in dict.fromkeys(links) if not places or any(p and within(path, p) for p in places)
         ]
-        return self._verify(replicas.values(), asked)
+        if restart:
+            self.state.verified.forget()
+        return self._verify(replicas.values(), asked, self.state.verified)
 
-    def _verify(self, replicas: Iterable[IndexedReplica], links: Iterable[str] = ()) -> VerifyReport:
+    def _verify(
+        self,
+        replicas: Iterable[IndexedReplica],
+        links: Iterable[str] = (),
+        verified: Verified | None = None,
+    ) -> VerifyReport:
         from hubfold import verify
 
         with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
             return verify.verify(
-                replicas, self._open_index, executor=pool, links=links, progress=self.progress, stop=self.stop
+                replicas,
+                self._open_index,
+                executor=pool,
+                links=links,
+                progress=self.progress,
+                stop=self.stop,
+                verified=verified,
             )
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:

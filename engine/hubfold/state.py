@@ -6,6 +6,7 @@ Layout of the state directory (mode 0700, made only when something has to be wri
     runs/         one journal per run; undo and recovery need these
     roots.json    the roots that `hubfold roots add` registered
     asked.json    which files of a revision `hubfold download --include` asked for
+    verified      what a `hubfold verify` that was cut short has read and found good
     lock          held (flock) by the one command that changes something
 
 ``config.toml`` is the user's own file. It lies in the platform's config directory, or in the state directory where
@@ -16,9 +17,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from hubfold.content import Role
 from hubfold.errors import HubfoldError
@@ -85,6 +87,10 @@ class State:
     @property
     def asked_for(self) -> str:
         return os.path.join(self.home, "asked.json")
+
+    @property
+    def verified(self) -> Verified:
+        return Verified(os.path.join(self.home, "verified"))
 
     @property
     def lock(self) -> str:
@@ -190,3 +196,48 @@ def _known_root(entry: Mapping[str, Any]) -> KnownRoot:
     if not (limit is None or (isinstance(limit, int) and limit >= 0)):
         raise ValueError(f"{limit!r} is no limit")
     return KnownRoot(path, backend, Role(entry["role"]), limit)
+
+
+@dataclass(slots=True)
+class Verified:
+    """The progress of a round of `verify`, a line for each payload that was found good, so that the next goes on.
+
+    Written as it goes and never synced: what is lost of it is read again. An error costs that and nothing else.
+    """
+
+    path: str
+    _file: TextIO | None = None
+
+    def load(self) -> frozenset[str]:
+        """What an unfinished round has come to; empty where none was cut short."""
+        try:
+            with open(self.path, encoding="ascii", errors="replace") as file:
+                return frozenset(line.rstrip("\n") for line in file)
+        except OSError:
+            return frozenset()
+
+    def note(self, key: str) -> None:
+        with suppress(OSError):
+            if self._file is None:
+                self._file = open(self.path, "a", encoding="ascii", buffering=1)  # noqa: SIM115
+            self._file.write(f"{key}\n")
+
+    def finish(self, covered: Collection[str]) -> None:
+        """The round has come to its end for `covered`: the next one reads that again."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            rest = self.load().difference(covered)
+            if rest:
+                temporary = f"{self.path}.{os.getpid()}"
+                with open(temporary, "w", encoding="ascii", errors="replace") as file:
+                    file.writelines(f"{key}\n" for key in sorted(rest))
+                os.replace(temporary, self.path)
+            elif os.path.exists(self.path):
+                os.unlink(self.path)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        with suppress(OSError):
+            os.unlink(self.path)

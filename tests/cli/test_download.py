@@ -54,10 +54,12 @@ def test_without_a_model_the_configured_ones_are_offered(hubfold: Program, hub: 
     config.write_text('[models]\nsmall = "org/base"\nlarge = { repo = "me/copy", size = "3MB" }\n')
     done = hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "1\n")])
     assert done.code == 0
-    assert "1  small: org/base" in done.out and "2  large: me/copy, 3.0M" in done.out
+    assert "1  small: org/base (missing)" in done.out and "2  large: me/copy, 3.0M (missing)" in done.out
     assert (hubfold.home / "hf/hub/models--org--base").is_dir()
     assert not (hubfold.home / "hf/hub/models--me--copy").exists()
-    assert hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "7\n")]).code == 2
+    wrong = hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "7\n")])
+    assert wrong.code == 2
+    assert "1  small: org/base (cached)" in wrong.out, "what is there already is told"
     assert hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "all\n")]).code == 0
     assert (hubfold.home / "hf/hub/models--me--copy").is_dir()
     assert hubfold("download", "small").code == 0

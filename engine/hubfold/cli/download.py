@@ -119,10 +119,11 @@ def _choose(output: Output, engine: Engine) -> tuple[str, ...]:
     if not output.can_ask or not configured:
         hint = "name one, as org/name" if configured else f"name one, or list some in {engine.state.config}"
         raise UsageError("no MODEL was given" + ("" if configured else " and none is configured"), hint)
-    for number, model in enumerate(configured, 1):
+    there = engine.check().models
+    for number, (model, checked) in enumerate(zip(configured, there, strict=True), 1):
         size = f", {display.size(model.size)}" if model.size else ""
         at = f"@{model.revision}" if model.revision else ""
-        output.line(f"{number:3}  {model.name}: {model.repo_id}{at}{size}")
+        output.line(f"{number:3}  {model.name}: {model.repo_id}{at}{size} ({checked.status})")
     answer = output.ask(f"Which ones (numbers, or {_ALL})?")
     if answer.strip().lower() == _ALL:
         return tuple(model.name for model in configured)
