@@ -370,6 +370,8 @@ def test_the_folder_of_a_copy_names_only_that(two: Tree, engine: Engine) -> None
     assert not two["models/base"].exists()
     assert (two["models/again"] / "model.safetensors").read_bytes() == weights("base")
     assert (offline(two, "org/base") / "model.safetensors").read_bytes() == weights("base")
+    [row] = engine.models([str(two["models/again"])]).models
+    assert (row.id, row.freed_bytes) == ("org/base", engine.preview_remove(["org/base"]).bytes)
     with pytest.raises(UsageError, match="is no copy that a client downloaded"):
         engine.remove([str(two["hf"])])
 

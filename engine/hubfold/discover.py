@@ -24,6 +24,13 @@ def canonical(path: str | os.PathLike[str]) -> str:
     return os.path.realpath(os.fsdecode(path))
 
 
+def named_folder(text: str) -> str | None:
+    """The folder that `text` names, where it can only be a path; None where it may be the name of a model."""
+    path = os.path.expanduser(text)
+    is_path = os.path.isabs(path) or text.startswith(("./", "../"))
+    return canonical(path) if is_path and os.path.isdir(path) else None
+
+
 def discover(
     paths: Sequence[str | os.PathLike[str]],
     backends: Mapping[str, StorageBackend],

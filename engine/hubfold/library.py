@@ -49,6 +49,10 @@ class Library:
         name = wanted.among(known)
         return None if name is None else known[name]
 
+    def at(self, folder: str | None) -> Model | None:
+        """The model of which a place is this folder."""
+        return next((model for model in self.models for one in model.places if one.path == folder), None)
+
     def candidates(self, model: Model, wanted: ModelName) -> list[tuple[Place, Revision]]:
         """Where a program may find a model: of each place the revision it would get, the preferred place first.
 

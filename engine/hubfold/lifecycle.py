@@ -102,8 +102,9 @@ class Lifecycle:
             if roots
             else []
         )
-        copies = [path for model in models if (path := _folder(model)) is not None]
-        asked = [self.model_name(model, revision) for model in models if _folder(model) is None]
+        folders = {model: discover.named_folder(model) for model in models}
+        copies = [folder for folder in folders.values() if folder is not None]
+        asked = [self.model_name(model, revision) for model in models if folders[model] is None]
         return removing.plan(
             self._holdings(only),
             asked,
@@ -412,12 +413,3 @@ class Lifecycle:
         if not self._has_index:
             return []
         return self._open_index.payload(st.st_dev, st.st_ino, st.st_size)
-
-
-def _folder(text: str) -> str | None:
-    """The folder that a text names which can only be a path; None where it may be the name of a model."""
-    from hubfold.discover import canonical
-
-    path = os.path.expanduser(text)
-    is_path = os.path.isabs(path) or text.startswith(("./", "../"))
-    return canonical(path) if is_path and os.path.isdir(path) else None

@@ -93,22 +93,26 @@ class ModelOperations:
     ) -> ModelsReport:
         """The models of all roots (or those named), a row each or one for each revision; see `model_selection`.
 
-        Raises `UsageError`, `UnknownModel` for a name that no root has.
+        A copy of which nothing says what it is is named by its folder. Raises `UsageError`, `UnknownModel` for a name
+        that no root has.
         """
-        from hubfold import model_selection
+        from hubfold import discover, model_selection
         from hubfold.model_names import unknown
         from hubfold.model_reports import ModelsReport
 
-        wanted = [self.model_name(name) for name in names]
+        folders = {name: discover.named_folder(name) for name in names}
+        wanted = {name: self.model_name(name) for name in names if folders[name] is None}
         model_selection.select(
             (), filters, sort, limit
         )  # what makes no sense is told before the disks are asked
         found = self.library()
-        models = [found.find(one) for one in wanted] if wanted else list(found.models)
-        for one, model in zip(wanted, models, strict=False):
+        models = [] if names else list(found.models)
+        for name in names:
+            model = found.find(wanted[name]) if name in wanted else found.at(folders[name])
             if model is None:
-                raise unknown(one.name, [*(self.config.models or ()), *(known.id for known in found.models)])
-        rows = model_selection.rows([model for model in models if model is not None], revisions=revisions)
+                raise unknown(name, [*(self.config.models or ()), *(known.id for known in found.models)])
+            models.append(model)
+        rows = model_selection.rows(models, revisions=revisions)
         chosen = model_selection.select(rows, filters, sort, limit)
         if not revisions:
             freed = self._freed(model for model, _ in chosen)
