@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
     from hubfold.content import IndexedReplica, Root
     from hubfold.doctor import Around, Origin
-    from hubfold.holdings import Holdings, Name
+    from hubfold.holdings import Holdings
     from hubfold.hub import Hub
     from hubfold.index import Index
     from hubfold.journal import Journal
+    from hubfold.model_names import Name
     from hubfold.progress import Stop
     from hubfold.reports import DoctorReport, ScanReport, VerifyReport
     from hubfold.state import State
