@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from test_doctor import blob, build, fold, kinds, weights, write_through
-from test_repairs import RIGHT, rot
+from test_repairs import RIGHT, cut_short, rot
 
 from hubfold import Engine
 from hubfold.testing import snapshot
@@ -80,10 +80,7 @@ def corrupt(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def damaged(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = blob(tree, "drive")
-    path.chmod(0o644)
-    os.truncate(path, 1 << 20)
-    return path
+    return cut_short(tree, "drive")
 
 
 def unreadable(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -63,6 +63,16 @@ def rot(path: Path) -> None:
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
+def cut_short(tree: Tree, cache: str) -> Path:
+    """A blob of another length than the repository's listing says, where the client writes one (1.33 and later)."""
+    if not list(tree[cache].glob("models--*/trees/*.json")):
+        pytest.skip("this huggingface_hub writes no listing")
+    path = blob(tree, cache)
+    path.chmod(0o644)
+    os.truncate(path, (1 << 20) + 1)
+    return path
+
+
 def one(findings: tuple[Finding, ...], kind: str) -> Finding:
     (found,) = (finding for finding in findings if finding.kind == kind)
     return found
@@ -384,7 +394,7 @@ def test_a_repair_that_failed_leaves_no_vault_where_there_was_none(
 ) -> None:
     tree.hub.add("org/model", model_files("model"))
     tree.build({"hf/hub": hub_cache("org/model")})
-    os.truncate(blob(tree), (1 << 20) + 1)
+    cut_short(tree, "hf/hub")
     engine.scan([tree["hf/hub"]])
     loopback_hub._repositories.clear()
     assert not one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
@@ -394,7 +404,7 @@ def test_a_repair_that_failed_leaves_no_vault_where_there_was_none(
 def test_gc_leaves_a_vault_that_holds_changed_bytes_alone(tree: Tree, engine: Engine) -> None:
     tree.hub.add("org/model", model_files("model"))
     tree.build({"hf/hub": hub_cache("org/model")})
-    os.truncate(blob(tree), (1 << 20) + 1)
+    cut_short(tree, "hf/hub")
     engine.scan([tree["hf/hub"]])
     assert one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
     before = sorted(os.listdir(tree["hf/hubfold"]))
@@ -434,7 +444,7 @@ def test_rot_is_mended_from_another_copy_where_there_is_one(
 def test_a_blob_that_is_too_short_is_mended(tree: Tree, engine: Engine) -> None:
     tree.hub.add("org/model", model_files("model"))
     tree.build({"hf/hub": hub_cache("org/model")})
-    os.truncate(blob(tree), (1 << 20) + 1)
+    cut_short(tree, "hf/hub")
     engine.scan([tree["hf/hub"]])
     for _ in range(2):
         told = one(engine.doctor(fix=True).findings, "damaged-blob")
