@@ -470,7 +470,6 @@ class Executor:
                 self.outcomes.append(Outcome(action))
 
     def _share_one(self, action: Action) -> None:
-        digest = xxhash.xxh3_128()
         with ExitStack() as held:
             keeper = Held(action.keeper.root, action.keeper.path, action.keeper.signature, lease=False)
             held.callback(keeper.close)
@@ -484,7 +483,7 @@ class Executor:
             self.journal.append("intent", **intent.as_record())
             self.journal.sync()
             try:
-                extents.share_extents(keeper, victim, update=digest.update, tick=self._tick)
+                extents.share_extents(keeper, victim, tick=self._tick)
             except (LeftAlone, OSError, Interrupted) as error:
                 self.journal.append("dropped", number=swap.number, reason=fsops.describe(error))
                 raise
