@@ -305,7 +305,6 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, required=True, help="one JSON object a line is added for each mutant"
     )
-    parser.add_argument("--sample", type=int, help="so many of each module, chosen by a fixed seed")
     parser.add_argument("--again", action="store_true", help="only those that survived at their last try")
     parser.add_argument("--list", action="store_true", help="count only")
     arguments = parser.parse_args()
@@ -317,14 +316,15 @@ def main() -> None:
     work = []
     for module in arguments.modules:
         found = list(mutants(module))
-        random.Random(20261122).shuffle(found)  # so that a run which is ended early has tried a sample
-        found = found[: arguments.sample]
         work += [
             m
             for m in found
             if (known.get(m.key) == "survived") == arguments.again and (arguments.again or m.key not in known)
         ]
         print(module, len(found), "mutants,", len(work), "to try so far", flush=True)
+    # Statements first; then all in an order that makes the part which was tried a sample.
+    random.Random(20261122).shuffle(work)
+    work.sort(key=lambda mutant: mutant.operator != "DeleteStatement")
     if arguments.list:
         return
     with tempfile.TemporaryDirectory(prefix="hubfold-mutants-") as folder:
