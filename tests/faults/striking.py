@@ -58,8 +58,8 @@ class Fault:
     kind: str | int = KILL
     #: Every later change meets the error too: a disk that stays full, a drive that is gone.
     lasting: bool = False
-    #: Count statements of the index, and only these; else all changes but these.
-    index: bool = False
+    #: Count only changes of this sort (a key of `CHANGES`); all but those of the index where it is empty.
+    what: str = ""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,8 @@ class _Counter:
     def step(self, what: str, before_death: Callable[[], object] = lambda: None) -> None:
         """Count one change; die, or raise, if it is the one."""
         fault = self.fault
-        if not self.armed or (what == "statement") is not (fault is not None and fault.index):
+        wanted = fault.what if fault is not None else ""
+        if not self.armed or (what != wanted if wanted else what == "statement"):
             return
         self.count += 1
         if fault is None or self.count < fault.number:
