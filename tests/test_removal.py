@@ -174,16 +174,18 @@ def test_a_link_of_somebody_else_straight_at_a_blob(two: Tree, engine: Engine, w
         offline(two, "org/base")
 
 
-def test_a_link_into_a_snapshot_keeps_the_whole_revision(two: Tree, engine: Engine) -> None:
+@pytest.mark.parametrize("file", ["", "model.safetensors", "tokenizer/tokenizer.json"])
+def test_a_link_into_a_snapshot_keeps_the_whole_revision(two: Tree, engine: Engine, file: str) -> None:
     snapshot = offline(two, "org/base")
     two["mine"].mkdir()
-    two.build({"mine/base": link_to(str(snapshot))})
+    two.build({"mine/base": link_to(str(snapshot / file).rstrip("/"))})
     engine.scan([two["mine"]])
     report = engine.remove(["org/base"])
     assert (not report.removed and report.run is None) or not report.removed
     assert report.left
-    assert (two["mine/base"] / "model.safetensors").read_bytes() == weights("base")
+    assert two["mine/base"].resolve().exists()
     assert offline(two, "org/base") == snapshot
+    assert (snapshot / "model.safetensors").read_bytes() == weights("base")
 
 
 def test_a_file_put_by_hand_stays_and_is_told(two: Tree, engine: Engine) -> None:
