@@ -266,6 +266,7 @@ def test_deleting_the_keepers_repo_or_revision_leaves_every_link_readable(
     assert {path: path.read_bytes() for path in home.outside()} == home.outside()
     client.cache_rm(home.cache, home.tuned_commit)
     assert {path: path.read_bytes() for path in home.outside()} == home.outside()
+    assert engine.doctor(fix=True).findings == () and engine.verify().problems == ()
     # What a run did can be taken back even then.
     undone = engine.undo()
     assert not undone.failed

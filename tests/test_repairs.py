@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
@@ -16,7 +17,16 @@ from hubfold import Engine, comparing, fsops, journal, mending
 from hubfold.content import LinkKind
 from hubfold.loopback_hub import LoopbackHub
 from hubfold.reports import Finding
-from hubfold.trees import Tree, copy_of, hub_cache, local_dir, model_files, safetensors
+from hubfold.trees import (
+    Tree,
+    copy_of,
+    has_shared_store,
+    hub_cache,
+    local_dir,
+    model_files,
+    safetensors,
+    with_xet_hash,
+)
 
 RIGHT = model_files("model")["model.safetensors"]
 
@@ -116,6 +126,21 @@ def test_what_was_put_right_is_as_the_run_left_it_and_can_be_undone(
     for path in (weights(tree), blob(tree), blob(tree, "second/hub")):
         assert path.read_bytes() == RIGHT and path.lstat().st_mode == mode
     assert not os.path.samefile(weights(tree), blob(tree))
+
+
+def test_it_works_where_names_cannot_be_exchanged(
+    copied: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(self: fsops.Directory, one: str, other: str) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(fsops.Directory, "exchange", unknown)
+    write_through(weights(copied))
+    changed = weights(copied).read_bytes()
+    assert all(finding.fixed for finding in engine.doctor(fix=True).findings)
+    all_right(copied)
+    assert kept(copied) == [changed]
+    nothing_is_left(copied, engine)
 
 
 def test_a_repair_is_a_run_that_shows_what_it_did(copied: Tree, engine: Engine) -> None:
@@ -352,6 +377,33 @@ def test_a_hub_that_refuses_is_told_in_its_own_words(
     nothing_is_left(folded, engine)
 
 
+def test_a_repair_that_failed_leaves_no_vault_where_there_was_none(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    os.truncate(blob(tree), (1 << 20) + 1)
+    engine.scan([tree["hf/hub"]])
+    loopback_hub._repositories.clear()
+    assert not one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
+    assert os.listdir(tree["hf"]) == ["hub"]
+
+
+def test_gc_leaves_a_vault_that_holds_changed_bytes_alone(tree: Tree, engine: Engine) -> None:
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    os.truncate(blob(tree), (1 << 20) + 1)
+    engine.scan([tree["hf/hub"]])
+    assert one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
+    before = sorted(os.listdir(tree["hf/hubfold"]))
+    marker = tree["hf/hubfold/.hubfold-vault"].stat()
+    engine.gc()
+    assert sorted(os.listdir(tree["hf/hubfold"])) == before
+    assert tree["hf/hubfold/.hubfold-vault"].stat().st_ctime_ns == marker.st_ctime_ns, (
+        "it was one all the time"
+    )
+
+
 def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: Tree, engine: Engine) -> None:
     engine.verify()
     blob(folded).chmod(0o644)
@@ -391,6 +443,25 @@ def test_a_blob_that_is_too_short_is_mended(tree: Tree, engine: Engine) -> None:
     assert one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
     assert blob(tree).read_bytes() == RIGHT
     assert engine.doctor().findings == ()
+
+
+def test_a_payload_of_the_shared_store_is_mended_where_it_lies(tree: Tree, engine: Engine) -> None:
+    """Its name is a xet hash, and the repositories' blobs are symlinks to it."""
+    pytest.importorskip("hf_xet")
+    if not has_shared_store():
+        pytest.skip("this huggingface_hub has no shared store")
+    tree.hub.add("org/model", {**model_files("model"), "model.safetensors": with_xet_hash(RIGHT)})
+    tree.build({"hf/hub": hub_cache("org/model", shared=True)})
+    payload = blob_of(tree, "hf/hub")
+    assert payload.is_relative_to(tree["hf/hub/blobs"])
+    engine.scan([tree["hf/hub"]])
+    payload.chmod(0o644)
+    rot(payload)
+    payload.chmod(0o444)
+    engine.verify()
+    assert one(engine.doctor(fix=True, download=True).findings, "corrupt").fixed
+    assert payload.read_bytes() == RIGHT and stat.S_IMODE(payload.stat().st_mode) == 0o444
+    assert engine.doctor().findings == () and engine.verify().problems == ()
 
 
 def test_an_object_of_which_nothing_is_left_is_downloaded(folded: Tree, engine: Engine) -> None:

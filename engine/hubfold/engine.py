@@ -184,7 +184,6 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         What a call that was cut short has found good is not read again, unless `restart` begins anew. What was never
         scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
         """
-        from hubfold import journal
         from hubfold.walk import within
 
         replicas: dict[str, IndexedReplica] = {}
@@ -198,9 +197,10 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                 self.scan()
             for root in self._open_index.roots(vaults=True):
                 replicas.update((replica.path, replica) for replica in self._open_index.replicas(root.path))
-        links = [path for log in journal.logs(self.state.runs) for path in log.links_made()]
         asked = [
-            path for path in dict.fromkeys(links) if not places or any(p and within(path, p) for p in places)
+            path
+            for path in dict.fromkeys(self._links_made())
+            if not places or any(p and within(path, p) for p in places)
         ]
         if restart:
             self.state.verified.forget()
@@ -362,11 +362,11 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
 
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
-        from hubfold import runs, undo
+        from hubfold import history, runs, undo
         from hubfold.reports import UndoReport
 
-        log, _ = runs.find(self.state, run)
-        expected = undo.preview(log)
+        log, logs = runs.find(self.state, run)
+        expected = undo.preview(log, history.folded_again(logs, log))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
             log.run,
@@ -395,6 +395,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                         book,
                         used_elsewhere=used,
                         changes=history.keeper_changes(logs),
+                        refolded=history.folded_again(logs, log),
                         rest_failed=bool(failed),
                         progress=self.progress,
                         stop=self.stop,
@@ -427,7 +428,9 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         from hubfold import gc
         from hubfold.reports import GcReport
 
-        garbage, kept = gc.look(self._vaults(), [root.path for root in self._open_index.roots()])
+        garbage, kept = gc.look(
+            self._vaults(), [root.path for root in self._open_index.roots()], self._links_made()
+        )
         return GcReport(
             tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept)
         )
@@ -439,12 +442,18 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         with runs.exclusive(self.state, "gc"):
             runs.recover(self.state)
             vaults = self._vaults()
-            report = gc.remove(*gc.look(vaults, [root.path for root in self._open_index.roots()]))
+            roots = [root.path for root in self._open_index.roots()]
+            report = gc.remove(*gc.look(vaults, roots, self._links_made()))
             for path in vaults:
                 gc.clear_empty(path)
             for path in report.removed:
                 self._open_index.forget(path)
         return report
+
+    def _links_made(self) -> Iterator[str]:
+        from hubfold import journal
+
+        return (path for log in journal.logs(self.state.runs) for path in log.links_made())
 
     def _vault_for(self, root: str) -> str:
         """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""

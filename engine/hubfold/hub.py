@@ -6,6 +6,7 @@ Everything that goes over the network is the client's own work, so its variables
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from hubfold.errors import HubRefused, UsageError
 from hubfold.model_names import Name
 from hubfold.selection import Selection
 
+_DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "git-sha1": re.compile(r"[0-9a-f]{40}")}
 #: The base classes of what the client's transports raise, by release: 2.x, 1.x, 0.x.
 _TRANSPORTS = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
 
@@ -80,7 +82,9 @@ class Hub:
                 allow_patterns=list(selection.include) or None,
                 ignore_patterns=list(selection.exclude) or None,
             )
-            return Listing(str(info.sha), tuple(_listed(files[path]) for path in chosen))
+            if not isinstance(info.sha, str):
+                raise ValueError(f"{info.sha!r} is no commit")
+            return Listing(info.sha, tuple(_listed(files[path]) for path in chosen))
 
     def fetch(self, name: Name, revision: str | None, cache: str, selection: Selection) -> str:
         """Let the client fetch what the cache lacks; the snapshot's folder.
@@ -144,9 +148,16 @@ class Hub:
 
 
 def _listed(entry: Any) -> ListedFile:
+    """Raises `ValueError` for a digest or size that is none: a path is made of the one, sums of the other."""
     if entry.lfs is not None:
-        return ListedFile(entry.path, entry.lfs.size, {"sha256": entry.lfs.sha256})
-    return ListedFile(entry.path, entry.size, {"git-sha1": entry.blob_id})
+        algorithm, digest, size = "sha256", entry.lfs.sha256, entry.lfs.size
+    else:
+        algorithm, digest, size = "git-sha1", entry.blob_id, entry.size
+    if not isinstance(digest, str) or not _DIGESTS[algorithm].fullmatch(digest):
+        raise ValueError(f"{digest!r} is no {algorithm}")
+    if type(size) is not int or size < 0 or not isinstance(entry.path, str):
+        raise ValueError(f"{entry.path!r} has no length")
+    return ListedFile(entry.path, size, {algorithm: digest})
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
@@ -178,6 +189,13 @@ def _in_its_own_words() -> Iterator[None]:
     except refused as error:
         raise HubRefused(
             _line(error), "what is there already stays; the same command goes on from here"
+        ) from error
+    except OSError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+        raise HubRefused(
+            f"the Hub's answer makes no sense ({type(error).__name__}: {_line(error)})",
+            "if HF_ENDPOINT names a mirror, ask the Hub itself; what is there already stays",
         ) from error
 
 

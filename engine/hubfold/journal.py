@@ -20,7 +20,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``end``        the run is over: ``state`` is finished or interrupted; ``freed`` bytes by what it removed
 ``undo``       the run is being taken back
 ``restore``    about to put a copy back for ``number``: ``temporary``
-``restored``   ``number`` is as it was before the run
+``restored``   ``number`` is as it was before the run, in another file: its ``inode``
 ``kept``       ``number`` was not taken back: ``reason``
 ``undone``     the undo is over
 ``recovered``  a later command has settled what a crash had left open
@@ -230,6 +230,8 @@ class RunLog:
     reasons: dict[int, str] = field(default_factory=dict)
     #: The temporary of an unfinished restore, by number.
     restores: dict[int, str] = field(default_factory=dict)
+    #: The inode that a path has since it was restored, by number.
+    restored_inodes: dict[int, int] = field(default_factory=dict)
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
     farm_links: list[FarmLink] = field(default_factory=list)
@@ -441,6 +443,8 @@ def _read_state(log: RunLog, record: Mapping[str, Any]) -> None:
     if number not in log.intents:
         raise ValueError(f"number {number} was never announced")
     log.states[number] = record["record"]
+    if record["record"] == "restored" and "inode" in record:
+        log.restored_inodes[number] = _expect(record["inode"], int)
     if "reason" in record:
         log.reasons[number] = _expect(record["reason"], str)
 

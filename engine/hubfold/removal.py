@@ -34,7 +34,7 @@ from hubfold.holdings import Holdings
 from hubfold.journal import Journal, RunLog
 from hubfold.locking import passing_lock
 from hubfold.progress import Progress, Stop
-from hubfold.reports import Failed
+from hubfold.reports import Failed, Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ class Remover:
     removed: list[str] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     freed: int = 0
+    #: A folder was renamed away and could not be emptied: recovery has to go on with it.
+    stuck: bool = False
     _number: int = 0
 
     def carry_out(self, removals: Sequence[Removal]) -> None:
@@ -307,6 +309,7 @@ class Remover:
                 directory.sync()
         except OSError as error:
             self._fail(folder, fsops.describe(error))
+            self.stuck = True
             return
         gone = [path for path in removal.inside if path.startswith(own)]
         self.removed += gone
@@ -340,11 +343,15 @@ def _below(directory: Directory, name: str, shown: str) -> Iterable[tuple[str, S
                 yield path, seen
 
 
-def settle(log: RunLog) -> None:
-    """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in."""
+def settle(log: RunLog) -> list[Left]:
+    """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in.
+
+    What cannot be removed now; it is tried again another time.
+    """
     announced = {path for path, _ in log.removals}
+    stuck: list[Left] = []
     for item in log.temporaries:
-        with suppress(OSError, LeftAlone):
+        try:
             directory, name = Directory.parent_of(item.root, item.temporary)
             with directory:
                 st = directory.lstat_or_none(name)
@@ -361,6 +368,11 @@ def settle(log: RunLog) -> None:
                 else:
                     directory.unlink(name)
                 directory.sync()
+        except (FileNotFoundError, NotADirectoryError, LeftAlone):
+            continue  # somebody took the folder away that it was in
+        except OSError as error:
+            stuck.append(Left(item.temporary, f"it cannot be removed now: {fsops.describe(error)}"))
+    return stuck
 
 
 __all__ = ["Interrupted", "Remover", "Removing", "Seen", "look", "measure", "settle"]

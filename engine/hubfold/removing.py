@@ -350,7 +350,8 @@ def carry_out(
     for path in {vault.of_object(object_) for object_ in told.removed}:
         gc.clear_empty(path)
     freed = remover.freed + told.bytes
-    journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
+    if not remover.stuck:
+        journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
     return replace(
         preview(what, journal.run),
         removed=(*remover.removed, *told.removed),
