@@ -397,6 +397,21 @@ def test_a_folded_copy_goes_with_the_vault_object_that_only_it_needs(two: Tree, 
     assert 3 << 20 < preview.bytes == report.bytes <= before - allocated(two["hf"]) - allocated(two["models"])
 
 
+def test_an_object_that_lost_its_list_of_links_stays_for_a_link_in_no_root(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base")})
+    engine.scan([two["models/base"], two["hf/hub"]])
+    assert engine.apply(engine.plan()).actions
+    local = two["models/base"] / "model.safetensors"
+    for path in (two["hf"] / "hubfold").rglob("*.links"):
+        path.unlink()
+    two["models"].rename(two["away"])
+    engine.remove_root(two["models/base"])
+    engine.remove(["org/base"])
+    two["away"].rename(two["models"])
+    assert local.is_symlink()
+    assert local.read_bytes() == weights("base")
+
+
 def test_a_copy_that_a_client_writes_to_is_left_alone(two: Tree, engine: Engine) -> None:
     from huggingface_hub.utils import WeakFileLock
 

@@ -255,7 +255,8 @@ class _Needs:
         pointing = {link for link in self.holdings.links.to(gc.plain(object_)) if not self._goes(link)}
         needers = sorted(noted | pointing)
         stay = [link for link in needers if not self._note(number, link, path, STAYS)]
-        if not stay:
+        # Without its list nobody knows here who needs it: `gc` asks the journals.
+        if not stay and os.path.lexists(object_ + vault.LINKS):
             self.objects.append(object_)
 
     def _direct(self) -> None:
