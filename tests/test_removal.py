@@ -174,16 +174,18 @@ def test_a_link_of_somebody_else_straight_at_a_blob(two: Tree, engine: Engine, w
         offline(two, "org/base")
 
 
-def test_a_link_into_a_snapshot_keeps_the_whole_revision(two: Tree, engine: Engine) -> None:
+@pytest.mark.parametrize("file", ["", "model.safetensors", "tokenizer/tokenizer.json"])
+def test_a_link_into_a_snapshot_keeps_the_whole_revision(two: Tree, engine: Engine, file: str) -> None:
     snapshot = offline(two, "org/base")
     two["mine"].mkdir()
-    two.build({"mine/base": link_to(str(snapshot))})
+    two.build({"mine/base": link_to(str(snapshot / file).rstrip("/"))})
     engine.scan([two["mine"]])
     report = engine.remove(["org/base"])
     assert (not report.removed and report.run is None) or not report.removed
     assert report.left
-    assert (two["mine/base"] / "model.safetensors").read_bytes() == weights("base")
+    assert two["mine/base"].resolve().exists()
     assert offline(two, "org/base") == snapshot
+    assert (snapshot / "model.safetensors").read_bytes() == weights("base")
 
 
 def test_a_file_put_by_hand_stays_and_is_told(two: Tree, engine: Engine) -> None:
@@ -393,6 +395,21 @@ def test_a_folded_copy_goes_with_the_vault_object_that_only_it_needs(two: Tree, 
     assert not two["models/base"].exists()
     assert not list((two["hf"] / "hubfold").rglob("*.safetensors"))
     assert 3 << 20 < preview.bytes == report.bytes <= before - allocated(two["hf"]) - allocated(two["models"])
+
+
+def test_an_object_that_lost_its_list_of_links_stays_for_a_link_in_no_root(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base")})
+    engine.scan([two["models/base"], two["hf/hub"]])
+    assert engine.apply(engine.plan()).actions
+    local = two["models/base"] / "model.safetensors"
+    for path in (two["hf"] / "hubfold").rglob("*.links"):
+        path.unlink()
+    two["models"].rename(two["away"])
+    engine.remove_root(two["models/base"])
+    engine.remove(["org/base"])
+    two["away"].rename(two["models"])
+    assert local.is_symlink()
+    assert local.read_bytes() == weights("base")
 
 
 def test_a_copy_that_a_client_writes_to_is_left_alone(two: Tree, engine: Engine) -> None:

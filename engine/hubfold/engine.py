@@ -229,7 +229,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         """(what is known at a path or of a model, the path or "")."""
         from hubfold import discover
         from hubfold.discover import canonical
-        from hubfold.model_names import Name, UnknownModel, nearest
+        from hubfold.model_names import Name, UnknownModel, meant
 
         path = canonical(os.path.expanduser(target))
         if os.path.lexists(path):
@@ -253,10 +253,9 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         chosen = asked.among(by_name)
         if chosen is None:
             known = [*(self.config.models or ()), *map(str, by_name)]
-            near = [*nearest(target, known), *discover.near(path)]
             raise UnknownModel(
                 f"{target} is neither a path nor a model of a scanned root",
-                f"did you mean {' or '.join(near)}?" if near else "`hubfold scan` shows what there is",
+                meant(target, [*known, *discover.near(path)]) or "`hubfold scan` shows what there is",
             )
         return by_name[chosen], ""
 

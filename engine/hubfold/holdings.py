@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,6 +27,28 @@ class Held:
     @property
     def name(self) -> Name:
         return Name(self.snapshot.repo_type, self.snapshot.repo_id)
+
+
+class Links:
+    """Symlinks by what they point at, one hop (see `gc.links_below`)."""
+
+    def __init__(self, links: Iterable[tuple[str, str]]) -> None:
+        self._by_target = sorted({(target, link) for link, target in links})
+
+    def to(self, target: str) -> list[str]:
+        """The links that point right at it."""
+        return [link for _, link in self._from(target, lambda found: found == target)]
+
+    def into(self, folder: str) -> list[tuple[str, str]]:
+        """(link, target) of the links that point at a folder, or at anything in it."""
+        below = os.path.join(folder, "")
+        found = [(folder, link) for link in self.to(folder)]
+        found += self._from(below, lambda target: target.startswith(below))
+        return sorted((link, target) for target, link in found)
+
+    def _from(self, first: str, fits: Callable[[str], bool]) -> Iterable[tuple[str, str]]:
+        start = bisect.bisect_left(self._by_target, (first, ""))
+        return itertools.takewhile(lambda one: fits(one[0]), itertools.islice(self._by_target, start, None))
 
 
 class Holdings:
@@ -71,9 +95,9 @@ class Holdings:
         return self._seen[1]
 
     @cached_property
-    def links(self) -> tuple[tuple[str, str], ...]:
-        """(link, target) of every symlink below the roots; see `gc.links_below`."""
-        return tuple(gc.links_below([root.path for root in self.roots]))
+    def links(self) -> Links:
+        """Every symlink below the roots."""
+        return Links(gc.links_below([root.path for root in self.roots]))
 
     @cached_property
     def objects(self) -> Mapping[tuple[int, int], Sequence[str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -137,7 +138,16 @@ def unknown(
     hint: str = "see `hubfold ls` for what is there",
 ) -> UnknownModel:
     """The error for a name that nothing is known of; `hint` where none of `known` is near."""
-    near = nearest(text, known)
-    return UnknownModel(
-        f"{holder} model called {text!r}", f"did you mean {' or '.join(near)}?" if near else hint
-    )
+    return UnknownModel(f"{holder} model called {text!r}", meant(text, known) or hint)
+
+
+def meant(text: str, known: Iterable[str]) -> str:
+    """What to tell somebody whose `text` was not found; empty where none of `known` is near.
+
+    The text may be among them: a short name of config.toml stands for something that need not be there.
+    """
+    names = list(dict.fromkeys(known))
+    if text in names:
+        return f"config.toml knows it, and it is not there: `hubfold download {shlex.quote(text)}` gets it"
+    near = nearest(text, names)
+    return f"did you mean {' or '.join(near)}?" if near else ""

@@ -175,21 +175,17 @@ class _Needs:
     others: list[IndexedReplica] = field(default_factory=list)
 
     def look(self) -> None:
-        links = self._links()
-        self._folders(links)
-        self._objects(links)
-        self._direct(links)
+        self._folders()
+        self._objects()
+        self._direct()
         self._other_names()
 
-    def _links(self) -> list[tuple[str, str]]:
-        """(link, target) of the symlinks below the roots that are no part of the removals."""
-        going = {path for removal in self.removals for path in removal.files}
-        tops = [folder for removal in self.removals for folder in removal.folders]
-        found: dict[str, str] = {}
-        for link, target in self.holdings.links:
-            if link not in going and not any(within(link, top) for top in tops):
-                found[link] = target
-        return sorted(found.items())
+    def _goes(self, link: str) -> bool:
+        """Whether a link is a part of the removals itself."""
+        return any(
+            link in removal.files or any(within(link, folder) for folder in removal.folders)
+            for removal in self.removals
+        )
 
     def _may_go(self, link: str) -> bool:
         """Whether `with_links` may take this link: not one that another cache's model is made of."""
@@ -205,13 +201,13 @@ class _Needs:
             self.removals[number] = replace(removal, links=(*removal.links, link))
         return goes
 
-    def _folders(self, links: Sequence[tuple[str, str]]) -> None:
+    def _folders(self) -> None:
         """A link into a snapshot needs the whole of it: one file less, and it would look whole and not be."""
         for number, removal in enumerate(self.removals):
             pinned: dict[str, str] = {}
             for folder in removal.folders:
-                for link, target in links:
-                    if within(target, folder) and not self._note(number, link, target, HOLDS):
+                for link, target in self.holdings.links.into(folder):
+                    if not self._goes(link) and not self._note(number, link, target, HOLDS):
                         pinned[os.path.basename(folder)] = link
             if pinned:
                 self._without(number, pinned)
@@ -235,7 +231,7 @@ class _Needs:
             else Removal(root.path, removal.backend, removal.repo_id, removal.repo_type)
         )
 
-    def _objects(self, links: Sequence[tuple[str, str]]) -> None:
+    def _objects(self) -> None:
         """Vault objects of the content: they keep it for the links that need them, and go where there are none."""
         by_inode = self.holdings.objects
         if not by_inode:
@@ -245,9 +241,9 @@ class _Needs:
                 through = _stat_through(path)
                 if through is not None:
                     for object_ in by_inode.get((through.st_dev, through.st_ino), ()):
-                        self._object(number, path, object_, links)
+                        self._object(number, path, object_)
 
-    def _object(self, number: int, path: str, object_: str, links: Sequence[tuple[str, str]]) -> None:
+    def _object(self, number: int, path: str, object_: str) -> None:
         if object_ in self.objects:
             return
         own = {path for removal in self.removals for path in removal.content}
@@ -256,19 +252,20 @@ class _Needs:
             for entry in vault.read_links(object_)
             if vault.need(object_, entry) is not vault.Need.GONE and entry.link not in own
         }
-        plain = gc.plain(object_)
-        needers = sorted(noted | {link for link, target in links if target == plain})
+        pointing = {link for link in self.holdings.links.to(gc.plain(object_)) if not self._goes(link)}
+        needers = sorted(noted | pointing)
         stay = [link for link in needers if not self._note(number, link, path, STAYS)]
-        if not stay:
+        # Without its list nobody knows here who needs it: `gc` asks the journals.
+        if not stay and os.path.lexists(object_ + vault.LINKS):
             self.objects.append(object_)
 
-    def _direct(self, links: Sequence[tuple[str, str]]) -> None:
+    def _direct(self) -> None:
         """A link straight at content keeps it where it is."""
         for number, removal in enumerate(self.removals):
             needed = set()
-            for link, target in links:
-                for path in (*removal.content, *(payload.path for payload in removal.payloads)):
-                    if target == path and not self._note(number, link, path, HOLDS):
+            for path in (*removal.content, *(payload.path for payload in removal.payloads)):
+                for link in self.holdings.links.to(path):
+                    if not self._goes(link) and not self._note(number, link, path, HOLDS):
                         needed.add(path)
             if needed:
                 removal = self.removals[number]

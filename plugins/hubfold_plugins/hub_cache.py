@@ -140,11 +140,10 @@ class HubCacheBackend(StorageBackend):
     def removals(
         self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
     ) -> Iterator[Removal]:
-        for upkeep in _upkeeps(root, walk):
-            if (upkeep.repo_type, upkeep.repo_id) == (repo_type, repo_id):
-                removal = upkeep.removal(revisions)
-                if removal is not None:
-                    yield removal
+        for upkeep in _upkeeps(root, walk, "--".join([f"{repo_type}s", *repo_id.split("/")])):
+            removal = upkeep.removal(revisions)
+            if removal is not None:
+                yield removal
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
         caches = [root.path] if _is_whole(root) else []
@@ -199,15 +198,16 @@ def _is_whole(root: Root) -> bool:
     return _repository_of(root.path) is None and _store_of(root.path) is None
 
 
-def _upkeeps(root: Root, walk: Walk) -> Iterator[Upkeep]:
-    """One for each repository of the root, and of the caches that lie in it by mistake."""
+def _upkeeps(root: Root, walk: Walk, only: str = "") -> Iterator[Upkeep]:
+    """One for each repository of the root, and of the caches that lie in it by mistake; `only` for those called so."""
     repository = _repository_of(root.path)
     if repository == root.path:
-        yield _upkeep(root, repository, "", walk)
+        if only in ("", os.path.basename(repository)):
+            yield _upkeep(root, repository, "", walk)
     elif _is_whole(root):
         for cache in _caches(root.path, walk):
             for name in cache.repositories:
-                if _REPOSITORY.fullmatch(name):
+                if only in ("", name) and _REPOSITORY.fullmatch(name):
                     yield _upkeep(root, os.path.join(cache.path, name), cache.path, walk)
 
 

@@ -60,6 +60,17 @@ def test_names_that_are_meant_mistyped_and_none(
     assert scene.photograph() == before
 
 
+def test_a_short_name_of_what_is_not_there_is_no_mistake(user: Program, scene: Scene) -> None:
+    assert user("rm", "small", "-y").code == 0
+    for command in (("rm", "-y"), ("path",), ("verify",), ("backup", "saved")):
+        done = user(*command, "small")
+        assert done.code == 1
+        assert "`hubfold download small` gets it" in done.err, command
+    done = user("backup", "saved")
+    assert (done.code, done.err) == (0, "no root holds a model, so nothing was written\n")
+    assert not (scene.folder / "saved").exists()
+
+
 def test_a_path_that_is_not_there_gets_the_nearest(user: Program, scene: Scene) -> None:
     before = scene.photograph()
     for command in (("scan",), ("consolidate", "-y"), ("roots", "add"), ("clean", "-y"), ("verify",)):
