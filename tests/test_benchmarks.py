@@ -41,7 +41,7 @@ def test_every_kind_of_task_runs_and_is_tabled(tmp_path: Path) -> None:
 
 
 def test_rmlint_is_given_no_path_to_write_to() -> None:
-    """It renames what is there, be it /dev/null, and makes a file of its own: every later `>/dev/null` fills the disk."""
+    """It renames what is there, be it /dev/null, and makes a file of its own: every `>/dev/null` fills the disk."""
     for module in ("programs.py", "tasks.py"):
         text = Path(programs.__file__).with_name(module).read_text()
         assert text.count('"summary:') == text.count('"summary:stdout"') == 1
