@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import comparing
+from hubfold import blocks, comparing
 from hubfold.comparing import CHUNK
 from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.fsops import Directory, Held
 
-STEP = comparing._STEP
+STEP = blocks.RESIDENT_BLOCK
 #: Whole steps and chunks, a byte to each side, and nothing.
 SIZES = {
     "nothing": 0,

@@ -226,6 +226,22 @@ def test_a_run_with_reflinks_is_journalled_and_undo_says_it_is_taken_back(place:
     assert scene.undo().restored == [str(victim)]
 
 
+def test_a_reflink_is_announced_on_the_disk_before_it_is_made(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(place)
+    keeper, victim = folded(scene)
+    real = extents.share_extents
+
+    def share(*args: object, **kwargs: object) -> None:
+        assert scene.log().states == {1: "intent"}
+        real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(extents, "share_extents", share)
+    assert [outcome.error for outcome in scene.apply(scene.plan(keeper, victim))] == [""]
+    assert scene.log().states == {1: "done"}
+
+
 def test_every_keeper_of_a_batch_has_its_turn(place: Path) -> None:
     scene = Scene(place)
     pairs = []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from hubfold import hashing, residency
+from hubfold import blocks, residency
 from hubfold.content import Signature
 from hubfold.errors import Interrupted
 from hubfold.hashing import SAMPLE, SMALL, Job, available, read
@@ -240,7 +240,7 @@ def test_without_a_way_past_the_cache_the_pages_are_dropped_again(
 ) -> None:
     if not can_tell_residency(tmp_path):
         pytest.skip("pages cannot be dropped from the cache here")
-    monkeypatch.setattr(hashing, "_DIRECT", 0)
+    monkeypatch.setattr(blocks, "_DIRECT", 0)
     path = tmp_path / "file"
     content = noise(9 * MIB + 5)
     path.write_bytes(content)

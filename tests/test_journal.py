@@ -322,6 +322,30 @@ def test_the_state_of_a_run(
     assert (log.state, log.needs_recovery, log.open_numbers) == (state, needs_recovery, open_)
 
 
+def test_a_run_that_has_just_begun_has_done_nothing(tmp_path: Path) -> None:
+    path = str(tmp_path / f"{RUN_NAME}.jsonl")
+    assert written(tmp_path, RUN) == RunLog(
+        path,
+        RUN_NAME,
+        "consolidate",
+        RUN["started"],
+        {},
+        {},
+        {},
+        {},
+        [],
+        [],
+        [],
+        [],
+        [],
+        [],
+        0,
+        None,
+        False,
+        False,
+    )
+
+
 def test_an_announced_replacement_needs_recovery_whatever_the_end_says(tmp_path: Path) -> None:
     log = written(tmp_path, RUN, {"record": "intent", **INTENT.as_record()}, END)
     assert log.open_numbers == [1] and log.needs_recovery

@@ -6,17 +6,20 @@ the first difference, and one read of a keeper serves all its victims.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import cache
 
+from hubfold.blocks import Blocks, read_at
 from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.fsops import Directory, Held
 
 CHUNK = 4 << 20
-#: What is compared at once: two of them fit into the processor's cache (measured against 4 MiB: a third less CPU).
-_STEP = 256 << 10
+_SHORTER = "it became shorter while it was read"
 
 
 def compare(
@@ -32,33 +35,64 @@ def compare(
         victim: BytesDiffer("its size is another") for victim in victims if victim.signature.size != size
     }
     left = [victim for victim in victims if victim not in wrong]
-    for held in (keeper, *left):
-        read_ahead(held.fd)
-    mine, theirs = bytearray(_STEP), bytearray(_STEP)
-    for offset in range(0, size, _STEP):
-        length = min(_STEP, size - offset)
-        if length < len(mine):
-            mine, theirs = bytearray(length), bytearray(length)
-        read_exactly(keeper.fd, mine, offset)
-        update(memoryview(mine))
-        tick(length)
-        if keeper.write_wanted:
-            raise LeftAlone("a program wants to write to the keeper")
-        for victim in list(left):
-            try:
-                read_exactly(victim.fd, theirs, offset)
-                if mine != theirs:
-                    raise BytesDiffer(f"its bytes differ from {keeper.path} at or after offset {offset}")
-                if victim.write_wanted:
-                    raise LeftAlone("a program wants to write to it")
-            except (LeftAlone, OSError) as reason:
-                wrong[victim] = reason
-                left.remove(victim)
-            else:
-                tick(length)
-        if not left:
-            break
+    with ExitStack() as opened:
+        # The victims take turns with one buffer: each is compared as soon as it is read.
+        mine = opened.enter_context(Blocks(keeper.fd))
+        theirs = {victim: opened.enter_context(Blocks(victim.fd, 1)) for victim in left}
+        offset = 0
+        while offset < size and left:
+            data = mine.at(offset, size - offset)
+            if not data:
+                raise LeftAlone(_SHORTER)
+            update(data)
+            tick(len(data))
+            if keeper.write_wanted:
+                raise LeftAlone("a program wants to write to the keeper")
+            for victim in list(left):
+                try:
+                    if not _reads_as(theirs[victim], offset, data):
+                        raise BytesDiffer(f"its bytes differ from {keeper.path} at or after offset {offset}")
+                    if victim.write_wanted:
+                        raise LeftAlone("a program wants to write to it")
+                except (LeftAlone, OSError) as reason:
+                    wrong[victim] = reason
+                    left.remove(victim)
+                else:
+                    tick(len(data))
+            offset += len(data)
     return wrong
+
+
+def _reads_as(blocks: Blocks, offset: int, expected: memoryview) -> bool:
+    """Whether a file has these bytes at `offset`. Raises `LeftAlone` where it ends before."""
+    done = 0
+    while done < len(expected):
+        data = blocks.at(offset + done, len(expected) - done)
+        if not data:
+            raise LeftAlone(_SHORTER)
+        if not _same(expected[done : done + len(data)], data):
+            return False
+        done += len(data)
+    return True
+
+
+def _same(one: memoryview, other: memoryview) -> bool:
+    """Whether two buffers of one length, not empty, hold the same bytes.
+
+    By ``memcmp``: views compare themselves item by item, ten times as slow, and hold the other threads up.
+    """
+    return _memcmp()(_address(one), _address(other), len(one)) == 0
+
+
+def _address(view: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+@cache
+def _memcmp() -> Callable[[int, int, int], int]:
+    found = (ctypes.CDLL(None) if sys.platform != "win32" else ctypes.cdll.msvcrt).memcmp
+    found.argtypes, found.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t], ctypes.c_int
+    return found
 
 
 def read_ahead(fd: int) -> None:
@@ -75,18 +109,11 @@ def read_ahead(fd: int) -> None:
 def read_exactly(fd: int, buffer: bytearray, offset: int) -> None:
     view = memoryview(buffer)
     while view:
-        got = os.preadv(fd, [view], offset) if hasattr(os, "preadv") else _read_at(fd, view, offset)
+        got = read_at(fd, view, offset)
         if got == 0:
-            raise LeftAlone("it became shorter while it was read")
+            raise LeftAlone(_SHORTER)
         view = view[got:]
         offset += got
-
-
-def _read_at(fd: int, view: memoryview, offset: int) -> int:
-    os.lseek(fd, offset, os.SEEK_SET)
-    data = os.read(fd, len(view))
-    view[: len(data)] = data
-    return len(data)
 
 
 def copy_bytes(

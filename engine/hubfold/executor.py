@@ -430,7 +430,6 @@ class Executor:
                     # Without an exchange, what stands at the path now would be lost.
                     raise LeftAlone(f"the file as it was before is at {swap.displaced} beside it")
                 fsops.swap_back(swap.directory, swap.temporary, swap.name, swap.displaced)
-                swap.displaced = ""
             # The link may be there even if the call that makes it reported an error.
             if _is_link(swap, swap.temporary, keeper):
                 swap.directory.unlink(swap.temporary)

@@ -1,8 +1,6 @@
 """Digests of files: several algorithms in one read, without pushing the user's page cache out.
 
-A part of a file that is in the page cache is copied from there; a part that is not is read past the cache
-(``O_DIRECT``), so that it costs no copy and displaces nothing. Which is which `residency` tells. Never through mmap:
-a file that is cut short meanwhile would kill the process.
+How the bytes are read: `blocks`.
 
 `read` is a plain function of picklable arguments, so that any `concurrent.futures.Executor` can run it.
 """
@@ -12,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib.util
-import mmap
 import os
 import stat as stat_module
 import sys
@@ -22,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import xxhash
 
-from hubfold import flags, residency
+from hubfold import flags
+from hubfold.blocks import ALIGNMENT, Blocks
 from hubfold.content import Signature
 from hubfold.errors import Interrupted
 
@@ -36,18 +34,9 @@ SAMPLE = "sample"
 #: Files up to this size are read whole at once: sampling would read half of them.
 SMALL = 256 << 10
 
-#: What is read at once from the device, from the page cache (so that the hash finds it in the processor's cache),
-#: and where the file system offers no way past the cache.
-_BLOCK = 4 << 20
-_RESIDENT_BLOCK = 256 << 10
-#: How far ahead is asked at once what is in the page cache.
-_WINDOW = 64 << 20
-_COLD_BLOCK = 1 << 20
-_ALIGNMENT = 4096
 _SAMPLES = 5
 _SAMPLE_BLOCK = 16 << 10
 _FLAGS = flags.READ | flags.NOFOLLOW | flags.NONBLOCK
-_DIRECT = getattr(os, "O_DIRECT", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,104 +193,28 @@ def _sample(fd: int, size: int, counter: _Counter) -> str:
     """Blocks at even distances from the head to the tail: fine-tunes of one base differ in the middle."""
     digest = xxhash.xxh3_128()
     length = min(_SAMPLE_BLOCK, size)
-    with _Reader(fd) as reader:
+    with Blocks(fd) as blocks:
         for number in range(_SAMPLES):
-            offset = (size - length) * number // (_SAMPLES - 1) // _ALIGNMENT * _ALIGNMENT
-            for data in reader.span(offset, length if number < _SAMPLES - 1 else size - offset, counter):
+            offset = (size - length) * number // (_SAMPLES - 1) // ALIGNMENT * ALIGNMENT
+            wanted = length if number < _SAMPLES - 1 else size - offset
+            for data in _span(blocks, offset, wanted, counter):
                 digest.update(data)
     return digest.hexdigest()
 
 
 def _blocks(fd: int, size: int, counter: _Counter) -> Iterator[memoryview]:
-    with _Reader(fd) as reader:
-        yield from reader.span(0, size, counter)
+    with Blocks(fd) as blocks:
+        yield from _span(blocks, 0, size, counter)
 
 
-class _Buffers(threading.local):
-    """One page-aligned buffer a thread, as ``O_DIRECT`` wants it."""
-
-    block: mmap.mmap | None = None
-
-    def get(self) -> memoryview:
-        if self.block is None:
-            self.block = mmap.mmap(-1, _BLOCK)
-        return memoryview(self.block)
-
-
-_buffers = _Buffers()
-
-
-class _Reader:
-    """Reads parts of one open file, each from where it is: the page cache, or the device past the cache."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._direct: int | None = None
-        self._past_cache = _DIRECT != 0
-        self._reads_ahead = True
-        #: Up to here it is known where what is read next is.
-        self._known_to = 0
-        self._resident = False
-
-    def __enter__(self) -> _Reader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._direct is not None:
-            os.close(self._direct)
-
-    def span(self, offset: int, length: int, counter: _Counter) -> Iterator[memoryview]:
-        """The bytes from `offset` on, each view valid until the next; `counter.short` where the file ends early."""
-        end = offset + length
-        while offset < end:
-            data = self._at(offset, end - offset)[: end - offset]
-            if not data:
-                counter.short = True
-                return
-            counter.add(len(data))
-            offset += len(data)
-            yield data
-
-    def _at(self, offset: int, wanted: int) -> memoryview:
-        if offset >= self._known_to:
-            self._look(offset, wanted)
-        start = offset // _ALIGNMENT * _ALIGNMENT
-        if not self._resident:
-            return self._cold(offset, start, min(_BLOCK, self._known_to - start))
-        view = _buffers.get()[: min(_RESIDENT_BLOCK, self._known_to - offset)]
-        return view[: os.preadv(self._fd, [view], offset)]
-
-    def _look(self, offset: int, wanted: int) -> None:
-        """Find out where the bytes from `offset` on are: all in the page cache or, but for some, not."""
-        start = offset // _ALIGNMENT * _ALIGNMENT
-        for window in (_WINDOW, _BLOCK):
-            length = min(window, wanted + offset - start)
-            count = residency.pages(self._fd, start, length)
-            # Where it cannot be told the cache is used, as any program would use it.
-            self._resident = count is None or count >= -(-length // residency.PAGE)
-            self._known_to = start + length
-            if self._resident or count == 0:
-                break
-
-    def _cold(self, offset: int, start: int, length: int) -> memoryview:
-        """What is not in the page cache, without leaving it there."""
-        if self._past_cache:
-            view = _buffers.get()[: -(-length // _ALIGNMENT) * _ALIGNMENT]
-            try:
-                if self._direct is None:
-                    # The same inode, whatever has become of its name.
-                    self._direct = os.open(f"/proc/self/fd/{self._fd}", flags.READ | _DIRECT)
-                return view[offset - start : max(os.preadv(self._direct, [view], start), offset - start)]
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
-                    raise
-                self._past_cache = False
-        if self._reads_ahead and hasattr(os, "posix_fadvise"):
-            # Else more would be brought in than what is dropped again.
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
-            self._reads_ahead = False
-        view = _buffers.get()[: min(_COLD_BLOCK, length - (offset - start))]
-        count = os.preadv(self._fd, [view], offset)
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._fd, start, offset - start + count, os.POSIX_FADV_DONTNEED)
-        return view[:count]
+def _span(blocks: Blocks, offset: int, length: int, counter: _Counter) -> Iterator[memoryview]:
+    """The bytes from `offset` on, each view valid until the next; `counter.short` where the file ends early."""
+    end = offset + length
+    while offset < end:
+        data = blocks.at(offset, end - offset)
+        if not data:
+            counter.short = True
+            return
+        counter.add(len(data))
+        offset += len(data)
+        yield data
