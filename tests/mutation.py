@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,7 +84,8 @@ class DeleteStatement(Operator):  # type: ignore[misc]
     def mutate(self, node, index):  # type: ignore[no-untyped-def]
         first = node.get_first_leaf()
         word = "return None" if isinstance(node.children[0], ReturnStmt) else "pass"
-        node.children[0] = parso.parse(first.prefix + word).children[0]
+        node.children[0] = parso.parse(word).children[0]
+        node.get_first_leaf().prefix = first.prefix
         return node
 
     @classmethod
@@ -98,13 +100,11 @@ class Mutant:
     line: int
     diff: str
     code: str
+    #: The same for the same fault after other lines were changed.
+    key: str
     outcome: str = ""
     by: str = ""
     seconds: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return hashlib.sha256(self.code.encode()).hexdigest()
 
 
 def meaning(code: str) -> str:
@@ -128,7 +128,7 @@ def meaning(code: str) -> str:
 
 def mutants(module: str) -> Iterator[Mutant]:
     source = (CHECKOUT / "engine/hubfold" / f"{module}.py").read_text()
-    seen = {meaning(source)}
+    seen, same = {meaning(source)}, Counter[str]()
     operators = {name.partition("/")[2]: get_operator(name) for name in operator_names()}
     chosen = {name: operators[name] for name in sorted(_WANTED)} | {"DeleteStatement": DeleteStatement}
     for name, operator in chosen.items():
@@ -145,7 +145,10 @@ def mutants(module: str) -> Iterator[Mutant]:
             pairs = zip(source.splitlines(), code.splitlines(), strict=False)
             line = next((n for n, (one, other) in enumerate(pairs, 1) if one != other), 1)
             diff = [*difflib.unified_diff(source.splitlines(), code.splitlines(), lineterm="", n=0)][3:]
-            yield Mutant(module, name, line, "\n".join(diff), code)
+            fault = "\n".join([module, name, *diff])
+            same[fault] += 1
+            key = hashlib.sha256(f"{fault}\n{same[fault]}".encode()).hexdigest()
+            yield Mutant(module, name, line, "\n".join(diff), code, key)
 
 
 class Bench:
@@ -302,7 +305,6 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, required=True, help="one JSON object a line is added for each mutant"
     )
-    parser.add_argument("--sample", type=int, help="so many of each module, chosen by a fixed seed")
     parser.add_argument("--again", action="store_true", help="only those that survived at their last try")
     parser.add_argument("--list", action="store_true", help="count only")
     arguments = parser.parse_args()
@@ -314,15 +316,15 @@ def main() -> None:
     work = []
     for module in arguments.modules:
         found = list(mutants(module))
-        if arguments.sample is not None and arguments.sample < len(found):
-            random.Random(20261122).shuffle(found)  # a larger sample holds a smaller one
-            found = found[: arguments.sample]
         work += [
             m
             for m in found
             if (known.get(m.key) == "survived") == arguments.again and (arguments.again or m.key not in known)
         ]
         print(module, len(found), "mutants,", len(work), "to try so far", flush=True)
+    # Statements first; then all in an order that makes the part which was tried a sample.
+    random.Random(20261122).shuffle(work)
+    work.sort(key=lambda mutant: mutant.operator != "DeleteStatement")
     if arguments.list:
         return
     with tempfile.TemporaryDirectory(prefix="hubfold-mutants-") as folder:
@@ -333,14 +335,14 @@ def main() -> None:
             __import__(name)
         for module in arguments.modules:
             source = (CHECKOUT / "engine/hubfold" / f"{module}.py").read_text()
-            nothing = Mutant(module, "none", 1, "", source + "\n# no mutant\n")
+            nothing = Mutant(module, "none", 1, "", source + "\n# no mutant\n", "")
             bench.judge(nothing)
             assert nothing.outcome == "survived", nothing.by
             print(module, "unchanged: passes,", nothing.seconds, "s", flush=True)
         with open(arguments.results, "a") as results:
             for mutant in work:
                 bench.judge(mutant)
-                record = {**asdict(mutant), "key": mutant.key}
+                record = asdict(mutant)
                 del record["code"]
                 results.write(json.dumps(record) + "\n")
                 results.flush()

@@ -266,6 +266,7 @@ def test_deleting_the_keepers_repo_or_revision_leaves_every_link_readable(
     assert {path: path.read_bytes() for path in home.outside()} == home.outside()
     client.cache_rm(home.cache, home.tuned_commit)
     assert {path: path.read_bytes() for path in home.outside()} == home.outside()
+    assert engine.doctor(fix=True).findings == () and engine.verify().problems == ()
     # What a run did can be taken back even then.
     undone = engine.undo()
     assert not undone.failed
@@ -410,6 +411,7 @@ def test_what_a_client_writes_through_a_link_is_found_and_mended(
     fold(engine, home)
     local = home.local / "base" / "model.safetensors"
     (old,) = (blob for blob in home.cache.glob("models--org--base/blobs/*") if blob.read_bytes() == WEIGHTS)
+    old.chmod(0o644)  # else the client's copy is refused for everybody but root
     new = safetensors("newer", len(WEIGHTS))
     home.hub.add("org/base", {"model.safetensors": new, "vocab.txt": VOCABULARY, "config.json": b"{ }"})
     try:

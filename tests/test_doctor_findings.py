@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from test_doctor import blob, build, fold, kinds, weights, write_through
-from test_repairs import RIGHT, rot
+from test_repairs import RIGHT, cut_short, rot
 
 from hubfold import Engine
 from hubfold.testing import snapshot
@@ -79,9 +80,7 @@ def corrupt(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def damaged(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = blob(tree, "drive")
-    os.truncate(path, 1 << 20)
-    return path
+    return cut_short(tree, "drive")
 
 
 def unreadable(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -192,11 +191,49 @@ def test_a_donor_that_somebody_writes_to_is_passed_over_and_one_that_he_may_writ
     assert blob(sick, "drive").stat().st_mode & 0o777 == 0o644, "and nothing of it was changed"
 
 
+def test_a_donor_on_another_drive_is_copied(tree: Tree, engine: Engine) -> None:
+    """An object has to be on the file system of its links' cache, also where the one good copy is not."""
+    fold(build(tree), engine)
+    drive = tree["drive"]
+    drive.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", str(drive)], capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        copy = drive / "copy.safetensors"
+        copy.write_bytes(RIGHT)
+        copy.chmod(0o444)
+        engine.scan([drive])
+        engine.verify([drive])
+        object_ = weights(tree).resolve()
+        for path in (object_, blob(tree), blob(tree, "second/hub")):
+            path.unlink()
+        (found,) = (f for f in engine.doctor(fix=True).findings if f.path == str(weights(tree)))
+        assert found.fixed, found
+    finally:
+        subprocess.run(["umount", "-l", str(drive)], check=True)
+    assert weights(tree).read_bytes() == RIGHT and object_.stat().st_nlink == 1
+
+
 def test_the_report_of_a_finding_has_the_fields_that_scripts_rely_on(sick: Tree, engine: Engine) -> None:
     weights(sick).resolve().unlink()
     report = json.loads(json.dumps(engine.doctor().as_json()))
     assert set(report) == {"findings"}
     assert set(report["findings"][0]) == {"kind", "path", "message", "fix", "fixed"}
+
+
+def test_an_object_whose_list_is_lost_is_not_told_to_be_garbage_and_gc_leaves_it(
+    tree: Tree, engine: Engine
+) -> None:
+    """The journal knows the link too, though it lies in no root."""
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    engine.scan([tree["hf/hub"]])
+    engine.farm(tree["farm"])
+    link = tree["farm/org/model/model.safetensors"]
+    os.unlink(f"{link.resolve()}.links")
+    assert kinds(engine.doctor().findings) == ["vault-out-of-step"]
+    assert engine.preview_gc().removed == engine.gc().removed == ()
+    assert link.read_bytes() == RIGHT
 
 
 def test_a_farm_that_was_scanned_is_told_of_once(tree: Tree, engine: Engine) -> None:

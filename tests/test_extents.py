@@ -21,6 +21,7 @@ from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.executor import Executor
 from hubfold.fsops import Held
 from hubfold.journal import Journal
+from hubfold.plan import Plan
 from hubfold.planner import Policy
 from hubfold.progress import Silent, Stop
 
@@ -63,6 +64,13 @@ def physical(path: Path) -> object:
 def shared(path: Path) -> int:
     with open(path, "rb") as file:
         return extents.shared_bytes(file.fileno())
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 class Pair:
@@ -216,6 +224,22 @@ def test_a_run_with_reflinks_is_journalled_and_undo_says_it_is_taken_back(place:
     assert log.states == {1: "done"} and log.intents[1].path == str(victim)
     assert log.intents[1].keeper_mtime_ns == os.lstat(keeper).st_mtime_ns
     assert scene.undo().restored == [str(victim)]
+
+
+def test_every_keeper_of_a_batch_has_its_turn(place: Path) -> None:
+    scene = Scene(place)
+    pairs = []
+    for name in "ab":
+        content = os.urandom(MIB)
+        keeper = scene.file(scene.cache, f"blobs/{name}", content)
+        pairs.append(
+            (write(keeper, content), write(scene.file(scene.root("models"), name, content), content))
+        )
+    plans = [scene.plan(*pair) for pair in pairs]
+    outcomes = scene.apply(Plan(tuple(action for what in plans for action in what.actions)))
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    assert all(physical(keeper) == physical(victim) is not None for keeper, victim in pairs)
+    assert scene.log().states == {1: "done", 2: "done"}
 
 
 def test_a_reflink_that_fails_is_dropped_with_its_reason_and_the_next_goes_on(place: Path) -> None:

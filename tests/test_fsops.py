@@ -38,7 +38,7 @@ def open_descriptors() -> set[tuple[str, str]]:
 def nothing_stays_open() -> Iterator[None]:
     before = open_descriptors()
     yield
-    assert open_descriptors() - before == set()
+    assert open_descriptors() == before
 
 
 @pytest.fixture(params=["descriptors", "paths"])

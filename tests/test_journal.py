@@ -252,6 +252,19 @@ def test_runs_are_listed_oldest_first_and_other_files_are_none(tmp_path: Path) -
         journal.read(str(tmp_path), "../" + tmp_path.name + "/a")
 
 
+def test_two_runs_of_one_moment_and_one_number_have_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.gmtime(1_700_000_000)
+    monkeypatch.setattr("time.gmtime", lambda: now)
+    monkeypatch.setattr("secrets.randbelow", lambda below: 10)
+    names = []
+    for _ in range(2):
+        with Journal.create(str(tmp_path), "test", "0") as book:
+            names.append(book.run)
+    assert names == ["20231114-221320-00000a", "20231114-221320-00000b"]
+
+
 @pytest.mark.parametrize(
     ("last", "expected"),
     [

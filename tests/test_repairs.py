@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
@@ -16,7 +17,16 @@ from hubfold import Engine, comparing, fsops, journal, mending
 from hubfold.content import LinkKind
 from hubfold.loopback_hub import LoopbackHub
 from hubfold.reports import Finding
-from hubfold.trees import Tree, copy_of, hub_cache, local_dir, model_files, safetensors
+from hubfold.trees import (
+    Tree,
+    copy_of,
+    has_shared_store,
+    hub_cache,
+    local_dir,
+    model_files,
+    safetensors,
+    with_xet_hash,
+)
 
 RIGHT = model_files("model")["model.safetensors"]
 
@@ -45,10 +55,22 @@ def copied(folded: Tree, engine: Engine) -> Tree:
 def rot(path: Path) -> None:
     """Other bytes with the same times, as a fault of the drive leaves them."""
     st = path.stat()
+    path.chmod(0o644)  # what is kept is read-only, and not everybody is root
     with open(path, "r+b") as file:
         file.seek(1 << 20)
         file.write(b"rotten!")
+    path.chmod(st.st_mode)
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+def cut_short(tree: Tree, cache: str) -> Path:
+    """A blob of another length than the repository's listing says, where the client writes one (1.33 and later)."""
+    if not list(tree[cache].glob("models--*/trees/*.json")):
+        pytest.skip("this huggingface_hub writes no listing")
+    path = blob(tree, cache)
+    path.chmod(0o644)
+    os.truncate(path, (1 << 20) + 1)
+    return path
 
 
 def one(findings: tuple[Finding, ...], kind: str) -> Finding:
@@ -116,6 +138,21 @@ def test_what_was_put_right_is_as_the_run_left_it_and_can_be_undone(
     for path in (weights(tree), blob(tree), blob(tree, "second/hub")):
         assert path.read_bytes() == RIGHT and path.lstat().st_mode == mode
     assert not os.path.samefile(weights(tree), blob(tree))
+
+
+def test_it_works_where_names_cannot_be_exchanged(
+    copied: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(self: fsops.Directory, one: str, other: str) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(fsops.Directory, "exchange", unknown)
+    write_through(weights(copied))
+    changed = weights(copied).read_bytes()
+    assert all(finding.fixed for finding in engine.doctor(fix=True).findings)
+    all_right(copied)
+    assert kept(copied) == [changed]
+    nothing_is_left(copied, engine)
 
 
 def test_a_repair_is_a_run_that_shows_what_it_did(copied: Tree, engine: Engine) -> None:
@@ -352,11 +389,36 @@ def test_a_hub_that_refuses_is_told_in_its_own_words(
     nothing_is_left(folded, engine)
 
 
+def test_a_repair_that_failed_leaves_no_vault_where_there_was_none(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    cut_short(tree, "hf/hub")
+    engine.scan([tree["hf/hub"]])
+    loopback_hub._repositories.clear()
+    assert not one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
+    assert os.listdir(tree["hf"]) == ["hub"]
+
+
+def test_gc_leaves_a_vault_that_holds_changed_bytes_alone(tree: Tree, engine: Engine) -> None:
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    cut_short(tree, "hf/hub")
+    engine.scan([tree["hf/hub"]])
+    assert one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
+    before = sorted(os.listdir(tree["hf/hubfold"]))
+    marker = tree["hf/hubfold/.hubfold-vault"].stat()
+    engine.gc()
+    assert sorted(os.listdir(tree["hf/hubfold"])) == before
+    assert tree["hf/hubfold/.hubfold-vault"].stat().st_ctime_ns == marker.st_ctime_ns, (
+        "it was one all the time"
+    )
+
+
 def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: Tree, engine: Engine) -> None:
     engine.verify()
-    blob(folded).chmod(0o644)
     rot(blob(folded))
-    blob(folded).chmod(0o444)
     rotten = blob(folded).read_bytes()
     assert "corrupt" in {problem.kind for problem in engine.verify().problems}
     told = one(engine.doctor(fix=True).findings, "corrupt")
@@ -370,7 +432,6 @@ def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: 
 def test_rot_is_mended_from_another_copy_where_there_is_one(
     copied: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
-    blob(copied).chmod(0o644)
     rot(blob(copied))
     engine.verify()
     loopback_hub.forget_hits()
@@ -383,7 +444,7 @@ def test_rot_is_mended_from_another_copy_where_there_is_one(
 def test_a_blob_that_is_too_short_is_mended(tree: Tree, engine: Engine) -> None:
     tree.hub.add("org/model", model_files("model"))
     tree.build({"hf/hub": hub_cache("org/model")})
-    os.truncate(blob(tree), (1 << 20) + 1)
+    cut_short(tree, "hf/hub")
     engine.scan([tree["hf/hub"]])
     for _ in range(2):
         told = one(engine.doctor(fix=True).findings, "damaged-blob")
@@ -391,6 +452,23 @@ def test_a_blob_that_is_too_short_is_mended(tree: Tree, engine: Engine) -> None:
     assert one(engine.doctor(fix=True, download=True).findings, "damaged-blob").fixed
     assert blob(tree).read_bytes() == RIGHT
     assert engine.doctor().findings == ()
+
+
+def test_a_payload_of_the_shared_store_is_mended_where_it_lies(tree: Tree, engine: Engine) -> None:
+    """Its name is a xet hash, and the repositories' blobs are symlinks to it."""
+    pytest.importorskip("hf_xet")
+    if not has_shared_store():
+        pytest.skip("this huggingface_hub has no shared store")
+    tree.hub.add("org/model", {**model_files("model"), "model.safetensors": with_xet_hash(RIGHT)})
+    tree.build({"hf/hub": hub_cache("org/model", shared=True)})
+    payload = blob_of(tree, "hf/hub")
+    assert payload.is_relative_to(tree["hf/hub/blobs"])
+    engine.scan([tree["hf/hub"]])
+    rot(payload)
+    engine.verify()
+    assert one(engine.doctor(fix=True, download=True).findings, "corrupt").fixed
+    assert payload.read_bytes() == RIGHT and stat.S_IMODE(payload.stat().st_mode) == 0o444
+    assert engine.doctor().findings == () and engine.verify().problems == ()
 
 
 def test_an_object_of_which_nothing_is_left_is_downloaded(folded: Tree, engine: Engine) -> None:
@@ -418,6 +496,7 @@ def test_a_local_copy_that_a_client_updated_through_its_link_keeps_the_new_revis
     engine.scan(roots)
     engine.apply(engine.plan(roots, link=link))
     old = blob(tree)
+    old.chmod(0o644)  # else the client's copy is refused for everybody but root
     new = safetensors("newer")
     loopback_hub.add("org/model", {**model_files("model"), "model.safetensors": new})
     tree.build({"hf/hub": hub_cache("org/model"), "models": local_dir("org/model", cache="hf/hub")})

@@ -187,7 +187,9 @@ def test_a_vault_that_another_run_holds_leaves_its_files_alone(scene: Folding) -
 
 
 @pytest.mark.parametrize("change", ["removed", "replaced"])
-def test_all_names_of_a_payload_are_left_alone_when_one_of_them_changed(scene: Folding, change: str) -> None:
+def test_all_names_of_a_payload_are_left_alone_when_one_of_them_changed(
+    scene: Folding, strikes: Strikes, change: str
+) -> None:
     second, other = scene.models / "second", scene.file(scene.models, "other", MODEL)
     os.link(scene.copy, second)
     what = scene.plan(scene.blob, scene.copy, second, other)
@@ -201,6 +203,7 @@ def test_all_names_of_a_payload_are_left_alone_when_one_of_them_changed(scene: F
     ]
     if change == "replaced":
         second.write_bytes(MODEL)
+    strikes.at("exchange", lambda: os.close(os.open(scene.copy, os.O_WRONLY | os.O_NONBLOCK)))
     outcomes = {outcome.action.path: outcome.error for outcome in scene.run(Plan(tuple(actions)))}
     reason = "it is gone" if change == "removed" else "it changed since it was scanned"
     assert outcomes == {str(scene.copy): reason, str(second): reason, str(other): ""}
@@ -331,6 +334,7 @@ def test_a_keeper_whose_mode_is_not_ours_to_change_is_kept_as_it_is(
         (0o755, Policy(link=LinkKind.HARDLINK), 0o555),
         (0o444, Policy(), 0o444),
         (0o6664, Policy(), 0o6444),
+        (0o446, Policy(), 0o444),
     ],
 )
 def test_a_keeper_loses_its_write_bits_and_nothing_else(
@@ -499,6 +503,24 @@ def test_a_file_that_somebody_wants_to_write_to_is_given_back(
     around_the_swap(monkeypatch, before=want)
     assert scene.errors() == ["it changed while it was being replaced"]
     assert scene.is_as_before()
+
+
+def test_what_is_taken_back_is_durable_before_the_journal_says_so(
+    scene: Folding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for method in ("exchange", "unlink", "sync"):
+        real = getattr(Directory, method)
+
+        def call(directory: Directory, *args: object, method: str = method, real: object = real) -> object:
+            if directory.path == str(scene.models):
+                calls.append(method)
+            return real(directory, *args)  # type: ignore[operator]
+
+        monkeypatch.setattr(Directory, method, call)
+    around_the_swap(monkeypatch, behind=replace_by(scene.blob, b"newer"))
+    assert scene.errors() == [f"its keeper {scene.blob} changed meanwhile"]
+    assert calls == ["exchange", "exchange", "unlink", "sync"]
 
 
 @KINDS
@@ -747,28 +769,33 @@ def test_batches_never_part_the_names_of_a_file(
 
 
 @pytest.mark.parametrize(
-    ("readers", "keepers", "expected"),
+    ("readers", "constant", "limit", "expected"),
     [
-        (1, 1, [["a"], ["b"], ["c"]]),
-        (1, 2, [["a", "b"], ["c"]]),
+        (1, "BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"]]),
+        (1, "BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e"]]),
+        (1, "BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e"]]),
         # What can be read at once is: else large files would be read one by one.
-        (2, 1, [["a", "b"], ["c"]]),
-        (3, 1, [["a", "b", "c"]]),
+        (2, "BATCH_BYTES", len(MODEL), [["a", "b"], ["c", "d"], ["e"]]),
+        (3, "BATCH_BYTES", len(MODEL), [["a", "b", "c"], ["d", "e"]]),
+        (3, "BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e"]]),
+        (1, "BATCH_ACTIONS", 5, [["a", "b", "c", "d", "e"]]),
     ],
 )
-def test_a_batch_ends_when_its_keepers_are_large(
-    scene: Folding, monkeypatch: pytest.MonkeyPatch, readers: int, keepers: int, expected: list[list[str]]
+def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
+    scene: Folding,
+    monkeypatch: pytest.MonkeyPatch,
+    readers: int,
+    constant: str,
+    limit: int,
+    expected: list[list[str]],
 ) -> None:
     scene.readers = readers
-    monkeypatch.setattr(executor, "BATCH_BYTES", keepers * len(MODEL))
+    monkeypatch.setattr(executor, constant, limit)
     plans = []
-    for name in "abc":
+    for name in "abcde":
         content = os.urandom(len(MODEL))
-        blob, copy = (
-            scene.file(scene.cache, f"blobs/{name}", content),
-            scene.file(scene.models, name, content),
-        )
-        plans.append(scene.plan(blob, copy))
+        blob = scene.file(scene.cache, f"blobs/{name}", content)
+        plans.append(scene.plan(blob, scene.file(scene.models, name, content)))
     assert not any(o.error for o in scene.run(Plan(tuple(a for what in plans for a in what.actions))))
     assert batches(scene) == expected
 
@@ -817,6 +844,7 @@ def test_a_stop_between_two_batches_leaves_whole_what_is_done(
     with pytest.raises(Interrupted):
         scene.fold(scene.copy, second)
     assert scene.copy.is_symlink() and not second.is_symlink() and scene.state_of_journal == {1: "done"}
+    assert scene.progress.total == 2 * len(MODEL), "nothing of the second batch is read"
     with vault.lock(str(scene.vault)):
         pass
 

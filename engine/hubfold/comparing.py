@@ -139,7 +139,7 @@ def read_all(
 def _read_whole(
     fd: int, size: int, update: Callable[[memoryview], object], tick: Callable[[int], None]
 ) -> None:
-    buffer = bytearray(min(CHUNK, max(size, 1)))
+    buffer = bytearray(min(CHUNK, size))
     for offset in range(0, size, CHUNK):
         length = min(CHUNK, size - offset)
         view = buffer if length == len(buffer) else bytearray(length)

@@ -168,6 +168,8 @@ class Doctor:
     _seen: set[str] = field(default_factory=set)
     _handled: set[tuple[int, int]] = field(default_factory=set)
     _patients: Sequence[Patient] = ()
+    #: Vault objects that a link needs.
+    _needed: set[str] = field(default_factory=set)
 
     def links(self, found: Iterable[Patient]) -> None:
         """The links that runs made."""
@@ -176,9 +178,9 @@ class Doctor:
             self._link(patient)
 
     def vaults(self, paths: Iterable[str]) -> None:
-        """Objects that nothing needs, and vaults that cannot be read."""
+        """Objects that nothing needs, and vaults that cannot be read; call it when the links were looked at."""
         for path in paths:
-            self.findings += _of_vault(path)
+            self.findings += _of_vault(path, self._needed)
 
     def roots(self, paths: Iterable[str]) -> None:
         """Roots that are not there."""
@@ -222,6 +224,7 @@ class Doctor:
         if patient.link is LinkKind.SYMLINK:
             if not stat.S_ISLNK(st.st_mode) or not vault.points_at(patient.path, patient.target):
                 return
+            self._needed.add(patient.target)
             try:
                 st = os.stat(patient.path)
             except FileNotFoundError:
@@ -429,7 +432,7 @@ def _good(
             held.close()
 
 
-def _of_vault(path: str) -> Iterator[Finding]:
+def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
     try:
         found = list(vault.objects(path))
     except FileNotFoundError:
@@ -439,6 +442,8 @@ def _of_vault(path: str) -> Iterator[Finding]:
         return
     unneeded = 0
     for object_ in found:
+        if object_ in needed:
+            continue
         with suppress(OSError):
             needs = [vault.need(object_, entry) for entry in vault.read_links(object_)]
             unneeded += all(need is vault.Need.GONE for need in needs)

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone, UsageError
 from hubfold.lifecycle import Lifecycle
 from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.state import KnownRoot, State
+from hubfold.state import KnownRoot, State, Verified
 from hubfold.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ if TYPE_CHECKING:
         UndoReport,
         VerifyReport,
     )
+    from hubfold.scan_reports import RootReport
 
 StrPath = str | os.PathLike[str]
+_Rooted = TypeVar("_Rooted", Root, "StatusRoot", "RootReport")
 
 #: Files under this many bytes are left alone: they are what people edit.
 MIN_SIZE = 1 << 20
@@ -97,7 +99,9 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
     def config(self) -> Config:
         from hubfold import config
 
-        return config.load(self.state.config)
+        found = config.load(self.state.config)
+        self.notices += found.warnings
+        return found
 
     @cached_property
     def _backends(self) -> dict[str, StorageBackend]:
@@ -147,7 +151,9 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         liars = self._open_index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
         self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
-        return replace(report, warnings=(*report.warnings, *told)) if told else report
+        return replace(
+            report, roots=tuple(self._with_primary(report.roots)), warnings=(*report.warnings, *told)
+        )
 
     def dupes(
         self,
@@ -172,12 +178,12 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
             found.sort(key=lambda item: -len(item[0].replicas))
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
-    def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport:
-        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all).
+    def verify(self, targets: Sequence[StrPath] = (), *, restart: bool = False) -> VerifyReport:
+        """Read content again and compare it with claims and index; `targets` are paths or models (default: all).
 
-        What was never scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
+        What a call that was cut short has found good is not read again, unless `restart` begins anew. What was never
+        scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
         """
-        from hubfold import journal
         from hubfold.walk import within
 
         replicas: dict[str, IndexedReplica] = {}
@@ -191,23 +197,39 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                 self.scan()
             for root in self._open_index.roots(vaults=True):
                 replicas.update((replica.path, replica) for replica in self._open_index.replicas(root.path))
-        links = [path for log in journal.logs(self.state.runs) for path in log.links_made()]
         asked = [
-            path for path in dict.fromkeys(links) if not places or any(p and within(path, p) for p in places)
+            path
+            for path in dict.fromkeys(self._links_made())
+            if not places or any(p and within(path, p) for p in places)
         ]
-        return self._verify(replicas.values(), asked)
+        if restart:
+            self.state.verified.forget()
+        return self._verify(replicas.values(), asked, self.state.verified)
 
-    def _verify(self, replicas: Iterable[IndexedReplica], links: Iterable[str] = ()) -> VerifyReport:
+    def _verify(
+        self,
+        replicas: Iterable[IndexedReplica],
+        links: Iterable[str] = (),
+        verified: Verified | None = None,
+    ) -> VerifyReport:
         from hubfold import verify
 
         with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
             return verify.verify(
-                replicas, self._open_index, executor=pool, links=links, progress=self.progress, stop=self.stop
+                replicas,
+                self._open_index,
+                executor=pool,
+                links=links,
+                progress=self.progress,
+                stop=self.stop,
+                verified=verified,
             )
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
+        from hubfold import discover
         from hubfold.discover import canonical
+        from hubfold.model_names import Name, UnknownModel, meant
 
         path = canonical(os.path.expanduser(target))
         if os.path.lexists(path):
@@ -216,16 +238,26 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                 self.scan([path if os.path.isdir(path) else os.path.dirname(path)])
                 found = list(self._open_index.below(path))
             return found, path
+        try:
+            asked = self.model_name(target)
+        except UsageError:
+            raise discover.missing(path) from None
         if not self._open_index.roots():
             self.scan()
-        roots = self._open_index.roots()
-        found = [r for root in roots for r in self._open_index.replicas(root.path) if r.repo_id == target]
-        if not found:
-            raise HubfoldError(
+        by_name: dict[Name, list[IndexedReplica]] = {}
+        for root in self._open_index.roots():
+            for replica in self._open_index.replicas(root.path):
+                if replica.repo_id is not None:
+                    name = Name(replica.repo_type or "model", replica.repo_id)
+                    by_name.setdefault(name, []).append(replica)
+        chosen = asked.among(by_name)
+        if chosen is None:
+            known = [*(self.config.models or ()), *map(str, by_name)]
+            raise UnknownModel(
                 f"{target} is neither a path nor a model of a scanned root",
-                "`hubfold scan` shows what there is",
+                meant(target, [*known, *discover.near(path)]) or "`hubfold scan` shows what there is",
             )
-        return found, ""
+        return by_name[chosen], ""
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -396,7 +428,9 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         from hubfold import gc
         from hubfold.reports import GcReport
 
-        garbage, kept = gc.look(self._vaults(), [root.path for root in self._open_index.roots()])
+        garbage, kept = gc.look(
+            self._vaults(), [root.path for root in self._open_index.roots()], self._links_made()
+        )
         return GcReport(
             tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept)
         )
@@ -408,12 +442,18 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         with runs.exclusive(self.state, "gc"):
             runs.recover(self.state)
             vaults = self._vaults()
-            report = gc.remove(*gc.look(vaults, [root.path for root in self._open_index.roots()]))
+            roots = [root.path for root in self._open_index.roots()]
+            report = gc.remove(*gc.look(vaults, roots, self._links_made()))
             for path in vaults:
                 gc.clear_empty(path)
             for path in report.removed:
                 self._open_index.forget(path)
         return report
+
+    def _links_made(self) -> Iterator[str]:
+        from hubfold import journal
+
+        return (path for log in journal.logs(self.state.runs) for path in log.links_made())
 
     def _vault_for(self, root: str) -> str:
         """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
@@ -433,9 +473,10 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         """Every vault that a known root may have or a run has used, and that is there."""
         from hubfold import journal, vault
 
-        candidates = [root.path for root in self._open_index.roots(vaults=True) if root.backend == vault.NAME]
-        for root in self._open_index.roots():
-            if root.backend in self._backends:
+        roots = self._open_index.roots(vaults=True) if self._has_index else []
+        candidates = [root.path for root in roots if root.backend == vault.NAME]
+        for root in roots:
+            if root.backend != vault.NAME and root.backend in self._backends:
                 candidates += self._backends[root.backend].vault_places(root)
         for log in journal.logs(self.state.runs):
             candidates += [vault.of_object(path) for path in log.objects]
@@ -476,7 +517,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                     "scanned",
                 ),
             )
-        return list(found.values())
+        return self._with_primary(found.values())
 
     @property
     def _has_index(self) -> bool:
@@ -489,7 +530,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
             yield "config", root
         for name in self.registry:
             for path in self._backends[name].default_roots(self.environ):
-                yield "found", KnownRoot(os.path.abspath(path), name)
+                yield "found", KnownRoot(os.path.realpath(path), name)
 
     def add_root(
         self,
@@ -559,6 +600,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         from hubfold import farm
         from hubfold.walk import TreeWalk
 
+        asked = [self.model_name(model) for model in models]
         folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
@@ -572,7 +614,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
             if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
-        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, models)
+        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, asked)
         places = {root.path: root for root in roots}
         wanted, left = farm.wanted_links(
             chosen, folder, self._open_index, places, self._backends, flat=len(only) == 1
@@ -633,13 +675,17 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         return {root.path: root for root in self._by_role(roots) if root.backend in self._backends}
 
     def _by_role(self, roots: Iterable[Root]) -> list[Root]:
-        """Primary first. Where the user chose none, the first cache that a backend names by default is it."""
+        """Primary first."""
+        return sorted(self._with_primary(roots), key=lambda root: (root.role is not Role.PRIMARY, root.path))
+
+    def _with_primary(self, roots: Iterable[_Rooted]) -> list[_Rooted]:
+        """The same; where the user chose no primary one, the first cache that a backend names by default is it."""
         found = list(roots)
         if not any(root.role is Role.PRIMARY for root in found):
             defaults = [root.path for source, root in self._sources() if source == "found"]
             first = next((path for path in defaults if any(root.path == path for root in found)), None)
             found = [replace(root, role=Role.PRIMARY) if root.path == first else root for root in found]
-        return sorted(found, key=lambda root: (root.role is not Role.PRIMARY, root.path))
+        return found
 
     def _duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""

@@ -44,7 +44,7 @@ def share_extents(
     left = list(victims)
     for held in (keeper, *left):
         read_ahead(held.fd)
-    buffer = bytearray(min(CHUNK, max(size, 1)))
+    buffer = bytearray(min(CHUNK, size))
     for start in range(0, size, _DEDUPE_STEP):
         length = min(_DEDUPE_STEP, size - start)
         _read_range(keeper, start, length, buffer, tick)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubfold import fsops, vault
 from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Root, Signature, Snapshot, SnapshotFile
-from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.errors import LeftAlone
 from hubfold.filesystem import FileSystems, link_text
 from hubfold.fsops import Directory, Held
 from hubfold.journal import FarmLink, Journal, KeeperChange, RunLog
+from hubfold.model_names import ModelName, Name, UnknownModel, stands_for, unknown
 from hubfold.progress import Progress, Stop
 from hubfold.reports import Failed, Left
 from hubfold.survey import vault_places
@@ -64,24 +65,31 @@ class FarmPlan:
         return bool(self.add or self.replace or self.remove)
 
 
-def chosen(snapshots: Iterable[Snapshot], models: Iterable[str]) -> list[Snapshot]:
+def chosen(snapshots: Iterable[Snapshot], models: Sequence[ModelName]) -> list[Snapshot]:
     """One snapshot of each model (of each of `models`, if any are named), by repo id.
 
-    Raises `HubfoldError` for a name that no snapshot has.
+    Raises `UnknownModel` for a name that no snapshot has, or not at the revision that is asked for.
     """
-    best: dict[tuple[str, str], Snapshot] = {}
+    by_name: dict[Name, list[Snapshot]] = {}
     for snapshot in snapshots:
-        key = snapshot.repo_type, snapshot.repo_id
-        if key not in best or _rank(snapshot) < _rank(best[key]):
-            best[key] = snapshot
-    names = list(models)
-    known = {snapshot.repo_id for snapshot in best.values()}
-    for name in names:
-        if name not in known:
-            raise HubfoldError(
-                f"no cache holds a model called {name!r}", "see `hubfold scan` for what is there"
+        by_name.setdefault(Name(snapshot.repo_type, snapshot.repo_id), []).append(snapshot)
+    if not models:
+        return [min(by_name[name], key=_rank) for name in sorted(by_name)]
+    best: dict[Name, Snapshot] = {}
+    for asked in models:
+        name = asked.among(by_name)
+        if name is None:
+            raise unknown(asked.name, map(str, by_name), "no cache holds a")
+        revision = asked.revision
+        fit = [
+            one for one in by_name[name] if revision is None or stands_for(revision, one.revision, one.refs)
+        ]
+        if not fit:
+            raise UnknownModel(
+                f"no cache holds {name} at {revision!r}", f"see `hubfold ls {name} --revisions`"
             )
-    return [best[key] for key in sorted(best) if not names or best[key].repo_id in names]
+        best[name] = min(fit, key=_rank)
+    return [best[name] for name in sorted(best)]
 
 
 def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from hubfold.errors import HubRefused, UsageError
-from hubfold.holdings import Name
+from hubfold.model_names import Name
+from hubfold.selection import Selection
 
 _DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "git-sha1": re.compile(r"[0-9a-f]{40}")}
 #: The base classes of what the client's transports raise, by release: 2.x, 1.x, 0.x.
@@ -63,9 +64,7 @@ class Hub:
         )
         return cls(environ.get("HF_ENDPOINT") or None, offline, bars)
 
-    def listing(
-        self, name: Name, revision: str | None, include: Sequence[str], exclude: Sequence[str]
-    ) -> Listing:
+    def listing(self, name: Name, revision: str | None, selection: Selection) -> Listing:
         """What a revision holds of the files asked for. Raises `HubRefused`, `UsageError`."""
         from huggingface_hub import HfApi
         from huggingface_hub.hf_api import RepoFile
@@ -79,15 +78,15 @@ class Hub:
             )
             files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
             chosen = filter_repo_objects(
-                files, allow_patterns=list(include) or None, ignore_patterns=list(exclude) or None
+                files,
+                allow_patterns=list(selection.include) or None,
+                ignore_patterns=list(selection.exclude) or None,
             )
             if not isinstance(info.sha, str):
                 raise ValueError(f"{info.sha!r} is no commit")
             return Listing(info.sha, tuple(_listed(files[path]) for path in chosen))
 
-    def fetch(
-        self, name: Name, revision: str | None, cache: str, include: Sequence[str], exclude: Sequence[str]
-    ) -> str:
+    def fetch(self, name: Name, revision: str | None, cache: str, selection: Selection) -> str:
         """Let the client fetch what the cache lacks; the snapshot's folder.
 
         Offline, the folder is given only if it is there. Raises `HubRefused`, `UsageError`, `OSError`.
@@ -102,8 +101,8 @@ class Hub:
                     revision=revision,
                     cache_dir=cache,
                     endpoint=self.endpoint,
-                    allow_patterns=list(include) or None,
-                    ignore_patterns=list(exclude) or None,
+                    allow_patterns=list(selection.include) or None,
+                    ignore_patterns=list(selection.exclude) or None,
                     local_files_only=self.offline,
                 )
             )

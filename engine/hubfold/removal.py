@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -139,7 +139,7 @@ class Remover:
             self.progress.finish()
 
     def _remove(self, removal: Removal) -> None:
-        root = next((root for root in self.holdings.roots if root.path == removal.root), None)
+        root = self.holdings.root_at(removal.root)
         if not (removal.files or removal.empty):
             return
         guarded = [*removal.content, *(payload.path for payload in removal.payloads)]
@@ -161,7 +161,7 @@ class Remover:
                 self._unlink_all(root, removal.links)
                 self._unlink_all(root, removal.refs)
                 for folder, temporary in asides.items():
-                    self._set_aside(root, folder, temporary, removal)
+                    self._set_aside(root, folder, temporary, removal, locks)
             except (LeftAlone, OSError) as error:
                 # What leads to it is there still, so what it needs has to stay.
                 # Calls on a descriptor or below one tell a number, or a name without its folder.
@@ -271,8 +271,13 @@ class Remover:
 
     # -- folders ----------------------------------------------------------------------------------------------------
 
-    def _set_aside(self, root: Root, folder: str, temporary: str, removal: Removal) -> None:
-        """Rename a folder out of its layout; back again if it holds what the user was not asked about."""
+    def _set_aside(
+        self, root: Root, folder: str, temporary: str, removal: Removal, locks: Collection[str]
+    ) -> None:
+        """Rename a folder out of its layout; back again if it holds what the user was not asked about.
+
+        The `locks` that are held may lie in it.
+        """
         try:
             source, name = Directory.parent_of(root.path, folder)
         except FileNotFoundError:
@@ -285,7 +290,7 @@ class Remover:
             strangers = [
                 path
                 for path, seen in _below(target, new, folder)
-                if path not in removal.inside or self.seen.get(path) != seen
+                if path not in locks and (path not in removal.inside or self.seen.get(path) != seen)
             ]
             if strangers:
                 target.move(new, source, name)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from hubfold import comparing, fsops, mending, vault
+from hubfold import comparing, fsops, gc, mending, vault
 from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.errors import LeftAlone
 from hubfold.fsops import Directory, Held
@@ -91,6 +91,7 @@ class Mender:
         self._number = 0
         #: Something was left that only recovery can settle.
         self._unsettled = False
+        self._new_vaults: list[str] = []
 
     @property
     def journal(self) -> Journal:
@@ -109,7 +110,14 @@ class Mender:
         if not self._unsettled:
             book.append("end", state="finished")
         book.close()
+        for place in self._new_vaults:
+            gc.clear_empty(place)  # nothing came of what it was made for
         return book.run if self._unsettled else ""
+
+    def _new(self, place: str) -> None:
+        if not vault.is_vault(place):
+            self._new_vaults.append(place)
+        fsops.make_folders(place)
 
     def _temporary(self) -> str:
         self._number += 1
@@ -133,7 +141,7 @@ class Mender:
         """Make a vault object that is gone again. Raises `LeftAlone`, `OSError`."""
         place = vault.of_object(object_)
         folder_path, name = os.path.split(object_)
-        fsops.make_folders(place)
+        self._new(place)
         with vault.lock(place):
             vault.prepare(place)
             fsops.make_folders(folder_path)
@@ -198,7 +206,7 @@ class Mender:
         with ExitStack() as held:
             for lock in dict.fromkeys(lock for root, path in names for lock in self._locks(root, path)):
                 held.enter_context(passing_lock(lock))
-            fsops.make_folders(place)
+            self._new(place)
             vaults = (vault.of_object(path) for root, path in names if vault.is_vault(root))
             for path in dict.fromkeys((place, *vaults)):
                 held.enter_context(vault.lock(path))
@@ -280,7 +288,7 @@ class Mender:
         `path` is what it is for. Raises what `fetch` raises, `LeftAlone`, `OSError`.
         """
         place = self._place_for(place_of)
-        fsops.make_folders(place)
+        self._new(place)
         with vault.lock(place):
             vault.prepare(place)
         temporary = self._temporary()

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hubfold.backend import Folder
-from hubfold.content import IndexedReplica, Root
 from hubfold.errors import LeftAlone
-from hubfold.walk import TreeWalk, within
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
+    from hubfold.content import IndexedReplica, Root
     from hubfold.doctor import Around, Origin
-    from hubfold.holdings import Holdings, Name
+    from hubfold.holdings import Holdings
     from hubfold.hub import Hub
     from hubfold.index import Index
     from hubfold.journal import Journal
+    from hubfold.model_names import Name
     from hubfold.progress import Stop
     from hubfold.reports import DoctorReport, ScanReport, VerifyReport
     from hubfold.state import State
@@ -51,7 +50,7 @@ class Upkeep:
         Content of which there is no good copy is fetched from the Hub with `download`, but never in offline mode.
         Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError` if the journal cannot be written.
         """
-        from hubfold import doctor, journal, repairs, runs
+        from hubfold import doctor, journal, repairs, runs, vault
         from hubfold.reports import DoctorReport, Finding
 
         crashed = runs.unsettled(self.state)
@@ -73,11 +72,14 @@ class Upkeep:
                 )
             scan = self.scan()
             logs = list(journal.logs(self.state.runs))
+            used = {vault.of_object(path) for log in logs for path in log.objects}
+
+            def place_for(root: str) -> str:
+                return root if root in used else self._vault_for(root)
+
             mender = None
             if fix:
-                mender = repairs.Mender(
-                    lambda: self._begin("doctor"), self._place_for, self._locks_of, self.stop
-                )
+                mender = repairs.Mender(lambda: self._begin("doctor"), place_for, self._locks_of, self.stop)
             self._read_again(doctor.suspects(logs))
             one = doctor.Doctor(self._around(), mender, download, findings)
             try:
@@ -132,12 +134,6 @@ class Upkeep:
                         told.add(path)
                         yield path, file.size, size
 
-    def _place_for(self, root: str) -> str:
-        from hubfold import journal, vault
-
-        used = {vault.of_object(path) for log in journal.logs(self.state.runs) for path in log.objects}
-        return root if root in used else self._vault_for(root)
-
     def _locks_of(self, root: str, path: str) -> Sequence[str]:
         known = next((one for one in self._open_index.roots(vaults=True) if one.path == root), None)
         if known is None or known.backend not in self._backends:
@@ -145,10 +141,12 @@ class Upkeep:
         return self._backends[known.backend].lock_paths(known, path)
 
     def _stated(self, root: str, path: str) -> Mapping[str, str]:
+        from hubfold.one_path import OnePath
+
         known = next((one for one in self._open_index.roots() if one.path == root), None)
         if known is None or known.backend not in self._backends:
             return {}
-        walk = _OnePath(known, self._backends, path)
+        walk = OnePath(known, self._backends, path)
         found = self._backends[known.backend].replicas(known, walk)
         return next((replica.claims for replica in found if replica.path == path), {})
 
@@ -174,21 +172,3 @@ class Upkeep:
         if free.f_bavail * free.f_frsize < size:
             raise LeftAlone(f"{folder} has not the {size:,} bytes free that it takes")
         return self._hub().fetch_file(name, revision, file, folder)
-
-
-class _OnePath(TreeWalk):
-    """A walk that meets one path only, as a file with the content that is read there, link or not."""
-
-    def __init__(self, root: Root, backends: Mapping[str, StorageBackend], path: str) -> None:
-        super().__init__(root, backends)
-        self._path = path
-
-    def folders(self, path: str) -> Iterator[Folder]:
-        if not within(self._path, path):
-            return
-        *above, name = os.path.relpath(self._path, path).split(os.sep)
-        for folder in above:
-            yield Folder(path, self.listing(path), [], [], [folder])
-            path = os.path.join(path, folder)
-        with suppress(OSError):
-            yield Folder(path, self.listing(path), [(name, os.stat(self._path))], [], [])

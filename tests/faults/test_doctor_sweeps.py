@@ -22,7 +22,7 @@ from hubfold.loopback_hub import LoopbackHub
 from . import tree
 from .commands import command, must
 from .filesystems import Mounts
-from .power_cut import DiskStage
+from .power_cut import DiskStage, power_cuts
 from .scenes import thinned
 from .strace_sweep import (
     Failed,
@@ -39,8 +39,8 @@ from .strace_sweep import (
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
 ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
-#: So many strikes of each sweep where it is not whole.
-FEW = 10
+#: So many strikes of each sweep, or a few more, where it is not whole.
+FEW = 8
 ONE = "a" * 40
 FILES = {
     f"{name}.safetensors": tree.model(name) for name in ("through", "dangling", "unnoted", "rotten", "short")
@@ -196,6 +196,7 @@ def struck(
     needs: set[str],
     env: dict[str, str] | None = None,
     choose: Callable[[list[Point]], list[Point]] = lambda points: points,
+    few: int = FEW,
 ) -> None:
     def what(stage: Stage) -> object:
         return command(stage.place, *fix, env=env)
@@ -217,14 +218,18 @@ def struck(
 
     points = thinned(points, 3)
     if not ALL:
-        step = max(1, len(points) // FEW)
-        points = points[(step // 2 if fault == "kill" else 0) :: step]
-    todo = kills(points) if fault == "kill" else errors(points)
-    verdicts = sweep([place.stage for place in found], what, todo, judge)  # type: ignore[arg-type]
+        step = max(1, len(points) // few)
+        points = points[(0 if fault == "error" else step // 2) :: step]
+    stages = [place.stage for place in found]
+    if fault == "power":
+        verdicts = power_cuts(stages, what, points, judge)  # type: ignore[arg-type]
+    else:
+        todo = kills(points) if fault == "kill" else errors(points, every=ALL)
+        verdicts = sweep(stages, what, todo, judge)  # type: ignore[arg-type]
     print(f"{len(verdicts)} strikes, {sum(not verdict.hit for verdict in verdicts)} missed")
     assert len(verdicts) >= len(points) > 0
-    if wrong := complaints(verdicts, misses=0.5):
-        pytest.fail(f"{len(wrong)} of {len(todo)} strikes:\n" + "\n".join(wrong), pytrace=False)
+    if wrong := complaints(verdicts):
+        pytest.fail(f"{len(wrong)} of {len(verdicts)} strikes:\n" + "\n".join(wrong), pytrace=False)
 
 
 @pytest.mark.parametrize("fault", ["kill", "error"])
@@ -236,6 +241,10 @@ def test_doctor_fix(mounts: Mounts, fault: str) -> None:
         if "snapshots" in path or ("models/one/" in path and ".cache" not in path):
             assert digest == right[os.path.basename(path)], path
     assert found[0].after["models/two/through.safetensors"] == hashlib.sha256(NEWER).hexdigest()
+
+
+def test_doctor_fix_in_a_power_cut(mounts: Mounts) -> None:
+    struck(places(mounts, sick), ("doctor", "--fix", "-y"), "power", {"fsync"}, few=FEW // 2)
 
 
 @pytest.mark.parametrize("fault", ["kill", "error"])
@@ -260,4 +269,5 @@ def test_doctor_fix_download(mounts: Mounts, fault: str) -> None:
             {"linkat", "renameat2", "unlinkat"},
             env,
             ours,
+            FEW // 2,
         )

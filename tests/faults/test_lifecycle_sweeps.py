@@ -7,6 +7,7 @@ behind. ``HUBFOLD_FAULTS=all`` strikes every point, with each of its errnos.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -161,6 +162,53 @@ def check_rm(place: Place, outcome: Outcome) -> Iterator[str]:
 @FAULTS
 def test_rm(tmp_path: Path, fault: str) -> None:
     run(places(tmp_path, build_rm), lambda place: RM, check_rm, fault=fault)
+
+
+def test_rm_of_a_local_copy(tmp_path: Path) -> None:
+    """Its notes go in one rename, so no kill leaves a part of the copy that is taken for a smaller whole."""
+
+    def build(place: str) -> None:
+        tree.cache(
+            os.path.join(place, "hf/hub"), "org/one", {"model.safetensors": tree.model("weights")}, ONE
+        )
+        copy = os.path.join(place, "models/one")
+        for name, data in FILES.items():
+            path = os.path.join(copy, name)
+            tree.write(path, data)
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+            note = os.path.join(copy, ".cache/huggingface/download", f"{name}.metadata")
+            tree.write(note, f"{ONE}\n{hashlib.sha256(data).hexdigest()}\n1700000001.0\n".encode())
+        tree.write(os.path.join(copy, "mine.txt"), b"mine")
+        must(place, "roots", "add", os.path.join(place, "models"))
+
+    def arguments(place: str) -> tuple[str, ...]:
+        return ("rm", os.path.join(place, "models/one"), "-y")
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        copy = os.path.join(place.path, "models/one")
+        named = [
+            path for path in place.before if path.startswith(copy + "/") and not path.endswith("mine.txt")
+        ]
+        yield from tree.losses(place.before, place.path, named)
+        must(place.path, "recover")
+        for model in must(place.path, "ls", "--files", "--json").json["models"]:
+            for found in model["places"]:
+                [revision] = found["revisions"]
+                names = {file["name"] for file in revision["files"]}
+                if found["path"] == copy and revision["state"] == "whole" and names != set(FILES):
+                    yield f"the copy is called whole with {names}"
+        yield from tree.losses(place.before, place.path, named)
+        yield from ours(place.path)
+        if outcome.hit is not None:
+            return
+        yield from (f"{path} is still there" for path in named if os.path.lexists(path))
+
+    def removing(points: list[Point]) -> list[Point]:
+        """From the announcement on: what comes before is the state's own."""
+        first = min(i for i, point in enumerate(points) if "models/one" in point.text)
+        return points[first - 4 :]
+
+    run(places(tmp_path, build), arguments, check, choose=removing)
 
 
 @FAULTS
