@@ -8,7 +8,7 @@ import os
 import pytest
 from faults import tree
 
-from hubfold import Engine, fsops
+from hubfold import Engine, fsops, vault
 
 
 def test_a_revision_that_could_not_be_emptied_is_gone_on_with(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -60,3 +60,16 @@ def test_an_error_of_a_descriptor_is_told_like_any_other(tmp_path, monkeypatch) 
 
 def fails_to_move(directory: fsops.Directory, *names: object) -> None:
     raise OSError(errno.EACCES, os.strerror(errno.EACCES), "a-name-without-its-folder")
+
+
+def test_a_vault_that_a_crash_left_without_objects_is_in_nobodys_way(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    place = str(tmp_path / "place")
+    hub = os.path.join(place, "hf/hub")
+    tree.cache(hub, "org/one", {"model.bin": tree.model("weights", 5000)})
+    vault.prepare(os.path.join(place, "hf/hubfold"))
+    with Engine(environ=tree.environment(place)) as engine:
+        engine.scan([hub], min_size=1)
+        assert engine.apply_removal(engine.plan_clean(older_than=0)).failed == ()
+        assert engine.remove(["org/one"]).failed == ()
+        engine.gc()
+    assert tree.files(place) == []
