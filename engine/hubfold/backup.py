@@ -179,7 +179,8 @@ class Saver:
                 st = os.fstat(source.fileno())
                 sha256 = self._content(part.source, source, st)
         except OSError as error:
-            if error.filename is not None and os.fsdecode(error.filename) == part.source:
+            told = error.filename
+            if isinstance(told, (str, bytes)) and os.fsdecode(told) == part.source:
                 raise _Unfit(f"{part.source}: {describe(error)}") from error
             raise
         return Part(part.name, sha256, st.st_size, st.st_mtime_ns)

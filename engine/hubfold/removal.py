@@ -164,7 +164,10 @@ class Remover:
                     self._set_aside(root, folder, temporary, removal, locks)
             except (LeftAlone, OSError) as error:
                 # What leads to it is there still, so what it needs has to stay.
-                self._fail(getattr(error, "filename", None) or removal.aside, fsops.describe(error))
+                # Calls on a descriptor or below one tell a number, or a name without its folder.
+                told = getattr(error, "filename", None)
+                path = told if isinstance(told, str) and os.path.isabs(told) else removal.aside
+                self._fail(path, fsops.describe(error))
                 for folder, temporary in asides.items():
                     self._empty_aside(root, folder, temporary, removal)
                 return

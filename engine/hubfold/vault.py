@@ -229,9 +229,13 @@ def points_at(link: str, object_: str) -> bool:
 
 
 def objects(vault: str) -> Iterator[str]:
-    """The paths of the objects in a vault, sorted. Raises `OSError` if a folder cannot be read."""
+    """The paths of the objects in a vault, sorted; none where a crash came before the first. Raises `OSError`."""
     top = os.path.join(vault, OBJECTS)
-    for prefix in sorted(os.listdir(top)):
+    try:
+        prefixes = sorted(os.listdir(top))
+    except FileNotFoundError:
+        return
+    for prefix in prefixes:
         folder = os.path.join(top, prefix)
         if len(prefix) == 2 and os.path.isdir(folder) and not os.path.islink(folder):
             for name in sorted(os.listdir(folder)):

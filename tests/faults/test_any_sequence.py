@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, note, settings
@@ -152,6 +152,8 @@ class AnySequence(RuleBasedStateMachine):
         self.loose: set[str] = set()
         #: A run was cut short, and nothing has recovered since.
         self.crashed = False
+        #: A fault has struck something.
+        self.struck = False
         #: Somebody changed a path between crash and recovery: what was there before may lie beside it.
         self.may_leave = False
         self.broken = False
@@ -268,6 +270,7 @@ class AnySequence(RuleBasedStateMachine):
         hit = fault is not None and (struck.killed or struck.changes >= fault.number)
         # After an error too: what could not be taken back waits for recovery.
         self.crashed |= hit
+        self.struck |= hit
         if not struck.killed and ran.returncode not in ((*good, 1, 3) if hit else good):
             self.fail(f"{ran} {fault or ''}")
         return not hit and ran.returncode in (0, 3)
@@ -382,7 +385,9 @@ class AnySequence(RuleBasedStateMachine):
         with open(path, "ab") as file:
             file.write(b"more")
         self.files[path].digest = tree.digest(path)
-        self.look_again(path)
+        for name in self.files[path].names:
+            # A file that was kept may be read-only still, which is none of the user's doing.
+            self.seen[name] = replace(tree.look(name), mode=self.seen[name].mode)
         self.may_leave |= self.crashed
 
     @rule(pick=picks)
@@ -392,6 +397,7 @@ class AnySequence(RuleBasedStateMachine):
         path = users[pick % len(users)]
         note(f"deleted: {path!r}")
         os.unlink(path)
+        self.may_leave |= self.crashed
         if self.crashed:
             self.loose.add(path)  # a loss is mended sooner than a deletion is believed
         else:
@@ -448,6 +454,7 @@ class AnySequence(RuleBasedStateMachine):
         repo = repos[pick % len(repos)]
         note(f"repo deleted: {repo!r}")
         shutil.rmtree(repo)
+        self.may_leave |= self.crashed
         for path in self.paths():
             if path.startswith(repo + "/"):
                 self.forget(path)
@@ -525,9 +532,9 @@ class AnySequence(RuleBasedStateMachine):
     def leftovers(self) -> Iterator[str]:
         for top in self.tops.values():
             for left in tree.leftovers(self.files, top, vaults=False):
-                # The marker of a farm that nothing came of is in nobody's way.
-                marker = left.startswith("farm/.hubfold-farm ")
-                if not marker and not (self.may_leave and ".hubfold-" in left):
+                # The marker of a farm, or the lock of a vault, that nothing came of is in nobody's way.
+                nothing = left.startswith("farm/.hubfold-farm ") or "hubfold/.lock " in left
+                if not (self.struck and nothing) and not (self.may_leave and ".hubfold-" in left):
                     yield left
 
 
@@ -535,7 +542,7 @@ HUNT = int(os.environ.get("HUBFOLD_TEST_EXAMPLES", "0"))
 
 
 @pytest.mark.parametrize(
-    "examples", [pytest.param(4, id="few"), pytest.param(25, id="many", marks=pytest.mark.slow)]
+    "examples", [pytest.param(4, id="few"), pytest.param(20, id="many", marks=pytest.mark.slow)]
 )
 def test_no_sequence_loses_a_byte(examples: int) -> None:
     chosen = settings(

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
 FAULTS = pytest.mark.parametrize("fault", ("kill", "error"))
 #: Strikes of a sweep by errors, and of those that came later: they share the time that the tier has.
-FEW = 7
+FEW = 5
 ONE, TWO = "a" * 40, "b" * 40
 FILES = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": tree.model("tokens")}
 

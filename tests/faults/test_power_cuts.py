@@ -163,9 +163,9 @@ def cut_lifecycle(
     points = choose(record(stage, struck(stage)))
     # Around what is done to the tree: its own index is only a cache.
     points = points if ALL else [point for point in points if f"/{tree.STATE}/index" not in point.text]
-    points = points if ALL else points[len(points) % 3 :: max(1, len(points) // 10)]
+    points = points if ALL else points[len(points) % 3 :: max(1, len(points) // 7)]
     verdicts = power_cuts([stage], struck, points, judge)
-    assert len(verdicts) == len(points) > 8
+    assert len(verdicts) == len(points) > 5
     if found_wrong := complaints(verdicts):
         pytest.fail(f"{len(found_wrong)} of {len(points)} cuts:\n" + "\n".join(found_wrong), pytrace=False)
 
@@ -186,6 +186,9 @@ def test_download_of_what_is_here_already(mounts: Mounts, disk: str) -> None:
     with LoopbackHub() as hub:
         env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
         check = lifecycle.check_download(hub, hub.add("org/one", lifecycle.FILES), env)
-        cut_lifecycle(
-            mounts, disk, lifecycle.build_download, lifecycle.downloading, check, env, lifecycle.placing
-        )
+
+        def choose(points: list[Point]) -> list[Point]:
+            """Not the ioctls: how often the client asks whether it has a terminal differs from run to run."""
+            return [point for point in lifecycle.placing(points) if point.name != "ioctl"]
+
+        cut_lifecycle(mounts, disk, lifecycle.build_download, lifecycle.downloading, check, env, choose)
