@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import blocks, comparing
+from hubfold import blocks, comparing, residency
 from hubfold.comparing import CHUNK
 from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.fsops import Directory, Held
@@ -84,6 +84,41 @@ def test_one_bit_anywhere_is_a_difference(hold: Callable[..., Held], at: int) ->
     assert list(wrong) == [tuned] and isinstance(wrong[tuned], BytesDiffer)
     assert str(wrong[tuned]) == f"its bytes differ from {keeper.path} at or after offset {at // STEP * STEP}"
     assert seen.bytes == content
+
+
+COLD_SIZE = 2 * blocks.BLOCK + STEP + 7
+
+
+@pytest.mark.parametrize("cold", ["k", "t", "kt", "kts"])
+@pytest.mark.parametrize(
+    "at", [0, 4095, blocks.BLOCK - 1, blocks.BLOCK, 2 * blocks.BLOCK + STEP, COLD_SIZE - 1]
+)
+def test_one_bit_anywhere_is_a_difference_from_the_page_cache_and_past_it(
+    hold: Callable[..., Held], cold: str, at: int
+) -> None:
+    content = os.urandom(COLD_SIZE)
+    other = bytearray(content)
+    other[at] ^= 1
+    files = {"k": hold("k", content), "t": hold("t", bytes(other)), "s": hold("s", content)}
+    for name in cold:
+        os.fsync(files[name].fd)
+        os.posix_fadvise(files[name].fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    before = {name: residency.pages(held.fd, 0, COLD_SIZE) for name, held in files.items()}
+    seen = Seen()
+    wrong = comparing.compare(files["k"], [files["t"], files["s"]], update=seen.update, tick=seen.tick)
+    assert list(wrong) == [files["t"]] and isinstance(wrong[files["t"]], BytesDiffer)
+    assert seen.bytes == content
+    assert {name: residency.pages(held.fd, 0, COLD_SIZE) for name, held in files.items()} == before
+
+
+def test_a_direct_read_goes_to_huge_pages_where_the_kernel_has_them() -> None:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[never]" in setting.read_text():
+        pytest.skip("no huge pages here")
+    block = blocks._block()
+    block[:] = bytes(blocks.BLOCK)
+    huge = [line for line in Path("/proc/self/smaps").read_text().splitlines() if "AnonHugePages" in line]
+    assert sum(int(line.split()[1]) for line in huge) >= blocks.BLOCK // 1024
 
 
 def test_another_size_is_told_without_reading(hold: Callable[..., Held]) -> None:
