@@ -15,7 +15,7 @@ import pytest
 from faults.filesystems import Mounts, Unavailable
 from folding import Scene
 
-from hubfold import extents
+from hubfold import extents, residency
 from hubfold.content import LinkKind
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.executor import Executor
@@ -147,6 +147,19 @@ def test_one_read_of_the_keeper_serves_all_and_one_that_differs_leaves_the_other
     assert physical(place / "first") == physical(place / "last") == physical(place / "keeper")
     assert (place / "tuned").read_bytes() == tuned
     assert sum(ticks) == 3 * SIZE + 16 * MIB
+
+
+def test_what_was_not_in_the_page_cache_does_not_stay_there(place: Path) -> None:
+    content = os.urandom(SIZE)
+    pair = Pair(place, content, content)
+    for held in (pair.keeper, pair.victim):
+        os.posix_fadvise(held.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        assert residency.pages(held.fd, 0, SIZE) == 0
+    pair.share()
+    with open(place / "keeper", "rb") as keeper, open(place / "victim", "rb") as victim:
+        left = sum(residency.pages(file.fileno(), 0, SIZE) or 0 for file in (keeper, victim))
+    assert left < 2 * SIZE // residency.PAGE // 10
+    assert (place / "victim").read_bytes() == content
 
 
 def test_a_keeper_that_cannot_be_read_is_raised(place: Path) -> None:

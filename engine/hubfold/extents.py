@@ -8,6 +8,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 
+from hubfold import residency
 from hubfold.comparing import CHUNK, read_ahead, read_exactly
 from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.fsops import Held
@@ -37,11 +38,13 @@ def share_extents(
 
     The victims that do not share all of them, with the reason: the kernel found a difference or refused. `tick` is
     given the bytes read so far in steps. Raises `LeftAlone` or `OSError` if the keeper cannot be read whole. Ranges
-    are read first: the kernel reads page by page, which was 90 MB/s against 800 with the pages in place.
+    are read first: the kernel reads page by page, which was 90 MB/s against 800 with the pages in place. Files that
+    were not in the page cache do not stay there.
     """
     size = keeper.signature.size
     wrong: dict[Held, LeftAlone | OSError] = {}
     left = list(victims)
+    absent = {held for held in (keeper, *left) if size and residency.pages(held.fd, 0, size) == 0}
     for held in (keeper, *left):
         read_ahead(held.fd)
     buffer = bytearray(min(CHUNK, size))
@@ -55,6 +58,8 @@ def share_extents(
             except (LeftAlone, OSError) as reason:
                 wrong[victim] = reason
                 left.remove(victim)
+        for held in absent:
+            os.posix_fadvise(held.fd, start, length, os.POSIX_FADV_DONTNEED)
         if not left:
             break
     return wrong
