@@ -766,11 +766,11 @@ def test_batches_never_part_the_names_of_a_file(
 @pytest.mark.parametrize(
     ("constant", "limit", "expected"),
     [
-        ("BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"]]),
-        ("BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e"]]),
-        ("BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e"]]),
-        ("BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e"]]),
-        ("BATCH_ACTIONS", 5, [["a", "b", "c", "d", "e"]]),
+        ("BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]),
+        ("BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
+        ("BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e", "f"]]),
+        ("BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e", "f"]]),
+        ("BATCH_ACTIONS", 6, [["a", "b", "c", "d", "e", "f"]]),
     ],
 )
 def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
@@ -778,7 +778,7 @@ def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
 ) -> None:
     monkeypatch.setattr(executor, constant, limit)
     plans = []
-    for name in "abcde":
+    for name in "abcdef":
         content = os.urandom(len(MODEL))
         blob = scene.file(scene.cache, f"blobs/{name}", content)
         plans.append(scene.plan(blob, scene.file(scene.models, name, content)))
