@@ -97,9 +97,7 @@ def finders(roots: Sequence[str], minimum: int, threads: Sequence[int] = ()) -> 
     found += [Program(f"fclones -t {number}", [*fclones, "-t", str(number)]) for number in threads]
     found += [
         Program("jdupes", ["jdupes", "-r", "-q", "-m", "-X", f"size+=:{size}", *roots]),
-        Program(
-            "rmlint", ["rmlint", "--hidden", "-T", "df", "--size", size, "-o", "summary:/dev/null", *roots]
-        ),
+        Program("rmlint", ["rmlint", "--hidden", "-T", "df", "--size", size, "-o", "summary:stdout", *roots]),
         Program(
             "rdfind", ["rdfind", "-dryrun", "true", "-makeresultsfile", "false", "-minsize", size, *roots]
         ),

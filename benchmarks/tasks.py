@@ -348,7 +348,7 @@ def _rescan(
         command = ["fclones", "group", "--cache", "--min", "1", "-o", os.devnull, *roots]
         found.append(Program("fclones --cache", command, before))
     if programs.installed("rmlint"):
-        command = ["rmlint", "--xattr", "-T", "df", "-o", "summary:/dev/null", *roots]
+        command = ["rmlint", "--xattr", "-T", "df", "-o", "summary:stdout", *roots]
         found.append(Program("rmlint --xattr", command, before))
     # The first scans, which fill what the programs keep. rmlint's moves every file's ctime, so hubfold comes last.
     for program in reversed(found):

@@ -20,7 +20,9 @@ pytest.register_assert_rewrite("hubfold.testing")
 
 # The client reads its variables when it is first imported, so nothing of the user's may be there by then.
 _OURS = ("HF_", "HUGGINGFACE", "HUBFOLD_", "XDG_", "TRANSFORMERS_")
-for _name in [name for name in os.environ if name.startswith(_OURS) and not name.startswith("HUBFOLD_TEST_")]:
+#: What chooses tests is no setting of the user's.
+_ASKED = ("HUBFOLD_TEST_", "HUBFOLD_FAULTS", "HUBFOLD_DEBUG")
+for _name in [name for name in os.environ if name.startswith(_OURS) and not name.startswith(_ASKED)]:
     del os.environ[_name]
 _HOME = tempfile.mkdtemp(prefix="hubfold-tests-")
 os.environ |= {

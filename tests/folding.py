@@ -102,7 +102,7 @@ class Scene:
 
     def apply(self, what: Plan) -> list[Outcome]:
         with journal.Journal.create(self.runs, "consolidate", "test") as log:
-            executor = Executor(log, locks=lambda action: (), progress=Silent(), stop=Stop())
+            executor = Executor(log, locks=lambda action: (), readers=2, progress=Silent(), stop=Stop())
             outcomes = executor.apply(what)
             log.append("end", state="finished")
         return outcomes

@@ -27,7 +27,7 @@ snapshot_download(**json.loads(sys.argv[1]))
 """
 
 
-class _Half(io.BytesIO):
+class Half(io.BytesIO):
     """Gives half of its bytes, and the rest when it is let."""
 
     def __init__(self, data: bytes, go_on: threading.Event) -> None:
@@ -54,7 +54,7 @@ def half_downloaded(
 
     def opened(file: StoredFile) -> BinaryIO:
         source = real(file)
-        return _Half(source.read(), go_on) if file.size >= least else source
+        return Half(source.read(), go_on) if file.size >= least else source
 
     with monkeypatch.context() as patch:
         patch.setattr(StoredFile, "open", opened)

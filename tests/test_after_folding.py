@@ -266,6 +266,7 @@ def test_deleting_the_keepers_repo_or_revision_leaves_every_link_readable(
     assert {path: path.read_bytes() for path in home.outside()} == home.outside()
     client.cache_rm(home.cache, home.tuned_commit)
     assert {path: path.read_bytes() for path in home.outside()} == home.outside()
+    assert engine.doctor(fix=True).findings == () and engine.verify().problems == ()
     # What a run did can be taken back even then.
     undone = engine.undo()
     assert not undone.failed
@@ -401,6 +402,39 @@ def test_a_second_scan_reads_no_file_and_a_second_run_has_nothing_to_do(home: Ho
     again = engine.scan(home.roots)
     assert again.files_read == 0 and again.reclaimable_bytes == 0
     assert engine.plan(home.roots).actions == ()
+
+
+def test_what_a_client_writes_through_a_link_is_found_and_mended(
+    home: Home, engine: Engine, client: Client, tmp_path: Path
+) -> None:
+    """FACTS 5: a client that has the new revision in its cache copies it over what the local copy links to."""
+    fold(engine, home)
+    local = home.local / "base" / "model.safetensors"
+    (old,) = (blob for blob in home.cache.glob("models--org--base/blobs/*") if blob.read_bytes() == WEIGHTS)
+    old.chmod(0o644)  # else the client's copy is refused for everybody but root
+    new = safetensors("newer", len(WEIGHTS))
+    home.hub.add("org/base", {"model.safetensors": new, "vocab.txt": VOCABULARY, "config.json": b"{ }"})
+    try:
+        client("download", "org/base", home.cache, "")
+        client("download", "org/base", home.cache, home.local / "base")
+    finally:
+        home.hub.tag("org/base", "main", home.base_commit)
+    assert local.read_bytes() == new
+    assert old.read_bytes() == new, "if this client writes through no link, there is nothing to mend"
+    problems = {problem.path: problem.kind for problem in engine.verify([home.cache]).problems}
+    assert problems == {str(old): "corrupt"}
+    # All copies were folded into the one that was written to, so the old bytes have to come from the Hub.
+    assert [finding.fixed for finding in engine.doctor(fix=True).findings] == [False]
+    home.hub.forget_hits()
+    with Engine(tmp_path / "state", environ={**os.environ, **home.hub.environ()}) as online:
+        found = online.doctor(fix=True, download=True).findings
+    assert [(finding.kind, finding.fixed) for finding in found] == [("written-through", True)]
+    assert [hit.filename for hit in home.hub.downloads(BIG)] == ["model.safetensors"]
+    assert old.read_bytes() == WEIGHTS and local.read_bytes() == new
+    others = {path: data for path, data in home.contents.items() if path != local}
+    assert {path: path.read_bytes() for path in others} == others
+    assert client("offline", "org/base", home.base_commit, home.cache)["model.safetensors"] == len(WEIGHTS)
+    assert engine.doctor().findings == () and engine.verify().problems == ()
 
 
 def test_after_undo_and_gc_all_is_as_it_was(

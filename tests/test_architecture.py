@@ -19,7 +19,6 @@ PLUGINS = ROOT / "plugins" / "hubfold_plugins"
 #: The executor and the other journalled operations with what they call; hubfold's own state; and what makes trees for
 #: the demo and for tests.
 MAY_CHANGE_DISKS = {
-    "doctor",
     "executor",
     "farm",
     "gc",
@@ -29,6 +28,8 @@ MAY_CHANGE_DISKS = {
     "extents",
     "journal",
     "locking",
+    "mending",
+    "repairs",
     "recovery",
     "removal",
     "download",

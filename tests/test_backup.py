@@ -112,9 +112,9 @@ def test_chosen_models_and_going_on_with_a_folder(tree: Tree, engine: Engine) ->
     assert len(other.plan_restore(tree["backup"]).models) == 3
     other.restore(tree["backup"], other.plan_restore(tree["backup"], ["org/chat"]))
     assert [repo.repo_id for repo in scan_cache_dir(tree["there"]).repos] == ["org/chat"]
-    with pytest.raises(HubfoldError, match="the backup has no model called org/other"):
+    with pytest.raises(HubfoldError, match="the backup has no model called 'org/other'"):
         other.plan_restore(tree["backup"], ["org/other"])
-    with pytest.raises(HubfoldError, match="no root holds a model called org/bass"):
+    with pytest.raises(HubfoldError, match="no root holds a model called 'org/bass'"):
         engine.plan_backup(tree["backup"], ["org/bass"])
 
 

@@ -40,6 +40,13 @@ def test_every_kind_of_task_runs_and_is_tabled(tmp_path: Path) -> None:
     assert "| **Consolidate into hard links" in page
 
 
+def test_rmlint_is_given_no_path_to_write_to() -> None:
+    """It renames what is there, be it /dev/null, and makes a file of its own: every `>/dev/null` fills the disk."""
+    for module in ("programs.py", "tasks.py"):
+        text = Path(programs.__file__).with_name(module).read_text()
+        assert text.count('"summary:') == text.count('"summary:stdout"') == 1
+
+
 def test_the_trees_are_the_same_at_every_making(tmp_path: Path) -> None:
     made = [trees.pairs(str(tmp_path / place), 0) for place in ("one", "two")]
     names = [[os.path.basename(path) for path in tree["every"]] for tree in made]

@@ -145,3 +145,23 @@ def test_all_empties_one_cache_and_links_elsewhere_keep_their_content(tree: Tree
         engine.plan_clean_all(tree["models/base"])
     with pytest.raises(RootError):
         engine.plan_clean_all(tree["nowhere"])
+
+
+def test_a_cache_inside_a_cache_is_cleaned_and_emptied_too(tree: Tree, engine: Engine) -> None:
+    tree.build({"hf/hub/hub": hub_cache("org/base")})
+    blobs = repository_folder(tree["hf/hub/hub"], "org/base") / "blobs"
+    part = aged(_written(blobs / f"{'a' * 64}.incomplete"))
+    [lock, *_] = (tree["hf/hub/hub"] / ".locks").rglob("*.lock")
+    aged(lock)
+    assert kinds(engine) == [("interrupted download", part.name), ("stale lock", lock.name)]
+    assert not engine.apply_removal(engine.plan_clean(), "clean").failed
+    assert not part.exists() and not lock.exists()
+    report = engine.apply_removal(engine.plan_clean_all(tree["hf/hub"]), "clean")
+    assert not report.failed
+    for cache in ("hf/hub", "hf/hub/hub"):
+        assert not [name for name in os.listdir(tree[cache]) if name.startswith("models--")]
+
+
+def _written(path: Path) -> Path:
+    path.write_bytes(b"x" * (1 << 20))
+    return path

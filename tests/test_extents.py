@@ -83,10 +83,12 @@ class Pair:
 
     def share(self) -> None:
         try:
-            extents.share_extents(self.keeper, self.victim, tick=self.ticks.append)
+            wrong = extents.share_extents(self.keeper, [self.victim], tick=self.ticks.append)
         finally:
             self.keeper.close()
             self.victim.close()
+        if wrong:
+            raise wrong[self.victim]
 
 
 # -- on btrfs ----------------------------------------------------------------------------------------------------------
@@ -126,6 +128,32 @@ def test_the_kernel_finds_the_one_byte(place: Path, at: int) -> None:
         Pair(place, content, bytes(tuned)).share()
     assert int(str(no.value).split()[-1]) <= at
     assert (place / "victim").read_bytes() == tuned
+
+
+def test_one_read_of_the_keeper_serves_all_and_one_that_differs_leaves_the_others_alone(place: Path) -> None:
+    content = os.urandom(SIZE)
+    tuned = bytearray(content)
+    tuned[5] ^= 1
+    named = {"keeper": content, "first": content, "tuned": bytes(tuned), "last": content}
+    files = {
+        name: Held(str(place), str(write(place / name, data)), lease=False) for name, data in named.items()
+    }
+    ticks: list[int] = []
+    keeper, *victims = files.values()
+    wrong = extents.share_extents(keeper, victims, tick=ticks.append)
+    for held in files.values():
+        held.close()
+    assert list(wrong) == [files["tuned"]] and isinstance(wrong[files["tuned"]], BytesDiffer)
+    assert physical(place / "first") == physical(place / "last") == physical(place / "keeper")
+    assert (place / "tuned").read_bytes() == tuned
+    assert sum(ticks) == 3 * SIZE + 16 * MIB
+
+
+def test_a_keeper_that_cannot_be_read_is_raised(place: Path) -> None:
+    pair = Pair(place, b"x" * 4999, b"x" * 5000)
+    pair.keeper.signature = pair.keeper.signature._replace(size=5000)
+    with pytest.raises(LeftAlone, match="became shorter"):
+        pair.share()
 
 
 def test_a_victim_that_is_shorter_than_it_was_is_left_alone(place: Path) -> None:
@@ -260,7 +288,7 @@ def test_a_stop_in_the_middle_of_a_reflink_leaves_nothing_open(place: Path) -> N
             stop.set()
 
     with Journal.create(scene.runs, "consolidate", "test") as log:
-        executor = Executor(log, locks=lambda action: (), progress=Asking(), stop=stop)
+        executor = Executor(log, locks=lambda action: (), readers=2, progress=Asking(), stop=stop)
         with pytest.raises(Interrupted):
             executor.apply(scene.plan(keeper, victim, policy=Policy(link=LinkKind.REFLINK)))
     assert scene.log().states == {1: "dropped"} and executor.outcomes == []

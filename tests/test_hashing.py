@@ -39,7 +39,7 @@ def drop_from_cache(path: Path) -> None:
 def resident_pages(path: Path) -> int:
     size = path.stat().st_size
     with open(path, "rb") as file:
-        return sum(residency.whole(file.fileno(), at, mmap.PAGESIZE) for at in range(0, size, mmap.PAGESIZE))
+        return residency.pages(file.fileno(), 0, size) or 0
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -210,6 +210,21 @@ def test_reading_brings_nothing_into_the_page_cache(tmp_path: Path) -> None:
     drop_from_cache(path)
     assert read(job(path, "sha256")).bytes_read == 9 * MIB + 5
     assert resident_pages(path) == 0
+
+
+def test_every_way_to_ask_counts_the_pages_that_are_in_the_cache(tmp_path: Path) -> None:
+    if not can_tell_residency(tmp_path):
+        pytest.skip("pages cannot be dropped from the cache here")
+    path = tmp_path / "file"
+    path.write_bytes(noise(9 * MIB + 5))
+    drop_from_cache(path)
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(file.fileno(), 3 * mmap.PAGESIZE, MIB)
+        os.pread(file.fileno(), 1, 9 * MIB)
+        counts = [probe(file.fileno(), 0, 9 * MIB + 5) for probe in residency._probes()]
+    assert set(counts) - {None} == {4}
+    assert counts[-1] == 4, "mincore has been there for ever"
 
 
 def test_what_was_in_the_page_cache_stays_there(tmp_path: Path) -> None:

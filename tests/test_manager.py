@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -128,3 +129,45 @@ def test_availability_is_a_yes_or_no_and_a_sentence(cached: Tree) -> None:
     available, text = check_model_availability("org/bas")
     assert available is False
     assert "did you mean org/base" in text
+
+
+def test_names_and_types_are_those_that_existing_code_calls(cached: Tree) -> None:
+    """Signatures as applications have them in their own cache managers."""
+    import inspect
+
+    expected = {
+        "find_model_in_cache": "(self, model_id: 'str') -> 'Path | None'",
+        "is_model_cached": "(self, model_id: 'str') -> 'bool'",
+        "get_cached_snapshot_path": "(self, model_id: 'str') -> 'Path | None'",
+        "get_model_size": "(self, model_id: 'str') -> 'int'",
+        "list_cached_models": "(self) -> 'list[dict[str, Any]]'",
+        "delete_model_cache": "(self, model_id: 'str') -> 'bool'",
+        "get_cache_info": "(self) -> 'dict[str, Any]'",
+    }
+    assert {name: str(inspect.signature(getattr(ModelCacheManager, name))) for name in expected} == expected
+    assert str(inspect.signature(check_model_availability)) == "(model_id: 'str') -> 'tuple[bool, str]'"
+    [parameter] = inspect.signature(ModelCacheManager).parameters.values()
+    assert (parameter.name, parameter.default) == ("cache_dir", None)
+    manager = ModelCacheManager(str(cached["hf"]))
+    [listed] = manager.list_cached_models()
+    assert {"model_id", "size_bytes", "size_gb", "path", "revisions"} <= set(listed)
+    info = manager.get_cache_info()
+    assert {"cache_dir", "model_count", "total_size_bytes", "total_size_gb"} <= set(info)
+    for found in (listed, info):
+        assert json.loads(json.dumps(found)) == found, "plain data, for whoever writes it to a file"
+    assert isinstance(manager.find_model_in_cache("org/base"), Path)
+
+
+def test_a_short_name_and_the_files_that_are_wanted_count(cached: Tree) -> None:
+    with hubfold.Engine() as engine:
+        config = Path(engine.state.config)
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text('[models]\ntexts = { repo = "org/half", include = ["*.json", "*.md"] }\n')
+    manager = ModelCacheManager(cached["hf"])
+    assert manager.is_model_cached("texts") is True
+    assert manager.is_model_cached("org/half") is True, (
+        "config.toml says that this is all that is wanted of it"
+    )
+    assert check_model_availability("texts")[0] is True
+    config.unlink()
+    assert manager.is_model_cached("org/half") is False

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stalling import half_downloaded
 
-from hubfold import Engine, UsageError
+from hubfold import Engine, UsageError, display
 from hubfold.content import Snapshot, SnapshotFile
 from hubfold.model_names import UnknownModel
 from hubfold.model_reports import Judged, Model, State
@@ -40,6 +40,13 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def models(engine: Engine, *roots: Path) -> dict[str, Model]:
     return {model.id: model for model in engine.library(roots).models}
+
+
+def freed(engine: Engine, *roots: Path) -> dict[str, int | None]:
+    """What `hubfold ls` says that removing each model frees."""
+    for root in roots:
+        engine.add_root(root)
+    return {model.id: model.freed_bytes for model in engine.models().models}
 
 
 def hf_ls(cache: Path, *arguments: str) -> Any:
@@ -96,6 +103,38 @@ def test_repos_revisions_sizes_and_times_are_those_of_the_client(tree: Tree, eng
     assert set(models(engine, tree["hub"])) == {"org/base", "short", "datasets/org/data"}
 
 
+def test_ls_says_what_hf_cache_ls_says(tree: Tree, engine: Engine) -> None:
+    tree.hub.add("org/base", model_files("base", SIZE))
+    tree.hub.add("short", model_files("short", SIZE // 2))
+    tree.hub.add("org/data", {"a/b.parquet": b"rows" * 999}, repo_type="dataset")
+    tree.build({"hub": hub_cache("org/base", "short", "datasets/org/data")})
+    tree.hub.add("org/base", {**model_files("base", SIZE), "config.json": b'{"second": 1}'})
+    tree.build({"hub": hub_cache("org/base")})
+    engine.add_root(tree["hub"])
+    theirs = [(repo["repo_type"], repo["repo_id"], repo["size"], repo["refs"]) for repo in hf_ls(tree["hub"])]
+    ours = [
+        (model["repo_type"], model["repo_id"], display.size(model["size_bytes"]), model["refs"])
+        for model in engine.models().as_json()["models"]
+    ]
+    assert len(ours) == 3 and sorted(ours) == sorted(theirs)
+    revisions = [
+        (one["repo_type"], one["repo_id"], one["revision"], one["snapshot_path"], one["size"], one["refs"])
+        for one in hf_ls(tree["hub"], "--revisions")
+    ]
+    rows = [
+        (
+            one["repo_type"],
+            one["repo_id"],
+            one["revision"],
+            one["path"],
+            display.size(one["size_bytes"]),
+            one["refs"],
+        )
+        for one in engine.models(revisions=True).as_json()["models"]
+    ]
+    assert len(rows) == 4 and sorted(rows) == sorted(revisions)
+
+
 def test_one_broken_link_hides_a_repo_from_the_client_and_not_from_hubfold(
     tree: Tree, engine: Engine
 ) -> None:
@@ -142,7 +181,8 @@ def test_a_payload_that_two_repos_share_counts_once_where_the_client_counts_it_t
     assert library.physical_bytes == len(weights)
     assert (base.bytes, same.bytes) == (len(weights), len(weights))
     assert base.physical_bytes + same.physical_bytes == len(weights)
-    assert (base.freed_bytes, same.freed_bytes) == (0, 0), "removing one of them frees nothing"
+    for model, size in freed(engine, tree["hub"]).items():
+        assert size == engine.preview_remove([model]).bytes < 1 << 20, "removing one frees no weights"
 
 
 @needs_shared_store
@@ -154,10 +194,11 @@ def test_a_payload_of_the_shared_store_belongs_to_all_that_use_it(tree: Tree, en
     base, same = models(engine, tree["hub"]).values()
     assert (base.bytes, same.bytes) == (SIZE, SIZE)
     assert base.physical_bytes + same.physical_bytes == _blocks(tree["hub"])
-    assert (base.freed_bytes, same.freed_bytes) == (0, 0)
+    before = freed(engine, tree["hub"])["org/base"]
     shutil.rmtree(tree["hub/models--org--same"])
-    [alone] = models(engine, tree["hub"]).values()
-    assert alone.freed_bytes == alone.physical_bytes > 0
+    after = freed(engine)["org/base"]
+    assert before is not None and after is not None
+    assert after - before >= SIZE, "its last user takes the payload with it"
 
 
 def _blocks(cache: Path) -> int:
@@ -170,7 +211,12 @@ def test_what_a_model_alone_has_is_freed(tree: Tree, engine: Engine) -> None:
     tree.build({"hub": hub_cache("org/base")})
     [base] = models(engine, tree["hub"]).values()
     blobs = sum(path.stat().st_blocks * 512 for path in tree["hub/models--org--base/blobs"].iterdir())
-    assert base.freed_bytes == base.physical_bytes == blobs
+    assert base.physical_bytes == blobs
+    all_of_it = sum(
+        path.lstat().st_blocks * 512
+        for path in [tree["hub/models--org--base"], *tree["hub/models--org--base"].rglob("*")]
+    )
+    assert freed(engine, tree["hub"]) == {"org/base": all_of_it}, "its folders and notes go as well"
 
 
 @pytest.mark.parametrize(
@@ -378,9 +424,10 @@ def test_a_copy_in_a_folder_is_the_same_model_by_its_commit(tree: Tree, engine: 
         str(tree["models/base"]),
     ], "a cache is preferred"
     assert base.bytes == base.places[0].bytes == base.places[1].bytes, "one copy is what it takes"
-    assert base.physical_bytes == 2 * base.freed_bytes
+    assert base.physical_bytes > 2 * SIZE, "and this is what both take"
     [alone] = models(engine, tree["models"]).values()
     assert (alone.repo_id, alone.id, alone.state) == ("", str(tree["models/base"]), State.WHOLE)
+    assert freed(engine, tree["models"]) == {alone.id: engine.preview_remove([alone.id]).bytes}
 
 
 def test_a_folded_copy_takes_nothing_and_keeps_the_content(tree: Tree, engine: Engine) -> None:
@@ -392,7 +439,8 @@ def test_a_folded_copy_takes_nothing_and_keeps_the_content(tree: Tree, engine: E
     after = models(engine, tree["hf"], tree["models"])["org/base"]
     assert after.state is State.WHOLE
     assert before.physical_bytes - after.physical_bytes == 2 << 20
-    assert after.freed_bytes == before.freed_bytes - (2 << 20), "a link needs it"
+    assert freed(engine, tree["hf"], tree["models"])["org/base"] == engine.preview_remove(["org/base"]).bytes
+    assert engine.preview_remove(["org/base"]).bytes < 1 << 20, "a link needs it"
 
 
 def test_a_farm_is_as_whole_as_what_it_links(
@@ -427,7 +475,8 @@ def test_files_that_are_no_links_are_a_snapshot_too(tree: Tree, engine: Engine) 
         blob.rename(path)
     [base] = models(engine, tree["hub"]).values()
     assert base.state is State.WHOLE
-    assert base.freed_bytes == base.physical_bytes > SIZE
+    size = freed(engine, tree["hub"])["org/base"]
+    assert size is not None and size > base.physical_bytes > SIZE
 
 
 def test_a_drive_that_is_away_does_not_take_its_models_from_the_list(tree: Tree, engine: Engine) -> None:
@@ -605,3 +654,133 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(tree: Tree, engine: Engine) ->
         engine.model_path("org/base", revision="v2.0")
     with pytest.raises(UsageError):
         engine.model_path("org/base", revision="../main")
+
+
+# only some files are wanted
+
+
+GGUF = {f"many.Q{n}.gguf": b"x" * n * 1000 for n in (4, 6, 8)} | {"config.json": b"{}"}
+
+
+@pytest.fixture
+def user(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """A user whose cache is ``hf/hub`` and whose Hub has org/many."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tree["hf/hub"]))
+    monkeypatch.setenv("HF_ENDPOINT", tree.hub.endpoint)
+    tree.hub.add("org/many", GGUF)
+    with Engine() as engine:
+        yield engine
+
+
+def configure(engine: Engine, text: str) -> None:
+    Path(engine.state.home).mkdir(exist_ok=True)
+    Path(engine.state.config).write_text(text)
+
+
+def test_a_download_of_some_files_is_whole_when_they_are_there(tree: Tree, user: Engine) -> None:
+    user.download(user.plan_download(["org/many"], include=["*Q4*", "*.json"]))
+    [many] = user.models().models
+    [revision] = many.revisions
+    assert (many.state, revision.missing, revision.expected_bytes) == (State.WHOLE, (), 4002)
+    assert [str(one) for one in revision.selected] == ["only *Q4* *.json"]
+    assert user.check(["org/many"]).whole
+    assert user.model_path("org/many") == revision.path
+    user.download(user.plan_download(["org/many"], include=["*Q6*"]))
+    (Path(revision.path) / "many.Q4.gguf").unlink()
+    [missing] = user.check(["org/many"]).models[0].missing
+    assert missing.name == "many.Q4.gguf", "what was asked for before is still wanted"
+    user.download(user.plan_download(["org/many"]))
+    [many] = user.models().models
+    assert (many.state, many.revisions[0].selected) == (State.WHOLE, ())
+    (Path(revision.path) / "many.Q8.gguf").unlink()
+    assert user.models().models[0].state is State.INCOMPLETE, "all of it was asked for since"
+
+
+def test_what_was_asked_for_is_forgotten_with_the_model(tree: Tree, user: Engine) -> None:
+    user.download(user.plan_download(["org/many"], include=["*Q4*"]))
+    assert user.models().models[0].state is State.WHOLE
+    tree.build({"models/many": local_dir("org/many")})
+    user.add_root(tree["models"])
+    user.remove([str(tree["models/many"])])
+    assert user.models().models[0].state is State.WHOLE, "only a copy went"
+    user.remove(["org/many"])
+    assert user.state.asked() == {}, "the next download may be somebody else's"
+
+
+def test_the_configuration_says_which_files_are_wanted(tree: Tree, user: Engine) -> None:
+    configure(
+        user,
+        '[models]\nfour = { repo = "org/many", include = "*Q4*" }\n'
+        'eight = { repo = "org/many", exclude = ["*Q4*", "*Q6*"] }\n',
+    )
+    assert [model.status for model in user.check().models] == ["missing", "missing"]
+    user.download(user.plan_download(["four"]))
+    assert sorted(os.listdir(user.model_path("four"))) == ["many.Q4.gguf"]
+    four, eight = user.check().models
+    assert (four.status, four.expected_bytes) == ("cached", 4000)
+    assert (eight.status, {one.name for one in eight.missing}) == (
+        "incomplete",
+        {"many.Q8.gguf", "config.json"},
+    )
+    assert eight.missing_bytes == 8002
+    [many] = user.models().models
+    assert many.state is State.INCOMPLETE, "both together are wanted of the model"
+    user.download(user.plan_download(["eight"]))
+    assert user.check().whole
+    assert user.models().models[0].state is State.WHOLE
+
+
+def test_patterns_that_fit_nothing_do_not_make_a_model_whole(tree: Tree, user: Engine) -> None:
+    configure(user, '[models]\ntypo = { repo = "org/many", include = "*.ggfu" }\n')
+    user.download(user.plan_download(["org/many"], include=["*.json"]))
+    assert user.check().models[0].status == "incomplete"
+    with pytest.raises(UsageError, match="no file of org/many matches"):
+        user.plan_download(["typo"])
+
+
+def test_a_damaged_file_counts_whatever_is_wanted(tree: Tree, user: Engine) -> None:
+    configure(user, '[models]\nfour = { repo = "org/many", include = "*Q4*" }\n')
+    user.download(user.plan_download(["org/many"], include=["*Q4*", "*Q6*"]))
+    [six] = tree["hf/hub"].glob("models--org--many/snapshots/*/many.Q6.gguf")
+    six.resolve().unlink()
+    assert user.check().models[0].status == "incomplete"
+    assert user.models().models[0].state is State.BROKEN
+
+
+def test_the_memory_of_what_was_asked_for_may_be_lost_or_damaged(user: Engine) -> None:
+    user.download(user.plan_download(["org/many"], include=["*Q4*"]))
+    for text in ("", "{", '{"asked": [{"type": 1}]}', '{"asked": 3}'):
+        Path(user.state.asked_for).write_text(text)
+        assert user.models().models[0].state is State.INCOMPLETE
+    user.download(user.plan_download(["org/many"], include=["*Q4*"]))
+    assert user.models().models[0].state is State.WHOLE
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude"),
+    [
+        ((), ()),
+        (("*.json",), ()),
+        (("sub/",), ()),
+        (("*",), ("sub/*.bin", "A*")),
+        ((), ("[ab].bin",)),
+        (("a.b?n",), ()),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_the_client(
+    include: tuple[str, ...], exclude: tuple[str, ...]
+) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    from hubfold.selection import Selection
+
+    names = ["a.bin", "A.bin", "b.bin", "sub/a.bin", "sub/config.json", "config.json"]
+    theirs = list(
+        filter_repo_objects(
+            names, allow_patterns=list(include) or None, ignore_patterns=list(exclude) or None
+        )
+    )
+    assert [name for name in names if Selection(include, exclude).wants(name)] == theirs

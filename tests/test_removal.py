@@ -25,13 +25,14 @@ from hubfold.trees import (
 )
 
 
-def allocated(folder: Path) -> int:
-    """What the folder takes, each inode once, by blocks."""
+def allocated(*tops: Path) -> int:
+    """What the folders take together, each inode once, by blocks."""
     seen = {}
-    for place, folders, files in os.walk(folder):
-        for path in [place, *(os.path.join(place, name) for name in (*folders, *files))]:
-            st = os.lstat(path)
-            seen[st.st_dev, st.st_ino] = st.st_blocks * 512
+    for top in tops:
+        for place, folders, files in os.walk(top):
+            for path in [place, *(os.path.join(place, name) for name in (*folders, *files))]:
+                st = os.lstat(path)
+                seen[st.st_dev, st.st_ino] = st.st_blocks * 512
     return sum(seen.values())
 
 
@@ -173,16 +174,18 @@ def test_a_link_of_somebody_else_straight_at_a_blob(two: Tree, engine: Engine, w
         offline(two, "org/base")
 
 
-def test_a_link_into_a_snapshot_keeps_the_whole_revision(two: Tree, engine: Engine) -> None:
+@pytest.mark.parametrize("file", ["", "model.safetensors", "tokenizer/tokenizer.json"])
+def test_a_link_into_a_snapshot_keeps_the_whole_revision(two: Tree, engine: Engine, file: str) -> None:
     snapshot = offline(two, "org/base")
     two["mine"].mkdir()
-    two.build({"mine/base": link_to(str(snapshot))})
+    two.build({"mine/base": link_to(str(snapshot / file).rstrip("/"))})
     engine.scan([two["mine"]])
     report = engine.remove(["org/base"])
     assert (not report.removed and report.run is None) or not report.removed
     assert report.left
-    assert (two["mine/base"] / "model.safetensors").read_bytes() == weights("base")
+    assert two["mine/base"].resolve().exists()
     assert offline(two, "org/base") == snapshot
+    assert (snapshot / "model.safetensors").read_bytes() == weights("base")
 
 
 def test_a_file_put_by_hand_stays_and_is_told(two: Tree, engine: Engine) -> None:
@@ -250,7 +253,7 @@ def _weights_blob(tree: Tree) -> str:
 
 
 def test_names_that_are_nowhere_and_names_that_are_none(two: Tree, engine: Engine) -> None:
-    with pytest.raises(HubfoldError, match="no root holds a model called org/bass") as unknown:
+    with pytest.raises(HubfoldError, match="no root holds a model called 'org/bass'") as unknown:
         engine.preview_remove(["org/bass"])
     assert "org/base" in unknown.value.hint
     with pytest.raises(HubfoldError, match="no revision 'v9' is there"):
@@ -301,3 +304,207 @@ def test_a_blob_that_a_new_revision_began_to_use_meanwhile_stays(
         "org/base", "new.txt", revision="v2", cache_dir=two["hf/hub"], local_files_only=True
     )
     assert Path(path).read_bytes() == b"new"
+
+
+# caches in caches, local copies, names
+
+
+def test_a_cache_inside_a_cache_loses_it_too(two: Tree, engine: Engine) -> None:
+    """``hub/hub``: a program was given the base folder, and another one the cache itself."""
+    two.build({"hf/hub/hub": hub_cache("org/base")})
+    before = allocated(two["hf"])
+    preview = engine.preview_remove(["org/base"])
+    assert [model.path for model in preview.models] == [
+        str(repository_folder(two["hf/hub"], "org/base")),
+        str(repository_folder(two["hf/hub/hub"], "org/base")),
+    ]
+    only = engine.preview_removal(engine.plan_remove(["org/base"], roots=[two["hf/hub/hub"]]))
+    assert [model.path for model in only.models] == [preview.models[1].path]
+    report = engine.remove(["org/base"])
+    assert not report.failed
+    assert report.bytes == preview.bytes == before - allocated(two["hf"]) > 10 << 20
+    for cache in ("hf/hub", "hf/hub/hub"):
+        assert not repository_folder(two[cache], "org/base").exists()
+    assert (offline(two, "org/chat") / "model.safetensors").read_bytes() == weights("chat")
+
+
+def test_one_revision_of_a_cache_inside_a_cache(two: Tree, engine: Engine, loopback_hub: LoopbackHub) -> None:
+    old = offline(two, "org/base").name
+    two.build({"hf/hub/hub": hub_cache("org/base")})
+    loopback_hub.add("org/base", {"config.json": b"{}"})
+    two.sync("hf/hub/hub")
+    report = engine.remove(["org/base"], old[:8])
+    assert not report.failed
+    assert not repository_folder(two["hf/hub"], "org/base").exists()
+    assert (offline(two, "org/base", "hf/hub/hub") / "config.json").read_bytes() == b"{}"
+
+
+def test_local_copies_stay_and_are_told_unless_they_are_asked_for(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base"), "models/chat": local_dir("org/chat")})
+    (two["models/base"] / "notes.txt").write_text("mine")
+    (two["models/base"] / "config.json").write_text('{"mine": true}')
+    later = os.stat(two["models/base"] / "config.json").st_mtime + 60
+    os.utime(two["models/base"] / "config.json", (later, later))
+    engine.add_root(two["models"])
+    preview = engine.preview_remove(["org/base"])
+    assert [left.path for left in preview.left] == [str(two["models/base"])]
+    assert "--with-copies" in preview.left[0].reason
+    before = allocated(two["hf"]) + allocated(two["models"])
+    plan = engine.plan_remove(["org/base"], with_copies=True)
+    preview = engine.preview_removal(plan)
+    report = engine.apply_removal(plan)
+    assert not report.failed
+    assert report.bytes == preview.bytes == before - allocated(two["hf"]) - allocated(two["models"])
+    assert sorted(os.listdir(two["models/base"])) == ["config.json", "notes.txt"], "what is the user's stays"
+    assert (two["models/base"] / "config.json").read_text() == '{"mine": true}'
+    assert [left.path for left in report.left] == [str(two["models/base/config.json"])]
+    assert (two["models/chat"] / "model.safetensors").read_bytes() == weights("chat")
+
+
+def test_the_folder_of_a_copy_names_only_that(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base"), "models/again": local_dir("org/base")})
+    for lock in two["models/base"].rglob("*.lock"):
+        lock.unlink()  # some clients leave none behind, and then ours are the only ones
+    engine.add_root(two["models"])
+    before = allocated(two["models"])
+    report = engine.remove([str(two["models/base"])])
+    assert report.bytes == before - allocated(two["models"]) > 5 << 20
+    assert not two["models/base"].exists()
+    assert (two["models/again"] / "model.safetensors").read_bytes() == weights("base")
+    assert (offline(two, "org/base") / "model.safetensors").read_bytes() == weights("base")
+    [row] = engine.models([str(two["models/again"])]).models
+    assert (row.id, row.freed_bytes) == ("org/base", engine.preview_remove(["org/base"]).bytes)
+    with pytest.raises(UsageError, match="is no copy that a client downloaded"):
+        engine.remove([str(two["hf"])])
+
+
+def test_a_folded_copy_goes_with_the_vault_object_that_only_it_needs(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base")})
+    engine.add_root(two["models"])
+    engine.scan()
+    assert engine.apply(engine.plan()).actions
+    local = two["models/base"] / "model.safetensors"
+    assert local.is_symlink()
+    engine.remove(["org/base"])
+    assert local.read_bytes() == weights("base")
+    before = allocated(two["hf"]) + allocated(two["models"])
+    plan = engine.plan_remove([str(two["models/base"])])
+    preview = engine.preview_removal(plan)
+    report = engine.apply_removal(plan)
+    assert not report.failed
+    assert not two["models/base"].exists()
+    assert not list((two["hf"] / "hubfold").rglob("*.safetensors"))
+    assert 3 << 20 < preview.bytes == report.bytes <= before - allocated(two["hf"]) - allocated(two["models"])
+
+
+def test_an_object_that_lost_its_list_of_links_stays_for_a_link_in_no_root(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base")})
+    engine.scan([two["models/base"], two["hf/hub"]])
+    assert engine.apply(engine.plan()).actions
+    local = two["models/base"] / "model.safetensors"
+    for path in (two["hf"] / "hubfold").rglob("*.links"):
+        path.unlink()
+    two["models"].rename(two["away"])
+    engine.remove_root(two["models/base"])
+    engine.remove(["org/base"])
+    two["away"].rename(two["models"])
+    assert local.is_symlink()
+    assert local.read_bytes() == weights("base")
+
+
+def test_a_copy_that_a_client_writes_to_is_left_alone(two: Tree, engine: Engine) -> None:
+    from huggingface_hub.utils import WeakFileLock
+
+    two.build({"models/base": local_dir("org/base")})
+    engine.add_root(two["models"])
+    lock = two["models/base"] / ".cache/huggingface/download/model.safetensors.lock"
+    with WeakFileLock(lock):
+        report = engine.remove([str(two["models/base"])])
+    assert not report.removed
+    assert "another program holds" in report.failed[0].error
+    assert (two["models/base"] / "model.safetensors").read_bytes() == weights("base")
+
+
+def test_what_a_client_downloads_again_into_a_copy_stays(
+    two: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hubfold import removal
+
+    two.build({"models/base": local_dir("org/base")})
+    engine.add_root(two["models"])
+    unneeded = removal.Remover._unneeded
+
+    def meanwhile(self: removal.Remover, *arguments: object) -> bool:
+        two.sync("models/base")
+        return unneeded(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(removal.Remover, "_unneeded", meanwhile)
+    report = engine.remove([str(two["models/base"])])
+    assert report.failed
+    assert (two["models/base"] / "model.safetensors").read_bytes() == weights("base")
+
+
+def test_a_short_name_removes_the_revision_that_it_stands_for(
+    two: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    first = offline(two, "org/base").name
+    loopback_hub.tag("org/base", "v1", first)
+    two.build({"hf/hub": hub_cache("org/base@v1")})
+    loopback_hub.add("org/base", {"config.json": b"{}"})
+    two.build({"hf/hub": hub_cache("org/base")})
+    (two.folder / "state").mkdir(exist_ok=True)
+    (two.folder / "state" / "config.toml").write_text(
+        '[models]\nold = { repo = "org/base", revision = "v1" }\nchat = "org/chat"\n'
+    )
+    assert [model.revisions for model in engine.preview_remove(["old"]).models] == [(first,)]
+    engine.remove(["old", "chat"])
+    assert (offline(two, "org/base") / "config.json").read_bytes() == b"{}"
+    assert [repo.repo_id for repo in scan_cache_dir(two["hf/hub"]).repos] == ["org/base"]
+    with pytest.raises(HubfoldError) as unknown:
+        engine.preview_remove(["odl"])
+    assert unknown.value.hint == "did you mean old?"
+
+
+def test_a_dataset_is_found_without_its_prefix_and_a_model_comes_first(
+    two: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    for name in ("base", "rows"):
+        loopback_hub.add(f"org/{name}", {"a.parquet": b"rows"}, repo_type="dataset")
+    two.build({"hf/hub": hub_cache("datasets/org/base", "datasets/org/rows")})
+    names = [model.name for model in engine.preview_remove(["ORG/Base", "org/rows"]).models]
+    assert names == ["org/base", "datasets/org/rows"]
+
+
+def test_what_ls_says_is_freed_is_what_rm_says_and_frees(
+    two: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    """Each model once removed alone: a cache in a cache, a folded copy, a shared inode, a farm, a link by hand."""
+    loopback_hub.add("org/data", {"a.parquet": b"rows" * 9999}, repo_type="dataset")
+    two.build(
+        {
+            "hf/hub": hub_cache("org/base", "org/chat", "datasets/org/data"),
+            "hf/hub/hub": hub_cache("org/chat"),
+            "models/base": local_dir("org/base"),
+            "other/hub": hub_cache("org/base"),
+        }
+    )
+    data = next(repository_folder(two["hf/hub"], "datasets/org/data").glob("snapshots/*/a.parquet"))
+    two["mine"].mkdir()
+    two.build({"mine/data.parquet": link_to(str(data.resolve()))})
+    for root in ("models", "mine", "other/hub"):
+        engine.add_root(two[root])
+    engine.scan()
+    engine.apply(engine.plan())
+    engine.farm(two["farm"], ["org/chat"])
+    engine.add_root(two["farm"])
+    places = [two[name] for name in ("hf", "models", "mine", "other", "farm")]
+    seen = 0
+    for model in list(engine.models().models):
+        listed = next(one for one in engine.models().models if one.id == model.id)
+        before = allocated(*places)
+        plan = engine.plan_remove([model.id])
+        assert listed.freed_bytes == engine.preview_removal(plan).bytes, model.id
+        report = engine.apply_removal(plan)
+        assert report.bytes == listed.freed_bytes == before - allocated(*places), model.id
+        seen += 1
+    assert seen == 3

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xxhash
@@ -41,6 +43,7 @@ class Folding(Scene):
         self.locks: Callable[[Action], Sequence[str]] = lambda action: ()
         self.progress = Progress()
         self.stop = Stop()
+        self.readers = 2
 
     def fold(self, *copies: Path) -> list[Outcome]:
         return self.run(self.plan(self.blob, *(copies or [self.copy]), policy=self.policy))
@@ -48,7 +51,9 @@ class Folding(Scene):
     def run(self, what: Plan) -> list[Outcome]:
         """As the engine: what is open in the journal stays open."""
         with journal.Journal.create(self.runs, "consolidate", "test") as book:
-            return Executor(book, locks=self.locks, progress=self.progress, stop=self.stop).apply(what)
+            return Executor(
+                book, locks=self.locks, readers=self.readers, progress=self.progress, stop=self.stop
+            ).apply(what)
 
     def errors(self, *copies: Path) -> list[str]:
         return [outcome.error for outcome in self.fold(*copies)]
@@ -285,7 +290,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run_before_a_change(
         with monkeypatch.context() as patch:
             patch.setattr(journal.Journal, "sync", full)
             with pytest.raises(OSError, match="No space left"):
-                Executor(book, locks=scene.locks, progress=scene.progress, stop=scene.stop).apply(
+                Executor(book, locks=scene.locks, readers=2, progress=scene.progress, stop=scene.stop).apply(
                     scene.plan(scene.blob, scene.copy)
                 )
         book._pending.clear()
@@ -651,7 +656,7 @@ def test_everything_happens_in_the_order_that_loses_no_byte(
         note(Directory, method, lambda directory, *names, method=method: method)
     what = scene.plan(scene.blob, scene.copy)
     with journal.Journal.create(scene.runs, "consolidate", "test") as book:
-        run = Executor(book, locks=scene.locks, progress=scene.progress, stop=scene.stop)
+        run = Executor(book, locks=scene.locks, readers=2, progress=scene.progress, stop=scene.stop)
         calls.clear()
         assert [outcome.error for outcome in run.apply(what)] == [""]
     tidy = [call for call in calls if not call.startswith("fsync hf")]
@@ -764,18 +769,27 @@ def test_batches_never_part_the_names_of_a_file(
 
 
 @pytest.mark.parametrize(
-    ("constant", "limit", "expected"),
+    ("readers", "constant", "limit", "expected"),
     [
-        ("BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]),
-        ("BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
-        ("BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e", "f"]]),
-        ("BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e", "f"]]),
-        ("BATCH_ACTIONS", 6, [["a", "b", "c", "d", "e", "f"]]),
+        (1, "BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]),
+        (1, "BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (1, "BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e", "f"]]),
+        # What can be read at once is: else large files would be read one by one.
+        (2, "BATCH_BYTES", len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (3, "BATCH_BYTES", len(MODEL), [["a", "b", "c"], ["d", "e", "f"]]),
+        (3, "BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (1, "BATCH_ACTIONS", 6, [["a", "b", "c", "d", "e", "f"]]),
     ],
 )
 def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
-    scene: Folding, monkeypatch: pytest.MonkeyPatch, constant: str, limit: int, expected: list[list[str]]
+    scene: Folding,
+    monkeypatch: pytest.MonkeyPatch,
+    readers: int,
+    constant: str,
+    limit: int,
+    expected: list[list[str]],
 ) -> None:
+    scene.readers = readers
     monkeypatch.setattr(executor, constant, limit)
     plans = []
     for name in "abcdef":
@@ -845,3 +859,35 @@ def nothing_stays_open() -> Iterator[None]:
     before = len(os.listdir("/proc/self/fd"))
     yield
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_files_are_compared_several_at_once_but_one_by_one_where_a_disk_rotates(
+    scene: Folding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = []
+    for name in "abcd":
+        content = os.urandom(len(MODEL))
+        blob, copy = (
+            scene.file(scene.cache, f"blobs/{name}", content),
+            scene.file(scene.models, name, content),
+        )
+        plans.append(scene.plan(blob, copy))
+    real, at_work, most = comparing.compare, 0, 0
+
+    def slow(*args: Any, **more: Any) -> Any:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        time.sleep(0.05)
+        try:
+            return real(*args, **more)
+        finally:
+            at_work -= 1
+
+    monkeypatch.setattr(comparing, "compare", slow)
+    for rotating, expected in ((True, 1), (False, 2)):
+        most = 0
+        monkeypatch.setattr(executor, "rotates", lambda device, answer=rotating: answer)
+        two = plans[:2] if rotating else plans[2:]
+        assert not any(o.error for o in scene.run(Plan(tuple(a for what in two for a in what.actions))))
+        assert most == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -158,6 +158,47 @@ def test_a_read_error_is_unreadable(place: Place, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "preadv", failing)
     (problem,) = place.verify().problems
     assert (problem.kind, problem.message) == ("unreadable", "cannot be read: Input/output error")
+
+
+def test_a_round_that_was_cut_short_goes_on_where_it_was(place: Place, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from hubfold.reports import VerifyReport
+    from hubfold.state import Verified
+    from hubfold.verify import verify
+
+    class CutShort(Verified):
+        """The power goes before the last file is done."""
+
+        def finish(self, covered: Collection[str]) -> None:
+            raise KeyboardInterrupt
+
+    def again(kind: type[Verified] = Verified, below: str = "") -> VerifyReport:
+        with ThreadPoolExecutor(1) as executor:
+            known = list(place.index.below(str(place.folder / below)))
+            return verify(known, place.index, executor=executor, verified=kind(str(tmp_path / "verified")))
+
+    for number in range(6):
+        place.file(f"plain/{number}", noise(f"{number}"))
+    place.file("other/name-of-0", b"")
+    (place.folder / "other/name-of-0").unlink()
+    os.link(place.folder / "plain/0", place.folder / "other/name-of-0")
+    place.scan("plain", "other")
+    assert not again().problems, "there is something to compare with from now on"
+    rot(place.folder / "plain/5")
+    with pytest.raises(KeyboardInterrupt):
+        again(CutShort, "plain")
+    rest = again()
+    assert (rest.checked, rest.resumed, rest.bytes_read) == (7, 4, 2 * MIB), (
+        "the first has a name that was not looked at"
+    )
+    assert [os.path.basename(problem.path) for problem in rest.problems] == ["5"], "what is bad is told again"
+    assert (again().resumed, again().bytes_read) == (0, 6 * MIB), "a round that came to its end is over"
+    with pytest.raises(KeyboardInterrupt):
+        again(CutShort)
+    place.file("plain/1", noise("anew"))
+    place.scan("plain", "other")
+    assert again().resumed == 5, "other bytes are read"
 
 
 def test_it_can_be_stopped(place: Place) -> None:

@@ -34,9 +34,9 @@ class NotWhole(HubfoldError):
     """A model, or the file that was asked for, is not there as a whole."""
 
 
-def best(library: Library, model: Model, revision: str | None) -> Found | None:
-    """The first place that has the revision whole, else the one that lacks least; None where no place knows it."""
-    found = library.candidates(model, revision)
+def best(library: Library, model: Model, wanted: ModelName) -> Found | None:
+    """The first place that has what is wanted whole, else the one that lacks least; None where no place knows it."""
+    found = library.candidates(model, wanted)
     return min(
         found,
         key=lambda one: (
@@ -63,7 +63,7 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
     download = _download(wanted)
     if file is not None:
         return _path_of_file(library, wanted, model, file)
-    found = best(library, model, wanted.revision)
+    found = best(library, model, wanted)
     if found is None:
         raise _no_revision(model, wanted)
     place, revision = found
@@ -78,7 +78,7 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
 
 
 def _path_of_file(library: Library, wanted: ModelName, model: Model, file: str) -> str:
-    found = library.candidates(model, wanted.revision)
+    found = library.candidates(model, wanted)
     if not found:
         raise _no_revision(model, wanted)
     lacking: dict[str, str] = {}
@@ -161,7 +161,7 @@ def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> Checked
             missing_bytes=wanted.expected_bytes,
             near=near,
         )
-    found = best(library, model, wanted.revision)
+    found = best(library, model, wanted)
     if found is None or found[1].state is State.OFFLINE:
         return CheckedModel(
             wanted.name,
@@ -278,7 +278,7 @@ def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iter
         at = f" at {asked.revision}" if asked.revision is not None else ""
         yield Recommendation("download", f"{model.id} is not there{at}{how_much}{meant}", command, model.name)
     elif model.status == "incomplete":
-        wrong = [file for file in model.missing if file.reason.startswith(("leads", "has "))]
+        wrong = [file for file in model.missing if file.damaged]
         kind = "broken" if wrong else "resume"
         yield Recommendation(
             kind, f"{model.id}: {_lack(wrong or model.missing)}{how_much}", command, model.name

@@ -183,6 +183,17 @@ class StorageBackend(ABC):
         """
         return None
 
+    def removals(
+        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
+    ) -> Iterator[Removal]:
+        """A `removal` for each place of the root that has the model, for layouts where that can be several.
+
+        An empty `repo_id` asks for the copies of which the layout does not know the name.
+        """
+        one = self.removal(root, repo_type, repo_id, revisions, walk) if repo_id else None
+        if one is not None:
+            yield one
+
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
         """What programs of this layout left behind in the root, whatever its age."""
         return iter(())

@@ -16,7 +16,8 @@ from hubfold.content import IndexedReplica
 from hubfold.display import size as shown_size
 from hubfold.errors import HubfoldError, NoSpace
 from hubfold.fsops import describe
-from hubfold.holdings import Held, Holdings, Name, unknown
+from hubfold.holdings import Held, Holdings, resolve
+from hubfold.model_names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
 from hubfold.reports import BackedUpModel, BackupReport, Failed
 
@@ -49,18 +50,26 @@ class BackupPlan:
     bytes: int
 
 
-def plan(holdings: Holdings, target: str, models: Sequence[str], known: Known) -> BackupPlan:
-    """The plan for backing up `models` (default: all) to `target`. Raises `UsageError`, `HubfoldError`."""
-    wanted = holdings.named(models)
-    held = list(holdings.held())
-    for name in wanted:
-        if all(one.name != name for one in held):
-            raise unknown(name, {one.name for one in held})
+def plan(
+    holdings: Holdings, target: str, models: Sequence[ModelName], known: Known, names: Iterable[str] = ()
+) -> BackupPlan:
+    """The plan for backing up `models` (default: all) to `target`. `names` are further names to suggest.
+
+    Raises `UnknownModel`, `HubfoldError` for a revision that is nowhere.
+    """
+    held = [one for one in holdings.held() if one.snapshot.repo_id]
+    wanted: set[tuple[Name, str]] = set()
+    for asked in models:
+        name = asked.among({one.name for one in held})
+        if name is None:
+            raise unknown(asked.name, [*names, *sorted({str(one.name) for one in held})])
+        of_name = [one for one in held if one.name == name]
+        wanted |= {(name, commit) for commit in resolve(of_name, asked.revision)}
     best: dict[tuple[Name, str], Held] = {}
     for one in held:
         key = one.name, one.snapshot.revision
-        if (not wanted or one.name in wanted) and (key not in best or _rank(one) < _rank(best[key])):
-            best[key] = one
+        if not models or key in wanted:
+            best[key] = min(best.get(key, one), one, key=lambda held: _rank(holdings, held))
     chosen: list[ModelParts] = []
     failed: list[Failed] = []
     for (name, revision), one in best.items():
@@ -96,8 +105,10 @@ def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str,
                     yield sha256, st.st_size
 
 
-def _rank(held: Held) -> tuple[bool, int]:
-    return held.snapshot.broken, -len(held.snapshot.files)
+def _rank(holdings: Holdings, held: Held) -> tuple[bool, bool, int]:
+    """Caches first: a folder of copies does not say what a model is made of."""
+    cache = holdings.backend(held.root).capabilities.cache
+    return not cache, held.snapshot.broken, -len(held.snapshot.files)
 
 
 def preview(planned: BackupPlan) -> BackupReport:

@@ -40,6 +40,8 @@ class Removal:
     repo_type: str
     #: What sort of thing goes, for people; "" for a model or its revisions.
     kind: str = ""
+    #: The folder of the model that it is about, with all its revisions; "" where it is about something else.
+    path: str = ""
     #: The revisions that go; empty where it is about something else.
     revisions: tuple[str, ...] = ()
     #: Everything that the root has of this repository goes.

@@ -49,19 +49,18 @@ def plan(
 def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
     """Everything that clients put into `cache`. Raises `HubfoldError` where its layout cannot tell."""
     backend = holdings.backend(cache)
-    removals: dict[tuple[str, str, str], Removal] = {}
-    for held in holdings.held():
-        if held.root.path == cache.path:
-            name = held.name
-            removal = backend.removal(cache, name.repo_type, name.repo_id, None, holdings.walk(cache))
-            if removal is None:
-                raise HubfoldError(f"the layout {cache.backend} does not say how to empty {cache.path}")
-            removals[name.repo_type, name.repo_id, ""] = removal
+    removals: list[Removal] = []
+    for name in sorted({held.name for held in holdings.held() if held.root.path == cache.path}):
+        walk = holdings.walk(cache)
+        found = list(backend.removals(cache, name.repo_type, name.repo_id, None, walk))
+        if not found:
+            raise HubfoldError(f"the layout {cache.backend} does not say how to empty {cache.path}")
+        removals += found
+    gone = {removal.path for removal in removals}
     for leftover in backend.leftovers(cache, holdings.walk(cache)):
-        of = leftover.removal
-        if (of.repo_type, of.repo_id, "") not in removals:
-            removals[of.repo_type, of.repo_id, leftover.path] = replace(of, kind=str(leftover.kind))
-    return settle(holdings, list(removals.values()), (), with_links=False, names=names)
+        if leftover.removal.path not in gone or not leftover.removal.path:
+            removals.append(replace(leftover.removal, kind=str(leftover.kind)))
+    return settle(holdings, removals, (), with_links=False, names=names)
 
 
 def _dangling(logs: Iterable[RunLog]) -> Iterator[Removal]:

@@ -66,13 +66,13 @@ def judge(snapshot: Snapshot) -> Judgement:
     partial = {part.name: part.size for part in snapshot.incomplete if part.name is not None}
     expected = snapshot.expected
     broken = [
-        MissingFile(name, (expected or {}).get(name), "leads nowhere", partial.get(name, 0))
+        MissingFile(name, (expected or {}).get(name), "leads nowhere", partial.get(name, 0), damaged=True)
         for name, size in sizes.items()
         if size is None
     ]
     if expected is not None:
         damaged = [
-            MissingFile(name, expected[name], f"has {size} bytes instead of {expected[name]}")
+            MissingFile(name, expected[name], f"has {size} bytes instead of {expected[name]}", damaged=True)
             for name, size in sizes.items()
             if size is not None and expected.get(name, size) != size
         ]

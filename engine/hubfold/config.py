@@ -9,6 +9,10 @@
     [models]
     small = "org/small-model"
     large = { repo = "org/large-model", revision = "main", size = "54GB" }
+    quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
+
+`include` and `exclude` say which files of a model are wanted: `hubfold download quant` fetches those, and it is whole
+when those are there.
 
 A key that hubfold does not know is a warning: the file may be for a newer version.
 """
@@ -23,6 +27,7 @@ from typing import Any
 from hubfold.content import Role
 from hubfold.display import parse_size
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.selection import ALL, Selection
 from hubfold.state import KnownRoot
 
 
@@ -38,6 +43,7 @@ class ConfiguredModel:
     repo_id: str
     revision: str | None = None
     size: int | None = None
+    selection: Selection = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +124,24 @@ class _Reader:
             return ConfiguredModel(name, value)
         if not isinstance(value, dict):
             raise self._error(key, "is neither a repo id nor a table", f'write {name} = "org/name"')
-        self._known(value, ("repo", "revision", "size"), f"{key}.")
+        self._known(value, ("repo", "revision", "size", "include", "exclude"), f"{key}.")
         repo_id = self._text(value, key, "repo")
         if not repo_id:
             raise self._error(f"{key}.repo", "is missing", f'write {name} = {{ repo = "org/name" }}')
         return ConfiguredModel(
-            name, repo_id, self._text(value, key, "revision"), self._size(value, key, "size")
+            name,
+            repo_id,
+            self._text(value, key, "revision"),
+            self._size(value, key, "size"),
+            Selection(self._patterns(value, key, "include"), self._patterns(value, key, "exclude")),
         )
+
+    def _patterns(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
+        value = table.get(name, [])
+        found = [value] if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
+            raise self._error(f"{key}.{name}", "is no list of patterns", f'write {name} = ["*.gguf"]')
+        return tuple(found)
 
     def _text(self, table: Mapping[str, Any], key: str, name: str) -> str | None:
         value = table.get(name)

@@ -15,6 +15,7 @@ from hubfold import fsops
 from hubfold.archive import LIST, BackedUp, dump, load, object_name, pour
 from hubfold.backend import StorageBackend
 from hubfold.content import TEMPORARY_PREFIX
+from hubfold.discover import instead_of
 from hubfold.errors import BackupError, UsageError
 from hubfold.fsops import Directory
 
@@ -290,7 +291,7 @@ def reader(path: str) -> Reader:
     if os.path.isdir(path):
         return FolderReader(path)
     if not os.path.exists(path):
-        raise BackupError(f"{path} does not exist", "check the spelling, and that its drive is connected")
+        raise BackupError(f"{path} does not exist", instead_of(path))
     if not is_tar(path):
         raise BackupError(f"{path} is no backup", "name a folder, a .tar or a .tar.zst")
     return TarReader(path)

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from hubfold import peek
 from hubfold.backend import StorageBackend
 from hubfold.content import VAULT_MARKER, Root
 from hubfold.errors import RootError, UsageError
@@ -17,8 +18,17 @@ FALLBACK = "local-dir"
 
 
 def canonical(path: str | os.PathLike[str]) -> str:
-    """The one absolute path, free of symlinks, by which a root is known."""
+    """The one absolute path, free of symlinks, by which a root is known. Raises `UsageError` for an empty text."""
+    if not path:
+        raise UsageError("an empty text is no path", "is a variable of your script not set?")
     return os.path.realpath(os.fsdecode(path))
+
+
+def named_folder(text: str) -> str | None:
+    """The folder that `text` names, where it can only be a path; None where it may be the name of a model."""
+    path = os.path.expanduser(text)
+    is_path = os.path.isabs(path) or text.startswith(("./", "../"))
+    return canonical(path) if is_path and os.path.isdir(path) else None
 
 
 def discover(
@@ -114,16 +124,41 @@ def _readable(path: str) -> frozenset[str]:
         return frozenset(os.listdir(path))
     except NotADirectoryError:
         raise RootError(f"{path} is a file, not a folder", "give the folder that it is in") from None
+    except FileNotFoundError:
+        raise missing(path) from None
     except OSError as error:
         hints = {
-            errno.ENOENT: "check the spelling, and that its drive is connected",
             errno.EACCES: "run hubfold as a user who may read it",
             errno.ELOOP: "it is a symlink that leads to itself",
         }
-        reason = "does not exist" if error.errno == errno.ENOENT else f"cannot be read: {error.strerror}"
         raise RootError(
-            f"{path} {reason}", hints.get(error.errno or 0, "check the drive it is on")
+            f"{path} cannot be read: {error.strerror}",
+            hints.get(error.errno or 0, "check the drive it is on"),
         ) from error
+
+
+def missing(path: str) -> RootError:
+    """The error for a path at which there is nothing."""
+    return RootError(f"{path} does not exist", instead_of(path))
+
+
+def instead_of(path: str) -> str:
+    """What to tell somebody who named a path at which there is nothing."""
+    found = near(path)
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    parent = os.path.dirname(path)
+    while not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    return f"there is only {parent}: check the spelling, and that its drive is connected"
+
+
+def near(path: str) -> list[str]:
+    """Paths beside `path`, at which there is nothing, that somebody may have meant instead."""
+    import difflib
+
+    folder, name = os.path.split(path)
+    return [os.path.join(folder, one) for one in difflib.get_close_matches(name, peek.names_in(folder))]
 
 
 def _once(roots: Iterable[Root]) -> list[Root]:

@@ -1,30 +1,26 @@
 """Finds what is not as it should be, and mends what can be mended without losing a byte.
 
-Looked at are the links that runs made (by their journals), the vaults, what the last scan warned of, and the content
-behind links, by size and mtime first: only what moved is read. Content that was written through a link is put right
-from another copy; the bytes that were written are kept in the vault's ``replaced/`` folder, since they may be work.
+Looked at are the links that runs made (by their journals), the vaults, what the last scan warned of, content that was
+read and is not what its name says, and the content behind links, by size and mtime first: only what moved is read.
+What has other bytes than it should have is put right from another copy, or by a download where that is asked for;
+`repairs` does it. The bytes that were there are kept in the vault's ``replaced/`` folder, since they may be work.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-import xxhash
-
-from hubfold import comparing, fsops, vault
-from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, LinkKind
-from hubfold.errors import HubfoldError, LeftAlone
-from hubfold.fsops import Directory, Held
+from hubfold import fsops, vault
+from hubfold.content import IndexedReplica, LinkKind, Signature
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.fsops import Held
 from hubfold.journal import Intent, RunLog
+from hubfold.repairs import Case, Donor, Mender, is_content
 from hubfold.reports import Finding, Notice
-
-#: A folder of a vault with what a repair took out of the way.
-REPLACED = "replaced"
 
 _FROM_SCAN = {
     "interrupted": (
@@ -32,7 +28,6 @@ _FROM_SCAN = {
         "download it again to go on with it, or `hubfold clean` to drop it",
     ),
     "dangling": ("dangling-link", "download it again, or connect the drive it leads to"),
-    "damaged": ("damaged-blob", "download it again (`hf download --force-download`)"),
     "misplaced": (
         "misplaced-cache",
         "set HF_HOME or HF_HUB_CACHE in one way; `hubfold consolidate` folds what both have",
@@ -52,12 +47,33 @@ class Patient:
     text: str
     keeper: str
     keeper_root: str
+    keeper_inode: int
     size: int | None
     mtime_ns: int | None
     #: All that is known of the content, xxh3_128 as computed when the link was made.
     digests: Mapping[str, str]
     mount: str
     run: str
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """Every digest that its content has to have."""
+        claims = vault.claims_of(os.path.basename(self.target)) if self.link is LinkKind.SYMLINK else {}
+        return {**claims, **self.digests}
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """The names that share its content as far as the run knew, as (root, path)."""
+        if self.link is LinkKind.HARDLINK:
+            return ((self.keeper_root, self.keeper), (self.root, self.path))
+        names = [(vault.of_object(self.target), self.target)]
+        if self.keeper and self.keeper != self.target:
+            names.append((self.keeper_root, self.keeper))
+        return tuple(names)
+
+    @property
+    def needed_by(self) -> vault.NeededBy:
+        return vault.NeededBy(self.path, self.mount, self.run)
 
 
 def patients(logs: Iterable[RunLog]) -> Iterator[Patient]:
@@ -69,19 +85,8 @@ def patients(logs: Iterable[RunLog]) -> Iterator[Patient]:
                 found[intent.path] = _of_intent(intent, log.run)
         for link in () if log.undone else log.farm_links:
             found[link.path] = Patient(
-                link.path,
-                link.root,
-                LinkKind.SYMLINK,
-                link.target,
-                link.text,
-                "",
-                "",
-                None,
-                None,
-                {},
-                "/",
-                log.run,
-            )
+                link.path, link.root, LinkKind.SYMLINK, link.target, link.text, "", "", 0, None, None, {}, "/", log.run
+            )  # fmt: skip
     return iter(found.values())
 
 
@@ -94,6 +99,7 @@ def _of_intent(intent: Intent, run: str) -> Patient:
         intent.text,
         intent.keeper,
         intent.keeper_root,
+        intent.keeper_inode,
         intent.size,
         intent.keeper_mtime_ns,
         {**intent.digests, "xxh3_128": intent.xxh3_128},
@@ -102,125 +108,317 @@ def _of_intent(intent: Intent, run: str) -> Patient:
     )
 
 
+def suspects(logs: Iterable[RunLog]) -> list[str]:
+    """Paths that a repair was begun for and not finished: that moved their change times, so that nothing is known."""
+    found: dict[str, None] = {}
+    for log in logs:
+        for number, mend in log.mends.items():
+            if number in log.mended:
+                found.pop(mend.path, None)
+            else:
+                found[mend.path] = None
+    return list(found)
+
+
 @dataclass(frozen=True, slots=True)
-class Donor:
-    """A file that may have the right bytes, and the root it lies in."""
+class Origin:
+    """Where content can be had on the Hub: `what` for a person, `fetch` downloads it into a folder."""
 
-    path: str
-    root: str
-
-
-#: Files that are said to have a content: asked by digests, and judged by their bytes before they are used.
-Donors = Callable[[Mapping[str, str]], Iterable[Donor]]
-
-#: The vault for files of a root, whose ``replaced/`` takes what a repair puts aside. Raises `LeftAlone` for none.
-PlaceFor = Callable[[str], str]
+    what: str
+    fetch: Callable[[str], str]
 
 
-def examine(
-    links: Iterable[Patient],
-    vaults: Iterable[str],
-    donors: Donors,
-    place_for: PlaceFor,
-    roots: Iterable[str],
-    *,
-    fix: bool,
-) -> list[Finding]:
-    """Every finding about links, vaults and roots; what can be mended is, with `fix`."""
-    findings: list[Finding] = []
-    seen: set[str] = set()
-    for patient in links:
-        finding = _examine_link(patient, donors, place_for, seen, fix=fix)
-        if finding is not None:
-            findings.append(finding)
-    for path in vaults:
-        findings += _examine_vault(path)
-    for root in roots:
-        if not os.path.isdir(root):
-            findings.append(
-                Finding(
-                    "offline-root", root, "it is not there", "connect its drive, or `hubfold roots rm` it"
-                )
-            )
-    return findings
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the doctor asks of the engine."""
+
+    #: Replicas that are said to have one of these digests; judged by their bytes before they are used.
+    having: Callable[[Mapping[str, str]], Iterable[IndexedReplica]]
+    #: Every known name of a payload.
+    names: Callable[[os.stat_result], Iterable[IndexedReplica]]
+    replica: Callable[[str], IndexedReplica | None]
+    #: The digests that the layout of a root, the first, states for a path below it, whatever lies there.
+    stated: Callable[[str, str], Mapping[str, str]]
+    #: Roots that are caches: a file of any other that several paths read is read-only.
+    caches: Collection[str]
+    #: Where content that belongs at one of these paths can be downloaded.
+    origins: Callable[[Sequence[str]], Iterable[Origin]]
 
 
-def from_notices(notices: Iterable[Notice]) -> list[Finding]:
-    """What a scan warned of, as findings."""
-    return [
-        Finding(kind, notice.path, notice.message, fix)
-        for notice in notices
-        if notice.kind in _FROM_SCAN
-        for kind, fix in (_FROM_SCAN[notice.kind],)
-    ]
+@dataclass(slots=True)
+class _Cure:
+    """How a finding could be, or was, mended."""
+
+    fix: str = ""
+    done: bool = False
+    mendable: bool = False
+    #: What was tried in vain.
+    tried: str = ""
 
 
-# -- links ---------------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class Doctor:
+    """Looks, and with a `mender` mends; with `download` also by asking the Hub."""
 
+    around: Around
+    mender: Mender | None = None
+    download: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    #: Paths and inodes that were looked at, each once.
+    _seen: set[str] = field(default_factory=set)
+    _handled: set[tuple[int, int]] = field(default_factory=set)
+    _patients: Sequence[Patient] = ()
+    #: Vault objects that a link needs.
+    _needed: set[str] = field(default_factory=set)
 
-def _examine_link(
-    patient: Patient, donors: Donors, place_for: PlaceFor, seen: set[str], *, fix: bool
-) -> Finding | None:
-    try:
-        st = os.lstat(patient.path)
-    except OSError:
-        return None  # the user removed it, or its drive is away: nothing of ours is broken
-    if patient.link is LinkKind.SYMLINK:
-        if not stat.S_ISLNK(st.st_mode) or not vault.points_at(patient.path, patient.target):
-            return None
+    def links(self, found: Iterable[Patient]) -> None:
+        """The links that runs made."""
+        self._patients = list(found)
+        for patient in self._patients:
+            self._link(patient)
+
+    def vaults(self, paths: Iterable[str]) -> None:
+        """Objects that nothing needs, and vaults that cannot be read; call it when the links were looked at."""
+        for path in paths:
+            self.findings += _of_vault(path, self._needed)
+
+    def roots(self, paths: Iterable[str]) -> None:
+        """Roots that are not there."""
+        for root in paths:
+            if not os.path.isdir(root):
+                fix = "connect its drive, or `hubfold roots rm` it"
+                self.findings.append(Finding("offline-root", root, "it is not there", fix))
+
+    def notices(self, notices: Iterable[Notice]) -> None:
+        """What a scan warned of; call it when the links were looked at, whose findings say more."""
+        told = {(finding.kind, finding.path) for finding in self.findings}
+        for notice in notices:
+            if notice.kind in _FROM_SCAN:
+                kind, fix = _FROM_SCAN[notice.kind]
+                if (kind, notice.path) not in told:
+                    self.findings.append(Finding(kind, notice.path, notice.message, fix))
+
+    def damaged(self, files: Iterable[tuple[str, int, int]]) -> None:
+        """Files of caches, as (path, bytes, bytes by the listing), of another length than their layout says.
+
+        A scan warns of them too, but only of those that are new to it.
+        """
+        for path, size, expected in files:
+            replica = self.around.replica(path)
+            message = f"has {size:,} bytes, its repository says {expected:,}"
+            if replica is not None:
+                self._payload("damaged-blob", replica, message)
+
+    def liars(self, replicas: Iterable[IndexedReplica]) -> None:
+        """Replicas that were read and are not what their layout says; names of one payload are one finding."""
+        for replica in replicas:
+            self._payload("corrupt", replica, "its bytes are not what its name says")
+
+    # -- links ------------------------------------------------------------------------------------------------------
+
+    def _link(self, patient: Patient) -> None:
         try:
-            st = os.stat(patient.path)
-        except FileNotFoundError:
-            return _dangling(patient, donors, fix=fix)
-        except OSError as error:
-            return Finding("unreadable", patient.path, fsops.describe(error), "check the drive")
-        if not any(entry.link == patient.path for entry in vault.read_links(patient.target)):
-            return _unnoted(patient, fix=fix)
-    shared = patient.target if patient.link is LinkKind.SYMLINK else patient.path
-    if shared in seen or patient.size is None or not stat.S_ISREG(st.st_mode):
-        return None
-    if (st.st_size, st.st_mtime_ns) != (patient.size, patient.mtime_ns) and not _has_content(
-        patient.path, patient
-    ):
-        seen.add(shared)
-        return _written_through(patient, donors, place_for, fix=fix)
-    return None
+            st = os.lstat(patient.path)
+        except OSError:
+            return  # the user removed it, or its drive is away: nothing of ours is broken
+        if patient.link is LinkKind.SYMLINK:
+            if not stat.S_ISLNK(st.st_mode) or not vault.points_at(patient.path, patient.target):
+                return
+            self._needed.add(patient.target)
+            try:
+                st = os.stat(patient.path)
+            except FileNotFoundError:
+                self._dangling(patient)
+                return
+            except OSError as error:
+                self._add("unreadable", patient.path, fsops.describe(error), _Cure("check the drive"))
+                return
+            if not any(entry.link == patient.path for entry in vault.read_links(patient.target)):
+                self._unnoted(patient)
+        shared = patient.target if patient.link is LinkKind.SYMLINK else patient.path
+        if shared in self._seen or patient.size is None or not stat.S_ISREG(st.st_mode):
+            return
+        self._seen.add(shared)
+        if (st.st_dev, st.st_ino) in self._handled:
+            return
+        if (st.st_size, st.st_mtime_ns) == (patient.size, patient.mtime_ns) or not _is_ours(patient, st):
+            return
+        path = os.path.realpath(patient.path)
+        if not is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
+            self._written_through(patient, st)
+
+    def _dangling(self, patient: Patient) -> None:
+        """The object is gone: any file with the same bytes becomes the object again."""
+
+        def mend(mender: Mender, donor: Donor) -> str:
+            mender.make_object(patient.target, patient.needed_by, patient.wanted, patient.mtime_ns, donor)
+            return fix
+
+        fix = "another copy becomes the vault object again"
+        cure = self._cure(patient.wanted, patient.names, vault.of_object(patient.target), fix, mend)
+        cure.fix = cure.fix or "no other copy is known: download it again"
+        self._add("dangling-link", patient.path, f"it leads to {patient.target}, which is gone", cure)
+
+    def _unnoted(self, patient: Patient) -> None:
+        cure = _Cure("note the link", mendable=True)
+        if self.mender is not None:
+            try:
+                self.mender.note(patient.target, patient.needed_by)
+                cure.done = True
+            except (OSError, LeftAlone) as error:
+                cure.tried = f"; noting it failed: {fsops.describe(error)}"
+        message = f"it does not list {patient.path}, which needs it"
+        self._add("vault-out-of-step", patient.target, message, cure)
+
+    def _written_through(self, patient: Patient, st: os.stat_result) -> None:
+        """Other bytes lie behind a link than were compared when it was made."""
+        owners = tuple(self._owners(patient, st))
+        known = {path: root for root, path in patient.names}
+        known |= dict(self._names(st, patient.wanted))
+        names = [(root, path) for path, root in known.items() if path not in {one for _, one, _ in owners}]
+        read_only = any(vault.is_vault(root) or root not in self.around.caches for root, _ in names)
+        case = Case(tuple(names), st, patient.wanted, patient.mtime_ns, owners, read_only)
+        self._handled.add((st.st_dev, st.st_ino))
+        if not any(_same(path, st) for _, path in case.names):
+            return  # only who these bytes belong to has them by now
+        cure = self._put_right(case, patient.keeper)
+        cure.fix = cure.fix or (
+            "no other copy has the old bytes: download the model again, or `hubfold undo` if the change is wanted"
+        )
+        told = f"what it reads ({patient.target}) was changed since the link was made, for every path that shares it"
+        self._add("written-through", patient.path, told, cure)
+
+    def _owners(self, patient: Patient, st: os.stat_result) -> Iterator[tuple[str, str, str]]:
+        """Links to changed bytes whose layout states just these, as (root, path, text).
+
+        A client that updates a local copy writes through the link, and notes the new revision: that path is right.
+        """
+        known: dict[str, bool] = {}
+        path = os.path.realpath(patient.path)
+        for one in self._patients:
+            try:
+                if not os.path.samestat(os.stat(one.path), st):
+                    continue
+            except OSError:
+                continue
+            claims = self.around.stated(one.root, one.path)
+            told = repr(sorted(claims.items()))
+            if claims and told not in known:
+                known[told] = is_content(path, Signature.of(st), claims)
+            if claims and known[told]:
+                yield one.root, one.path, os.readlink(one.path) if os.path.islink(one.path) else ""
+
+    def _names(self, st: os.stat_result, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """(path, root) of the known names of a payload, without those whose layout wants other bytes there."""
+        for name in self.around.names(st):
+            if all(wanted.get(algorithm, value) == value for algorithm, value in name.claims.items()):
+                yield name.path, name.root
+
+    # -- content ------------------------------------------------------------------------------------------------------
+
+    def _payload(self, kind: str, replica: IndexedReplica, message: str) -> None:
+        """A payload that is not what the layout says of it."""
+        try:
+            st = os.lstat(replica.path)
+        except OSError:
+            return
+        if (st.st_dev, st.st_ino) in self._handled or Signature.of(st)[:4] != replica.signature[:4]:
+            return
+        self._handled.add((st.st_dev, st.st_ino))
+        names = dict(self._names(st, replica.claims))
+        names[replica.path] = replica.root
+        case = Case(tuple((root, path) for path, root in sorted(names.items())), st, replica.claims)
+        cure = self._put_right(case, "")
+        cure.fix = cure.fix or "no other copy is known: download it again (`hf download --force-download`)"
+        self._add(kind, replica.path, message, cure)
+
+    def _put_right(self, case: Case, keeper: str) -> _Cure:
+        def mend(mender: Mender, donor: Donor) -> str:
+            kept = mender.put_right(case, donor)
+            where = case.owners[0][1] if case.owners else kept
+            return f"put right from {donor.path}; the changed bytes are kept as {where}"
+
+        donor = next((Donor(path, root, keeper=True) for root, path in case.names if path == keeper), None)
+        first = [donor] if donor is not None and not _same(donor.path, case.changed) else []
+        root = case.names[0][0] if case.names else ""
+        return self._cure(case.wanted, case.names, root, "put right from {}", mend, first, case.changed)
+
+    def _cure(
+        self,
+        wanted: Mapping[str, str],
+        names: Sequence[tuple[str, str]],
+        root: str,
+        fix: str,
+        mend: Callable[[Mender, Donor], str],
+        first: Sequence[Donor] = (),
+        changed: os.stat_result | None = None,
+    ) -> _Cure:
+        """Let `mend` use the first file that has the wanted bytes; `changed` is the payload that has others."""
+        cure = _Cure()
+        known = [*first, *(Donor(path, root) for root, path in names)]
+        known += (Donor(replica.path, replica.root) for replica in self.around.having(wanted))
+        for donor in _good(known, wanted, changed):
+            cure.mendable, cure.fix = True, fix.format(donor.path)
+            if self.mender is None or self._try(cure, self.mender, donor, mend):
+                return cure
+        cure.mendable, cure.fix = False, ""
+        for origin in self.around.origins([path for _, path in names]) if root else ():
+            if not self.download:
+                how = "`hubfold doctor --fix --download` does"
+                cure.fix = f"no other copy is known: download it again, as {how} ({origin.what})"
+                return cure
+            cure.mendable, cure.fix = True, f"download it anew ({origin.what})"
+            if self.mender is None:
+                return cure
+            try:
+                with self.mender.fetched(root, names[0][1], origin.fetch) as donor:
+                    if not any(_good([donor], wanted, None)):
+                        raise LeftAlone("what came is not what the name says")
+                    if self._try(cure, self.mender, donor, mend):
+                        cure.fix = cure.fix.replace(donor.path, f"the Hub ({origin.what})")
+                        return cure
+            except Interrupted:
+                raise
+            except (OSError, HubfoldError, LeftAlone) as error:
+                cure.tried += f"; downloading it ({origin.what}) failed: {fsops.describe(error)}"
+        return cure
+
+    def _try(self, cure: _Cure, mender: Mender, donor: Donor, mend: Callable[[Mender, Donor], str]) -> bool:
+        try:
+            cure.fix = mend(mender, donor)
+            cure.done = True
+        except Interrupted:
+            raise
+        except (OSError, HubfoldError, LeftAlone) as error:
+            cure.tried += f"; mending it from {donor.path} failed: {fsops.describe(error)}"
+        return cure.done
+
+    def _add(self, kind: str, path: str, message: str, cure: _Cure) -> None:
+        self.findings.append(
+            Finding(kind, path, message + cure.tried, cure.fix, cure.done, mendable=cure.mendable)
+        )
 
 
-def _has_content(path: str, patient: Patient) -> bool:
-    with suppress(OSError), open(path, "rb") as file:
-        return _digest(file.fileno()) == patient.digests["xxh3_128"]
+def _is_ours(patient: Patient, st: os.stat_result) -> bool:
+    """Whether the path still shares its inode with a keeper: else somebody saved a file of his own there."""
+    if patient.link is LinkKind.SYMLINK:
+        return True
+    return st.st_ino == patient.keeper_inode or _same(patient.keeper, st)
+
+
+def _same(path: str, st: os.stat_result) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(os.lstat(path), st)
     return False
 
 
-def _digest(fd: int) -> str:
-    digest = xxhash.xxh3_128()
-    while data := os.read(fd, comparing.CHUNK):
-        digest.update(data)
-    return digest.hexdigest()
-
-
-def _dangling(patient: Patient, donors: Donors, *, fix: bool) -> Finding:
-    """The object is gone: any file with the same bytes becomes the object again."""
-    message = f"it leads to {patient.target}, which is gone"
-    fix_text = "another copy becomes the vault object again"
-    for donor in _good_donors(patient, donors):
-        try:
-            if fix:
-                _make_object(patient, donor)
-            return Finding("dangling-link", patient.path, message, fix_text, fix, mendable=True)
-        except (OSError, LeftAlone) as error:
-            message += f"; {donor.path} could not take its place: {fsops.describe(error)}"
-    return Finding("dangling-link", patient.path, message, "no other copy is known: download it again")
-
-
-def _good_donors(patient: Patient, donors: Donors) -> Iterator[Donor]:
-    claims = vault.claims_of(os.path.basename(patient.target)) if patient.link is LinkKind.SYMLINK else {}
-    wanted = {**claims, **patient.digests}
-    candidates = [Donor(patient.keeper, patient.keeper_root)] if patient.keeper else []
+def _good(
+    donors: Iterable[Donor], wanted: Mapping[str, str], changed: os.stat_result | None
+) -> Iterator[Donor]:
+    """The donors that have the wanted bytes, each read whole."""
     tried: set[str] = set()
-    for donor in [*candidates, *donors(wanted)]:
-        if donor.path in tried or donor.path in (patient.path, patient.target):
+    for donor in donors:
+        if donor.path in tried or (changed is not None and _same(donor.path, changed)):
             continue
         tried.add(donor.path)
         try:
@@ -228,195 +426,13 @@ def _good_donors(patient: Patient, donors: Donors) -> Iterator[Donor]:
         except (OSError, LeftAlone):
             continue
         try:
-            # What has no digest of ours to be judged by is judged by the digest that names the object.
-            if _is_content(held.fd, wanted):
+            if is_content(donor.path, held.signature, wanted):
                 yield donor
-        except OSError:
-            continue
         finally:
             held.close()
 
 
-def _is_content(fd: int, wanted: Mapping[str, str]) -> bool:
-    """Whether a file has the bytes, by reading all of them. A claim is no proof, so every known digest has to agree."""
-    import hashlib
-
-    size = os.fstat(fd).st_size
-    hashes: dict[str, Any] = {
-        "sha256": hashlib.sha256(),
-        "git-sha1": hashlib.sha1(b"blob %d\0" % size),
-        "xxh3_128": xxhash.xxh3_128(),
-    }
-    chosen = {name: hashes[name] for name in wanted if name in hashes}
-    os.lseek(fd, 0, os.SEEK_SET)
-    while data := os.read(fd, comparing.CHUNK):
-        for digest in chosen.values():
-            digest.update(data)
-    return bool(chosen) and all(digest.hexdigest() == wanted[name] for name, digest in chosen.items())
-
-
-def _make_object(patient: Patient, donor: Donor) -> None:
-    place = vault.of_object(patient.target)
-    vault.prepare(place)
-    keeper = Held(donor.root, donor.path)
-    try:
-        os.fsync(keeper.fd)
-        with vault.lock(place):
-            vault.add_object(patient.target, keeper)
-            vault.note_links(patient.target, [vault.NeededBy(patient.path, patient.mount, patient.run)])
-    finally:
-        keeper.close()
-
-
-def _unnoted(patient: Patient, *, fix: bool) -> Finding:
-    if fix:
-        with vault.lock(vault.of_object(patient.target)):
-            vault.note_links(patient.target, [vault.NeededBy(patient.path, patient.mount, patient.run)])
-    return Finding(
-        "vault-out-of-step",
-        patient.target,
-        f"it does not list {patient.path}, which needs it",
-        "note the link",
-        fix,
-        mendable=True,
-    )
-
-
-def _written_through(patient: Patient, donors: Donors, place_for: PlaceFor, *, fix: bool) -> Finding:
-    """Other bytes lie behind a link than were compared when it was made."""
-    message = (
-        f"what it reads ({patient.target}) was changed since the link was made, for every path that shares it"
-    )
-    for donor in _good_donors(patient, donors):
-        if os.path.samefile(donor.path, patient.path):
-            continue
-        try:
-            kept = _put_right(patient, donor, place_for) if fix else ""
-            done = f"put right from {donor.path}" + (
-                f"; the changed bytes are kept as {kept}" if kept else ""
-            )
-            return Finding("written-through", patient.path, message, done, fix, mendable=True)
-        except (OSError, LeftAlone, HubfoldError) as error:
-            message += f"; putting it right from {donor.path} failed: {fsops.describe(error)}"
-    return Finding(
-        "written-through",
-        patient.path,
-        message,
-        "no other copy has the old bytes: download the model again, or `hubfold undo` if the change is wanted",
-    )
-
-
-def _put_right(patient: Patient, donor: Donor, place_for: PlaceFor) -> str:
-    """Give object and keeper the right bytes in an inode of their own; where the changed bytes are kept.
-
-    Every name is exchanged atomically, so that at each instant each path reads the changed bytes or the right ones,
-    both whole.
-    """
-    changed = os.stat(patient.path)
-    names = [(vault.of_object(patient.target), patient.target)]
-    if patient.keeper and patient.keeper != patient.target:
-        names.append((patient.keeper_root, patient.keeper))
-    if patient.link is LinkKind.HARDLINK:
-        names = [(patient.keeper_root, patient.keeper), (patient.root, patient.path)]
-    present = []
-    for root, path in names:
-        with suppress(OSError):
-            st = os.lstat(path)
-            if stat.S_ISREG(st.st_mode) and (st.st_dev, st.st_ino) == (changed.st_dev, changed.st_ino):
-                present.append((root, path))
-    if not present:
-        raise LeftAlone("none of its names is where it was")
-    kept = _keep_changed(place_for(present[0][0]), *present[0])
-    first: tuple[Directory, str] | None = None
-    with Directory.parent_of(*present[0])[0] as directory:
-        fresh = f"{TEMPORARY_PREFIX}doctor-{patient.run}"
-        if donor.path == patient.keeper:
-            _link_to(donor, directory, fresh)
-        else:
-            _copy(donor, directory, fresh, changed)
-        first = directory, fresh
-        try:
-            for root, path in present[1:]:
-                other, name = Directory.parent_of(root, path)
-                with other:
-                    _exchange_for(first, other, name, f"{fresh}-link", changed)
-            directory.unlink(_swapped(directory, fresh, os.path.basename(present[0][1]), changed))
-        except BaseException:
-            with suppress(FileNotFoundError):
-                directory.unlink(fresh)
-            raise
-        directory.sync()
-    return kept
-
-
-def _swapped(directory: Directory, fresh: str, name: str, changed: os.stat_result) -> str:
-    displaced = fsops.swap_in(directory, fresh, name)
-    st = directory.lstat(displaced)
-    if (st.st_dev, st.st_ino) != (changed.st_dev, changed.st_ino):
-        # Only the changed bytes have another name by now; a file that came meanwhile goes back.
-        fsops.swap_back(directory, fresh, name, displaced)
-        raise LeftAlone("it was replaced while it was being put right")
-    directory.sync()
-    return displaced
-
-
-def _exchange_for(
-    first: tuple[Directory, str], directory: Directory, name: str, temporary: str, changed: os.stat_result
-) -> None:
-    with suppress(FileNotFoundError):
-        directory.unlink(temporary)  # of a repair that was cut short
-    directory.link_from(*first, temporary)
-    directory.unlink(_swapped(directory, temporary, name, changed))
-
-
-def _link_to(donor: Donor, directory: Directory, name: str) -> None:
-    """The keeper was put right before, by way of another link: one payload again, no second copy."""
-    with suppress(FileNotFoundError):
-        directory.unlink(name)  # of a repair that was cut short
-    source, last = Directory.parent_of(donor.root, donor.path)
-    with source:
-        directory.link_from(source, last, name)
-
-
-def _copy(donor: Donor, directory: Directory, name: str, like: os.stat_result) -> None:
-    source = Held(donor.root, donor.path)
-    try:
-        with suppress(FileNotFoundError):
-            directory.unlink(name)  # of a repair that was cut short
-        target = directory.create_file(name)
-        try:
-            comparing.copy_bytes(source.fd, target, update=lambda data: None, tick=lambda amount: None)
-            if fsops.privileged():
-                os.fchown(target, like.st_uid, like.st_gid)
-            fsops.set_mode(target, stat.S_IMODE(like.st_mode))
-            os.utime(
-                target, ns=(source.attributes.atime_ns, min(source.attributes.mtime_ns, like.st_mtime_ns))
-            )
-            os.fsync(target)
-        finally:
-            os.close(target)
-    finally:
-        source.close()
-
-
-def _keep_changed(place: str, root: str, path: str) -> str:
-    """One more name for the changed bytes, in a vault's folder for them; the same for all names of one inode."""
-    vault.prepare(place)
-    folder = os.path.join(place, REPLACED)
-    fsops.make_folders(folder)
-    source, last = Directory.parent_of(root, path)
-    with source, Directory.open(folder) as kept:
-        name = f"{os.path.basename(path)}.{source.lstat(last).st_ino}"
-        if kept.lstat_or_none(name) is None:
-            kept.link_from(source, last, name)
-            kept.sync()
-    return os.path.join(folder, name)
-
-
-# -- vaults --------------------------------------------------------------------------------------------------------
-
-
-def _examine_vault(path: str) -> Iterator[Finding]:
+def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
     try:
         found = list(vault.objects(path))
     except FileNotFoundError:
@@ -426,6 +442,8 @@ def _examine_vault(path: str) -> Iterator[Finding]:
         return
     unneeded = 0
     for object_ in found:
+        if object_ in needed:
+            continue
         with suppress(OSError):
             needs = [vault.need(object_, entry) for entry in vault.read_links(object_)]
             unneeded += all(need is vault.Need.GONE for need in needs)
@@ -433,7 +451,3 @@ def _examine_vault(path: str) -> Iterator[Finding]:
         yield Finding(
             "unneeded-objects", path, f"no link needs {unneeded} of its objects", "`hubfold gc` removes them"
         )
-
-
-def donors_of(replicas: Iterable[IndexedReplica]) -> list[Donor]:
-    return [Donor(replica.path, replica.root) for replica in replicas]

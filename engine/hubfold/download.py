@@ -28,12 +28,14 @@ from hubfold.display import size as shown_size
 from hubfold.errors import HubfoldError, LeftAlone, NoSpace, UsageError
 from hubfold.filesystem import FileSystems
 from hubfold.fsops import Directory, Held
-from hubfold.holdings import Name
 from hubfold.hub import Hub, Listing
 from hubfold.journal import Journal, KeeperChange
 from hubfold.locking import passing_lock
+from hubfold.model_names import ModelName, Name
 from hubfold.progress import Progress, Stop
 from hubfold.reports import DownloadedModel, DownloadReport, Failed, Reused
+from hubfold.selection import ALL, Selection, Selections, together
+from hubfold.state import Revised
 
 #: Smaller files are fetched: asking for them costs less than looking.
 WORTH_IT = 1 << 20
@@ -58,6 +60,7 @@ class ModelDownload:
     name: Name
     revision: str | None
     listing: Listing | None
+    selection: Selection = ALL
     present_bytes: int = 0
     wanted: tuple[Wanted, ...] = ()
     #: What the client has to fetch, if the candidates are what they claim to be.
@@ -70,8 +73,6 @@ class DownloadPlan:
 
     cache: Root
     models: tuple[ModelDownload, ...]
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
     #: Backends whose files may be hard-linked without asking: caches and vaults.
     caches: frozenset[str] = frozenset()
     share: bool = False
@@ -114,36 +115,35 @@ def plan(
     hub: Hub,
     backend: StorageBackend,
     cache: Root,
-    models: Sequence[tuple[Name, str | None]],
+    models: Sequence[ModelName],
     of_size: Callable[[int], Iterable[IndexedReplica]],
     *,
-    include: Sequence[str],
-    exclude: Sequence[str],
     caches: frozenset[str],
 ) -> DownloadPlan:
     """Ask the Hub what there is and the index what of it is here. Raises `HubRefused`, `UsageError`."""
     found = []
     rank = _ranked(caches)
-    for name, revision in models:
+    for asked in models:
+        name, revision, selection = asked.repo, asked.revision, asked.selection
         if hub.offline:
-            found.append(ModelDownload(name, revision, None))
+            found.append(ModelDownload(name, revision, None, selection))
             continue
-        listing = hub.listing(name, revision, include, exclude)
-        if not listing.files and (include or exclude):
-            raise UsageError(f"no file of {name} matches", "look at --include and --exclude")
-        found.append(_model(backend, cache, name, revision, listing, of_size, rank))
-    return DownloadPlan(cache, tuple(found), tuple(include), tuple(exclude), caches)
+        listing = hub.listing(name, revision, selection)
+        if not listing.files and selection:
+            raise UsageError(f"no file of {name} matches", "look at what is included and excluded")
+        found.append(_model(backend, cache, asked, listing, of_size, rank))
+    return DownloadPlan(cache, tuple(found), caches)
 
 
 def _model(
     backend: StorageBackend,
     cache: Root,
-    name: Name,
-    revision: str | None,
+    asked: ModelName,
     listing: Listing,
     of_size: Callable[[int], Iterable[IndexedReplica]],
     rank: Callable[[IndexedReplica], object],
 ) -> ModelDownload:
+    name = asked.repo
     present = fetch = 0
     wanted: dict[str, Wanted] = {}
     paths: set[str] = set()
@@ -162,7 +162,19 @@ def _model(
             wanted[path] = Wanted(path, file.digests["sha256"], file.size, candidates)
         if not candidates or "sha256" not in candidates[0].digests:
             fetch += file.size
-    return ModelDownload(name, revision, listing, present, tuple(wanted.values()), fetch)
+    return ModelDownload(
+        name, asked.revision, listing, asked.selection, present, tuple(wanted.values()), fetch
+    )
+
+
+def asked_for(planned: DownloadPlan, before: Mapping[Revised, Selections]) -> dict[Revised, Selections]:
+    """What this asks for of each revision, with what was asked for `before`; nothing for all there is."""
+    changes: dict[Revised, Selections] = {}
+    for model in planned.models:
+        if model.listing is not None:
+            key = model.name.repo_type, model.name.repo_id, model.listing.commit
+            changes[key] = together([*changes.get(key, before.get(key, ())), model.selection])
+    return changes
 
 
 def _candidates(
@@ -382,12 +394,16 @@ def fetch_all(
     here = {item.path for item in reused}
     for model in planned.models:
         stop.check()
+        # The client resumes whatever it was cut off in, and nothing of hubfold's is open.
+        stop.anywhere = True
         try:
-            path = hub.fetch(model.name, model.revision, planned.cache.path, planned.include, planned.exclude)
+            path = hub.fetch(model.name, model.revision, planned.cache.path, model.selection)
         except HubfoldError as error:
             first = first or error
             failed.append(Failed(str(model.name), str(error)))
             continue
+        finally:
+            stop.anywhere = False
         # What the index was wrong about, or right without knowing, came otherwise than planned.
         claimed = {wanted.path for wanted in model.wanted if "sha256" in wanted.candidates[0].digests}
         fetched = model.fetch_bytes + sum(

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone, UsageError
 from hubfold.lifecycle import Lifecycle
 from hubfold.model_operations import ModelOperations
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.state import KnownRoot, State
+from hubfold.state import KnownRoot, State, Verified
+from hubfold.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from hubfold.registry import Registry
     from hubfold.reports import (
         ConsolidateReport,
-        DoctorReport,
         Done,
         DupesReport,
         Failed,
@@ -43,14 +43,16 @@ if TYPE_CHECKING:
         UndoReport,
         VerifyReport,
     )
+    from hubfold.scan_reports import RootReport
 
 StrPath = str | os.PathLike[str]
+_Rooted = TypeVar("_Rooted", Root, "StatusRoot", "RootReport")
 
 #: Files under this many bytes are left alone: they are what people edit.
 MIN_SIZE = 1 << 20
 
 
-class Engine(ModelOperations, Lifecycle):
+class Engine(ModelOperations, Lifecycle, Upkeep):
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
@@ -97,7 +99,9 @@ class Engine(ModelOperations, Lifecycle):
     def config(self) -> Config:
         from hubfold import config
 
-        return config.load(self.state.config)
+        found = config.load(self.state.config)
+        self.notices += found.warnings
+        return found
 
     @cached_property
     def _backends(self) -> dict[str, StorageBackend]:
@@ -147,7 +151,9 @@ class Engine(ModelOperations, Lifecycle):
         liars = self._open_index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
         self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
-        return replace(report, warnings=(*report.warnings, *told)) if told else report
+        return replace(
+            report, roots=tuple(self._with_primary(report.roots)), warnings=(*report.warnings, *told)
+        )
 
     def dupes(
         self,
@@ -172,12 +178,12 @@ class Engine(ModelOperations, Lifecycle):
             found.sort(key=lambda item: -len(item[0].replicas))
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
-    def verify(self, targets: Sequence[StrPath] = ()) -> VerifyReport:
-        """Read content again and compare it with claims and index; `targets` are paths or repo ids (default: all).
+    def verify(self, targets: Sequence[StrPath] = (), *, restart: bool = False) -> VerifyReport:
+        """Read content again and compare it with claims and index; `targets` are paths or models (default: all).
 
-        What was never scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
+        What a call that was cut short has found good is not read again, unless `restart` begins anew. What was never
+        scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
         """
-        from hubfold import journal
         from hubfold.walk import within
 
         replicas: dict[str, IndexedReplica] = {}
@@ -191,23 +197,39 @@ class Engine(ModelOperations, Lifecycle):
                 self.scan()
             for root in self._open_index.roots(vaults=True):
                 replicas.update((replica.path, replica) for replica in self._open_index.replicas(root.path))
-        links = [path for log in journal.logs(self.state.runs) for path in log.links_made()]
         asked = [
-            path for path in dict.fromkeys(links) if not places or any(p and within(path, p) for p in places)
+            path
+            for path in dict.fromkeys(self._links_made())
+            if not places or any(p and within(path, p) for p in places)
         ]
-        return self._verify(replicas.values(), asked)
+        if restart:
+            self.state.verified.forget()
+        return self._verify(replicas.values(), asked, self.state.verified)
 
-    def _verify(self, replicas: Iterable[IndexedReplica], links: Iterable[str] = ()) -> VerifyReport:
+    def _verify(
+        self,
+        replicas: Iterable[IndexedReplica],
+        links: Iterable[str] = (),
+        verified: Verified | None = None,
+    ) -> VerifyReport:
         from hubfold import verify
 
         with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
             return verify.verify(
-                replicas, self._open_index, executor=pool, links=links, progress=self.progress, stop=self.stop
+                replicas,
+                self._open_index,
+                executor=pool,
+                links=links,
+                progress=self.progress,
+                stop=self.stop,
+                verified=verified,
             )
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
+        from hubfold import discover
         from hubfold.discover import canonical
+        from hubfold.model_names import Name, UnknownModel, meant
 
         path = canonical(os.path.expanduser(target))
         if os.path.lexists(path):
@@ -216,16 +238,26 @@ class Engine(ModelOperations, Lifecycle):
                 self.scan([path if os.path.isdir(path) else os.path.dirname(path)])
                 found = list(self._open_index.below(path))
             return found, path
+        try:
+            asked = self.model_name(target)
+        except UsageError:
+            raise discover.missing(path) from None
         if not self._open_index.roots():
             self.scan()
-        roots = self._open_index.roots()
-        found = [r for root in roots for r in self._open_index.replicas(root.path) if r.repo_id == target]
-        if not found:
-            raise HubfoldError(
+        by_name: dict[Name, list[IndexedReplica]] = {}
+        for root in self._open_index.roots():
+            for replica in self._open_index.replicas(root.path):
+                if replica.repo_id is not None:
+                    name = Name(replica.repo_type or "model", replica.repo_id)
+                    by_name.setdefault(name, []).append(replica)
+        chosen = asked.among(by_name)
+        if chosen is None:
+            known = [*(self.config.models or ()), *map(str, by_name)]
+            raise UnknownModel(
                 f"{target} is neither a path nor a model of a scanned root",
-                "`hubfold scan` shows what there is",
+                meant(target, [*known, *discover.near(path)]) or "`hubfold scan` shows what there is",
             )
-        return found, ""
+        return by_name[chosen], ""
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -289,7 +321,9 @@ class Engine(ModelOperations, Lifecycle):
             runs.recover(self.state)
             interrupted = False
             with self._begin("consolidate") as book:
-                executor = Executor(book, locks=self._lock_paths, progress=self.progress, stop=self.stop)
+                executor = Executor(
+                    book, locks=self._lock_paths, readers=self.threads, progress=self.progress, stop=self.stop
+                )
                 try:
                     executor.apply(plan)
                 except Interrupted:
@@ -328,11 +362,11 @@ class Engine(ModelOperations, Lifecycle):
 
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
-        from hubfold import runs, undo
+        from hubfold import history, runs, undo
         from hubfold.reports import UndoReport
 
-        log, _ = runs.find(self.state, run)
-        expected = undo.preview(log)
+        log, logs = runs.find(self.state, run)
+        expected = undo.preview(log, history.folded_again(logs, log))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
             log.run,
@@ -361,6 +395,7 @@ class Engine(ModelOperations, Lifecycle):
                         book,
                         used_elsewhere=used,
                         changes=history.keeper_changes(logs),
+                        refolded=history.folded_again(logs, log),
                         rest_failed=bool(failed),
                         progress=self.progress,
                         stop=self.stop,
@@ -386,43 +421,6 @@ class Engine(ModelOperations, Lifecycle):
         with runs.exclusive(self.state, "recover"):
             return runs.recover(self.state)
 
-    def doctor(self, *, fix: bool = False) -> DoctorReport:
-        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe."""
-        from contextlib import nullcontext
-
-        from hubfold import doctor, journal, runs
-        from hubfold.reports import DoctorReport, Finding
-
-        crashed = runs.unsettled(self.state)
-        with runs.exclusive(self.state, "doctor") if fix else nullcontext():
-            if fix:
-                runs.recover(self.state)
-            findings = [
-                Finding(
-                    "interrupted-run", run, "a crash cut it short", "`hubfold recover`", fix, mendable=True
-                )
-                for run in crashed
-            ]
-            scan = self.scan()
-            findings += doctor.from_notices(scan.warnings)
-            findings += doctor.examine(
-                doctor.patients(journal.logs(self.state.runs)),
-                self._vaults(),
-                lambda digests: doctor.donors_of(self._open_index.having(digests)),
-                self._vault_for,
-                [root.path for root in self._open_index.roots()],
-                fix=fix,
-            )
-            findings += [
-                Finding("corrupt", liar.path, "its bytes are not what its name says", "download it again")
-                for liar in self._open_index.liars(
-                    [root.path for root in self._open_index.roots(vaults=True)]
-                )
-            ]
-            if fix and any(finding.fixed for finding in findings):
-                self.scan()
-        return DoctorReport(tuple(findings))
-
     # -- the vault ----------------------------------------------------------------------------------------------
 
     def preview_gc(self) -> GcReport:
@@ -430,7 +428,9 @@ class Engine(ModelOperations, Lifecycle):
         from hubfold import gc
         from hubfold.reports import GcReport
 
-        garbage, kept = gc.look(self._vaults(), [root.path for root in self._open_index.roots()])
+        garbage, kept = gc.look(
+            self._vaults(), [root.path for root in self._open_index.roots()], self._links_made()
+        )
         return GcReport(
             tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept)
         )
@@ -442,12 +442,18 @@ class Engine(ModelOperations, Lifecycle):
         with runs.exclusive(self.state, "gc"):
             runs.recover(self.state)
             vaults = self._vaults()
-            report = gc.remove(*gc.look(vaults, [root.path for root in self._open_index.roots()]))
+            roots = [root.path for root in self._open_index.roots()]
+            report = gc.remove(*gc.look(vaults, roots, self._links_made()))
             for path in vaults:
                 gc.clear_empty(path)
             for path in report.removed:
                 self._open_index.forget(path)
         return report
+
+    def _links_made(self) -> Iterator[str]:
+        from hubfold import journal
+
+        return (path for log in journal.logs(self.state.runs) for path in log.links_made())
 
     def _vault_for(self, root: str) -> str:
         """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
@@ -467,9 +473,10 @@ class Engine(ModelOperations, Lifecycle):
         """Every vault that a known root may have or a run has used, and that is there."""
         from hubfold import journal, vault
 
-        candidates = [root.path for root in self._open_index.roots(vaults=True) if root.backend == vault.NAME]
-        for root in self._open_index.roots():
-            if root.backend in self._backends:
+        roots = self._open_index.roots(vaults=True) if self._has_index else []
+        candidates = [root.path for root in roots if root.backend == vault.NAME]
+        for root in roots:
+            if root.backend != vault.NAME and root.backend in self._backends:
                 candidates += self._backends[root.backend].vault_places(root)
         for log in journal.logs(self.state.runs):
             candidates += [vault.of_object(path) for path in log.objects]
@@ -510,7 +517,7 @@ class Engine(ModelOperations, Lifecycle):
                     "scanned",
                 ),
             )
-        return list(found.values())
+        return self._with_primary(found.values())
 
     @property
     def _has_index(self) -> bool:
@@ -523,7 +530,7 @@ class Engine(ModelOperations, Lifecycle):
             yield "config", root
         for name in self.registry:
             for path in self._backends[name].default_roots(self.environ):
-                yield "found", KnownRoot(os.path.abspath(path), name)
+                yield "found", KnownRoot(os.path.realpath(path), name)
 
     def add_root(
         self,
@@ -593,6 +600,7 @@ class Engine(ModelOperations, Lifecycle):
         from hubfold import farm
         from hubfold.walk import TreeWalk
 
+        asked = [self.model_name(model) for model in models]
         folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
@@ -606,7 +614,7 @@ class Engine(ModelOperations, Lifecycle):
             if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
-        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, models)
+        chosen = [one for one in found if one.path in only] if only else farm.chosen(found, asked)
         places = {root.path: root for root in roots}
         wanted, left = farm.wanted_links(
             chosen, folder, self._open_index, places, self._backends, flat=len(only) == 1
@@ -667,13 +675,17 @@ class Engine(ModelOperations, Lifecycle):
         return {root.path: root for root in self._by_role(roots) if root.backend in self._backends}
 
     def _by_role(self, roots: Iterable[Root]) -> list[Root]:
-        """Primary first. Where the user chose none, the first cache that a backend names by default is it."""
+        """Primary first."""
+        return sorted(self._with_primary(roots), key=lambda root: (root.role is not Role.PRIMARY, root.path))
+
+    def _with_primary(self, roots: Iterable[_Rooted]) -> list[_Rooted]:
+        """The same; where the user chose no primary one, the first cache that a backend names by default is it."""
         found = list(roots)
         if not any(root.role is Role.PRIMARY for root in found):
             defaults = [root.path for source, root in self._sources() if source == "found"]
             first = next((path for path in defaults if any(root.path == path for root in found)), None)
             found = [replace(root, role=Role.PRIMARY) if root.path == first else root for root in found]
-        return sorted(found, key=lambda root: (root.role is not Role.PRIMARY, root.path))
+        return found
 
     def _duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""

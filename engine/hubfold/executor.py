@@ -3,8 +3,7 @@
 Actions go in batches, so that a batch shares one fsync of the journal and one of each directory. Per batch::
 
     locks of the layouts' own programs, files held open, read leases     nothing is changed yet
-    victims compared byte for byte with their keeper
-    keepers fsynced
+    victims compared byte for byte with their keeper, keepers fsynced: several keepers at once
     intents journalled, fsynced
     vault objects and `.links` made, fsynced; the keeper made read-only, its mtime settled
     each link made under a temporary name, exchanged with the victim
@@ -19,9 +18,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeAlias
 
 import filelock
 import xxhash
@@ -35,11 +36,15 @@ from hubfold.journal import Intent, Journal, KeeperChange
 from hubfold.locking import take_lock
 from hubfold.plan import Action, Plan
 from hubfold.progress import Progress, Stop
+from hubfold.reading import rotates
 
 #: A batch is closed when it has this many actions, or keepers of this many bytes: leases are held all the while, and
 #: a program that wants to write to a file of the batch waits for its end.
 BATCH_ACTIONS = 64
 BATCH_BYTES = 1 << 30
+
+#: Why files were left alone: some victims each, or their keeper and so all of them.
+_Wrong: TypeAlias = "dict[Held, LeftAlone | OSError] | LeftAlone | OSError | Interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +85,32 @@ class _Group:
     def action(self) -> Action:
         return self.swaps[0].action
 
+    @property
+    def shares(self) -> bool:
+        """Whether its victims get the keeper's extents: no name is replaced then."""
+        return self.action.link is LinkKind.REFLINK
+
+    @property
+    def victims(self) -> list[Held]:
+        return list(dict.fromkeys(swap.victim for swap in self.swaps))
+
 
 class Executor:
-    """Applies plans under one journal. `locks` tells the lock files to hold while an action's path is replaced."""
+    """Applies plans under one journal. `locks` tells the lock files to hold while an action's path is replaced;
+    up to `readers` keepers are compared at once."""
 
     def __init__(
         self,
         journal: Journal,
         *,
         locks: Callable[[Action], Sequence[str]],
+        readers: int,
         progress: Progress,
         stop: Stop,
     ) -> None:
         self.journal = journal
         self.locks = locks
+        self.readers = readers
         self.progress = progress
         self.stop = stop
         self.outcomes: list[Outcome] = []
@@ -115,7 +132,7 @@ class Executor:
             "folding", sum(a.keeper.signature.size + a.victim.signature.size for a in plan.actions), "bytes"
         )
         try:
-            for batch in _batches(plan.actions):
+            for batch in _batches(plan.actions, self.readers):
                 self.stop.check()
                 self._apply_batch(batch)
         finally:
@@ -136,26 +153,27 @@ class Executor:
     def _apply_batch(self, batch: list[list[Action]]) -> None:
         with ExitStack() as held:
             locks: dict[str, filelock.BaseFileLock] = {}
-            groups: list[_Group] = []
-            for actions in batch:
-                if actions[0].link is LinkKind.REFLINK:
-                    self._share(actions)
-                    continue
-                group = self._hold(actions, locks, held)
-                if group is not None and self._compare(group) and self._make_durable(group):
-                    groups.append(group)
-            if groups:
-                self._swap(groups)
+            groups = [group for actions in batch if (group := self._hold(actions, locks, held)) is not None]
+            self._share([group for group in groups if group.shares])
+            linked = [group for group in groups if not group.shares]
+            for group, wrong in zip(linked, self._read(self._compare, linked), strict=True):
+                self._leave_out(group, wrong)
+            if ready := [group for group in linked if group.swaps]:
+                self._swap(ready)
 
     def _hold(
         self, actions: list[Action], locks: dict[str, filelock.BaseFileLock], held: ExitStack
     ) -> _Group | None:
         """Open keeper and victims of one keeper's actions; None if none is left."""
+        # Sharing extents takes nothing from a program that writes meanwhile: the kernel locks and compares.
+        shares = actions[0].link is LinkKind.REFLINK
         try:
             for path in dict.fromkeys(action.vault for action in actions if action.vault is not None):
                 self._lock_vault(path)
             known = actions[0].keeper
-            keeper = Held(known.root, known.path, self._ours.get(known.payload, known.signature))
+            keeper = Held(
+                known.root, known.path, self._ours.get(known.payload, known.signature), lease=not shares
+            )
         except (LeftAlone, OSError) as error:
             for action in actions:
                 self._fail(
@@ -170,11 +188,13 @@ class Executor:
             opened = held.enter_context(ExitStack())
             try:
                 for action in payload:
-                    for path in self.locks(action):
+                    for path in () if shares else self.locks(action):
                         if path not in locks:
                             locks[path] = take_lock(path)
                             held.callback(locks[path].release)
-                victim = Held(payload[0].victim.root, payload[0].path, payload[0].victim.signature)
+                victim = Held(
+                    payload[0].victim.root, payload[0].path, payload[0].victim.signature, lease=not shares
+                )
                 opened.callback(victim.close)
                 for action in payload:
                     directory, name = Directory.parent_of(action.victim.root, action.path)
@@ -211,38 +231,47 @@ class Executor:
         self.progress.advance(amount)
         self.stop.check()
 
-    def _compare(self, group: _Group) -> bool:
-        """Compare every victim with the keeper (invariant 1); whether one is left to be replaced."""
-        victims = list(dict.fromkeys(swap.victim for swap in group.swaps))
+    def _read(self, work: Callable[[_Group], _Wrong], groups: Sequence[_Group]) -> list[_Wrong]:
+        """`work` on each group, in order; on several at once, so that waits for the drive overlap, but where a disk
+        rotates."""
+        devices = {held.signature.device for group in groups for held in (group.keeper, *group.victims)}
+        readers = 1 if any(map(rotates, devices)) else min(self.readers, len(groups))
+        if readers < 2:
+            return [work(group) for group in groups]
+        with ThreadPoolExecutor(readers, "hubfold-compare") as pool:
+            return list(pool.map(work, groups))
+
+    def _compare(self, group: _Group) -> _Wrong:
+        """Compare every victim with the keeper (invariant 1), and fsync the keeper before anything relies on it.
+
+        An error of fsync is final: a second one that succeeds proves nothing, since the kernel may have dropped the
+        pages.
+        """
         digest = xxhash.xxh3_128()
         try:
-            wrong = comparing.compare(group.keeper, victims, update=digest.update, tick=self._tick)
+            wrong = comparing.compare(group.keeper, group.victims, update=digest.update, tick=self._tick)
         except (LeftAlone, OSError) as error:
-            self._give_up(group, f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
-            return False
-        for swap in group.swaps:
-            if swap.victim in wrong:
-                self._fail(swap.action, wrong[swap.victim])
-        group.swaps = [swap for swap in group.swaps if swap.victim not in wrong]
+            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
         group.xxh3_128 = digest.hexdigest()
-        return bool(group.swaps)
+        if len(wrong) < len(group.victims):
+            try:
+                os.fsync(group.keeper.fd)
+                group.keeper.directory.sync()
+            except OSError as error:
+                return LeftAlone(
+                    f"its keeper {group.keeper.path} could not be made durable: {fsops.describe(error)}"
+                )
+        return wrong
 
-    def _make_durable(self, group: _Group) -> bool:
-        """fsync the keeper before anything relies on it. An error is final: a second fsync that succeeds proves
-        nothing, since the kernel may have dropped the pages."""
-        try:
-            os.fsync(group.keeper.fd)
-            group.keeper.directory.sync()
-        except OSError as error:
-            self._give_up(
-                group, f"its keeper {group.keeper.path} could not be made durable: {fsops.describe(error)}"
-            )
-            return False
-        return True
-
-    def _give_up(self, group: _Group, reason: str) -> None:
+    def _leave_out(self, group: _Group, wrong: _Wrong) -> None:
+        left: list[_Swap] = []
         for swap in group.swaps:
-            self._fail(swap.action, reason)
+            reason = _reason(swap, wrong)
+            if reason is None:
+                left.append(swap)
+            else:
+                self._fail(swap.action, reason)
+        group.swaps = left
 
     # -- changing things ----------------------------------------------------------------------------------------------
 
@@ -457,47 +486,53 @@ class Executor:
 
     # -- reflinks -----------------------------------------------------------------------------------------------------
 
-    def _share(self, actions: list[Action]) -> None:
+    def _share(self, groups: Sequence[_Group]) -> None:
         """Let victims share their keeper's extents: the kernel compares, and no name, inode or time changes."""
-        for action in actions:
-            try:
-                self._share_one(action)
-            except (LeftAlone, OSError) as error:
-                self._fail(action, error)
-            else:
-                self.outcomes.append(Outcome(action))
+        if not groups:
+            return
+        for group in groups:
+            for swap in group.swaps:
+                intent = self._intent(swap, group, group.keeper.signature.mtime_ns)
+                self.journal.append("intent", **intent.as_record())
+        self.journal.sync()
+        for group, wrong in zip(groups, self._read(self._share_extents, groups), strict=True):
+            for swap in group.swaps:
+                reason = _reason(swap, wrong)
+                if reason is None:
+                    self.journal.append("done", number=swap.number)
+                    self.outcomes.append(Outcome(swap.action))
+                else:
+                    self.journal.append("dropped", number=swap.number, reason=fsops.describe(reason))
+                    if not isinstance(reason, Interrupted):
+                        self._fail(swap.action, reason)
+        self.stop.check()
 
-    def _share_one(self, action: Action) -> None:
-        with ExitStack() as held:
-            keeper = Held(action.keeper.root, action.keeper.path, action.keeper.signature, lease=False)
-            held.callback(keeper.close)
-            victim = Held(action.victim.root, action.path, action.victim.signature, lease=False)
-            held.callback(victim.close)
-            self._number += 1
-            swap = _Swap(
-                self._number, action, victim, victim.directory, victim.name, f"{TEMPORARY_PREFIX}none"
-            )
-            intent = self._intent(swap, _Group(keeper, [swap]), keeper.signature.mtime_ns)
-            self.journal.append("intent", **intent.as_record())
-            self.journal.sync()
-            try:
-                extents.share_extents(keeper, victim, tick=self._tick)
-            except (LeftAlone, OSError, Interrupted) as error:
-                self.journal.append("dropped", number=swap.number, reason=fsops.describe(error))
-                raise
-            self.journal.append("done", number=swap.number)
+    def _share_extents(self, group: _Group) -> _Wrong:
+        try:
+            return extents.share_extents(group.keeper, group.victims, tick=self._tick)
+        except Interrupted as error:
+            return error
+        except (LeftAlone, OSError) as error:
+            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
 
 
-def _batches(actions: Sequence[Action]) -> Iterator[list[list[Action]]]:
-    """Actions by keeper, in batches; the actions of one payload are never parted."""
+def _reason(swap: _Swap, wrong: _Wrong) -> LeftAlone | OSError | Interrupted | None:
+    return wrong.get(swap.victim) if isinstance(wrong, dict) else wrong
+
+
+def _batches(actions: Sequence[Action], readers: int) -> Iterator[list[list[Action]]]:
+    """Actions by keeper, in batches; the actions of one payload are never parted. Files so large that each would be
+    a batch are taken together as far as they can be read at once."""
     batch: list[list[Action]] = []
     count = size = 0
-    for _, group in groupby(actions, key=lambda action: action.keeper.path):
+    for _, group in groupby(
+        actions, key=lambda action: (action.keeper.path, action.link is LinkKind.REFLINK)
+    ):
         for same_keeper in _portions(list(group)):
             batch.append(same_keeper)
             count += len(same_keeper)
             size += same_keeper[0].keeper.signature.size
-            if count >= BATCH_ACTIONS or size >= BATCH_BYTES:
+            if count >= BATCH_ACTIONS or (size >= BATCH_BYTES and len(batch) >= readers):
                 yield batch
                 batch, count, size = [], 0, 0
     if batch:

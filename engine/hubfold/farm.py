@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubfold import fsops, vault
-from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Root, Snapshot, SnapshotFile
-from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Root, Signature, Snapshot, SnapshotFile
+from hubfold.errors import LeftAlone
 from hubfold.filesystem import FileSystems, link_text
 from hubfold.fsops import Directory, Held
 from hubfold.journal import FarmLink, Journal, KeeperChange, RunLog
+from hubfold.model_names import ModelName, Name, UnknownModel, stands_for, unknown
 from hubfold.progress import Progress, Stop
 from hubfold.reports import Failed, Left
 from hubfold.survey import vault_places
@@ -44,6 +45,8 @@ class Wanted:
     source_root: str
     vault: str
     target: str
+    #: What the source was when its digest became known.
+    signature: Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +65,31 @@ class FarmPlan:
         return bool(self.add or self.replace or self.remove)
 
 
-def chosen(snapshots: Iterable[Snapshot], models: Iterable[str]) -> list[Snapshot]:
+def chosen(snapshots: Iterable[Snapshot], models: Sequence[ModelName]) -> list[Snapshot]:
     """One snapshot of each model (of each of `models`, if any are named), by repo id.
 
-    Raises `HubfoldError` for a name that no snapshot has.
+    Raises `UnknownModel` for a name that no snapshot has, or not at the revision that is asked for.
     """
-    best: dict[tuple[str, str], Snapshot] = {}
+    by_name: dict[Name, list[Snapshot]] = {}
     for snapshot in snapshots:
-        key = snapshot.repo_type, snapshot.repo_id
-        if key not in best or _rank(snapshot) < _rank(best[key]):
-            best[key] = snapshot
-    names = list(models)
-    known = {snapshot.repo_id for snapshot in best.values()}
-    for name in names:
-        if name not in known:
-            raise HubfoldError(
-                f"no cache holds a model called {name!r}", "see `hubfold scan` for what is there"
+        by_name.setdefault(Name(snapshot.repo_type, snapshot.repo_id), []).append(snapshot)
+    if not models:
+        return [min(by_name[name], key=_rank) for name in sorted(by_name)]
+    best: dict[Name, Snapshot] = {}
+    for asked in models:
+        name = asked.among(by_name)
+        if name is None:
+            raise unknown(asked.name, map(str, by_name), "no cache holds a")
+        revision = asked.revision
+        fit = [
+            one for one in by_name[name] if revision is None or stands_for(revision, one.revision, one.refs)
+        ]
+        if not fit:
+            raise UnknownModel(
+                f"no cache holds {name} at {revision!r}", f"see `hubfold ls {name} --revisions`"
             )
-    return [best[key] for key in sorted(best) if not names or best[key].repo_id in names]
+        best[name] = min(fit, key=_rank)
+    return [best[name] for name in sorted(best)]
 
 
 def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:
@@ -143,12 +153,12 @@ def _wanted(
     if replica is None:
         raise LeftAlone("its content is in no scanned root")
     if replica.backend == vault.NAME:
-        return Wanted(name, source, replica.root, replica.root, source)
+        return Wanted(name, source, replica.root, replica.root, source, replica.signature)
     here = filesystems.of(os.path.dirname(source))
     for place in vault_places(roots[replica.root], backends, filesystems):
         target = vault.object_path(place.path, replica.digests)
         if place.writable and place.filesystem.links_to(here) and target is not None:
-            return Wanted(name, source, replica.root, place.path, target)
+            return Wanted(name, source, replica.root, place.path, target, replica.signature)
     raise LeftAlone(f"there is no place for a vault on the file system of {source}")
 
 
@@ -201,6 +211,7 @@ def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -
     """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm."""
     failed: list[Failed] = []
     filesystems = FileSystems()
+    ours: dict[tuple[int, int], Signature] = {}
     fsops.make_folders(plan.path)
     _mark(plan.path)
     progress.start("linking", len(plan.add) + len(plan.replace), "files")
@@ -208,19 +219,33 @@ def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -
         for number, (item, before) in enumerate([*((item, "") for item in plan.add), *plan.replace], 1):
             stop.check()
             try:
-                _link(plan.path, item, before, number, journal, filesystems)
+                _link(plan.path, item, before, number, journal, filesystems, ours)
             except (LeftAlone, OSError) as error:
                 failed.append(Failed(os.path.join(plan.path, item.name), fsops.describe(error)))
             progress.advance(1)
-        for name, text in plan.remove:
-            directory, last = Directory.parent_of(plan.path, os.path.join(plan.path, name))
-            with directory:
-                if directory.readlink(last) == text:
-                    directory.unlink(last)
-                    directory.sync()
+        failed += _remove_stale(plan, journal)
     finally:
         progress.finish()
     return failed
+
+
+def _remove_stale(plan: FarmPlan, journal: Journal) -> Iterator[Failed]:
+    """Remove the links whose object is gone, each announced; what could not be removed."""
+    for name, _ in plan.remove:
+        journal.append("remove", path=os.path.join(plan.path, name), bytes=0)
+    journal.sync()
+    for name, text in plan.remove:
+        path = os.path.join(plan.path, name)
+        try:
+            directory, last = Directory.parent_of(plan.path, path)
+            with directory:
+                if directory.readlink(last) == text and not os.path.exists(path):
+                    directory.unlink(last)
+                    directory.sync()
+        except FileNotFoundError:
+            continue  # gone already
+        except (LeftAlone, OSError) as error:
+            yield Failed(path, fsops.describe(error))
 
 
 def _mark(path: str) -> None:
@@ -235,13 +260,21 @@ def _mark(path: str) -> None:
 
 
 def _link(
-    farm: str, item: Wanted, before: str, number: int, journal: Journal, filesystems: FileSystems
+    farm: str,
+    item: Wanted,
+    before: str,
+    number: int,
+    journal: Journal,
+    filesystems: FileSystems,
+    ours: dict[tuple[int, int], Signature],
 ) -> None:
+    """Make one link. `ours` are the signatures of sources that this run has changed the mode and the names of."""
     path = os.path.join(farm, item.name)
     fsops.make_folders(os.path.dirname(path))
     text = link_text(path, item.target, filesystems)
     temporary = f"{TEMPORARY_PREFIX}{journal.run}-{number}"
-    keeper = Held(item.source_root, item.source, lease=False)
+    payload = item.signature.device, item.signature.inode
+    keeper = Held(item.source_root, item.source, ours.get(payload, item.signature))
     try:
         mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
         journal.append("object", path=item.target, keeper=item.source)
@@ -257,6 +290,8 @@ def _link(
             journal.append("keeper", **change.as_record())
         os.fsync(keeper.fd)
         journal.sync()
+        if keeper.write_wanted:
+            raise LeftAlone("a program wants to write to it")
         with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
             fsops.set_mode(keeper.fd, mode & ~0o222)
         with vault.lock(item.vault):
@@ -264,6 +299,9 @@ def _link(
             vault.add_object(item.target, keeper)
             mount = filesystems.of(os.path.dirname(path)).mount
             vault.note_links(item.target, [vault.NeededBy(path, mount, journal.run)])
+        if not keeper.unchanged():
+            raise LeftAlone("it changed while it was being linked")
+        ours[payload] = Signature.of(os.fstat(keeper.fd))
     finally:
         keeper.close()
     directory, name = Directory.parent_of(farm, path)

@@ -1,7 +1,11 @@
 """Removes vault objects that no link needs.
 
-A link is asked on the disk, not in the index: the ones that the object's ``.links`` names, and every symlink into the
-vault that is met below the known roots, since a folder of links may have been moved after it was noted.
+A link is asked on the disk, not in the index: the ones that the object's ``.links`` names, those that runs made, and
+every symlink into the vault that is met below the known roots, since a folder of links may have been moved after it was
+noted.
+
+There is no journal: the list goes first, then the object, each in one call, so that a crash leaves an object without a
+list at the most, which the next look finds.
 """
 
 from __future__ import annotations
@@ -29,8 +33,13 @@ class Garbage:
     bytes: int
 
 
-def look(vaults: Iterable[str], roots: Collection[str]) -> tuple[list[Garbage], list[Left]]:
-    """(objects that no link needs, objects that are kept with the reason). Nothing is changed."""
+def look(
+    vaults: Iterable[str], roots: Collection[str], links: Iterable[str] = ()
+) -> tuple[list[Garbage], list[Left]]:
+    """(objects that no link needs, objects that are kept with the reason). Nothing is changed.
+
+    `links` are those that runs made, in case that an object's list of them is lost.
+    """
     garbage: list[Garbage] = []
     kept: list[Left] = []
     met: set[str] | None = None
@@ -49,8 +58,9 @@ def look(vaults: Iterable[str], roots: Collection[str]) -> tuple[list[Garbage], 
             if reason is None:
                 if met is None:
                     met = {target for _, target in links_below(roots)}
+                    met.update(target for link in links if (target := target_of(link)) is not None)
                 if plain(object_) in met:
-                    reason = "a link below a known root needs it"
+                    reason = "a link that it does not list needs it (`hubfold doctor --fix` notes it)"
             if reason is not None:
                 kept.append(Left(object_, reason))
                 continue
@@ -88,6 +98,15 @@ def _needed(object_: str) -> str | None:
 def plain(path: str) -> str:
     """`path` with symlinks in its folders resolved, itself not followed."""
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def target_of(link: str) -> str | None:
+    """What a symlink points at, one hop, as `plain` has it; None where there is none."""
+    try:
+        text = os.readlink(link)
+    except OSError:
+        return None
+    return plain(os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(link)), text)))
 
 
 def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -158,6 +177,8 @@ def clear_empty(path: str) -> None:
                 with suppress(OSError):
                     os.rmdir(folder)
             os.rmdir(top)
+        if set(os.listdir(path)) - {VAULT_MARKER, vault.LOCK}:
+            return  # what a repair took out of the way is kept here
         # The marker last: a vault without one is found by nobody.
         os.unlink(os.path.join(path, vault.LOCK))
         os.unlink(os.path.join(path, VAULT_MARKER))

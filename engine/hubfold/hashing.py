@@ -40,6 +40,8 @@ SMALL = 256 << 10
 #: and where the file system offers no way past the cache.
 _BLOCK = 4 << 20
 _RESIDENT_BLOCK = 256 << 10
+#: How far ahead is asked at once what is in the page cache.
+_WINDOW = 64 << 20
 _COLD_BLOCK = 1 << 20
 _ALIGNMENT = 4096
 _SAMPLES = 5
@@ -237,8 +239,9 @@ class _Reader:
         self._direct: int | None = None
         self._past_cache = _DIRECT != 0
         self._reads_ahead = True
-        #: Up to here, what is read next is known to be in the page cache.
-        self._resident_to = 0
+        #: Up to here it is known where what is read next is.
+        self._known_to = 0
+        self._resident = False
 
     def __enter__(self) -> _Reader:
         return self
@@ -260,14 +263,25 @@ class _Reader:
             yield data
 
     def _at(self, offset: int, wanted: int) -> memoryview:
-        if offset >= self._resident_to:
-            start = offset // _ALIGNMENT * _ALIGNMENT
-            length = min(_BLOCK, wanted + offset - start)
-            if not residency.whole(self._fd, start, length):
-                return self._cold(offset, start, length)
-            self._resident_to = start + length
-        view = _buffers.get()[: min(_RESIDENT_BLOCK, self._resident_to - offset)]
+        if offset >= self._known_to:
+            self._look(offset, wanted)
+        start = offset // _ALIGNMENT * _ALIGNMENT
+        if not self._resident:
+            return self._cold(offset, start, min(_BLOCK, self._known_to - start))
+        view = _buffers.get()[: min(_RESIDENT_BLOCK, self._known_to - offset)]
         return view[: os.preadv(self._fd, [view], offset)]
+
+    def _look(self, offset: int, wanted: int) -> None:
+        """Find out where the bytes from `offset` on are: all in the page cache or, but for some, not."""
+        start = offset // _ALIGNMENT * _ALIGNMENT
+        for window in (_WINDOW, _BLOCK):
+            length = min(window, wanted + offset - start)
+            count = residency.pages(self._fd, start, length)
+            # Where it cannot be told the cache is used, as any program would use it.
+            self._resident = count is None or count >= -(-length // residency.PAGE)
+            self._known_to = start + length
+            if self._resident or count == 0:
+                break
 
     def _cold(self, offset: int, start: int, length: int) -> memoryview:
         """What is not in the page cache, without leaving it there."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from hubfold.content import LinkKind
 from hubfold.journal import Intent, KeeperChange, RunLog
+from hubfold.recovery import still_links
 from hubfold.reports import Done, RunDetail, RunSummary
 
 _STATES = {
@@ -26,7 +29,12 @@ def summary(log: RunLog) -> RunSummary:
         command=log.command,
         started=log.started,
         state=log.state,
-        actions=len(done) + len(undone) + len(log.farm_links) + len(log.removals) + len(log.made),
+        actions=len(done)
+        + len(undone)
+        + len(log.farm_links)
+        + len(log.removals)
+        + len(log.made)
+        + len(log.mended),
         bytes=sum(intent.bytes for intent in done) + log.freed,
     )
 
@@ -41,6 +49,13 @@ def detail(log: RunLog) -> RunDetail:
     state = "done" if log.ended == "finished" else "unfinished"
     actions += [(Done(path, "", "", "removed", log.command, size), state) for path, size in log.removals]
     actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
+    actions += [
+        (
+            Done(mend.path, mend.source, "", "mended", log.command, 0),
+            "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back",
+        )
+        for number, mend in log.mends.items()
+    ]
     return RunDetail(summary(log), tuple(actions))
 
 
@@ -57,11 +72,52 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
         used.update(
             intent.keeper_inode
             for number, intent in log.intents.items()
-            if log.states[number] in ("done", "kept", "intent", "restore")
+            if log.states[number] in ("done", "intent", "restore")
+            or (log.states[number] == "kept" and still_links(intent))
         )
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)
     return used
+
+
+def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
+    """The runs, oldest first, with the inodes that later ones have given to their keepers and links since.
+
+    `doctor --fix` gives a path other bytes; and a run may replace what an earlier one had kept: what its undo puts back
+    are the same bytes in another inode.
+    """
+    found = list(logs)
+    for later, log in enumerate(found):
+        given = {
+            (mend.path, mend.inode): mend.new
+            for number, mend in log.mends.items()
+            if number in log.mended and not mend.text
+        }
+        for number, inode in log.restored_inodes.items():
+            if log.states[number] == "restored":
+                given[log.intents[number].path, log.intents[number].inode] = inode
+        for earlier in found[:later] if given else ():
+            for number, intent in earlier.intents.items():
+                news = (given.get((path, intent.keeper_inode)) for path in (intent.keeper, intent.path))
+                new = next((new for new in news if new is not None), None)
+                if new is not None:
+                    earlier.intents[number] = replace(intent, keeper_inode=new)
+            earlier.keepers[:] = [
+                replace(change, inode=given.get((change.path, change.inode), change.inode))
+                for change in earlier.keepers
+            ]
+    return found
+
+
+def folded_again(logs: Iterable[RunLog], after: RunLog) -> dict[str, str]:
+    """Paths that runs later than `after` have replaced and that are not taken back yet, each with the last such run."""
+    return {
+        intent.path: log.run
+        for log in logs
+        if log.run > after.run
+        for number, intent in log.intents.items()
+        if intent.link is not LinkKind.REFLINK and log.states[number] in ("done", "intent", "restore")
+    }
 
 
 def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:

@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
+import bisect
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from hubfold import gc, vault
 from hubfold.backend import StorageBackend
 from hubfold.content import Root, Snapshot
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.model_names import Name, stands_for
 from hubfold.walk import TreeWalk
-
-#: A prefix that tells what is no model: ``datasets/org/name``.
-_TYPES = {"datasets/": "dataset", "spaces/": "space", "kernels/": "kernel", "models/": "model"}
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """A model, dataset, space or kernel as it is called."""
-
-    repo_type: str
-    repo_id: str
-
-    def __str__(self) -> str:
-        return self.repo_id if self.repo_type == "model" else f"{self.repo_type}s/{self.repo_id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Name:
-        """``org/name``, ``datasets/org/name`` …; raises `UsageError` for what no Hub would call a repository."""
-        repo_type, repo_id = "model", text
-        for prefix, kind in _TYPES.items():
-            if text.startswith(prefix) and text.count("/") > 1:
-                repo_type, repo_id = kind, text[len(prefix) :]
-        parts = repo_id.split("/")
-        bad = any(
-            not part
-            or part.startswith((".", "-"))
-            or part.endswith(".git")
-            or ".." in part
-            or "--" in part
-            or not all(letter.isascii() and (letter.isalnum() or letter in "-_.") for letter in part)
-            for part in parts
-        )
-        if bad or len(parts) > 2:
-            raise UsageError(f"{text!r} is no name of a model", "write it as org/name, or datasets/org/name")
-        return cls(repo_type, repo_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +29,58 @@ class Held:
         return Name(self.snapshot.repo_type, self.snapshot.repo_id)
 
 
+class Links:
+    """Symlinks by what they point at, one hop (see `gc.links_below`)."""
+
+    def __init__(self, links: Iterable[tuple[str, str]]) -> None:
+        self._by_target = sorted({(target, link) for link, target in links})
+
+    def to(self, target: str) -> list[str]:
+        """The links that point right at it."""
+        return [link for _, link in self._from(target, lambda found: found == target)]
+
+    def into(self, folder: str) -> list[tuple[str, str]]:
+        """(link, target) of the links that point at a folder, or at anything in it."""
+        below = os.path.join(folder, "")
+        found = [(folder, link) for link in self.to(folder)]
+        found += self._from(below, lambda target: target.startswith(below))
+        return sorted((link, target) for target, link in found)
+
+    def _from(self, first: str, fits: Callable[[str], bool]) -> Iterable[tuple[str, str]]:
+        start = bisect.bisect_left(self._by_target, (first, ""))
+        return itertools.takewhile(lambda one: fits(one[0]), itertools.islice(self._by_target, start, None))
+
+
 class Holdings:
-    """The roots that an operation on models works on, looked at anew for it."""
+    """The roots that an operation on models works on, looked at once for it, when it first asks."""
 
     def __init__(
         self, roots: Sequence[Root], backends: Mapping[str, StorageBackend], vaults: Sequence[str]
     ) -> None:
-        self.roots = tuple(root for root in roots if root.backend in backends)
+        self._given = tuple(root for root in roots if root.backend in backends)
         self.backends = backends
         self.vaults = tuple(vaults)
+        self._commits: dict[str, tuple[str, str]] = {}
+
+    @property
+    def roots(self) -> tuple[Root, ...]:
+        """The roots that were given, and those that lie in them."""
+        return self._seen[0]
+
+    def root_at(self, path: str) -> Root | None:
+        """The root at `path`. Looks at no disk for one that was given."""
+        return next((root for root in self._given if root.path == path), None) or next(
+            (root for root in self.roots if root.path == path), None
+        )
 
     def walk(self, root: Root) -> TreeWalk:
         """A fresh walk: one shows each folder once."""
-        others = [other.path for other in self.roots if other.path != root.path]
-        return TreeWalk(root, self.backends, boundaries=others)
+        return TreeWalk(
+            root,
+            self.backends,
+            boundaries=[other.path for other in self.roots if other.path != root.path],
+            commits=self._commits,
+        )
 
     def backend(self, root: Root) -> StorageBackend:
         return self.backends[root.backend]
@@ -83,15 +90,47 @@ class Holdings:
         inside = [root for root in self.roots if path.startswith(os.path.join(root.path, ""))]
         return max(inside, key=lambda root: len(root.path), default=None)
 
-    def held(self) -> Iterator[Held]:
+    def held(self) -> tuple[Held, ...]:
         """Every revision in every root."""
-        for root in self.roots:
-            for snapshot in self.backend(root).snapshots(root, self.walk(root)):
-                yield Held(root, snapshot)
+        return self._seen[1]
 
-    def named(self, models: Iterable[str]) -> list[Name]:
-        """The names that the user typed; raises `UsageError` for one that cannot be one."""
-        return list(dict.fromkeys(Name.parse(model) for model in models))
+    @cached_property
+    def links(self) -> Links:
+        """Every symlink below the roots."""
+        return Links(gc.links_below([root.path for root in self.roots]))
+
+    @cached_property
+    def objects(self) -> Mapping[tuple[int, int], Sequence[str]]:
+        """The objects of the vaults by device and inode."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for path in self.vaults:
+            for object_ in vault.objects(path):
+                st = os.lstat(object_)
+                found.setdefault((st.st_dev, st.st_ino), []).append(object_)
+        return found
+
+    @cached_property
+    def _seen(self) -> tuple[tuple[Root, ...], tuple[Held, ...]]:
+        roots = list(self._given)
+        known = {root.path for root in roots}
+        held: list[Held] = []
+
+        def found(backend: str, path: str) -> None:
+            if path not in known:
+                known.add(path)
+                roots.append(Root(path, backend))
+
+        for root in roots:
+            walk = TreeWalk(root, self.backends, boundaries=known, found=found, commits=self._commits)
+            held += [Held(root, snapshot) for snapshot in self.backend(root).snapshots(root, walk)]
+        return tuple(roots), tuple(Held(one.root, self._named(one.snapshot)) for one in held)
+
+    def _named(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with its repo id, which a cache that was asked later may have told."""
+        if snapshot.repo_id or snapshot.revision not in self._commits:
+            return snapshot
+        repo_id, repo_type = self._commits[snapshot.revision]
+        return replace(snapshot, repo_id=repo_id, repo_type=repo_type)
 
 
 def resolve(held: Iterable[Held], revision: str | None) -> list[str]:
@@ -106,19 +145,10 @@ def resolve(held: Iterable[Held], revision: str | None) -> list[str]:
     exact = sorted({s.revision for s in snapshots if revision in (s.revision, *s.refs)})
     if exact:
         return exact
-    starts = [commit for commit in commits if len(revision) >= 6 and commit.startswith(revision)]
+    starts = [commit for commit in commits if stands_for(revision, commit, ())]
     if len(starts) > 1:
         raise UsageError(f"{revision!r} fits several revisions: {', '.join(starts)}", "give more digits")
     if not starts:
         known = sorted({ref for s in snapshots for ref in s.refs} | set(commits))
         raise HubfoldError(f"no revision {revision!r} is there", f"there are: {', '.join(known)}")
     return starts
-
-
-def unknown(name: Name, known: Iterable[Name]) -> HubfoldError:
-    """What to tell about a model that is nowhere, with the nearest names."""
-    names = sorted({str(one) for one in known})
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-    near = near or [one for one in names if one.rpartition("/")[2] == name.repo_id.rpartition("/")[2]][:3]
-    hint = f"did you mean {' or '.join(near)}?" if near else "see `hubfold scan` for what is there"
-    return HubfoldError(f"no root holds a model called {name}", hint)

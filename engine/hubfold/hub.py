@@ -6,15 +6,18 @@ Everything that goes over the network is the client's own work, so its variables
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from hubfold.errors import HubRefused, UsageError
-from hubfold.holdings import Name
+from hubfold.model_names import Name
+from hubfold.selection import Selection
 
+_DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "git-sha1": re.compile(r"[0-9a-f]{40}")}
 #: The base classes of what the client's transports raise, by release: 2.x, 1.x, 0.x.
 _TRANSPORTS = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
 
@@ -61,9 +64,7 @@ class Hub:
         )
         return cls(environ.get("HF_ENDPOINT") or None, offline, bars)
 
-    def listing(
-        self, name: Name, revision: str | None, include: Sequence[str], exclude: Sequence[str]
-    ) -> Listing:
+    def listing(self, name: Name, revision: str | None, selection: Selection) -> Listing:
         """What a revision holds of the files asked for. Raises `HubRefused`, `UsageError`."""
         from huggingface_hub import HfApi
         from huggingface_hub.hf_api import RepoFile
@@ -77,18 +78,59 @@ class Hub:
             )
             files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
             chosen = filter_repo_objects(
-                files, allow_patterns=list(include) or None, ignore_patterns=list(exclude) or None
+                files,
+                allow_patterns=list(selection.include) or None,
+                ignore_patterns=list(selection.exclude) or None,
             )
-            return Listing(str(info.sha), tuple(_listed(files[path]) for path in chosen))
+            if not isinstance(info.sha, str):
+                raise ValueError(f"{info.sha!r} is no commit")
+            return Listing(info.sha, tuple(_listed(files[path]) for path in chosen))
 
-    def fetch(
-        self, name: Name, revision: str | None, cache: str, include: Sequence[str], exclude: Sequence[str]
-    ) -> str:
+    def fetch(self, name: Name, revision: str | None, cache: str, selection: Selection) -> str:
         """Let the client fetch what the cache lacks; the snapshot's folder.
 
         Offline, the folder is given only if it is there. Raises `HubRefused`, `UsageError`, `OSError`.
         """
         from huggingface_hub import snapshot_download
+
+        with self._quietly(), _in_its_own_words():
+            return str(
+                snapshot_download(
+                    name.repo_id,
+                    repo_type=name.repo_type,
+                    revision=revision,
+                    cache_dir=cache,
+                    endpoint=self.endpoint,
+                    allow_patterns=list(selection.include) or None,
+                    ignore_patterns=list(selection.exclude) or None,
+                    local_files_only=self.offline,
+                )
+            )
+
+    def fetch_file(self, name: Name, revision: str, file: str, cache: str) -> str:
+        """Let the client fetch one file into `cache`, a folder of its own; its path there.
+
+        Raises `HubRefused`, also offline, `UsageError`, `OSError`.
+        """
+        from huggingface_hub import hf_hub_download
+
+        if self.offline:
+            raise HubRefused("HF_HUB_OFFLINE is set", "unset it to ask the Hub")
+        with self._quietly(), _in_its_own_words():
+            return str(
+                hf_hub_download(
+                    name.repo_id,
+                    file,
+                    repo_type=name.repo_type,
+                    revision=revision,
+                    cache_dir=cache,
+                    endpoint=self.endpoint,
+                )
+            )
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Without the client's progress bars, where none are wanted."""
         from huggingface_hub.utils.tqdm import (
             are_progress_bars_disabled,
             disable_progress_bars,
@@ -99,28 +141,23 @@ class Hub:
         if quiet:
             disable_progress_bars()
         try:
-            with _in_its_own_words():
-                return str(
-                    snapshot_download(
-                        name.repo_id,
-                        repo_type=name.repo_type,
-                        revision=revision,
-                        cache_dir=cache,
-                        endpoint=self.endpoint,
-                        allow_patterns=list(include) or None,
-                        ignore_patterns=list(exclude) or None,
-                        local_files_only=self.offline,
-                    )
-                )
+            yield
         finally:
             if quiet:
                 enable_progress_bars()
 
 
 def _listed(entry: Any) -> ListedFile:
+    """Raises `ValueError` for a digest or size that is none: a path is made of the one, sums of the other."""
     if entry.lfs is not None:
-        return ListedFile(entry.path, entry.lfs.size, {"sha256": entry.lfs.sha256})
-    return ListedFile(entry.path, entry.size, {"git-sha1": entry.blob_id})
+        algorithm, digest, size = "sha256", entry.lfs.sha256, entry.lfs.size
+    else:
+        algorithm, digest, size = "git-sha1", entry.blob_id, entry.size
+    if not isinstance(digest, str) or not _DIGESTS[algorithm].fullmatch(digest):
+        raise ValueError(f"{digest!r} is no {algorithm}")
+    if type(size) is not int or size < 0 or not isinstance(entry.path, str):
+        raise ValueError(f"{entry.path!r} has no length")
+    return ListedFile(entry.path, size, {algorithm: digest})
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
@@ -152,6 +189,13 @@ def _in_its_own_words() -> Iterator[None]:
     except refused as error:
         raise HubRefused(
             _line(error), "what is there already stays; the same command goes on from here"
+        ) from error
+    except OSError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+        raise HubRefused(
+            f"the Hub's answer makes no sense ({type(error).__name__}: {_line(error)})",
+            "if HF_ENDPOINT names a mirror, ask the Hub itself; what is there already stays",
         ) from error
 
 

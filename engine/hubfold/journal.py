@@ -14,10 +14,13 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
+``mend``       about to give a name other bytes, `Mend`, with its ``number``
+``fresh``      what the mends ``numbers`` put in place is made: its ``inode``
+``mended``     the mends ``numbers`` are whole and what they displaced is gone
 ``end``        the run is over: ``state`` is finished or interrupted; ``freed`` bytes by what it removed
 ``undo``       the run is being taken back
 ``restore``    about to put a copy back for ``number``: ``temporary``
-``restored``   ``number`` is as it was before the run
+``restored``   ``number`` is as it was before the run, in another file: its ``inode``
 ``kept``       ``number`` was not taken back: ``reason``
 ``undone``     the undo is over
 ``recovered``  a later command has settled what a crash had left open
@@ -37,7 +40,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubfold import fsops
@@ -191,6 +194,28 @@ class Temporary:
     out: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A name that `doctor --fix` is about to give other bytes, by an exchange with `temporary` beside it."""
+
+    number: int
+    path: str
+    root: str
+    temporary: str
+    #: What lies there until then: an inode, or, where `text` is not empty, a symlink with this text.
+    inode: int
+    text: str
+    #: The inode that it gets, 0 until that is made.
+    new: int
+    #: One more name, in a vault, of the inode with the changed bytes.
+    kept: str
+    #: Where the right bytes come from.
+    source: str
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 @dataclass(slots=True)
 class RunLog:
     """A journal as read."""
@@ -205,6 +230,8 @@ class RunLog:
     reasons: dict[int, str] = field(default_factory=dict)
     #: The temporary of an unfinished restore, by number.
     restores: dict[int, str] = field(default_factory=dict)
+    #: The inode that a path has since it was restored, by number.
+    restored_inodes: dict[int, int] = field(default_factory=dict)
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
     farm_links: list[FarmLink] = field(default_factory=list)
@@ -212,6 +239,8 @@ class RunLog:
     removals: list[tuple[str, int]] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     temporaries: list[Temporary] = field(default_factory=list)
+    mends: dict[int, Mend] = field(default_factory=dict)
+    mended: set[int] = field(default_factory=set)
     #: What removing freed, in bytes by allocated blocks.
     freed: int = 0
     ended: str | None = None
@@ -414,6 +443,8 @@ def _read_state(log: RunLog, record: Mapping[str, Any]) -> None:
     if number not in log.intents:
         raise ValueError(f"number {number} was never announced")
     log.states[number] = record["record"]
+    if record["record"] == "restored" and "inode" in record:
+        log.restored_inodes[number] = _expect(record["inode"], int)
     if "reason" in record:
         log.reasons[number] = _expect(record["reason"], str)
 
@@ -449,6 +480,29 @@ def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
         log.made.append(item.path)
 
 
+def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
+    texts = {
+        name: _expect(record[name], str) for name in ("path", "root", "temporary", "text", "kept", "source")
+    }
+    numbers = {name: _expect(record[name], int) for name in ("number", "inode", "new")}
+    for path in (texts["path"], texts["root"], texts["kept"]):
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
+    if not is_temporary(texts["temporary"]):
+        raise ValueError(f"{texts['temporary']!r} is no temporary name of hubfold")
+    log.mends[numbers["number"]] = Mend(**texts, **numbers)
+
+
+def _read_fresh(log: RunLog, record: Mapping[str, Any]) -> None:
+    inode = _expect(record["inode"], int)
+    for number in record["numbers"]:
+        log.mends[number] = replace(log.mends[number], new=inode)
+
+
+def _read_mended(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.mended.update(log.mends[number].number for number in record["numbers"])
+
+
 def _read_end(log: RunLog, record: Mapping[str, Any]) -> None:
     log.ended = _expect(record["state"], str)
     log.freed = _expect(record.get("freed", 0), int)
@@ -477,6 +531,9 @@ _READERS = {
     "aside": _read_temporary,
     "make": _read_temporary,
     "farm": _read_farm,
+    "mend": _read_mend,
+    "fresh": _read_fresh,
+    "mended": _read_mended,
     "end": _read_end,
     "undo": _read_undo,
     "restore": _read_restore,

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from hubfold.backend import StorageBackend
 from hubfold.content import IndexedReplica, Root, Snapshot
 from hubfold.errors import HubfoldError, Interrupted
+from hubfold.model_names import Name, stands_for
 from hubfold.model_places import Joined
 from hubfold.model_reports import Judged, Model, Place, Revision, State
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reports import Notice
+from hubfold.selection import Selections
 from hubfold.walk import TreeWalk
 
 if TYPE_CHECKING:
@@ -43,26 +45,27 @@ class Library:
 
     def find(self, wanted: ModelName) -> Model | None:
         """The model of this name; where several types have it, the model comes first."""
-        found = [
-            model for model in self.models if model.repo_id and wanted.means(model.repo_type, model.repo_id)
-        ]
-        return min(found, key=lambda model: model.repo_type != "model", default=None)
+        known = {Name(model.repo_type, model.repo_id): model for model in self.models if model.repo_id}
+        name = wanted.among(known)
+        return None if name is None else known[name]
 
-    def candidates(self, model: Model, revision: str | None) -> list[tuple[Place, Revision]]:
+    def at(self, folder: str | None) -> Model | None:
+        """The model of which a place is this folder."""
+        return next((model for model in self.models for one in model.places if one.path == folder), None)
+
+    def candidates(self, model: Model, wanted: ModelName) -> list[tuple[Place, Revision]]:
         """Where a program may find a model: of each place the revision it would get, the preferred place first.
 
-        `revision` is a branch, a tag, or a commit hash of which the first seven digits or more may be given.
+        Each is held against the files that `wanted` asks for, where it asks for some of them only.
         """
-        if revision is None:
-            return [(place, place.default) for place in model.places]
-        return [
+        asked, selection = wanted.revision, wanted.selection
+        found = [
             (place, one)
             for place in model.places
-            for one in place.revisions
-            if revision in one.refs
-            or one.revision == revision
-            or (len(revision) >= 7 and one.revision.startswith(revision))
+            for one in (place.revisions if asked is not None else (place.default,))
+            if asked is None or stands_for(asked, one.revision, one.refs)
         ]
+        return [(place, one.only((selection,)) if selection else one) for place, one in found]
 
 
 def gather(
@@ -71,13 +74,14 @@ def gather(
     *,
     rank: Callable[[Iterable[Root]], list[Root]] = list,
     remembered: Remembered | None = None,
+    selected: Callable[[Name, str], Selections] = lambda name, revision: (),
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Library:
     """Ask the backends of all `roots`, and of the roots that lie in them, for their models.
 
-    `rank` puts roots in the order of preference. A backend that fails or a root that cannot be read is a warning.
-    Raises `Interrupted`.
+    `rank` puts roots in the order of preference, `selected` tells what was asked for of a revision. A
+    backend that fails or a root that cannot be read is a warning. Raises `Interrupted`.
     """
     walks = _Walks(roots, backends, progress or Silent(), Stop() if stop is None else stop)
     walks.run()
@@ -87,7 +91,9 @@ def gather(
     told = _Told([snapshot for root in ordered for snapshot in found.get(root.path, ())])
     for root in ordered:
         for snapshot in found.get(root.path, ()):
-            joined.add(root, backends[root.backend].capabilities.cache, told.completed(snapshot))
+            whole = told.completed(snapshot)
+            asked = selected(Name(whole.repo_type, whole.repo_id), whole.revision)
+            joined.add(root, backends[root.backend].capabilities.cache, whole, asked)
     offline = []
     for root in walks.away:
         if remembered is not None:

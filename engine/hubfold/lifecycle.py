@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import IndexedReplica, Root
-from hubfold.errors import UsageError
+from hubfold.errors import HubfoldError, UsageError
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
     from hubfold.backup import BackupPlan
     from hubfold.config import Config
     from hubfold.download import DownloadPlan
-    from hubfold.holdings import Holdings, Name
+    from hubfold.holdings import Holdings
     from hubfold.hub import Hub
     from hubfold.index import Index
     from hubfold.journal import Journal
+    from hubfold.model_names import ModelName
+    from hubfold.model_reports import Model
     from hubfold.progress import Progress, Stop
     from hubfold.removing import RemovePlan
     from hubfold.reports import (
@@ -66,6 +68,7 @@ class Lifecycle:
             self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
         ) -> FarmReport: ...
         def _begin(self, command: str) -> Journal: ...
+        def model_name(self, name: str, revision: str | None = None) -> ModelName: ...
         def _known_roots(self) -> list[Root]: ...
         def _vaults(self) -> list[str]: ...
         def _note_path(self, index: Index, path: str, *, proven: bool) -> None: ...
@@ -76,20 +79,59 @@ class Lifecycle:
         revision: str | None = None,
         with_links: bool = False,
         *,
+        with_copies: bool = False,
         roots: Sequence[StrPath] = (),
     ) -> RemovePlan:
         """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
 
-        Content that links elsewhere need stays for them; `with_links` removes such links too. Raises `UsageError` for
-        a name that is none, `HubfoldError` for a model or revision that is nowhere.
+        A model is named as in config.toml (which may name a revision of it, too), by its repo id, or by the folder of
+        a local copy, which only removes that. Content that links elsewhere need stays for them; `with_links` removes
+        such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
+        a model or revision that is nowhere.
         """
-        from hubfold import removing
-        from hubfold.discover import canonical
+        from hubfold import discover, removing
 
-        only = [canonical(os.path.expanduser(os.fspath(root))) for root in roots]
-        return removing.plan(
-            self._holdings(only), models, revision, with_links=with_links, names=self._names_of, only=only
+        # A cache that is named by the folder above it, or that lies in another one, is found all the same.
+        only = (
+            [
+                root.path
+                for root in discover.discover(
+                    roots, self._backends, known=self._known_roots(), environ=self.environ
+                )
+            ]
+            if roots
+            else []
         )
+        folders = {model: discover.named_folder(model) for model in models}
+        copies = [folder for folder in folders.values() if folder is not None]
+        asked = [self.model_name(model, revision) for model in models if folders[model] is None]
+        return removing.plan(
+            self._holdings(only),
+            asked,
+            copies,
+            with_links=with_links,
+            with_copies=with_copies,
+            names=self._names_of,
+            only=only,
+            suggest=self.config.models or (),
+        )
+
+    def _freed(self, models: Iterable[Model]) -> list[int]:
+        """What `plan_remove` would say that removing each of them alone frees, in bytes."""
+        from hubfold import removing
+        from hubfold.model_names import ModelName
+
+        holdings = self._holdings()
+        freed = []
+        for model in models:
+            asked = [ModelName(model.id, model.repo_id, model.repo_type)] if model.repo_id else []
+            try:
+                freed.append(
+                    removing.plan(holdings, asked, () if asked else (model.id,), names=self._names_of).bytes
+                )
+            except HubfoldError:
+                freed.append(0)  # it lies where nothing can be removed: in a farm, on a drive that is away
+        return freed
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
@@ -110,6 +152,13 @@ class Lifecycle:
                 report = removing.carry_out(plan, holdings, book, progress=self.progress, stop=self.stop)
             for path in report.removed if self._has_index else ():
                 self._open_index.forget(path)
+            gone = [
+                (removal.repo_type, removal.repo_id, revision)
+                for removal in plan.removals
+                if removal.backend in self._backends and self._backends[removal.backend].capabilities.cache
+                for revision in removal.revisions
+            ]
+            self.state.remember_asked(dict.fromkeys(gone, ()))
             for other in plan.others:
                 self._note_path(self._open_index, other.path, proven=True)
         return report
@@ -172,25 +221,34 @@ class Lifecycle:
     ) -> DownloadPlan:
         """What downloading `models` into the client's cache (or the cache `into`) would fetch, and what is here.
 
-        Names of ``[models]`` in config.toml stand for their repositories. Walks the known roots, asks the Hub. Raises
-        `HubRefused` with the Hub's own words, `UsageError`.
+        Names of ``[models]`` in config.toml stand for their repositories, revisions and patterns; `include` and
+        `exclude` count instead of those. Walks the known roots, asks the Hub. Raises `HubRefused` with the Hub's own
+        words, `UsageError`.
         """
         from hubfold import download
+        from hubfold.selection import Selection
 
-        named = [self._configured(model, revision) for model in models]
+        given = Selection(tuple(include), tuple(exclude))
+        asked = [self.model_name(model, revision) for model in models]
+        asked = [replace(one, selection=given or one.selection) for one in asked]
         self.scan(min_size=_NOTHING)
         cache = self._download_cache(into)
         caches = frozenset(name for name, one in self._backends.items() if one.capabilities.cache)
         return download.plan(
-            self._hub(), self._backends[cache.backend], cache, named, self._open_index.of_size,
-            include=include, exclude=exclude, caches=caches,
-        )  # fmt: skip
+            self._hub(), self._backends[cache.backend], cache, asked, self._open_index.of_size, caches=caches
+        )
 
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
         """A plan in the form of a report."""
         from hubfold import download
 
         return download.preview(plan)
+
+    def check_space(self, plan: DownloadPlan) -> None:
+        """Raise `NoSpace`, with the figures, where a download would not fit."""
+        from hubfold import download
+
+        download.check_space(plan)
 
     def download(
         self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
@@ -217,6 +275,7 @@ class Lifecycle:
                     placer.place_all([wanted for model in plan.models for wanted in model.wanted])
                     book.append("end", state="finished")
                 run, reused, lies = book.run, tuple(placer.placed), tuple(placer.lies)
+        self.state.remember_asked(download.asked_for(plan, self.state.asked()))
         report = download.fetch_all(self._hub(bars=bars), plan, run, reused, lies, self.stop)
         folders = [model.path for model in report.models if model.path]
         if to is None or not folders:
@@ -232,8 +291,9 @@ class Lifecycle:
         path = os.path.abspath(os.path.expanduser(os.fspath(target)))
         if path.endswith(".zst"):
             containers.zstd()
+        asked = [self.model_name(model) for model in models]
         self.scan(min_size=_NOTHING)
-        return backup.plan(self._holdings(), path, models, self._open_index.replica)
+        return backup.plan(self._holdings(), path, asked, self._open_index.replica, self.config.models or ())
 
     def preview_backup(self, plan: BackupPlan) -> BackupReport:
         """A plan in the form of a report."""
@@ -281,12 +341,11 @@ class Lifecycle:
         Raises `BackupError` for a backup that is none, or that hubfold would not have written.
         """
         from hubfold import containers, restore
-        from hubfold.holdings import Name
 
+        asked = [self.model_name(model) for model in models]
         path = os.path.abspath(os.path.expanduser(os.fspath(source)))
         backed_up = containers.reader(path).read_list(self._backends)
-        names = list(dict.fromkeys(Name.parse(model) for model in models))
-        return restore.plan(backed_up, self._download_cache(into), names)
+        return restore.plan(backed_up, self._download_cache(into), asked)
 
     def preview_restore(self, plan: RestorePlan) -> RestoreReport:
         """A plan in the form of a report."""
@@ -320,14 +379,6 @@ class Lifecycle:
 
         return Hub.of(self.environ, bars=bars)
 
-    def _configured(self, model: str, revision: str | None) -> tuple[Name, str | None]:
-        from hubfold.holdings import Name
-
-        known = (self.config.models or {}).get(model)
-        if known is not None:
-            return Name.parse(known.repo_id), revision or known.revision
-        return Name.parse(model), revision
-
     def _download_cache(self, into: StrPath | None) -> Root:
         from hubfold import download
         from hubfold.discover import canonical
@@ -346,13 +397,16 @@ class Lifecycle:
 
     def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
         """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
-        from hubfold import discover
+        from hubfold import discover, vault
         from hubfold.holdings import Holdings
 
         known = self._known_roots()
         roots = discover.discover((), self._backends, known=known, environ=self.environ)
         roots += discover.discover(paths, self._backends, known=known, environ=self.environ) if paths else []
-        return Holdings(list({root.path: root for root in roots}.values()), self._backends, self._vaults())
+        found = list({root.path: root for root in roots}.values())
+        places = [place for root in found for place in self._backends[root.backend].vault_places(root)]
+        vaults = dict.fromkeys([*self._vaults(), *filter(vault.is_vault, places)])
+        return Holdings(found, self._backends, list(vaults))
 
     def _names_of(self, st: os.stat_result) -> list[IndexedReplica]:
         """All names of a payload that the last scans met."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hubfold import display
 from hubfold.engine import Engine
 from hubfold.errors import HubfoldError, RootError
+from hubfold.model_names import ModelName
 from hubfold.model_reports import Model, Place, Revision, State
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ModelCacheManager:
         ``snapshot_path``, ``revisions`` (commit hashes), ``refs``, ``last_accessed``, ``last_modified`` (seconds)."""
         with Engine() as engine:
             library = self._library(engine)
-        return [_listed(model, *found) for model in library.models if (found := _whole(library, model, None))]
+        return [_listed(model, *found) for model in library.models if (found := _whole(library, model))]
 
     def delete_model_cache(self, model_id: str) -> bool:
         """Remove a model, whole or not, from the cache (from every cache, without a `cache_dir`).
@@ -94,7 +95,7 @@ class ModelCacheManager:
         with Engine() as engine:
             library = self._library(engine)
             cache_dir = self._cache_dir(engine, library)
-        cached = [model for model in library.models if _whole(library, model, None)]
+        cached = [model for model in library.models if _whole(library, model)]
         rest = [model for model in library.models if model not in cached]
         total = sum(model.bytes for model in cached)
         return {
@@ -114,7 +115,7 @@ class ModelCacheManager:
             name = engine.model_name(model_id)
             library = self._library(engine)
             model = library.find(name)
-        found = None if model is None else _whole(library, model, name.revision)
+        found = None if model is None else _whole(library, model, name)
         return None if model is None or found is None else (model, *found)
 
     def _library(self, engine: Engine) -> Library:
@@ -131,7 +132,7 @@ class ModelCacheManager:
 
     def _cache_dir(self, engine: Engine, library: Library) -> str:
         if self._given is None:
-            return engine.download_cache(library) or ""
+            return engine.download_cache() or ""
         return library.roots[0].path if library.roots else self._given
 
 
@@ -155,8 +156,9 @@ def check_model_availability(model_id: str) -> tuple[bool, str]:
     return False, display.shown(f"{checked.id} is not whole in {checked.path}: {what}{more}")
 
 
-def _whole(library: Library, model: Model, revision: str | None) -> tuple[Place, Revision] | None:
-    return next((one for one in library.candidates(model, revision) if one[1].state is State.WHOLE), None)
+def _whole(library: Library, model: Model, asked: ModelName | None = None) -> tuple[Place, Revision] | None:
+    name = asked or ModelName(model.id, model.repo_id, model.repo_type)
+    return next((one for one in library.candidates(model, name) if one[1].state is State.WHOLE), None)
 
 
 def _listed(model: Model, place: Place, revision: Revision) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.selection import ALL, Selection
 
 if TYPE_CHECKING:
     from hubfold.config import ConfiguredModel
@@ -22,8 +24,23 @@ _REPO_ID = re.compile(r"[\w][\w.\-]*(?:/[\w][\w.\-]*)?", re.ASCII)
 _REVISION = re.compile(r"[\w][\w.\-/+]*", re.ASCII)
 
 
+#: With fewer digits of a commit than these, too many would fit.
+_FEWEST_DIGITS = 6
+
+
 class UnknownModel(HubfoldError):
     """No root holds a model of this name."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Name:
+    """A model, dataset, space or kernel as it is called wherever it lies."""
+
+    repo_type: str
+    repo_id: str
+
+    def __str__(self) -> str:
+        return self.repo_id if self.repo_type == "model" else f"{self.repo_type}s/{self.repo_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +54,31 @@ class ModelName:
     revision: str | None = None
     #: What the user says it takes, in bytes.
     expected_bytes: int | None = None
+    #: The files that are asked for.
+    selection: Selection = ALL
+
+    @property
+    def repo(self) -> Name:
+        """What the Hub would be asked for: a model where the user did not say what it is."""
+        return Name(self.repo_type or "model", self.repo_id)
 
     @property
     def id(self) -> str:
         """The name without what the configuration calls it."""
-        return self.repo_id if self.repo_type in (None, "model") else f"{self.repo_type}s/{self.repo_id}"
+        return str(self.repo)
 
     def means(self, repo_type: str, repo_id: str) -> bool:
         """Whether it is this one; letters count as the same whatever their case, as for `hf cache rm`."""
         return self.repo_type in (None, repo_type) and self.repo_id.lower() == repo_id.lower()
+
+    def among(self, known: Iterable[Name]) -> Name | None:
+        """The one of `known` that is meant; where several types have it, the model."""
+        fits = [name for name in known if self.means(name.repo_type, name.repo_id)]
+        return min(
+            fits,
+            key=lambda name: (name.repo_type != "model", name.repo_id != self.repo_id, name),
+            default=None,
+        )
 
 
 def parse(
@@ -60,7 +93,9 @@ def parse(
     chosen = revision if revision is not None else model.revision if model is not None else None
     if chosen is not None and (not _REVISION.fullmatch(chosen) or ".." in chosen):
         raise UsageError(f"{chosen!r} is not a revision", "give a branch, a tag or a commit hash")
-    return ModelName(text, repo_id, repo_type, chosen, model.size if model is not None else None)
+    if model is None:
+        return ModelName(text, repo_id, repo_type, chosen)
+    return ModelName(text, repo_id, repo_type, chosen, model.size, model.selection)
 
 
 def _split(text: str) -> tuple[str | None, str]:
@@ -74,6 +109,12 @@ def _split(text: str) -> tuple[str | None, str]:
     if not _REPO_ID.fullmatch(rest) or ".." in rest:
         raise UsageError(f"{text!r} is not a repo id", "write it like org/name, or datasets/org/name")
     return repo_type, rest
+
+
+def stands_for(asked: str, revision: str, refs: Iterable[str]) -> bool:
+    """Whether `asked` (a branch, a tag, a commit hash or the first digits of one) stands for a revision."""
+    digits = len(asked) >= _FEWEST_DIGITS and revision.startswith(asked)
+    return asked == revision or asked in refs or digits
 
 
 def nearest(text: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -90,8 +131,23 @@ def _likeness(one: str, other: str) -> float:
     return max(of_ends, whole) if of_ends >= 0.6 or whole >= 0.85 else 0
 
 
-def unknown(text: str, names: Iterable[str]) -> UnknownModel:
-    """The error for a name that nothing is known of."""
+def unknown(
+    text: str,
+    known: Iterable[str],
+    holder: str = "no root holds a",
+    hint: str = "see `hubfold ls` for what is there",
+) -> UnknownModel:
+    """The error for a name that nothing is known of; `hint` where none of `known` is near."""
+    return UnknownModel(f"{holder} model called {text!r}", meant(text, known) or hint)
+
+
+def meant(text: str, known: Iterable[str]) -> str:
+    """What to tell somebody whose `text` was not found; empty where none of `known` is near.
+
+    The text may be among them: a short name of config.toml stands for something that need not be there.
+    """
+    names = list(dict.fromkeys(known))
+    if text in names:
+        return f"config.toml knows it, and it is not there: `hubfold download {shlex.quote(text)}` gets it"
     near = nearest(text, names)
-    meant = f"did you mean {' or '.join(near)}?" if near else "see `hubfold ls` for what is there"
-    return UnknownModel(f"no root holds a model called {text!r}", meant)
+    return f"did you mean {' or '.join(near)}?" if near else ""

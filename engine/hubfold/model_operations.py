@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import Role, Root
-from hubfold.errors import UsageError
+from hubfold.errors import HubfoldError, UsageError
 
 if TYPE_CHECKING:
     from hubfold.backend import StorageBackend
     from hubfold.config import Config
     from hubfold.index import Index
     from hubfold.library import Library
-    from hubfold.model_names import ModelName
-    from hubfold.model_reports import CheckReport, Look, ModelsReport
+    from hubfold.model_names import ModelName, Name
+    from hubfold.model_reports import CheckReport, Look, Model, ModelsReport
     from hubfold.progress import Progress, Stop
     from hubfold.registry import Registry
     from hubfold.reports import DupesReport
+    from hubfold.selection import Selections
     from hubfold.state import State
 
 StrPath = str | os.PathLike[str]
@@ -45,6 +47,8 @@ class ModelOperations:
         def _has_index(self) -> bool: ...
         def _known_roots(self) -> list[Root]: ...
         def _by_role(self, roots: Iterable[Root]) -> list[Root]: ...
+        def _download_cache(self, into: StrPath | None) -> Root: ...
+        def _freed(self, models: Iterable[Model]) -> list[int]: ...
         def dupes(self, paths: Sequence[StrPath] = ()) -> DupesReport: ...
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
@@ -60,9 +64,23 @@ class ModelOperations:
             self._backends,
             rank=self._by_preference,
             remembered=self._open_index.replicas if self._has_index else None,
+            selected=self._asked_for(),
             progress=self.progress,
             stop=self.stop,
         )
+
+    def _asked_for(self) -> Callable[[Name, str], Selections]:
+        """What downloads and config.toml asked for of a revision, together."""
+        from hubfold.selection import together
+
+        noted = self.state.asked()
+        configured = [self.model_name(name) for name in self.config.models or ()]
+
+        def asked_for(name: Name, revision: str) -> Selections:
+            known = [one.selection for one in configured if one.means(name.repo_type, name.repo_id)]
+            return together([*known, *noted.get((name.repo_type, name.repo_id, revision), ())])
+
+        return asked_for
 
     def models(
         self,
@@ -75,25 +93,35 @@ class ModelOperations:
     ) -> ModelsReport:
         """The models of all roots (or those named), a row each or one for each revision; see `model_selection`.
 
-        Raises `UsageError`, `UnknownModel` for a name that no root has.
+        A copy of which nothing says what it is is named by its folder. Raises `UsageError`, `UnknownModel` for a name
+        that no root has.
         """
-        from hubfold import model_selection
+        from hubfold import discover, model_selection
         from hubfold.model_names import unknown
         from hubfold.model_reports import ModelsReport
 
-        wanted = [self.model_name(name) for name in names]
+        folders = {name: discover.named_folder(name) for name in names}
+        wanted = {name: self.model_name(name) for name in names if folders[name] is None}
         model_selection.select(
             (), filters, sort, limit
         )  # what makes no sense is told before the disks are asked
         found = self.library()
-        models = [found.find(one) for one in wanted] if wanted else list(found.models)
-        for one, model in zip(wanted, models, strict=False):
+        models = [] if names else list(found.models)
+        for name in names:
+            model = found.find(wanted[name]) if name in wanted else found.at(folders[name])
             if model is None:
-                raise unknown(one.name, [*(self.config.models or ()), *(known.id for known in found.models)])
-        rows = model_selection.rows([model for model in models if model is not None], revisions=revisions)
-        chosen = tuple(model_selection.select(rows, filters, sort, limit))
+                raise unknown(name, [*(self.config.models or ()), *(known.id for known in found.models)])
+            models.append(model)
+        rows = model_selection.rows(models, revisions=revisions)
+        chosen = model_selection.select(rows, filters, sort, limit)
+        if not revisions:
+            freed = self._freed(model for model, _ in chosen)
+            chosen = [
+                (replace(model, freed_bytes=size), None)
+                for (model, _), size in zip(chosen, freed, strict=True)
+            ]
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
-        return ModelsReport(chosen, sum(taken.values()), found.warnings)
+        return ModelsReport(tuple(chosen), sum(taken.values()), found.warnings)
 
     def model_name(self, name: str, revision: str | None = None) -> ModelName:
         """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""
@@ -117,7 +145,7 @@ class ModelOperations:
         wanted = [self.model_name(name) for name in models or configured]
         found = self.library()
         sets = self.dupes().sets if self._has_index else ()
-        cache = self.download_cache(found)
+        cache = self.download_cache()
         return availability.check(found, wanted, duplicates=sets, cache=cache, names=configured)
 
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
@@ -136,13 +164,12 @@ class ModelOperations:
 
         return watching.look(self.library(), before)
 
-    def download_cache(self, library: Library) -> str | None:
-        """The cache that downloads go to: the primary one, else that of the environment, whether it exists or not."""
-        caches = [root.path for root in library.roots if self._backends[root.backend].capabilities.cache]
-        for name in self.registry:
-            if self._backends[name].capabilities.cache:
-                caches += self._backends[name].default_roots(self.environ)
-        return caches[0] if caches else None
+    def download_cache(self) -> str | None:
+        """The cache that downloads go to, whether it exists or not; None where no loaded backend has one."""
+        try:
+            return self._download_cache(None).path
+        except HubfoldError:
+            return None
 
     def _by_preference(self, roots: Iterable[Root]) -> list[Root]:
         """Where a model is looked for first: the primary root, then caches, then copies and farms."""

@@ -1,4 +1,4 @@
-"""Models put together from the snapshots of all roots, joined by payload: what they take, and what removing one frees.
+"""Models put together from the snapshots of all roots, joined by payload: what they take, and whose it is.
 
 A payload takes space once however many names it has, and payloads that share all their extents take it once together.
 """
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from hubfold import sharing
 from hubfold.completeness import judge
-from hubfold.content import OWN_PREFIX, VAULT_MARKER, Partial, Root, Snapshot
+from hubfold.content import Partial, Root, Snapshot
 from hubfold.filesystem import FileSystems
 from hubfold.model_reports import Model, ModelFile, Place, Revision
-from hubfold.walk import within
+from hubfold.selection import Selections
 
 #: Symlinks in a row that the kernel follows (path_resolution(7)).
 _MOST_HOPS = 40
@@ -64,7 +64,7 @@ class Joined:
         #: Folder → the same free of symlinks.
         self._folders: dict[str, str] = {}
 
-    def add(self, root: Root, cache: bool, snapshot: Snapshot) -> None:
+    def add(self, root: Root, cache: bool, snapshot: Snapshot, selections: Selections) -> None:
         home = snapshot.home or snapshot.path
         key = snapshot.repo_type, snapshot.repo_id, "" if snapshot.repo_id else home
         place = self._models.setdefault(key, {}).setdefault(home, _PlaceOf(root, cache, home))
@@ -90,7 +90,7 @@ class Joined:
                 snapshot.incomplete,
                 None if snapshot.expected is None else sum(snapshot.expected.values()),
                 max(times) if times else _modified(snapshot.path),
-            )
+            ).only(selections)
         )
 
     def _payload(self, path: str, home: str) -> tuple[int, int] | None:
@@ -150,7 +150,7 @@ class Joined:
         known = {key[:2] for key in self._models}
         for name in sorted({name for name, _ in offline} - known):
             away = [place for other, place in offline if other == name]
-            models.append(Model(*name, max(place.bytes for place in away), 0, 0, tuple(away)))
+            models.append(Model(*name, max(place.bytes for place in away), 0, tuple(away)))
         models.sort(key=lambda model: (model.repo_type, not model.repo_id, model.id))
         begun = sum(_allocated(partial) for partial in self._partials.values())
         return models, taken, sum(units.sizes.values()) + begun
@@ -159,13 +159,11 @@ class Joined:
         payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
         used = {payload.unit for payload in payloads}
         there = [self._place(place) for place in places]
-        removed = [place for place in places if place.cache] or places
         return Model(
             key[0],
             key[1],
             max(place.bytes for place in there),
             sum(units.share(unit, key) for unit in used),
-            sum(units.freed(unit, removed) for unit in used),
             (*there, *away),
             max((payload.accessed for payload in payloads), default=None),
             max((payload.modified for payload in payloads), default=None),
@@ -190,46 +188,11 @@ class _Units:
         self.sizes = {
             unit: max(payload.allocated for payload in found) for unit, found in self._members.items()
         }
-        self._vaults: dict[str, bool] = {}
 
     def share(self, unit: object, key: _Key) -> int:
         """An equal part, so that the shares of all models add up to what is taken: the first gets what is over."""
         part, over = divmod(self.sizes[unit], len(self.users[unit]))
         return part + (over if key == min(self.users[unit]) else 0)
-
-    def freed(self, unit: object, removed: list[_PlaceOf]) -> int:
-        """What is freed if these places go: nothing while a name is left elsewhere, or in a vault for links."""
-        members = self._members[unit]
-        if not all(self._goes(payload, removed) for payload in members):
-            return 0
-        # Extents that only files of no model share are known by their flag alone.
-        shared = sharing.shared_bytes(members[0].path) if members[0].may_share and len(members) == 1 else 0
-        return max(self.sizes[unit] - shared, 0)
-
-    def _goes(self, payload: _Payload, removed: list[_PlaceOf]) -> bool:
-        homes = {place.path: place.root.path for place in removed}
-        if not payload.names.keys() <= homes.keys():
-            return False
-        names = {name for found in payload.names.values() for name in found}
-        return payload.nlink <= len(names) and all(
-            any(
-                within(name, root) and not self._in_a_vault(os.path.dirname(name), root)
-                for root in homes.values()
-            )
-            for name in names
-        )
-
-    def _in_a_vault(self, folder: str, root: str) -> bool:
-        """Whether a folder below a root is in a vault: what is there is kept for links until `hubfold gc`."""
-        if folder == root or not within(folder, root):
-            return False
-        if folder not in self._vaults:
-            self._vaults[folder] = (
-                os.path.basename(folder).startswith(OWN_PREFIX)
-                or os.path.lexists(os.path.join(folder, VAULT_MARKER))
-                or self._in_a_vault(os.path.dirname(folder), root)
-            )
-        return self._vaults[folder]
 
 
 def _modified(path: str) -> float | None:

@@ -7,10 +7,11 @@ seconds since the epoch, as the file system has them.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubfold.content import Partial, Role
 from hubfold.reports import Json, Notice
+from hubfold.selection import Selections, wanted
 
 
 class State(enum.StrEnum):
@@ -45,6 +46,8 @@ class MissingFile:
     reason: str
     #: What an interrupted download has of it.
     partial_bytes: int = 0
+    #: Its name is there, and what it gives is not the file.
+    damaged: bool = False
 
     def as_json(self) -> Json:
         return {
@@ -83,6 +86,39 @@ class Revision:
     #: What the listing of this revision adds up to, None where there is none.
     expected_bytes: int | None = None
     last_modified: float | None = None
+    #: What was asked for, where that leaves out files that are not there: it is whole with less.
+    selected: Selections = ()
+    #: The same held against all there is, where `selected` says what it is held against.
+    unselected: Revision | None = None
+
+    def only(self, selections: Selections) -> Revision:
+        """The same, held against what was asked for instead of all there is.
+
+        A damaged file counts all the same, and patterns that fit no file at all do not count.
+        """
+        full = self.unselected or self
+        names = [*(file.name for file in full.files), *(file.name for file in full.missing if file.name)]
+        if full.state is State.OFFLINE or not any(wanted(selections, name) for name in names):
+            return full
+        missing = tuple(file for file in full.missing if file.damaged or full._asked(file, selections))
+        if missing == full.missing:
+            return full
+        damaged = any(file.damaged for file in missing)
+        left_out = sum(file.bytes or 0 for file in full.missing if file not in missing)
+        return replace(
+            full,
+            state=State.BROKEN if damaged else State.INCOMPLETE if missing else State.WHOLE,
+            missing=missing,
+            expected_bytes=None if full.expected_bytes is None else full.expected_bytes - left_out,
+            selected=selections,
+            unselected=full,
+        )
+
+    def _asked(self, file: MissingFile, selections: Selections) -> bool:
+        if file.name:
+            return wanted(selections, file.name)
+        # Without a name it is an open download, or that there is nothing at all, or that there are no weights.
+        return file.partial_bytes > 0 or not self.files
 
     @property
     def missing_bytes(self) -> int | None:
@@ -103,6 +139,8 @@ class Revision:
             "missing_bytes": self.missing_bytes,
             "last_modified": self.last_modified,
         }
+        if self.selected:
+            report["selected"] = [selection.as_json() for selection in self.selected]
         if files:
             report["files"] = [file.as_json() for file in self.files]
         return report
@@ -151,11 +189,11 @@ class Model:
     bytes: int
     #: Its share of the disks: a payload that several models use counts in equal parts.
     physical_bytes: int
-    #: What the file systems get back if it is removed now: from its caches, or if it lies in none, from where it lies.
-    freed_bytes: int
     places: tuple[Place, ...]
     last_accessed: float | None = None
     last_modified: float | None = None
+    #: What `hubfold rm` of its id would free now; None where that was not asked.
+    freed_bytes: int | None = None
 
     @property
     def id(self) -> str:

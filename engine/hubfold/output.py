@@ -94,8 +94,11 @@ class Output:
                 facts = [f"{column.title.strip().lower()} {cell}" for column, cell in cells if cell]
                 self._print(sys.stdout, row[-1])
                 self._print(sys.stdout, f"  {', '.join(facts)}")
-        else:
+        elif sys.stdout.isatty():
             self._print_table(columns, shown)
+        else:
+            for line in _aligned(columns, shown):
+                self._print(sys.stdout, line)
 
     def sheet(self, sheet: Sheet) -> None:
         """A sheet as it is now, tables without rows left out."""
@@ -219,6 +222,28 @@ class Output:
                 segments[-1] = Segment(text.rstrip(), style, control)
             console.print(_Line(segments), end="")
             console.print()
+
+
+def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table for what is no terminal: rich, which would draw the same, takes as long to import as a
+    small scan."""
+    table = [[column.title for column in columns], *rows]
+    widths = [max(map(_width, cells)) for cells in zip(*table, strict=True)]
+    for row in table:
+        cells = []
+        for column, cell, width in zip(columns, row, widths, strict=True):
+            space = " " * (width - _width(cell))
+            cells.append(space + cell if column.right else cell + space)
+        yield "  ".join(cells).rstrip()
+
+
+def _width(text: str) -> int:
+    """How many cells of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _drawn(sheet: Sheet) -> RenderableType:

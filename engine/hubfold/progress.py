@@ -39,6 +39,8 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        #: What is being done now is whole at every instant and may take long: nobody has to wait for its end.
+        self.anywhere = False
 
     def set(self) -> None:
         self._event.set()

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from hubfold import farm, fsops, removal
+from hubfold import farm, fsops, mending, removal
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
@@ -54,7 +54,10 @@ def settle(
         except (OSError, LeftAlone) as error:
             settled.left.append(Left(intent.path, f"cannot be looked at now: {fsops.describe(error)}"))
             continue
-        journal.append(state, number=number, **({"reason": reason} if reason else {}))
+        told: dict[str, object] = {"reason": reason} if reason else {}
+        if state == "restored":
+            told |= _inode_of(intent)
+        journal.append(state, number=number, **told)
         log.states[number] = state
         if reason and state in ("kept", "dropped"):
             settled.left.append(Left(intent.path, reason))
@@ -63,7 +66,10 @@ def settle(
         else:
             settled.rolled_back.append(intent.path)
     farm.settle(log)
-    removal.settle(log)
+    stuck = removal.settle(log)
+    settled.left += stuck
+    mends = mending.settle(log, journal)
+    settled.left += mends.left
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):
             waiting = True
@@ -73,7 +79,7 @@ def settle(
     if log.undone_but_for_the_end and not waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None:
+    elif not log.open_numbers and log.ended is None and not (mends.waiting or stuck):
         journal.append("recovered")
     journal.sync()
     return settled
@@ -173,6 +179,31 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
         return "restored", ""
 
 
+def _inode_of(intent: Intent) -> dict[str, object]:
+    """The inode of a restored path, for the journal; nothing where the user took it away."""
+    try:
+        directory, name = Directory.parent_of(intent.root, intent.path)
+        with directory:
+            return {"inode": directory.lstat(name).st_ino}
+    except (OSError, LeftAlone):
+        return {}
+
+
+def still_links(intent: Intent) -> bool:
+    """Whether the path is still the link that the run made. What cannot be looked at now is taken for one."""
+    try:
+        directory, name = Directory.parent_of(intent.root, intent.path)
+    except FileNotFoundError:
+        return not os.path.ismount(intent.mount)
+    except (OSError, LeftAlone):
+        return True
+    with directory:
+        try:
+            return is_link(directory, name, intent)
+        except OSError:
+            return True
+
+
 def restore_keepers(
     log: RunLog, used_elsewhere: Collection[int], changes: Sequence[KeeperChange] | None = None
 ) -> list[Failed]:
@@ -181,7 +212,12 @@ def restore_keepers(
     `changes` are those of all runs, oldest first (default: of this one). The last run to let go of a keeper need not
     be the one that changed it.
     """
-    linked = {i.keeper_inode for n, i in log.intents.items() if log.states[n] in ("done", "kept", *UNDECIDED)}
+    linked = {
+        intent.keeper_inode
+        for number, intent in log.intents.items()
+        if log.states[number] in ("done", *UNDECIDED)
+        or (log.states[number] == "kept" and still_links(intent))
+    }
     ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
     failed: list[Failed] = []
     for change in reversed(log.keepers if changes is None else changes):

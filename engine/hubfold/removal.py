@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -34,7 +34,7 @@ from hubfold.holdings import Holdings
 from hubfold.journal import Journal, RunLog
 from hubfold.locking import passing_lock
 from hubfold.progress import Progress, Stop
-from hubfold.reports import Failed
+from hubfold.reports import Failed, Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ class Remover:
     removed: list[str] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     freed: int = 0
+    #: A folder was renamed away and could not be emptied: recovery has to go on with it.
+    stuck: bool = False
     _number: int = 0
 
     def carry_out(self, removals: Sequence[Removal]) -> None:
@@ -137,7 +139,7 @@ class Remover:
             self.progress.finish()
 
     def _remove(self, removal: Removal) -> None:
-        root = next((root for root in self.holdings.roots if root.path == removal.root), None)
+        root = self.holdings.root_at(removal.root)
         if not (removal.files or removal.empty):
             return
         guarded = [*removal.content, *(payload.path for payload in removal.payloads)]
@@ -159,7 +161,7 @@ class Remover:
                 self._unlink_all(root, removal.links)
                 self._unlink_all(root, removal.refs)
                 for folder, temporary in asides.items():
-                    self._set_aside(root, folder, temporary, removal)
+                    self._set_aside(root, folder, temporary, removal, locks)
             except (LeftAlone, OSError) as error:
                 # What leads to it is there still, so what it needs has to stay.
                 self._fail(getattr(error, "filename", None) or removal.aside, fsops.describe(error))
@@ -266,8 +268,13 @@ class Remover:
 
     # -- folders ----------------------------------------------------------------------------------------------------
 
-    def _set_aside(self, root: Root, folder: str, temporary: str, removal: Removal) -> None:
-        """Rename a folder out of its layout; back again if it holds what the user was not asked about."""
+    def _set_aside(
+        self, root: Root, folder: str, temporary: str, removal: Removal, locks: Collection[str]
+    ) -> None:
+        """Rename a folder out of its layout; back again if it holds what the user was not asked about.
+
+        The `locks` that are held may lie in it.
+        """
         try:
             source, name = Directory.parent_of(root.path, folder)
         except FileNotFoundError:
@@ -280,7 +287,7 @@ class Remover:
             strangers = [
                 path
                 for path, seen in _below(target, new, folder)
-                if path not in removal.inside or self.seen.get(path) != seen
+                if path not in locks and (path not in removal.inside or self.seen.get(path) != seen)
             ]
             if strangers:
                 target.move(new, source, name)
@@ -302,6 +309,7 @@ class Remover:
                 directory.sync()
         except OSError as error:
             self._fail(folder, fsops.describe(error))
+            self.stuck = True
             return
         gone = [path for path in removal.inside if path.startswith(own)]
         self.removed += gone
@@ -335,11 +343,15 @@ def _below(directory: Directory, name: str, shown: str) -> Iterable[tuple[str, S
                 yield path, seen
 
 
-def settle(log: RunLog) -> None:
-    """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in."""
+def settle(log: RunLog) -> list[Left]:
+    """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in.
+
+    What cannot be removed now; it is tried again another time.
+    """
     announced = {path for path, _ in log.removals}
+    stuck: list[Left] = []
     for item in log.temporaries:
-        with suppress(OSError, LeftAlone):
+        try:
             directory, name = Directory.parent_of(item.root, item.temporary)
             with directory:
                 st = directory.lstat_or_none(name)
@@ -356,6 +368,11 @@ def settle(log: RunLog) -> None:
                 else:
                     directory.unlink(name)
                 directory.sync()
+        except (FileNotFoundError, NotADirectoryError, LeftAlone):
+            continue  # somebody took the folder away that it was in
+        except OSError as error:
+            stuck.append(Left(item.temporary, f"it cannot be removed now: {fsops.describe(error)}"))
+    return stuck
 
 
 __all__ = ["Interrupted", "Remover", "Removing", "Seen", "look", "measure", "settle"]

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from hubfold import gc, vault
 from hubfold.changes import Removal
 from hubfold.content import IndexedReplica
-from hubfold.errors import HubfoldError, Interrupted
+from hubfold.errors import HubfoldError, Interrupted, UsageError
 from hubfold.gc import Garbage
-from hubfold.holdings import Held, Holdings, Name, resolve, unknown
+from hubfold.holdings import Holdings, resolve
 from hubfold.journal import Journal
+from hubfold.model_names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
 from hubfold.removal import Remover, Removing, Seen, look, measure
 from hubfold.reports import Left, Needed, RemovedModel, RemoveReport
@@ -31,6 +32,7 @@ Names = Callable[[os.stat_result], Sequence[IndexedReplica]]
 STAYS = "stays whole"
 GOES = "is removed with it"
 HOLDS = "keeps the content where it is"
+COPY = "a local copy of it; --with-copies removes it too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +55,76 @@ class RemovePlan:
 
 def plan(
     holdings: Holdings,
-    models: Sequence[str],
-    revision: str | None,
+    models: Sequence[ModelName],
+    copies: Sequence[str] = (),
     *,
-    with_links: bool,
+    with_links: bool = False,
+    with_copies: bool = False,
     names: Names,
     only: Collection[str] = (),
+    suggest: Iterable[str] = (),
 ) -> RemovePlan:
-    """The plan for removing `models` (or one `revision` of each) from the roots `only` (default: all).
+    """The plan for removing `models` (or the revision that each asks for) from the caches `only` (default: all).
 
-    Raises `UsageError` for a name that is none, `HubfoldError` for a model or revision that is nowhere.
+    Local copies of a model stay, unless `with_copies` says that they go too, or `copies` has their folders. `suggest`
+    are further names for who mistyped one. Raises `UnknownModel`, `HubfoldError` for a revision that is nowhere or
+    what lies in no cache.
     """
     removals: list[Removal] = []
     left: list[Left] = []
     held = [one for one in holdings.held() if not only or one.root.path in only]
-    for name in holdings.named(models):
+    known = sorted({one.name for one in held if one.snapshot.repo_id})
+    for asked in models:
+        name = asked.among(known)
+        if name is None and any(_removals(holdings, asked.repo, None, only)):
+            name = asked.repo  # a folder of it is there, and no revision in it
+        if name is None:
+            raise unknown(asked.name, [*suggest, *map(str, known)])
         of_name = [one for one in held if one.name == name]
-        commits = resolve(of_name, revision) if of_name else None
-        found = list(_removals(holdings, name, of_name, None if revision is None else commits, only))
+        commits = resolve(of_name, asked.revision) if asked.revision is not None else None
+        found = list(_removals(holdings, name, commits, only))
+        for removal in found:
+            if with_copies or holdings.backends[removal.backend].capabilities.cache:
+                removals.append(removal)
+            elif removal.path not in copies:
+                left.append(Left(removal.path or removal.root, COPY))
         if not found:
-            raise unknown(name, {one.name for one in held})
-        removals += [one for one in found if isinstance(one, Removal)]
-        left += [one for one in found if isinstance(one, Left)]
-    if not removals and left:
+            left += [
+                Left(one.snapshot.path, "its layout does not say how to remove a model") for one in of_name
+            ]
+    for path in copies:
+        removals += _copies_at(holdings, path)
+    if not removals:
         raise HubfoldError(
-            f"{left[0].path}: {left[0].reason}", "remove that folder by hand, if nothing else needs it"
+            f"no cache holds {models[0].name}; it stays at {left[0].path}: {left[0].reason}",
+            "`hubfold rm --help` shows how local copies are removed",
         )
     return settle(holdings, removals, left, with_links=with_links, names=names)
 
 
 def _removals(
-    holdings: Holdings,
-    name: Name,
-    held: Sequence[Held],
-    commits: Collection[str] | None,
-    only: Collection[str],
-) -> Iterator[Removal | Left]:
+    holdings: Holdings, name: Name, commits: Collection[str] | None, only: Collection[str]
+) -> Iterator[Removal]:
     for root in holdings.roots:
-        if only and root.path not in only:
-            continue
-        backend = holdings.backend(root)
-        removal = backend.removal(root, name.repo_type, name.repo_id, commits, holdings.walk(root))
-        if removal is not None:
-            yield removal
-            continue
-        for one in held:
-            if one.root == root and (commits is None or one.snapshot.revision in commits):
-                yield Left(one.snapshot.path, f"the layout {root.backend} does not say how to remove a model")
+        if not only or root.path in only:
+            walk = holdings.walk(root)
+            yield from holdings.backend(root).removals(root, name.repo_type, name.repo_id, commits, walk)
+
+
+def _copies_at(holdings: Holdings, path: str) -> Iterator[Removal]:
+    """The local copy whose folder the user named. Raises `UsageError` where that is none."""
+    for one in holdings.held():
+        if one.snapshot.path == path and not holdings.backend(one.root).capabilities.cache:
+            name = one.name
+            walk = holdings.walk(one.root)
+            found = holdings.backend(one.root).removals(one.root, name.repo_type, name.repo_id, None, walk)
+            mine = [removal for removal in found if removal.path == path]
+            if mine:
+                yield from mine
+                return
+    raise UsageError(
+        f"{path} is no copy that a client downloaded", "name a model, or a folder that `hubfold ls` shows"
+    )
 
 
 def settle(
@@ -110,15 +135,16 @@ def settle(
     needs.look()
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]
+    stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
+    stuck = [item.path for item in (*stays, *needs.left)]
     folders = {
         os.path.dirname(path) for removal in removals for path in removal.inside if removal.folders
-    }.union(*(removal.folders for removal in removals), *(_emptied(removal) for removal in removals))
+    }.union(*(removal.folders for removal in removals), *(_emptied(removal, stuck) for removal in removals))
     seen: dict[str, Seen] = {}
     for path in files:
         now = look(path)
         if now is not None:
             seen[path] = now
-    stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
     return RemovePlan(
         Removing(tuple(removals), seen),
         tuple(needs.objects),
@@ -129,9 +155,9 @@ def settle(
     )
 
 
-def _emptied(removal: Removal) -> Iterator[str]:
+def _emptied(removal: Removal, stuck: Sequence[str]) -> Iterator[str]:
     for folder in removal.empty:
-        if not any(within(kept.path, folder) for kept in removal.kept):
+        if not any(within(path, folder) for path in stuck):
             yield folder
 
 
@@ -149,21 +175,17 @@ class _Needs:
     others: list[IndexedReplica] = field(default_factory=list)
 
     def look(self) -> None:
-        links = self._links()
-        self._folders(links)
-        self._objects(links)
-        self._direct(links)
+        self._folders()
+        self._objects()
+        self._direct()
         self._other_names()
 
-    def _links(self) -> list[tuple[str, str]]:
-        """(link, target) of the symlinks below the roots that are no part of the removals."""
-        going = {path for removal in self.removals for path in removal.files}
-        tops = [folder for removal in self.removals for folder in removal.folders]
-        found: dict[str, str] = {}
-        for link, target in gc.links_below([root.path for root in self.holdings.roots]):
-            if link not in going and not any(within(link, top) for top in tops):
-                found[link] = target
-        return sorted(found.items())
+    def _goes(self, link: str) -> bool:
+        """Whether a link is a part of the removals itself."""
+        return any(
+            link in removal.files or any(within(link, folder) for folder in removal.folders)
+            for removal in self.removals
+        )
 
     def _may_go(self, link: str) -> bool:
         """Whether `with_links` may take this link: not one that another cache's model is made of."""
@@ -179,41 +201,39 @@ class _Needs:
             self.removals[number] = replace(removal, links=(*removal.links, link))
         return goes
 
-    def _folders(self, links: Sequence[tuple[str, str]]) -> None:
+    def _folders(self) -> None:
         """A link into a snapshot needs the whole of it: one file less, and it would look whole and not be."""
         for number, removal in enumerate(self.removals):
             pinned: dict[str, str] = {}
             for folder in removal.folders:
-                for link, target in links:
-                    if within(target, folder) and not self._note(number, link, target, HOLDS):
+                for link, target in self.holdings.links.into(folder):
+                    if not self._goes(link) and not self._note(number, link, target, HOLDS):
                         pinned[os.path.basename(folder)] = link
             if pinned:
                 self._without(number, pinned)
 
     def _without(self, number: int, pinned: Mapping[str, str]) -> None:
         removal = self.removals[number]
-        root = next(root for root in self.holdings.roots if root.path == removal.root)
+        root = self.holdings.root_at(removal.root)
+        assert root is not None
         rest = [revision for revision in removal.revisions if revision not in pinned]
         for revision, link in pinned.items():
             self.left.append(Left(os.path.join(removal.aside, revision), f"{link} needs this revision"))
         again = None
         if rest:
-            again = self.holdings.backend(root).removal(
+            found = self.holdings.backend(root).removals(
                 root, removal.repo_type, removal.repo_id, rest, self.holdings.walk(root)
             )
+            again = next((one for one in found if one.path == removal.path), None)
         self.removals[number] = (
             replace(again, links=removal.links, kind=removal.kind)
             if again is not None
             else Removal(root.path, removal.backend, removal.repo_id, removal.repo_type)
         )
 
-    def _objects(self, links: Sequence[tuple[str, str]]) -> None:
+    def _objects(self) -> None:
         """Vault objects of the content: they keep it for the links that need them, and go where there are none."""
-        by_inode: dict[tuple[int, int], list[str]] = {}
-        for path in self.holdings.vaults:
-            for object_ in vault.objects(path):
-                st = os.lstat(object_)
-                by_inode.setdefault((st.st_dev, st.st_ino), []).append(object_)
+        by_inode = self.holdings.objects
         if not by_inode:
             return
         for number, removal in enumerate(self.removals):
@@ -221,9 +241,9 @@ class _Needs:
                 through = _stat_through(path)
                 if through is not None:
                     for object_ in by_inode.get((through.st_dev, through.st_ino), ()):
-                        self._object(number, path, object_, links)
+                        self._object(number, path, object_)
 
-    def _object(self, number: int, path: str, object_: str, links: Sequence[tuple[str, str]]) -> None:
+    def _object(self, number: int, path: str, object_: str) -> None:
         if object_ in self.objects:
             return
         own = {path for removal in self.removals for path in removal.content}
@@ -232,19 +252,20 @@ class _Needs:
             for entry in vault.read_links(object_)
             if vault.need(object_, entry) is not vault.Need.GONE and entry.link not in own
         }
-        plain = gc.plain(object_)
-        needers = sorted(noted | {link for link, target in links if target == plain})
+        pointing = {link for link in self.holdings.links.to(gc.plain(object_)) if not self._goes(link)}
+        needers = sorted(noted | pointing)
         stay = [link for link in needers if not self._note(number, link, path, STAYS)]
-        if not stay:
+        # Without its list nobody knows here who needs it: `gc` asks the journals.
+        if not stay and os.path.lexists(object_ + vault.LINKS):
             self.objects.append(object_)
 
-    def _direct(self, links: Sequence[tuple[str, str]]) -> None:
+    def _direct(self) -> None:
         """A link straight at content keeps it where it is."""
         for number, removal in enumerate(self.removals):
             needed = set()
-            for link, target in links:
-                for path in (*removal.content, *(payload.path for payload in removal.payloads)):
-                    if target == path and not self._note(number, link, path, HOLDS):
+            for path in (*removal.content, *(payload.path for payload in removal.payloads)):
+                for link in self.holdings.links.to(path):
+                    if not self._goes(link) and not self._note(number, link, path, HOLDS):
                         needed.add(path)
             if needed:
                 removal = self.removals[number]
@@ -310,8 +331,9 @@ def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
 
 def _model(removal: Removal) -> RemovedModel:
     kind = removal.kind or ("model" if removal.whole else "revision")
-    path = removal.aside or next(iter(removal.files), removal.root)
-    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else ""
+    model = removal.path or removal.aside if removal.whole or removal.revisions else ""
+    path = model or next(iter(removal.files), removal.root)
+    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model
     return RemovedModel(kind, name, removal.root, removal.revisions, path)
 
 
@@ -329,7 +351,8 @@ def carry_out(
     for path in {vault.of_object(object_) for object_ in told.removed}:
         gc.clear_empty(path)
     freed = remover.freed + told.bytes
-    journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
+    if not remover.stuck:
+        journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
     return replace(
         preview(what, journal.run),
         removed=(*remover.removed, *told.removed),

@@ -213,13 +213,16 @@ class VerifyReport:
     checked: int
     bytes_read: int
     problems: tuple[Problem, ...]
+    #: Of those checked, the files that were read before an interruption, and not again.
+    resumed: int = 0
 
     def as_json(self) -> Json:
-        return {
+        report: Json = {
             "checked": self.checked,
             "bytes_read": self.bytes_read,
             "problems": [problem.as_json() for problem in self.problems],
         }
+        return {**report, "resumed": self.resumed} if self.resumed else report
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from hubfold.containers import Reader
 from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.fsops import Directory
-from hubfold.holdings import Name
 from hubfold.journal import Journal
 from hubfold.locking import passing_lock
+from hubfold.model_names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
 from hubfold.reports import BackedUpModel, Failed, Left, RestoreReport
 
@@ -54,14 +54,20 @@ class RestorePlan:
         return sum(missing.values())
 
 
-def plan(backed_up: Sequence[BackedUp], root: Root, names: Sequence[Name]) -> RestorePlan:
-    """The plan for restoring `names` (default: all). Raises `HubfoldError` for a model that the backup has not."""
-    chosen = [model for model in backed_up if not names or Name(model.repo_type, model.repo_id) in names]
-    there = {Name(model.repo_type, model.repo_id) for model in chosen}
-    for name in names:
-        if name not in there:
-            known = sorted({str(Name(model.repo_type, model.repo_id)) for model in backed_up})
-            raise HubfoldError(f"the backup has no model called {name}", f"it has {', '.join(known)}")
+def plan(backed_up: Sequence[BackedUp], root: Root, models: Sequence[ModelName]) -> RestorePlan:
+    """The plan for restoring `models` (default: all), every revision that the backup has of them.
+
+    Raises `UnknownModel` for one that the backup has not.
+    """
+    there = sorted({_name(model) for model in backed_up})
+    wanted: set[Name] = set()
+    for asked in models:
+        name = asked.among(there)
+        if name is None:
+            known = list(map(str, there))
+            raise unknown(asked.name, known, "the backup has no", f"it has {', '.join(known)}")
+        wanted.add(name)
+    chosen = [model for model in backed_up if not models or _name(model) in wanted]
     foreign = next((model for model in chosen if model.layout != root.backend), None)
     if foreign is not None:
         raise HubfoldError(
@@ -69,6 +75,10 @@ def plan(backed_up: Sequence[BackedUp], root: Root, names: Sequence[Name]) -> Re
             "name a root of the same layout by --into",
         )
     return RestorePlan(root, tuple(chosen))
+
+
+def _name(model: BackedUp) -> Name:
+    return Name(model.repo_type, model.repo_id)
 
 
 def preview(planned: RestorePlan) -> RestoreReport:
@@ -82,9 +92,7 @@ def preview(planned: RestorePlan) -> RestoreReport:
 def _told(model: BackedUp) -> BackedUpModel:
     sizes = {part.sha256: part.size for part in model.parts if part.link is None}
     files = sum(part.link is not None for part in model.parts) or len(sizes)
-    return BackedUpModel(
-        str(Name(model.repo_type, model.repo_id)), model.revision, files, sum(sizes.values())
-    )
+    return BackedUpModel(str(_name(model)), model.revision, files, sum(sizes.values()))
 
 
 @dataclass(slots=True)

@@ -80,7 +80,7 @@ def recover(state: State) -> RecoverReport:
     runs = unsettled(state)
     if not runs:
         return RecoverReport()
-    logs = {log.run: log for log in journal.logs(state.runs)}
+    logs = {log.run: log for log in history.as_they_lie_now(journal.logs(state.runs))}
     told: list[str] = []
     settled = recovery.Settled()
     for run in runs:
@@ -101,7 +101,7 @@ def recover(state: State) -> RecoverReport:
 
 def find(state: State, run: str | None) -> tuple[RunLog, list[RunLog]]:
     """(the run called `run`, or the last one that can be taken back; all runs). Raises `RunNotFound`."""
-    logs = list(journal.logs(state.runs))
+    logs = history.as_they_lie_now(journal.logs(state.runs))
     if run is not None:
         chosen = next((log for log in logs if log.run == run), None)
         if chosen is None:

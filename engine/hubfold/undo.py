@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -24,6 +24,8 @@ from hubfold.progress import Progress, Stop
 from hubfold.recovery import is_link, restore_keepers
 from hubfold.reports import Failed, Left
 
+_NONE: Mapping[str, str] = {}
+
 
 @dataclass(slots=True)
 class Undone:
@@ -35,14 +37,20 @@ class Undone:
     bytes_needed: int = 0
 
 
-def preview(log: RunLog) -> Undone:
-    """What taking `log` back would do. Reads names only, no content; raises `NoSpace` where the copies do not fit."""
+def preview(log: RunLog, refolded: Mapping[str, str] = _NONE) -> Undone:
+    """What taking `log` back would do. Reads names only, no content; raises `NoSpace` where the copies do not fit.
+
+    `refolded` are the paths that a later run has replaced again, with that run.
+    """
     undone = Undone()
     room: dict[int, list[int]] = {}
     payloads: set[str] = set()
     for intent in _folded(log):
         try:
-            _check(intent)
+            _check(intent, refolded)
+        except Busy as reason:
+            undone.failed.append(Failed(intent.path, str(reason)))
+            continue
         except LeftAlone as reason:
             undone.left.append(Left(intent.path, str(reason)))
             continue
@@ -67,10 +75,14 @@ def preview(log: RunLog) -> Undone:
     return undone
 
 
-def _check(intent: Intent) -> None:
-    """Raise `LeftAlone` if the user changed or removed the path since the run, `OSError` if it cannot be told."""
+def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
+    """Raise `Busy` if a later run has to be taken back first, `LeftAlone` if the user changed or removed the path
+    since the run, `OSError` if it cannot be told."""
     if intent.link is LinkKind.REFLINK:
         return
+    if intent.path in refolded:
+        run = refolded[intent.path]
+        raise Busy(f"run {run} has replaced it again since: `hubfold undo {run}` first")
     try:
         directory, name = Directory.parent_of(intent.root, intent.path)
     except FileNotFoundError:
@@ -95,18 +107,19 @@ def take_back(
     *,
     used_elsewhere: Collection[int],
     changes: Sequence[KeeperChange] | None = None,
+    refolded: Mapping[str, str] = _NONE,
     rest_failed: bool = False,
     progress: Progress,
     stop: Stop,
 ) -> Undone:
-    """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle`.
+    """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle` and `preview`.
 
     With `rest_failed`, something else of the run could not be taken back: it stays one that can be undone.
 
     Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
     call goes on from there.
     """
-    undone = Undone(bytes_needed=preview(log).bytes_needed)
+    undone = Undone(bytes_needed=preview(log, refolded).bytes_needed)
     intents = _folded(log)
     progress.start("restoring", sum(i.size for i in intents), "bytes")
     journal.append("undo")
@@ -116,7 +129,7 @@ def take_back(
         for intent in intents:
             stop.check()
             try:
-                _check(intent)
+                _check(intent, refolded)
                 _restore(log, journal, intent, restored, progress)
             except Busy as error:
                 undone.failed.append(Failed(intent.path, str(error)))
@@ -165,15 +178,17 @@ def _restore(
     log: RunLog, journal: Journal, intent: Intent, restored: dict[str, tuple[str, str]], progress: Progress
 ) -> None:
     """Restore one path. `restored` holds (root, path) of the first restored name of each payload."""
+    made: dict[str, int] = {}
     if intent.link is not LinkKind.REFLINK:
         with ExitStack() as held:
             for lock in intent.locks:
                 held.callback(take_lock(lock).release)
             directory, name = Directory.parent_of(intent.root, intent.path)
             held.callback(directory.close)
-            _put_back(log, journal, intent, directory, name, restored, progress)
+            made["inode"] = _put_back(log, journal, intent, directory, name, restored, progress)
     restored.setdefault(intent.payload, (intent.root, intent.path))
-    journal.append("restored", number=intent.number)
+    # Earlier runs may have kept the file that this one replaced: what is there now is another inode.
+    journal.append("restored", number=intent.number, **made)
     journal.sync()
     log.states[intent.number] = "restored"
 
@@ -186,7 +201,8 @@ def _put_back(
     name: str,
     restored: dict[str, tuple[str, str]],
     progress: Progress,
-) -> None:
+) -> int:
+    """Put one file back; its inode."""
     temporary = f"{TEMPORARY_PREFIX}{log.run}-{intent.number}-undo"
     journal.append("restore", number=intent.number, temporary=temporary)
     journal.sync()
@@ -198,6 +214,7 @@ def _put_back(
             _copy_back(directory, name, temporary, intent, progress)
         if not is_link(directory, name, intent):
             raise LeftAlone("it was changed since; the change stays")
+        inode = directory.lstat(temporary).st_ino
         displaced = fsops.swap_in(directory, temporary, name)
         if not is_link(directory, displaced, intent):
             raise LeftAlone("it was changed while it was being restored; the change stays")
@@ -212,6 +229,7 @@ def _put_back(
         journal.append("done", number=intent.number)  # as before the undo
         journal.sync()
         raise
+    return inode
 
 
 def _link_to(directory: Directory, temporary: str, root: str, path: str) -> None:

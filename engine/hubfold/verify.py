@@ -7,6 +7,7 @@ either, or whose own name states another digest than its bytes have, is *corrupt
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat as stat_module
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from hubfold.index import Index
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading import in_order, read_all
 from hubfold.reports import Problem, VerifyReport
+from hubfold.state import Verified
 
 #: What is computed where nothing is known to compare with: the next time there is.
 _FIRST_DIGEST = "xxh3_128"
@@ -36,6 +38,13 @@ class _Target:
     signature: Signature
     replicas: list[IndexedReplica] = field(default_factory=list)
 
+    @property
+    def key(self) -> str:
+        """What is read and compared: these bytes, and the names that may contradict them."""
+        paths = "\0".join(sorted(replica.path for replica in self.replicas))
+        names = hashlib.blake2b(os.fsencode(paths), digest_size=8).hexdigest()
+        return " ".join([*map(str, self.signature), names])
+
     def job(self) -> Job:
         wanted = {name for replica in self.replicas for name in replica.digests if available(name)}
         return Job(self.path, self.signature, tuple(sorted(wanted)) or (_FIRST_DIGEST,))
@@ -49,8 +58,11 @@ def verify(
     links: Iterable[str] = (),
     progress: Progress | None = None,
     stop: Stop | None = None,
+    verified: Verified | None = None,
 ) -> VerifyReport:
     """Read every replica and compare; `links` are symlinks of which only is asked whether they lead anywhere.
+
+    What `verified` has of a round that was cut short is not read again; it is told what is found good now.
 
     What was computed is recorded in the index, except where it contradicts what was computed before without any sign
     of an edit: then the drive is not to be believed. Raises `Interrupted`.
@@ -58,12 +70,16 @@ def verify(
     progress = Silent() if progress is None else progress
     stop = Stop() if stop is None else stop
     problems = [problem for path in links if (problem := _of_link(path)) is not None]
-    checked, bytes_read = 0, 0
+    checked, bytes_read, resumed = 0, 0, 0
+    before = verified.load() if verified is not None else frozenset()
+    covered: set[str] = set()
     remaining = iter(replicas)
     while page := list(islice(remaining, _PAGE)):
         checked += len(page)
         targets = _targets(page, problems)
-        jobs = in_order(target.job() for target in targets.values())
+        covered |= {target.key for target in targets.values()} if verified is not None else set()
+        resumed += sum(len(target.replicas) for target in targets.values() if target.key in before)
+        jobs = in_order(target.job() for target in targets.values() if target.key not in before)
         progress.start("verifying", sum(job.signature.size for job in jobs), "bytes")
         try:
             for reading in read_all(jobs, executor, progress, stop):
@@ -72,9 +88,14 @@ def verify(
                 problems += found
                 if reading.digests and not _rotten(targets[reading.job.path], reading, found):
                     index.record_digests(reading.job.signature, reading.digests)
+                if verified is not None and not found:
+                    verified.note(targets[reading.job.path].key)
         finally:
             progress.finish()
-    return VerifyReport(checked, bytes_read, tuple(sorted(problems, key=lambda problem: problem.path)))
+    if verified is not None:
+        verified.finish(covered)
+    found_all = tuple(sorted(problems, key=lambda problem: problem.path))
+    return VerifyReport(checked, bytes_read, found_all, resumed)
 
 
 def _targets(replicas: list[IndexedReplica], problems: list[Problem]) -> dict[str, _Target]:
@@ -159,9 +180,16 @@ def _compare(replica: IndexedReplica, now: Signature, reading: Reading) -> Probl
 
 
 def _rotten(target: _Target, reading: Reading, found: list[Problem]) -> bool:
-    """Whether the bytes are not what was once computed, unedited: they must not become what is expected of them."""
-    return any(problem.kind == "corrupt" for problem in found) and any(
-        replica.computed.get(name, value) != value
-        for replica in target.replicas
+    """Whether the bytes are not what was once computed, unedited: they must not become what is expected of them.
+
+    Where a claim says what to expect, they can be recorded: then `doctor` knows that the claim and the bytes disagree.
+    """
+    if not any(problem.kind == "corrupt" for problem in found):
+        return False
+    computed = [replica.computed for replica in target.replicas]
+    claimed = [replica.claims for replica in target.replicas]
+    return any(
+        any(known.get(name, value) != value for known in computed)
+        and not any(known.get(name, value) != value for known in claimed)
         for name, value in reading.digests.items()
     )

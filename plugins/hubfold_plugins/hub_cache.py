@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat as stat_module
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -138,19 +137,22 @@ class HubCacheBackend(StorageBackend):
         cache = os.path.dirname(part) if part is not None else root.path
         return (os.path.join(os.path.dirname(cache), "hubfold"), os.path.join(cache, ".hubfold"))
 
-    def removal(
+    def removals(
         self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
-    ) -> Removal | None:
-        for upkeep in _upkeeps(root, walk):
-            if (upkeep.repo_type, upkeep.repo_id) == (repo_type, repo_id):
-                return upkeep.removal(revisions)
-        return None
+    ) -> Iterator[Removal]:
+        for upkeep in _upkeeps(root, walk, "--".join([f"{repo_type}s", *repo_id.split("/")])):
+            removal = upkeep.removal(revisions)
+            if removal is not None:
+                yield removal
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        caches = [root.path] if _is_whole(root) else []
         for upkeep in _upkeeps(root, walk):
+            if upkeep.cache:
+                caches.append(upkeep.cache)
             yield from upkeep.leftovers()
-        if _repository_of(root.path) is None and _store_of(root.path) is None:
-            yield from _locks(root.path, walk)
+        for cache in dict.fromkeys(caches):
+            yield from _locks(root.path, cache, walk)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         from hubfold_plugins.hub_upkeep import Upkeep, users_of
@@ -160,7 +162,8 @@ class HubCacheBackend(StorageBackend):
             if repository is not None:
                 needed |= Upkeep(root.path, repository, "", "", "", walk).needed(paths)
         for path in paths:
-            if _store_of(os.path.dirname(path)) is not None and users_of(path, root.path, walk) != set():
+            store = _store_of(os.path.dirname(path))
+            if store is not None and users_of(path, os.path.dirname(store), walk) != set():
                 needed.add(path)
         return needed
 
@@ -190,17 +193,22 @@ class HubCacheBackend(StorageBackend):
 # changing: what only this needs is imported by it, since every scan imports this module
 
 
-def _upkeeps(root: Root, walk: Walk) -> Iterator[Upkeep]:
-    """One for each repository of the root; each is read when it is asked."""
+def _is_whole(root: Root) -> bool:
+    """Whether the root is a cache, and not a part of one."""
+    return _repository_of(root.path) is None and _store_of(root.path) is None
+
+
+def _upkeeps(root: Root, walk: Walk, only: str = "") -> Iterator[Upkeep]:
+    """One for each repository of the root, and of the caches that lie in it by mistake; `only` for those called so."""
     repository = _repository_of(root.path)
     if repository == root.path:
-        yield _upkeep(root, repository, "", walk)
-    elif repository is None and _store_of(root.path) is None:
-        for name in walk.listing(root.path):
-            path = os.path.join(root.path, name)
-            st = walk.stat(path) if _REPOSITORY.fullmatch(name) else None
-            if st is not None and stat_module.S_ISDIR(st.st_mode):
-                yield _upkeep(root, path, root.path, walk)
+        if only in ("", os.path.basename(repository)):
+            yield _upkeep(root, repository, "", walk)
+    elif _is_whole(root):
+        for cache in _caches(root.path, walk):
+            for name in cache.repositories:
+                if only in ("", name) and _REPOSITORY.fullmatch(name):
+                    yield _upkeep(root, os.path.join(cache.path, name), cache.path, walk)
 
 
 def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
@@ -210,7 +218,7 @@ def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
     return Upkeep(root.path, path, known.repo_id, known.repo_type, cache, walk)
 
 
-def _locks(cache: str, walk: Walk) -> Iterator[Leftover]:
+def _locks(root: str, cache: str, walk: Walk) -> Iterator[Leftover]:
     from hubfold.changes import Leftover, LeftoverKind, Removal
 
     top = os.path.join(cache, ".locks")
@@ -219,7 +227,7 @@ def _locks(cache: str, walk: Walk) -> Iterator[Leftover]:
             if name.endswith(".lock"):
                 path = os.path.join(folder.path, name)
                 empty = (folder.path,) if folder.path != top else ()
-                removal = Removal(cache, "hub-cache", "", "", content=(path,), empty=empty)
+                removal = Removal(root, "hub-cache", "", "", content=(path,), empty=empty)
                 yield Leftover(LeftoverKind.LOCK, path, removal, st.st_mtime_ns)
 
 

@@ -100,7 +100,7 @@ class Upkeep:
     walk: Walk
 
     def _removal(self, **what: object) -> Removal:
-        return Removal(self.root, "hub-cache", self.repo_id, self.repo_type, **what)  # type: ignore[arg-type]
+        return Removal(self.root, "hub-cache", self.repo_id, self.repo_type, path=self.path, **what)  # type: ignore[arg-type]
 
     def removal(self, revisions: Collection[str] | None) -> Removal | None:
         """The named revisions, or all there is of the repository; the last revision takes the rest with it."""

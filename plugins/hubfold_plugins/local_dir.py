@@ -27,6 +27,8 @@ from hubfold_plugins.hub_metadata import COMMIT, Download, TreeFile, etag_of_par
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from hubfold.changes import Removal
+
 _HOMES = (os.path.join(".cache", "huggingface"), ".huggingface")
 _INCOMPLETE = ".incomplete"
 _METADATA = ".metadata"
@@ -92,16 +94,47 @@ class LocalDirBackend(StorageBackend):
                 if snapshot is not None:
                     yield snapshot
 
+    def removals(
+        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
+    ) -> Iterator[Removal]:
+        from hubfold_plugins import local_upkeep
+
+        for folder in walk.folders(root.path):
+            for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
+                snapshot = copy.snapshot() if copy.is_one() else None
+                if (
+                    snapshot is not None
+                    and (snapshot.repo_type, snapshot.repo_id) == (repo_type, repo_id)
+                    and (revisions is None or snapshot.revision in revisions)
+                ):
+                    yield local_upkeep.removal(
+                        root.path, snapshot, copy.home, copy.downloads, copy.notes, walk
+                    )
+
+    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
+        """What a client has noted anew since the notes were taken away: it downloads there again."""
+        return {path for path in paths if any(map(peek.exists, _notes_on(path, _METADATA, root.path)))}
+
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
-        folder, name = os.path.split(path)
-        below = ""
-        while True:
-            places = [os.path.join(folder, home, "download", below) for home in _HOMES]
-            locks = [os.path.join(place, f"{name}.lock") for place in places if peek.is_folder(place)]
-            if locks or len(folder) <= len(root.path):
-                return locks
-            below = os.path.join(os.path.basename(folder), below)
-            folder = os.path.dirname(folder)
+        return next((locks for locks in _notes_on_each(path, ".lock", root.path) if locks), [])
+
+
+def _notes_on(path: str, suffix: str, root: str) -> Iterator[str]:
+    """Where clients note something about the file `path`, whichever folder at or below `root` was downloaded into."""
+    for notes in _notes_on_each(path, suffix, root):
+        yield from notes
+
+
+def _notes_on_each(path: str, suffix: str, root: str) -> Iterator[list[str]]:
+    folder, name = os.path.split(path)
+    below = ""
+    while True:
+        places = [os.path.join(folder, home, "download", below) for home in _HOMES]
+        yield [os.path.join(place, f"{name}{suffix}") for place in places if peek.is_folder(place)]
+        if len(folder) <= len(root):
+            return
+        below = os.path.join(os.path.basename(folder), below)
+        folder = os.path.dirname(folder)
 
 
 _BOOKKEEPING = tuple(f"/{home}" for home in _HOMES)
@@ -119,6 +152,9 @@ class _Copy:
     home: str
     walk: Walk
     trees: dict[str, dict[str, TreeFile]] = field(default_factory=dict)
+    #: What `snapshot` read: what the client noted by the file's name, and the path of every note.
+    downloads: dict[str, Download] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def is_one(self) -> bool:
         return "download" in self.walk.listing(os.path.join(self.path, self.home))
@@ -138,7 +174,8 @@ class _Copy:
 
     def snapshot(self) -> Snapshot | None:
         """The revision that was downloaded last, with those of its files that are there; None where none was."""
-        downloads, partials = self._downloads()
+        partials = self._read()
+        downloads = self.downloads
         if not downloads and not partials:
             return None
         latest = max(downloads.values(), key=lambda download: download.timestamp, default=None)
@@ -174,23 +211,23 @@ class _Copy:
             ),
         )
 
-    def _downloads(self) -> tuple[dict[str, Download], list[tuple[str, int, str | None]]]:
-        """What the client noted by the file's name, and (path, bytes, etag) of what it did not finish."""
+    def _read(self) -> list[tuple[str, int, str | None]]:
+        """Fill in what the client noted; (path, bytes, etag) of what it did not finish."""
         top = os.path.join(self.path, self.home, "download")
-        downloads: dict[str, Download] = {}
         partials = []
         for folder in self.walk.folders(top):
-            for name in sorted(folder.names):
+            for name in sorted(set(folder.names).difference(folder.folders)):
                 path = os.path.join(folder.path, name)
+                self.notes.append(path)
                 if name.endswith(_METADATA):
                     download = read_download(self.walk, path)
                     if download is not None:
-                        downloads[os.path.relpath(path, top).removesuffix(_METADATA)] = download
+                        self.downloads[os.path.relpath(path, top).removesuffix(_METADATA)] = download
                 elif name.endswith(_INCOMPLETE):
                     stat = self.walk.stat(path)
                     if stat is not None:
                         partials.append((path, stat.st_size, etag_of_partial(name)))
-        return downloads, partials
+        return partials
 
     def _only_tree(self) -> str:
         """The revision of a download that has no file yet, by its listing; empty where that does not tell."""

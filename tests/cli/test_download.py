@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
+from stalling import Half
 
-from hubfold.loopback_hub import LoopbackHub
+from hubfold.loopback_hub import LoopbackHub, StoredFile
 from hubfold.trees import model_files
 
 from .conftest import Program
@@ -48,10 +54,12 @@ def test_without_a_model_the_configured_ones_are_offered(hubfold: Program, hub: 
     config.write_text('[models]\nsmall = "org/base"\nlarge = { repo = "me/copy", size = "3MB" }\n')
     done = hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "1\n")])
     assert done.code == 0
-    assert "1  small: org/base" in done.out and "2  large: me/copy, 3.0M" in done.out
+    assert "1  small: org/base (missing)" in done.out and "2  large: me/copy, 3.0M (missing)" in done.out
     assert (hubfold.home / "hf/hub/models--org--base").is_dir()
     assert not (hubfold.home / "hf/hub/models--me--copy").exists()
-    assert hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "7\n")]).code == 2
+    wrong = hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "7\n")])
+    assert wrong.code == 2
+    assert "1  small: org/base (cached)" in wrong.out, "what is there already is told"
     assert hubfold.on_terminal("download", "--no-color", answers=[("Which ones", "all\n")]).code == 0
     assert (hubfold.home / "hf/hub/models--me--copy").is_dir()
     assert hubfold("download", "small").code == 0
@@ -80,7 +88,7 @@ def test_a_file_of_your_folders_is_linked_only_after_a_yes(hubfold: Program, hub
     ("arguments", "code", "said"),
     [
         (("org/nope",), 1, "Repository Not Found"),
-        (("../x",), 2, "is no name of a model"),
+        (("../x",), 2, "is not a repo id"),
         (("org/gated",), 1, "restricted"),
         (("org/base", "--revision", "v9"), 1, "Revision Not Found"),
     ],
@@ -96,6 +104,53 @@ def test_what_cannot_be_had_is_told_in_one_line(
     assert len(done.err.splitlines()) <= 2
     several = hubfold("download", "org/base", "org/nope", environ={"HF_HUB_OFFLINE": "1"})
     assert several.code == 1
+
+
+def test_ctrl_c_ends_a_download_at_once_and_the_same_command_goes_on(
+    hubfold: Program, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    real = StoredFile.open
+
+    def stalling(file: StoredFile) -> BinaryIO:
+        source = real(file)
+        return Half(source.read(), go_on) if file.size >= 1 << 20 else source
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredFile, "open", stalling)
+        process = subprocess.Popen(
+            hubfold.command(["download", "org/base"]), env=hubfold.environ, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 30
+        while not hub.downloads(1 << 20):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+        go_on.set()
+    assert process.returncode == 130
+    assert "the same command goes on from here" in said
+    assert hubfold("check", "org/base", "-q").code == 3
+    assert hubfold("path", "org/base").code == 1
+    assert hubfold("download", "org/base").code == 0
+    assert hubfold("check", "org/base", "-q").code == 0
+
+
+def test_a_disk_that_is_too_small_is_told_with_the_figures_and_nothing_is_fetched(
+    hubfold: Program, hub: LoopbackHub
+) -> None:
+    """No disk of any machine has room for what this listing says."""
+    for file in hub.files("org/base").values():
+        object.__setattr__(file, "size", 9 * 10**17) if file.size > 1 << 20 else None
+    dry = hubfold("download", "org/base", "--dry-run")
+    assert dry.code == 0
+    assert "warning: " in dry.err and "this takes 900" in dry.err
+    done = hubfold("download", "org/base")
+    assert done.code == 1
+    assert "free, and this takes 900" in done.err
+    assert "--into" in done.err
+    assert not hub.downloads()
+    assert not (hubfold.home / "hf/hub/models--org--base").exists()
 
 
 def test_a_hub_that_is_not_there(hubfold: Program) -> None:

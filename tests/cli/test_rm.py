@@ -9,7 +9,7 @@ def test_rm_shows_asks_and_removes(hubfold: Program, scene: Scene) -> None:
     before = scene.photograph()
     dry = hubfold("rm", "org/base", "--dry-run")
     assert dry.code == 0
-    assert "remove org/base (0123456789ab) from" in dry.out
+    assert f"remove org/base (0123456789ab): {scene.hub}/models--org--base" in dry.out
     assert "3 files to remove, 2.1M to reclaim" in dry.out
     assert hubfold("rm", "org/base").code == 5
     assert scene.photograph() == before

@@ -56,6 +56,58 @@ def test_a_drive_that_is_gone_is_offline_and_not_forgotten(hubfold: Program, sce
     assert next(root for root in scan.json["roots"] if root["path"] == str(scene.models))["error"]
 
 
+def test_the_cache_of_the_environment_is_primary_unless_another_root_is(
+    hubfold: Program, scene: Scene
+) -> None:
+    hubfold("roots", "add", "models")
+
+    def roles(*command: str) -> dict[str, str]:
+        return {root["path"]: root["role"] for root in hubfold(*command, "--json").json["roots"]}
+
+    assert roles("roots") == {str(scene.models): "secondary", str(scene.hub): "primary"}
+    assert roles("scan") == roles("roots"), "before a scan and after it"
+    hubfold("roots", "add", "models", "--role", "primary")
+    assert roles("roots") == roles("scan") == {str(scene.models): "primary", str(scene.hub): "secondary"}
+
+
+def test_a_cache_behind_a_link_is_one_root_and_primary(hubfold: Program, scene: Scene) -> None:
+    scene.hub.rename(scene.folder / "big")
+    scene.hub.symlink_to(scene.folder / "big")
+    hubfold("scan")
+    [root] = hubfold("roots", "--json").json["roots"]
+    assert (root["path"], root["role"]) == (str(scene.folder / "big"), "primary")
+
+
+def test_a_key_that_is_not_known_is_told_once_by_each_command(hubfold: Program, scene: Scene) -> None:
+    state = Path(hubfold.environ["HUBFOLD_HOME"])
+    state.mkdir()
+    config = state / "config.toml"
+    config.write_text('colour = 1\n[models]\nbase = { repo = "org/base", inclode = "*" }\n')
+    for command in (
+        ("roots",),
+        ("scan",),
+        ("ls",),
+        ("check",),
+        ("path", "base"),
+        ("rm", "base", "--dry-run"),
+        (),
+    ):
+        done = hubfold(*command)
+        assert done.code == 0, command
+        told = [line for line in done.err.splitlines() if line.startswith("warning: ")]
+        assert [key for line in told for key in ("colour", "models.base.inclode") if key in line] == [
+            "colour",
+            "models.base.inclode",
+        ], command
+        assert str(config) in told[0]
+    quiet = hubfold("check", "-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", ""), "this one prints nothing, for scripts"
+    config.write_text('[models]\nbase = { repo = "org/base", include = 3 }\n')
+    done = hubfold("check")
+    assert done.code == 1
+    assert "models.base.include is no list of patterns" in done.err
+
+
 def test_config_toml_names_roots(hubfold: Program, scene: Scene) -> None:
     state = Path(hubfold.environ["HUBFOLD_HOME"])
     state.mkdir()

@@ -59,6 +59,24 @@ def test_a_path_that_changed_since_is_left_alone_and_said_so(
     assert edited.read_text() == "mine now"
 
 
+def test_a_run_whose_paths_all_changed_since_does_not_stand_before_older_ones(
+    hubfold: Program, scene: Scene, folded: Folded
+) -> None:
+    run, _ = folded
+    first, second = scene.copies
+    content = first.read_bytes()
+    new = scene.copies[0].parent / "one-more.safetensors"
+    new.write_bytes(content)
+    later = hubfold("consolidate", "hf", "models", "-y", "--json").json["run"]
+    new.unlink()
+    new.write_text("mine now")
+    done = hubfold("undo", "-y")
+    assert done.code == 0 and f"restored 0 files of run {later}" in done.out and str(new) in done.out
+    assert new.read_text() == "mine now"
+    assert f"restored 2 files of run {run}" in hubfold("undo", "-y").out
+    assert not first.is_symlink() and not second.is_symlink()
+
+
 def test_runs_lists_them_and_shows_one(hubfold: Program, scene: Scene, folded: Folded) -> None:
     run, _ = folded
     listed = hubfold("runs")

@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import multiprocessing
+import multiprocessing.connection
 import os
+import pkgutil
 import struct
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from .strace_sweep import PATIENCE, Command, Failed, Waiting
+import hubfold as hubfold_package
+import hubfold_plugins
+
+from .strace_sweep import PATIENCE, STARTER, Command, Failed, Waiting
 from .tree import environment
 
-#: Everything a command may import, so that a fork has it already.
+#: Everything a command may import, so that a fork has it already; but huggingface_hub, which reads the environment
+#: once, when it is imported.
 _LOADED = [
-    "hubfold.cli",
-    "hubfold.engine",
+    *(
+        module.name
+        for package in (hubfold_package, hubfold_plugins)
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+        if not module.name.endswith(("__main__", "loopback_hub"))
+    ),
     "sqlite_utils",
     "rich.table",
     "rich.progress",
@@ -64,10 +76,39 @@ def from_nothing(place: str, *argv: str, good: tuple[int, ...] = (0,)) -> Comman
     return Command((sys.executable, "-m", "hubfold", *argv), environment(place), frozenset(good))
 
 
+class _Forked:
+    """A process of the fork server. multiprocessing asks after all children whenever it starts one; two threads that
+    ask after the same one at once would lose its exit code, so they take turns."""
+
+    _turns = threading.Lock()
+
+    def __init__(self, *args: object) -> None:
+        self._process = _server.Process(target=_child, args=args)
+        with self._turns:
+            self._process.start()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        with self._turns:
+            return self._process.exitcode
+
+    def join(self, timeout: float | None = None) -> None:
+        if multiprocessing.connection.wait([self._process.sentinel], timeout):
+            with self._turns:
+                self._process.join()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
 def _waiting(what: Command, out: str, err: str) -> Waiting:
-    process = _server.Process(target=_child, args=(what.argv, dict(what.env), out, err, True))
-    process.start()
-    while not os.path.exists(out) and process.is_alive():
+    os.mkfifo(out + STARTER)
+    process = _Forked(what.argv, dict(what.env), out, err, True)
+    while not os.path.exists(out) and process.exitcode is None:
         time.sleep(0.001)
     return process
 
@@ -102,12 +143,18 @@ def _child(
     traced: bool = False,
     user: User | None = None,
 ) -> None:
+    if traced:
+        _take_the_same_steps()
+        # It can be read when the tracer is there.
+        starter = os.open(out + STARTER, os.O_RDWR)
+    # `out` last: once it is there the tracer comes, and what it counts must not depend on when.
     for path, descriptor in ((err, 2), (out, 1)):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(fd, descriptor)
         os.close(fd)
     if traced:
-        _await_tracer()
+        os.read(starter, 1)
+        os.close(starter)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     keep = {"PATH", "PYTHONPATH", "LC_ALL"}
@@ -123,14 +170,12 @@ def _child(
     main()
 
 
-def _await_tracer() -> None:
-    """Return when a tracer is there. It stops us right after it shows in our status, so give it the moment."""
-    fd = os.open("/proc/self/status", os.O_RDONLY)
-    # One open file: the number of calls that strace counts must not depend on how long this takes.
-    while b"TracerPid:\t0\n" in os.pread(fd, 4096, 0):
-        time.sleep(0.001)
-    time.sleep(0.02)
-    os.close(fd)
+def _take_the_same_steps() -> None:
+    """What happens by the clock, or by which thread is quicker, would make each run's calls come in another order."""
+    from hubfold import database, digesting
+
+    database.TOGETHER_SECONDS = digesting.SAVE_SECONDS = math.inf
+    os.cpu_count = lambda: 1
 
 
 _server = multiprocessing.get_context("forkserver")
@@ -142,8 +187,7 @@ def hubfold(place: str, *argv: str, env: dict[str, str] | None = None, user: Use
     with tempfile.TemporaryDirectory() as scratch:
         out, err = os.path.join(scratch, "out"), os.path.join(scratch, "err")
         variables = {**environment(place), **(env or {})}
-        process = _server.Process(target=_child, args=(argv, variables, out, err, False, user))
-        process.start()
+        process = _Forked(argv, variables, out, err, False, user)
         process.join(PATIENCE)
         if process.exitcode is None:
             process.kill()
@@ -153,9 +197,7 @@ def hubfold(place: str, *argv: str, env: dict[str, str] | None = None, user: Use
         for path in (out, err):
             with open(path, encoding="utf-8", errors="replace") as file:
                 texts.append(file.read())
-    if process.exitcode == 255:
-        # The fork server lost the exit code, on a loaded machine; hubfold itself never ends with this one.
-        return hubfold(place, *argv, env=env, user=user)
+    assert process.exitcode is not None
     return Ran(argv, process.exitcode, texts[0], texts[1])
 
 

@@ -13,7 +13,19 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from .filesystems import Mounted, Mounts, copy_image, unmount
-from .strace_sweep import Check, Command, ImageStage, Outcome, Point, Stage, Verdict, kills, strike, sweep
+from .strace_sweep import (
+    REMOUNTING,
+    Check,
+    Command,
+    ImageStage,
+    Outcome,
+    Point,
+    Stage,
+    Verdict,
+    kills,
+    strike,
+    sweep,
+)
 
 #: Injections that make each fsync and fdatasync succeed and do nothing.
 LOST_FSYNC = ("fsync:retval=0", "fdatasync:retval=0")
@@ -38,13 +50,14 @@ class DiskStage(ImageStage):
         for mounted in self.images:
             assert mounted.image is not None
             copy_image(mounted.image, mounted.image + ".cut")
-        for mounted in reversed(self.images):
-            unmount(mounted.path)
-        for mounted in self.images:
-            assert mounted.image is not None
-            copy_image(mounted.image + ".cut", mounted.image)
-            os.unlink(mounted.image + ".cut")
-            self._mounts.mount(mounted)
+        with REMOUNTING:
+            for mounted in reversed(self.images):
+                unmount(mounted.path)
+            for mounted in self.images:
+                assert mounted.image is not None
+                copy_image(mounted.image + ".cut", mounted.image)
+                os.unlink(mounted.image + ".cut")
+                self._mounts.mount(mounted)
 
 
 def power_cuts(

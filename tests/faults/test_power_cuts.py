@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.loopback_hub import LoopbackHub
+
+from . import test_lifecycle_sweeps as lifecycle
 from . import tree
 from .commands import command
 from .filesystems import Mounts
-from .power_cut import cut_without_fsync, power_cuts
+from .power_cut import DiskStage, cut_without_fsync, power_cuts
 from .scenes import KINDS, Kind, Scene, consolidate, guarded, scenes, thinned
-from .strace_sweep import Outcome, Point, Stage, complaints, record
-from .test_sweeps import ALL, MISSES, settled
+from .strace_sweep import Command, Failed, Outcome, Point, Stage, complaints, record
+from .test_sweeps import ALL, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
@@ -64,7 +67,7 @@ def cut(
 
     verdicts = power_cuts([scene.stage for scene in found], what, points, guarded(check, found))
     assert len(verdicts) == len(points) > 10
-    if found_wrong := complaints(verdicts, MISSES):
+    if found_wrong := complaints(verdicts):
         pytest.fail(f"{len(found_wrong)} of {len(points)} cuts:\n" + "\n".join(found_wrong), pytrace=False)
 
 
@@ -120,3 +123,69 @@ def test_names_of_one_payload_in_several_folders(mounts: Mounts, name: str) -> N
     removals = [point for point in points if point.name in ("unlinkat", "fsync")]
     assert len(removals) > 10
     cut(found, lambda stage: consolidate(stage, by_place), removals, fresh_downloads)
+
+
+# -- models on their way -----------------------------------------------------------------------------------------------
+
+#: Each command on one disk, or, with all points, on each.
+ONE_DISK = {"rm": ("btrfs",), "restore": ("xfs",), "download": ("btrfs",)}
+
+
+def on_disks(command: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("disk", DISKS if ALL else ONE_DISK[command])
+
+
+def cut_lifecycle(
+    mounts: Mounts,
+    disk: str,
+    build: lifecycle.Build,
+    argv: Callable[[str], tuple[str, ...]],
+    check: lifecycle.Check,
+    env: dict[str, str] | None = None,
+    choose: Callable[[list[Point]], list[Point]] = lambda points: points,
+) -> None:
+    """Cut `argv` at its points, and judge as after a kill: what was built was on the disk before."""
+    images = [mounts.image(disk)]
+    stage = DiskStage(mounts, images)
+    build(stage.place)
+    stage.save()
+    place = lifecycle.Place(stage, tree.census(stage.place))  # type: ignore[arg-type]
+
+    def struck(stage: Stage) -> Command:
+        return command(stage.place, *argv(stage.place), env=env)
+
+    def judge(stage: Stage, outcome: Outcome) -> Iterator[str]:
+        try:
+            yield from check(place, outcome)
+        except Failed as failed:
+            yield str(failed)
+
+    points = choose(record(stage, struck(stage)))
+    # Around what is done to the tree: its own index is only a cache.
+    points = points if ALL else [point for point in points if f"/{tree.STATE}/index" not in point.text]
+    points = points if ALL else points[len(points) % 3 :: max(1, len(points) // 10)]
+    verdicts = power_cuts([stage], struck, points, judge)
+    assert len(verdicts) == len(points) > 8
+    if found_wrong := complaints(verdicts):
+        pytest.fail(f"{len(found_wrong)} of {len(points)} cuts:\n" + "\n".join(found_wrong), pytrace=False)
+
+
+@on_disks("rm")
+def test_rm(mounts: Mounts, disk: str) -> None:
+    cut_lifecycle(mounts, disk, lifecycle.build_rm, lambda place: lifecycle.RM, lifecycle.check_rm)
+
+
+@on_disks("restore")
+def test_restore(mounts: Mounts, disk: str) -> None:
+    cut_lifecycle(mounts, disk, lifecycle.build_restore, lifecycle.restoring, lifecycle.check_restore)
+
+
+@on_disks("download")
+def test_download_of_what_is_here_already(mounts: Mounts, disk: str) -> None:
+    """Up to where the client goes on: what it fetches itself, it does not bring to the disk for good."""
+    with LoopbackHub() as hub:
+        env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
+        check = lifecycle.check_download(hub, hub.add("org/one", lifecycle.FILES), env)
+        cut_lifecycle(
+            mounts, disk, lifecycle.build_download, lifecycle.downloading, check, env, lifecycle.placing
+        )

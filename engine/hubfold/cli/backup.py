@@ -46,6 +46,8 @@ def command(session: Session, target: str, models: tuple[str, ...], dry_run: boo
             output.line(
                 f"{display.count(len(preview.models), 'revision')}, {display.size(preview.bytes)}", "bold"
             )
+            if not dry_run and not preview.failed:
+                output.message("no root holds a model, so nothing was written")
             return tell.failures(output, preview.failed) or None
         tell.recovered(output, engine.recover())
         report = engine.backup(plan)

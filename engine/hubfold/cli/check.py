@@ -43,11 +43,12 @@ def command(session: Session, models: tuple[str, ...]) -> int | None:
     """Tell whether models are there as a whole: cached, incomplete or missing; where, and what to do.
 
     Without MODEL, those of [models] in config.toml. Needs no network: a model is held against its listing where the
-    client kept one, else against the shards that its index names and against open downloads. Exit code 3 if one of
-    them is not whole.
+    client kept one, else against the shards that its index names and against open downloads. Where only some files are
+    wanted (`include` and `exclude` of a model in config.toml, or `download --include`), those have to be there. Exit
+    code 3 if one of them is not whole.
     """
     output = session.output
-    with session.engine() as engine:
+    with session.engine(silent=output.quiet) as engine:
         report = engine.check(models)
     if output.as_json:
         output.json(report.as_json())

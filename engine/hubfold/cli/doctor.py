@@ -8,6 +8,7 @@ from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import SOME_LEFT
 from hubfold.cli.options import Session
+from hubfold.errors import UsageError
 
 
 @options.command(
@@ -15,22 +16,32 @@ from hubfold.cli.options import Session
     examples=[
         ("hubfold doctor", "what is not as it should be; nothing is changed"),
         ("hubfold doctor --fix", "mend what can be mended without losing a byte"),
+        ("hubfold doctor --fix --download", "fetch anew what no good copy is left of"),
         ("hubfold doctor --json", "for a script; exit code 3 where something is left to do"),
     ],
 )
 @click.option(
     "--fix", is_flag=True, help="Mend what can be mended; changed bytes are kept aside, never deleted."
 )
+@click.option(
+    "--download",
+    is_flag=True,
+    help="With --fix: fetch content anew that no good copy is left of. Not with HF_HUB_OFFLINE.",
+)
 @click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
-def command(session: Session, fix: bool, yes: bool) -> int | None:
+def command(session: Session, fix: bool, download: bool, yes: bool) -> int | None:
     """Look for dangling links, interrupted downloads, misplaced caches, changed blobs and offline roots.
 
     Content that was written through a link is put right from another copy, which is read whole and compared with the
-    digests first; the changed bytes stay in the vault under `replaced/`. Exit code 3 while something is left to do.
+    digests first; the changed bytes stay in the vault under `replaced/`. With `--download` that works without another
+    copy: the file comes from where it came from (HF_ENDPOINT, HF_TOKEN hold), and is used only if its digest is right.
+    Exit code 3 while something is left to do.
     """
+    if download and not fix:
+        raise UsageError("--download goes with --fix", "run `hubfold doctor --fix --download`")
     output = session.output
     with session.engine() as engine:
-        report = engine.doctor()
+        report = engine.doctor(download=download)
         mendable = [finding for finding in report.findings if finding.mendable]
         if fix and mendable:
             question = f"Mend {display.count(len(mendable), 'finding')}?"
@@ -38,7 +49,7 @@ def command(session: Session, fix: bool, yes: bool) -> int | None:
                 output.line(f"{finding.kind}: {finding.path}: {finding.fix}")
             if not tell.agreed(session, question, yes=yes):
                 return None
-            report = engine.doctor(fix=True)
+            report = engine.doctor(fix=True, download=download)
     if output.as_json:
         output.json(report.as_json())
     for finding in report.findings:

@@ -9,7 +9,7 @@ import click
 
 from hubfold import display
 from hubfold.cli import options, tell
-from hubfold.errors import UsageError
+from hubfold.errors import NoSpace, UsageError
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -25,13 +25,19 @@ _ALL = "all"
     examples=[
         ("hubfold download org/model", "into the cache; what some root has already is not fetched"),
         ("hubfold download org/model --include '*.safetensors' --dry-run", "what would be fetched"),
+        ("hubfold download org/many-GGUF --include '*Q4_K_M*'", "one quantisation; it is whole with that"),
         ("hubfold download org/model --to ~/models/it", "and a folder of links to its files"),
         ("hubfold download", "choose among the models of config.toml"),
     ],
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
 @click.option("--revision", metavar="REVISION", help="A branch, a tag or a commit (default: main).")
-@click.option("--include", multiple=True, metavar="GLOB", help="Only files like this (may be repeated).")
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Only files like this (may be repeated); with those `ls` and `check` call it whole.",
+)
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files like this (may be repeated).")
 @click.option("--into", metavar="CACHE", help="Into this cache instead of the client's own.")
 @click.option(
@@ -69,6 +75,10 @@ def command(
         if dry_run:
             if output.as_json:
                 output.json(preview.as_json())
+            try:
+                engine.check_space(plan)
+            except NoSpace as error:
+                output.warning(f"{error}: {error.hint}")
             output.message("this was a dry run: nothing was changed")
             return None
         if shared and not yes and output.can_ask:
@@ -109,10 +119,11 @@ def _choose(output: Output, engine: Engine) -> tuple[str, ...]:
     if not output.can_ask or not configured:
         hint = "name one, as org/name" if configured else f"name one, or list some in {engine.state.config}"
         raise UsageError("no MODEL was given" + ("" if configured else " and none is configured"), hint)
-    for number, model in enumerate(configured, 1):
+    there = engine.check().models
+    for number, (model, checked) in enumerate(zip(configured, there, strict=True), 1):
         size = f", {display.size(model.size)}" if model.size else ""
         at = f"@{model.revision}" if model.revision else ""
-        output.line(f"{number:3}  {model.name}: {model.repo_id}{at}{size}")
+        output.line(f"{number:3}  {model.name}: {model.repo_id}{at}{size} ({checked.status})")
     answer = output.ask(f"Which ones (numbers, or {_ALL})?")
     if answer.strip().lower() == _ALL:
         return tuple(model.name for model in configured)

@@ -4,8 +4,9 @@
 "size_bytes", "physical_bytes", "freed_bytes", "refs", "last_accessed", "last_modified", "places": [{"root", "backend",
 "role", "path", "size_bytes", "revisions": [REVISION]}]}], "physical_bytes", "warnings": [{"path", "message"}]}`` where
 REVISION is ``{"revision", "refs", "path", "state", "judged_by": "listing"|"shards"|"files", "size_bytes", "file_count",
-"missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes", "last_modified"}``, and with ``--files``
-``"files": [{"name", "path", "bytes"}]``. With ``--revisions`` the rows of ``models`` are revisions, with "id",
+"missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes", "last_modified"}``, with ``--files`` also
+``"files": [{"name", "path", "bytes"}]``, and ``"selected": [{"include", "exclude"}]`` where it is held against what was
+asked for of it, which was not all. With ``--revisions`` the rows of ``models`` are revisions, with "id",
 "repo_id" and "repo_type". Times are seconds since the epoch; what is not known is null.
 """
 
@@ -66,7 +67,8 @@ def command(
     """Show the models of all roots: caches, local copies and farms.
 
     SIZE is one copy of the model, ON DISK its share of the disks (what several models use counts in parts), FREED what
-    removing it now would free. Broken models are shown as such, and half-downloaded ones as incomplete. Asks the
+    `hubfold rm MODEL` would free now. Broken models are shown as such, and half-downloaded ones as incomplete; one of
+    which only some files were asked for (by `download --include`, or in config.toml) is whole with those. Asks the
     disks, reads no content, changes nothing; --filter, --sort and --limit are those of `hf cache ls`.
     """
     output = session.output
@@ -119,10 +121,10 @@ def _models(output: Output, report: ModelsReport) -> None:
             [
                 display.size(model.bytes),
                 display.size(model.physical_bytes),
-                display.size(model.freed_bytes),
+                display.size(model.freed_bytes or 0),
                 f"{len(commits):,}",
                 _ago(model.last_accessed),
-                str(model.state),
+                f"{model.state}{_selected(first.default)}",
                 model.id,
                 first.path,
             ]
@@ -132,7 +134,12 @@ def _models(output: Output, report: ModelsReport) -> None:
 
 
 def _state(place: Place) -> str:
-    return f"also there, {place.default.state}"
+    return f"also there, {place.default.state}{_selected(place.default)}"
+
+
+def _selected(revision: Revision) -> str:
+    """What was asked for, where that is not all there is."""
+    return f" ({'; '.join(map(str, revision.selected))})" if revision.selected else ""
 
 
 def _revisions(output: Output, report: ModelsReport) -> None:
@@ -151,7 +158,7 @@ def _revisions(output: Output, report: ModelsReport) -> None:
             [
                 display.size(revision.bytes),
                 _ago(revision.last_modified),
-                str(revision.state),
+                f"{revision.state}{_selected(revision)}",
                 revision.revision[:_COMMIT] or "unknown",
                 " ".join(revision.refs),
                 model.id,

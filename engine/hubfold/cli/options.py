@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hubfold import display
+from hubfold.cli.errors import INTERRUPTED
 from hubfold.errors import Interrupted, UsageError
 from hubfold.output import Output
 from hubfold.progress import Stop
@@ -33,8 +34,11 @@ class Session:
         self.stop = Stop()
 
     @contextmanager
-    def engine(self, threads: int | None = None) -> Iterator[Engine]:
-        """An engine that draws progress and that the first Ctrl-C stops between two actions."""
+    def engine(self, threads: int | None = None, *, silent: bool = False) -> Iterator[Engine]:
+        """An engine that draws progress and that the first Ctrl-C stops between two actions.
+
+        At its end its notices are printed, but for a `silent` one.
+        """
         from hubfold.engine import Engine
 
         with (
@@ -44,7 +48,7 @@ class Session:
             try:
                 yield engine
             finally:
-                for notice in engine.notices:
+                for notice in engine.notices if not silent else ():
                     self.output.warning(notice)
 
     def confirm(self, question: str) -> bool:
@@ -65,6 +69,10 @@ class Session:
             yield
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.stop.anywhere:
+            os.write(2, b"\nstopped: what is there stays, and the same command goes on from here\n")
+            # An exception would wait for the threads of the client, each at a file that may take hours.
+            os._exit(INTERRUPTED)
         if self.stop:
             signal.default_int_handler(number, frame)
         self.stop.set()

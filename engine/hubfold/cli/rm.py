@@ -23,11 +23,15 @@ if TYPE_CHECKING:
         ("hubfold rm org/model", "the same, then ask, then do it"),
         ("hubfold rm org/model --revision 1a2b3c -y", "one revision, with what only it uses"),
         ("hubfold rm datasets/org/data --with-links", "its links in folders of yours too"),
+        ("hubfold rm ~/models/model", "one local copy, as `hubfold ls` shows it"),
     ],
 )
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...", type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL|COPY...", type=click.UNPROCESSED)
 @click.option("--revision", metavar="REVISION", help="Only this revision: a branch, a tag or a commit.")
 @click.option("--with-links", is_flag=True, help="Remove links in other folders that read its content, too.")
+@click.option(
+    "--with-copies", is_flag=True, help="Remove the local copies that clients downloaded of it, too."
+)
 @click.option(
     "--from", "caches", multiple=True, metavar="CACHE", help="Only from this cache (may be repeated)."
 )
@@ -38,6 +42,7 @@ def command(
     models: tuple[str, ...],
     revision: str | None,
     with_links: bool,
+    with_copies: bool,
     caches: tuple[str, ...],
     full: bool,
     dry_run: bool,
@@ -47,11 +52,14 @@ def command(
 
     Says first what elsewhere needs their content. That stays readable: the vault keeps it for links of hubfold's, other
     caches for themselves, and what somebody else's link points straight at stays where it is. This cannot be undone.
+
+    Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
+    that a client downloaded and nobody changed since.
     """
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
-        plan = engine.plan_remove(models, revision, with_links, roots=caches)
+        plan = engine.plan_remove(models, revision, with_links, with_copies=with_copies, roots=caches)
         preview = engine.preview_removal(plan)
         show(output, preview, full=full)
         if dry_run or not preview.models:
@@ -77,10 +85,11 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
         commits = ", ".join(revision[:12] for revision in model.revisions)
         which = f" ({commits})" if commits else ""
         kind = "" if model.kind == "model" else f"{model.kind} "
-        output.line(f"remove {kind}{model.name}{which} from {model.root}", "bold")
+        where = f": {model.path}" if model.path not in ("", model.name) else ""
+        output.line(f"remove {kind}{model.name}{which}{where}", "bold")
     for needed in preview.needed:
         output.line(f"needed by {needed.path}: {needed.becomes}")
-    tell.left_alone(output, tell.reasons(preview.left), full=full)
+    tell.left_alone(output, tell.reasons(preview.left), full=full, noun="path")
     files = display.count(len(preview.removed), "file")
     output.line(f"{files} to remove, {display.size(preview.bytes)} to reclaim", "bold")
 

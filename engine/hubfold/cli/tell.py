@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 FEW = 3
 
 
-def left_alone(output: Output, left: Iterable[tuple[str, str]], *, full: bool = False) -> None:
+def left_alone(
+    output: Output, left: Iterable[tuple[str, str]], *, full: bool = False, noun: str = "file"
+) -> None:
     """Paths that stay as they are, by reason; on a terminal a few of each unless `full`."""
     by_reason: dict[str, list[str]] = {}
     for path, reason in left:
         by_reason.setdefault(reason, []).append(path)
     for reason, paths in by_reason.items():
-        output.line(f"left alone, {display.count(len(paths), 'file')}: {reason}")
+        output.line(f"left alone, {display.count(len(paths), noun)}: {reason}")
         some = paths if full or not sys.stdout.isatty() else paths[:FEW]
         for path in some:
             output.line(f"  {path}")

@@ -36,10 +36,12 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
                 output.line(f"restore {path}")
             tell.left_alone(output, tell.reasons(preview.left), full=full)
         files = display.count(len(preview.restored), "file")
-        if dry_run or not preview.restored:
+        # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
+        nothing = not (preview.restored or preview.left)
+        if dry_run or nothing:
             if output.as_json:
                 output.json(preview.as_json())
-            elif not preview.restored:
+            elif nothing:
                 output.line(f"nothing to take back in run {preview.run}", "bold")
             else:
                 output.line(
@@ -50,6 +52,8 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
         if output.as_json and not yes and not output.can_ask:
             output.json(preview.as_json())
         question = f"Restore {files} of run {preview.run}, which takes {display.size(preview.bytes_needed)}?"
+        if not preview.restored:
+            question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
         if not tell.agreed(session, question, yes=yes):
             return None
         report = engine.undo(preview.run)

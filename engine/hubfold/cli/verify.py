@@ -19,15 +19,17 @@ from hubfold.cli.options import Session
     ],
 )
 @click.argument("targets", nargs=-1, metavar="[PATH|MODEL]...", type=click.UNPROCESSED)
+@click.option("--restart", is_flag=True, help="Read again what an interrupted verify has found good, too.")
 @options.threads
-def command(session: Session, targets: tuple[str, ...], threads: int | None) -> int | None:
+def command(session: Session, targets: tuple[str, ...], restart: bool, threads: int | None) -> int | None:
     """Read content again and compare it with its claims and with the index.
 
-    Tells what was edited here from what is corrupt, where it can. Exit code 3 where there is any problem.
+    Tells what was edited here from what is corrupt, where it can. Exit code 3 where there is any problem. After an
+    interruption the same command goes on.
     """
     output = session.output
     with session.engine(threads) as engine:
-        report = engine.verify(targets)
+        report = engine.verify(targets, restart=restart)
     if output.as_json:
         output.json(report.as_json())
     elif output.quiet:
@@ -35,6 +37,10 @@ def command(session: Session, targets: tuple[str, ...], threads: int | None) -> 
     for problem in report.problems:
         output.line(f"{problem.kind}: {problem.path}", "red")
         output.line(f"  {problem.message}")
+    if report.resumed:
+        output.message(
+            f"{display.count(report.resumed, 'file')} of them read before the interruption (--restart: again)"
+        )
     read = f"{display.count(report.checked, 'file')} checked, {display.size(report.bytes_read)} read"
     output.line(
         f"{read}, {display.count(len(report.problems), 'problem') if report.problems else 'all good'}", "bold"

@@ -1,0 +1,64 @@
+"""`hubfold doctor`."""
+
+from __future__ import annotations
+
+import pytest
+
+from hubfold.loopback_hub import LoopbackHub
+from hubfold.trees import Tree, hub_cache, local_dir, model_files
+
+from .conftest import Program
+
+
+@pytest.fixture
+def sick(hubfold: Program, loopback_hub: LoopbackHub) -> Tree:
+    """A folded local copy that a program wrote through; all other copies are in the same payload."""
+    loopback_hub.add("org/model", model_files("model"))
+    tree = Tree(hubfold.home, loopback_hub)
+    tree.build({"hf/hub": hub_cache("org/model"), "models": local_dir("org/model")})
+    assert hubfold("consolidate", "hf", "models", "-y").code == 0
+    with tree["models/model.safetensors"].open("r+b") as file:
+        file.write(b"trained")
+    return tree
+
+
+def test_it_tells_what_is_wrong_and_what_would_mend_it(hubfold: Program, sick: Tree) -> None:
+    done = hubfold("doctor")
+    assert done.code == 3
+    assert f"written-through: {sick['models/model.safetensors']}" in done.out
+    assert "hubfold doctor --fix --download" in done.out
+    report = hubfold("doctor", "--json").json
+    assert set(report) == {"findings"}
+    (finding,) = report["findings"]
+    assert set(finding) == {"kind", "path", "message", "fix", "fixed"} and finding["fixed"] is False
+
+
+def test_a_download_is_asked_about_and_then_done(
+    hubfold: Program, sick: Tree, loopback_hub: LoopbackHub
+) -> None:
+    changed = sick["models/model.safetensors"].read_bytes()
+    online = {**loopback_hub.environ(), "HF_HUB_OFFLINE": "0"}
+    loopback_hub.forget_hits()
+    asked = hubfold("doctor", "--fix", "--download", environ=online)
+    assert asked.code == 5 and "download it anew (org/model/model.safetensors" in asked.out
+    assert sick["models/model.safetensors"].read_bytes() == changed and loopback_hub.hits == []
+    done = hubfold.on_terminal(
+        "doctor", "--fix", "--download", answers=[("[y/N]", "y\n")], environ=online, columns=300
+    )
+    assert done.code == 0 and "1 mended" in done.out
+    assert sick["models/model.safetensors"].read_bytes() == model_files("model")["model.safetensors"]
+    assert hubfold("doctor").out == "all is as it should be\n"
+    assert "doctor" in hubfold("runs").out
+
+
+def test_offline_it_says_why_nothing_came(hubfold: Program, sick: Tree, loopback_hub: LoopbackHub) -> None:
+    loopback_hub.forget_hits()
+    offline = {**loopback_hub.environ(), "HF_HUB_OFFLINE": "1"}
+    done = hubfold("doctor", "--fix", "--download", "-y", environ=offline)
+    assert done.code == 3 and "HF_HUB_OFFLINE is set" in done.out
+    assert loopback_hub.hits == []
+
+
+def test_download_alone_is_a_usage_error(hubfold: Program) -> None:
+    done = hubfold("doctor", "--download")
+    assert done.code == 2 and "--fix" in done.err
