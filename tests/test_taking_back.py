@@ -771,14 +771,14 @@ def test_batches_never_part_the_names_of_a_file(
 @pytest.mark.parametrize(
     ("readers", "constant", "limit", "expected"),
     [
-        (1, "BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"]]),
-        (1, "BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e"]]),
-        (1, "BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e"]]),
+        (1, "BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]),
+        (1, "BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (1, "BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e", "f"]]),
         # What can be read at once is: else large files would be read one by one.
-        (2, "BATCH_BYTES", len(MODEL), [["a", "b"], ["c", "d"], ["e"]]),
-        (3, "BATCH_BYTES", len(MODEL), [["a", "b", "c"], ["d", "e"]]),
-        (3, "BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e"]]),
-        (1, "BATCH_ACTIONS", 5, [["a", "b", "c", "d", "e"]]),
+        (2, "BATCH_BYTES", len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (3, "BATCH_BYTES", len(MODEL), [["a", "b", "c"], ["d", "e", "f"]]),
+        (3, "BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e", "f"]]),
+        (1, "BATCH_ACTIONS", 6, [["a", "b", "c", "d", "e", "f"]]),
     ],
 )
 def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
@@ -792,7 +792,7 @@ def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
     scene.readers = readers
     monkeypatch.setattr(executor, constant, limit)
     plans = []
-    for name in "abcde":
+    for name in "abcdef":
         content = os.urandom(len(MODEL))
         blob = scene.file(scene.cache, f"blobs/{name}", content)
         plans.append(scene.plan(blob, scene.file(scene.models, name, content)))
