@@ -147,6 +147,7 @@ class AnySequence(RuleBasedStateMachine):
         self.env = {**tree.environment(self.place), "HF_HOME": os.path.join(self.place, "hf")}
         self.files: dict[str, File] = {}
         self.seen: dict[str, tree.Seen] = {}
+        self.inodes: dict[str, int] = {}
         self.roots: list[str] = []
         #: Paths of which a removal that was cut short may have left nothing, or a crash something.
         self.loose: set[str] = set()
@@ -215,6 +216,7 @@ class AnySequence(RuleBasedStateMachine):
     def adopt(self, path: str) -> None:
         """Take down what the user has at a path."""
         self.seen[path] = tree.look(path)
+        self.inodes[path] = os.lstat(path).st_ino
         st_ = os.lstat(path)
         for other in self.files.values():
             if any(os.path.samestat(os.lstat(name), st_) for name in other.names if os.path.lexists(name)):
@@ -436,7 +438,12 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule(pick=picks, mode=st.sampled_from((0o644, 0o600, 0o444)))
     def change_mode_and_time(self, pick: int, mode: int) -> None:
-        owned = [path for path in self.users() if self.owned(path)]
+        # Of a file as it was put there: what a link shows of another's mode is not what undo goes by.
+        owned = [
+            path
+            for path in self.users()
+            if self.owned(path) and os.lstat(path).st_ino == self.inodes.get(path)
+        ]
         if not owned:
             return
         path = owned[pick % len(owned)]
