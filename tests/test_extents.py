@@ -255,6 +255,23 @@ def test_a_reflink_is_announced_on_the_disk_before_it_is_made(
     assert scene.log().states == {1: "done"}
 
 
+def test_a_keeper_that_cannot_be_read_shares_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(place)
+    keeper, victim = folded(scene)
+    what = scene.plan(keeper, victim)
+    inode, real = os.stat(keeper).st_ino, os.preadv
+
+    def read(fd: int, *args: object) -> int:
+        if os.fstat(fd).st_ino == inode:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "preadv", read)
+    (outcome,) = scene.apply(what)
+    assert "the drive reported an error" in outcome.error
+    assert scene.log().states == {1: "dropped"} and physical(keeper) != physical(victim)
+
+
 def test_every_keeper_of_a_batch_has_its_turn(place: Path) -> None:
     scene = Scene(place)
     pairs = []

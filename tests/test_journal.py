@@ -18,7 +18,7 @@ from hubfold import journal
 from hubfold.content import LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
 from hubfold.fsops import Attributes
-from hubfold.journal import FarmLink, Intent, Journal, KeeperChange, RunLog, Temporary
+from hubfold.journal import FarmLink, Intent, Journal, KeeperChange, Mend, RunLog, Temporary
 
 INTENT = Intent(
     number=1,
@@ -52,6 +52,7 @@ INTENT = Intent(
 )
 KEEPER = KeeperChange("/hub/b", "/hub", 5, (0o644, 0o444), (1, 2))
 FARM = FarmLink("/farm/m", "/farm", "../hub/b", "/hub/b", ".hubfold-run-farm", "before")
+MEND = Mend(1, "/models/m", "/models", ".hubfold-mend", 21, "", 0, "/v/objects/ab/kept", "/hub/b")
 ASIDE = {"path": "/hub/snap", "root": "/hub", "temporary": "/hub/.hubfold-aside"}
 RUN = {"record": "run", "version": 1, "command": "consolidate", "started": "2026-01-01T00:00:00Z"}
 
@@ -68,6 +69,9 @@ RECORDS: list[dict[str, Any]] = [
     {"record": "aside", **ASIDE},
     {"record": "make", "path": "/made", "root": "/", "temporary": "/.hubfold-made"},
     {"record": "end", "state": "finished", "freed": 4},
+    {"record": "mend", **MEND.as_record()},
+    {"record": "fresh", "inode": 22, "numbers": [1]},
+    {"record": "mended", "numbers": [1]},
 ]
 RUN_NAME = "20260101-000000-000001"
 
@@ -101,6 +105,7 @@ def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) -> None:
         Temporary("/", "/made", "/.hubfold-made", False),
     ]
     assert log.made == ["/made"] and (log.ended, log.freed) == ("finished", 4)
+    assert log.mends == {1: replace(MEND, new=22)} and log.mended == {1}
     assert INTENT.attributes == Attributes(0o644, 9, 10, 11, 12, {"user.a": b"\x00\xff"})
 
 
@@ -323,27 +328,9 @@ def test_the_state_of_a_run(
 
 
 def test_a_run_that_has_just_begun_has_done_nothing(tmp_path: Path) -> None:
-    path = str(tmp_path / f"{RUN_NAME}.jsonl")
-    assert written(tmp_path, RUN) == RunLog(
-        path,
-        RUN_NAME,
-        "consolidate",
-        RUN["started"],
-        {},
-        {},
-        {},
-        {},
-        [],
-        [],
-        [],
-        [],
-        [],
-        [],
-        0,
-        None,
-        False,
-        False,
-    )
+    log = written(tmp_path, RUN)
+    assert log == RunLog(str(tmp_path / f"{RUN_NAME}.jsonl"), RUN_NAME, "consolidate", RUN["started"])
+    assert (log.freed, log.ended, log.undo_begun, log.undone) == (0, None, False, False)
 
 
 def test_an_announced_replacement_needs_recovery_whatever_the_end_says(tmp_path: Path) -> None:
@@ -412,6 +399,7 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
         *((3, name) for name in ("path", "root", "target", "keeper", "keeper_root", "locks")),
         *((8, name) for name in ("path", "root", "temporary")),
         *((9, name) for name in ("path", "root", "temporary")),
+        *((11, name) for name in ("path", "root", "kept")),
     ],
 )
 @pytest.mark.parametrize("path", ["hub/b", "/hub/../b", "/..", "/hub/\0b", ""])
@@ -427,16 +415,16 @@ def test_two_dots_in_a_name_are_a_name(tmp_path: Path) -> None:
     assert written(tmp_path, RUN, {"record": "intent", **intent.as_record()}).intents == {1: intent}
 
 
-@pytest.mark.parametrize("number", [3, 4, 6, 8, 9])
+@pytest.mark.parametrize("number", [3, 4, 6, 8, 9, 11])
 @pytest.mark.parametrize(
     "name", ["precious", ".hubfold", ".hubfold-a\0", ".hubfold-" + "a" * 91, "-.hubfold-x"]
 )
 def test_a_temporary_has_a_name_that_hubfold_gives(tmp_path: Path, number: int, name: str) -> None:
-    folder = "/hub/" if number > 6 else ""
+    folder = "/hub/" if number in (8, 9) else ""
     refused(tmp_path, *RECORDS[:number], {**RECORDS[number], "temporary": folder + name})
 
 
-@pytest.mark.parametrize("number", [3, 4, 6])
+@pytest.mark.parametrize("number", [3, 4, 6, 11])
 def test_a_temporary_lies_beside_its_path(tmp_path: Path, number: int) -> None:
     for name in ("../.hubfold-x", ".hubfold-x/y", "/.hubfold-x"):
         refused(tmp_path, *RECORDS[:number], {**RECORDS[number], "temporary": name})

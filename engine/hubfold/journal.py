@@ -485,9 +485,7 @@ def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
         name: _expect(record[name], str) for name in ("path", "root", "temporary", "text", "kept", "source")
     }
     numbers = {name: _expect(record[name], int) for name in ("number", "inode", "new")}
-    for path in (texts["path"], texts["root"], texts["kept"]):
-        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
-            raise ValueError(f"{path!r} is no absolute path")
+    _absolute(texts["path"], texts["root"], texts["kept"])
     if not is_temporary(texts["temporary"]):
         raise ValueError(f"{texts['temporary']!r} is no temporary name of hubfold")
     log.mends[numbers["number"]] = Mend(**texts, **numbers)
