@@ -344,7 +344,10 @@ def test_without_exchange_the_displaced_file_has_two_names_for_a_moment(
         displaced = fsops.swap_in(here, "new", "name")
         assert displaced == "new~" and here.names() == ["name", "new~"]
         assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new~").read_bytes() == b"old"
-        fsops.swap_back(here, "new", "name", displaced)
+        with pytest.raises(LeftAlone, match="the file as it was before is at new~ beside it"):
+            fsops.swap_back(here, "new", "name", displaced, ours=lambda name: False)
+        assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new~").read_bytes() == b"old"
+        fsops.swap_back(here, "new", "name", displaced, ours=lambda name: name == "name")
         assert here.names() == ["name"] and (tmp_path / "name").read_bytes() == b"old"
 
 
@@ -354,8 +357,12 @@ def test_with_exchange_the_displaced_file_has_the_temporary_name(tmp_path: Path)
     with Directory.open(str(tmp_path)) as here:
         displaced = fsops.swap_in(here, "new", "name")
         assert displaced == "new" and (tmp_path / "new").read_bytes() == b"old"
-        fsops.swap_back(here, "new", "name", displaced)
-    assert (tmp_path / "name").read_bytes() == b"old" and (tmp_path / "new").read_bytes() == b"new"
+        with pytest.raises(LeftAlone, match="the file as it was before is at new beside it"):
+            fsops.swap_back(here, "new", "name", displaced, ours=lambda name: False)
+        assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new").read_bytes() == b"old"
+        fsops.swap_back(here, "new", "name", displaced, ours=lambda name: name == "new")
+        assert here.names() == ["name"]
+    assert (tmp_path / "name").read_bytes() == b"old"
 
 
 def test_another_error_of_the_exchange_is_no_reason_for_the_long_way(

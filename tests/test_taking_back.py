@@ -891,3 +891,62 @@ def test_files_are_compared_several_at_once_but_one_by_one_where_a_disk_rotates(
         two = plans[:2] if rotating else plans[2:]
         assert not any(o.error for o in scene.run(Plan(tuple(a for what in two for a in what.actions))))
         assert most == expected
+
+
+@KINDS
+def test_a_file_saved_anew_behind_the_swap_of_an_undo_stays(
+    scene: Folding, monkeypatch: pytest.MonkeyPatch, way: str, kind: LinkKind
+) -> None:
+    scene.policy = Policy(link=kind)
+    assert scene.errors() == [""]
+
+    def save() -> None:
+        replace_by(scene.copy, b"newer")()
+        monkeypatch.setattr(Directory, "sync", fails_once(Directory.sync))
+
+    around_the_swap(monkeypatch, behind=save)
+    undone = scene.undo()
+    assert undone.restored == []
+    (failed,) = undone.failed
+    assert failed.path == str(scene.copy) and failed.error == "the drive reported an error"
+    assert scene.copy.read_bytes() == b"newer"
+    assert [path for path in scene.temporaries if path.read_bytes() != MODEL] == []
+    scene.recover()
+    assert scene.copy.read_bytes() == b"newer" and scene.temporaries == []
+    assert scene.undo().restored == [] and scene.copy.read_bytes() == b"newer"
+
+
+def fails_once(real: Callable[[Directory], None]) -> Callable[[Directory], None]:
+    calls: list[Directory] = []
+
+    def sync(directory: Directory) -> None:
+        calls.append(directory)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        real(directory)
+
+    return sync
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@KINDS
+def test_a_file_saved_right_before_the_swap_of_an_undo_outlives_a_kill_behind_it(
+    scene: Folding, monkeypatch: pytest.MonkeyPatch, way: str, kind: LinkKind
+) -> None:
+    scene.policy = Policy(link=kind)
+    assert scene.errors() == [""]
+
+    def kill() -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        around_the_swap(patch, before=replace_by(scene.copy, b"newer"), behind=kill)
+        with pytest.raises(Killed):
+            scene.undo()
+    assert scene.copy.read_bytes() == MODEL
+    (left,) = scene.recover().left
+    (displaced,) = scene.temporaries
+    assert displaced.read_bytes() == b"newer" and str(displaced.name) in left.reason

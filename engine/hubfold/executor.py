@@ -423,20 +423,18 @@ class Executor:
 
         Where it is not sure what the disk holds now, the intent stays open in the journal, and recovery looks again.
         """
-        swapped = bool(swap.displaced)
         try:
-            if swapped:
-                if swap.displaced != swap.temporary and _is_another(swap, keeper):
-                    # Without an exchange, what stands at the path now would be lost.
-                    raise LeftAlone(f"the file as it was before is at {swap.displaced} beside it")
-                fsops.swap_back(swap.directory, swap.temporary, swap.name, swap.displaced)
+            if swap.displaced:
+                fsops.swap_back(
+                    swap.directory,
+                    swap.temporary,
+                    swap.name,
+                    swap.displaced,
+                    ours=lambda name: _is_link(swap, name, keeper),
+                )
             # The link may be there even if the call that makes it reported an error.
-            if _is_link(swap, swap.temporary, keeper):
+            elif _is_link(swap, swap.temporary, keeper):
                 swap.directory.unlink(swap.temporary)
-            elif swapped and swap.directory.lstat_or_none(swap.temporary) is not None:
-                # Somebody put a newer file in place between the two exchanges: theirs goes back.
-                swap.directory.exchange(swap.temporary, swap.name)
-                raise LeftAlone(f"the file as it was before is at {swap.temporary} beside it")
             swap.directory.sync()
         except (LeftAlone, OSError) as second:
             self._fail(
@@ -559,11 +557,6 @@ def _is_link(swap: _Swap, name: str, keeper: Held) -> bool:
     if swap.action.link is LinkKind.SYMLINK:
         return stat.S_ISLNK(st.st_mode) and swap.directory.readlink(name) == swap.text
     return stat.S_ISREG(st.st_mode) and st.st_ino == keeper.signature.inode
-
-
-def _is_another(swap: _Swap, keeper: Held) -> bool:
-    """Whether somebody put something else in the place of the link that was made for `swap`."""
-    return swap.directory.lstat_or_none(swap.name) is not None and not _is_link(swap, swap.name, keeper)
 
 
 def _reads(swap: _Swap, name: str, keeper: Held) -> bool:

@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -250,11 +250,25 @@ def swap_in(directory: Directory, temporary: str, name: str) -> str:
     return spare
 
 
-def swap_back(directory: Directory, temporary: str, name: str, displaced: str) -> None:
-    """Take a `swap_in` back. What stood at `name` is at `temporary` afterwards where names can be exchanged."""
+def swap_back(
+    directory: Directory, temporary: str, name: str, displaced: str, *, ours: Callable[[str], bool]
+) -> None:
+    """Take a `swap_in` back: the displaced file has its name again, and what was put in its place is gone.
+
+    `ours` tells whether a name is what was put in place. Raises `LeftAlone` if somebody put something else there since:
+    that stays, and the displaced file beside it.
+    """
     if displaced == temporary:
         directory.exchange(temporary, name)
+        if ours(temporary):
+            directory.unlink(temporary)
+        elif directory.lstat_or_none(temporary) is not None:
+            directory.exchange(temporary, name)
+            raise LeftAlone(f"the file as it was before is at {temporary} beside it")
     else:
+        if directory.lstat_or_none(name) is not None and not ours(name):
+            # Without an exchange, it would be renamed over.
+            raise LeftAlone(f"the file as it was before is at {displaced} beside it")
         directory.rename(displaced, name)
 
 

@@ -75,7 +75,9 @@ def exchange(directory: Directory, mend: Mend) -> None:
     displaced = fsops.swap_in(directory, mend.temporary, name)
     if not _is_old(directory, displaced, mend):
         # Only the changed bytes have another name by now; a file that came meanwhile goes back.
-        fsops.swap_back(directory, mend.temporary, name, displaced)
+        fsops.swap_back(
+            directory, mend.temporary, name, displaced, ours=lambda it: _is_new(directory, it, mend)
+        )
         raise LeftAlone("it was replaced while it was being put right")
     directory.sync()
     directory.unlink(displaced)
@@ -87,6 +89,11 @@ def link_in(source: Directory, name: str, mend: Mend) -> None:
     with directory:
         directory.link_from(source, name, mend.temporary)
         exchange(directory, mend)
+
+
+def _is_new(directory: Directory, name: str, mend: Mend) -> bool:
+    st = directory.lstat_or_none(name)
+    return st is not None and st.st_ino == mend.new
 
 
 def _is_old(directory: Directory, name: str, mend: Mend) -> bool:

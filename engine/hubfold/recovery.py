@@ -12,7 +12,9 @@ import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from hubfold import farm, fsops, mending, removal
+import xxhash
+
+from hubfold import comparing, farm, fsops, mending, removal
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
@@ -164,6 +166,7 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
     """(state, reason) of a copy that was being put back when a crash came; "done" is the state before the undo."""
     directory, name = Directory.parent_of(intent.root, intent.path)
     with directory:
+        linked = is_link(directory, name, intent)
         for candidate in (temporary + SPARE_SUFFIX, temporary):
             if directory.lstat_or_none(candidate) is None:
                 continue
@@ -171,12 +174,24 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
                 reason = _remove_link(directory, candidate, intent)
                 if reason:
                     return "kept", reason
-            else:
+            elif linked or _has_the_bytes(directory, candidate, intent):
                 directory.unlink(candidate)  # a copy that hubfold was writing
+            else:
+                # A file that was saved there right before the swap, and displaced by it.
+                return "kept", f"{candidate} beside it is not what hubfold made; it stays"
         directory.sync()
         if is_link(directory, name, intent):
             return "done", ""
         return "restored", ""
+
+
+def _has_the_bytes(directory: Directory, name: str, intent: Intent) -> bool:
+    st = directory.lstat(name)
+    if not stat.S_ISREG(st.st_mode) or st.st_size != intent.size:
+        return False
+    digest = xxhash.xxh3_128()
+    comparing.read_all(directory, name, update=digest.update)
+    return digest.hexdigest() == intent.xxh3_128
 
 
 def _inode_of(intent: Intent) -> dict[str, object]:

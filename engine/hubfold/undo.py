@@ -222,14 +222,33 @@ def _put_back(
         directory.unlink(displaced)
     except (LeftAlone, OSError):
         if displaced:
-            fsops.swap_back(directory, temporary, name, displaced)
-        with suppress(FileNotFoundError):
-            directory.unlink(temporary)
+            _swap_back(directory, temporary, name, displaced, intent, inode)
+        else:
+            with suppress(FileNotFoundError):
+                directory.unlink(temporary)
         directory.sync()
         journal.append("done", number=intent.number)  # as before the undo
         journal.sync()
         raise
     return inode
+
+
+def _swap_back(
+    directory: Directory, temporary: str, name: str, displaced: str, intent: Intent, inode: int
+) -> None:
+    """Put the link back, unless somebody saved another file there since."""
+
+    def is_restored(candidate: str) -> bool:
+        st = directory.lstat_or_none(candidate)
+        return st is not None and st.st_ino == inode
+
+    try:
+        fsops.swap_back(directory, temporary, name, displaced, ours=is_restored)
+    except LeftAlone:
+        # The link is no loss, as its content is behind it; a user's file that was displaced stays beside the newer one.
+        if not is_link(directory, displaced, intent):
+            raise
+        directory.unlink(displaced)
 
 
 def _link_to(directory: Directory, temporary: str, root: str, path: str) -> None:
