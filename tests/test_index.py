@@ -661,6 +661,21 @@ def test_two_first_runs_at_once(tmp_path: Path) -> None:
     assert [one.wait() for one in running] == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("lie", [1.5, 7, "text"])
+def test_a_folder_whose_path_is_no_path_is_damage(place: Place, lie: object) -> None:
+    place.file("tree/gone/a", b"same")
+    place.file("tree/b", b"same")
+    place.scan("tree")
+    shutil.rmtree(place.folder / "tree/gone")
+    place.index.close()
+    with contextlib.closing(sqlite3.connect(place.database)) as connection:
+        assert connection.execute("UPDATE folders SET path = ? WHERE path LIKE '%gone'", (lie,)).rowcount == 1
+        connection.commit()
+    place.index = Index(place.database)
+    with pytest.raises(IndexDamaged, match="is no path"):
+        place.scan("tree")
+
+
 def test_deleting_the_index_loses_time_only(place: Place) -> None:
     for name in ("a", "b"):
         place.file(f"tree/{name}", b"same")

@@ -336,15 +336,22 @@ class Recording:
             "SELECT s.folder_id, s.name, p.path FROM stale s JOIN folders p ON p.id = s.folder_id"
         ).fetchall()
         for folder_id, name, folder in stale:
-            if not unknown(os.fsdecode(os.path.join(folder, name))):
+            if not unknown(os.path.join(_text(folder), _text(name))):
                 yield "folder_id = ? AND name = ?", (folder_id, name)
         folders = connection.execute(
             "SELECT id, path FROM folders WHERE root_id = ? AND id NOT IN (SELECT folder_id FROM visited)",
             (self._root_id,),
         ).fetchall()
         for folder_id, folder in folders:
-            if not unknown(os.fsdecode(folder)):
+            if not unknown(_text(folder)):
                 yield "folder_id = ?", (folder_id,)
+
+
+def _text(stored: object) -> str:
+    """A path or a name out of the index, which may hold anything by now."""
+    if not isinstance(stored, bytes):
+        raise sqlite3.DatabaseError(f"{stored!r} is no path")
+    return os.fsdecode(stored)
 
 
 def _encoded(text: str | None) -> bytes | None:
