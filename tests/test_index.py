@@ -669,7 +669,12 @@ def test_a_folder_whose_path_is_no_path_is_damage(place: Place, lie: object) -> 
     shutil.rmtree(place.folder / "tree/gone")
     place.index.close()
     with contextlib.closing(sqlite3.connect(place.database)) as connection:
-        assert connection.execute("UPDATE folders SET path = ? WHERE path LIKE '%gone'", (lie,)).rowcount == 1
+        assert (
+            connection.execute(
+                "UPDATE folders SET path = ? WHERE CAST(path AS TEXT) LIKE '%gone'", (lie,)
+            ).rowcount
+            == 1
+        )
         connection.commit()
     place.index = Index(place.database)
     with pytest.raises(IndexDamaged, match="is no path"):
