@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import stat as stat_module
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from hubfold.index import Index, changed, now
 from hubfold.rows import CLAIM_COLUMNS, DIGEST_COLUMNS, raw, stored_signature
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from hubfold.walk import Listed
