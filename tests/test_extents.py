@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import shutil
 import struct
@@ -68,6 +69,7 @@ def shared(path: Path) -> int:
 
 @pytest.fixture(autouse=True)
 def nothing_stays_open() -> Iterator[None]:
+    gc.collect()  # what tests before left to it
     before = len(os.listdir("/proc/self/fd"))
     yield
     assert len(os.listdir("/proc/self/fd")) == before

@@ -469,7 +469,8 @@ class Window:
         while time.monotonic() < end:
             if self._log.exists():
                 calls = parse(self._log.read_text(errors="replace"))
-                if any(call.number >= self._number for call in calls):
+                # strace logs a call that it does not know the name of, whatever it was told to trace.
+                if any(call.name == self._name and call.number >= self._number for call in calls):
                     return
             if self._process.poll() is not None:
                 raise Failed(f"ended before {self._name} #{self._number}: {self._process.communicate()}")
