@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import importlib.util
 import os
 import stat as stat_module
 import sys
@@ -74,7 +73,9 @@ def available(algorithm: str) -> bool:
     """Whether this machine can compute the algorithm: ``xet`` needs the package hf_xet."""
     if algorithm == "xet":
         # Looked for, not imported: the import alone is slow and opens a log file.
-        return importlib.util.find_spec("hf_xet") is not None
+        from importlib.util import find_spec
+
+        return find_spec("hf_xet") is not None
     return algorithm in ("sha256", "git-sha1", "xxh3_128", SAMPLE)
 
 
