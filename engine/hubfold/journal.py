@@ -11,7 +11,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``done``       the replacement of ``number`` is whole and the displaced file is gone
 ``dropped``    ``number`` was given up, the path is as it was: ``reason``
 ``remove``     about to remove `path`, which the user named; `bytes` by length, 0 for a link
-``aside``      about to rename the folder `path` to `temporary`, to empty it there
+``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
 ``mend``       about to give a name other bytes, `Mend`, with its ``number``
@@ -192,6 +192,8 @@ class Temporary:
     path: str
     temporary: str
     out: bool
+    #: Lock files in it that were taken for it.
+    locks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,8 +473,9 @@ def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
 
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
     root, path, temporary = (_expect(record[name], str) for name in ("root", "path", "temporary"))
-    item = Temporary(root, path, temporary, out=record["record"] == "aside")
-    _absolute(item.root, item.path, item.temporary)
+    locks = tuple(_expect(lock, str) for lock in _expect(record.get("locks", []), list))
+    item = Temporary(root, path, temporary, record["record"] == "aside", locks)
+    _absolute(item.root, item.path, item.temporary, *locks)
     if not is_temporary(os.path.basename(item.temporary)):
         raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")
     log.temporaries.append(item)

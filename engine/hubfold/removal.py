@@ -156,7 +156,7 @@ class Remover:
             except (LeftAlone, OSError) as error:
                 self._fail(guarded[0], f"all of it was left alone: {fsops.describe(error)}")
                 return
-            asides = self._announce(removal)
+            asides = self._announce(removal, locks)
             try:
                 self._unlink_all(root, removal.links)
                 self._unlink_all(root, removal.refs)
@@ -185,8 +185,11 @@ class Remover:
         for folder in removal.empty:
             self._remove_folder(root, folder)
 
-    def _announce(self, removal: Removal) -> dict[str, str]:
-        """Journal everything that is going to go; the temporary name of each folder that is renamed away."""
+    def _announce(self, removal: Removal, locks: Collection[str]) -> dict[str, str]:
+        """Journal everything that is going to go; the temporary name of each folder that is renamed away.
+
+        The `locks` that lie in such a folder are ours, though nobody was asked about them.
+        """
         for path in removal.files:
             seen = self.seen.get(path)
             if seen is not None:
@@ -197,7 +200,9 @@ class Remover:
             asides[folder] = os.path.join(
                 removal.aside, f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
             )
-            self.journal.append("aside", path=folder, root=removal.root, temporary=asides[folder])
+            ours = [lock for lock in locks if lock.startswith(os.path.join(folder, ""))]
+            told = {"locks": ours} if ours else {}
+            self.journal.append("aside", path=folder, root=removal.root, temporary=asides[folder], **told)
         self.journal.sync()
         return asides
 
@@ -360,7 +365,8 @@ def settle(log: RunLog) -> list[Left]:
                 st = directory.lstat_or_none(name)
                 if st is None:
                     continue
-                if item.out and any(path not in announced for path, _ in _below(directory, name, item.path)):
+                inside = {path for path, _ in _below(directory, name, item.path)} if item.out else set()
+                if inside - announced - set(item.locks):
                     # Put there between question and rename: nobody was asked about it.
                     source, last = Directory.parent_of(item.root, item.path)
                     with source:

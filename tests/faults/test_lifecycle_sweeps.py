@@ -93,8 +93,8 @@ def run(
     points = points if ALL else thinned(points, 40 if few else 4)
     assert len(points) > 15
     if not ALL:
-        # Each sweep another third of its points, so that the tier stays within its time.
-        step = len(points) // FEW if few or fault == "error" else 3
+        # Each sweep another fifth of its points, so that the tier stays within its time.
+        step = len(points) // FEW if few or fault == "error" else 5
         points = points[len(points) % step :: step]
     todo = kills(points) if fault == "kill" else errors(points, every=ALL)
     verdicts = sweep([place.stage for place in found], struck, todo, judge)  # type: ignore[arg-type]
