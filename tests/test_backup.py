@@ -27,6 +27,8 @@ from hubfold.trees import (
     with_xet_hash,
 )
 
+pytestmark = pytest.mark.slow
+
 FORMS = ["backup", "backup.tar", "backup.tar.zst"]
 
 

@@ -28,6 +28,7 @@ def _run(tmp_path: Path, tasks: str) -> tuple[dict[str, dict[str, dict[str, obje
     return rows, done.stdout
 
 
+@pytest.mark.slow
 def test_every_kind_of_task_runs_and_is_tabled(tmp_path: Path) -> None:
     rows, page = _run(tmp_path, "scan-claimed,hard-links")
     assert list(rows) == ["scan-claimed", "hard-links"]

@@ -32,6 +32,8 @@ from hubfold.errors import BackupError, HubfoldError, HubRefused, JournalDamaged
 from hubfold.loopback_hub import LoopbackHub
 from hubfold.state import State, StateDamaged
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("HUBFOLD_TEST_EXAMPLES", "0"))
 #: The slow tier tries so many times as many.
 MORE = 1 if os.environ.get("HUBFOLD_TEST_SLOW", "0") in ("", "0") else 3

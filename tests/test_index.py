@@ -459,6 +459,7 @@ class MadeUp(StorageBackend):
             yield made_up(f"{root.path}/{inode % 100}/{inode}", inode, size=100)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_rows_of_a_part(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = 30_000
     monkeypatch.setattr(sizes, "CLASS_IN_MEMORY", 2000)

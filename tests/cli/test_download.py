@@ -18,6 +18,8 @@ from hubfold.trees import model_files
 
 from .conftest import Program
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hub(hubfold: Program) -> Iterator[LoopbackHub]:

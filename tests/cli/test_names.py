@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import Program, Scene
 
+pytestmark = pytest.mark.slow
+
 #: Every command that takes MODEL, with something else that it needs.
 TAKES_MODELS = [
     ("ls",),
