@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import threading
+from collections.abc import Iterator
 
 from hubfold import flags, residency
 
@@ -73,7 +74,7 @@ def read_at(fd: int, view: memoryview, offset: int) -> int:
 
 
 class Blocks:
-    """Reads parts of one open file, in any order. A context manager.
+    """Reads parts of one open file, from front to back. A context manager.
 
     What it gives lies in a buffer of the thread: the `slot`-th, so that two files can be read side by side.
     """
@@ -104,6 +105,13 @@ class Blocks:
             return self._cold(offset)[:wanted]
         view = _buffers.get(self._slot)[: min(RESIDENT_BLOCK, self._known_to - offset, wanted)]
         return view[: read_at(self._fd, view, offset)]
+
+    def span(self, offset: int, length: int) -> Iterator[memoryview]:
+        """The bytes from `offset` on, each view valid until the next; fewer than `length` where the file ends."""
+        end = offset + length
+        while offset < end and (data := self.at(offset, end - offset)):
+            yield data
+            offset += len(data)
 
     def _look(self, offset: int, wanted: int) -> None:
         """Find out where the bytes from `offset` on are: all in the page cache or, but for some, not."""

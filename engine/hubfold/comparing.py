@@ -166,13 +166,14 @@ def read_all(
 def _read_whole(
     fd: int, size: int, update: Callable[[memoryview], object], tick: Callable[[int], None]
 ) -> None:
-    buffer = bytearray(min(CHUNK, size))
-    for offset in range(0, size, CHUNK):
-        length = min(CHUNK, size - offset)
-        view = buffer if length == len(buffer) else bytearray(length)
-        read_exactly(fd, view, offset)
-        update(memoryview(view))
-        tick(length)
+    left = size
+    with Blocks(fd) as blocks:
+        for data in blocks.span(0, size):
+            update(data)
+            tick(len(data))
+            left -= len(data)
+    if left:
+        raise LeftAlone(_SHORTER)
 
 
 def _segments(fd: int, size: int) -> Iterator[tuple[int, int, bool]]:

@@ -462,7 +462,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
 
         if vault.is_vault(root):
             return root
-        known = next((r for r in self._open_index.roots() if r.path == root), None)
+        known = self._open_index.root_at(root)
         here = self._filesystems.of(root)
         for place in vault_places(known, self._backends, self._filesystems) if known is not None else ():
             if place.writable and place.filesystem.links_to(here):

@@ -209,13 +209,10 @@ def _blocks(fd: int, size: int, counter: _Counter) -> Iterator[memoryview]:
 
 
 def _span(blocks: Blocks, offset: int, length: int, counter: _Counter) -> Iterator[memoryview]:
-    """The bytes from `offset` on, each view valid until the next; `counter.short` where the file ends early."""
-    end = offset + length
-    while offset < end:
-        data = blocks.at(offset, end - offset)
-        if not data:
-            counter.short = True
-            return
+    """The bytes from `offset` on, counted; `counter.short` where the file ends early."""
+    left = length
+    for data in blocks.span(offset, length):
         counter.add(len(data))
-        offset += len(data)
+        left -= len(data)
         yield data
+    counter.short |= left > 0

@@ -102,6 +102,10 @@ class Index:
         """The roots that were added or scanned, sorted by path; hubfold's own vaults only with `vaults`."""
         return [state.root for state in self.states(vaults=vaults)]
 
+    def root_at(self, path: str, *, vaults: bool = False) -> Root | None:
+        """The root at `path`, if it is one."""
+        return next((root for root in self.roots(vaults=vaults) if root.path == path), None)
+
     def states(self, *, vaults: bool = False) -> list[RootState]:
         """The roots with the totals of their last scans."""
         rows = self.rows(

@@ -135,7 +135,7 @@ class Upkeep:
                         yield path, file.size, size
 
     def _locks_of(self, root: str, path: str) -> Sequence[str]:
-        known = next((one for one in self._open_index.roots(vaults=True) if one.path == root), None)
+        known = self._open_index.root_at(root, vaults=True)
         if known is None or known.backend not in self._backends:
             return ()
         return self._backends[known.backend].lock_paths(known, path)
@@ -143,7 +143,7 @@ class Upkeep:
     def _stated(self, root: str, path: str) -> Mapping[str, str]:
         from hubfold.one_path import OnePath
 
-        known = next((one for one in self._open_index.roots() if one.path == root), None)
+        known = self._open_index.root_at(root)
         if known is None or known.backend not in self._backends:
             return {}
         walk = OnePath(known, self._backends, path)
