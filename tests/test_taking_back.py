@@ -811,18 +811,22 @@ def test_a_keeper_that_the_run_itself_changed_serves_the_next_batch(
     assert scene.copy.is_symlink() and second.is_symlink()
 
 
+def behind_each_batch(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    real = Executor._apply_batch
+
+    def apply(self: Executor, batch: object) -> None:
+        real(self, batch)  # type: ignore[arg-type]
+        do()
+
+    monkeypatch.setattr(Executor, "_apply_batch", apply)
+
+
 def test_a_keeper_that_somebody_changed_between_two_batches_serves_no_more(
     scene: Folding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "BATCH_ACTIONS", 1)
     second = scene.file(scene.models, "n", MODEL)
-    real = Executor._apply_batch
-
-    def apply(self: Executor, batch: object) -> None:
-        real(self, batch)  # type: ignore[arg-type]
-        os.utime(scene.blob)
-
-    monkeypatch.setattr(Executor, "_apply_batch", apply)
+    behind_each_batch(monkeypatch, lambda: os.utime(scene.blob))
     assert scene.errors(scene.copy, second) == [
         "",
         f"its keeper {scene.blob} was left alone: it changed since it was scanned",
@@ -834,13 +838,7 @@ def test_a_stop_between_two_batches_leaves_whole_what_is_done(
 ) -> None:
     monkeypatch.setattr(executor, "BATCH_ACTIONS", 1)
     second = scene.file(scene.models, "n", MODEL)
-    real = Executor._apply_batch
-
-    def apply(self: Executor, batch: object) -> None:
-        real(self, batch)  # type: ignore[arg-type]
-        scene.stop.set()
-
-    monkeypatch.setattr(Executor, "_apply_batch", apply)
+    behind_each_batch(monkeypatch, scene.stop.set)
     with pytest.raises(Interrupted):
         scene.fold(scene.copy, second)
     assert scene.copy.is_symlink() and not second.is_symlink() and scene.state_of_journal == {1: "done"}

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,14 +77,14 @@ def from_nothing(place: str, *argv: str, good: tuple[int, ...] = (0,)) -> Comman
     return Command((sys.executable, "-m", "hubfold", *argv), environment(place), frozenset(good))
 
 
-class _Forked:
+class Forked:
     """A process of the fork server. multiprocessing asks after all children whenever it starts one; two threads that
     ask after the same one at once would lose its exit code, so they take turns."""
 
     _turns = threading.Lock()
 
-    def __init__(self, *args: object) -> None:
-        self._process = _server.Process(target=_child, args=args)
+    def __init__(self, target: Callable[..., object], *args: object) -> None:
+        self._process = _server.Process(target=target, args=args)
         with self._turns:
             self._process.start()
 
@@ -107,7 +108,7 @@ class _Forked:
 
 def _waiting(what: Command, out: str, err: str) -> Waiting:
     os.mkfifo(out + STARTER)
-    process = _Forked(what.argv, dict(what.env), out, err, True)
+    process = Forked(child, what.argv, dict(what.env), out, err, True)
     while not os.path.exists(out) and process.exitcode is None:
         time.sleep(0.001)
     return process
@@ -135,7 +136,7 @@ def _become(user: User) -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def _child(
+def child(
     argv: tuple[str, ...],
     env: dict[str, str],
     out: str,
@@ -187,18 +188,25 @@ def hubfold(place: str, *argv: str, env: dict[str, str] | None = None, user: Use
     with tempfile.TemporaryDirectory() as scratch:
         out, err = os.path.join(scratch, "out"), os.path.join(scratch, "err")
         variables = {**environment(place), **(env or {})}
-        process = _Forked(argv, variables, out, err, False, user)
-        process.join(PATIENCE)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise Failed(f"`hubfold {' '.join(argv)}` hung for {PATIENCE:.0f} s")
-        texts = []
-        for path in (out, err):
-            with open(path, encoding="utf-8", errors="replace") as file:
-                texts.append(file.read())
-    assert process.exitcode is not None
-    return Ran(argv, process.exitcode, texts[0], texts[1])
+        return ended(Forked(child, argv, variables, out, err, False, user), argv, out, err)
+
+
+def ended(process: Forked, argv: tuple[str, ...], out: str, err: str) -> Ran:
+    """Wait for `hubfold ARGV`, which writes to `out` and `err`; one that was killed may not have come to make them."""
+    process.join(PATIENCE)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise Failed(f"`hubfold {' '.join(argv)}` hung for {PATIENCE:.0f} s")
+    return Ran(argv, process.exitcode, text_of(out), text_of(err))
+
+
+def text_of(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 def must(

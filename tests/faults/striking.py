@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 
 from . import commands
 from .commands import Ran
-from .strace_sweep import PATIENCE, Failed
 
 KILL = "KILL"
 
@@ -155,7 +154,7 @@ def _child(
             counter.tell()
 
     cli.main = armed
-    commands._child(argv, dict(env), out, err)
+    commands.child(argv, dict(env), out, err)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +173,6 @@ def hubfold(env: Mapping[str, str], *argv: str, fault: Fault | None = None) -> S
     """Run `hubfold ARGV` with `fault`."""
     with tempfile.TemporaryDirectory() as scratch:
         out, err, report = (os.path.join(scratch, name) for name in ("out", "err", "report"))
-        process = commands._server.Process(target=_child, args=(argv, env, out, err, fault, report))
-        process.start()
-        process.join(PATIENCE)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise Failed(f"`hubfold {' '.join(argv)}` ({fault}) hung for {PATIENCE:.0f} s")
-        texts = []
-        for path in (out, err, report):
-            try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    texts.append(file.read())
-            except FileNotFoundError:
-                texts.append("")
-    return Struck(Ran(argv, process.exitcode, texts[0], texts[1]), int(texts[2] or 0))
+        process = commands.Forked(_child, argv, env, out, err, fault, report)
+        ran = commands.ended(process, argv, out, err)
+        return Struck(ran, int(commands.text_of(report) or 0))
