@@ -11,6 +11,9 @@ Actions go in batches, so that a batch shares one fsync of the journal and one o
     directories fsynced
     displaced files unlinked
     done journalled
+
+A displaced file is freed when the last descriptor on it is closed. That takes a good part of the time of a compare,
+most of it spent waiting, so it is left to a thread while the next batch is read.
 """
 
 from __future__ import annotations
@@ -22,9 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import filelock
 import xxhash
 
 from hubfold import comparing, extents, fsops, gc, vault
@@ -38,10 +40,13 @@ from hubfold.plan import Action, Plan
 from hubfold.progress import Progress, Stop
 from hubfold.reading import rotates
 
+if TYPE_CHECKING:
+    import filelock
+
 #: A batch is closed when it has this many actions, or keepers of this many bytes: leases are held all the while, and
-#: a program that wants to write to a file of the batch waits for its end.
+#: a program that wants to write to a file of the batch waits for its end. What it displaced is freed behind it.
 BATCH_ACTIONS = 64
-BATCH_BYTES = 1 << 30
+BATCH_BYTES = 1 << 28
 
 #: Why files were left alone: some victims each, or their keeper and so all of them.
 _Wrong: TypeAlias = "dict[Held, LeftAlone | OSError] | LeftAlone | OSError | Interrupted"
@@ -118,6 +123,8 @@ class Executor:
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
         self._new_vaults: list[str] = []
+        #: Descriptors that keep displaced files until a thread has the time to free them; none with one reader.
+        self._displaced: list[int] = []
         #: Signatures of keepers after our own link, chmod and utime calls, which move their ctimes.
         self._ours: dict[tuple[int, int], Signature] = {}
 
@@ -132,9 +139,16 @@ class Executor:
             "folding", sum(a.keeper.signature.size + a.victim.signature.size for a in plan.actions), "bytes"
         )
         try:
-            for batch in _batches(plan.actions, self.readers):
-                self.stop.check()
-                self._apply_batch(batch)
+            # Waited for: what is reported as freed is free.
+            with ThreadPoolExecutor(1, "hubfold-free") as behind:
+                for batch in _batches(plan.actions, self.readers):
+                    self.stop.check()
+                    try:
+                        self._apply_batch(batch)
+                    finally:
+                        for descriptor in self._displaced:
+                            behind.submit(os.close, descriptor)
+                        self._displaced.clear()
         finally:
             for lock in self._vaults.values():
                 lock.release()
@@ -474,6 +488,9 @@ class Executor:
         except (LeftAlone, OSError) as error:
             self._take_back(swap, keeper, error)
             return
+        if self.readers > 1:
+            with suppress(OSError):  # out of descriptors: then it is freed at the end of the batch
+                self._displaced.append(os.dup(swap.victim.fd))
         self.journal.append("done", number=swap.number)
         self.outcomes.append(Outcome(swap.action))
 

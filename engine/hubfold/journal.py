@@ -35,9 +35,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import platform
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -306,7 +306,7 @@ class Journal:
                 command=command,
                 started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 pid=os.getpid(),
-                host=socket.gethostname(),
+                host=platform.node(),
                 hubfold=version,
             )
             journal.sync()
