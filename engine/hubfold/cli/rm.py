@@ -62,16 +62,10 @@ def command(
         plan = engine.plan_remove(models, revision, with_links, with_copies=with_copies, roots=caches)
         preview = engine.preview_removal(plan)
         show(output, preview, full=full)
-        if dry_run or not preview.models:
-            if output.as_json:
-                output.json(preview.as_json())
-            elif preview.models:
-                output.message("this was a dry run: nothing was changed")
+        if tell.only_looked(output, preview, dry_run=dry_run, nothing=not preview.models):
             return None
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
         question = f"Remove {_what(preview)} and reclaim {display.size(preview.bytes)}? It cannot be undone."
-        if not tell.agreed(session, question, yes=yes):
+        if not tell.agreed(session, question, preview, yes=yes):
             return None
         report = engine.apply_removal(plan)
     if output.as_json:

@@ -49,12 +49,10 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
                 )
                 output.message("this was a dry run: nothing was changed. Next: hubfold undo")
             return tell.failures(output, preview.failed) or None
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
         question = f"Restore {files} of run {preview.run}, which takes {display.size(preview.bytes_needed)}?"
         if not preview.restored:
             question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
-        if not tell.agreed(session, question, yes=yes):
+        if not tell.agreed(session, question, preview, yes=yes):
             return None
         report = engine.undo(preview.run)
     if output.as_json:
