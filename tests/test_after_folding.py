@@ -11,7 +11,6 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from functools import cached_property
 from importlib.metadata import version
@@ -338,16 +337,6 @@ def test_deleting_a_cache_on_another_drive_takes_no_other_link_with_it(
     assert (local / "model.safetensors").read_bytes() == WEIGHTS
     (blob,) = cache.glob("*/blobs/*")
     assert blob.read_bytes() == WEIGHTS
-
-
-@pytest.fixture
-def other_drive(tmp_path: Path) -> Iterator[Path]:
-    """A folder on another file system."""
-    memory = "/dev/shm"
-    if not os.access(memory, os.W_OK) or os.stat(memory).st_dev == tmp_path.stat().st_dev:
-        pytest.skip(f"{memory} is no other file system here")
-    with tempfile.TemporaryDirectory(dir=memory) as place:
-        yield Path(place)
 
 
 def test_the_first_scan_of_what_the_client_wrote_reads_no_content(
