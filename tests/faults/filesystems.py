@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubfold import extents
+
 MIB = 1 << 20
 _MEMORY = "/dev/shm"
 
@@ -227,6 +229,19 @@ class Mounts:
 def copy_image(source: str, target: str) -> None:
     """Write `source` over `target` in place, so that a loop device on `target` keeps serving it."""
     run("cp", "--sparse=always", "--no-preserve=all", source, target)
+
+
+def free_bytes(place: str) -> int:
+    """What the file system of `place` has left, once all is on its disk."""
+    run("sync", "-f", place)
+    st = os.statvfs(place)
+    return st.f_bfree * st.f_frsize
+
+
+def physical(path: str | Path) -> object:
+    """Which extents `path` lies in; None where its file system does not tell."""
+    with open(path, "rb") as file:
+        return extents.physical(file.fileno())
 
 
 @contextlib.contextmanager

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import extents
-
 from . import tree
 from .commands import Ran, from_nothing, must
-from .filesystems import Mounts, flip_byte, run, unmount
+from .filesystems import Mounts, flip_byte, free_bytes, physical, run, unmount
 from .power_cut import DiskStage
 from .strace_sweep import Window
 
@@ -40,17 +38,6 @@ def taken_back(place: str, before: dict[str, tree.Seen], state: str | None = Non
     must(place, "gc", "-y", env=env)
     assert tree.differences(before, place) == []
     assert tree.leftovers(before, place, vaults=False) == []
-
-
-def free_bytes(place: str) -> int:
-    run("sync", "-f", place)
-    st = os.statvfs(place)
-    return st.f_bfree * st.f_frsize
-
-
-def physical(path: str) -> object:
-    with open(path, "rb") as file:
-        return extents.physical(file.fileno())
 
 
 # -- shared extents --------------------------------------------------------------------------------------------------
