@@ -19,6 +19,7 @@ from hubfold.content import IndexedReplica, LinkKind, Signature
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.fsops import Held
 from hubfold.patients import Patient, same_file
+from hubfold.progress import Progress, Stop
 from hubfold.repairs import Case, Donor, Mender, is_content
 from hubfold.reports import Finding, Notice
 
@@ -77,6 +78,8 @@ class Doctor:
     """Looks, and with a `mender` mends; with `download` also by asking the Hub."""
 
     around: Around
+    progress: Progress
+    stop: Stop
     mender: Mender | None = None
     download: bool = False
     findings: list[Finding] = field(default_factory=list)
@@ -160,7 +163,7 @@ class Doctor:
         if (st.st_size, st.st_mtime_ns) == (patient.size, patient.mtime_ns) or not patient.is_ours(st):
             return
         path = os.path.realpath(patient.path)
-        if not is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
+        if not self._is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
             self._written_through(patient, st)
 
     def _dangling(self, patient: Patient) -> None:
@@ -220,7 +223,7 @@ class Doctor:
             claims = self.around.stated(one.root, one.path)
             told = repr(sorted(claims.items()))
             if claims and told not in known:
-                known[told] = is_content(path, Signature.of(st), claims)
+                known[told] = self._is_content(path, Signature.of(st), claims)
             if claims and known[told]:
                 yield one.root, one.path, os.readlink(one.path) if os.path.islink(one.path) else ""
 
@@ -273,7 +276,7 @@ class Doctor:
         cure = _Cure()
         known = [*first, *(Donor(path, root) for root, path in names)]
         known += (Donor(replica.path, replica.root) for replica in self.around.having(wanted))
-        for donor in _good(known, wanted, changed):
+        for donor in self._good(known, wanted, changed):
             cure.mendable, cure.fix = True, fix.format(donor.path)
             if self.mender is None or self._try(cure, self.mender, donor, mend):
                 return cure
@@ -288,7 +291,7 @@ class Doctor:
                 return cure
             try:
                 with self.mender.fetched(root, names[0][1], origin.fetch) as donor:
-                    if not any(_good([donor], wanted, None)):
+                    if not any(self._good([donor], wanted, None)):
                         raise LeftAlone("what came is not what the name says")
                     if self._try(cure, self.mender, donor, mend):
                         cure.fix = cure.fix.replace(donor.path, f"the Hub ({origin.what})")
@@ -309,30 +312,32 @@ class Doctor:
             cure.tried += f"; mending it from {donor.path} failed: {fsops.describe(error)}"
         return cure.done
 
+    def _good(
+        self, donors: Iterable[Donor], wanted: Mapping[str, str], changed: os.stat_result | None
+    ) -> Iterator[Donor]:
+        """The donors that have the wanted bytes, each read whole."""
+        tried: set[str] = set()
+        for donor in donors:
+            if donor.path in tried or (changed is not None and same_file(donor.path, changed)):
+                continue
+            tried.add(donor.path)
+            try:
+                held = Held(donor.root, donor.path)
+            except (OSError, LeftAlone):
+                continue
+            try:
+                if self._is_content(donor.path, held.signature, wanted):
+                    yield donor
+            finally:
+                held.close()
+
+    def _is_content(self, path: str, signature: Signature, wanted: Mapping[str, str]) -> bool:
+        return is_content(path, signature, wanted, self.progress, self.stop)
+
     def _add(self, kind: str, path: str, message: str, cure: _Cure) -> None:
         self.findings.append(
             Finding(kind, path, message + cure.tried, cure.fix, cure.done, mendable=cure.mendable)
         )
-
-
-def _good(
-    donors: Iterable[Donor], wanted: Mapping[str, str], changed: os.stat_result | None
-) -> Iterator[Donor]:
-    """The donors that have the wanted bytes, each read whole."""
-    tried: set[str] = set()
-    for donor in donors:
-        if donor.path in tried or (changed is not None and same_file(donor.path, changed)):
-            continue
-        tried.add(donor.path)
-        try:
-            held = Held(donor.root, donor.path)
-        except (OSError, LeftAlone):
-            continue
-        try:
-            if is_content(donor.path, held.signature, wanted):
-                yield donor
-        finally:
-            held.close()
 
 
 def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:

@@ -56,9 +56,15 @@ class Upkeep(ModelOperations):
 
             mender = None
             if fix:
-                mender = repairs.Mender(lambda: self._begin("doctor"), place_for, self._locks_of, self.stop)
+                mender = repairs.Mender(
+                    lambda: self._begin("doctor"),
+                    place_for,
+                    self._locks_of,
+                    progress=self.progress,
+                    stop=self.stop,
+                )
             self._read_again(patients.suspects(logs))
-            one = doctor.Doctor(self._around(), mender, download, findings)
+            one = doctor.Doctor(self._around(), self.progress, self.stop, mender, download, findings)
             try:
                 one.links(patients.of_runs(logs))
                 one.notices(scan.warnings)
