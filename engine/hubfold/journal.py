@@ -10,7 +10,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``intent``     about to replace a path: everything that undo and recovery need (`Intent`), with its ``number``
 ``done``       the replacement of ``number`` is whole and the displaced file is gone
 ``dropped``    ``number`` was given up, the path is as it was: ``reason``
-``remove``     about to remove `path`, which the user named; `bytes` by length, 0 for a link
+``remove``     about to remove ``path``, which the user named, `Removed`; ``bytes`` by length, 0 for a link
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
@@ -46,6 +46,7 @@ from typing import Any
 from hubfold import fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
+from hubfold.seen import Seen
 
 VERSION = 1
 #: A journal whose last record is one of these has nothing open.
@@ -185,6 +186,35 @@ class FarmLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """A path that was announced to be removed, with what it was then; older journals have the first two only."""
+
+    path: str
+    bytes: int
+    #: A file by inode and mtime, a symlink by its text.
+    inode: int = 0
+    mtime_ns: int = 0
+    text: str = ""
+    #: The folder of the local copy that it is a part of, its root and that root's backend; "" for anything else.
+    copy: str = ""
+    root: str = ""
+    backend: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)} | {
+            "bytes": self.bytes
+        }
+
+    def is_still(self, seen: Seen) -> bool:
+        """Whether that is what was to be removed. An older journal knows the path only."""
+        if not (self.inode or self.text):
+            return not self.copy
+        if seen.text is not None or self.text:
+            return seen.text == self.text
+        return (seen.inode, seen.size, seen.mtime_ns) == (self.inode, self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class Temporary:
     """A name of hubfold's own under which something is on its way in (made whole first) or out (emptied first)."""
 
@@ -237,8 +267,8 @@ class RunLog:
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
     farm_links: list[FarmLink] = field(default_factory=list)
-    #: (path, bytes) of what was announced to be removed, and paths of what was to be made.
-    removals: list[tuple[str, int]] = field(default_factory=list)
+    #: What was announced to be removed, and paths of what was to be made.
+    removals: list[Removed] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     temporaries: list[Temporary] = field(default_factory=list)
     mends: dict[int, Mend] = field(default_factory=dict)
@@ -466,9 +496,15 @@ def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
-    path = _expect(record["path"], str)
-    _absolute(path)
-    log.removals.append((path, _expect(record["bytes"], int)))
+    numbers = {name: _expect(record.get(name, 0), int) for name in ("inode", "mtime_ns")}
+    texts = {name: _expect(record.get(name, ""), str) for name in ("text", "copy", "root", "backend")}
+    item = Removed(_expect(record["path"], str), _expect(record["bytes"], int), **numbers, **texts)
+    _absolute(item.path)
+    if item.copy:
+        _absolute(item.copy, item.root)
+        if not item.path.startswith(os.path.join(item.copy, "")):
+            raise ValueError(f"{item.path!r} is no part of {item.copy!r}")
+    log.removals.append(item)
 
 
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ class Lifecycle:
         such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
         a model or revision that is nowhere.
         """
-        from hubfold import discover, removing
+        from hubfold import discover, journal, removing
 
         # A cache that is named by the folder above it, or that lies in another one, is found all the same.
         only = (
@@ -109,6 +109,7 @@ class Lifecycle:
             self._holdings(only),
             asked,
             copies,
+            lambda: journal.logs(self.state.runs),
             with_links=with_links,
             with_copies=with_copies,
             names=self._names_of,

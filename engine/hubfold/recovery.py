@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from hubfold import comparing, farm, fsops, mending, removal
+from hubfold import comparing, emptying, farm, fsops, mending
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
@@ -68,8 +68,8 @@ def settle(
         else:
             settled.rolled_back.append(intent.path)
     farm.settle(log)
-    stuck = removal.settle(log)
-    settled.left += stuck
+    emptied = emptying.settle(log)
+    settled.left += emptied.left
     mends = mending.settle(log, journal)
     settled.left += mends.left
     if not (log.farm_links or log.made):
@@ -81,7 +81,7 @@ def settle(
     if log.undone_but_for_the_end and not waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None and not (mends.waiting or stuck):
+    elif not log.open_numbers and log.ended is None and not (mends.waiting or emptied.waiting):
         journal.append("recovered")
     journal.sync()
     return settled
