@@ -49,6 +49,7 @@ INTENT = Intent(
     reason="local copy",
     mount="/",
     locks=("/hub/.locks/l",),
+    keeper_mode=15,
 )
 KEEPER = KeeperChange("/hub/b", "/hub", 5, (0o644, 0o444), (1, 2))
 FARM = FarmLink("/farm/m", "/farm", "../hub/b", "/hub/b", ".hubfold-run-farm", "before")
@@ -395,7 +396,10 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
     before, record = RECORDS[:number], RECORDS[number]
     wrong = {**record, field: WRONG[type(record[field])]}
     assert "5" in refused(tmp_path, *before, wrong) or isinstance(record[field], dict | tuple | list)
-    if field in ("freed", "reason", "record") or (record["record"], field) == ("object", "keeper"):
+    if field in ("freed", "reason", "record", "keeper_mode") or (record["record"], field) == (
+        "object",
+        "keeper",
+    ):
         return
     if record["record"] == "remove" and field not in ("path", "bytes", "root"):
         return

@@ -366,7 +366,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         from hubfold.reports import UndoReport
 
         log, logs = runs.find(self.state, run)
-        expected = undo.preview(log, history.folded_again(logs, log))
+        expected = undo.preview(log, history.folded_again(logs, log), history.keeper_changes(logs))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
             log.run,
@@ -374,6 +374,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
             tuple(expected.left),
             tuple(expected.failed),
             expected.bytes_needed,
+            kept=tuple(expected.kept),
         )
 
     def undo(self, run: str | None = None) -> UndoReport:
@@ -409,6 +410,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
             (*failed, *undone.failed),
             undone.bytes_needed,
             interrupted,
+            tuple(undone.kept),
         )
 
     def recover(self) -> RecoverReport:

@@ -19,7 +19,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``mended``     the mends ``numbers`` are whole and what they displaced is gone
 ``end``        the run is over: ``state`` is finished or interrupted; ``freed`` bytes by what it removed
 ``undo``       the run is being taken back
-``restore``    about to put a copy back for ``number``: ``temporary``
+``restore``    about to put a copy back for ``number``: ``temporary``, while it is not whole with `UNFINISHED` added
 ``restored``   ``number`` is as it was before the run, in another file: its ``inode``
 ``kept``       ``number`` was not taken back: ``reason``
 ``undone``     the undo is over
@@ -97,6 +97,8 @@ class Intent:
     mount: str
     #: Lock files that the layout's own programs take before they replace `path`.
     locks: tuple[str, ...] = ()
+    #: The keeper's mode once the run is through with it; -1 in older journals.
+    keeper_mode: int = -1
 
     @property
     def attributes(self) -> fsops.Attributes:
@@ -111,7 +113,8 @@ class Intent:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Intent:
         """Raises `ValueError`, `TypeError` or `KeyError` for anything hubfold would not have written."""
-        values: dict[str, Any] = {name: record[name] for name in cls.__slots__}
+        values: dict[str, Any] = {"keeper_mode": -1, **record}
+        values = {name: values[name] for name in cls.__slots__}
         for name in _TEXTS:
             _expect(values[name], str)
         for name in _NUMBERS:
@@ -135,7 +138,7 @@ _TEXTS = (
     "path root backend text target temporary keeper keeper_root xxh3_128 payload reason mount".split()  # noqa: SIM905
 )
 _NUMBERS = (
-    "number keeper_inode keeper_mtime_ns size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
+    "number keeper_inode keeper_mtime_ns keeper_mode size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
 )
 
 

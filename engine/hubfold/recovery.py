@@ -17,7 +17,7 @@ import xxhash
 from hubfold import comparing, emptying, farm, fsops, mending
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
-from hubfold.fsops import SPARE_SUFFIX, Directory
+from hubfold.fsops import SPARE_SUFFIX, UNFINISHED, Directory
 from hubfold.journal import Intent, Journal, KeeperChange, RunLog
 from hubfold.reports import Failed, Left
 
@@ -166,6 +166,8 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
     """(state, reason) of a copy that was being put back when a crash came; "done" is the state before the undo."""
     directory, name = Directory.parent_of(intent.root, intent.path)
     with directory:
+        if directory.lstat_or_none(temporary + UNFINISHED) is not None:
+            directory.unlink(temporary + UNFINISHED)
         linked = is_link(directory, name, intent)
         for candidate in (temporary + SPARE_SUFFIX, temporary):
             if directory.lstat_or_none(candidate) is None:
@@ -182,6 +184,9 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
         directory.sync()
         if is_link(directory, name, intent):
             return "done", ""
+        now = directory.lstat_or_none(name)
+        if now is not None and (now.st_size, now.st_mtime_ns) != (intent.size, intent.mtime_ns):
+            return "kept", "it was changed since; the change stays"
         return "restored", ""
 
 
