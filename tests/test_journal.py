@@ -54,7 +54,7 @@ INTENT = Intent(
 KEEPER = KeeperChange("/hub/b", "/hub", 5, (0o644, 0o444), (1, 2))
 FARM = FarmLink("/farm/m", "/farm", "../hub/b", "/hub/b", ".hubfold-run-farm", "before")
 MEND = Mend(1, "/models/m", "/models", ".hubfold-mend", 21, "", 0, "/v/objects/ab/kept", "/hub/b")
-ASIDE = {"path": "/hub/snap", "root": "/hub", "temporary": "/hub/.hubfold-aside"}
+ASIDE = {"path": "/hub/snap", "root": "/hub", "temporary": "/hub/.hubfold-aside", "mount": "/mnt"}
 REMOVED = Removed("/models/m/f", 3, 23, 24, "", "/models/m", "/models", "local")
 LINK = Removed("/hub/l", 0, text="../blobs/b")
 RUN = {"record": "run", "version": 1, "command": "consolidate", "started": "2026-01-01T00:00:00Z"}
@@ -110,7 +110,7 @@ def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) -> None:
         and log.removals == [Removed("/hub/f", 3), REMOVED, LINK]
     )
     assert log.temporaries == [
-        Temporary("/hub", "/hub/snap", "/hub/.hubfold-aside", True),
+        Temporary("/hub", "/hub/snap", "/hub/.hubfold-aside", True, mount="/mnt"),
         Temporary("/", "/made", "/.hubfold-made", False),
     ]
     assert log.made == ["/made"] and (log.ended, log.freed) == ("finished", 4)
@@ -396,7 +396,7 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
     before, record = RECORDS[:number], RECORDS[number]
     wrong = {**record, field: WRONG[type(record[field])]}
     assert "5" in refused(tmp_path, *before, wrong) or isinstance(record[field], dict | tuple | list)
-    if field in ("freed", "reason", "record", "keeper_mode") or (record["record"], field) == (
+    if field in ("freed", "reason", "record", "keeper_mode", "mount") or (record["record"], field) == (
         "object",
         "keeper",
     ):

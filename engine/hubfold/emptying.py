@@ -112,20 +112,25 @@ class Settled:
     waiting: bool = False
 
 
-def settle(log: RunLog) -> Settled:
+def settle(log: RunLog, *, forget: bool = False) -> Settled:
     """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in.
 
-    What cannot be removed now is tried again another time.
+    What cannot be removed now is tried again another time; with `forget` it is given up.
     """
     settled = Settled()
     for item in log.temporaries:
         try:
             settled.left += _settle_out(log, item) if item.out else _settle_in(item)
+            continue
         except (FileNotFoundError, NotADirectoryError, LeftAlone):
-            continue  # somebody took the folder away that it was in
+            if not item.mount or os.path.ismount(item.mount):
+                continue  # somebody took the folder away that it was in
+            reason = f"its drive is not there ({item.mount})"
         except OSError as error:
-            settled.left.append(Left(item.temporary, f"it cannot be removed now: {fsops.describe(error)}"))
-            settled.waiting = True
+            reason = fsops.describe(error)
+        what = "given up, it cannot be removed" if forget else "it cannot be removed now"
+        settled.left.append(Left(item.temporary, f"{what}: {reason}"))
+        settled.waiting |= not forget
     if log.ended is None and not settled.waiting:
         settled.left += _cut_short(log)
     return settled

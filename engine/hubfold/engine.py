@@ -413,15 +413,18 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
             tuple(undone.kept),
         )
 
-    def recover(self) -> RecoverReport:
-        """Finish or roll back what a crash left. Every changing call does this first."""
+    def recover(self, *, forget: bool = False) -> RecoverReport:
+        """Finish or roll back what a crash left. Every changing call does this first.
+
+        With `forget`, what cannot be looked at (its drive is gone for good) is given up, and not tried again.
+        """
         from hubfold import runs
         from hubfold.reports import RecoverReport
 
         if not runs.unsettled(self.state):
             return RecoverReport()
         with runs.exclusive(self.state, "recover"):
-            return runs.recover(self.state)
+            return runs.recover(self.state, forget=forget)
 
     # -- the vault ----------------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ from typing import Any
 from hubfold import fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
+from hubfold.filesystem import FileSystems
 from hubfold.seen import Seen
 
 VERSION = 1
@@ -227,6 +228,8 @@ class Temporary:
     out: bool
     #: Lock files in it that were taken for it.
     locks: tuple[str, ...] = ()
+    #: Where its file system was mounted; "" in older journals.
+    mount: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +365,14 @@ class Journal:
     def append(self, record: str, **fields: Any) -> None:
         """Add a record; it is on the disk after the next `sync`."""
         self._pending.append(json.dumps({"record": record, **fields}).encode("ascii") + b"\n")
+
+    def announce(self, record: str, *, path: str, root: str, temporary: str, **told: Any) -> None:
+        """`append` an ``aside`` or a ``make``."""
+        folder = root
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        mount = FileSystems().of(folder).mount
+        self.append(record, path=path, root=root, temporary=temporary, mount=mount, **told)
 
     def sync(self) -> None:
         """Write and fsync what was appended. Raises `OSError`; then nothing announced may happen."""
@@ -513,7 +524,8 @@ def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
     root, path, temporary = (_expect(record[name], str) for name in ("root", "path", "temporary"))
     locks = tuple(_expect(lock, str) for lock in _expect(record.get("locks", []), list))
-    item = Temporary(root, path, temporary, record["record"] == "aside", locks)
+    mount = _expect(record.get("mount", ""), str)
+    item = Temporary(root, path, temporary, record["record"] == "aside", locks, mount)
     _absolute(item.root, item.path, item.temporary, *locks)
     if not is_temporary(os.path.basename(item.temporary)):
         raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")

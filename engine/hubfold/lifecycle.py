@@ -313,7 +313,7 @@ class Lifecycle:
                 tar = containers.is_tar(plan.target)
                 folder = os.path.dirname(plan.target) if tar else plan.target
                 path = os.path.join(folder, name)
-                book.append("make", path=plan.target, root=folder, temporary=path)
+                book.announce("make", path=plan.target, root=folder, temporary=path)
                 book.sync()
                 state = "interrupted"
                 writer: containers.Writer | None = None

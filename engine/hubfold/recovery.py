@@ -31,6 +31,8 @@ class Settled:
     finished: list[str] = field(default_factory=list)
     rolled_back: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    #: Something cannot be looked at now, or not be put right: it is tried again.
+    waiting: bool = False
 
 
 def settle(
@@ -38,14 +40,16 @@ def settle(
     journal: Journal,
     used_elsewhere: Collection[int] = (),
     changes: Sequence[KeeperChange] | None = None,
+    *,
+    forget: bool = False,
 ) -> Settled:
     """Settle every open number of `log` and write down how, in `journal` (its own, reopened).
 
-    A path that cannot be looked at now (its drive is away) stays open for the next time. `used_elsewhere` are the
-    inodes of keepers that other runs rely on: their mode and mtime stay. `changes` are for `restore_keepers`.
+    A path that cannot be looked at now (its drive is away) stays open for the next time; with `forget` it is given up.
+    `used_elsewhere` are the inodes of keepers that other runs rely on: their mode and mtime stay. `changes` are for
+    `restore_keepers`.
     """
     settled = Settled()
-    waiting = False
     for number in log.open_numbers:
         intent = log.intents[number]
         try:
@@ -54,8 +58,12 @@ def settle(
             else:
                 state, reason = _settle_intent(intent)
         except (OSError, LeftAlone) as error:
-            settled.left.append(Left(intent.path, f"cannot be looked at now: {fsops.describe(error)}"))
-            continue
+            if not forget:
+                settled.left.append(Left(intent.path, f"cannot be looked at now: {fsops.describe(error)}"))
+                settled.waiting = True
+                continue
+            # Whatever is there keeps its content: as long as nobody can look, it counts as the link.
+            state, reason = "kept", f"given up, it cannot be looked at: {fsops.describe(error)}"
         told: dict[str, object] = {"reason": reason} if reason else {}
         if state == "restored":
             told |= _inode_of(intent)
@@ -68,17 +76,18 @@ def settle(
         else:
             settled.rolled_back.append(intent.path)
     farm.settle(log)
-    emptied = emptying.settle(log)
+    emptied = emptying.settle(log, forget=forget)
     settled.left += emptied.left
-    mends = mending.settle(log, journal)
+    mends = mending.settle(log, journal, forget=forget)
     settled.left += mends.left
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):
-            waiting = True
+            settled.waiting = True
             settled.left.append(
                 Left(failure.path, f"its mode and time cannot be put back now: {failure.error}")
             )
-    if log.undone_but_for_the_end and not waiting:
+    settled.waiting |= emptied.waiting or mends.waiting
+    if log.undone_but_for_the_end and not settled.waiting:
         journal.append("undone")
         log.undone = True
     elif not log.open_numbers and log.ended is None and not (mends.waiting or emptied.waiting):

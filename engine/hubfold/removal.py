@@ -185,7 +185,7 @@ class Remover:
             )
             ours = [lock for lock in locks if lock.startswith(os.path.join(folder, ""))]
             told = {"locks": ours} if ours else {}
-            self.journal.append("aside", path=folder, root=removal.root, temporary=asides[folder], **told)
+            self.journal.announce("aside", path=folder, root=removal.root, temporary=asides[folder], **told)
         self.journal.sync()
         return asides
 

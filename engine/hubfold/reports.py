@@ -187,6 +187,8 @@ class RecoverReport:
     finished: tuple[str, ...] = ()
     rolled_back: tuple[str, ...] = ()
     left: tuple[Left, ...] = ()
+    #: Some of `left` is tried again by each command that changes something.
+    waiting: bool = False
 
     def as_json(self) -> Json:
         return {
