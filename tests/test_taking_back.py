@@ -720,6 +720,7 @@ def test_the_journal_has_all_that_an_undo_needs(scene: Folding) -> None:
         reason=action.reason,
         mount=FileSystems().of(str(scene.models)).mount,
         locks=(),
+        keeper_mode=stat.S_IMODE(os.lstat(scene.blob).st_mode),
     )
     assert log.objects == [action.target] and log.states == {1: "done"}
     (noted,) = vault.read_links(action.target)

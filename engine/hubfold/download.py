@@ -280,7 +280,7 @@ class Placer:
         temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
         with Directory.open(os.path.dirname(item.path)) as folder:
             there = os.path.join(folder.path, temporary)
-            self.journal.append(
+            self.journal.announce(
                 "make", path=item.path, root=self.cache.path, temporary=there, source=source.path
             )
             self.journal.sync()

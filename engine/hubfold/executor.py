@@ -333,10 +333,10 @@ class Executor:
         ):
             self.journal.append("object", path=object_, keeper=keeper.path)
         for swap in group.swaps:
-            intent = self._intent(swap, group, new_mtime_ns)
+            intent = self._intent(swap, group, new_mtime_ns, new_mode)
             self.journal.append("intent", **intent.as_record())
 
-    def _intent(self, swap: _Swap, group: _Group, keeper_mtime_ns: int) -> Intent:
+    def _intent(self, swap: _Swap, group: _Group, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
         action, attributes = swap.action, swap.victim.attributes
         return Intent(
             number=swap.number,
@@ -367,6 +367,7 @@ class Executor:
             reason=action.reason,
             mount=self._mount(action.path),
             locks=tuple(self.locks(action)),
+            keeper_mode=keeper_mode,
         )
 
     def _ready_keeper(self, group: _Group) -> bool:
@@ -507,7 +508,8 @@ class Executor:
             return
         for group in groups:
             for swap in group.swaps:
-                intent = self._intent(swap, group, group.keeper.signature.mtime_ns)
+                keeper = group.keeper
+                intent = self._intent(swap, group, keeper.signature.mtime_ns, keeper.attributes.mode)
                 self.journal.append("intent", **intent.as_record())
         self.journal.sync()
         for group, wrong in zip(groups, self._read(self._share_extents, groups), strict=True):

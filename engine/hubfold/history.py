@@ -47,7 +47,7 @@ def detail(log: RunLog) -> RunDetail:
         for link in log.farm_links
     ]
     state = "done" if log.ended == "finished" else "unfinished"
-    actions += [(Done(path, "", "", "removed", log.command, size), state) for path, size in log.removals]
+    actions += [(Done(item.path, "", "", "removed", log.command, item.bytes), state) for item in log.removals]
     actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
     actions += [
         (

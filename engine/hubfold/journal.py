@@ -10,7 +10,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``intent``     about to replace a path: everything that undo and recovery need (`Intent`), with its ``number``
 ``done``       the replacement of ``number`` is whole and the displaced file is gone
 ``dropped``    ``number`` was given up, the path is as it was: ``reason``
-``remove``     about to remove `path`, which the user named; `bytes` by length, 0 for a link
+``remove``     about to remove ``path``, which the user named, `Removed`; ``bytes`` by length, 0 for a link
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
@@ -19,7 +19,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``mended``     the mends ``numbers`` are whole and what they displaced is gone
 ``end``        the run is over: ``state`` is finished or interrupted; ``freed`` bytes by what it removed
 ``undo``       the run is being taken back
-``restore``    about to put a copy back for ``number``: ``temporary``
+``restore``    about to put a copy back for ``number``: ``temporary``, while it is not whole with `UNFINISHED` added
 ``restored``   ``number`` is as it was before the run, in another file: its ``inode``
 ``kept``       ``number`` was not taken back: ``reason``
 ``undone``     the undo is over
@@ -46,6 +46,8 @@ from typing import Any
 from hubfold import fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
+from hubfold.filesystem import FileSystems
+from hubfold.seen import Seen
 
 VERSION = 1
 #: A journal whose last record is one of these has nothing open.
@@ -96,6 +98,8 @@ class Intent:
     mount: str
     #: Lock files that the layout's own programs take before they replace `path`.
     locks: tuple[str, ...] = ()
+    #: The keeper's mode once the run is through with it; -1 in older journals.
+    keeper_mode: int = -1
 
     @property
     def attributes(self) -> fsops.Attributes:
@@ -110,7 +114,8 @@ class Intent:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Intent:
         """Raises `ValueError`, `TypeError` or `KeyError` for anything hubfold would not have written."""
-        values: dict[str, Any] = {name: record[name] for name in cls.__slots__}
+        values: dict[str, Any] = {"keeper_mode": -1, **record}
+        values = {name: values[name] for name in cls.__slots__}
         for name in _TEXTS:
             _expect(values[name], str)
         for name in _NUMBERS:
@@ -134,7 +139,7 @@ _TEXTS = (
     "path root backend text target temporary keeper keeper_root xxh3_128 payload reason mount".split()  # noqa: SIM905
 )
 _NUMBERS = (
-    "number keeper_inode keeper_mtime_ns size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
+    "number keeper_inode keeper_mtime_ns keeper_mode size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
 )
 
 
@@ -185,6 +190,35 @@ class FarmLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Removed:
+    """A path that was announced to be removed, with what it was then; older journals have the first two only."""
+
+    path: str
+    bytes: int
+    #: A file by inode and mtime, a symlink by its text.
+    inode: int = 0
+    mtime_ns: int = 0
+    text: str = ""
+    #: The folder of the local copy that it is a part of, its root and that root's backend; "" for anything else.
+    copy: str = ""
+    root: str = ""
+    backend: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)} | {
+            "bytes": self.bytes
+        }
+
+    def is_still(self, seen: Seen) -> bool:
+        """Whether that is what was to be removed. An older journal knows the path only."""
+        if not (self.inode or self.text):
+            return not self.copy
+        if seen.text is not None or self.text:
+            return seen.text == self.text
+        return (seen.inode, seen.size, seen.mtime_ns) == (self.inode, self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class Temporary:
     """A name of hubfold's own under which something is on its way in (made whole first) or out (emptied first)."""
 
@@ -194,6 +228,8 @@ class Temporary:
     out: bool
     #: Lock files in it that were taken for it.
     locks: tuple[str, ...] = ()
+    #: Where its file system was mounted; "" in older journals.
+    mount: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +273,8 @@ class RunLog:
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
     farm_links: list[FarmLink] = field(default_factory=list)
-    #: (path, bytes) of what was announced to be removed, and paths of what was to be made.
-    removals: list[tuple[str, int]] = field(default_factory=list)
+    #: What was announced to be removed, and paths of what was to be made.
+    removals: list[Removed] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     temporaries: list[Temporary] = field(default_factory=list)
     mends: dict[int, Mend] = field(default_factory=dict)
@@ -329,6 +365,14 @@ class Journal:
     def append(self, record: str, **fields: Any) -> None:
         """Add a record; it is on the disk after the next `sync`."""
         self._pending.append(json.dumps({"record": record, **fields}).encode("ascii") + b"\n")
+
+    def announce(self, record: str, *, path: str, root: str, temporary: str, **told: Any) -> None:
+        """`append` an ``aside`` or a ``make``."""
+        folder = root
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        mount = FileSystems().of(folder).mount
+        self.append(record, path=path, root=root, temporary=temporary, mount=mount, **told)
 
     def sync(self) -> None:
         """Write and fsync what was appended. Raises `OSError`; then nothing announced may happen."""
@@ -466,15 +510,22 @@ def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
-    path = _expect(record["path"], str)
-    _absolute(path)
-    log.removals.append((path, _expect(record["bytes"], int)))
+    numbers = {name: _expect(record.get(name, 0), int) for name in ("inode", "mtime_ns")}
+    texts = {name: _expect(record.get(name, ""), str) for name in ("text", "copy", "root", "backend")}
+    item = Removed(_expect(record["path"], str), _expect(record["bytes"], int), **numbers, **texts)
+    _absolute(item.path)
+    if item.copy:
+        _absolute(item.copy, item.root)
+        if not item.path.startswith(os.path.join(item.copy, "")):
+            raise ValueError(f"{item.path!r} is no part of {item.copy!r}")
+    log.removals.append(item)
 
 
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
     root, path, temporary = (_expect(record[name], str) for name in ("root", "path", "temporary"))
     locks = tuple(_expect(lock, str) for lock in _expect(record.get("locks", []), list))
-    item = Temporary(root, path, temporary, record["record"] == "aside", locks)
+    mount = _expect(record.get("mount", ""), str)
+    item = Temporary(root, path, temporary, record["record"] == "aside", locks, mount)
     _absolute(item.root, item.path, item.temporary, *locks)
     if not is_temporary(os.path.basename(item.temporary)):
         raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")

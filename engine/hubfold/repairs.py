@@ -166,7 +166,7 @@ class Mender:
                 temporary = self._temporary()
                 there = os.path.join(folder_path, temporary)
                 self.journal.append("object", path=object_, keeper=donor.path)
-                self.journal.append("make", path=object_, root=place, temporary=there, source=donor.path)
+                self.journal.announce("make", path=object_, root=place, temporary=there, source=donor.path)
                 self.journal.sync()
                 try:
                     # A file that somebody may write to stays his alone; another is one payload with its object.
@@ -302,7 +302,7 @@ class Mender:
             vault.prepare(place)
         temporary = self._temporary()
         there = os.path.join(place, temporary)
-        self.journal.append("make", path=path, root=place, temporary=there, source="the Hub")
+        self.journal.announce("make", path=path, root=place, temporary=there, source="the Hub")
         self.journal.sync()
         with Directory.open(place) as folder:
             try:
