@@ -147,6 +147,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                 progress=self.progress,
                 stop=self.stop,
                 shared_extents=self._shared_extents,
+                may_share=self._may_share,
             )
         liars = self._open_index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
@@ -702,6 +703,12 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         from hubfold.sharing import shared_extents
 
         return shared_extents(replica, self._filesystems)
+
+    def _may_share(self, folder: str) -> bool:
+        try:
+            return self._filesystems.of(folder).pool != ""
+        except OSError:
+            return True
 
     @cached_property
     def _filesystems(self) -> FileSystems:
