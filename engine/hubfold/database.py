@@ -170,7 +170,7 @@ class Opened:
         try:
             # Two first runs at once: the second waits above, and then finds nothing left to do.
             if not _schema(self.connection):
-                for statement in (*schema.BOOKKEEPING, *schema.M001_TABLES):
+                for statement in (*schema.BOOKKEEPING, *schema.TABLES):
                     self.connection.execute(statement)
                 self.connection.executemany(
                     "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",

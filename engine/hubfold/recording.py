@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from hubfold.content import Replica, Root, Signature
 from hubfold.database import loaded_time, signed, stored_time, unsigned
-from hubfold.index import Index, changed, now
+from hubfold.index import LOOSE, Index, changed, loosen, now
 from hubfold.rows import CLAIM_COLUMNS, DIGEST_COLUMNS, raw, stored_signature
+from hubfold.tallies import Tally, counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 BATCH = 5000
 #: Folders whose rows are read at once.
 AHEAD = 500
+#: Digests are pruned where one row in so many has gone, and always while there are at most so many files.
+LOOSE_SHARE = 10
+PRUNED_AT_ONCE = 10_000
 #: After every path, and a span that no path lies in.
 _END = b"\xff"
 _NOWHERE = _END, b""
@@ -36,6 +40,7 @@ _COLUMNS = (
     "repo_type, repo_id, revision, links, pinned, latest_mtime_ns"
 )
 _COUNT = _COLUMNS.count(",") + 1
+_SIZE = _COLUMNS.split(", ").index("size")
 _UPDATE = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", "))
 _HEX = {
     "sha256": re.compile("[0-9a-f]{64}"),
@@ -198,6 +203,7 @@ class Recording:
         with self._index.file.transaction() as connection:
             self._flush()
             for old, new in self._renumbered:
+                changed(connection, None)
                 connection.execute(
                     f"""INSERT OR IGNORE INTO digests (device, inode, size, mtime_ns, ctime_ns, {_DIGESTS})
                     SELECT ?, inode, size, mtime_ns, ctime_ns, {_DIGESTS} FROM digests WHERE device = ?""",
@@ -232,12 +238,16 @@ class Recording:
     def _take_over(self, folder_id: int) -> None:
         """A folder of another root that lies in this one now: its rows were another backend's view."""
         with self._index.file.transaction() as connection:
-            connection.execute("DELETE FROM files WHERE folder_id = ?", (folder_id,))
+            noted = connection.execute("SELECT DISTINCT size FROM files WHERE folder_id = ?", (folder_id,))
+            sizes = [size for (size,) in noted.fetchall()]
+            loosen(
+                connection, connection.execute("DELETE FROM files WHERE folder_id = ?", (folder_id,)).rowcount
+            )
             connection.execute(
                 "UPDATE folders SET root_id = ?, fingerprint = NULL WHERE id = ?",
                 (self._root_id, folder_id),
             )
-            changed(connection)
+            changed(connection, sizes)
         self._ahead_from, self._ahead_to = _NOWHERE
 
     def _flush_if_full(self) -> None:
@@ -247,19 +257,20 @@ class Recording:
     def _flush(self) -> None:
         with self._index.file.transaction() as connection:
             ids, fresh = self._folder_ids(connection)
-            different, same = [], []
+            different, same, replaced = [], [], []
             for folder, name, row in self._rows:
-                key = (ids[folder], name)
-                if (
-                    ids[folder] not in fresh
-                    and row
-                    == connection.execute(
-                        f"SELECT {_COLUMNS} FROM files WHERE folder_id = ? AND name = ?", key
+                folder_id = ids[folder]
+                known = None
+                if folder_id not in fresh:
+                    known = connection.execute(
+                        f"SELECT {_COLUMNS} FROM files WHERE folder_id = ? AND name = ?", (folder_id, name)
                     ).fetchone()
-                ):
-                    same.append((self._generation, *key))
-                else:
-                    different.append((*key, *row, self._generation))
+                if known == row:
+                    same.append((self._generation, folder_id, name))
+                    continue
+                different.append((folder_id, name, *row, self._generation))
+                if known is not None:
+                    replaced.append(known[_SIZE])
             connection.executemany("UPDATE files SET generation = ? WHERE folder_id = ? AND name = ?", same)
             connection.executemany(
                 f"""INSERT INTO files (folder_id, name, {_COLUMNS}, generation) VALUES ({"?, " * (2 + _COUNT)}?)
@@ -271,7 +282,8 @@ class Recording:
                 connection.executemany(
                     "UPDATE folders SET fingerprint = NULL WHERE id = ?", {(row[0],) for row in different}
                 )
-                changed(connection)
+                loosen(connection, len(replaced))
+                changed(connection, {*replaced, *(row[2 + _SIZE] for row in different)})
             connection.executemany(
                 "INSERT OR REPLACE INTO visited VALUES (?, ?)",
                 [*self._same, *((ids[path], fingerprint) for path, fingerprint in self._visited)],
@@ -311,7 +323,15 @@ class Recording:
             return bool(failed) and any(step in failed for step in _upwards(path, self.root.path))
 
         away, dropped = 0, 0
+        noted: set[int] = set()
+        noting = counting(connection)
         for where, values in self._vanished(connection, unknown):
+            if noting:
+                gone = connection.execute(
+                    f"SELECT DISTINCT size FROM files WHERE {where} AND generation <> ?",
+                    (*values, self._generation),
+                )
+                noted.update(size for (size,) in gone.fetchall())
             dropped += connection.execute(
                 f"DELETE FROM files WHERE {where} AND generation <> ? AND device IN ({marks})",
                 (*values, self._generation),
@@ -325,7 +345,8 @@ class Recording:
             (self._root_id,),
         )
         if dropped:
-            changed(connection)
+            loosen(connection, dropped)
+            changed(connection, noted)
         return away
 
     def _vanished(
@@ -362,19 +383,26 @@ _DIGESTS = ", ".join(DIGEST_COLUMNS.values())
 
 
 def totals(index: Index, root: Root) -> Totals:
-    """What the rows of a root add up to, taken from the root's own row while nothing changed."""
+    """What the rows of a root add up to, each payload once."""
     key = f"root {root.path!r}"
     remembered = index.remembered(key)
     if remembered is not None:
         return Totals(*map(int, remembered.split()))
     with index.file.transaction() as connection:
-        files, size, allocated = connection.execute(
-            """SELECT COALESCE(SUM(names), 0), COALESCE(SUM(size), 0), COALESCE(SUM(allocated), 0) FROM (
-                SELECT COUNT(*) AS names, f.size, MAX(f.allocated) AS allocated FROM files f
-                JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id WHERE r.path = ?
-                GROUP BY f.device, f.inode, f.size)""",
-            (os.fsencode(root.path),),
-        ).fetchone()
+        tally = Tally(index, key)
+        tally.put(
+            connection.execute(
+                f"""SELECT size, SUM(names), COUNT(*) * size, SUM(allocated) FROM (
+                    SELECT f.size AS size, COUNT(*) AS names, MAX(f.allocated) AS allocated
+                    FROM files f {"NOT INDEXED" if tally.whole else "INDEXED BY files_by_size"}
+                    WHERE {tally.where("f.size")} AND f.folder_id IN (
+                        SELECT p.id FROM folders p JOIN roots r ON r.id = p.root_id WHERE r.path = ?)
+                    GROUP BY f.size, f.device, f.inode)
+                GROUP BY size""",
+                (os.fsencode(root.path),),
+            ).fetchall()
+        )
+        files, size, allocated = tally.sums()
         connection.execute(
             "UPDATE roots SET files = ?, bytes = ?, allocated = ? WHERE path = ?",
             (files, size, allocated, os.fsencode(root.path)),
@@ -403,20 +431,28 @@ def name_repositories(index: Index, commits: Mapping[str, tuple[str, str]]) -> N
                     (os.fsencode(repo_id), os.fsencode(repo_type), revision),
                 ).rowcount
         if filled:
-            changed(connection)
+            # No figure depends on whose a file is.
+            changed(connection, ())
         index.remember("repositories", "")
 
 
 def prune_digests(index: Index) -> None:
-    """Drop the digests of payloads that no row is about any more; rows of drives that are away keep theirs."""
-    if index.remembered("pruned") is not None:
+    """Drop the digests of payloads that no row is about any more; rows of drives that are away keep theirs.
+
+    Looks at all of them, so where there are many it waits until a good part of them may have come loose.
+    """
+    loose = index.rows("SELECT value FROM state WHERE key = ?", (LOOSE,))
+    if not loose:
         return
     with index.file.transaction() as connection:
+        (files,) = connection.execute("SELECT COALESCE(SUM(files), 0) FROM roots").fetchone()
+        if int(loose[0][0]) * LOOSE_SHARE + PRUNED_AT_ONCE < files:
+            return
         connection.execute(
             """DELETE FROM digests WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.size = digests.size
             AND f.device = digests.device AND f.inode = digests.inode)"""
         )
-        index.remember("pruned", "")
+        connection.execute("DELETE FROM state WHERE key = ?", (LOOSE,))
 
 
 def _upwards(path: str, top: str) -> Iterator[str]:

@@ -91,7 +91,11 @@ def computed(row: Row) -> dict[str, str]:
 
 def path_of(row: Row) -> str:
     """The replica's path. Raises ValueError for one that hubfold cannot have written."""
-    folder, name = row[5], row[6]
+    return joined(row[5], row[6])
+
+
+def joined(folder: bytes, name: bytes) -> str:
+    """`path_of` by the two parts of a path."""
     if b"/" in name or name in (b"", b".", b"..") or not folder.startswith(b"/"):
         raise ValueError(f"the name {name!r}")
     return os.fsdecode(os.path.join(folder, name))
