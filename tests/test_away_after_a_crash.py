@@ -10,7 +10,8 @@ from faults import tree
 from faults.striking import Fault, hubfold
 
 from hubfold import emptying, mending
-from hubfold.journal import Journal, Mend, read
+from hubfold.journal import Journal, read
+from hubfold.records import Mend
 
 
 class Place:

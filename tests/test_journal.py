@@ -14,11 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hubfold import journal
+from hubfold import journal, records
 from hubfold.content import LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
 from hubfold.fsops import Attributes
-from hubfold.journal import FarmLink, Intent, Journal, KeeperChange, Mend, Removed, RunLog, Temporary
+from hubfold.journal import Journal
+from hubfold.records import FarmLink, Intent, KeeperChange, Mend, Removed, Temporary
+from hubfold.run_log import RunLog
 
 INTENT = Intent(
     number=1,
@@ -446,7 +448,7 @@ def test_a_temporary_lies_beside_its_path(tmp_path: Path, number: int) -> None:
 
 
 def test_the_longest_name_that_hubfold_gives() -> None:
-    assert journal.is_temporary(".hubfold-" + "a" * 90) and not journal.is_temporary(".hubfold-" + "a" * 91)
+    assert records.is_temporary(".hubfold-" + "a" * 90) and not records.is_temporary(".hubfold-" + "a" * 91)
 
 
 @pytest.mark.parametrize("record", ["done", "dropped", "restore", "restored", "kept"])

@@ -26,6 +26,7 @@ from hubfold.locking import take_lock
 from hubfold.plan import Action, Plan
 from hubfold.planner import Policy
 from hubfold.progress import Silent, Stop
+from hubfold.records import Intent
 
 MODEL = os.urandom(300_000)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])
@@ -691,7 +692,7 @@ def test_the_journal_has_all_that_an_undo_needs(scene: Folding) -> None:
     (action,) = what.actions
     assert [o.error for o in scene.run(what)] == [""]
     log = scene.log()
-    assert log.intents[1] == journal.Intent(
+    assert log.intents[1] == Intent(
         number=1,
         path=str(scene.copy),
         root=str(scene.models),

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from hubfold import display, fsops
 from hubfold.errors import LeftAlone
 from hubfold.fsops import Directory
-from hubfold.journal import RunLog, Temporary
+from hubfold.records import Temporary
 from hubfold.reports import Left
+from hubfold.run_log import RunLog
 from hubfold.seen import Seen, below, look
 from hubfold.walk import within
 

@@ -33,11 +33,12 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.filesystem import FileSystems, link_text
 from hubfold.fsops import Directory, Held
-from hubfold.journal import Intent, Journal, KeeperChange
+from hubfold.journal import Journal
 from hubfold.locking import take_lock
 from hubfold.plan import Action, Plan
 from hubfold.progress import Progress, Stop
 from hubfold.reading import rotates
+from hubfold.records import Intent, KeeperChange
 from hubfold.swaps import Group, Swap, batches, is_link, reads
 
 if TYPE_CHECKING:

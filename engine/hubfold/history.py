@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hubfold.content import LinkKind
-from hubfold.journal import Intent, KeeperChange, RunLog
+from hubfold.records import Intent, KeeperChange
 from hubfold.recovery import still_links
 from hubfold.reports import Done, RunDetail, RunSummary
+from hubfold.run_log import RunLog
 
 _STATES = {
     "intent": "unfinished",

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from hubfold import fsops, vault
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
-from hubfold.journal import Journal, Mend, RunLog
+from hubfold.journal import Journal
+from hubfold.records import Mend
 from hubfold.reports import Left
+from hubfold.run_log import RunLog
 
 #: A folder of a vault with what a repair took out of the way.
 REPLACED = "replaced"

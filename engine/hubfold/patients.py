@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from hubfold import vault
 from hubfold.content import LinkKind
-from hubfold.journal import Intent, RunLog
+from hubfold.records import Intent
+from hubfold.run_log import RunLog
 
 
 @dataclass(frozen=True, slots=True)

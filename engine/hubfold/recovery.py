@@ -18,8 +18,10 @@ from hubfold import comparing, emptying, farm, fsops, mending
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, UNFINISHED, Directory
-from hubfold.journal import Intent, Journal, KeeperChange, RunLog
+from hubfold.journal import Journal
+from hubfold.records import Intent, KeeperChange
 from hubfold.reports import Failed, Left
+from hubfold.run_log import RunLog
 
 UNDECIDED = ("intent", "restore")
 

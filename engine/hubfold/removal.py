@@ -32,9 +32,10 @@ from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.errors import LeftAlone
 from hubfold.fsops import Directory
 from hubfold.holdings import Holdings
-from hubfold.journal import Journal, Removed
+from hubfold.journal import Journal
 from hubfold.locking import passing_lock
 from hubfold.progress import Progress, Stop
+from hubfold.records import Removed
 from hubfold.reports import Failed
 from hubfold.seen import Seen, below
 from hubfold.walk import within

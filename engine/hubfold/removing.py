@@ -20,11 +20,13 @@ from hubfold.content import IndexedReplica, Root
 from hubfold.errors import HubfoldError, Interrupted, UsageError
 from hubfold.gc import Garbage
 from hubfold.holdings import Holdings, resolve
-from hubfold.journal import Journal, Removed, RunLog
+from hubfold.journal import Journal
 from hubfold.model_names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
+from hubfold.records import Removed
 from hubfold.removal import Remover, Removing, measure
 from hubfold.reports import Left, Needed, RemovedModel, RemoveReport
+from hubfold.run_log import RunLog
 from hubfold.seen import Seen, look
 from hubfold.walk import within
 

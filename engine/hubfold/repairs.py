@@ -27,9 +27,10 @@ from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.errors import LeftAlone
 from hubfold.fsops import Directory, Held
 from hubfold.hashing import Job, available, read
-from hubfold.journal import Journal, Mend
+from hubfold.journal import Journal
 from hubfold.locking import passing_lock
 from hubfold.progress import Progress, Stop
+from hubfold.records import Mend
 
 _WRITE = 0o222
 #: What link(2) says of a file that it cannot give another name here; then it is copied.

@@ -12,8 +12,9 @@ import filelock
 
 from hubfold import history, journal, recovery
 from hubfold.errors import HubfoldError, Locked, RunNotFound
-from hubfold.journal import Journal, RunLog
+from hubfold.journal import Journal
 from hubfold.reports import RecoverReport
+from hubfold.run_log import RunLog
 from hubfold.state import State
 
 

@@ -19,11 +19,13 @@ from hubfold import comparing, fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import Busy, LeftAlone, NoSpace
 from hubfold.fsops import UNFINISHED, Directory
-from hubfold.journal import Intent, Journal, KeeperChange, RunLog
+from hubfold.journal import Journal
 from hubfold.locking import take_lock
 from hubfold.progress import Progress, Stop
+from hubfold.records import Intent, KeeperChange
 from hubfold.recovery import is_link, restore_keepers
 from hubfold.reports import Failed, Left
+from hubfold.run_log import RunLog
 
 _NONE: Mapping[str, str] = {}
 _WRITE = 0o222
