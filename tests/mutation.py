@@ -181,7 +181,17 @@ class Bench:
         with open(report, "w") as out:
             subprocess.run(
                 [
-                    *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=0", "-vv"),
+                    *(
+                        sys.executable,
+                        "-m",
+                        "pytest",
+                        "-q",
+                        "-n0",
+                        "-p",
+                        "no:cacheprovider",
+                        "--durations=0",
+                        "-vv",
+                    ),
                     *("--cov=hubfold", "--cov-branch", "--cov-context=test", "--cov-report=", *TESTS),
                 ],
                 cwd=self.tree,
@@ -270,7 +280,7 @@ class Bench:
         signal.signal(signal.SIGALRM, too_late)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         code = int(
-            pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no", *tests])
+            pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no", *tests])
         )
         os._exit(99 if late else code)
 
