@@ -99,8 +99,9 @@ def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
                 given[log.intents[number].path, log.intents[number].inode] = inode
         for earlier in found[:later] if given else ():
             for number, intent in earlier.intents.items():
-                news = (given.get((path, intent.keeper_inode)) for path in (intent.keeper, intent.path))
-                new = next((new for new in news if new is not None), None)
+                # A hard link is a name of its own: what became of the keeper's other names says nothing about it.
+                path = intent.path if intent.link is LinkKind.HARDLINK else intent.keeper
+                new = given.get((path, intent.keeper_inode))
                 if new is not None:
                     earlier.intents[number] = replace(intent, keeper_inode=new)
             earlier.keepers[:] = [
