@@ -148,7 +148,10 @@ def child(
     err: str,
     traced: bool = False,
     user: User | None = None,
+    folder: str | None = None,
 ) -> None:
+    if folder is not None:
+        os.chdir(folder)
     if traced:
         _take_the_same_steps()
         # It can be read when the tracer is there.

@@ -267,6 +267,16 @@ def as_nobody(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *argv]
 
 
+def open_the_way(folder: Path) -> None:
+    """Let other users into `folder`, through the folders above it, which pytest closes to them."""
+    for above in (folder, *folder.parents):
+        mode = above.stat().st_mode
+        if mode & 0o005 != 0o005 and above.stat().st_uid == os.geteuid():
+            above.chmod(mode | 0o055)
+        if (above / "pytest-current").exists() or above == Path(tempfile.gettempdir()):
+            return
+
+
 def flip_byte(image: str, needle: bytes, number: int = 0) -> None:
     """Change one byte of the `number`-th place in `image` where `needle` lies: bit rot below the file system.
 
