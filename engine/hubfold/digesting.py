@@ -17,7 +17,6 @@ from operator import itemgetter
 
 from hubfold import sizes
 from hubfold.content import Signature
-from hubfold.database import loaded_time, unsigned
 from hubfold.grouping import groups
 from hubfold.hashing import SAMPLE, SMALL, Job, Reading, available
 from hubfold.index import Index
@@ -32,6 +31,7 @@ from hubfold.rows import (
     Row,
     evidence,
     joined,
+    loaded_signature,
     path_of,
     sample_of,
     signature_of,
@@ -41,6 +41,7 @@ from hubfold.scan_reports import Notice
 #: What is read in full where nobody claims anything: the fastest that is good enough to group by.
 FAST = "xxh3_128"
 _FAST_ONLY = (FAST,)
+_NO_NAMES = (b"", b".", b"..")
 #: Digests are written when there are this many, or after so many seconds: an interrupted scan goes on from there.
 SAVE_COUNT = 5000
 SAVE_SECONDS = 5.0
@@ -126,22 +127,21 @@ def _jobs(index: Index, page: Iterable[Row], here: set[int]) -> tuple[list[Job],
     """What has to be read of files of which nothing is known: one job a payload. And the paths in the roots `here`."""
     jobs: dict[tuple[int, int], Job] = {}
     scanned: set[str] = set()
+    last, prefix = b"", ""
     with index.trusting():
-        for folder, name, root, device, inode, size, mtime_ns, ctime_ns in page:
-            key = device, inode
+        for folder, name, root, *numbers in page:
+            if folder != last:
+                last, prefix = folder, joined(folder, b"x")[:-1]
+            if b"/" in name or name in _NO_NAMES:
+                raise ValueError(f"the name {name!r}")
+            key = numbers[0], numbers[1]
+            signature = loaded_signature(numbers)
             other = jobs.get(key)
-            if other is not None and (root not in here or other.signature.ctime_ns >= loaded_time(ctime_ns)):
+            if other is not None and (root not in here or other.signature.ctime_ns >= signature.ctime_ns):
                 continue
-            path = joined(folder, name)
+            path = prefix + os.fsdecode(name)
             if root in here:
                 scanned.add(path)
-            signature = Signature(
-                unsigned(device),
-                unsigned(inode),
-                unsigned(size),
-                loaded_time(mtime_ns),
-                loaded_time(ctime_ns),
-            )
             jobs[key] = Job(path, signature, _FAST_ONLY)
     return list(jobs.values()), scanned
 
@@ -233,7 +233,7 @@ class _Reader:
         try:
             for reading in read_all(in_order(jobs), self._executor, self._progress, self._stop):
                 unsaved.append(reading)
-                self._count(reading, reading.job.path in scanned)
+                self._count(reading, scanned)
                 if SAMPLE in reading.digests:
                     key = reading.job.signature.device, reading.job.signature.inode
                     found[key] = reading.digests[SAMPLE]
@@ -249,11 +249,11 @@ class _Reader:
         self.work.files_read += len(self._files)
         self._files.clear()
 
-    def _count(self, reading: Reading, scanned: bool) -> None:
+    def _count(self, reading: Reading, scanned: Collection[str]) -> None:
         self.work.bytes_read += reading.bytes_read
         if reading.bytes_read:
             self._files.add((reading.job.signature.device, reading.job.signature.inode))
-        if not scanned:
+        if not (reading.changed or reading.unreadable) or reading.job.path not in scanned:
             return
         kind = "notice"
         if reading.changed:

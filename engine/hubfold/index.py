@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from hubfold import sizes, tallies
@@ -241,15 +242,16 @@ class Index:
         """`record_digests` of many payloads in one transaction."""
         rows: dict[tuple[str, ...], list[Row]] = {}
         for signature, digests in computed:
-            known = tuple(name for name in DIGEST_COLUMNS if name in digests)
-            row = (*stored_signature(signature), *(bytes.fromhex(digests[name]) for name in known))
-            rows.setdefault(known, []).append(row)
+            row = (*stored_signature(signature), *map(bytes.fromhex, digests.values()))
+            rows.setdefault(tuple(digests), []).append(row)
         with self.file.transaction() as connection:
             noted: set[int] = set()
             if tallies.counting(connection):
                 noted.update(row[2] for same in rows.values() for row in same)
                 noted.update(_digested_sizes(connection, (row[:2] for same in rows.values() for row in same)))
             for known, same in rows.items():
+                # In the order of the table: neighbours share its pages.
+                same.sort(key=itemgetter(0, 1))
                 connection.executemany(_record_sql(known), same)
             changed(connection, noted)
 

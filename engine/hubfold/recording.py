@@ -11,6 +11,7 @@ import re
 import sqlite3
 import stat as stat_module
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from hubfold.content import Replica, Root, Signature
@@ -42,6 +43,8 @@ _COLUMNS = (
 _COUNT = _COLUMNS.count(",") + 1
 _SIZE = _COLUMNS.split(", ").index("size")
 _UPDATE = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", "))
+_NO_CLAIMS = (None,) * len(CLAIM_COLUMNS)
+_signature_of = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _HEX = {
     "sha256": re.compile("[0-9a-f]{64}"),
     "git-sha1": re.compile("[0-9a-f]{40}"),
@@ -82,6 +85,7 @@ class Recording:
         self._devices: set[int] = set()
         self._renumbered: set[tuple[int, int]] = set()
         self._folder: tuple[str, tuple[Any, ...] | None] = ("", None)
+        self._putting: tuple[str | None, bytes] = (None, b"")
         self._ahead: dict[bytes, tuple[Any, ...]] = {}
         self._ahead_from, self._ahead_to = _NOWHERE
         self._inside = root.path.rstrip("/") + "/"
@@ -163,40 +167,50 @@ class Recording:
     def put(self, replica: Replica) -> bool:
         """Write one replica. False, with a note in `rejected`, for one that no honest backend yields."""
         path, st = replica.path, replica.stat
-        if not path.startswith(self._inside) or os.path.normpath(path) != path:
+        if not path.startswith(self._inside) or (
+            # Only what has one of these can be another path than it seems.
+            ("/." in path or "//" in path or path[-1] == "/") and os.path.normpath(path) != path
+        ):
             self.rejected.append((path, f"is left out: outside of the root {self.root.path}"))
             return False
         if not stat_module.S_ISREG(st.st_mode):
             self.rejected.append((path, "is left out: no regular file"))
             return False
-        claims = {}
-        for algorithm, value in replica.claims.items():
-            if algorithm not in CLAIM_COLUMNS or not _HEX[algorithm].fullmatch(value):
-                self.rejected.append((path, f"its claim is left out: {value!r} is no {algorithm} digest"))
-            else:
-                claims[algorithm] = value
-        folder, name = os.path.split(path)
         latest = replica.latest_mtime_ns
         row = (
-            *stored_signature(Signature.of(st)),
+            *stored_signature(_signature_of(st)),
             st.st_blocks * 512,
             st.st_nlink,
             st.st_mode,
             signed(st.st_uid),
             signed(st.st_gid),
-            *(raw(claims.get(algorithm)) for algorithm in CLAIM_COLUMNS),
-            *(
-                None if text is None else os.fsencode(text)
-                for text in (replica.repo_type, replica.repo_id, replica.revision)
-            ),
+            *(self._claims(replica) if replica.claims else _NO_CLAIMS),
+            None if replica.repo_type is None else os.fsencode(replica.repo_type),
+            None if replica.repo_id is None else os.fsencode(replica.repo_id),
+            None if replica.revision is None else os.fsencode(replica.revision),
             None if replica.links is None else ",".join(sorted(replica.links)),
             int(replica.pinned),
             None if latest is None else stored_time(latest),
         )
         self._devices.add(st.st_dev)
-        self._rows.append((os.fsencode(folder), os.fsencode(name), row))
-        self._flush_if_full()
+        folder, _, name = path.rpartition("/")
+        if folder != self._putting[0]:
+            self._putting = folder, os.fsencode(folder or "/")
+        self._rows.append((self._putting[1], os.fsencode(name), row))
+        if len(self._rows) >= BATCH:
+            self._flush()
         return True
+
+    def _claims(self, replica: Replica) -> Iterator[bytes | None]:
+        claims = {}
+        for algorithm, value in replica.claims.items():
+            if algorithm not in CLAIM_COLUMNS or not _HEX[algorithm].fullmatch(value):
+                self.rejected.append(
+                    (replica.path, f"its claim is left out: {value!r} is no {algorithm} digest")
+                )
+            else:
+                claims[algorithm] = value
+        return (raw(claims.get(algorithm)) for algorithm in CLAIM_COLUMNS)
 
     def finish(self, device: int, failed: Collection[str]) -> Finished:
         """The root, on `device`, was walked to its end: drop what vanished, but not at or below what `failed`."""
@@ -394,8 +408,8 @@ def totals(index: Index, root: Root) -> Totals:
             connection.execute(
                 f"""SELECT size, SUM(names), COUNT(*) * size, SUM(allocated) FROM (
                     SELECT f.size AS size, COUNT(*) AS names, MAX(f.allocated) AS allocated
-                    FROM files f {"NOT INDEXED" if tally.whole else "INDEXED BY files_by_size"}
-                    WHERE {tally.where("f.size")} AND f.folder_id IN (
+                    FROM files f {"" if tally.whole else "INDEXED BY files_by_size"}
+                    WHERE {tally.where("f.size")} AND {"" if tally.whole else "+"}f.folder_id IN (
                         SELECT p.id FROM folders p JOIN roots r ON r.id = p.root_id WHERE r.path = ?)
                     GROUP BY f.size, f.device, f.inode)
                 GROUP BY size""",

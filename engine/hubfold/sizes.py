@@ -155,15 +155,15 @@ def plain_unread(index: Index, largest: int) -> Iterator[list[Row]]:
     folders, which is nearly that of the inodes, so that neither the index nor the disk is gone through at random.
     """
     few = _few(index, largest)
+    by, size_of = _plan(few)
     order = "f.size, f.device, f.inode, f.folder_id, f.name" if few else "f.folder_id, f.name"
     marks = ", ".join("?" * (order.count(",") + 1))
     after: tuple[Any, ...] = (0, -(1 << 63), -(1 << 63), -1, b"") if few else (-1, b"")
     while True:
         rows = index.rows(
             f"""SELECT p.path, f.name, p.root_id, f.device, f.inode, f.size, f.mtime_ns, f.ctime_ns, f.folder_id
-            FROM files f {"INDEXED BY files_by_size" if few else "NOT INDEXED"}
-            CROSS JOIN folders p ON p.id = f.folder_id {DIGESTS}
-            WHERE f.size IN (SELECT size FROM wanted WHERE plain AND size BETWEEN ? AND ?)
+            FROM files f {by} CROSS JOIN folders p ON p.id = f.folder_id {DIGESTS}
+            WHERE {size_of} IN (SELECT size FROM wanted WHERE plain AND size BETWEEN ? AND ?)
                 AND d.xxh3_128 IS NULL AND ({order}) > ({marks}) ORDER BY {order} LIMIT {PAGE}""",
             (after[0] if few else 0, largest, *after),
         )
@@ -180,7 +180,8 @@ def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, in
     A size of which some payload's names have different signatures is made one that is not plain: only one of them
     tells of the payload.
     """
-    by = "INDEXED BY files_by_size" if _few(index, 1 << 62) else "NOT INDEXED"
+    few = _few(index, 1 << 62)
+    by, size_of = _plan(few)
     with index.file.transaction() as connection:
         connection.execute(
             """UPDATE wanted SET plain = 0 WHERE plain AND size IN (
@@ -196,16 +197,24 @@ def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, in
         f"""SELECT size, COUNT(*), SUM(frees - CASE WHEN stay THEN 0 ELSE largest END) FROM (
             SELECT size, SUM(goes * allocated) AS frees, MAX(goes * allocated) AS largest, SUM(NOT goes) AS stay
             FROM (
-                SELECT f.size AS size, d.xxh3_128 AS digest, MAX(f.allocated) AS allocated,
+                SELECT {size_of} AS size, d.xxh3_128 AS digest, MAX(f.allocated) AS allocated,
                     MAX(f.nlink) <= COUNT(*) AND NOT MAX(f.pinned OR f.links IS '') AS goes
                 FROM files f {by} CROSS JOIN digests d ON d.device = f.device AND d.inode = f.inode
                     AND d.size = f.size AND d.mtime_ns = f.mtime_ns AND d.ctime_ns = f.ctime_ns
-                WHERE f.size IN (SELECT size FROM wanted WHERE plain) AND d.xxh3_128 IS NOT NULL
-                    {_inside(index, roots)}
-                GROUP BY f.size, d.xxh3_128, f.device, f.inode)
+                WHERE f.folder_id > 0 AND {size_of} IN (SELECT size FROM wanted WHERE plain)
+                    AND d.xxh3_128 IS NOT NULL {_inside(index, roots)}
+                GROUP BY {size_of}, d.xxh3_128, f.device, f.inode)
             GROUP BY size, digest HAVING COUNT(*) > 1)
         GROUP BY size"""
     )
+
+
+def _plan(few: bool) -> tuple[str, str]:
+    """SQL after ``files f`` and for its size, so that SQLite goes by the sizes or through all files in their order.
+
+    Left to itself it takes the index of sizes for both, and then each row is a page of its own.
+    """
+    return ("INDEXED BY files_by_size", "f.size") if few else ("", "+f.size")
 
 
 def _few(index: Index, largest: int) -> bool:
