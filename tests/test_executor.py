@@ -270,9 +270,9 @@ def test_what_was_displaced_is_freed_and_closed_when_the_run_is_over(scene: Scen
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from hubfold import executor
+from hubfold import swaps
 from folding import Scene
-executor.BATCH_ACTIONS = 2
+swaps.BATCH_ACTIONS = 2
 scene = Scene(Path({str(scene.base)!r}))
 models = scene.root("models")
 blob = scene.file(scene.cache, "blobs/x", b"x" * 100_000)

@@ -147,6 +147,7 @@ def test_a_drive_that_is_away_is_looked_at_again_later(crashing, tmp_path: Path)
     crashed.copy.parent.rename(away)
     settled = crashed.scene.recover()
     assert settled.left == [Left(str(crashed.copy), "cannot be looked at now: it is gone")]
+    assert settled.waiting
     away.rename(crashed.copy.parent)
     assert crashed.scene.recover().rolled_back == [str(crashed.copy)] and crashed.temporaries == []
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 5.0
 #: How long a transaction may wait for others to be committed with it.
 TOGETHER_SECONDS = 0.25
+#: Bytes of the index that are kept in memory.
+CACHE = 96 << 20
 HINT_DELETE = "the index is a cache: delete {path} and scan again, which costs time and no data"
 
 _HEADER = b"SQLite format 3\0"
@@ -151,7 +153,8 @@ class Opened:
         run("PRAGMA mmap_size = 0")
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA temp_store = FILE")
-        run("PRAGMA cache_size = -32768")
+        # What it holds of an index of a million files; memory is taken as it is needed.
+        run(f"PRAGMA cache_size = -{CACHE >> 10}")
         new = not _schema(self.connection)
         current = not new and _is_current(self.connection)
         if not (new or current):
@@ -170,7 +173,7 @@ class Opened:
         try:
             # Two first runs at once: the second waits above, and then finds nothing left to do.
             if not _schema(self.connection):
-                for statement in (*schema.BOOKKEEPING, *schema.M001_TABLES):
+                for statement in (*schema.BOOKKEEPING, *schema.TABLES):
                     self.connection.execute(statement)
                 self.connection.executemany(
                     "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",

@@ -22,11 +22,26 @@ from hubfold.hashing import SAMPLE, SMALL, Job, Reading, available
 from hubfold.index import Index
 from hubfold.progress import Progress, Stop
 from hubfold.reading import in_order, read_all
-from hubfold.rows import CTIME, DEVICE, INODE, ROOT, SIZE, Row, evidence, path_of, sample_of, signature_of
+from hubfold.rows import (
+    CTIME,
+    DEVICE,
+    INODE,
+    ROOT,
+    SIZE,
+    Row,
+    evidence,
+    joined,
+    loaded_signature,
+    path_of,
+    sample_of,
+    signature_of,
+)
 from hubfold.scan_reports import Notice
 
 #: What is read in full where nobody claims anything: the fastest that is good enough to group by.
 FAST = "xxh3_128"
+_FAST_ONLY = (FAST,)
+_NO_NAMES = (b"", b".", b"..")
 #: Digests are written when there are this many, or after so many seconds: an interrupted scan goes on from there.
 SAVE_COUNT = 5000
 SAVE_SECONDS = 5.0
@@ -59,19 +74,29 @@ class Work:
     bytes_read: int = 0
     files_read: int = 0
     warnings: list[Notice] = field(default_factory=list)
+    #: The sizes of what `warnings` tells of: the next scan tries them again.
+    again: set[int] = field(default_factory=set)
 
 
 def digest(
-    index: Index, roots: Collection[str], min_size: int, executor: Executor, progress: Progress, stop: Stop
+    index: Index,
+    roots: Collection[str],
+    min_size: int,
+    executor: Executor,
+    progress: Progress,
+    stop: Stop,
+    only: str = "1",
 ) -> Work:
     """Read what the duplicates among files of `min_size` bytes or more depend on, and record the digests.
 
-    Only sizes that some payload in `roots` has are looked at; payloads of other roots are read where they are needed
-    to compare with. What could not be read has no digest, so it is equal to nothing.
+    Only sizes that some payload in `roots` has are looked at, and of these the ones that `only`, SQL about ``f.size``,
+    leaves over; payloads of other roots are read where they are needed to compare with. What could not be read has no
+    digest, so it is equal to nothing.
     """
     reader = _Reader(index, executor, progress, stop)
     scanned = {os.fsencode(root) for root in roots}
-    for page in sizes.unsettled_sizes(index, min_size):
+    sizes.want(index, only, min_size, roots)
+    for page in sizes.unsettled_sizes(index, SMALL):
         stop.check()
         with index.trusting():
             classes = [_payloads(rows, scanned) for _, rows in groupby(page, itemgetter(SIZE))]
@@ -83,15 +108,42 @@ def digest(
                 payload.sample = found.get(payload.key, payload.sample)
         reader.run(classes, whole, "reading")
         reader.page_done()
-    for size in sizes.huge_sizes(index, min_size):
+    for size in sizes.huge_sizes(index, SMALL):
         for page in sizes.payloads_of(index, size):
-            reader.run([_payloads(page, scanned)], small_or_sample, "reading")
+            reader.run([_payloads(page, scanned)], samples, "reading")
             reader.page_done()
-        if size > SMALL:
-            for page in sizes.payloads_of(index, size, same_sample=True):
-                reader.run([_payloads(page, scanned)], unread, "reading")
-                reader.page_done()
+        for page in sizes.payloads_of(index, size, same_sample=True):
+            reader.run([_payloads(page, scanned)], unread, "reading")
+            reader.page_done()
+    here = {number for number, path in index.rows("SELECT id, path FROM roots") if path in scanned}
+    for page in sizes.plain_unread(index, SMALL):
+        stop.check()
+        reader.read(*_jobs(index, page, here), "reading")
+        reader.page_done()
     return reader.work
+
+
+def _jobs(index: Index, page: Iterable[Row], here: set[int]) -> tuple[list[Job], set[str]]:
+    """What has to be read of files of which nothing is known: one job a payload. And the paths in the roots `here`."""
+    jobs: dict[tuple[int, int], Job] = {}
+    scanned: set[str] = set()
+    last, prefix = b"", ""
+    with index.trusting():
+        for folder, name, root, *numbers in page:
+            if folder != last:
+                last, prefix = folder, joined(folder, b"x")[:-1]
+            if b"/" in name or name in _NO_NAMES:
+                raise ValueError(f"the name {name!r}")
+            key = numbers[0], numbers[1]
+            signature = loaded_signature(numbers)
+            other = jobs.get(key)
+            if other is not None and (root not in here or other.signature.ctime_ns >= signature.ctime_ns):
+                continue
+            path = prefix + os.fsdecode(name)
+            if root in here:
+                scanned.add(path)
+            jobs[key] = Job(path, signature, _FAST_ONLY)
+    return list(jobs.values()), scanned
 
 
 def samples(payloads: Sequence[Payload]) -> list[Job]:
@@ -131,11 +183,6 @@ def unread(payloads: Sequence[Payload]) -> list[Job]:
     return [payload.job(FAST) for payload in payloads if FAST not in payload.digests]
 
 
-def small_or_sample(payloads: Sequence[Payload]) -> list[Job]:
-    """The first step with a part of the payloads of one size, where there are too many to look at together."""
-    return unread(payloads) if payloads[0].signature.size <= SMALL else samples(payloads)
-
-
 def _comparable(payloads: Iterable[Payload]) -> bool:
     """Whether some payload has a digest that another would have to be compared with, unread."""
     return any(payload.digests.keys() - {FAST} for payload in payloads)
@@ -172,6 +219,10 @@ class _Reader:
         for payloads in classes:
             jobs += choose(payloads)
             scanned.update(payload.path for payload in payloads if payload.scanned)
+        return self.read(jobs, scanned, task)
+
+    def read(self, jobs: Sequence[Job], scanned: Collection[str], task: str) -> dict[tuple[int, int], str]:
+        """Read these; paths that are not `scanned` are no business of this scan. The samples found, by payload."""
         if not jobs:
             return {}
         found: dict[tuple[int, int], str] = {}
@@ -182,7 +233,7 @@ class _Reader:
         try:
             for reading in read_all(in_order(jobs), self._executor, self._progress, self._stop):
                 unsaved.append(reading)
-                self._count(reading, reading.job.path in scanned)
+                self._count(reading, scanned)
                 if SAMPLE in reading.digests:
                     key = reading.job.signature.device, reading.job.signature.inode
                     found[key] = reading.digests[SAMPLE]
@@ -198,11 +249,11 @@ class _Reader:
         self.work.files_read += len(self._files)
         self._files.clear()
 
-    def _count(self, reading: Reading, scanned: bool) -> None:
+    def _count(self, reading: Reading, scanned: Collection[str]) -> None:
         self.work.bytes_read += reading.bytes_read
         if reading.bytes_read:
             self._files.add((reading.job.signature.device, reading.job.signature.inode))
-        if not scanned:
+        if not (reading.changed or reading.unreadable) or reading.job.path not in scanned:
             return
         kind = "notice"
         if reading.changed:
@@ -212,6 +263,7 @@ class _Reader:
             kind = "unreadable"
         else:
             return
+        self.work.again.add(reading.job.signature.size)
         self.work.warnings.append(Notice(reading.job.path, message, kind))
 
     def _save(self, unsaved: list[Reading]) -> None:

@@ -48,6 +48,7 @@ class Finding(Workspace):
                 progress=self.progress,
                 stop=self.stop,
                 shared_extents=self._shared_extents,
+                may_share=self._may_share,
             )
         liars = self._open_index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
@@ -90,6 +91,12 @@ class Finding(Workspace):
         from hubfold.sharing import shared_extents
 
         return shared_extents(replica, self._filesystems)
+
+    def _may_share(self, folder: str) -> bool:
+        try:
+            return self._filesystems.of(folder).pool != ""
+        except OSError:
+            return True
 
     def verify(self, targets: Sequence[StrPath] = (), *, restart: bool = False) -> VerifyReport:
         """Read content again and compare it with claims and index; `targets` are paths or models (default: all).

@@ -156,7 +156,7 @@ class Folding(Finding):
         from hubfold.reports import UndoReport
 
         log, logs = runs.find(self.state, run)
-        expected = undo.preview(log, history.folded_again(logs, log))
+        expected = undo.preview(log, history.folded_again(logs, log), history.keeper_changes(logs))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
             log.run,
@@ -164,6 +164,7 @@ class Folding(Finding):
             tuple(expected.left),
             tuple(expected.failed),
             expected.bytes_needed,
+            kept=tuple(expected.kept),
         )
 
     def undo(self, run: str | None = None) -> UndoReport:
@@ -199,17 +200,21 @@ class Folding(Finding):
             (*failed, *undone.failed),
             undone.bytes_needed,
             interrupted,
+            tuple(undone.kept),
         )
 
-    def recover(self) -> RecoverReport:
-        """Finish or roll back what a crash left. Every changing call does this first."""
+    def recover(self, *, forget: bool = False) -> RecoverReport:
+        """Finish or roll back what a crash left. Every changing call does this first.
+
+        With `forget`, what cannot be looked at (its drive is gone for good) is given up, and not tried again.
+        """
         from hubfold import runs
         from hubfold.reports import RecoverReport
 
         if not runs.unsettled(self.state):
             return RecoverReport()
         with runs.exclusive(self.state, "recover"):
-            return runs.recover(self.state)
+            return runs.recover(self.state, forget=forget)
 
     def preview_gc(self) -> GcReport:
         """The vault objects that no link needs, with what removing them frees."""

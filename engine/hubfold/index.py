@@ -10,9 +10,11 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from hubfold import sizes
+from hubfold import sizes, tallies
 from hubfold.content import DuplicateSet, IndexedReplica, Role, Root, Signature
 from hubfold.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsigned
 from hubfold.errors import IndexDamaged
@@ -28,6 +30,7 @@ from hubfold.rows import (
     stored_signature,
 )
 from hubfold.rows import replica as replica_of
+from hubfold.schema import CLAIMED
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
 #: The backend name of a root that is a vault of hubfold's own.
 VAULT = "vault"
+#: Where the state table counts rows that went.
+LOOSE = "loose digests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,7 @@ class Index:
                 (os.fsencode(root.path), root.backend, str(root.role), root.limit),
             )
             if saved.rowcount:
-                changed(connection)
+                changed(connection, () if other is None else None)
 
     def remove_root(self, path: str) -> bool:
         """Forget a root and its rows; whether there was one. Nothing on the disk changes."""
@@ -152,7 +157,7 @@ class Index:
                 return False
             _drop_rows(connection, row[0])
             connection.execute("DELETE FROM roots WHERE id = ?", row)
-            changed(connection)
+            changed(connection, None)
             return True
 
     # replicas
@@ -201,11 +206,12 @@ class Index:
         """Replicas of these roots whose bytes were read and are not what their layout states."""
         chosen, values = root_clause(roots)
         rows = self.rows(
-            f"""SELECT {ROW} FROM digests d
-            JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
+            f"""SELECT {ROW} FROM digests d INDEXED BY digests_named
+            CROSS JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
                 AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
             JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
-            WHERE (f.sha256 <> d.sha256 OR f.git_sha1 <> d.git_sha1 OR f.xet <> d.xet) {chosen}
+            WHERE {CLAIMED.format("d")}
+                AND (f.sha256 <> d.sha256 OR f.git_sha1 <> d.git_sha1 OR f.xet <> d.xet) {chosen}
             ORDER BY p.path, f.name""",
             values,
         )
@@ -217,13 +223,14 @@ class Index:
         return [self.as_replica(row) for row in rows]
 
     def duplicate_sets(
-        self, roots: Collection[str] | None = None, min_size: int = 0
+        self, roots: Collection[str] | None = None, min_size: int = 0, only: str = "1"
     ) -> Iterator[DuplicateSet]:
         """Sets of at least two payloads of one content, the biggest size first.
 
-        `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more.
+        `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more, `only` to the
+        sizes of which this SQL about ``f.size`` is true.
         """
-        return sizes.duplicate_sets(self, roots, min_size)
+        return sizes.duplicate_sets(self, roots, min_size, only)
 
     # digests and our own changes
 
@@ -233,24 +240,20 @@ class Index:
 
     def record_all(self, computed: Iterable[tuple[Signature, Mapping[str, str]]]) -> None:
         """`record_digests` of many payloads in one transaction."""
-        columns = list(DIGEST_COLUMNS.values())
-        same = "size = excluded.size AND mtime_ns = excluded.mtime_ns AND ctime_ns = excluded.ctime_ns"
-        merged = ", ".join(
-            f"{column} = CASE WHEN {same} THEN COALESCE(excluded.{column}, {column}) ELSE excluded.{column} END"
-            for column in columns
-        )
+        rows: dict[tuple[str, ...], list[Row]] = {}
+        for signature, digests in computed:
+            row = (*stored_signature(signature), *map(bytes.fromhex, digests.values()))
+            rows.setdefault(tuple(digests), []).append(row)
         with self.file.transaction() as connection:
-            connection.executemany(
-                f"""INSERT INTO digests (device, inode, size, mtime_ns, ctime_ns, {", ".join(columns)})
-                VALUES ({", ".join("?" * (5 + len(columns)))})
-                ON CONFLICT (device, inode) DO UPDATE SET {merged},
-                    size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns""",
-                [
-                    (*stored_signature(signature), *(raw(digests.get(name)) for name in DIGEST_COLUMNS))
-                    for signature, digests in computed
-                ],
-            )
-            changed(connection)
+            noted: set[int] = set()
+            if tallies.counting(connection):
+                noted.update(row[2] for same in rows.values() for row in same)
+                noted.update(_digested_sizes(connection, (row[:2] for same in rows.values() for row in same)))
+            for known, same in rows.items():
+                # In the order of the table: neighbours share its pages.
+                same.sort(key=itemgetter(0, 1))
+                connection.executemany(_record_sql(known), same)
+            changed(connection, noted)
 
     def refresh(self, path: str, st: os.stat_result, *, keep_digests_of: Signature | None = None) -> None:
         """Take over what `lstat` says of a path after an action of our own, so that it is not taken for an edit.
@@ -264,6 +267,7 @@ class Index:
         update = """UPDATE files SET device = ?, inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?, allocated = ?,
             nlink = ?, mode = ?, uid = ?, gid = ?"""
         with self.file.transaction() as connection:
+            noted = {st.st_size, *_sizes_at(connection, path), *_digested_sizes(connection, [new[:2]])}
             connection.execute(
                 f"{update} WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
                 (*new, *about, os.fsencode(folder), os.fsencode(name)),
@@ -280,17 +284,20 @@ class Index:
                     WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?""",
                     (*new, *stored_signature(keep_digests_of)),
                 )
-            changed(connection)
+            loosen(connection, 1)
+            changed(connection, noted)
 
     def forget(self, path: str) -> None:
         """Drop the row of a path that is no file of its own any more (a symlink of ours, or removed by us)."""
         folder, name = os.path.split(path)
         with self.file.transaction() as connection:
+            noted = _sizes_at(connection, path)
             connection.execute(
                 "DELETE FROM files WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
                 (os.fsencode(folder), os.fsencode(name)),
             )
-            changed(connection)
+            loosen(connection, len(noted))
+            changed(connection, noted)
 
     # totals that are kept while nothing changes
 
@@ -352,17 +359,69 @@ class Index:
             ) from error
 
 
-def changed(connection: sqlite3.Connection) -> None:
-    """Note, inside a transaction, that rows or digests are not what they were."""
+def changed(connection: sqlite3.Connection, sizes: Iterable[int] | None) -> None:
+    """Note, inside a transaction, that rows or digests of these sizes (None: of any) are not what they were.
+
+    A row that gets another size is about both.
+    """
     connection.execute(
         "INSERT INTO state (key, value) VALUES ('version', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
     )
+    tallies.mark(connection, sizes)
+
+
+def loosen(connection: sqlite3.Connection, count: int) -> None:
+    """Note that so many rows went or changed, whose digests may be about nothing now: see `prune_digests`."""
+    if count:
+        connection.execute(
+            """INSERT INTO state (key, value) VALUES (?, ?)
+            ON CONFLICT (key) DO UPDATE SET value = value + excluded.value""",
+            (LOOSE, count),
+        )
+
+
+@cache
+def _record_sql(algorithms: tuple[str, ...]) -> str:
+    """Note digests of these algorithms; those that are there under the same signature stay, others go."""
+    columns = [DIGEST_COLUMNS[name] for name in algorithms]
+    same = "size = excluded.size AND mtime_ns = excluded.mtime_ns AND ctime_ns = excluded.ctime_ns"
+    merged = ", ".join(
+        f"{column} = CASE WHEN {same} THEN COALESCE(excluded.{column}, {column}) ELSE excluded.{column} END"
+        for column in DIGEST_COLUMNS.values()
+    )
+    into = ", ".join(["device", "inode", "size", "mtime_ns", "ctime_ns", *columns])
+    return f"""INSERT INTO digests ({into}) VALUES ({", ".join("?" * (5 + len(columns)))})
+        ON CONFLICT (device, inode) DO UPDATE SET {merged},
+            size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns"""
+
+
+def _sizes_at(connection: sqlite3.Connection, path: str) -> list[int]:
+    """The size of the row of a path, if it has one."""
+    folder, name = os.path.split(path)
+    rows = connection.execute(
+        "SELECT size FROM files WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
+        (os.fsencode(folder), os.fsencode(name)),
+    ).fetchall()
+    return [size for (size,) in rows]
+
+
+def _digested_sizes(
+    connection: sqlite3.Connection, payloads: Iterable[tuple[int, int]] | Iterable[Row]
+) -> Iterator[int]:
+    """The sizes that payloads (device, inode) had when their digests were taken."""
+    for payload in payloads:
+        row = connection.execute(
+            "SELECT size FROM digests WHERE device = ? AND inode = ?", payload
+        ).fetchone()
+        if row is not None:
+            yield row[0]
 
 
 def _drop_rows(connection: sqlite3.Connection, root_id: int) -> None:
-    connection.execute(
+    dropped = connection.execute(
         "DELETE FROM files WHERE folder_id IN (SELECT id FROM folders WHERE root_id = ?)", (root_id,)
     )
+    loosen(connection, dropped.rowcount)
     connection.execute("DELETE FROM folders WHERE root_id = ?", (root_id,))
 
 

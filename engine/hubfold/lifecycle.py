@@ -51,7 +51,7 @@ class Lifecycle(Farming, ModelOperations):
         such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
         a model or revision that is nowhere.
         """
-        from hubfold import discover, removing
+        from hubfold import discover, journal, removing
 
         # A cache that is named by the folder above it, or that lies in another one, is found all the same.
         only = (
@@ -71,6 +71,7 @@ class Lifecycle(Farming, ModelOperations):
             self._holdings(only),
             asked,
             copies,
+            lambda: journal.logs(self.state.runs),
             with_links=with_links,
             with_copies=with_copies,
             names=self._names_of,
@@ -257,7 +258,7 @@ class Lifecycle(Farming, ModelOperations):
                 tar = containers.is_tar(plan.target)
                 folder = os.path.dirname(plan.target) if tar else plan.target
                 path = os.path.join(folder, name)
-                book.append("make", path=plan.target, root=folder, temporary=path)
+                book.announce("make", path=plan.target, root=folder, temporary=path)
                 book.sync()
                 state = "interrupted"
                 writer: containers.Writer | None = None

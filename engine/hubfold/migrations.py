@@ -22,3 +22,9 @@ migrations = Migrations(schema.SET)
 def m001_tables(db: Database) -> None:
     for statement in schema.M001_TABLES:
         db.execute(statement)
+
+
+@migrations()
+def m002_tallies(db: Database) -> None:
+    for statement in schema.M002_TALLIES:
+        db.execute(statement)

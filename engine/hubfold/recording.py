@@ -11,12 +11,14 @@ import re
 import sqlite3
 import stat as stat_module
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from hubfold.content import Replica, Root, Signature
 from hubfold.database import loaded_time, signed, stored_time, unsigned
-from hubfold.index import Index, changed, now
+from hubfold.index import LOOSE, Index, changed, loosen, now
 from hubfold.rows import CLAIM_COLUMNS, DIGEST_COLUMNS, raw, stored_signature
+from hubfold.tallies import Tally, counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 BATCH = 5000
 #: Folders whose rows are read at once.
 AHEAD = 500
+#: Digests are pruned where one row in so many has gone, and always while there are at most so many files.
+LOOSE_SHARE = 10
+PRUNED_AT_ONCE = 10_000
 #: After every path, and a span that no path lies in.
 _END = b"\xff"
 _NOWHERE = _END, b""
@@ -36,7 +41,10 @@ _COLUMNS = (
     "repo_type, repo_id, revision, links, pinned, latest_mtime_ns"
 )
 _COUNT = _COLUMNS.count(",") + 1
+_SIZE = _COLUMNS.split(", ").index("size")
 _UPDATE = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", "))
+_NO_CLAIMS = (None,) * len(CLAIM_COLUMNS)
+_signature_of = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _HEX = {
     "sha256": re.compile("[0-9a-f]{64}"),
     "git-sha1": re.compile("[0-9a-f]{40}"),
@@ -77,6 +85,7 @@ class Recording:
         self._devices: set[int] = set()
         self._renumbered: set[tuple[int, int]] = set()
         self._folder: tuple[str, tuple[Any, ...] | None] = ("", None)
+        self._putting: tuple[str | None, bytes] = (None, b"")
         self._ahead: dict[bytes, tuple[Any, ...]] = {}
         self._ahead_from, self._ahead_to = _NOWHERE
         self._inside = root.path.rstrip("/") + "/"
@@ -158,46 +167,57 @@ class Recording:
     def put(self, replica: Replica) -> bool:
         """Write one replica. False, with a note in `rejected`, for one that no honest backend yields."""
         path, st = replica.path, replica.stat
-        if not path.startswith(self._inside) or os.path.normpath(path) != path:
+        if not path.startswith(self._inside) or (
+            # Only what has one of these can be another path than it seems.
+            ("/." in path or "//" in path or path[-1] == "/") and os.path.normpath(path) != path
+        ):
             self.rejected.append((path, f"is left out: outside of the root {self.root.path}"))
             return False
         if not stat_module.S_ISREG(st.st_mode):
             self.rejected.append((path, "is left out: no regular file"))
             return False
-        claims = {}
-        for algorithm, value in replica.claims.items():
-            if algorithm not in CLAIM_COLUMNS or not _HEX[algorithm].fullmatch(value):
-                self.rejected.append((path, f"its claim is left out: {value!r} is no {algorithm} digest"))
-            else:
-                claims[algorithm] = value
-        folder, name = os.path.split(path)
         latest = replica.latest_mtime_ns
         row = (
-            *stored_signature(Signature.of(st)),
+            *stored_signature(_signature_of(st)),
             st.st_blocks * 512,
             st.st_nlink,
             st.st_mode,
             signed(st.st_uid),
             signed(st.st_gid),
-            *(raw(claims.get(algorithm)) for algorithm in CLAIM_COLUMNS),
-            *(
-                None if text is None else os.fsencode(text)
-                for text in (replica.repo_type, replica.repo_id, replica.revision)
-            ),
+            *(self._claims(replica) if replica.claims else _NO_CLAIMS),
+            None if replica.repo_type is None else os.fsencode(replica.repo_type),
+            None if replica.repo_id is None else os.fsencode(replica.repo_id),
+            None if replica.revision is None else os.fsencode(replica.revision),
             None if replica.links is None else ",".join(sorted(replica.links)),
             int(replica.pinned),
             None if latest is None else stored_time(latest),
         )
         self._devices.add(st.st_dev)
-        self._rows.append((os.fsencode(folder), os.fsencode(name), row))
-        self._flush_if_full()
+        folder, _, name = path.rpartition("/")
+        if folder != self._putting[0]:
+            self._putting = folder, os.fsencode(folder or "/")
+        self._rows.append((self._putting[1], os.fsencode(name), row))
+        if len(self._rows) >= BATCH:
+            self._flush()
         return True
+
+    def _claims(self, replica: Replica) -> Iterator[bytes | None]:
+        claims = {}
+        for algorithm, value in replica.claims.items():
+            if algorithm not in CLAIM_COLUMNS or not _HEX[algorithm].fullmatch(value):
+                self.rejected.append(
+                    (replica.path, f"its claim is left out: {value!r} is no {algorithm} digest")
+                )
+            else:
+                claims[algorithm] = value
+        return (raw(claims.get(algorithm)) for algorithm in CLAIM_COLUMNS)
 
     def finish(self, device: int, failed: Collection[str]) -> Finished:
         """The root, on `device`, was walked to its end: drop what vanished, but not at or below what `failed`."""
         with self._index.file.transaction() as connection:
             self._flush()
             for old, new in self._renumbered:
+                changed(connection, None)
                 connection.execute(
                     f"""INSERT OR IGNORE INTO digests (device, inode, size, mtime_ns, ctime_ns, {_DIGESTS})
                     SELECT ?, inode, size, mtime_ns, ctime_ns, {_DIGESTS} FROM digests WHERE device = ?""",
@@ -232,12 +252,16 @@ class Recording:
     def _take_over(self, folder_id: int) -> None:
         """A folder of another root that lies in this one now: its rows were another backend's view."""
         with self._index.file.transaction() as connection:
-            connection.execute("DELETE FROM files WHERE folder_id = ?", (folder_id,))
+            noted = connection.execute("SELECT DISTINCT size FROM files WHERE folder_id = ?", (folder_id,))
+            sizes = [size for (size,) in noted.fetchall()]
+            loosen(
+                connection, connection.execute("DELETE FROM files WHERE folder_id = ?", (folder_id,)).rowcount
+            )
             connection.execute(
                 "UPDATE folders SET root_id = ?, fingerprint = NULL WHERE id = ?",
                 (self._root_id, folder_id),
             )
-            changed(connection)
+            changed(connection, sizes)
         self._ahead_from, self._ahead_to = _NOWHERE
 
     def _flush_if_full(self) -> None:
@@ -247,19 +271,20 @@ class Recording:
     def _flush(self) -> None:
         with self._index.file.transaction() as connection:
             ids, fresh = self._folder_ids(connection)
-            different, same = [], []
+            different, same, replaced = [], [], []
             for folder, name, row in self._rows:
-                key = (ids[folder], name)
-                if (
-                    ids[folder] not in fresh
-                    and row
-                    == connection.execute(
-                        f"SELECT {_COLUMNS} FROM files WHERE folder_id = ? AND name = ?", key
+                folder_id = ids[folder]
+                known = None
+                if folder_id not in fresh:
+                    known = connection.execute(
+                        f"SELECT {_COLUMNS} FROM files WHERE folder_id = ? AND name = ?", (folder_id, name)
                     ).fetchone()
-                ):
-                    same.append((self._generation, *key))
-                else:
-                    different.append((*key, *row, self._generation))
+                if known == row:
+                    same.append((self._generation, folder_id, name))
+                    continue
+                different.append((folder_id, name, *row, self._generation))
+                if known is not None:
+                    replaced.append(known[_SIZE])
             connection.executemany("UPDATE files SET generation = ? WHERE folder_id = ? AND name = ?", same)
             connection.executemany(
                 f"""INSERT INTO files (folder_id, name, {_COLUMNS}, generation) VALUES ({"?, " * (2 + _COUNT)}?)
@@ -271,7 +296,8 @@ class Recording:
                 connection.executemany(
                     "UPDATE folders SET fingerprint = NULL WHERE id = ?", {(row[0],) for row in different}
                 )
-                changed(connection)
+                loosen(connection, len(replaced))
+                changed(connection, {*replaced, *(row[2 + _SIZE] for row in different)})
             connection.executemany(
                 "INSERT OR REPLACE INTO visited VALUES (?, ?)",
                 [*self._same, *((ids[path], fingerprint) for path, fingerprint in self._visited)],
@@ -311,7 +337,15 @@ class Recording:
             return bool(failed) and any(step in failed for step in _upwards(path, self.root.path))
 
         away, dropped = 0, 0
+        noted: set[int] = set()
+        noting = counting(connection)
         for where, values in self._vanished(connection, unknown):
+            if noting:
+                gone = connection.execute(
+                    f"SELECT DISTINCT size FROM files WHERE {where} AND generation <> ?",
+                    (*values, self._generation),
+                )
+                noted.update(size for (size,) in gone.fetchall())
             dropped += connection.execute(
                 f"DELETE FROM files WHERE {where} AND generation <> ? AND device IN ({marks})",
                 (*values, self._generation),
@@ -325,7 +359,8 @@ class Recording:
             (self._root_id,),
         )
         if dropped:
-            changed(connection)
+            loosen(connection, dropped)
+            changed(connection, noted)
         return away
 
     def _vanished(
@@ -362,19 +397,26 @@ _DIGESTS = ", ".join(DIGEST_COLUMNS.values())
 
 
 def totals(index: Index, root: Root) -> Totals:
-    """What the rows of a root add up to, taken from the root's own row while nothing changed."""
+    """What the rows of a root add up to, each payload once."""
     key = f"root {root.path!r}"
     remembered = index.remembered(key)
     if remembered is not None:
         return Totals(*map(int, remembered.split()))
     with index.file.transaction() as connection:
-        files, size, allocated = connection.execute(
-            """SELECT COALESCE(SUM(names), 0), COALESCE(SUM(size), 0), COALESCE(SUM(allocated), 0) FROM (
-                SELECT COUNT(*) AS names, f.size, MAX(f.allocated) AS allocated FROM files f
-                JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id WHERE r.path = ?
-                GROUP BY f.device, f.inode, f.size)""",
-            (os.fsencode(root.path),),
-        ).fetchone()
+        tally = Tally(index, key)
+        tally.put(
+            connection.execute(
+                f"""SELECT size, SUM(names), COUNT(*) * size, SUM(allocated) FROM (
+                    SELECT f.size AS size, COUNT(*) AS names, MAX(f.allocated) AS allocated
+                    FROM files f {"" if tally.whole else "INDEXED BY files_by_size"}
+                    WHERE {tally.where("f.size")} AND {"" if tally.whole else "+"}f.folder_id IN (
+                        SELECT p.id FROM folders p JOIN roots r ON r.id = p.root_id WHERE r.path = ?)
+                    GROUP BY f.size, f.device, f.inode)
+                GROUP BY size""",
+                (os.fsencode(root.path),),
+            ).fetchall()
+        )
+        files, size, allocated = tally.sums()
         connection.execute(
             "UPDATE roots SET files = ?, bytes = ?, allocated = ? WHERE path = ?",
             (files, size, allocated, os.fsencode(root.path)),
@@ -403,20 +445,28 @@ def name_repositories(index: Index, commits: Mapping[str, tuple[str, str]]) -> N
                     (os.fsencode(repo_id), os.fsencode(repo_type), revision),
                 ).rowcount
         if filled:
-            changed(connection)
+            # No figure depends on whose a file is.
+            changed(connection, ())
         index.remember("repositories", "")
 
 
 def prune_digests(index: Index) -> None:
-    """Drop the digests of payloads that no row is about any more; rows of drives that are away keep theirs."""
-    if index.remembered("pruned") is not None:
+    """Drop the digests of payloads that no row is about any more; rows of drives that are away keep theirs.
+
+    Looks at all of them, so where there are many it waits until a good part of them may have come loose.
+    """
+    loose = index.rows("SELECT value FROM state WHERE key = ?", (LOOSE,))
+    if not loose:
         return
     with index.file.transaction() as connection:
+        (files,) = connection.execute("SELECT COALESCE(SUM(files), 0) FROM roots").fetchone()
+        if int(loose[0][0]) * LOOSE_SHARE + PRUNED_AT_ONCE < files:
+            return
         connection.execute(
             """DELETE FROM digests WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.size = digests.size
             AND f.device = digests.device AND f.inode = digests.inode)"""
         )
-        index.remember("pruned", "")
+        connection.execute("DELETE FROM state WHERE key = ?", (LOOSE,))
 
 
 def _upwards(path: str, top: str) -> Iterator[str]:

@@ -36,12 +36,16 @@ DIGESTS = """
         AND d.mtime_ns = f.mtime_ns AND d.ctime_ns = f.ctime_ns"""
 FROM = f"FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id {DIGESTS}"
 
+_LARGEST = (1 << 63) - 1
+
 #: Places in a `ROW`.
 SIZE, DEVICE, INODE, CTIME, ROOT, XXH3 = 0, 1, 2, 4, 7, 19
 
 
-def stored_signature(signature: Signature) -> tuple[int, int, int, int, int]:
+def stored_signature(signature: tuple[int, int, int, int, int]) -> tuple[int, int, int, int, int]:
     """A signature as its five columns."""
+    if min(signature) >= 0 and max(signature) <= _LARGEST:
+        return signature
     device, inode, size, mtime_ns, ctime_ns = signature
     return signed(device), signed(inode), size, stored_time(mtime_ns), stored_time(ctime_ns)
 
@@ -91,7 +95,11 @@ def computed(row: Row) -> dict[str, str]:
 
 def path_of(row: Row) -> str:
     """The replica's path. Raises ValueError for one that hubfold cannot have written."""
-    folder, name = row[5], row[6]
+    return joined(row[5], row[6])
+
+
+def joined(folder: bytes, name: bytes) -> str:
+    """`path_of` by the two parts of a path."""
     if b"/" in name or name in (b"", b".", b"..") or not folder.startswith(b"/"):
         raise ValueError(f"the name {name!r}")
     return os.fsdecode(os.path.join(folder, name))
@@ -100,6 +108,12 @@ def path_of(row: Row) -> str:
 def signature_of(row: Row) -> Signature:
     """The signature when the file was last walked past."""
     size, device, inode, mtime_ns, ctime_ns = row[:5]
+    return loaded_signature((device, inode, size, mtime_ns, ctime_ns))
+
+
+def loaded_signature(columns: Sequence[int]) -> Signature:
+    """The inverse of `stored_signature`."""
+    device, inode, size, mtime_ns, ctime_ns = columns
     return Signature(
         unsigned(device), unsigned(inode), unsigned(size), loaded_time(mtime_ns), loaded_time(ctime_ns)
     )

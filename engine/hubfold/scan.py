@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
+from hubfold import sizes
 from hubfold.backend import StorageBackend
 from hubfold.content import VAULT_MARKER, DuplicateSet, IndexedReplica, Root
 from hubfold.database import IndexUnusable
@@ -22,10 +25,14 @@ from hubfold.index import VAULT, Index
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.recording import Recording, name_repositories, prune_digests, totals
 from hubfold.scan_reports import Notice, RootReport, ScanReport
+from hubfold.tallies import Tally
 from hubfold.walk import TreeWalk
 
 #: Tells payloads that share all their extents: equal keys (None for no answer) take space once.
 SharedExtents = Callable[[IndexedReplica], object | None]
+
+#: Whether files in a folder, or anywhere on its file system, can share extents; True where that cannot be told.
+MayShare = Callable[[str], bool]
 
 #: Not the fault of a backend, whoever was at work when it came up.
 _FATAL = (Interrupted, IndexDamaged, IndexUnusable, Locked, NoSpace)
@@ -41,6 +48,7 @@ def scan(
     progress: Progress | None = None,
     stop: Stop | None = None,
     shared_extents: SharedExtents | None = None,
+    may_share: MayShare | None = None,
 ) -> ScanReport:
     """Scan `roots` and what lies in them: caches that other backends recognise, and their vaults.
 
@@ -54,18 +62,18 @@ def scan(
     with index.together():
         walked = walks.run()
     paths = [root.path for root, _ in walked]
-    settled = f"settled {_key(paths, min_size)}"
+    settled = Tally(index, f"settled {_key(paths, min_size)}")
     work = Work()
-    if index.remembered(settled) is None:
-        work = digest(index, paths, min_size, executor, progress, stop)
+    if settled.stale:
+        work = digest(index, paths, min_size, executor, progress, stop, settled.where("f.size"))
     with index.together():
         name_repositories(index, walks.commits)
-        # What could not be read is tried again at every scan.
-        if not work.warnings and index.remembered(settled) is None:
-            index.remember(settled, "")
+        if settled.stale:
+            # What could not be read is tried again at every scan.
+            settled.put((), again=work.again)
         prune_digests(index)
         reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
-        cost = duplicate_cost(index, paths, min_size, shared_extents)
+        cost = duplicate_cost(index, paths, min_size, shared_extents, may_share)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),
@@ -88,23 +96,51 @@ class Cost:
 
 
 def duplicate_cost(
-    index: Index, roots: Iterable[str], min_size: int, shared_extents: SharedExtents | None = None
+    index: Index,
+    roots: Iterable[str],
+    min_size: int,
+    shared_extents: SharedExtents | None = None,
+    may_share: MayShare | None = None,
 ) -> Cost:
-    """Add up the duplicate sets of these roots; not worked out again while the index is unchanged."""
+    """Add up the duplicate sets of these roots; only sizes that something changed of are worked out again."""
     paths = list(roots)
     key = f"duplicates {shared_extents is not None} {_key(paths, min_size)}"
     remembered = index.remembered(key)
     if remembered is not None:
         return Cost(*map(int, remembered.split()))
-    sets, size = 0, 0
-    for duplicates in index.duplicate_sets(paths, min_size):
-        index.file.settle()
-        shares = _shares(duplicates, shared_extents)
-        if len(shares) > 1:
-            sets += 1
-            size += _freed(shares)
-    index.remember(key, f"{sets} {size}")
-    return Cost(sets, size)
+    tally = Tally(index, key)
+    only = tally.where("f.size")
+    sizes.want(index, only, min_size, paths)
+    figures: list[tuple[int, int, int, int]] = []
+    # What shares its extents changes without any change of a file: that has to be asked again each time.
+    again: set[int] = set()
+    if shared_extents is None or not _may_share(index, may_share):
+        figures += [(size, sets, freed, 0) for size, sets, freed in sizes.plain_costs(index, paths)]
+        only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
+    for size, same in groupby(index.duplicate_sets(paths, min_size, only), attrgetter("size")):
+        sets, freed = 0, 0
+        for duplicates in same:
+            index.file.settle()
+            shares = _shares(duplicates, shared_extents)
+            if any(kind == "extents" for kind, _ in shares):
+                again.add(size)
+            if len(shares) > 1:
+                sets += 1
+                freed += _freed(list(shares.values()))
+        if sets:
+            figures.append((size, sets, freed, 0))
+    if not tally.put(figures, again):
+        return duplicate_cost(index, paths, min_size, shared_extents, may_share)
+    sets, freed, _ = tally.sums()
+    index.remember(key, f"{sets} {freed}")
+    return Cost(sets, freed)
+
+
+def _may_share(index: Index, may_share: MayShare | None) -> bool:
+    """Whether some file of a plain size lies where extents can be shared, as far as can be told."""
+    return may_share is None or any(
+        may_share(os.fsdecode(folder)) for _, folder in sizes.plain_devices(index)
+    )
 
 
 def _key(roots: Iterable[str], min_size: int) -> str:
@@ -118,27 +154,27 @@ def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None =
     A payload with names outside of the set frees nothing, nor does one that must stay or that tolerates no link;
     payloads that share their extents are folded already.
     """
-    return _freed(_shares(duplicates, shared_extents))
+    return _freed(list(_shares(duplicates, shared_extents).values()))
 
 
 def _shares(
     duplicates: DuplicateSet, shared_extents: SharedExtents | None
-) -> list[list[list[IndexedReplica]]]:
+) -> dict[tuple[str, object], list[list[IndexedReplica]]]:
     """The payloads, those together that share their extents."""
-    shares: dict[object, list[list[IndexedReplica]]] = {}
+    shares: dict[tuple[str, object], list[list[IndexedReplica]]] = {}
     for payload, replicas in duplicates.payloads.items():
         extents = None if shared_extents is None else shared_extents(replicas[0])
         shares.setdefault(("payload", payload) if extents is None else ("extents", extents), []).append(
             replicas
         )
-    return list(shares.values())
+    return shares
 
 
 def _freed(shares: list[list[list[IndexedReplica]]]) -> int:
     free, stay = [], 0
     for payloads in shares:
         if all(_may_go(replicas) for replicas in payloads):
-            free.append(max(replicas[0].allocated for replicas in payloads))
+            free.append(max(replica.allocated for replicas in payloads for replica in replicas))
         else:
             stay += 1
     return sum(free) if stay else sum(free) - max(free, default=0)

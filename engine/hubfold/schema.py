@@ -9,7 +9,7 @@ from __future__ import annotations
 
 #: The name of the set of migrations, and those there are, in order. A step that was released is never edited.
 SET = "hubfold-index"
-NAMES = ("m001_tables",)
+NAMES = ("m001_tables", "m002_tallies")
 
 M001_TABLES = (
     """
@@ -45,6 +45,28 @@ M001_TABLES = (
     "CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
 )
 
+_CLAIMED = "sha256 IS NOT NULL OR git_sha1 IS NOT NULL OR xet IS NOT NULL"
+
+M002_TALLIES = (
+    # See `tallies`. A question is asked of the whole index, its figures are those of one size.
+    "CREATE TABLE tallies (id INTEGER PRIMARY KEY, question TEXT NOT NULL UNIQUE, version INTEGER NOT NULL)",
+    """
+        CREATE TABLE figures (
+            tally INTEGER NOT NULL, size INTEGER NOT NULL, first INTEGER NOT NULL, second INTEGER NOT NULL,
+            third INTEGER NOT NULL, PRIMARY KEY (tally, size)
+        ) WITHOUT ROWID""",
+    "CREATE TABLE changed_sizes (size INTEGER PRIMARY KEY, version INTEGER NOT NULL)",
+    # Which sizes have more to compare by than what a plain scan reads: of most trees, none.
+    f"CREATE INDEX files_claimed ON files (size) WHERE {_CLAIMED}",
+    f"CREATE INDEX digests_named ON digests (size) WHERE {_CLAIMED}",
+)
+
+#: What `M002_TALLIES` indexes, as the queries have to say it so that SQLite takes these indexes.
+CLAIMED = "({0}.sha256 IS NOT NULL OR {0}.git_sha1 IS NOT NULL OR {0}.xet IS NOT NULL)"
+
+#: Every table and index of today.
+TABLES = (*M001_TABLES, *M002_TALLIES)
+
 #: Where sqlite-utils notes which migrations were applied, as its releases from 4.0 on make it.
 BOOKKEEPING = (
     """CREATE TABLE "_sqlite_migrations" (
@@ -59,4 +81,4 @@ BOOKKEEPING = (
 
 #: `database.fingerprint` of an index as all of this makes it. One that has it needs no closer look and no sqlite-utils,
 #: whose import takes as long as a whole scan of a few models.
-CURRENT = "e31551b18339f6c8287b6e6b78ab45071091eb768f1d15e2a754d12e3ed76127"
+CURRENT = "409702628cb27e126e225993179609127cb542f2b284feda03debd0142f25b21"

@@ -27,7 +27,7 @@ class Upkeep(ModelOperations):
         Content of which there is no good copy is fetched from the Hub with `download`, but never in offline mode.
         Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError` if the journal cannot be written.
         """
-        from hubfold import doctor, journal, repairs, runs, vault
+        from hubfold import doctor, journal, patients, repairs, runs, vault
         from hubfold.reports import DoctorReport, Finding
 
         crashed = runs.unsettled(self.state)
@@ -56,11 +56,17 @@ class Upkeep(ModelOperations):
 
             mender = None
             if fix:
-                mender = repairs.Mender(lambda: self._begin("doctor"), place_for, self._locks_of, self.stop)
-            self._read_again(doctor.suspects(logs))
-            one = doctor.Doctor(self._around(), mender, download, findings)
+                mender = repairs.Mender(
+                    lambda: self._begin("doctor"),
+                    place_for,
+                    self._locks_of,
+                    progress=self.progress,
+                    stop=self.stop,
+                )
+            self._read_again(patients.suspects(logs))
+            one = doctor.Doctor(self._around(), self.progress, self.stop, mender, download, findings)
             try:
-                one.links(doctor.patients(logs))
+                one.links(patients.of_runs(logs))
                 one.notices(scan.warnings)
                 roots = [root.path for root in self._open_index.roots(vaults=True)]
                 one.damaged(self._of_another_length())

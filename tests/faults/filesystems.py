@@ -1,4 +1,4 @@
-"""Real file systems for tests: loop images, small tmpfs, vfat, bind mounts, overlays, drives that go away.
+"""Real file systems for tests: loop images, small tmpfs, vfat, exFAT, bind mounts, overlays, drives that go away.
 
 Everything here asks the machine first and raises `Unavailable` with the reason where it cannot be had (not root, no
 loop device, no ``mkfs``, a kernel without the file system); the fixtures of `conftest` turn that into a skip. Whatever
@@ -214,6 +214,25 @@ class Mounts:
         if point not in mount_points(point):
             raise Unavailable("fusefat did not mount")
         return Mounted(point, "vfat", image)
+
+    def exfat(self, size: int = 64 * MIB) -> Mounted:
+        """An exFAT file system, without links of any kind: the kernel's, else the one of exfat-fuse ("fuseblk")."""
+        need_root()
+        need("mkfs.exfat", "losetup")
+        image = self._new_image("exfat", size)
+        run("mkfs.exfat", image)
+        if "\texfat\n" in Path("/proc/filesystems").read_text():
+            return self.attach(image, "exfat")
+        need("mount.exfat-fuse")
+        if not os.path.exists("/dev/fuse"):
+            raise Unavailable("no exfat in the kernel and no /dev/fuse")
+        device = run("losetup", "--find", "--show", image).stdout.strip()
+        self._loops.append(device)
+        mounted = Mounted(self.place(), "fuseblk", image, device)
+        run("mount.exfat-fuse", "-o", "rw", device, mounted.path)
+        if mounted.path not in mount_points(mounted.path):
+            raise Unavailable("exfat-fuse did not mount")
+        return mounted
 
     def read_only(self, mounted: Mounted, on: bool = True) -> None:
         """Remount read-only (`on`) or writable again."""

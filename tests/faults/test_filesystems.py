@@ -228,6 +228,23 @@ def test_vfat_copies_are_left_alone_with_the_reason(mounts: Mounts, tmp_path: Pa
     assert tree.leftovers(before, drive, vaults=False) == []
 
 
+def test_exfat_copies_are_left_alone_with_the_reason(mounts: Mounts, tmp_path: Path) -> None:
+    """The kernel says what it is; a driver in FUSE does not, but it refuses the link: then the file stays as it is."""
+    place, drive = str(tmp_path / "tree"), mounts.exfat()
+    built = tree.one_cache(place)
+    copy = tree.write(os.path.join(drive.path, "models/model.safetensors"), tree.model("weights"))
+    before = tree.census(drive.path)
+    for _ in range(2):
+        ran = consolidate(place, built.roots[0], drive.path, good=(0, 3))
+        assert ("no links" if drive.kind == "exfat" else "does not support it") in reasons(ran)[copy]
+        assert links(ran) == {}
+        assert tree.differences(before, drive.path) == []
+        assert tree.leftovers(before, drive.path, vaults=False) == []
+    must(place, "recover")
+    if drive.kind == "exfat":
+        assert ran.returncode == 0
+
+
 def test_a_drive_mounted_read_only(mounts: Mounts, tmp_path: Path) -> None:
     place, drive = str(tmp_path / "tree"), mounts.image("ext4")
     built = tree.one_cache(place, drive.path)

@@ -62,6 +62,11 @@ def recovered(output: Output, report: RecoverReport) -> None:
     )
     for left in report.left:
         output.warning(f"{left.path}: {left.reason}")
+    if report.waiting:
+        output.message(
+            "what cannot be looked at now is tried again by every command; connect its drive, "
+            "or give it up: hubfold recover --forget"
+        )
 
 
 def recover_first(session: Session, engine: Engine, *, dry_run: bool, yes: bool) -> None:

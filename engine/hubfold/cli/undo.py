@@ -35,6 +35,8 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
             for path in preview.restored:
                 output.line(f"restore {path}")
             tell.left_alone(output, tell.reasons(preview.left), full=full)
+            for kept in preview.kept:
+                output.line(f"{kept.path}: {kept.reason}")
         files = display.count(len(preview.restored), "file")
         # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
         nothing = not (preview.restored or preview.left)
@@ -59,6 +61,8 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
         output.json(report.as_json())
     elif yes:
         tell.left_alone(output, tell.reasons(report.left), full=full)
+        for kept in report.kept:
+            output.line(f"{kept.path}: {kept.reason}")
     code = tell.failures(output, report.failed)
     output.line(f"restored {display.count(len(report.restored), 'file')} of run {report.run}", "bold")
     if report.interrupted:
