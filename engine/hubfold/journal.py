@@ -249,6 +249,8 @@ class Mend:
     kept: str
     #: Where the right bytes come from.
     source: str
+    #: Where the file system of `path` was mounted; "" in older journals.
+    mount: str = ""
 
     def as_record(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -542,7 +544,8 @@ def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
     _absolute(texts["path"], texts["root"], texts["kept"])
     if not is_temporary(texts["temporary"]):
         raise ValueError(f"{texts['temporary']!r} is no temporary name of hubfold")
-    log.mends[numbers["number"]] = Mend(**texts, **numbers)
+    mount = _expect(record.get("mount", ""), str)
+    log.mends[numbers["number"]] = Mend(**texts, **numbers, mount=mount)
 
 
 def _read_fresh(log: RunLog, record: Mapping[str, Any]) -> None:
