@@ -21,6 +21,7 @@ from hubfold.fsops import Attributes
 from hubfold.journal import Journal
 from hubfold.records import FarmLink, Intent, KeeperChange, Mend, Removed, Temporary
 from hubfold.run_log import RunLog
+from hubfold.seen import Seen
 
 INTENT = Intent(
     number=1,
@@ -521,6 +522,35 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+
+
+@pytest.mark.parametrize(
+    ("removed", "seen", "still"),
+    [
+        (REMOVED, Seen(None, 1, 23, 3, 24), True),
+        (REMOVED, Seen(None, 1, 22, 3, 24), False),
+        (REMOVED, Seen(None, 1, 23, 4, 24), False),
+        (REMOVED, Seen(None, 1, 23, 3, 25), False),
+        (REMOVED, Seen("../blobs/b", 1, 23, 3, 24), False),
+        (LINK, Seen("../blobs/b", 1, 99, 9, 0), True),
+        (LINK, Seen("elsewhere", 1, 99, 9, 0), False),
+        (LINK, Seen(None, 1, 0, 0, 0), False),
+        # An older journal knows no more than the path; it has no local copies.
+        (Removed("/hub/f", 3), Seen(None, 1, 23, 3, 24), True),
+        (Removed("/models/m/f", 3, copy="/models/m"), Seen(None, 1, 0, 3, 0), False),
+    ],
+)
+def test_what_was_to_be_removed_is_known_again(removed: Removed, seen: Seen, still: bool) -> None:
+    assert removed.is_still(seen) is still
+
+
+def test_what_is_made_or_put_aside_says_where_its_file_system_is_mounted(tmp_path: Path) -> None:
+    missing = str(tmp_path / "not" / "made" / "yet")
+    with Journal.create(str(tmp_path / "runs"), "rm", "test") as book:
+        for record in ("aside", "make"):
+            book.announce(record, path=f"{missing}/x", root=missing, temporary=f"{missing}/.hubfold-x")
+    for item in journal.read(str(tmp_path / "runs"), book.run).temporaries:
+        assert os.path.ismount(item.mount) and missing.startswith(item.mount)
 
 
 def test_a_removal_of_what_lies_outside_its_copy_is_refused(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_half_emptied_notes_are_not_given_back_with_what_somebody_added(copy, mo
     report = engine.recover()
     assert tree.files(os.path.join(path, ".cache")) == [os.path.join(path, NOTES, "sub/theirs")]
     assert path not in whole(engine)
+    assert any(item.path == path and "hubfold rm" in item.reason for item in report.left)
     assert [
         item for item in report.left if item.path == os.path.join(path, NOTES) and "sub/theirs" in item.reason
     ]

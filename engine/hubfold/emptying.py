@@ -189,10 +189,16 @@ def rest_of(log: RunLog) -> Iterator[tuple[str, str]]:
 
 def _cut_short(log: RunLog) -> list[Left]:
     """The local copies whose notes are gone while files of theirs are not: nothing else would tell of them."""
-    back = [item.path for item in log.temporaries if item.out and os.path.lexists(item.path)]
+    # Where a note is there, again or still, the copy is its client's.
+    places = [item.path for item in log.temporaries if item.out]
+    noted = [
+        removed.path
+        for removed in log.removals
+        if any(within(removed.path, place) for place in places) and os.path.lexists(removed.path)
+    ]
     found: dict[str, list[str]] = {}
     for copy, path in rest_of(log):
-        if not any(within(folder, copy) for folder in back):
+        if not any(within(note, copy) for note in noted):
             found.setdefault(copy, []).append(path)
     return [
         Left(

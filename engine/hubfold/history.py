@@ -128,6 +128,5 @@ def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:
 
 
 def undoable(log: RunLog) -> bool:
-    """Whether there is something of a run that can be taken back."""
-    folded = any(state in ("done", "intent", "restore") for state in log.states.values())
-    return not log.undone and (folded or bool(log.farm_links))
+    """Whether there is something of a run that can be taken back; what is still open is for recovery."""
+    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))

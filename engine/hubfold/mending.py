@@ -177,7 +177,7 @@ def _settle(mend: Mend) -> tuple[str, str]:
     try:
         directory, name = Directory.parent_of(mend.root, mend.path)
     except FileNotFoundError:
-        if not os.path.isdir(mend.root):
+        if not (os.path.isdir(mend.root) or (mend.mount and os.path.ismount(mend.mount))):
             raise
         return "", OTHER  # its folder was deleted since, and our names with it
     reason = ""

@@ -207,6 +207,8 @@ class Mend:
     kept: str
     #: Where the right bytes come from.
     source: str
+    #: Where the file system of `path` was mounted; "" in older journals.
+    mount: str = ""
 
     def as_record(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}

@@ -55,10 +55,7 @@ def settle(
     for number in log.open_numbers:
         intent = log.intents[number]
         try:
-            if log.states[number] == "restore":
-                state, reason = _settle_restore(intent, log.restores[number])
-            else:
-                state, reason = _settle_intent(intent)
+            state, reason = _settle_number(log, number, intent)
         except (OSError, LeftAlone) as error:
             if not forget:
                 settled.left.append(Left(intent.path, f"cannot be looked at now: {fsops.describe(error)}"))
@@ -96,6 +93,19 @@ def settle(
         journal.append("recovered")
     journal.sync()
     return settled
+
+
+def _settle_number(log: RunLog, number: int, intent: Intent) -> tuple[str, str]:
+    """(state, reason) of an open number. Raises `OSError` or `LeftAlone` if its path cannot be looked at."""
+    undoing = log.states[number] == "restore"
+    try:
+        return _settle_restore(intent, log.restores[number]) if undoing else _settle_intent(intent)
+    except FileNotFoundError:
+        if not os.path.ismount(intent.mount):
+            raise OSError(errno.ENODEV, f"its drive is not there ({intent.mount})") from None
+        if os.path.lexists(os.path.dirname(intent.path)):
+            raise
+        return "kept" if undoing else "dropped", "its folder was deleted since"
 
 
 def is_original(st: os.stat_result | None, intent: Intent) -> bool:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from hubfold import comparing, fsops, gc, mending, vault
 from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.errors import LeftAlone
+from hubfold.filesystem import FileSystems
 from hubfold.fsops import Directory, Held
 from hubfold.hashing import Job, available, read
 from hubfold.journal import Journal
@@ -244,13 +245,16 @@ class Mender:
 
     def _announce(self, case: Case, names: Sequence[tuple[str, str]], kept: str, donor: Donor) -> list[Mend]:
         inode = case.changed.st_ino
+        filesystems = FileSystems()
         mends = []
         for root, path, text in (owner for owner in case.owners if owner[2]):
             temporary = self._temporary()
-            mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept))
+            mount = filesystems.of(os.path.dirname(path)).mount
+            mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept, mount))
         for root, path in names:
             temporary = self._temporary()
-            mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path))
+            mount = filesystems.of(os.path.dirname(path)).mount
+            mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path, mount))
         for mend in mends:
             self.journal.append("mend", **mend.as_record())
         self.journal.sync()

@@ -182,7 +182,8 @@ def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
     absolute(texts["path"], texts["root"], texts["kept"])
     if not is_temporary(texts["temporary"]):
         raise ValueError(f"{texts['temporary']!r} is no temporary name of hubfold")
-    log.mends[numbers["number"]] = Mend(**texts, **numbers)
+    mount = expect(record.get("mount", ""), str)
+    log.mends[numbers["number"]] = Mend(**texts, **numbers, mount=mount)
 
 
 def _read_fresh(log: RunLog, record: Mapping[str, Any]) -> None:

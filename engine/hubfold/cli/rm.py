@@ -54,7 +54,7 @@ def command(
     caches for themselves, and what somebody else's link points straight at stays where it is. This cannot be undone.
 
     Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
-    that a client downloaded and nobody changed since.
+    that a client downloaded and nobody changed since. The same command goes on with a removal that was cut short.
     """
     output = session.output
     with session.engine() as engine:
