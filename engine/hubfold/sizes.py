@@ -40,7 +40,8 @@ def duplicate_sets(
     """
     restricted, chosen = ("", ()) if roots is None else root_clause(roots)
     sizes = index.rows(
-        f"""SELECT f.size, COUNT(*) {"FROM files f" if roots is None else FROM}
+        f"""SELECT f.size, COUNT(*) FROM files f INDEXED BY files_by_size
+        CROSS JOIN folders p ON p.id = f.folder_id CROSS JOIN roots r ON r.id = p.root_id
         WHERE f.size >= ? AND {only} {restricted} GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC""",
         (max(min_size, 1), *chosen),
     )
