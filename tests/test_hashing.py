@@ -15,11 +15,25 @@ import xxhash
 from hubfold import blocks, residency
 from hubfold.content import Signature
 from hubfold.errors import Interrupted
-from hubfold.hashing import SAMPLE, SMALL, Job, available, read
+from hubfold.hashing import AT_ONCE, SAMPLE, SMALL, Job, available, read
 from hubfold.progress import Stop
 
 MIB = 1 << 20
-SIZES = [0, 1, 4095, 4096, 4097, SMALL, SMALL + 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB + 5]
+SIZES = [
+    0,
+    1,
+    4095,
+    4096,
+    4097,
+    AT_ONCE,
+    AT_ONCE + 1,
+    SMALL,
+    SMALL + 1,
+    4 * MIB - 1,
+    4 * MIB,
+    4 * MIB + 1,
+    9 * MIB + 5,
+]
 
 
 def noise(size: int, seed: bytes = b"") -> bytes:
@@ -57,6 +71,8 @@ def test_digests_are_those_of_the_bytes(tmp_path: Path, size: int, cold: bool) -
         "xxh3_128": xxhash.xxh3_128_hexdigest(content),
     }
     assert reading.bytes_read == size, "one read for all of them"
+    alone = read(job(path, "xxh3_128"))
+    assert (alone.digests["xxh3_128"], alone.bytes_read) == (reading.digests["xxh3_128"], size)
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -118,10 +134,11 @@ def test_equal_samples_are_no_proof(tmp_path: Path) -> None:
     assert read(job(path, "sha256")).digests != {}
 
 
-def test_a_file_that_is_not_what_it_was_gets_no_digest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["sha256", "xxh3_128"])
+def test_a_file_that_is_not_what_it_was_gets_no_digest(tmp_path: Path, algorithm: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
-    old = job(path, "sha256")
+    old = job(path, algorithm)
     path.write_bytes(b"after!")
     os.utime(path, ns=(0, old.signature.mtime_ns))
     reading = read(old)
@@ -151,10 +168,37 @@ def test_a_file_that_changes_while_it_is_read_gets_no_digest(tmp_path: Path, how
     assert reading.bytes_read > 0
 
 
-def test_what_cannot_be_read_is_told_and_has_no_digest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["write", "truncate", "grow"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_small_file_that_changes_while_it_is_read_gets_no_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, when: str
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    wanted = job(path, "sha256")
+    wanted = job(path, "xxh3_128")
+    real = os.read
+
+    def meddling(fd: int, count: int) -> bytes:
+        data = real(fd, count) if when == "after" else b""
+        with open(path, "r+b") as file:
+            if how == "truncate":
+                file.truncate(3)
+            else:
+                file.seek(0, os.SEEK_END if how == "grow" else os.SEEK_SET)
+                file.write(b"x")
+        return data or real(fd, count)
+
+    monkeypatch.setattr(os, "read", meddling)
+    reading = read(wanted)
+    assert (reading.changed, reading.digests) == (True, {})
+    assert reading.bytes_read == (3 if (how, when) == ("truncate", "before") else 7)
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "xxh3_128"])
+def test_what_cannot_be_read_is_told_and_has_no_digest(tmp_path: Path, algorithm: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    wanted = job(path, algorithm)
     path.unlink()
     gone = read(wanted)
     assert (gone.missing, gone.digests) == (True, {})
@@ -175,7 +219,11 @@ def test_a_read_error_is_no_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "preadv", failing)
+    monkeypatch.setattr(os, "read", failing)
     reading = read(job(path, "sha256"))
+    assert (reading.unreadable, reading.digests) == ("Input/output error", {})
+    path.write_bytes(b"a few")
+    reading = read(job(path, "xxh3_128"))
     assert (reading.unreadable, reading.digests) == ("Input/output error", {})
 
 

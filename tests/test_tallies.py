@@ -138,6 +138,36 @@ def added_up(found: Iterator[IndexedReplica]) -> tuple[int, int, int]:
     return names, sum(size for *_, size in payloads), sum(payloads.values())
 
 
+def named(path: str, inode: int, blocks: int, *, nlink: int = 1, ctime: int = 20, **more: Any) -> Replica:
+    numbers = {"st_blocks": blocks, "st_mtime_ns": 10, "st_ctime_ns": ctime}
+    return Replica(path, os.stat_result((0o100644, inode, 1, nlink, 0, 0, 100, 0, 0, 0), numbers), **more)
+
+
+@pytest.mark.parametrize(
+    ("found", "freed"),
+    [
+        ([named("/a/1", 1, 1), named("/a/2", 2, 8)], 512),
+        ([named("/a/1", 1, 1, pinned=True), named("/a/2", 2, 8)], 8 * 512),
+        ([named("/a/1", 1, 1, links=frozenset()), named("/a/2", 2, 8)], 8 * 512),
+        ([named("/a/1", 1, 1, links=frozenset({LinkKind.HARDLINK})), named("/a/2", 2, 8)], 512),
+        ([named("/a/1", 1, 1, nlink=2), named("/a/2", 2, 8)], 8 * 512),
+        ([named("/a/1", 1, 1, nlink=2), named("/a/3", 1, 1, nlink=2), named("/a/2", 2, 8)], 512),
+        # A name that was not walked past again since the other one: still a name of the payload.
+        ([named("/a/1", 1, 1, nlink=2), named("/a/3", 1, 1, nlink=2, ctime=19), named("/a/2", 2, 8)], 512),
+    ],
+    ids=["free", "pinned", "no links", "some links", "name elsewhere", "names", "name of before"],
+)
+def test_what_folding_frees_is_the_same_in_sql(place: Place, found: list[Replica], freed: int) -> None:
+    recording = Recording(place.index, Root("/a", "local-dir"))
+    assert all(recording.put(replica) for replica in found)
+    recording.abandon()
+    place.index.record_all((Signature(1, inode, 100, 10, 20), {"xxh3_128": "aa"}) for inode in (1, 2))
+    (one,) = place.index.duplicate_sets()
+    assert reclaimable(one) == freed
+    cost = duplicate_cost(place.index, ["/a"], 0)
+    assert (cost.sets, cost.bytes) == (1, freed)
+
+
 # any change of the trees
 
 

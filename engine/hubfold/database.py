@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 #: How long a statement waits for another process before it says that the index is locked.
 LOCK_SECONDS = 5.0
-#: How long a transaction may wait for others to be committed with it.
-TOGETHER_SECONDS = 0.25
+#: How long a transaction may wait for others to be committed with it: each commit of a first scan writes a good part of
+#: the index of sizes again.
+TOGETHER_SECONDS = 1.0
 #: Bytes of the index that are kept in memory.
 CACHE = 96 << 20
 HINT_DELETE = "the index is a cache: delete {path} and scan again, which costs time and no data"

@@ -43,7 +43,7 @@ FAST = "xxh3_128"
 _FAST_ONLY = (FAST,)
 _NO_NAMES = (b"", b".", b"..")
 #: Digests are written when there are this many, or after so many seconds: an interrupted scan goes on from there.
-SAVE_COUNT = 5000
+SAVE_COUNT = 20_000
 SAVE_SECONDS = 5.0
 
 

@@ -25,6 +25,8 @@ CLASS_IN_MEMORY = 50_000
 
 #: Rows that are looked at together where more than one size fits in.
 PAGE = 10_000
+#: The same of files that are read in the order of their folders.
+PLAIN_PAGE = 20_000
 #: SQLite before 3.32 takes no more than 999 values in one statement.
 _VARIABLES = 500
 
@@ -40,7 +42,8 @@ def duplicate_sets(
     """
     restricted, chosen = ("", ()) if roots is None else root_clause(roots)
     sizes = index.rows(
-        f"""SELECT f.size, COUNT(*) {"FROM files f" if roots is None else FROM}
+        f"""SELECT f.size, COUNT(*) FROM files f INDEXED BY files_by_size
+        CROSS JOIN folders p ON p.id = f.folder_id CROSS JOIN roots r ON r.id = p.root_id
         WHERE f.size >= ? AND {only} {restricted} GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC""",
         (max(min_size, 1), *chosen),
     )
@@ -149,7 +152,7 @@ def _inside(index: Index, roots: Collection[str]) -> str:
 
 
 def plain_unread(index: Index, largest: int) -> Iterator[list[Row]]:
-    """Files of plain sizes of at most `largest` bytes that were not read yet, in parts of `PAGE` rows.
+    """Files of plain sizes of at most `largest` bytes that were not read yet, in parts of `PLAIN_PAGE` rows.
 
     Each as (folder, name, root, device, inode, size, mtime_ns, ctime_ns). All of the index comes in the order of its
     folders, which is nearly that of the inodes, so that neither the index nor the disk is gone through at random.
@@ -164,7 +167,7 @@ def plain_unread(index: Index, largest: int) -> Iterator[list[Row]]:
             f"""SELECT p.path, f.name, p.root_id, f.device, f.inode, f.size, f.mtime_ns, f.ctime_ns, f.folder_id
             FROM files f {by} CROSS JOIN folders p ON p.id = f.folder_id {DIGESTS}
             WHERE {size_of} IN (SELECT size FROM wanted WHERE plain AND size BETWEEN ? AND ?)
-                AND d.xxh3_128 IS NULL AND ({order}) > ({marks}) ORDER BY {order} LIMIT {PAGE}""",
+                AND d.xxh3_128 IS NULL AND ({order}) > ({marks}) ORDER BY {order} LIMIT {PLAIN_PAGE}""",
             (after[0] if few else 0, largest, *after),
         )
         if not rows:
