@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica, Role
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.reading import Threads
 from hubfold.state import KnownRoot, Verified
 from hubfold.workspace import StrPath, Workspace
 
@@ -38,7 +38,7 @@ class Finding(Workspace):
         roots = discover.discover(
             paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
         )
-        with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
+        with Threads(self.threads) as pool:
             report = scan.scan(
                 roots,
                 self._backends,
@@ -134,7 +134,7 @@ class Finding(Workspace):
     ) -> VerifyReport:
         from hubfold import verify
 
-        with ThreadPoolExecutor(self.threads, "hubfold-read") as pool:
+        with Threads(self.threads) as pool:
             return verify.verify(
                 replicas,
                 self._open_index,
