@@ -184,6 +184,7 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
         What a call that was cut short has found good is not read again, unless `restart` begins anew. What was never
         scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
         """
+        from hubfold import verify
         from hubfold.walk import within
 
         replicas: dict[str, IndexedReplica] = {}
@@ -197,6 +198,8 @@ class Engine(ModelOperations, Lifecycle, Upkeep):
                 self.scan()
             for root in self._open_index.roots(vaults=True):
                 replicas.update((replica.path, replica) for replica in self._open_index.replicas(root.path))
+            found = verify.unscanned_objects(self._vaults(), replicas.values())
+            replicas.update((replica.path, replica) for replica in found)
         asked = [
             path
             for path in dict.fromkeys(self._links_made())
