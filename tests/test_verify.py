@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
+from faults import tree
 from scanned import Place
 from test_scan import blob, git_blob, noise
 
+from hubfold import Engine
 from hubfold.progress import Stop
 
 MIB = 1 << 20
@@ -213,3 +215,20 @@ def test_it_can_be_stopped(place: Place) -> None:
     stop.set()
     with ThreadPoolExecutor(1) as executor, pytest.raises(Interrupted):
         verify(place.index.below("/"), place.index, executor=executor, stop=stop)
+
+
+def test_what_only_the_vault_has_by_now_is_read_too(tmp_path: Path) -> None:
+    """A client deleted the kept file's repo, and nothing was scanned since: the links read the vault's name of it."""
+    place = str(tmp_path / "place")
+    hub = f"{place}/hf/hub"
+    content = {"model.bin": tree.model("weights", 9000)}
+    tree.cache(hub, "org/one", content)
+    [link] = tree.local_dir(f"{place}/models/one", content).values()
+    with Engine(environ=tree.environment(place)) as engine:
+        engine.scan([hub, f"{place}/models/one"], min_size=1)
+        assert len(engine.apply(engine.plan(min_size=1)).actions) == 1
+        shutil.rmtree(f"{hub}/models--org--one")
+        with open(link, "r+b") as file:
+            file.write(b"edited")
+        [problem] = [one for one in engine.verify().problems if one.kind != "missing"]
+        assert problem.kind == "corrupt" and os.path.samefile(problem.path, link)

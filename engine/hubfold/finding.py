@@ -104,6 +104,7 @@ class Finding(Workspace):
         What a call that was cut short has found good is not read again, unless `restart` begins anew. What was never
         scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
         """
+        from hubfold import verify
         from hubfold.walk import within
 
         replicas: dict[str, IndexedReplica] = {}
@@ -117,6 +118,8 @@ class Finding(Workspace):
                 self.scan()
             for root in self._open_index.roots(vaults=True):
                 replicas.update((replica.path, replica) for replica in self._open_index.replicas(root.path))
+            found = verify.unscanned_objects(self._vaults(), replicas.values())
+            replicas.update((replica.path, replica) for replica in found)
         asked = [
             path
             for path in dict.fromkeys(self._links_made())

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat as stat_module
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
+from hubfold import vault
 from hubfold.content import IndexedReplica, Signature
 from hubfold.hashing import Job, Reading, available
 from hubfold.index import Index
@@ -95,6 +97,39 @@ def verify(
         verified.finish(covered)
     found_all = tuple(sorted(problems, key=lambda problem: problem.path))
     return VerifyReport(checked, bytes_read, found_all, resumed)
+
+
+def unscanned_objects(vaults: Iterable[str], replicas: Collection[IndexedReplica]) -> list[IndexedReplica]:
+    """Vault objects of which none of `replicas` is a name (any more): no scan has met them since they were made.
+
+    Their content may be nowhere else: a client may have deleted what was kept.
+    """
+    objects: dict[tuple[int, int], IndexedReplica] = {}
+    for place in vaults:
+        for path in vault.objects(place):
+            with suppress(OSError):
+                st = os.lstat(path)
+                found = IndexedReplica(
+                    path,
+                    place,
+                    vault.NAME,
+                    Signature.of(st),
+                    st.st_blocks * 512,
+                    st.st_nlink,
+                    stat_module.S_IMODE(st.st_mode),
+                    st.st_uid,
+                    st.st_gid,
+                    vault.claims_of(os.path.basename(path)),
+                    {},
+                )
+                objects.setdefault(found.payload, found)
+    for replica in replicas:
+        if replica.payload in objects:
+            with suppress(OSError):
+                st = os.lstat(replica.path)
+                if (st.st_dev, st.st_ino) == replica.payload:
+                    del objects[replica.payload]
+    return list(objects.values())
 
 
 def _targets(replicas: list[IndexedReplica], problems: list[Problem]) -> dict[str, _Target]:
