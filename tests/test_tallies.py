@@ -18,8 +18,9 @@ from scanned import Place, read_nothing
 
 from hubfold import schema, sizes
 from hubfold.content import IndexedReplica, LinkKind, Replica, Root, Signature
+from hubfold.housekeeping import prune_digests, totals
 from hubfold.index import Index
-from hubfold.recording import Recording, prune_digests, totals
+from hubfold.recording import Recording
 from hubfold.reports import ScanReport
 from hubfold.scan import duplicate_cost, reclaimable
 
