@@ -205,7 +205,7 @@ class Index:
         """Replicas of these roots whose bytes were read and are not what their layout states."""
         chosen, values = root_clause(roots)
         rows = self.rows(
-            f"""SELECT {ROW} FROM digests d INDEXED BY digests_named
+            f"""SELECT {ROW} FROM digests d
             CROSS JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
                 AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
             JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
