@@ -42,6 +42,7 @@ from hubfold.errors import IndexDamaged, Locked
 from hubfold.index import Index
 from hubfold.migrations import migrations
 from hubfold.recording import Recording
+from hubfold.scan import Cost, duplicate_cost
 
 
 @pytest.fixture
@@ -273,6 +274,17 @@ def sets(index: Index, **options: Any) -> list[tuple[list[str], Trust]]:
     return [
         ([replica.path for replica in one.replicas], one.trust) for one in index.duplicate_sets(**options)
     ]
+
+
+def test_no_roots_have_nothing(place: Place) -> None:
+    record(
+        place.index, "/r", made_up("/r/a", 1, claims={"sha256": A}), made_up("/r/b", 2, claims={"sha256": A})
+    )
+    place.index.record_digests(Signature(1, 1, 100, 10, 20), {"sha256": B})
+    assert [liar.path for liar in place.index.liars(["/r"])] == ["/r/a"]
+    assert place.index.liars([]) == []
+    assert list(place.index.duplicate_sets([])) == []
+    assert duplicate_cost(place.index, [], 0) == Cost(0, 0)
 
 
 def test_unknown_digests_are_equal_to_nothing(place: Place) -> None:

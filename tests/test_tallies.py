@@ -18,10 +18,12 @@ from scanned import Place, read_nothing
 
 from hubfold import schema, sizes
 from hubfold.content import IndexedReplica, LinkKind, Replica, Root, Signature
+from hubfold.housekeeping import prune_digests, totals
 from hubfold.index import Index
-from hubfold.recording import Recording, prune_digests, totals
+from hubfold.recording import Recording
 from hubfold.reports import ScanReport
 from hubfold.scan import duplicate_cost, reclaimable
+from hubfold.tallies import Tally
 
 
 @pytest.fixture
@@ -291,6 +293,37 @@ def test_extents_are_asked_for_at_every_change(place: Place) -> None:
     shared[0] = True
     place.file("tree/c", b"of another size")
     assert place.scan("tree", shared_extents=ask).duplicate_sets == 0
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["first count", "second count"])
+def test_what_another_process_changes_meanwhile_is_counted_next_time(place: Place, counted: bool) -> None:
+    def figures_of(tally: Tally) -> list[tuple[int, int, int, int]]:
+        rows = place.index.rows(
+            f"SELECT size, COUNT(*), 0, 0 FROM files WHERE {tally.where('size')} GROUP BY size"
+        )
+        return [(size, count, 0, 0) for size, count, *_ in rows]
+
+    recording = Recording(place.index, Root("/a", "local-dir"))
+    recording.put(named("/a/1", 1, 1))
+    recording.abandon()
+    if counted:
+        tally = Tally(place.index, "files")
+        assert tally.put(figures_of(tally))
+        assert not Tally(place.index, "files").stale
+        place.index.refresh("/a/1", named("/a/1", 7, 1).stat)
+    tally = Tally(place.index, "files")
+    found = figures_of(tally)
+    with Index(place.database) as theirs:
+        recording = Recording(theirs, Root("/b", "local-dir"))
+        recording.put(named("/b/1", 2, 1))
+        recording.abandon()
+    assert tally.put(found)
+    assert tally.sums() == (1, 0, 0)
+    again = Tally(place.index, "files")
+    assert again.stale
+    assert again.put(figures_of(again))
+    assert again.sums() == (2, 0, 0)
+    assert not Tally(place.index, "files").stale
 
 
 # an index of before

@@ -18,6 +18,7 @@ from hubfold import sizes, tallies
 from hubfold.content import DuplicateSet, IndexedReplica, Role, Root, Signature
 from hubfold.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsigned
 from hubfold.errors import IndexDamaged
+from hubfold.noting import changed, digested_sizes, loosen, sizes_at
 from hubfold.rows import (
     CLAIM_COLUMNS,
     DIGEST_COLUMNS,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 #: The backend name of a root that is a vault of hubfold's own.
 VAULT = "vault"
-#: Where the state table counts rows that went.
-LOOSE = "loose digests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +207,7 @@ class Index:
             return []  # SQLite has no plan that goes by an index it was told, where nothing can be found
         chosen, values = root_clause(roots)
         rows = self.rows(
-            f"""SELECT {ROW} FROM digests d INDEXED BY digests_named
+            f"""SELECT {ROW} FROM digests d
             CROSS JOIN files f ON f.size = d.size AND f.device = d.device AND f.inode = d.inode
                 AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
             JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
@@ -250,7 +249,7 @@ class Index:
             noted: set[int] = set()
             if tallies.counting(connection):
                 noted.update(row[2] for same in rows.values() for row in same)
-                noted.update(_digested_sizes(connection, (row[:2] for same in rows.values() for row in same)))
+                noted.update(digested_sizes(connection, (row[:2] for same in rows.values() for row in same)))
             for known, same in rows.items():
                 # In the order of the table: neighbours share its pages.
                 same.sort(key=itemgetter(0, 1))
@@ -269,7 +268,7 @@ class Index:
         update = """UPDATE files SET device = ?, inode = ?, size = ?, mtime_ns = ?, ctime_ns = ?, allocated = ?,
             nlink = ?, mode = ?, uid = ?, gid = ?"""
         with self.file.transaction() as connection:
-            noted = {st.st_size, *_sizes_at(connection, path), *_digested_sizes(connection, [new[:2]])}
+            noted = {st.st_size, *sizes_at(connection, path), *digested_sizes(connection, [new[:2]])}
             connection.execute(
                 f"{update} WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
                 (*new, *about, os.fsencode(folder), os.fsencode(name)),
@@ -293,7 +292,7 @@ class Index:
         """Drop the row of a path that is no file of its own any more (a symlink of ours, or removed by us)."""
         folder, name = os.path.split(path)
         with self.file.transaction() as connection:
-            noted = _sizes_at(connection, path)
+            noted = sizes_at(connection, path)
             connection.execute(
                 "DELETE FROM files WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
                 (os.fsencode(folder), os.fsencode(name)),
@@ -361,27 +360,6 @@ class Index:
             ) from error
 
 
-def changed(connection: sqlite3.Connection, sizes: Iterable[int] | None) -> None:
-    """Note, inside a transaction, that rows or digests of these sizes (None: of any) are not what they were.
-
-    A row that gets another size is about both.
-    """
-    connection.execute(
-        "INSERT INTO state (key, value) VALUES ('version', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
-    )
-    tallies.mark(connection, sizes)
-
-
-def loosen(connection: sqlite3.Connection, count: int) -> None:
-    """Note that so many rows went or changed, whose digests may be about nothing now: see `prune_digests`."""
-    if count:
-        connection.execute(
-            """INSERT INTO state (key, value) VALUES (?, ?)
-            ON CONFLICT (key) DO UPDATE SET value = value + excluded.value""",
-            (LOOSE, count),
-        )
-
-
 @cache
 def _record_sql(algorithms: tuple[str, ...]) -> str:
     """Note digests of these algorithms; those that are there under the same signature stay, others go."""
@@ -395,28 +373,6 @@ def _record_sql(algorithms: tuple[str, ...]) -> str:
     return f"""INSERT INTO digests ({into}) VALUES ({", ".join("?" * (5 + len(columns)))})
         ON CONFLICT (device, inode) DO UPDATE SET {merged},
             size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns"""
-
-
-def _sizes_at(connection: sqlite3.Connection, path: str) -> list[int]:
-    """The size of the row of a path, if it has one."""
-    folder, name = os.path.split(path)
-    rows = connection.execute(
-        "SELECT size FROM files WHERE folder_id = (SELECT id FROM folders WHERE path = ?) AND name = ?",
-        (os.fsencode(folder), os.fsencode(name)),
-    ).fetchall()
-    return [size for (size,) in rows]
-
-
-def _digested_sizes(
-    connection: sqlite3.Connection, payloads: Iterable[tuple[int, int]] | Iterable[Row]
-) -> Iterator[int]:
-    """The sizes that payloads (device, inode) had when their digests were taken."""
-    for payload in payloads:
-        row = connection.execute(
-            "SELECT size FROM digests WHERE device = ? AND inode = ?", payload
-        ).fetchone()
-        if row is not None:
-            yield row[0]
 
 
 def _drop_rows(connection: sqlite3.Connection, root_id: int) -> None:

@@ -20,10 +20,11 @@ from hubfold.content import VAULT_MARKER, DuplicateSet, IndexedReplica, Root
 from hubfold.database import IndexUnusable
 from hubfold.digesting import Work, digest
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
+from hubfold.housekeeping import name_repositories, prune_digests, totals
 from hubfold.index import VAULT, Index
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading import Readers
-from hubfold.recording import Recording, name_repositories, prune_digests, totals
+from hubfold.recording import Recording
 from hubfold.scan_reports import Notice, RootReport, ScanReport
 from hubfold.tallies import Tally
 from hubfold.walk import TreeWalk

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Questions that are kept: the ones that were counted last.
 KEPT = 16
 
+#: The version of a tally that is not known to have seen all changes.
+_NEVER = -1
 _FORGET = ("DELETE FROM tallies", "DELETE FROM figures", "DELETE FROM changed_sizes")
 
 
@@ -29,7 +31,9 @@ class Tally:
         self._index = index
         self._question = question
         rows = index.rows("SELECT id, version FROM tallies WHERE question = ?", (question,))
-        self._id, self._since = rows[0] if rows else (None, None)
+        self._id, since = rows[0] if rows else (None, _NEVER)
+        self._since: int | None = None if since == _NEVER else since
+        self._begun = index.version(), self._seen()
 
     @property
     def whole(self) -> bool:
@@ -56,6 +60,11 @@ class Tally:
             known = connection.execute(ask, (self._question,)).fetchone()
             if not self.whole and known != (self._id, self._since):
                 return False
+            begun, seen = self._begun
+            alone = self._seen() == seen
+            # What another process changed since may be counted or not: it stays stale, and where it may not even have
+            # been noted, all does.
+            version = self._index.version() if alone else _NEVER if self.whole else begun
             if known is None:
                 connection.execute("INSERT INTO tallies (question, version) VALUES (?, 0)", (self._question,))
                 known = connection.execute(ask, (self._question,)).fetchone()
@@ -65,9 +74,10 @@ class Tally:
                 "INSERT INTO figures (tally, size, first, second, third) VALUES (?, ?, ?, ?, ?)",
                 ((self._id, *figure) for figure in figures),
             )
-            self._since = self._index.version()
-            connection.execute("UPDATE tallies SET version = ? WHERE id = ?", (self._since, self._id))
-            _note(connection, again, self._since + 1)
+            self._since = None if version == _NEVER else version
+            self._begun = version, self._seen()
+            connection.execute("UPDATE tallies SET version = ? WHERE id = ?", (version, self._id))
+            _note(connection, again, self._index.version() + 1)
             _prune(connection)
         return True
 
@@ -79,6 +89,10 @@ class Tally:
             (self._id, least),
         )
         return int(first), int(second), int(third)
+
+    def _seen(self) -> int:
+        """A number that changes with every commit of another connection."""
+        return int(self._index.rows("PRAGMA data_version")[0][0])
 
     def _stale(self, what: str) -> str:
         return f"SELECT {what} FROM changed_sizes WHERE version > {int(self._since or 0)}"
