@@ -351,8 +351,10 @@ def test_a_whole_file_is_read_in_order(hold: Callable[..., Held], tmp_path: Path
     held = hold("f", content)
     comparing.read_held(held, update=one.update, tick=one.tick)
     with Directory.open(str(tmp_path)) as here:
+        before = set(os.listdir("/proc/self/fd"))
         assert comparing.read_all(here, "f", update=other.update, tick=other.tick) == size
         assert comparing.read_all(here, "f", update=bytes) == size
+        assert set(os.listdir("/proc/self/fd")) == before
     assert one.bytes == other.bytes == content and one.ticks == other.ticks and one.total == size
 
 

@@ -104,9 +104,8 @@ class Executor:
                     try:
                         self._apply_batch(batch)
                     finally:
-                        for descriptor in self._displaced:
-                            behind.submit(os.close, descriptor)
-                        self._displaced.clear()
+                        while self._displaced:
+                            behind.submit(os.close, self._displaced.pop())
         finally:
             for lock in self._vaults.values():
                 lock.release()
