@@ -21,6 +21,7 @@ from hubfold.fsops import Attributes
 from hubfold.journal import Journal
 from hubfold.records import FarmLink, Intent, KeeperChange, Mend, Removed, Temporary
 from hubfold.run_log import RunLog
+from hubfold.seen import Seen
 
 INTENT = Intent(
     number=1,
@@ -570,3 +571,12 @@ def test_what_is_announced_names_the_mount_of_the_nearest_folder_that_is_there(t
     above = [str(tmp_path), *map(str, tmp_path.parents)]
     assert told["mount"] == next(folder for folder in above if os.path.ismount(folder))
     assert (told["record"], told["root"], told["size"]) == ("make", str(root), 1)
+
+
+def test_what_was_to_be_removed_is_known_again_by_what_it_was() -> None:
+    file, link = Seen(None, 1, 3, 7, 9), Seen("there", 1, 4, 1, 9)
+    assert Removed("/f", 7, inode=3, mtime_ns=9).is_still(file)
+    assert not Removed("/f", 8, inode=3, mtime_ns=9).is_still(file)
+    assert not Removed("/f", 7, inode=3, mtime_ns=9).is_still(link)
+    assert Removed("/l", 1, text="there").is_still(link) and not Removed("/l", 1, text="else").is_still(link)
+    assert Removed("/f", 7).is_still(file) and not Removed("/f", 7, copy="/copy").is_still(file)
