@@ -587,3 +587,25 @@ def test_whatever_bytes_a_journal_ends_in_it_is_read_or_refused(
     except JournalDamaged:
         return
     assert set(log.states) <= set(log.intents) <= {1}
+
+
+def test_what_is_announced_names_the_mount_of_the_nearest_folder_that_is_there(tmp_path: Path) -> None:
+    """A later recovery is to know whether the drive is away, also where the folder is yet to be made."""
+    root = tmp_path / "hub" / "not" / "yet"
+    with Journal.create(str(tmp_path / "runs"), "restore", "test") as log:
+        log.announce("make", path=f"{root}/model", root=str(root), temporary=f"{root}/.hubfold-1", size=1)
+        log.sync()
+    text = Path(log.path).read_text()
+    told = json.loads(text.splitlines()[-1])
+    above = [str(tmp_path), *map(str, tmp_path.parents)]
+    assert told["mount"] == next(folder for folder in above if os.path.ismount(folder))
+    assert (told["record"], told["root"], told["size"]) == ("make", str(root), 1)
+
+
+def test_what_was_to_be_removed_is_known_again_by_what_it_was() -> None:
+    file, link = Seen(None, 1, 3, 7, 9), Seen("there", 1, 4, 1, 9)
+    assert Removed("/f", 7, inode=3, mtime_ns=9).is_still(file)
+    assert not Removed("/f", 8, inode=3, mtime_ns=9).is_still(file)
+    assert not Removed("/f", 7, inode=3, mtime_ns=9).is_still(link)
+    assert Removed("/l", 1, text="there").is_still(link) and not Removed("/l", 1, text="else").is_still(link)
+    assert Removed("/f", 7).is_still(file) and not Removed("/f", 7, copy="/copy").is_still(file)
