@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from hubfold.trees import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytest.register_assert_rewrite("hubfold.testing")
 
@@ -63,3 +63,13 @@ def tree(tmp_path: Path, loopback_hub: LoopbackHub) -> Tree:
     folder = tmp_path / "tree"
     folder.mkdir()
     return Tree(folder, loopback_hub)
+
+
+@pytest.fixture
+def other_drive(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system."""
+    memory = "/dev/shm"
+    if not os.access(memory, os.W_OK) or os.stat(memory).st_dev == tmp_path.stat().st_dev:
+        pytest.skip(f"{memory} is no other file system here")
+    with tempfile.TemporaryDirectory(dir=memory) as place:
+        yield Path(place)

@@ -1,7 +1,7 @@
 """Mutation check of the modules that change disks: which small faults in them would no test notice?
 
     pip install cosmic-ray
-    python tests/mutation.py --results FILE executor journal fsops comparing extents
+    python tests/mutation.py --results FILE executor swaps journal records run_log fsops comparing extents
     python tests/mutation.py --results FILE --again executor      # only what survived, after tests were added
 
 The mutants are those of cosmic-ray's operators, and of one more that takes a statement away. Each is written into a
@@ -46,9 +46,10 @@ TESTS = [f"tests/test_{name}.py" for name in ("fsops", "comparing", "extents", "
 SUBPROCESSES = [
     "tests/test_platforms.py",
     "tests/test_executor.py::test_more_copies_than_files_can_be_open_at_once",
+    "tests/test_executor.py::test_what_was_displaced_is_freed_and_closed_when_the_run_is_over",
 ]
 SECONDS = 25.0
-MODULES = ("executor", "journal", "fsops", "comparing", "extents")
+MODULES = ("executor", "swaps", "journal", "records", "run_log", "fsops", "comparing", "extents")
 
 #: Of cosmic-ray's eleven replacements of each binary operator, and seven of each comparison, those that are not absurd.
 _WANTED = {
@@ -180,7 +181,17 @@ class Bench:
         with open(report, "w") as out:
             subprocess.run(
                 [
-                    *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=0", "-vv"),
+                    *(
+                        sys.executable,
+                        "-m",
+                        "pytest",
+                        "-q",
+                        "-n0",
+                        "-p",
+                        "no:cacheprovider",
+                        "--durations=0",
+                        "-vv",
+                    ),
                     *("--cov=hubfold", "--cov-branch", "--cov-context=test", "--cov-report=", *TESTS),
                 ],
                 cwd=self.tree,
@@ -269,7 +280,7 @@ class Bench:
         signal.signal(signal.SIGALRM, too_late)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         code = int(
-            pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no", *tests])
+            pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no", *tests])
         )
         os._exit(99 if late else code)
 

@@ -27,26 +27,34 @@ NEWEST = "newest"
 OLDER = ("0.23.5", "0.36.2", "1.33.0")
 BIG = 1 << 20
 
+# What a client wrote is made once for all tests of it.
+pytestmark = pytest.mark.xdist_group("after_folding")
+
 WEIGHTS = safetensors("base", 3 << 20)
 #: Under 10 MB and no LFS suffix: a regular git file, whose etag is a git-sha1.
 VOCABULARY = safetensors("vocabulary", 2 << 20)
 
+#: Answers each line of [question, argument, …] on stdin by a line on stdout, from a fork: the client is loaded once.
 ASK = """
-import json, os, sys, warnings
+import json, os, sys, traceback
 from pathlib import Path
-import huggingface_hub
 from huggingface_hub import scan_cache_dir, snapshot_download
-what, arguments = sys.argv[1], sys.argv[2:]
-if what == "download":
-    repo, cache, local = arguments
-    answer = snapshot_download(repo, cache_dir=cache, **({"local_dir": local} if local else {}))
-elif what == "offline":
-    repo, revision, cache = arguments
-    folder = snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True)
-    answer = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(Path(folder).rglob("*")) if p.is_file()}
-elif what == "scan":
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+def answer(what, *arguments):
+    if what == "download":
+        repo, cache, local = arguments
+        return snapshot_download(repo, cache_dir=cache, **({"local_dir": local} if local else {}))
+    if what == "offline":
+        repo, revision, cache = arguments
+        folder = snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True)
+        return {str(p.relative_to(folder)): p.stat().st_size for p in sorted(Path(folder).rglob("*")) if p.is_file()}
     info = scan_cache_dir(arguments[0])
-    answer = {
+    if what == "delete":
+        info.delete_revisions(*arguments[1:]).execute()
+        return None
+    return {
         "warnings": sorted(str(w) for w in info.warnings),
         "repos": sorted(
             [
@@ -58,11 +66,17 @@ elif what == "scan":
             for r in info.repos
         ),
     }
-elif what == "delete":
-    info = scan_cache_dir(arguments[0])
-    info.delete_revisions(*arguments[1:]).execute()
-    answer = None
-print(json.dumps(answer))
+
+for line in sys.stdin:
+    if os.fork() == 0:
+        try:
+            said = {"answer": answer(*json.loads(line))}
+        except BaseException:
+            said = {"error": traceback.format_exc()}
+        print(json.dumps(said), file=answers, flush=True)
+        os._exit(0)
+    if os.wait()[1]:
+        print(json.dumps({"error": "the client died"}), file=answers, flush=True)
 """
 
 
@@ -77,12 +91,24 @@ class Client:
             sys.executable if release == NEWEST else os.path.join(environments, release, "bin", "python")
         )
         self.environ = {**os.environ, **hub.environ(), "PYTHONWARNINGS": "ignore"}
+        self._asked = subprocess.Popen(
+            [self.python, "-c", ASK],
+            env=self.environ,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
 
     def __call__(self, *arguments: str | Path) -> Any:
-        command = [self.python, "-c", ASK, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=self.environ, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout.splitlines()[-1])
+        assert self._asked.stdin is not None and self._asked.stdout is not None
+        print(json.dumps(list(map(str, arguments))), file=self._asked.stdin, flush=True)
+        said = json.loads(self._asked.stdout.readline())
+        assert "answer" in said, said["error"][-2000:]
+        return said["answer"]
+
+    def close(self) -> None:
+        self._asked.communicate(timeout=120)
 
     def cache_rm(self, cache: Path, *arguments: str) -> None:
         """`hf cache rm` where the client has it (1.0 and later), else what its `delete-cache` does."""
@@ -124,8 +150,10 @@ def hub() -> Iterator[LoopbackHub]:
 @pytest.fixture(
     scope="module", params=[NEWEST, *(pytest.param(release, marks=pytest.mark.clients) for release in OLDER)]
 )
-def client(request: pytest.FixtureRequest, hub: LoopbackHub) -> Client:
-    return Client(request.param, hub)
+def client(request: pytest.FixtureRequest, hub: LoopbackHub) -> Iterator[Client]:
+    client = Client(request.param, hub)
+    yield client
+    client.close()
 
 
 @functools.cache
@@ -309,20 +337,6 @@ def test_deleting_a_cache_on_another_drive_takes_no_other_link_with_it(
     assert (local / "model.safetensors").read_bytes() == WEIGHTS
     (blob,) = cache.glob("*/blobs/*")
     assert blob.read_bytes() == WEIGHTS
-
-
-@pytest.fixture
-def other_drive(tmp_path: Path) -> Iterator[Path]:
-    """A folder on another file system."""
-    place = tmp_path / "drive"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "none", str(place)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("cannot mount a tmpfs here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_the_first_scan_of_what_the_client_wrote_reads_no_content(

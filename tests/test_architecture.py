@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -272,7 +273,7 @@ def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
         "output",
         "progress",
     }
-    facade |= {"reports"}
+    facade |= {"reports", "__version__"}
     for name, tree in ENGINE_MODULES:
         if not name.startswith("cli/"):
             continue
@@ -310,8 +311,8 @@ def test_every_public_name_is_there_and_listed_once() -> None:
         _ = hubfold.no_such_name
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["nonsense"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+def imported(*arguments: str, **environ: str) -> set[str]:
+    """The packages that a command line imports."""
     program = (
         "import sys, atexit\n"
         "atexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))\n"
@@ -319,19 +320,27 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         "main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environ},
     )
     loaded = {name.partition(".")[0] for name in done.stderr.splitlines()}
     assert "hubfold" in loaded
-    heavy = {
-        "rich",
-        "sqlite_utils",
-        "sqlite3",
-        "huggingface_hub",
-        "pluggy",
-        "platformdirs",
-        "xxhash",
-        "asyncio",
-        "http",
-    }
-    assert not loaded & heavy
+    return loaded
+
+
+HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["nonsense"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert not imported(*arguments) & (HEAVY | {"sqlite3", "pluggy", "xxhash"})
+
+
+def test_a_scan_without_anything_to_read_imports_no_more_than_it_uses(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    home = {"HUBFOLD_HOME": str(tmp_path / "state"), "HF_HOME": str(tmp_path / "hf")}
+    loaded = imported("scan", "--json", str(tmp_path / "models"), **home)
+    assert not loaded & (HEAVY | {"concurrent", "logging", "email", "socket", "tempfile"})

@@ -14,6 +14,10 @@ from benchmarks import measure, programs, trees
 
 ROOT = Path(__file__).parents[1]
 MIB = 1 << 20
+COUNTS = pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/proc/self/io"),
+    reason="what a process that has ended had read is told to root only (/proc/<pid>/io)",
+)
 
 
 def _run(tmp_path: Path, tasks: str) -> tuple[dict[str, dict[str, dict[str, object]]], str]:
@@ -55,9 +59,8 @@ def test_the_trees_are_the_same_at_every_making(tmp_path: Path) -> None:
     assert all(trees.sha256(blob) == os.path.basename(blob) for blob, _ in made[0]["pairs"])
 
 
+@COUNTS
 def test_what_a_program_read_is_counted(tmp_path: Path) -> None:
-    if not os.path.exists("/proc/self/io"):
-        pytest.skip("no /proc/<pid>/io here")
     file = tmp_path / "file"
     file.write_bytes(b"x" * 3_000_000)
     sample = measure.run(["sh", "-c", f"cat {file} >/dev/null"], env=dict(os.environ))
@@ -76,7 +79,7 @@ def _hubfold(
     return json.loads(sample.output), sample
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="no /proc/<pid>/io here")
+@COUNTS
 def test_what_a_scan_says_it_read_is_what_it_read(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         trees.write(str(tmp_path / "tree" / name), "same", 3 * MIB)
@@ -102,7 +105,7 @@ def test_the_seconds_of_a_scan_are_those_that_it_took(tmp_path: Path) -> None:
     assert 0.7 <= told["seconds"] < seen.wall
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="no /proc/<pid>/io here")
+@COUNTS
 def test_one_read_of_a_keeper_serves_all_its_victims(tmp_path: Path) -> None:
     cache = str(tmp_path / "hub")
     blob = trees.add_to_cache(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults.filesystems import open_the_way
 from scanned import Place
 
 from hubfold.content import VAULT_MARKER, Role, Root
@@ -147,9 +148,6 @@ try:
 except RootError as error:
     print(str(error).endswith("cannot be read: Permission denied"), error.hint)
 """
-    folder = private.parent
-    while folder != folder.parent:
-        folder.chmod(folder.stat().st_mode | 0o055)
-        folder = folder.parent
+    open_the_way(place.folder)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "True run hubfold as a user who may read it\n", done.stderr

@@ -11,6 +11,8 @@ import pytest
 
 from hubfold import Engine
 from hubfold.content import LinkKind
+from hubfold.errors import Interrupted
+from hubfold.progress import Silent, Stop
 from hubfold.reports import Finding
 from hubfold.trees import Tree, copy_of, hub_cache, local_dir, model_files
 
@@ -69,6 +71,38 @@ def kinds(findings: tuple[Finding, ...]) -> list[str]:
 
 def test_a_healthy_tree_has_no_findings(folded: Tree, engine: Engine) -> None:
     assert engine.doctor().findings == ()
+
+
+class Bar(Silent):
+    """Notes what a bar would show; asks to stop once `enough` bytes of a reading were told of."""
+
+    def __init__(self, stop: Stop | None = None, enough: int = 0) -> None:
+        self.stages: list[tuple[str, int | None]] = []
+        self.told: dict[str, int] = {}
+        self.stop, self.enough = stop, enough
+
+    def start(self, task: str, total: int | None, unit: str) -> None:
+        self.stages.append((task, total))
+
+    def advance(self, amount: int) -> None:
+        task, _ = self.stages[-1]
+        self.told[task] = self.told.get(task, 0) + amount
+        if task == "reading" and self.stop is not None and self.told[task] > self.enough:
+            self.stop.set()
+
+
+def test_what_it_reads_is_told_and_can_be_stopped(folded: Tree, tmp_path: Path) -> None:
+    write_through(weights(folded))
+    changed, size = weights(folded).read_bytes(), weights(folded).stat().st_size
+    bar = Bar()
+    with Engine(tmp_path / "state", progress=bar) as engine:
+        assert kinds(engine.doctor().findings) == ["written-through"]
+    assert ("reading", size) in bar.stages
+    assert bar.told["reading"] % size == 0 and bar.told["reading"] > 0
+    stop = Stop()
+    with Engine(tmp_path / "state", progress=Bar(stop), stop=stop) as engine, pytest.raises(Interrupted):
+        engine.doctor(fix=True)
+    assert weights(folded).read_bytes() == changed
 
 
 def test_an_object_that_was_deleted_is_made_again_from_the_blob(folded: Tree, engine: Engine) -> None:

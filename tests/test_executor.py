@@ -264,6 +264,27 @@ print([o.error for o in outcomes if o.error], len(outcomes))
     assert all(copy.is_symlink() for copy in copies)
 
 
+def test_what_was_displaced_is_freed_and_closed_when_the_run_is_over(scene: Scene) -> None:
+    """It is freed behind the back of the next batch, but not behind that of the user."""
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from hubfold import swaps
+from folding import Scene
+swaps.BATCH_ACTIONS = 2
+scene = Scene(Path({str(scene.base)!r}))
+models = scene.root("models")
+blob = scene.file(scene.cache, "blobs/x", b"x" * 100_000)
+plan = scene.plan(blob, *(scene.file(models, f"{{number}}/m", b"x" * 100_000) for number in range(7)))
+before = set(os.listdir("/proc/self/fd"))
+outcomes = scene.apply(plan)
+print([o.error for o in outcomes if o.error], len(outcomes), set(os.listdir("/proc/self/fd")) <= before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[] 7 True", done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for another user")
 def test_what_root_makes_for_a_user_belongs_to_the_user(scene: Scene) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)

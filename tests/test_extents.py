@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from faults.filesystems import Mounts, Unavailable
+from faults.filesystems import Mounts, Unavailable, physical
 from folding import Scene
 
 from hubfold import extents, residency
@@ -55,11 +55,6 @@ def write(path: Path, content: bytes) -> Path:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
     return path
-
-
-def physical(path: Path) -> object:
-    with open(path, "rb") as file:
-        return extents.physical(file.fileno())
 
 
 def shared(path: Path) -> int:

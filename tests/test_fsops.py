@@ -365,6 +365,20 @@ def test_with_exchange_the_displaced_file_has_the_temporary_name(tmp_path: Path)
     assert (tmp_path / "name").read_bytes() == b"old"
 
 
+def test_what_somebody_removes_while_a_swap_is_taken_back_is_no_reason_to_give_up(tmp_path: Path) -> None:
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "name").write_bytes(b"old")
+
+    def gone_meanwhile(name: str) -> bool:
+        (tmp_path / name).unlink()
+        return False
+
+    with Directory.open(str(tmp_path)) as here:
+        displaced = fsops.swap_in(here, "new", "name")
+        fsops.swap_back(here, "new", "name", displaced, ours=gone_meanwhile)
+        assert here.names() == ["name"] and (tmp_path / "name").read_bytes() == b"old"
+
+
 def test_another_error_of_the_exchange_is_no_reason_for_the_long_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

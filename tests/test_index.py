@@ -251,6 +251,12 @@ def test_a_batch_is_done_whole_or_not_at_all(place: Place) -> None:
     assert place.index.replica("/a/x") is not None
 
 
+def test_questions_about_no_root_have_an_answer(place: Place) -> None:
+    """A download into a home where nothing was ever scanned asks them."""
+    assert place.index.liars([]) == []
+    assert list(place.index.duplicate_sets([], 0)) == []
+
+
 def test_results_are_remembered_until_something_changes(place: Place) -> None:
     place.index.remember("key", "value 1")
     assert place.index.remembered("key") == "value 1"

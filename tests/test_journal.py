@@ -14,11 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hubfold import journal
+from hubfold import journal, records
 from hubfold.content import LinkKind
 from hubfold.errors import JournalDamaged, RunNotFound
 from hubfold.fsops import Attributes
-from hubfold.journal import FarmLink, Intent, Journal, KeeperChange, Mend, RunLog, Temporary
+from hubfold.journal import Journal
+from hubfold.records import FarmLink, Intent, KeeperChange, Mend, Removed, Temporary
+from hubfold.run_log import RunLog
+from hubfold.seen import Seen
 
 INTENT = Intent(
     number=1,
@@ -49,11 +52,14 @@ INTENT = Intent(
     reason="local copy",
     mount="/",
     locks=("/hub/.locks/l",),
+    keeper_mode=15,
 )
 KEEPER = KeeperChange("/hub/b", "/hub", 5, (0o644, 0o444), (1, 2))
 FARM = FarmLink("/farm/m", "/farm", "../hub/b", "/hub/b", ".hubfold-run-farm", "before")
 MEND = Mend(1, "/models/m", "/models", ".hubfold-mend", 21, "", 0, "/v/objects/ab/kept", "/hub/b")
-ASIDE = {"path": "/hub/snap", "root": "/hub", "temporary": "/hub/.hubfold-aside"}
+ASIDE = {"path": "/hub/snap", "root": "/hub", "temporary": "/hub/.hubfold-aside", "mount": "/mnt"}
+REMOVED = Removed("/models/m/f", 3, 23, 24, "", "/models/m", "/models", "local")
+LINK = Removed("/hub/l", 0, text="../blobs/b")
 RUN = {"record": "run", "version": 1, "command": "consolidate", "started": "2026-01-01T00:00:00Z"}
 
 #: A record of each kind, after those which it needs.
@@ -72,6 +78,8 @@ RECORDS: list[dict[str, Any]] = [
     {"record": "mend", **MEND.as_record()},
     {"record": "fresh", "inode": 22, "numbers": [1]},
     {"record": "mended", "numbers": [1]},
+    {"record": "remove", **REMOVED.as_record()},
+    {"record": "remove", **LINK.as_record()},
 ]
 RUN_NAME = "20260101-000000-000001"
 
@@ -99,9 +107,13 @@ def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (log.command, log.started) == ("consolidate", "2026-01-01T00:00:00Z")
     assert log.intents == {1: INTENT} and log.states == {1: "kept"} and log.reasons == {1: "it was changed"}
     assert log.restores == {1: ".hubfold-run-1-undo"} and log.objects == ["/v/objects/ab/abcd"]
-    assert log.keepers == [KEEPER] and log.farm_links == [FARM] and log.removals == [("/hub/f", 3)]
+    assert (
+        log.keepers == [KEEPER]
+        and log.farm_links == [FARM]
+        and log.removals == [Removed("/hub/f", 3), REMOVED, LINK]
+    )
     assert log.temporaries == [
-        Temporary("/hub", "/hub/snap", "/hub/.hubfold-aside", True),
+        Temporary("/hub", "/hub/snap", "/hub/.hubfold-aside", True, mount="/mnt"),
         Temporary("/", "/made", "/.hubfold-made", False),
     ]
     assert log.made == ["/made"] and (log.ended, log.freed) == ("finished", 4)
@@ -383,11 +395,16 @@ WRONG = {str: 5, int: "5", list: "x", tuple: "x", dict: "x"}
     ],
 )
 def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int, field: str) -> None:
-    """But for what nobody reads."""
+    """But for what nobody reads, and what an older journal has not."""
     before, record = RECORDS[:number], RECORDS[number]
     wrong = {**record, field: WRONG[type(record[field])]}
     assert "5" in refused(tmp_path, *before, wrong) or isinstance(record[field], dict | tuple | list)
-    if field in ("freed", "reason", "record") or (record["record"], field) == ("object", "keeper"):
+    if field in ("freed", "reason", "record", "keeper_mode", "mount") or (record["record"], field) == (
+        "object",
+        "keeper",
+    ):
+        return
+    if record["record"] == "remove" and field not in ("path", "bytes", "root"):
         return
     refused(tmp_path, *before, {name: value for name, value in record.items() if name != field})
 
@@ -396,6 +413,7 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
     ("number", "field"),
     [
         *((1, "path"), (2, "path"), (2, "root"), (6, "path"), (6, "root"), (7, "path")),
+        *((14, name) for name in ("path", "root")),
         *((3, name) for name in ("path", "root", "target", "keeper", "keeper_root", "locks")),
         *((8, name) for name in ("path", "root", "temporary")),
         *((9, name) for name in ("path", "root", "temporary")),
@@ -431,7 +449,7 @@ def test_a_temporary_lies_beside_its_path(tmp_path: Path, number: int) -> None:
 
 
 def test_the_longest_name_that_hubfold_gives() -> None:
-    assert journal.is_temporary(".hubfold-" + "a" * 90) and not journal.is_temporary(".hubfold-" + "a" * 91)
+    assert records.is_temporary(".hubfold-" + "a" * 90) and not records.is_temporary(".hubfold-" + "a" * 91)
 
 
 @pytest.mark.parametrize("record", ["done", "dropped", "restore", "restored", "kept"])
@@ -506,6 +524,41 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    ("removed", "seen", "still"),
+    [
+        (REMOVED, Seen(None, 1, 23, 3, 24), True),
+        (REMOVED, Seen(None, 1, 22, 3, 24), False),
+        (REMOVED, Seen(None, 1, 23, 4, 24), False),
+        (REMOVED, Seen(None, 1, 23, 3, 25), False),
+        (REMOVED, Seen("../blobs/b", 1, 23, 3, 24), False),
+        (LINK, Seen("../blobs/b", 1, 99, 9, 0), True),
+        (LINK, Seen("elsewhere", 1, 99, 9, 0), False),
+        (LINK, Seen(None, 1, 0, 0, 0), False),
+        # An older journal knows no more than the path; it has no local copies.
+        (Removed("/hub/f", 3), Seen(None, 1, 23, 3, 24), True),
+        (Removed("/models/m/f", 3, copy="/models/m"), Seen(None, 1, 0, 3, 0), False),
+    ],
+)
+def test_what_was_to_be_removed_is_known_again(removed: Removed, seen: Seen, still: bool) -> None:
+    assert removed.is_still(seen) is still
+
+
+def test_what_is_made_or_put_aside_says_where_its_file_system_is_mounted(tmp_path: Path) -> None:
+    missing = str(tmp_path / "not" / "made" / "yet")
+    with Journal.create(str(tmp_path / "runs"), "rm", "test") as book:
+        for record in ("aside", "make"):
+            book.announce(record, path=f"{missing}/x", root=missing, temporary=f"{missing}/.hubfold-x")
+    for item in journal.read(str(tmp_path / "runs"), book.run).temporaries:
+        assert os.path.ismount(item.mount) and missing.startswith(item.mount)
+
+
+def test_a_removal_of_what_lies_outside_its_copy_is_refused(tmp_path: Path) -> None:
+    record = {"record": "remove", **REMOVED.as_record()}
+    assert "no part of" in refused(tmp_path, RUN, {**record, "path": "/models/mine"})
+    assert "no absolute path" in refused(tmp_path, RUN, {**record, "copy": "models/m"})
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_stands_in_a_field_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
@@ -516,7 +569,8 @@ def test_whatever_stands_in_a_field_is_read_or_refused(tmp_path: Path, data: st.
         log = written(tmp_path, *RECORDS[:number], record, *RECORDS[number + 1 :])
     except JournalDamaged:
         return
-    paths = [*log.objects, *log.made, *(path for path, _ in log.removals)]
+    paths = [*log.objects, *log.made, *(removed.path for removed in log.removals)]
+    paths += [path for removed in log.removals if removed.copy for path in (removed.copy, removed.root)]
     paths += [p for i in log.intents.values() for p in (i.path, i.root, i.keeper, i.keeper_root, i.target)]
     paths += [p for change in log.keepers for p in (change.path, change.root)]
     assert all(os.path.isabs(path) and "\0" not in path and ".." not in path.split("/") for path in paths)

@@ -9,7 +9,8 @@ import pytest
 
 from hubfold import fsops, mending, vault
 from hubfold.errors import JournalDamaged
-from hubfold.journal import Journal, Mend, read
+from hubfold.journal import Journal, read
+from hubfold.records import Mend
 
 CHANGED, FRESH, NEWER, OTHER = b"changed", b"right", b"newer", b"other"
 

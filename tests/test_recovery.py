@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,14 +142,41 @@ def test_the_keeper_gets_its_mode_back_when_nothing_came_of_the_run(crashing) ->
     assert crashed.blob.stat().st_mode & 0o200
 
 
-def test_a_drive_that_is_away_is_looked_at_again_later(crashing, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_drive_that_is_away_is_looked_at_again_later(  # type: ignore[no-untyped-def]
+    crashing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     crashed = crashing(LinkKind.SYMLINK, "exchange")
     away = tmp_path / "away"
     crashed.copy.parent.rename(away)
-    settled = crashed.scene.recover()
-    assert settled.left == [Left(str(crashed.copy), "cannot be looked at now: it is gone")]
+    mount = crashed.scene.log().intents[1].mount
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "ismount", lambda path: path != mount)
+        settled = crashed.scene.recover()
+    assert settled.left == [
+        Left(str(crashed.copy), f"cannot be looked at now: its drive is not there ({mount})")
+    ]
+    assert settled.waiting
     away.rename(crashed.copy.parent)
     assert crashed.scene.recover().rolled_back == [str(crashed.copy)] and crashed.temporaries == []
+
+
+@pytest.mark.parametrize("undoing", [False, True])
+def test_a_folder_that_was_deleted_since_is_nothing_to_wait_for(crashing, undoing: bool) -> None:  # type: ignore[no-untyped-def]
+    """Its drive is there: a client deleted the repository, say."""
+    crashed = crashing(LinkKind.SYMLINK, "exchange", Scene.undo if undoing else None)
+    shutil.rmtree(crashed.copy.parent)
+    settled = crashed.scene.recover()
+    assert settled.left == [Left(str(crashed.copy), "its folder was deleted since")]
+    assert not settled.waiting and not crashed.scene.log().needs_recovery
+    assert crashed.blob.stat().st_mode & 0o200, "the kept file is as it was"
+
+
+def test_what_waits_for_its_drive_does_not_stand_before_older_runs(  # type: ignore[no-untyped-def]
+    crashing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = crashing(LinkKind.SYMLINK, "exchange")
+    log = crashed.scene.log()
+    assert log.open_numbers and not history.undoable(log)
 
 
 def test_the_last_copy_is_never_removed_even_under_a_temporary_name(crashing) -> None:  # type: ignore[no-untyped-def]

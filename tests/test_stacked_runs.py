@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from faults import tree
 
-from hubfold import Engine, LinkKind
+from hubfold import Engine, LinkKind, fsops
 
 MODEL = tree.model("weights", 9000)
 
@@ -96,3 +97,41 @@ def test_what_the_user_saved_anew_stays(stacked: Stacked) -> None:
     assert stacked.undo(0) == ([], [str(stacked.copy)], [])
     assert stacked.copy.read_bytes() == b"mine now"
     assert tree.look(str(stacked.kept)) == stacked.before[str(stacked.kept)]
+
+
+@pytest.mark.parametrize("refused", ["a.gguf", "b.gguf"])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_name_of_the_kept_file_that_a_later_run_could_not_replace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str, again: bool
+) -> None:
+    """The two names of one file part: what undo of the later run puts back is another file than the other name's."""
+    place = str(tmp_path / "place")
+    kept = tree.write(f"{place}/plain/a.gguf", MODEL, 0o644)
+    copy = tree.write(f"{place}/plain/b.gguf", MODEL, 0o640, tree.OLD_NS - 7)
+    tree.cache(f"{place}/hub", "org/one", {"model.gguf": MODEL})
+    before = tree.census(place)
+    exchange = fsops.Directory.exchange
+
+    def fails(directory: fsops.Directory, one: str, other: str) -> None:
+        if other == refused:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        exchange(directory, one, other)
+
+    with Engine(environ=tree.environment(place)) as engine:
+
+        def consolidate(*roots: str) -> int:
+            engine.scan(roots, min_size=1)
+            report = engine.apply(engine.plan(roots, link=LinkKind.HARDLINK, min_size=1))
+            return len(report.actions)
+
+        assert consolidate(f"{place}/plain") == 1 and os.path.samefile(kept, copy)
+        with monkeypatch.context() as patch:
+            patch.setattr(fsops.Directory, "exchange", fails)
+            assert consolidate(f"{place}/plain", f"{place}/hub") == 1
+        assert not os.path.samefile(kept, copy)
+        if again:
+            assert consolidate(f"{place}/plain", f"{place}/hub") == 1
+        for _ in range(3 if again else 2):
+            report = engine.undo()
+            assert report.restored and not (report.left or report.failed or report.kept)
+    assert tree.differences(before, place) == []

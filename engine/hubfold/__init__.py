@@ -100,9 +100,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from hubfold import installed
 
-        return version("hubfold")
+        return installed.version_of("hubfold")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'hubfold' has no attribute {name!r}")
     value = getattr(import_module(f"hubfold.{_HOME_OF[name]}"), name)

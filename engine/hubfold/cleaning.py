@@ -16,8 +16,8 @@ from hubfold.changes import LeftoverKind, Removal
 from hubfold.content import LinkKind, Root
 from hubfold.errors import HubfoldError
 from hubfold.holdings import Holdings
-from hubfold.journal import RunLog
 from hubfold.removing import Names, RemovePlan, settle
+from hubfold.run_log import RunLog
 
 DAY_NS = 24 * 3600 * 10**9
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -21,7 +20,7 @@ from hubfold.grouping import groups
 from hubfold.hashing import SAMPLE, SMALL, Job, Reading, available
 from hubfold.index import Index
 from hubfold.progress import Progress, Stop
-from hubfold.reading import in_order, read_all
+from hubfold.reading import Readers, in_order, read_all
 from hubfold.rows import (
     CTIME,
     DEVICE,
@@ -82,7 +81,7 @@ def digest(
     index: Index,
     roots: Collection[str],
     min_size: int,
-    executor: Executor,
+    executor: Readers,
     progress: Progress,
     stop: Stop,
     only: str = "1",
@@ -199,7 +198,7 @@ def _common_algorithm(contents: Sequence[Collection[str]]) -> str:
 class _Reader:
     """Runs jobs, records what they find, and keeps count."""
 
-    def __init__(self, index: Index, executor: Executor, progress: Progress, stop: Stop) -> None:
+    def __init__(self, index: Index, executor: Readers, progress: Progress, stop: Stop) -> None:
         self.work = Work()
         self._index = index
         self._executor = executor

@@ -18,7 +18,8 @@ from hubfold import fsops, vault
 from hubfold.content import IndexedReplica, LinkKind, Signature
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.fsops import Held
-from hubfold.journal import Intent, RunLog
+from hubfold.patients import Patient, same_file
+from hubfold.progress import Progress, Stop
 from hubfold.repairs import Case, Donor, Mender, is_content
 from hubfold.reports import Finding, Notice
 
@@ -34,90 +35,6 @@ _FROM_SCAN = {
     ),
     "unreadable": ("unreadable", "run hubfold as a user who may read it, or check the drive"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """One link that a run made and that was not taken back."""
-
-    path: str
-    root: str
-    link: LinkKind
-    target: str
-    text: str
-    keeper: str
-    keeper_root: str
-    keeper_inode: int
-    size: int | None
-    mtime_ns: int | None
-    #: All that is known of the content, xxh3_128 as computed when the link was made.
-    digests: Mapping[str, str]
-    mount: str
-    run: str
-
-    @property
-    def wanted(self) -> dict[str, str]:
-        """Every digest that its content has to have."""
-        claims = vault.claims_of(os.path.basename(self.target)) if self.link is LinkKind.SYMLINK else {}
-        return {**claims, **self.digests}
-
-    @property
-    def names(self) -> tuple[tuple[str, str], ...]:
-        """The names that share its content as far as the run knew, as (root, path)."""
-        if self.link is LinkKind.HARDLINK:
-            return ((self.keeper_root, self.keeper), (self.root, self.path))
-        names = [(vault.of_object(self.target), self.target)]
-        if self.keeper and self.keeper != self.target:
-            names.append((self.keeper_root, self.keeper))
-        return tuple(names)
-
-    @property
-    def needed_by(self) -> vault.NeededBy:
-        return vault.NeededBy(self.path, self.mount, self.run)
-
-
-def patients(logs: Iterable[RunLog]) -> Iterator[Patient]:
-    """The links of all runs, in the order in which they were made; a path that was linked again later only once."""
-    found: dict[str, Patient] = {}
-    for log in logs:
-        for number, intent in log.intents.items():
-            if log.states[number] == "done" and intent.link is not LinkKind.REFLINK:
-                found[intent.path] = _of_intent(intent, log.run)
-        for link in () if log.undone else log.farm_links:
-            found[link.path] = Patient(
-                link.path, link.root, LinkKind.SYMLINK, link.target, link.text, "", "", 0, None, None, {}, "/", log.run
-            )  # fmt: skip
-    return iter(found.values())
-
-
-def _of_intent(intent: Intent, run: str) -> Patient:
-    return Patient(
-        intent.path,
-        intent.root,
-        intent.link,
-        intent.target,
-        intent.text,
-        intent.keeper,
-        intent.keeper_root,
-        intent.keeper_inode,
-        intent.size,
-        intent.keeper_mtime_ns,
-        {**intent.digests, "xxh3_128": intent.xxh3_128},
-        intent.mount,
-        run,
-    )
-
-
-def suspects(logs: Iterable[RunLog]) -> list[str]:
-    """Paths that a repair was begun for and not finished: that moved their change times, so that nothing is known."""
-    found: dict[str, None] = {}
-    for log in logs:
-        for number, mend in log.mends.items():
-            if number in log.mended:
-                found.pop(mend.path, None)
-            else:
-                found[mend.path] = None
-    return list(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +78,8 @@ class Doctor:
     """Looks, and with a `mender` mends; with `download` also by asking the Hub."""
 
     around: Around
+    progress: Progress
+    stop: Stop
     mender: Mender | None = None
     download: bool = False
     findings: list[Finding] = field(default_factory=list)
@@ -241,10 +160,10 @@ class Doctor:
         self._seen.add(shared)
         if (st.st_dev, st.st_ino) in self._handled:
             return
-        if (st.st_size, st.st_mtime_ns) == (patient.size, patient.mtime_ns) or not _is_ours(patient, st):
+        if (st.st_size, st.st_mtime_ns) == (patient.size, patient.mtime_ns) or not patient.is_ours(st):
             return
         path = os.path.realpath(patient.path)
-        if not is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
+        if not self._is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
             self._written_through(patient, st)
 
     def _dangling(self, patient: Patient) -> None:
@@ -279,7 +198,7 @@ class Doctor:
         read_only = any(vault.is_vault(root) or root not in self.around.caches for root, _ in names)
         case = Case(tuple(names), st, patient.wanted, patient.mtime_ns, owners, read_only)
         self._handled.add((st.st_dev, st.st_ino))
-        if not any(_same(path, st) for _, path in case.names):
+        if not any(same_file(path, st) for _, path in case.names):
             return  # only who these bytes belong to has them by now
         cure = self._put_right(case, patient.keeper)
         cure.fix = cure.fix or (
@@ -304,7 +223,7 @@ class Doctor:
             claims = self.around.stated(one.root, one.path)
             told = repr(sorted(claims.items()))
             if claims and told not in known:
-                known[told] = is_content(path, Signature.of(st), claims)
+                known[told] = self._is_content(path, Signature.of(st), claims)
             if claims and known[told]:
                 yield one.root, one.path, os.readlink(one.path) if os.path.islink(one.path) else ""
 
@@ -339,7 +258,7 @@ class Doctor:
             return f"put right from {donor.path}; the changed bytes are kept as {where}"
 
         donor = next((Donor(path, root, keeper=True) for root, path in case.names if path == keeper), None)
-        first = [donor] if donor is not None and not _same(donor.path, case.changed) else []
+        first = [donor] if donor is not None and not same_file(donor.path, case.changed) else []
         root = case.names[0][0] if case.names else ""
         return self._cure(case.wanted, case.names, root, "put right from {}", mend, first, case.changed)
 
@@ -357,7 +276,7 @@ class Doctor:
         cure = _Cure()
         known = [*first, *(Donor(path, root) for root, path in names)]
         known += (Donor(replica.path, replica.root) for replica in self.around.having(wanted))
-        for donor in _good(known, wanted, changed):
+        for donor in self._good(known, wanted, changed):
             cure.mendable, cure.fix = True, fix.format(donor.path)
             if self.mender is None or self._try(cure, self.mender, donor, mend):
                 return cure
@@ -372,7 +291,7 @@ class Doctor:
                 return cure
             try:
                 with self.mender.fetched(root, names[0][1], origin.fetch) as donor:
-                    if not any(_good([donor], wanted, None)):
+                    if not any(self._good([donor], wanted, None)):
                         raise LeftAlone("what came is not what the name says")
                     if self._try(cure, self.mender, donor, mend):
                         cure.fix = cure.fix.replace(donor.path, f"the Hub ({origin.what})")
@@ -393,43 +312,32 @@ class Doctor:
             cure.tried += f"; mending it from {donor.path} failed: {fsops.describe(error)}"
         return cure.done
 
+    def _good(
+        self, donors: Iterable[Donor], wanted: Mapping[str, str], changed: os.stat_result | None
+    ) -> Iterator[Donor]:
+        """The donors that have the wanted bytes, each read whole."""
+        tried: set[str] = set()
+        for donor in donors:
+            if donor.path in tried or (changed is not None and same_file(donor.path, changed)):
+                continue
+            tried.add(donor.path)
+            try:
+                held = Held(donor.root, donor.path)
+            except (OSError, LeftAlone):
+                continue
+            try:
+                if self._is_content(donor.path, held.signature, wanted):
+                    yield donor
+            finally:
+                held.close()
+
+    def _is_content(self, path: str, signature: Signature, wanted: Mapping[str, str]) -> bool:
+        return is_content(path, signature, wanted, self.progress, self.stop)
+
     def _add(self, kind: str, path: str, message: str, cure: _Cure) -> None:
         self.findings.append(
             Finding(kind, path, message + cure.tried, cure.fix, cure.done, mendable=cure.mendable)
         )
-
-
-def _is_ours(patient: Patient, st: os.stat_result) -> bool:
-    """Whether the path still shares its inode with a keeper: else somebody saved a file of his own there."""
-    if patient.link is LinkKind.SYMLINK:
-        return True
-    return st.st_ino == patient.keeper_inode or _same(patient.keeper, st)
-
-
-def _same(path: str, st: os.stat_result) -> bool:
-    with suppress(OSError):
-        return os.path.samestat(os.lstat(path), st)
-    return False
-
-
-def _good(
-    donors: Iterable[Donor], wanted: Mapping[str, str], changed: os.stat_result | None
-) -> Iterator[Donor]:
-    """The donors that have the wanted bytes, each read whole."""
-    tried: set[str] = set()
-    for donor in donors:
-        if donor.path in tried or (changed is not None and _same(donor.path, changed)):
-            continue
-        tried.add(donor.path)
-        try:
-            held = Held(donor.root, donor.path)
-        except (OSError, LeftAlone):
-            continue
-        try:
-            if is_content(donor.path, held.signature, wanted):
-                yield donor
-        finally:
-            held.close()
 
 
 def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:

@@ -29,10 +29,11 @@ from hubfold.errors import HubfoldError, LeftAlone, NoSpace, UsageError
 from hubfold.filesystem import FileSystems
 from hubfold.fsops import Directory, Held
 from hubfold.hub import Hub, Listing
-from hubfold.journal import Journal, KeeperChange
+from hubfold.journal import Journal
 from hubfold.locking import passing_lock
 from hubfold.model_names import ModelName, Name
 from hubfold.progress import Progress, Stop
+from hubfold.records import KeeperChange
 from hubfold.reports import DownloadedModel, DownloadReport, Failed, Reused
 from hubfold.selection import ALL, Selection, Selections, together
 from hubfold.state import Revised
@@ -280,7 +281,7 @@ class Placer:
         temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
         with Directory.open(os.path.dirname(item.path)) as folder:
             there = os.path.join(folder.path, temporary)
-            self.journal.append(
+            self.journal.announce(
                 "make", path=item.path, root=self.cache.path, temporary=there, source=source.path
             )
             self.journal.sync()

@@ -11,20 +11,21 @@ Actions go in batches, so that a batch shares one fsync of the journal and one o
     directories fsynced
     displaced files unlinked
     done journalled
+
+A displaced file is freed when the last descriptor on it is closed. That takes a good part of the time of a compare,
+most of it spent waiting, so it is left to a thread while the next batch is read.
 """
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import filelock
 import xxhash
 
 from hubfold import comparing, extents, fsops, gc, vault
@@ -32,16 +33,16 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.filesystem import FileSystems, link_text
 from hubfold.fsops import Directory, Held
-from hubfold.journal import Intent, Journal, KeeperChange
+from hubfold.journal import Journal
 from hubfold.locking import take_lock
 from hubfold.plan import Action, Plan
 from hubfold.progress import Progress, Stop
 from hubfold.reading import rotates
+from hubfold.records import Intent, KeeperChange
+from hubfold.swaps import Group, Swap, batches, is_link, reads
 
-#: A batch is closed when it has this many actions, or keepers of this many bytes: leases are held all the while, and
-#: a program that wants to write to a file of the batch waits for its end.
-BATCH_ACTIONS = 64
-BATCH_BYTES = 1 << 30
+if TYPE_CHECKING:
+    import filelock
 
 #: Why files were left alone: some victims each, or their keeper and so all of them.
 _Wrong: TypeAlias = "dict[Held, LeftAlone | OSError] | LeftAlone | OSError | Interrupted"
@@ -55,44 +56,6 @@ class Outcome:
     error: str = ""
     #: The bytes were compared and are not the same, so one of the two is not what its name or digest says.
     differs: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Swap:
-    """One name on its way to being replaced."""
-
-    number: int
-    action: Action
-    victim: Held
-    directory: Directory
-    name: str
-    temporary: str
-    text: str = ""
-    #: Which name of its payload it is.
-    turn: int = 0
-    displaced: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """The swaps of one keeper in a batch."""
-
-    keeper: Held
-    swaps: list[_Swap] = field(default_factory=list)
-    xxh3_128: str = ""
-
-    @property
-    def action(self) -> Action:
-        return self.swaps[0].action
-
-    @property
-    def shares(self) -> bool:
-        """Whether its victims get the keeper's extents: no name is replaced then."""
-        return self.action.link is LinkKind.REFLINK
-
-    @property
-    def victims(self) -> list[Held]:
-        return list(dict.fromkeys(swap.victim for swap in self.swaps))
 
 
 class Executor:
@@ -118,6 +81,8 @@ class Executor:
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
         self._new_vaults: list[str] = []
+        #: Descriptors that keep displaced files until a thread has the time to free them; none with one reader.
+        self._displaced: list[int] = []
         #: Signatures of keepers after our own link, chmod and utime calls, which move their ctimes.
         self._ours: dict[tuple[int, int], Signature] = {}
 
@@ -132,9 +97,16 @@ class Executor:
             "folding", sum(a.keeper.signature.size + a.victim.signature.size for a in plan.actions), "bytes"
         )
         try:
-            for batch in _batches(plan.actions, self.readers):
-                self.stop.check()
-                self._apply_batch(batch)
+            # Waited for: what is reported as freed is free.
+            with ThreadPoolExecutor(1, "hubfold-free") as behind:
+                for batch in batches(plan.actions, self.readers):
+                    self.stop.check()
+                    try:
+                        self._apply_batch(batch)
+                    finally:
+                        for descriptor in self._displaced:
+                            behind.submit(os.close, descriptor)
+                        self._displaced.clear()
         finally:
             for lock in self._vaults.values():
                 lock.release()
@@ -163,7 +135,7 @@ class Executor:
 
     def _hold(
         self, actions: list[Action], locks: dict[str, filelock.BaseFileLock], held: ExitStack
-    ) -> _Group | None:
+    ) -> Group | None:
         """Open keeper and victims of one keeper's actions; None if none is left."""
         # Sharing extents takes nothing from a program that writes meanwhile: the kernel locks and compares.
         shares = actions[0].link is LinkKind.REFLINK
@@ -181,10 +153,10 @@ class Executor:
                 )
             return None
         held.callback(keeper.close)
-        group = _Group(keeper)
+        group = Group(keeper)
         for _, names in groupby(actions, key=lambda action: action.victim.payload):
             payload = list(names)
-            swaps: list[_Swap] = []
+            swaps: list[Swap] = []
             opened = held.enter_context(ExitStack())
             try:
                 for action in payload:
@@ -209,7 +181,7 @@ class Executor:
                         else ""
                     )
                     swaps.append(
-                        _Swap(self._number, action, victim, directory, name, temporary, text, len(swaps))
+                        Swap(self._number, action, victim, directory, name, temporary, text, len(swaps))
                     )
             except (LeftAlone, OSError) as error:
                 opened.close()
@@ -231,7 +203,7 @@ class Executor:
         self.progress.advance(amount)
         self.stop.check()
 
-    def _read(self, work: Callable[[_Group], _Wrong], groups: Sequence[_Group]) -> list[_Wrong]:
+    def _read(self, work: Callable[[Group], _Wrong], groups: Sequence[Group]) -> list[_Wrong]:
         """`work` on each group, in order; on several at once, so that waits for the drive overlap, but where a disk
         rotates."""
         devices = {held.signature.device for group in groups for held in (group.keeper, *group.victims)}
@@ -241,7 +213,7 @@ class Executor:
         with ThreadPoolExecutor(readers, "hubfold-compare") as pool:
             return list(pool.map(work, groups))
 
-    def _compare(self, group: _Group) -> _Wrong:
+    def _compare(self, group: Group) -> _Wrong:
         """Compare every victim with the keeper (invariant 1), and fsync the keeper before anything relies on it.
 
         An error of fsync is final: a second one that succeeds proves nothing, since the kernel may have dropped the
@@ -263,8 +235,8 @@ class Executor:
                 )
         return wrong
 
-    def _leave_out(self, group: _Group, wrong: _Wrong) -> None:
-        left: list[_Swap] = []
+    def _leave_out(self, group: Group, wrong: _Wrong) -> None:
+        left: list[Swap] = []
         for swap in group.swaps:
             reason = _reason(swap, wrong)
             if reason is None:
@@ -275,7 +247,7 @@ class Executor:
 
     # -- changing things ----------------------------------------------------------------------------------------------
 
-    def _swap(self, groups: list[_Group]) -> None:
+    def _swap(self, groups: list[Group]) -> None:
         for group in groups:
             self._announce(group)
         self.journal.sync()
@@ -300,7 +272,7 @@ class Executor:
                     self._ours[now.device, now.inode] = now
         self.journal.sync()
 
-    def _announce(self, group: _Group) -> None:
+    def _announce(self, group: Group) -> None:
         keeper, action = group.keeper, group.action
         mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
         new_mode = mode & ~0o222 if any(swap.action.read_only for swap in group.swaps) else mode
@@ -319,10 +291,10 @@ class Executor:
         ):
             self.journal.append("object", path=object_, keeper=keeper.path)
         for swap in group.swaps:
-            intent = self._intent(swap, group, new_mtime_ns)
+            intent = self._intent(swap, group, new_mtime_ns, new_mode)
             self.journal.append("intent", **intent.as_record())
 
-    def _intent(self, swap: _Swap, group: _Group, keeper_mtime_ns: int) -> Intent:
+    def _intent(self, swap: Swap, group: Group, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
         action, attributes = swap.action, swap.victim.attributes
         return Intent(
             number=swap.number,
@@ -353,9 +325,10 @@ class Executor:
             reason=action.reason,
             mount=self._mount(action.path),
             locks=tuple(self.locks(action)),
+            keeper_mode=keeper_mode,
         )
 
-    def _ready_keeper(self, group: _Group) -> bool:
+    def _ready_keeper(self, group: Group) -> bool:
         """Vault objects and their `.links`, then the keeper's mode and mtime; whether the swaps may go on."""
         keeper, action = group.keeper, group.action
         try:
@@ -392,7 +365,7 @@ class Executor:
     def _mount(self, path: str) -> str:
         return self._filesystems.of(os.path.dirname(path)).mount
 
-    def _replace(self, swap: _Swap, keeper: Held) -> bool:
+    def _replace(self, swap: Swap, keeper: Held) -> bool:
         """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
         try:
             if swap.action.link is LinkKind.SYMLINK:
@@ -400,7 +373,7 @@ class Executor:
                 swap.directory.symlink(swap.text, swap.temporary, owner)
             else:
                 swap.directory.link_from(keeper.directory, keeper.name, swap.temporary)
-            if not _reads(swap, swap.temporary, keeper):
+            if not reads(swap, swap.temporary, keeper):
                 raise LeftAlone("the link would not read the keeper")
             swap.displaced = fsops.swap_in(swap.directory, swap.temporary, swap.name)
             self._look_again(swap, keeper)
@@ -409,16 +382,16 @@ class Executor:
             return False
         return True
 
-    def _look_again(self, swap: _Swap, keeper: Held) -> None:
+    def _look_again(self, swap: Swap, keeper: Held) -> None:
         """Raise `LeftAlone` unless what was displaced, the keeper and the link are what was compared."""
         if not swap.victim.is_here(swap.directory, swap.displaced) or not swap.victim.unchanged():
             raise LeftAlone("it changed while it was being replaced")
         if not keeper.unchanged() or not keeper.is_here(keeper.directory, keeper.name):
             raise LeftAlone(f"its keeper {keeper.path} changed meanwhile")
-        if not _reads(swap, swap.name, keeper):
+        if not reads(swap, swap.name, keeper):
             raise LeftAlone("its path changed while it was being replaced")
 
-    def _take_back(self, swap: _Swap, keeper: Held, error: BaseException, *, settled: bool = True) -> None:
+    def _take_back(self, swap: Swap, keeper: Held, error: BaseException, *, settled: bool = True) -> None:
         """Undo a replacement that is not finished, as far as it went.
 
         Where it is not sure what the disk holds now, the intent stays open in the journal, and recovery looks again.
@@ -430,10 +403,10 @@ class Executor:
                     swap.temporary,
                     swap.name,
                     swap.displaced,
-                    ours=lambda name: _is_link(swap, name, keeper),
+                    ours=lambda name: is_link(swap, name, keeper),
                 )
             # The link may be there even if the call that makes it reported an error.
-            elif _is_link(swap, swap.temporary, keeper):
+            elif is_link(swap, swap.temporary, keeper):
                 swap.directory.unlink(swap.temporary)
             swap.directory.sync()
         except (LeftAlone, OSError) as second:
@@ -446,9 +419,7 @@ class Executor:
         else:
             self._fail(swap.action, error)
 
-    def _names_durable(
-        self, swap: _Swap, keeper: Held, synced: dict[tuple[int, int], OSError | None]
-    ) -> bool:
+    def _names_durable(self, swap: Swap, keeper: Held, synced: dict[tuple[int, int], OSError | None]) -> bool:
         """fsync the swap's directory, each directory once a batch; a swap whose directory fails is taken back."""
         try:
             st = swap.directory.stat()
@@ -467,30 +438,34 @@ class Executor:
             self._take_back(swap, keeper, failure, settled=False)
         return failure is None
 
-    def _finish(self, swap: _Swap, keeper: Held) -> None:
+    def _finish(self, swap: Swap, keeper: Held) -> None:
         try:
             self._look_again(swap, keeper)
             swap.directory.unlink(swap.displaced)
         except (LeftAlone, OSError) as error:
             self._take_back(swap, keeper, error)
             return
+        if self.readers > 1:
+            with suppress(OSError):  # out of descriptors: then it is freed at the end of the batch
+                self._displaced.append(os.dup(swap.victim.fd))
         self.journal.append("done", number=swap.number)
         self.outcomes.append(Outcome(swap.action))
 
-    def _drop(self, swaps: Iterable[_Swap], reason: str) -> None:
+    def _drop(self, swaps: Iterable[Swap], reason: str) -> None:
         for swap in swaps:
             self.journal.append("dropped", number=swap.number, reason=reason)
             self._fail(swap.action, reason)
 
     # -- reflinks -----------------------------------------------------------------------------------------------------
 
-    def _share(self, groups: Sequence[_Group]) -> None:
+    def _share(self, groups: Sequence[Group]) -> None:
         """Let victims share their keeper's extents: the kernel compares, and no name, inode or time changes."""
         if not groups:
             return
         for group in groups:
             for swap in group.swaps:
-                intent = self._intent(swap, group, group.keeper.signature.mtime_ns)
+                keeper = group.keeper
+                intent = self._intent(swap, group, keeper.signature.mtime_ns, keeper.attributes.mode)
                 self.journal.append("intent", **intent.as_record())
         self.journal.sync()
         for group, wrong in zip(groups, self._read(self._share_extents, groups), strict=True):
@@ -505,7 +480,7 @@ class Executor:
                         self._fail(swap.action, reason)
         self.stop.check()
 
-    def _share_extents(self, group: _Group) -> _Wrong:
+    def _share_extents(self, group: Group) -> _Wrong:
         try:
             return extents.share_extents(group.keeper, group.victims, tick=self._tick)
         except Interrupted as error:
@@ -514,56 +489,5 @@ class Executor:
             return LeftAlone(f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
 
 
-def _reason(swap: _Swap, wrong: _Wrong) -> LeftAlone | OSError | Interrupted | None:
+def _reason(swap: Swap, wrong: _Wrong) -> LeftAlone | OSError | Interrupted | None:
     return wrong.get(swap.victim) if isinstance(wrong, dict) else wrong
-
-
-def _batches(actions: Sequence[Action], readers: int) -> Iterator[list[list[Action]]]:
-    """Actions by keeper, in batches; the actions of one payload are never parted. Files so large that each would be
-    a batch are taken together as far as they can be read at once."""
-    batch: list[list[Action]] = []
-    count = size = 0
-    for _, group in groupby(
-        actions, key=lambda action: (action.keeper.path, action.link is LinkKind.REFLINK)
-    ):
-        for same_keeper in _portions(list(group)):
-            batch.append(same_keeper)
-            count += len(same_keeper)
-            size += same_keeper[0].keeper.signature.size
-            if count >= BATCH_ACTIONS or (size >= BATCH_BYTES and len(batch) >= readers):
-                yield batch
-                batch, count, size = [], 0, 0
-    if batch:
-        yield batch
-
-
-def _portions(actions: list[Action]) -> Iterator[list[Action]]:
-    """The actions of one keeper in portions whose files can be held open together."""
-    portion: list[Action] = []
-    for _, payload in groupby(actions, key=lambda action: action.victim.payload):
-        portion.extend(payload)
-        if len(portion) >= BATCH_ACTIONS:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
-
-
-def _is_link(swap: _Swap, name: str, keeper: Held) -> bool:
-    """Whether `name` is the link that was made for `swap`."""
-    st = swap.directory.lstat_or_none(name)
-    if st is None:
-        return False
-    if swap.action.link is LinkKind.SYMLINK:
-        return stat.S_ISLNK(st.st_mode) and swap.directory.readlink(name) == swap.text
-    return stat.S_ISREG(st.st_mode) and st.st_ino == keeper.signature.inode
-
-
-def _reads(swap: _Swap, name: str, keeper: Held) -> bool:
-    """Whether a program that opens `name` gets the keeper's inode, by the link that was made."""
-    try:
-        st = swap.directory.stat_through(name)
-    except OSError:
-        return False
-    same = (st.st_dev, st.st_ino) == (keeper.signature.device, keeper.signature.inode)
-    return same and _is_link(swap, name, keeper)

@@ -19,10 +19,12 @@ from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Root, Signature, Snap
 from hubfold.errors import LeftAlone
 from hubfold.filesystem import FileSystems, link_text
 from hubfold.fsops import Directory, Held
-from hubfold.journal import FarmLink, Journal, KeeperChange, RunLog
+from hubfold.journal import Journal
 from hubfold.model_names import ModelName, Name, UnknownModel, stands_for, unknown
 from hubfold.progress import Progress, Stop
+from hubfold.records import FarmLink, KeeperChange
 from hubfold.reports import Failed, Left
+from hubfold.run_log import RunLog
 from hubfold.survey import vault_places
 
 if TYPE_CHECKING:

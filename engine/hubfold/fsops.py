@@ -226,6 +226,8 @@ _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 #: Added to a temporary's name for the displaced file where names cannot be exchanged.
 SPARE_SUFFIX = "~"
+#: Added to the name of a copy that is being written. It is never exchanged with anything, so no user's file gets it.
+UNFINISHED = "+"
 
 
 def swap_in(directory: Directory, temporary: str, name: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hubfold.content import LinkKind
-from hubfold.journal import Intent, KeeperChange, RunLog
+from hubfold.records import Intent, KeeperChange
 from hubfold.recovery import still_links
 from hubfold.reports import Done, RunDetail, RunSummary
+from hubfold.run_log import RunLog
 
 _STATES = {
     "intent": "unfinished",
@@ -47,7 +48,7 @@ def detail(log: RunLog) -> RunDetail:
         for link in log.farm_links
     ]
     state = "done" if log.ended == "finished" else "unfinished"
-    actions += [(Done(path, "", "", "removed", log.command, size), state) for path, size in log.removals]
+    actions += [(Done(item.path, "", "", "removed", log.command, item.bytes), state) for item in log.removals]
     actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
     actions += [
         (
@@ -98,8 +99,9 @@ def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
                 given[log.intents[number].path, log.intents[number].inode] = inode
         for earlier in found[:later] if given else ():
             for number, intent in earlier.intents.items():
-                news = (given.get((path, intent.keeper_inode)) for path in (intent.keeper, intent.path))
-                new = next((new for new in news if new is not None), None)
+                # A hard link is a name of its own: what became of the keeper's other names says nothing about it.
+                path = intent.path if intent.link is LinkKind.HARDLINK else intent.keeper
+                new = given.get((path, intent.keeper_inode))
                 if new is not None:
                     earlier.intents[number] = replace(intent, keeper_inode=new)
             earlier.keepers[:] = [
@@ -126,6 +128,5 @@ def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:
 
 
 def undoable(log: RunLog) -> bool:
-    """Whether there is something of a run that can be taken back."""
-    folded = any(state in ("done", "intent", "restore") for state in log.states.values())
-    return not log.undone and (folded or bool(log.farm_links))
+    """Whether there is something of a run that can be taken back; what is still open is for recovery."""
+    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))

@@ -4,74 +4,36 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hubfold.content import IndexedReplica, Root
-from hubfold.errors import HubfoldError, UsageError
+from hubfold.content import Root
+from hubfold.errors import UsageError
+from hubfold.farming import Farming
+from hubfold.model_operations import ModelOperations
+from hubfold.workspace import StrPath
 
 if TYPE_CHECKING:
-    from hubfold.backend import StorageBackend
     from hubfold.backup import BackupPlan
-    from hubfold.config import Config
     from hubfold.download import DownloadPlan
-    from hubfold.holdings import Holdings
-    from hubfold.hub import Hub
-    from hubfold.index import Index
-    from hubfold.journal import Journal
-    from hubfold.model_names import ModelName
-    from hubfold.model_reports import Model
-    from hubfold.progress import Progress, Stop
     from hubfold.removing import RemovePlan
     from hubfold.reports import (
         BackupReport,
         DownloadReport,
         Failed,
-        FarmReport,
         RemoveReport,
         RestoreReport,
         Reused,
-        ScanReport,
     )
     from hubfold.restore import RestorePlan
-    from hubfold.state import State
-
-StrPath = str | os.PathLike[str]
 
 #: A scan with this as its smallest size walks and reads no content.
 _NOTHING = 1 << 62
 
 
-class Lifecycle:
-    """Mixed into `Engine`, whose state and operations it uses."""
-
-    environ: Mapping[str, str]
-    state: State
-    progress: Progress
-    stop: Stop
-
-    if TYPE_CHECKING:
-
-        @property
-        def config(self) -> Config: ...
-        @property
-        def _backends(self) -> dict[str, StorageBackend]: ...
-        @property
-        def _open_index(self) -> Index: ...
-        @property
-        def _has_index(self) -> bool: ...
-        def scan(
-            self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = ...
-        ) -> ScanReport: ...
-        def farm(
-            self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
-        ) -> FarmReport: ...
-        def _begin(self, command: str) -> Journal: ...
-        def model_name(self, name: str, revision: str | None = None) -> ModelName: ...
-        def _known_roots(self) -> list[Root]: ...
-        def _vaults(self) -> list[str]: ...
-        def _note_path(self, index: Index, path: str, *, proven: bool) -> None: ...
+class Lifecycle(Farming, ModelOperations):
+    """The part of `Engine` that changes models as a whole."""
 
     def plan_remove(
         self,
@@ -89,7 +51,7 @@ class Lifecycle:
         such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
         a model or revision that is nowhere.
         """
-        from hubfold import discover, removing
+        from hubfold import discover, journal, removing
 
         # A cache that is named by the folder above it, or that lies in another one, is found all the same.
         only = (
@@ -109,29 +71,13 @@ class Lifecycle:
             self._holdings(only),
             asked,
             copies,
+            lambda: journal.logs(self.state.runs),
             with_links=with_links,
             with_copies=with_copies,
             names=self._names_of,
             only=only,
             suggest=self.config.models or (),
         )
-
-    def _freed(self, models: Iterable[Model]) -> list[int]:
-        """What `plan_remove` would say that removing each of them alone frees, in bytes."""
-        from hubfold import removing
-        from hubfold.model_names import ModelName
-
-        holdings = self._holdings()
-        freed = []
-        for model in models:
-            asked = [ModelName(model.id, model.repo_id, model.repo_type)] if model.repo_id else []
-            try:
-                freed.append(
-                    removing.plan(holdings, asked, () if asked else (model.id,), names=self._names_of).bytes
-                )
-            except HubfoldError:
-                freed.append(0)  # it lies where nothing can be removed: in a farm, on a drive that is away
-        return freed
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
@@ -312,7 +258,7 @@ class Lifecycle:
                 tar = containers.is_tar(plan.target)
                 folder = os.path.dirname(plan.target) if tar else plan.target
                 path = os.path.join(folder, name)
-                book.append("make", path=plan.target, root=folder, temporary=path)
+                book.announce("make", path=plan.target, root=folder, temporary=path)
                 book.sync()
                 state = "interrupted"
                 writer: containers.Writer | None = None
@@ -374,42 +320,7 @@ class Lifecycle:
                     book.append("end", state=state)
         return report
 
-    def _hub(self, *, bars: bool = False) -> Hub:
-        from hubfold.hub import Hub
-
-        return Hub.of(self.environ, bars=bars)
-
-    def _download_cache(self, into: StrPath | None) -> Root:
-        from hubfold import download
-        from hubfold.discover import canonical
-
-        cache = download.default_cache(self._backends, self.environ)
-        if into is None:
-            return cache
-        path = canonical(os.path.expanduser(os.fspath(into)))
-        names = os.listdir(path) if os.path.isdir(path) else []
-        return Root(self._backends[cache.backend].recognise(path, names) or path, cache.backend)
-
     def _remember_cache(self, cache: Root) -> None:
         """A cache that was named by `into` is one of the roots from now on, so that its models are found."""
         if all(root.path != cache.path for root in self._open_index.roots()):
             self.scan([cache.path], backend=cache.backend, min_size=_NOTHING)
-
-    def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
-        """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
-        from hubfold import discover, vault
-        from hubfold.holdings import Holdings
-
-        known = self._known_roots()
-        roots = discover.discover((), self._backends, known=known, environ=self.environ)
-        roots += discover.discover(paths, self._backends, known=known, environ=self.environ) if paths else []
-        found = list({root.path: root for root in roots}.values())
-        places = [place for root in found for place in self._backends[root.backend].vault_places(root)]
-        vaults = dict.fromkeys([*self._vaults(), *filter(vault.is_vault, places)])
-        return Holdings(found, self._backends, list(vaults))
-
-    def _names_of(self, st: os.stat_result) -> list[IndexedReplica]:
-        """All names of a payload that the last scans met."""
-        if not self._has_index:
-            return []
-        return self._open_index.payload(st.st_dev, st.st_ino, st.st_size)

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from hubfold import fsops, vault
 from hubfold.errors import LeftAlone
 from hubfold.fsops import SPARE_SUFFIX, Directory
-from hubfold.journal import Journal, Mend, RunLog
+from hubfold.journal import Journal
+from hubfold.records import Mend
 from hubfold.reports import Left
+from hubfold.run_log import RunLog
 
 #: A folder of a vault with what a repair took out of the way.
 REPLACED = "replaced"
@@ -122,16 +124,20 @@ class Settled:
     waiting: bool = False
 
 
-def settle(log: RunLog, journal: Journal) -> Settled:
-    """Take back, or find done, what a crash left of a run's repairs; what was done is written down."""
-    settled = settle_all([mend for number, mend in log.mends.items() if number not in log.mended])
+def settle(log: RunLog, journal: Journal, *, forget: bool = False) -> Settled:
+    """Take back, or find done, what a crash left of a run's repairs; what was done is written down.
+
+    With `forget`, what cannot be looked at is given up.
+    """
+    mends = [mend for number, mend in log.mends.items() if number not in log.mended]
+    settled = settle_all(mends, forget=forget)
     if settled.done:
         journal.append("mended", numbers=settled.done)
         log.mended.update(settled.done)
     return settled
 
 
-def settle_all(mends: Iterable[Mend]) -> Settled:
+def settle_all(mends: Iterable[Mend], *, forget: bool = False) -> Settled:
     """As `settle`, for mends that are not whole."""
     settled = Settled()
     useless: dict[str, list[bool]] = {}
@@ -140,8 +146,10 @@ def settle_all(mends: Iterable[Mend]) -> Settled:
         try:
             reason, here = _settle(mend)
         except (OSError, LeftAlone) as error:
-            settled.left.append(Left(mend.path, f"cannot be looked at now: {fsops.describe(error)}"))
-            settled.waiting = True
+            what = "given up, it cannot be looked at" if forget else "cannot be looked at now"
+            settled.left.append(Left(mend.path, f"{what}: {fsops.describe(error)}"))
+            settled.waiting |= not forget
+            useless.setdefault(mend.kept, []).append(False)
             continue
         useless.setdefault(mend.kept, []).append(here == OLD)
         if here == NEW:
@@ -169,7 +177,7 @@ def _settle(mend: Mend) -> tuple[str, str]:
     try:
         directory, name = Directory.parent_of(mend.root, mend.path)
     except FileNotFoundError:
-        if not os.path.isdir(mend.root):
+        if not (os.path.isdir(mend.root) or (mend.mount and os.path.ismount(mend.mount))):
             raise
         return "", OTHER  # its folder was deleted since, and our names with it
     reason = ""

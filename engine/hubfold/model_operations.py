@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hubfold.content import Role, Root
+from hubfold.content import IndexedReplica, Role, Root
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.finding import Finding
+from hubfold.workspace import StrPath
 
 if TYPE_CHECKING:
-    from hubfold.backend import StorageBackend
-    from hubfold.config import Config
-    from hubfold.index import Index
+    from hubfold.holdings import Holdings
     from hubfold.library import Library
-    from hubfold.model_names import ModelName, Name
+    from hubfold.model_names import Name
     from hubfold.model_reports import CheckReport, Look, Model, ModelsReport
-    from hubfold.progress import Progress, Stop
-    from hubfold.registry import Registry
-    from hubfold.reports import DupesReport
     from hubfold.selection import Selections
-    from hubfold.state import State
-
-StrPath = str | os.PathLike[str]
 
 
-class ModelOperations:
-    """Inherited by `Engine`, which has all that is declared here."""
-
-    if TYPE_CHECKING:
-        environ: Mapping[str, str]
-        state: State
-        progress: Progress
-        stop: Stop
-
-        @property
-        def config(self) -> Config: ...
-        @property
-        def registry(self) -> Registry: ...
-        @property
-        def _backends(self) -> dict[str, StorageBackend]: ...
-        @property
-        def _open_index(self) -> Index: ...
-        @property
-        def _has_index(self) -> bool: ...
-        def _known_roots(self) -> list[Root]: ...
-        def _by_role(self, roots: Iterable[Root]) -> list[Root]: ...
-        def _download_cache(self, into: StrPath | None) -> Root: ...
-        def _freed(self, models: Iterable[Model]) -> list[int]: ...
-        def dupes(self, paths: Sequence[StrPath] = ()) -> DupesReport: ...
+class ModelOperations(Finding):
+    """The part of `Engine` that tells what models there are; it changes nothing."""
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
         """The models of the known roots and those found in the environment, or of the roots at `paths`. Asks the disks.
@@ -123,12 +95,6 @@ class ModelOperations:
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
         return ModelsReport(tuple(chosen), sum(taken.values()), found.warnings)
 
-    def model_name(self, name: str, revision: str | None = None) -> ModelName:
-        """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""
-        from hubfold import model_names
-
-        return model_names.parse(name, self.config.models, revision)
-
     def check(self, models: Sequence[str] = ()) -> CheckReport:
         """What is there of `models` (default: those that ``config.toml`` names), and what to do. Needs no network.
 
@@ -177,3 +143,39 @@ class ModelOperations:
         return sorted(
             self._by_role(roots), key=lambda root: (root.role is not Role.PRIMARY, root.backend not in cache)
         )
+
+    def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
+        """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
+        from hubfold import discover, vault
+        from hubfold.holdings import Holdings
+
+        known = self._known_roots()
+        roots = discover.discover((), self._backends, known=known, environ=self.environ)
+        roots += discover.discover(paths, self._backends, known=known, environ=self.environ) if paths else []
+        found = list({root.path: root for root in roots}.values())
+        places = [place for root in found for place in self._backends[root.backend].vault_places(root)]
+        vaults = dict.fromkeys([*self._vaults(), *filter(vault.is_vault, places)])
+        return Holdings(found, self._backends, list(vaults))
+
+    def _names_of(self, st: os.stat_result) -> list[IndexedReplica]:
+        """All names of a payload that the last scans met."""
+        if not self._has_index:
+            return []
+        return self._open_index.payload(st.st_dev, st.st_ino, st.st_size)
+
+    def _freed(self, models: Iterable[Model]) -> list[int]:
+        """What `plan_remove` would say that removing each of them alone frees, in bytes."""
+        from hubfold import removing
+        from hubfold.model_names import ModelName
+
+        holdings = self._holdings()
+        freed = []
+        for model in models:
+            asked = [ModelName(model.id, model.repo_id, model.repo_type)] if model.repo_id else []
+            try:
+                freed.append(
+                    removing.plan(holdings, asked, () if asked else (model.id,), names=self._names_of).bytes
+                )
+            except HubfoldError:
+                freed.append(0)  # it lies where nothing can be removed: in a farm, on a drive that is away
+        return freed

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hubfold import hashing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from concurrent.futures import Executor, Future
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
     from hubfold.hashing import Job, Reading
     from hubfold.progress import Progress, Stop
@@ -29,14 +28,43 @@ def in_order(jobs: Iterable[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.signature.device, job.signature.inode))
 
 
-def read_all(jobs: Iterable[Job], executor: Executor, progress: Progress, stop: Stop) -> Iterator[Reading]:
+class Threads:
+    """Threads that are made for the first task, with the modules they take: most scans have nothing to read."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """As `concurrent.futures.Executor.submit`."""
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self._number, "hubfold-read")
+        return self._pool.submit(function, *arguments)
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+#: What reads: threads of ours, or any executor.
+Readers: TypeAlias = "Threads | Executor"
+
+
+def read_all(jobs: Iterable[Job], executor: Readers, progress: Progress, stop: Stop) -> Iterator[Reading]:
     """Read every job's file; results come as they are ready.
 
     A rotating disk has one reader at a time. Raises `Interrupted` where `stop` is set, after the reads that are
     under way have ended.
     """
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
     # Progress and stop live in this process: an executor of other processes is told of neither.
-    shared = isinstance(executor, ThreadPoolExecutor)
+    shared = isinstance(executor, Threads | ThreadPoolExecutor)
     waiting: dict[int, deque[Job]] = {}
     for job in jobs:
         waiting.setdefault(job.signature.device, deque()).append(job)

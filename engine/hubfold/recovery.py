@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 
 import xxhash
 
-from hubfold import comparing, farm, fsops, mending, removal
+from hubfold import comparing, emptying, farm, fsops, mending
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
-from hubfold.fsops import SPARE_SUFFIX, Directory
-from hubfold.journal import Intent, Journal, KeeperChange, RunLog
+from hubfold.fsops import SPARE_SUFFIX, UNFINISHED, Directory
+from hubfold.journal import Journal
+from hubfold.records import Intent, KeeperChange
 from hubfold.reports import Failed, Left
+from hubfold.run_log import RunLog
 
 UNDECIDED = ("intent", "restore")
 
@@ -31,6 +33,8 @@ class Settled:
     finished: list[str] = field(default_factory=list)
     rolled_back: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    #: Something cannot be looked at now, or not be put right: it is tried again.
+    waiting: bool = False
 
 
 def settle(
@@ -38,24 +42,27 @@ def settle(
     journal: Journal,
     used_elsewhere: Collection[int] = (),
     changes: Sequence[KeeperChange] | None = None,
+    *,
+    forget: bool = False,
 ) -> Settled:
     """Settle every open number of `log` and write down how, in `journal` (its own, reopened).
 
-    A path that cannot be looked at now (its drive is away) stays open for the next time. `used_elsewhere` are the
-    inodes of keepers that other runs rely on: their mode and mtime stay. `changes` are for `restore_keepers`.
+    A path that cannot be looked at now (its drive is away) stays open for the next time; with `forget` it is given up.
+    `used_elsewhere` are the inodes of keepers that other runs rely on: their mode and mtime stay. `changes` are for
+    `restore_keepers`.
     """
     settled = Settled()
-    waiting = False
     for number in log.open_numbers:
         intent = log.intents[number]
         try:
-            if log.states[number] == "restore":
-                state, reason = _settle_restore(intent, log.restores[number])
-            else:
-                state, reason = _settle_intent(intent)
+            state, reason = _settle_number(log, number, intent)
         except (OSError, LeftAlone) as error:
-            settled.left.append(Left(intent.path, f"cannot be looked at now: {fsops.describe(error)}"))
-            continue
+            if not forget:
+                settled.left.append(Left(intent.path, f"cannot be looked at now: {fsops.describe(error)}"))
+                settled.waiting = True
+                continue
+            # Whatever is there keeps its content: as long as nobody can look, it counts as the link.
+            state, reason = "kept", f"given up, it cannot be looked at: {fsops.describe(error)}"
         told: dict[str, object] = {"reason": reason} if reason else {}
         if state == "restored":
             told |= _inode_of(intent)
@@ -68,23 +75,37 @@ def settle(
         else:
             settled.rolled_back.append(intent.path)
     farm.settle(log)
-    stuck = removal.settle(log)
-    settled.left += stuck
-    mends = mending.settle(log, journal)
+    emptied = emptying.settle(log, forget=forget)
+    settled.left += emptied.left
+    mends = mending.settle(log, journal, forget=forget)
     settled.left += mends.left
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):
-            waiting = True
+            settled.waiting = True
             settled.left.append(
                 Left(failure.path, f"its mode and time cannot be put back now: {failure.error}")
             )
-    if log.undone_but_for_the_end and not waiting:
+    settled.waiting |= emptied.waiting or mends.waiting
+    if log.undone_but_for_the_end and not settled.waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None and not (mends.waiting or stuck):
+    elif not log.open_numbers and log.ended is None and not (mends.waiting or emptied.waiting):
         journal.append("recovered")
     journal.sync()
     return settled
+
+
+def _settle_number(log: RunLog, number: int, intent: Intent) -> tuple[str, str]:
+    """(state, reason) of an open number. Raises `OSError` or `LeftAlone` if its path cannot be looked at."""
+    undoing = log.states[number] == "restore"
+    try:
+        return _settle_restore(intent, log.restores[number]) if undoing else _settle_intent(intent)
+    except FileNotFoundError:
+        if not os.path.ismount(intent.mount):
+            raise OSError(errno.ENODEV, f"its drive is not there ({intent.mount})") from None
+        if os.path.lexists(os.path.dirname(intent.path)):
+            raise
+        return "kept" if undoing else "dropped", "its folder was deleted since"
 
 
 def is_original(st: os.stat_result | None, intent: Intent) -> bool:
@@ -166,6 +187,8 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
     """(state, reason) of a copy that was being put back when a crash came; "done" is the state before the undo."""
     directory, name = Directory.parent_of(intent.root, intent.path)
     with directory:
+        if directory.lstat_or_none(temporary + UNFINISHED) is not None:
+            directory.unlink(temporary + UNFINISHED)
         linked = is_link(directory, name, intent)
         for candidate in (temporary + SPARE_SUFFIX, temporary):
             if directory.lstat_or_none(candidate) is None:
@@ -182,6 +205,9 @@ def _settle_restore(intent: Intent, temporary: str) -> tuple[str, str]:
         directory.sync()
         if is_link(directory, name, intent):
             return "done", ""
+        now = directory.lstat_or_none(name)
+        if now is not None and (now.st_size, now.st_mtime_ns) != (intent.size, intent.mtime_ns):
+            return "kept", "it was changed since; the change stays"
         return "restored", ""
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import TYPE_CHECKING, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
 
 import pluggy
 
-from hubfold import hookspecs
+from hubfold import hookspecs, installed
 from hubfold.backend import Capabilities, StorageBackend
 from hubfold.errors import PluginError
 
 if TYPE_CHECKING:
+    from importlib.metadata import Distribution
     from types import ModuleType
 
 ENTRY_POINT_GROUP = "hubfold"
@@ -124,15 +125,43 @@ class _Origin:
         )
 
 
+class _EntryPoint(Protocol):
+    """What is needed of `importlib.metadata.EntryPoint`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def load(self) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Distribution:
     name: str
     version: str
-    entry_points: tuple[EntryPoint, ...]
+    entry_points: tuple[_EntryPoint, ...]
+
+
+class BuiltIn:
+    """Our own entry point, as ``pyproject.toml`` declares it (a test holds the two together)."""
+
+    name = "builtin"
+    module = "hubfold_plugins"
+
+    def load(self) -> object:
+        return import_module(self.module)
 
 
 def _with_plugins(only_own: bool, broken: list[BrokenPlugin]) -> list[_Distribution]:
     """Installed distributions with plugins, hubfold's own first, then by name, each name once."""
+    own = _Distribution(hookspecs.PROJECT, installed.version_of(hookspecs.PROJECT), (BuiltIn(),))
+    if only_own or not installed.others_may_have(ENTRY_POINT_GROUP, besides=hookspecs.PROJECT):
+        return [own]
+    return [own, *_others(broken)]
+
+
+def _others(broken: list[BrokenPlugin]) -> list[_Distribution]:
+    from importlib.metadata import distributions
+
     found: dict[str, _Distribution] = {}
     for distribution in distributions():
         try:
@@ -148,12 +177,11 @@ def _with_plugins(only_own: bool, broken: list[BrokenPlugin]) -> list[_Distribut
             if not isinstance(name, str):
                 raise ValueError("its metadata has no name")
         except _ANYTHING as error:
-            if not only_own:
-                broken.append(_Origin("?", f"a distribution in {_place(distribution)}", "").broken(error))
+            broken.append(_Origin("?", f"a distribution in {_place(distribution)}", "").broken(error))
             continue
-        if not only_own or name == hookspecs.PROJECT:
+        if name != hookspecs.PROJECT:
             found.setdefault(name, _Distribution(name, version, points))
-    return sorted(found.values(), key=lambda one: (one.name != hookspecs.PROJECT, one.name))
+    return sorted(found.values(), key=lambda one: one.name)
 
 
 def _place(distribution: Distribution) -> str:

@@ -13,8 +13,9 @@ Per `changes.Removal`::
     folders that are empty by now
 
 Each stage is fsynced before the next. Each path is looked at right before: what is not what the preview saw stays. A
-crash leaves, at the most, content that no revision uses, which `hubfold clean` and the same `hubfold rm` find again,
-and a folder under a name of hubfold's own, which recovery removes.
+crash leaves, at the most, content that no revision uses, which `hubfold clean` and the same `hubfold rm` find again (of
+a local copy by the journal, since its notes are gone), and a folder under a name of hubfold's own, which recovery
+removes.
 """
 
 from __future__ import annotations
@@ -25,45 +26,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from hubfold import extents, flags, fsops
+from hubfold import emptying, extents, flags, fsops
 from hubfold.changes import Removal
 from hubfold.content import TEMPORARY_PREFIX, Root
-from hubfold.errors import Interrupted, LeftAlone
+from hubfold.errors import LeftAlone
 from hubfold.fsops import Directory
 from hubfold.holdings import Holdings
-from hubfold.journal import Journal, RunLog
+from hubfold.journal import Journal
 from hubfold.locking import passing_lock
 from hubfold.progress import Progress, Stop
-from hubfold.reports import Failed, Left
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a path was when the user was asked: a symlink by its text, a file by its inode, size and mtime."""
-
-    text: str | None
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def at(cls, directory: Directory, name: str) -> Seen | None:
-        """None where there is nothing, or a folder."""
-        st = directory.lstat_or_none(name)
-        if st is None or stat.S_ISDIR(st.st_mode):
-            return None
-        text = directory.readlink(name) if stat.S_ISLNK(st.st_mode) else None
-        return cls(text, st.st_dev, st.st_ino, st.st_size, 0 if text is not None else st.st_mtime_ns)
-
-
-def look(path: str) -> Seen | None:
-    """What is at `path` now."""
-    try:
-        with Directory.open(os.path.dirname(path)) as directory:
-            return Seen.at(directory, os.path.basename(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+from hubfold.records import Removed
+from hubfold.reports import Failed
+from hubfold.seen import Seen, below
+from hubfold.walk import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +132,12 @@ class Remover:
                 self._fail(guarded[0], f"all of it was left alone: {fsops.describe(error)}")
                 return
             asides = self._announce(removal, locks)
+            goes = self._goes(removal, locks)
             try:
                 self._unlink_all(root, removal.links)
                 self._unlink_all(root, removal.refs)
                 for folder, temporary in asides.items():
-                    self._set_aside(root, folder, temporary, removal, locks)
+                    self._set_aside(root, folder, temporary, goes)
             except (LeftAlone, OSError) as error:
                 # What leads to it is there still, so what it needs has to stay.
                 # Calls on a descriptor or below one tell a number, or a name without its folder.
@@ -169,15 +145,20 @@ class Remover:
                 path = told if isinstance(told, str) and os.path.isabs(told) else removal.aside
                 self._fail(path, fsops.describe(error))
                 for folder, temporary in asides.items():
-                    self._empty_aside(root, folder, temporary, removal)
+                    self._empty_aside(root, folder, temporary, removal, goes)
                 return
-            self._rest(root, removal, asides)
+            self._rest(root, removal, asides, goes)
 
-    def _rest(self, root: Root, removal: Removal, asides: Mapping[str, str]) -> None:
+    def _goes(self, removal: Removal, locks: Collection[str]) -> emptying.Goes:
+        """The `locks` that are held may lie in a folder that is renamed away, and go with it."""
+        inside = set(removal.inside)
+        return lambda path, seen: path in locks or (path in inside and self.seen.get(path) == seen)
+
+    def _rest(self, root: Root, removal: Removal, asides: Mapping[str, str], goes: emptying.Goes) -> None:
         for path in removal.records:
             self._try(root, path)
         for folder, temporary in asides.items():
-            self._empty_aside(root, folder, temporary, removal)
+            self._empty_aside(root, folder, temporary, removal, goes)
         self._unneeded(root, removal.content)
         for payload in removal.payloads:
             if self._unneeded(root, [payload.path]):
@@ -190,10 +171,13 @@ class Remover:
 
         The `locks` that lie in such a folder are ours, though nobody was asked about them.
         """
+        backend = self.holdings.backends.get(removal.backend)
+        of_copy = removal.whole and backend is not None and not backend.capabilities.cache
         for path in removal.files:
             seen = self.seen.get(path)
             if seen is not None:
-                self.journal.append("remove", path=path, bytes=0 if seen.text is not None else seen.size)
+                copy = removal.path if of_copy and within(path, removal.path) else ""
+                self.journal.append("remove", **_removed(path, seen, copy, removal).as_record())
         asides = {}
         for folder in removal.folders:
             self._number += 1
@@ -202,7 +186,7 @@ class Remover:
             )
             ours = [lock for lock in locks if lock.startswith(os.path.join(folder, ""))]
             told = {"locks": ours} if ours else {}
-            self.journal.append("aside", path=folder, root=removal.root, temporary=asides[folder], **told)
+            self.journal.announce("aside", path=folder, root=removal.root, temporary=asides[folder], **told)
         self.journal.sync()
         return asides
 
@@ -276,13 +260,8 @@ class Remover:
 
     # -- folders ----------------------------------------------------------------------------------------------------
 
-    def _set_aside(
-        self, root: Root, folder: str, temporary: str, removal: Removal, locks: Collection[str]
-    ) -> None:
-        """Rename a folder out of its layout; back again if it holds what the user was not asked about.
-
-        The `locks` that are held may lie in it.
-        """
+    def _set_aside(self, root: Root, folder: str, temporary: str, goes: emptying.Goes) -> None:
+        """Rename a folder out of its layout; back again if it holds what the user was not asked about."""
         try:
             source, name = Directory.parent_of(root.path, folder)
         except FileNotFoundError:
@@ -292,34 +271,33 @@ class Remover:
                 return
             new = os.path.basename(temporary)
             source.move(name, target, new)
-            strangers = [
-                path
-                for path, seen in _below(target, new, folder)
-                if path not in locks and (path not in removal.inside or self.seen.get(path) != seen)
-            ]
+            strangers = [path for path, seen in below(target, new, folder) if not goes(path, seen)]
             if strangers:
                 target.move(new, source, name)
                 raise LeftAlone(f"{strangers[0]} was put there meanwhile; the whole revision stays")
             source.sync()
             target.sync()
 
-    def _empty_aside(self, root: Root, folder: str, temporary: str, removal: Removal) -> None:
+    def _empty_aside(
+        self, root: Root, folder: str, temporary: str, removal: Removal, goes: emptying.Goes
+    ) -> None:
+        own = os.path.join(folder, "")
+        gone = [path for path in removal.inside if path.startswith(own)]
         try:
-            directory, name = Directory.parent_of(root.path, temporary)
-            with directory:
-                if directory.lstat_or_none(name) is None:
-                    return
-                own = os.path.join(folder, "")
-                self.freed += measure(
-                    [temporary + path[len(folder) :] for path in removal.inside if path.startswith(own)]
-                )
-                self.freed += fsops.remove_tree(directory, name)
-                directory.sync()
-        except OSError as error:
+            if not os.path.lexists(temporary):
+                return
+            freed = measure(temporary + path[len(folder) :] for path in gone)
+            emptied = emptying.empty(root.path, folder, temporary, goes)
+        except (LeftAlone, OSError) as error:
             self._fail(folder, fsops.describe(error))
             self.stuck = True
             return
-        gone = [path for path in removal.inside if path.startswith(own)]
+        for path in emptied.given_back:
+            self._fail(path, "it was put there meanwhile; it stays")
+        for path in emptied.stays:
+            self._fail(path, f"it was put there meanwhile; it is at {temporary + path[len(folder) :]}")
+        gone = [path for path in gone if path not in (*emptied.given_back, *emptied.stays)]
+        self.freed += freed + emptied.freed
         self.removed += gone
         self.progress.advance(len(gone))
 
@@ -333,55 +311,14 @@ class Remover:
                 self.freed += blocks
 
 
+def _removed(path: str, seen: Seen, copy: str, removal: Removal) -> Removed:
+    where = (copy, removal.root, removal.backend) if copy else ()
+    if seen.text is not None:
+        return Removed(path, 0, 0, 0, seen.text, *where)
+    return Removed(path, seen.size, seen.inode, seen.mtime_ns, "", *where)
+
+
 def _last_name(directory: Directory, name: str, path: str) -> int:
     """What unlinking a file frees: nothing while it has another name."""
     st = directory.lstat(name)
     return max(0, st.st_blocks * 512 - _shared(path, st)) if st.st_nlink == 1 else 0
-
-
-def _below(directory: Directory, name: str, shown: str) -> Iterable[tuple[str, Seen | None]]:
-    """Every file and link below the folder `name`, with the paths that they had when it was at `shown`."""
-    with directory.child(name) as folder:
-        for entry in folder.names():
-            path = os.path.join(shown, entry)
-            seen = Seen.at(folder, entry)
-            if seen is None:
-                yield from _below(folder, entry, path)
-            else:
-                yield path, seen
-
-
-def settle(log: RunLog) -> list[Left]:
-    """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in.
-
-    What cannot be removed now; it is tried again another time.
-    """
-    announced = {path for path, _ in log.removals}
-    stuck: list[Left] = []
-    for item in log.temporaries:
-        try:
-            directory, name = Directory.parent_of(item.root, item.temporary)
-            with directory:
-                st = directory.lstat_or_none(name)
-                if st is None:
-                    continue
-                inside = {path for path, _ in _below(directory, name, item.path)} if item.out else set()
-                if inside - announced - set(item.locks):
-                    # Put there between question and rename: nobody was asked about it.
-                    source, last = Directory.parent_of(item.root, item.path)
-                    with source:
-                        directory.move(name, source, last)
-                        source.sync()
-                elif stat.S_ISDIR(st.st_mode):
-                    fsops.remove_tree(directory, name)
-                else:
-                    directory.unlink(name)
-                directory.sync()
-        except (FileNotFoundError, NotADirectoryError, LeftAlone):
-            continue  # somebody took the folder away that it was in
-        except OSError as error:
-            stuck.append(Left(item.temporary, f"it cannot be removed now: {fsops.describe(error)}"))
-    return stuck
-
-
-__all__ = ["Interrupted", "Remover", "Removing", "Seen", "look", "measure", "settle"]

@@ -11,19 +11,23 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from hubfold import gc, vault
+from hubfold import emptying, gc, vault
 from hubfold.changes import Removal
-from hubfold.content import IndexedReplica
+from hubfold.content import IndexedReplica, Root
 from hubfold.errors import HubfoldError, Interrupted, UsageError
 from hubfold.gc import Garbage
 from hubfold.holdings import Holdings, resolve
 from hubfold.journal import Journal
 from hubfold.model_names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
-from hubfold.removal import Remover, Removing, Seen, look, measure
+from hubfold.records import Removed
+from hubfold.removal import Remover, Removing, measure
 from hubfold.reports import Left, Needed, RemovedModel, RemoveReport
+from hubfold.run_log import RunLog
+from hubfold.seen import Seen, look
 from hubfold.walk import within
 
 #: Payloads by any of their names, as the index knows them.
@@ -33,6 +37,8 @@ STAYS = "stays whole"
 GOES = "is removed with it"
 HOLDS = "keeps the content where it is"
 COPY = "a local copy of it; --with-copies removes it too"
+#: A sort of thing that goes: what is left of a local copy whose removal was cut short.
+REST = "the rest of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ def plan(
     holdings: Holdings,
     models: Sequence[ModelName],
     copies: Sequence[str] = (),
+    logs: Callable[[], Iterable[RunLog]] = tuple,
     *,
     with_links: bool = False,
     with_copies: bool = False,
@@ -66,9 +73,9 @@ def plan(
 ) -> RemovePlan:
     """The plan for removing `models` (or the revision that each asks for) from the caches `only` (default: all).
 
-    Local copies of a model stay, unless `with_copies` says that they go too, or `copies` has their folders. `suggest`
-    are further names for who mistyped one. Raises `UnknownModel`, `HubfoldError` for a revision that is nowhere or
-    what lies in no cache.
+    Local copies of a model stay, unless `with_copies` says that they go too, or `copies` has their folders, which may
+    be what an earlier run of `logs` left of one. `suggest` are further names for who mistyped one. Raises
+    `UnknownModel`, `HubfoldError` for a revision that is nowhere or what lies in no cache.
     """
     removals: list[Removal] = []
     left: list[Left] = []
@@ -93,7 +100,7 @@ def plan(
                 Left(one.snapshot.path, "its layout does not say how to remove a model") for one in of_name
             ]
     for path in copies:
-        removals += _copies_at(holdings, path)
+        removals += _copies_at(holdings, path, logs())
     if not removals:
         raise HubfoldError(
             f"no cache holds {models[0].name}; it stays at {left[0].path}: {left[0].reason}",
@@ -111,8 +118,8 @@ def _removals(
             yield from holdings.backend(root).removals(root, name.repo_type, name.repo_id, commits, walk)
 
 
-def _copies_at(holdings: Holdings, path: str) -> Iterator[Removal]:
-    """The local copy whose folder the user named. Raises `UsageError` where that is none."""
+def _copies_at(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Iterator[Removal]:
+    """The local copy whose folder the user named, or the rest of it. Raises `UsageError` where that is none."""
     for one in holdings.held():
         if one.snapshot.path == path and not holdings.backend(one.root).capabilities.cache:
             name = one.name
@@ -122,9 +129,47 @@ def _copies_at(holdings: Holdings, path: str) -> Iterator[Removal]:
             if mine:
                 yield from mine
                 return
-    raise UsageError(
-        f"{path} is no copy that a client downloaded", "name a model, or a folder that `hubfold ls` shows"
+    rest = _rest(holdings, path, logs)
+    if rest is None:
+        raise UsageError(
+            f"{path} is no copy that a client downloaded", "name a model, or a folder that `hubfold ls` shows"
+        )
+    yield rest
+
+
+def _rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | None:
+    """What a removal that was cut short left of the local copy at `path`, as far as nobody changed it."""
+    of_it: dict[str, Removed] = {}
+    left: dict[str, None] = {}
+    for log in logs:
+        of_it |= {removed.path: removed for removed in log.removals if removed.copy == path}
+        left |= dict.fromkeys(found for copy, found in emptying.rest_of(log) if copy == path)
+    root = next((Root(one.root, one.backend) for one in of_it.values()), None)
+    if root is None or root.backend not in holdings.backends:
+        return None
+    needed = set(holdings.backend(root).still_needed(root, list(left), holdings.walk(root)))
+    files = tuple(found for found in left if found not in needed)
+    folders = tuple(_folders_emptied(path, of_it, {*files}, root.path))
+    if not (files or folders):
+        return None
+    return Removal(
+        root.path, root.backend, "", "", kind=REST, path=path, whole=True, content=files, empty=folders
     )
+
+
+def _folders_emptied(top: str, of_it: Iterable[str], gone: set[str], root: str) -> Iterator[str]:
+    """The folders of `of_it` in which nothing is left once `gone` is, the deepest first; never the root itself."""
+    folders: set[str] = set()
+    for path in of_it:
+        folder = os.path.dirname(path)
+        while within(folder, top) and folder not in folders:
+            folders.add(folder)
+            folder = os.path.dirname(folder)
+    for folder in sorted(folders, key=lambda folder: (-folder.count("/"), folder)):
+        with suppress(OSError):
+            if folder != root and all(os.path.join(folder, name) in gone for name in os.listdir(folder)):
+                gone.add(folder)
+                yield folder
 
 
 def settle(

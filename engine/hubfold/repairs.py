@@ -25,11 +25,13 @@ from dataclasses import dataclass, replace
 from hubfold import comparing, fsops, gc, mending, vault
 from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.errors import LeftAlone
+from hubfold.filesystem import FileSystems
 from hubfold.fsops import Directory, Held
 from hubfold.hashing import Job, available, read
-from hubfold.journal import Journal, Mend
+from hubfold.journal import Journal
 from hubfold.locking import passing_lock
-from hubfold.progress import Stop
+from hubfold.progress import Progress, Stop
+from hubfold.records import Mend
 
 _WRITE = 0o222
 #: What link(2) says of a file that it cannot give another name here; then it is copied.
@@ -62,13 +64,19 @@ class Case:
     read_only: bool = False
 
 
-def is_content(path: str, signature: Signature, wanted: Mapping[str, str], stop: Stop | None = None) -> bool:
+def is_content(
+    path: str, signature: Signature, wanted: Mapping[str, str], progress: Progress, stop: Stop
+) -> bool:
     """Whether a file has the bytes, by reading all of them. A claim is no proof, so every known digest has to agree.
 
     False for one that cannot be read or changes meanwhile. Raises `Interrupted`.
     """
     algorithms = tuple(sorted(name for name in wanted if available(name)))
-    digests = read(Job(path, signature, algorithms), stop=stop).digests
+    progress.start("reading", signature.size, "bytes")
+    try:
+        digests = read(Job(path, signature, algorithms), progress.advance, stop).digests
+    finally:
+        progress.finish()
     return bool(algorithms) and all(digests.get(name) == wanted[name] for name in algorithms)
 
 
@@ -80,12 +88,15 @@ class Mender:
         begin: Callable[[], Journal],
         place_for: Callable[[str], str],
         locks: Callable[[str, str], Sequence[str]],
-        stop: Stop | None = None,
+        *,
+        progress: Progress,
+        stop: Stop,
     ) -> None:
         """`place_for` tells the vault for files of a root, `locks` the lock files of (root, path)."""
         self._begin = begin
         self._place_for = place_for
         self._locks = locks
+        self._progress = progress
         self._stop = stop
         self._journal: Journal | None = None
         self._number = 0
@@ -157,14 +168,14 @@ class Mender:
                 temporary = self._temporary()
                 there = os.path.join(folder_path, temporary)
                 self.journal.append("object", path=object_, keeper=donor.path)
-                self.journal.append("make", path=object_, root=place, temporary=there, source=donor.path)
+                self.journal.announce("make", path=object_, root=place, temporary=there, source=donor.path)
                 self.journal.sync()
                 try:
                     # A file that somebody may write to stays his alone; another is one payload with its object.
                     now = source.attributes
                     shared = not now.mode & _WRITE and now.uid == owner.st_uid
                     if not (shared and _linked(source, folder, temporary)):
-                        _copy(source, folder, temporary, _of_vault(now, owner, mtime_ns))
+                        _copy(source, folder, temporary, _of_vault(now, owner, mtime_ns), self._progress)
                     self._check(folder, temporary, wanted, donor)
                     folder.rename(temporary, name)
                     folder.sync()
@@ -189,7 +200,7 @@ class Mender:
 
     def _check(self, folder: Directory, name: str, wanted: Mapping[str, str], donor: Donor) -> None:
         path = os.path.join(folder.path, name)
-        if not is_content(path, Signature.of(folder.lstat(name)), wanted, self._stop):
+        if not is_content(path, Signature.of(folder.lstat(name)), wanted, self._progress, self._stop):
             raise LeftAlone(f"{donor.path} was changed while it was being copied")
 
     # -- bytes --------------------------------------------------------------------------------------------------------
@@ -234,13 +245,16 @@ class Mender:
 
     def _announce(self, case: Case, names: Sequence[tuple[str, str]], kept: str, donor: Donor) -> list[Mend]:
         inode = case.changed.st_ino
+        filesystems = FileSystems()
         mends = []
         for root, path, text in (owner for owner in case.owners if owner[2]):
             temporary = self._temporary()
-            mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept))
+            mount = filesystems.of(os.path.dirname(path)).mount
+            mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept, mount))
         for root, path in names:
             temporary = self._temporary()
-            mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path))
+            mount = filesystems.of(os.path.dirname(path)).mount
+            mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path, mount))
         for mend in mends:
             self.journal.append("mend", **mend.as_record())
         self.journal.sync()
@@ -277,7 +291,7 @@ class Mender:
             _give(donor, like)
         with self._held(donor) as source:
             if not ((donor.private or donor.keeper) and _linked(source, folder, temporary)):
-                _copy(source, folder, temporary, like)
+                _copy(source, folder, temporary, like, self._progress)
 
     # -- downloads ----------------------------------------------------------------------------------------------------
 
@@ -293,7 +307,7 @@ class Mender:
             vault.prepare(place)
         temporary = self._temporary()
         there = os.path.join(place, temporary)
-        self.journal.append("make", path=path, root=place, temporary=there, source="the Hub")
+        self.journal.announce("make", path=path, root=place, temporary=there, source="the Hub")
         self.journal.sync()
         with Directory.open(place) as folder:
             try:
@@ -348,11 +362,13 @@ def _linked(source: Held, folder: Directory, name: str) -> bool:
     raise LeftAlone(f"{source.path} was replaced meanwhile")
 
 
-def _copy(source: Held, folder: Directory, name: str, like: fsops.Attributes) -> None:
+def _copy(source: Held, folder: Directory, name: str, like: fsops.Attributes, progress: Progress) -> None:
     target = folder.create_file(name)
+    progress.start("copying", source.signature.size, "bytes")
     try:
-        comparing.copy_bytes(source.fd, target, update=lambda data: None, tick=lambda amount: None)
+        comparing.copy_bytes(source.fd, target, update=lambda data: None, tick=progress.advance)
         like.give_to(target)
         os.fsync(target)
     finally:
+        progress.finish()
         os.close(target)

@@ -130,10 +130,13 @@ class UndoReport:
     failed: tuple[Failed, ...]
     bytes_needed: int = 0
     interrupted: bool = False
+    #: Restored paths of which something stays as the user has it since: their mode.
+    kept: tuple[Left, ...] = ()
 
     def as_json(self) -> Json:
         return {
             "run": self.run,
+            "kept": [left.as_json() for left in self.kept],
             "restored": [{"path": path} for path in self.restored],
             "left": [left.as_json() for left in self.left],
             "failed": [failure.as_json() for failure in self.failed],
@@ -184,6 +187,8 @@ class RecoverReport:
     finished: tuple[str, ...] = ()
     rolled_back: tuple[str, ...] = ()
     left: tuple[Left, ...] = ()
+    #: Some of `left` is tried again by each command that changes something.
+    waiting: bool = False
 
     def as_json(self) -> Json:
         return {

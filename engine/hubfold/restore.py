@@ -271,7 +271,7 @@ class Restorer:
             path = os.path.join(
                 self._path(model.top), f"{TEMPORARY_PREFIX}{self.journal.run}-{len(self._stagings) + 1}"
             )
-            self.journal.append(
+            self.journal.announce(
                 "make", path=self._path(model.top), root=self.planned.root.path, temporary=path
             )
             self.journal.sync()

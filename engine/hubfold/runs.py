@@ -12,8 +12,9 @@ import filelock
 
 from hubfold import history, journal, recovery
 from hubfold.errors import HubfoldError, Locked, RunNotFound
-from hubfold.journal import Journal, RunLog
+from hubfold.journal import Journal
 from hubfold.reports import RecoverReport
+from hubfold.run_log import RunLog
 from hubfold.state import State
 
 
@@ -75,8 +76,11 @@ def _settled(path: str) -> bool:
         return False
 
 
-def recover(state: State) -> RecoverReport:
-    """Finish or roll back what crashes left; call it within `exclusive`. Raises `JournalDamaged`, `OSError`."""
+def recover(state: State, *, forget: bool = False) -> RecoverReport:
+    """Finish or roll back what crashes left; call it within `exclusive`. Raises `JournalDamaged`, `OSError`.
+
+    With `forget`, what cannot be looked at is given up, and not tried again.
+    """
     runs = unsettled(state)
     if not runs:
         return RecoverReport()
@@ -90,12 +94,18 @@ def recover(state: State) -> RecoverReport:
         told.append(run)
         used = history.keepers_in_use(logs.values(), but=run)
         with Journal.reopen(log) as book:
-            found = recovery.settle(log, book, used, history.keeper_changes(logs.values()))
+            changes = history.keeper_changes(logs.values())
+            found = recovery.settle(log, book, used, changes, forget=forget)
         settled.finished += found.finished
         settled.rolled_back += found.rolled_back
         settled.left += found.left
+        settled.waiting |= found.waiting
     return RecoverReport(
-        tuple(told), tuple(settled.finished), tuple(settled.rolled_back), tuple(settled.left)
+        tuple(told),
+        tuple(settled.finished),
+        tuple(settled.rolled_back),
+        tuple(settled.left),
+        settled.waiting,
     )
 
 

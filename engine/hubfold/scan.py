@@ -10,7 +10,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -24,6 +23,7 @@ from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.housekeeping import name_repositories, prune_digests, totals
 from hubfold.index import VAULT, Index
 from hubfold.progress import Progress, Silent, Stop
+from hubfold.reading import Readers
 from hubfold.recording import Recording
 from hubfold.scan_reports import Notice, RootReport, ScanReport
 from hubfold.tallies import Tally
@@ -45,7 +45,7 @@ def scan(
     index: Index,
     *,
     min_size: int,
-    executor: Executor,
+    executor: Readers,
     progress: Progress | None = None,
     stop: Stop | None = None,
     shared_extents: SharedExtents | None = None,

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import xxhash
 
 from hubfold import comparing, fsops
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.errors import Busy, LeftAlone, NoSpace
-from hubfold.fsops import Directory
-from hubfold.journal import Intent, Journal, KeeperChange, RunLog
+from hubfold.fsops import UNFINISHED, Directory
+from hubfold.journal import Journal
 from hubfold.locking import take_lock
 from hubfold.progress import Progress, Stop
+from hubfold.records import Intent, KeeperChange
 from hubfold.recovery import is_link, restore_keepers
 from hubfold.reports import Failed, Left
+from hubfold.run_log import RunLog
 
 _NONE: Mapping[str, str] = {}
+_WRITE = 0o222
 
 
 @dataclass(slots=True)
@@ -33,15 +37,21 @@ class Undone:
 
     restored: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    #: Restored paths of which something stays as the user has it now.
+    kept: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     bytes_needed: int = 0
 
 
-def preview(log: RunLog, refolded: Mapping[str, str] = _NONE) -> Undone:
+def preview(
+    log: RunLog, refolded: Mapping[str, str] = _NONE, changes: Sequence[KeeperChange] | None = None
+) -> Undone:
     """What taking `log` back would do. Reads names only, no content; raises `NoSpace` where the copies do not fit.
 
-    `refolded` are the paths that a later run has replaced again, with that run.
+    `refolded` are the paths that a later run has replaced again, with that run; `changes` are what all runs did to
+    keepers (default: this one).
     """
+    changes = log.keepers if changes is None else changes
     undone = Undone()
     room: dict[int, list[int]] = {}
     payloads: set[str] = set()
@@ -58,6 +68,9 @@ def preview(log: RunLog, refolded: Mapping[str, str] = _NONE) -> Undone:
             undone.failed.append(Failed(intent.path, fsops.describe(error)))
             continue
         undone.restored.append(intent.path)
+        kept = _kept_mode(intent, _through(intent), changes)
+        if kept is not None:
+            undone.kept.append(_told(intent, kept))
         if intent.link is not LinkKind.REFLINK and intent.payload not in payloads:
             payloads.add(intent.payload)
             folder = os.path.dirname(intent.path)
@@ -119,7 +132,8 @@ def take_back(
     Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
     call goes on from there.
     """
-    undone = Undone(bytes_needed=preview(log, refolded).bytes_needed)
+    changes = log.keepers if changes is None else changes
+    undone = Undone(bytes_needed=preview(log, refolded, changes).bytes_needed)
     intents = _folded(log)
     progress.start("restoring", sum(i.size for i in intents), "bytes")
     journal.append("undo")
@@ -130,7 +144,7 @@ def take_back(
             stop.check()
             try:
                 _check(intent, refolded)
-                _restore(log, journal, intent, restored, progress)
+                kept = _restore(log, journal, intent, restored, changes, progress)
             except Busy as error:
                 undone.failed.append(Failed(intent.path, str(error)))
             except LeftAlone as reason:
@@ -141,6 +155,8 @@ def take_back(
                 undone.failed.append(Failed(intent.path, fsops.describe(error)))
             else:
                 undone.restored.append(intent.path)
+                if kept is not None:
+                    undone.kept.append(_told(intent, kept))
         undone.failed += restore_keepers(log, used_elsewhere, changes)
         if not (undone.failed or rest_failed):
             journal.append("undone")
@@ -174,23 +190,71 @@ def _is_restored(intent: Intent) -> bool:
         held.close()
 
 
+def _through(intent: Intent) -> os.stat_result | None:
+    """What the path reads now; None for shared extents, and where it reads nothing."""
+    if intent.link is LinkKind.REFLINK:
+        return None
+    try:
+        directory, name = Directory.parent_of(intent.root, intent.path)
+        with directory:
+            return directory.stat_through(name)
+    except (OSError, LeftAlone):
+        return None
+
+
+def _kept_mode(intent: Intent, now: os.stat_result | None, changes: Sequence[KeeperChange]) -> int | None:
+    """The mode that a path gets instead of its old one, since its user gave it one while it was folded.
+
+    None where the kept file has a mode that hubfold gave it or found on it, or is not known, or another owner's: he may
+    not open up what was closed. Write bits that only hubfold took away come back.
+    """
+    if now is None or intent.keeper_mode < 0 or (now.st_ino, now.st_uid) != (intent.keeper_inode, intent.uid):
+        return None
+    ours = {intent.keeper_mode, intent.keeper_mode & ~_WRITE}
+    ours.update(mode for change in changes if change.inode == now.st_ino for mode in change.mode)
+    mode = stat.S_IMODE(now.st_mode)
+    if mode in ours:
+        return None
+    if any(mode & _WRITE == known & _WRITE for known in ours):
+        mode = mode & ~_WRITE | intent.mode & _WRITE
+    return None if mode == intent.mode else mode
+
+
+def _told(intent: Intent, mode: int) -> Left:
+    return Left(
+        intent.path,
+        f"its mode was changed since the run and stays: {mode:03o}, where it was {intent.mode:03o}",
+    )
+
+
 def _restore(
-    log: RunLog, journal: Journal, intent: Intent, restored: dict[str, tuple[str, str]], progress: Progress
-) -> None:
-    """Restore one path. `restored` holds (root, path) of the first restored name of each payload."""
+    log: RunLog,
+    journal: Journal,
+    intent: Intent,
+    restored: dict[str, tuple[str, str]],
+    changes: Sequence[KeeperChange],
+    progress: Progress,
+) -> int | None:
+    """Restore one path; the mode that it keeps of its user's, if any.
+
+    `restored` holds (root, path) of the first restored name of each payload.
+    """
     made: dict[str, int] = {}
+    kept = _kept_mode(intent, _through(intent), changes)
     if intent.link is not LinkKind.REFLINK:
         with ExitStack() as held:
             for lock in intent.locks:
                 held.callback(take_lock(lock).release)
             directory, name = Directory.parent_of(intent.root, intent.path)
             held.callback(directory.close)
-            made["inode"] = _put_back(log, journal, intent, directory, name, restored, progress)
+            wanted = intent if kept is None else replace(intent, mode=kept)
+            made["inode"] = _put_back(log, journal, wanted, directory, name, restored, progress)
     restored.setdefault(intent.payload, (intent.root, intent.path))
     # Earlier runs may have kept the file that this one replaced: what is there now is another inode.
     journal.append("restored", number=intent.number, **made)
     journal.sync()
     log.states[intent.number] = "restored"
+    return kept
 
 
 def _put_back(
@@ -224,8 +288,9 @@ def _put_back(
         if displaced:
             _swap_back(directory, temporary, name, displaced, intent, inode)
         else:
-            with suppress(FileNotFoundError):
-                directory.unlink(temporary)
+            for unused in (temporary, temporary + UNFINISHED):
+                with suppress(FileNotFoundError):
+                    directory.unlink(unused)
         directory.sync()
         journal.append("done", number=intent.number)  # as before the undo
         journal.sync()
@@ -262,7 +327,7 @@ def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, 
     digest = xxhash.xxh3_128()
     source = _open_content(directory, name, intent)
     try:
-        target = directory.create_file(temporary)
+        target = directory.create_file(temporary + UNFINISHED)
         try:
             comparing.copy_bytes(source, target, update=digest.update, tick=progress.advance)
             if digest.hexdigest() != intent.xxh3_128:
@@ -273,6 +338,7 @@ def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, 
             os.fsync(target)
         finally:
             os.close(target)
+        directory.move(temporary + UNFINISHED, directory, temporary)
     finally:
         os.close(source)
 

@@ -9,40 +9,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from hubfold.errors import LeftAlone
+from hubfold.model_operations import ModelOperations
 
 if TYPE_CHECKING:
-    from hubfold.backend import StorageBackend
-    from hubfold.content import IndexedReplica, Root
+    from hubfold.content import Root
     from hubfold.doctor import Around, Origin
-    from hubfold.holdings import Holdings
-    from hubfold.hub import Hub
-    from hubfold.index import Index
-    from hubfold.journal import Journal
     from hubfold.model_names import Name
-    from hubfold.progress import Stop
-    from hubfold.reports import DoctorReport, ScanReport, VerifyReport
-    from hubfold.state import State
+    from hubfold.reports import DoctorReport
 
 
-class Upkeep:
-    """Mixed into `Engine`, whose state and operations it uses."""
-
-    state: State
-    stop: Stop
-
-    if TYPE_CHECKING:
-
-        @property
-        def _backends(self) -> dict[str, StorageBackend]: ...
-        @property
-        def _open_index(self) -> Index: ...
-        def scan(self) -> ScanReport: ...
-        def _begin(self, command: str) -> Journal: ...
-        def _holdings(self) -> Holdings: ...
-        def _hub(self) -> Hub: ...
-        def _verify(self, replicas: Iterable[IndexedReplica]) -> VerifyReport: ...
-        def _vaults(self) -> list[str]: ...
-        def _vault_for(self, root: str) -> str: ...
+class Upkeep(ModelOperations):
+    """The part of `Engine` that puts right what is not as it should be."""
 
     def doctor(self, *, fix: bool = False, download: bool = False) -> DoctorReport:
         """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe.
@@ -50,7 +27,7 @@ class Upkeep:
         Content of which there is no good copy is fetched from the Hub with `download`, but never in offline mode.
         Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError` if the journal cannot be written.
         """
-        from hubfold import doctor, journal, repairs, runs, vault
+        from hubfold import doctor, journal, patients, repairs, runs, vault
         from hubfold.reports import DoctorReport, Finding
 
         crashed = runs.unsettled(self.state)
@@ -79,11 +56,17 @@ class Upkeep:
 
             mender = None
             if fix:
-                mender = repairs.Mender(lambda: self._begin("doctor"), place_for, self._locks_of, self.stop)
-            self._read_again(doctor.suspects(logs))
-            one = doctor.Doctor(self._around(), mender, download, findings)
+                mender = repairs.Mender(
+                    lambda: self._begin("doctor"),
+                    place_for,
+                    self._locks_of,
+                    progress=self.progress,
+                    stop=self.stop,
+                )
+            self._read_again(patients.suspects(logs))
+            one = doctor.Doctor(self._around(), self.progress, self.stop, mender, download, findings)
             try:
-                one.links(doctor.patients(logs))
+                one.links(patients.of_runs(logs))
                 one.notices(scan.warnings)
                 roots = [root.path for root in self._open_index.roots(vaults=True)]
                 one.damaged(self._of_another_length())

@@ -11,7 +11,6 @@ import hashlib
 import os
 import stat as stat_module
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -19,7 +18,7 @@ from hubfold.content import IndexedReplica, Signature
 from hubfold.hashing import Job, Reading, available
 from hubfold.index import Index
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.reading import in_order, read_all
+from hubfold.reading import Readers, in_order, read_all
 from hubfold.reports import Problem, VerifyReport
 from hubfold.state import Verified
 
@@ -54,7 +53,7 @@ def verify(
     replicas: Iterable[IndexedReplica],
     index: Index,
     *,
-    executor: Executor,
+    executor: Readers,
     links: Iterable[str] = (),
     progress: Progress | None = None,
     stop: Stop | None = None,

@@ -17,8 +17,12 @@ def sick(hubfold: Program, loopback_hub: LoopbackHub) -> Tree:
     tree = Tree(hubfold.home, loopback_hub)
     tree.build({"hf/hub": hub_cache("org/model"), "models": local_dir("org/model")})
     assert hubfold("consolidate", "hf", "models", "-y").code == 0
-    with tree["models/model.safetensors"].open("r+b") as file:
+    through = tree["models/model.safetensors"]
+    mode = through.stat().st_mode
+    through.chmod(0o644)
+    with through.open("r+b") as file:
         file.write(b"trained")
+    through.chmod(mode)
     return tree
 
 

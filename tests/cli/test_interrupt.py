@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from faults.filesystems import open_the_way
 
 from .conftest import Program, Scene
 
@@ -124,10 +125,7 @@ def test_a_folder_that_cannot_be_read_is_said_so_and_the_rest_is_scanned(
 ) -> None:
     for folder, _, _ in os.walk(hubfold.home.parent):
         os.chmod(folder, 0o755)
-    parent = hubfold.home
-    while parent != Path("/"):
-        os.chmod(parent, os.stat(parent).st_mode | 0o005)
-        parent = parent.parent
+    open_the_way(hubfold.home)
     os.chmod(scene.models / "base", 0o700)
     state = hubfold.home / "theirs"
     state.mkdir()

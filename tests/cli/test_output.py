@@ -29,6 +29,8 @@ class Sink(Program):
     def command(self, arguments: object) -> list[str | bytes]:
         return [sys.executable, "-c", *arguments]  # type: ignore[misc]
 
+    __call__ = Program.started
+
 
 @pytest.fixture
 def sink(hubfold: Program) -> Sink:

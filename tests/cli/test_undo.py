@@ -53,10 +53,22 @@ def test_a_path_that_changed_since_is_left_alone_and_said_so(
     edited.unlink()
     edited.write_text("mine now")
     report = hubfold("undo", "-y", "--json").json
-    assert set(report) == {"run", "restored", "left", "failed"}
+    assert set(report) == {"run", "kept", "restored", "left", "failed"}
     assert [item["path"] for item in report["restored"]] == [str(scene.copies[0])]
     assert [item["path"] for item in report["left"]] == [str(edited)]
     assert edited.read_text() == "mine now"
+
+
+def test_a_mode_that_was_changed_since_stays_and_is_told(
+    hubfold: Program, scene: Scene, folded: Folded
+) -> None:
+    path = scene.copies[0]
+    path.chmod(0o600)
+    told = f"{path}: its mode was changed since the run and stays: 600, where it was 644"
+    assert told in hubfold("undo", "--dry-run").out
+    done = hubfold("undo", "-y")
+    assert done.code == 0 and told in done.out
+    assert path.lstat().st_mode & 0o777 == 0o600
 
 
 def test_a_run_whose_paths_all_changed_since_does_not_stand_before_older_ones(

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from typing import Any
 
 import hubfold as hubfold_package
@@ -42,6 +43,9 @@ _LOADED = [
     "rich.progress",
     "filelock",
     "xxhash",
+    # What a fork runs in (`child`, and `striking`): to import it took longer than most commands.
+    f"{__package__}.commands",
+    f"{__package__}.striking",
 ]
 
 
@@ -86,6 +90,7 @@ class Forked:
     def __init__(self, target: Callable[..., object], *args: object) -> None:
         self._process = _server.Process(target=target, args=args)
         with self._turns:
+            _have_server()
             self._process.start()
 
     @property
@@ -143,7 +148,10 @@ def child(
     err: str,
     traced: bool = False,
     user: User | None = None,
+    folder: str | None = None,
 ) -> None:
+    if folder is not None:
+        os.chdir(folder)
     if traced:
         _take_the_same_steps()
         # It can be read when the tracer is there.
@@ -158,7 +166,7 @@ def child(
         os.close(starter)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    keep = {"PATH", "PYTHONPATH", "LC_ALL"}
+    keep = {"PATH", "LC_ALL"}
     for name in list(os.environ):
         if name not in keep:
             del os.environ[name]
@@ -181,6 +189,20 @@ def _take_the_same_steps() -> None:
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(_LOADED)
+
+
+def _have_server() -> None:
+    """The server finds modules of the tests only by its environment: up to Python 3.12 it is not told our path."""
+    before = os.environ.get("PYTHONPATH")
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    os.environ["PYTHONPATH"] = tests if before is None else os.pathsep.join((tests, before))
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def hubfold(place: str, *argv: str, env: dict[str, str] | None = None, user: User | None = None) -> Ran:

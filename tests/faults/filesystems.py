@@ -1,4 +1,4 @@
-"""Real file systems for tests: loop images, small tmpfs, vfat, bind mounts, overlays, drives that go away.
+"""Real file systems for tests: loop images, small tmpfs, vfat, exFAT, bind mounts, overlays, drives that go away.
 
 Everything here asks the machine first and raises `Unavailable` with the reason where it cannot be had (not root, no
 loop device, no ``mkfs``, a kernel without the file system); the fixtures of `conftest` turn that into a skip. Whatever
@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from hubfold import extents
 
 MIB = 1 << 20
 _MEMORY = "/dev/shm"
@@ -213,6 +215,25 @@ class Mounts:
             raise Unavailable("fusefat did not mount")
         return Mounted(point, "vfat", image)
 
+    def exfat(self, size: int = 64 * MIB) -> Mounted:
+        """An exFAT file system, without links of any kind: the kernel's, else the one of exfat-fuse ("fuseblk")."""
+        need_root()
+        need("mkfs.exfat", "losetup")
+        image = self._new_image("exfat", size)
+        run("mkfs.exfat", image)
+        if "\texfat\n" in Path("/proc/filesystems").read_text():
+            return self.attach(image, "exfat")
+        need("mount.exfat-fuse")
+        if not os.path.exists("/dev/fuse"):
+            raise Unavailable("no exfat in the kernel and no /dev/fuse")
+        device = run("losetup", "--find", "--show", image).stdout.strip()
+        self._loops.append(device)
+        mounted = Mounted(self.place(), "fuseblk", image, device)
+        run("mount.exfat-fuse", "-o", "rw", device, mounted.path)
+        if mounted.path not in mount_points(mounted.path):
+            raise Unavailable("exfat-fuse did not mount")
+        return mounted
+
     def read_only(self, mounted: Mounted, on: bool = True) -> None:
         """Remount read-only (`on`) or writable again."""
         options = "remount,bind,ro" if mounted.kind == "bind" else "remount,ro"
@@ -227,6 +248,19 @@ class Mounts:
 def copy_image(source: str, target: str) -> None:
     """Write `source` over `target` in place, so that a loop device on `target` keeps serving it."""
     run("cp", "--sparse=always", "--no-preserve=all", source, target)
+
+
+def free_bytes(place: str) -> int:
+    """What the file system of `place` has left, once all is on its disk."""
+    run("sync", "-f", place)
+    st = os.statvfs(place)
+    return st.f_bfree * st.f_frsize
+
+
+def physical(path: str | Path) -> object:
+    """Which extents `path` lies in; None where its file system does not tell."""
+    with open(path, "rb") as file:
+        return extents.physical(file.fileno())
 
 
 @contextlib.contextmanager
@@ -246,6 +280,16 @@ def as_nobody(argv: Sequence[str]) -> list[str]:
     need_root()
     need("setpriv")
     return ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *argv]
+
+
+def open_the_way(folder: Path) -> None:
+    """Let other users into `folder`, through the folders above it, which pytest closes to them."""
+    for above in (folder, *folder.parents):
+        mode = above.stat().st_mode
+        if mode & 0o005 != 0o005 and above.stat().st_uid == os.geteuid():
+            above.chmod(mode | 0o055)
+        if (above / "pytest-current").exists() or above == Path(tempfile.gettempdir()):
+            return
 
 
 def flip_byte(image: str, needle: bytes, number: int = 0) -> None:

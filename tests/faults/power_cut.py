@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .filesystems import Mounted, Mounts, copy_image, unmount
 from .strace_sweep import (
-    REMOUNTING,
     Check,
     Command,
     ImageStage,
@@ -23,6 +22,7 @@ from .strace_sweep import (
     Stage,
     Verdict,
     kills,
+    remounting,
     strike,
     sweep,
 )
@@ -50,7 +50,7 @@ class DiskStage(ImageStage):
         for mounted in self.images:
             assert mounted.image is not None
             copy_image(mounted.image, mounted.image + ".cut")
-        with REMOUNTING:
+        with remounting(self.images):
             for mounted in reversed(self.images):
                 unmount(mounted.path)
             for mounted in self.images:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -169,9 +170,14 @@ class CopyStage:
         run("cp", "-a", self._template, self.place)
 
 
-#: One at a time: two places that are away at once could come back with each other's device numbers, and the run that
-#: is struck would then have more to do than the one that was recorded.
-REMOUNTING = threading.Lock()
+_REMOUNTING = threading.Lock()
+
+
+def remounting(images: Iterable[Mounted]) -> AbstractContextManager[object]:
+    """Held while `images` are away: two places on btrfs that are away at once could come back with each other's device
+    numbers, and the run that is struck would then have more to do than the one that was recorded. The numbers of the
+    other file systems are those of their loop devices, which stay."""
+    return _REMOUNTING if any(image.kind == "btrfs" for image in images) else nullcontext()
 
 
 class ImageStage:
@@ -200,7 +206,7 @@ class ImageStage:
         self._up()
 
     def fresh(self) -> None:
-        with REMOUNTING:
+        with remounting(self.images):
             self._down()
             for mounted in self.images:
                 assert mounted.image is not None

@@ -23,6 +23,7 @@ from .commands import Ran
 
 KILL = "KILL"
 
+_FICLONE = 0x40049409  # linux/fs.h
 _PATH = (errno.EIO, errno.EACCES, errno.EROFS, errno.ENOSPC)
 #: What counts as a change, with the errors that it can meet (see `strace_sweep.CALLS`).
 CHANGES: dict[str, tuple[int, ...]] = {
@@ -40,6 +41,7 @@ CHANGES: dict[str, tuple[int, ...]] = {
     "os.setxattr": (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO),
     "os.truncate": (errno.ENOSPC, errno.EIO),
     "fcntl.ioctl": (errno.EIO, errno.EXDEV, errno.EACCES),
+    "clone": (errno.EIO, errno.EXDEV, errno.EACCES, errno.ENOSPC),
     "write": (errno.ENOSPC, errno.EIO),
     "fsync": (errno.EIO, errno.ENOSPC),
     "sendfile": (errno.ENOSPC, errno.EIO),
@@ -103,6 +105,8 @@ def _watch(counter: _Counter) -> None:
                 return
         if event == "fcntl.ioctl" and args[1] < 1 << 16:
             return  # a question to a terminal
+        if event == "fcntl.ioctl" and args[1] == _FICLONE:
+            event = "clone"
         counter.step(event)
 
     sys.addaudithook(heard)

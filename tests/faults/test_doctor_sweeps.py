@@ -78,7 +78,7 @@ def sick(place: str, *, copies: bool = True) -> None:
     tree.local_dir(os.path.join(place, "models/one"), local)
     tree.local_dir(os.path.join(place, "models/two"), {"through.safetensors": FILES["through.safetensors"]})
     roots = [hub, os.path.join(place, "models/one"), os.path.join(place, "models/two")]
-    must(place, "consolidate", *roots, "-y")
+    must(place, "consolidate", *roots, "--link", "symlink", "-y")
     if copies:
         for name in ("through", "rotten", "short"):
             tree.write(os.path.join(place, f"drive/{name}.bin"), FILES[f"{name}.safetensors"])
@@ -130,11 +130,11 @@ def shape(place: str) -> dict[str, str]:
     }
 
 
-def places(mounts: Mounts, build: Callable[[str], object], count: int = 2) -> list[Place]:
+def places(mounts: Mounts, build: Callable[[str], object], count: int = 2, disk: str = "ext4") -> list[Place]:
     """On images, since what was read of a file is known by its inode and its change time."""
     found = []
     for _ in range(count):
-        stage = DiskStage(mounts, [mounts.image("ext4")])
+        stage = DiskStage(mounts, [mounts.image(disk)])
         build(stage.place)
         before = readable(stage.place)
         stage.save()
@@ -243,8 +243,10 @@ def test_doctor_fix(mounts: Mounts, fault: str) -> None:
     assert found[0].after["models/two/through.safetensors"] == hashlib.sha256(NEWER).hexdigest()
 
 
-def test_doctor_fix_in_a_power_cut(mounts: Mounts) -> None:
-    struck(places(mounts, sick), ("doctor", "--fix", "-y"), "power", {"fsync"}, few=FEW // 2)
+@pytest.mark.parametrize(("disk", "few"), [("ext4", 4), ("xfs", 2), ("btrfs", 2)])
+def test_doctor_fix_in_a_power_cut(mounts: Mounts, disk: str, few: int) -> None:
+    found = places(mounts, sick, 1 if few < 4 else 2, disk)
+    struck(found, ("doctor", "--fix", "-y"), "power", {"fsync"}, few=few)
 
 
 @pytest.mark.parametrize("fault", ["kill", "error"])

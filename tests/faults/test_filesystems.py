@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import extents
-
 from . import tree
 from .commands import Ran, from_nothing, must
-from .filesystems import Mounts, flip_byte, run, unmount
+from .filesystems import Mounts, flip_byte, free_bytes, physical, run, unmount
 from .power_cut import DiskStage
 from .strace_sweep import Window
 
@@ -40,17 +38,6 @@ def taken_back(place: str, before: dict[str, tree.Seen], state: str | None = Non
     must(place, "gc", "-y", env=env)
     assert tree.differences(before, place) == []
     assert tree.leftovers(before, place, vaults=False) == []
-
-
-def free_bytes(place: str) -> int:
-    run("sync", "-f", place)
-    st = os.statvfs(place)
-    return st.f_bfree * st.f_frsize
-
-
-def physical(path: str) -> object:
-    with open(path, "rb") as file:
-        return extents.physical(file.fileno())
 
 
 # -- shared extents --------------------------------------------------------------------------------------------------
@@ -239,6 +226,23 @@ def test_vfat_copies_are_left_alone_with_the_reason(mounts: Mounts, tmp_path: Pa
     assert links(ran) == {}
     assert tree.losses(before, drive) == []
     assert tree.leftovers(before, drive, vaults=False) == []
+
+
+def test_exfat_copies_are_left_alone_with_the_reason(mounts: Mounts, tmp_path: Path) -> None:
+    """The kernel says what it is; a driver in FUSE does not, but it refuses the link: then the file stays as it is."""
+    place, drive = str(tmp_path / "tree"), mounts.exfat()
+    built = tree.one_cache(place)
+    copy = tree.write(os.path.join(drive.path, "models/model.safetensors"), tree.model("weights"))
+    before = tree.census(drive.path)
+    for _ in range(2):
+        ran = consolidate(place, built.roots[0], drive.path, good=(0, 3))
+        assert ("no links" if drive.kind == "exfat" else "does not support it") in reasons(ran)[copy]
+        assert links(ran) == {}
+        assert tree.differences(before, drive.path) == []
+        assert tree.leftovers(before, drive.path, vaults=False) == []
+    must(place, "recover")
+    if drive.kind == "exfat":
+        assert ran.returncode == 0
 
 
 def test_a_drive_mounted_read_only(mounts: Mounts, tmp_path: Path) -> None:

@@ -8,28 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import extents
 from hubfold.loopback_hub import LoopbackHub
 
 from . import tree
 from .commands import must
-from .filesystems import Mounts, as_nobody, run
+from .filesystems import Mounts, as_nobody, free_bytes, physical, run
 
 pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 WEIGHTS = tree.model("weights", 4 * MIB)
-
-
-def free_bytes(place: str) -> int:
-    run("sync", "-f", place)
-    st = os.statvfs(place)
-    return st.f_bfree * st.f_frsize
-
-
-def physical(path: str) -> object:
-    with open(path, "rb") as file:
-        return extents.physical(file.fileno())
 
 
 def beside(place: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from .filesystems import Mounts
 from .power_cut import DiskStage, cut_without_fsync, power_cuts
 from .scenes import KINDS, Kind, Scene, consolidate, guarded, scenes, thinned
 from .strace_sweep import Command, Failed, Outcome, Point, Stage, complaints, record
+from .striking import CHANGES, KILL, Fault, hubfold
 from .test_sweeps import ALL, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
@@ -188,7 +189,32 @@ def test_download_of_what_is_here_already(mounts: Mounts, disk: str) -> None:
         check = lifecycle.check_download(hub, hub.add("org/one", lifecycle.FILES), env)
 
         def choose(points: list[Point]) -> list[Point]:
-            """Not the ioctls: how often the client asks whether it has a terminal differs from run to run."""
+            """Not the ioctls: how often the client asks whether it has a terminal differs from run to run. Those that
+            share extents are struck below."""
             return [point for point in lifecycle.placing(points) if point.name != "ioctl"]
 
         cut_lifecycle(mounts, disk, lifecycle.build_download, lifecycle.downloading, check, env, choose)
+
+
+@pytest.mark.parametrize("disk", ["btrfs", "xfs"] if ALL else ["btrfs"])
+def test_download_at_the_calls_that_share_extents(mounts: Mounts, disk: str) -> None:
+    """The power is cut before one of them, and another meets an error: what it cannot share is copied, or told."""
+    stage = DiskStage(mounts, [mounts.image(disk)])
+    lifecycle.build_download(stage.place)
+    stage.save()
+    place = lifecycle.Place(stage, tree.census(stage.place))  # type: ignore[arg-type]
+    with LoopbackHub() as hub:
+        env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
+        check = lifecycle.check_download(hub, hub.add("org/one", lifecycle.FILES), env)
+        everything = {**tree.environment(stage.place), **env}
+        every = [(n, kind) for n in (1, 2) for kind in (KILL, *range(len(CHANGES["clone"])))]
+        for number, kind in every if ALL else [(1, 0), (2, KILL)]:
+            stage.fresh()
+            fault = Fault(number, kind, what="clone")
+            struck = hubfold(everything, *lifecycle.downloading(stage.place), fault=fault)
+            ran = struck.ran
+            assert struck.killed if kind == KILL else struck.changes >= number, f"{fault} struck nothing"
+            if struck.killed:
+                stage.cut()
+            outcome = Outcome(ran.returncode, ran.stdout, ran.stderr, ())
+            assert [*lifecycle.told(outcome), *check(place, outcome)] == [], fault

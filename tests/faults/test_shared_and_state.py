@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from . import tree
 from .commands import User, must
-from .filesystems import need_root
+from .filesystems import need_root, open_the_way
 
 pytestmark = pytest.mark.slow
 
@@ -39,16 +38,6 @@ def home(place: str, user: User) -> dict[str, str]:
     os.chown(own, user.uid, user.gid)
     names = {"HUBFOLD_HOME": "state", "HOME": ".", "HF_HOME": "hf", "XDG_CACHE_HOME": "cache"}
     return {name: os.path.normpath(os.path.join(own, value)) for name, value in names.items()}
-
-
-def open_the_way(folder: Path) -> None:
-    """Let other users pass through the folders above, which pytest closes to them."""
-    for above in (folder, *folder.parents):
-        mode = above.stat().st_mode
-        if mode & 0o005 != 0o005 and above.stat().st_uid == os.geteuid():
-            above.chmod(mode | 0o055)
-        if (above / "pytest-current").exists() or above == Path(tempfile.gettempdir()):
-            return
 
 
 def reached(tmp_path: Path) -> str:

@@ -173,9 +173,16 @@ class Seen:
     xattrs: tuple[tuple[str, bytes], ...]
 
 
-def digest(path: str) -> str:
+def digest(path: str, known: dict[tuple[int, int], str] | None = None) -> str:
+    """The sha256 of what `path` reads; an inode in `known` is not read again."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        st = os.fstat(file.fileno())
+        found = None if known is None else known.get((st.st_dev, st.st_ino))
+        if found is None:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if known is not None:
+            known[st.st_dev, st.st_ino] = found
+        return found
 
 
 def look(path: str) -> Seen:
@@ -218,11 +225,12 @@ def losses(before: Mapping[str, Seen], place: str, but: Iterable[str] = ()) -> l
     """Every path of `before` that no longer reads its bytes; `but` are not judged."""
     found = []
     left_out = set(but)
+    known: dict[tuple[int, int], str] = {}
     for path, seen in before.items():
         if path in left_out:
             continue
         try:
-            now = digest(path)
+            now = digest(path, known)
         except OSError as error:
             found.append(f"{os.path.relpath(path, place)} cannot be read: {error.strerror}")
             continue

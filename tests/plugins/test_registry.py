@@ -9,12 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
+from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from hubfold import installed as installed_distributions
 from hubfold import registry
 from hubfold.backend import StorageBackend
 from hubfold.content import Root
@@ -98,6 +101,13 @@ def test_the_built_in_backends_load_like_anybodys() -> None:
     assert list(found["backends"]) == BUILT_IN
     assert found["backends"]["hub-cache"][:2] == ["builtin", "hubfold"]
     assert found["broken"] == []
+
+
+def test_the_built_in_entry_point_is_the_one_that_is_installed() -> None:
+    """It is known without asking, since asking takes a seventh of start-up."""
+    [point] = [point for point in distribution("hubfold").entry_points if point.group == "hubfold"]
+    assert (point.name, point.value) == (registry.BuiltIn.name, registry.BuiltIn.module)
+    assert installed_distributions.version_of("hubfold") == distribution("hubfold").version
 
 
 def test_finding_plugins_does_not_import_the_client() -> None:
@@ -209,6 +219,48 @@ def test_a_distribution_with_damaged_metadata_is_left_out_and_named(installed: P
     assert list(found["backends"]) == [*BUILT_IN, "ollama"]
     [message] = found["broken"]
     assert str(tmp_path) in message
+
+
+def egg(place: Path, *, archive: bool) -> Path:
+    """What an old installer leaves, as a folder beside the module or as an archive on the path."""
+    module = "from hubfold import StorageBackend, hookimpl\nclass B(StorageBackend):\n    name = 'old'\n"
+    module += "@hookimpl\ndef hubfold_storage_backends(): return [B]\n"
+    info = "EGG-INFO" if archive else "old-1.egg-info"
+    files = {
+        f"{info}/PKG-INFO": "Name: old\nVersion: 1\n",
+        f"{info}/entry_points.txt": "[hubfold]\nold = old_module\n",
+        "old_module.py": module,
+    }
+    if archive:
+        with zipfile.ZipFile(place / "old-1-py3.egg", "w") as file:
+            for name, text in files.items():
+                file.writestr(name, text)
+        return place / "old-1-py3.egg"
+    for name, text in files.items():
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text(text)
+    return place
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_plugins_in_eggs_are_found_too(tmp_path: Path, archive: bool) -> None:
+    found = loaded(egg(tmp_path, archive=archive))
+    assert list(found["backends"]) == [*BUILT_IN, "old"]
+
+
+def test_without_other_plugins_nothing_parses_metadata(tmp_path: Path) -> None:
+    """…and with one, the same is found as by asking for all."""
+    report = "import sys\nfrom hubfold import registry\nregistry.load()\nprint('importlib.metadata' in sys.modules)"
+    other = write_distribution(tmp_path, "other", "1", {"x": "no_such_module"})
+    for places, expected in (([], "False"), ([other], "True")):
+        answer = subprocess.run(
+            [sys.executable, "-c", report],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert answer.stdout.strip() == expected
 
 
 def test_an_unknown_backend_is_an_error_that_tells_what_there_is() -> None:

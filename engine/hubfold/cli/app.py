@@ -55,9 +55,9 @@ class LazyGroup(Group):
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from hubfold import __version__
 
-        click.echo(f"hubfold {version('hubfold')}")
+        click.echo(f"hubfold {__version__}")
         ctx.exit()
 
 

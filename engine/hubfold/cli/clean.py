@@ -65,14 +65,8 @@ def command(
             plan = engine.plan_clean(paths, old_revisions=old_revisions, older_than=older_than * 3600)
         preview = engine.preview_removal(plan)
         _show(output, preview)
-        if dry_run or not preview.models:
-            if output.as_json:
-                output.json(preview.as_json())
-            elif preview.models:
-                output.message("this was a dry run: nothing was changed")
+        if tell.only_looked(output, preview, dry_run=dry_run, nothing=not preview.models):
             return None
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
         if not _agreed(session, preview, cache, yes=yes):
             return None
         report = engine.apply_removal(plan, "clean")
@@ -104,8 +98,11 @@ def _show(output: Output, preview: RemoveReport) -> None:
 def _agreed(session: Session, preview: RemoveReport, cache: str | None, *, yes: bool) -> bool:
     output = session.output
     if cache is None or yes:
-        return tell.agreed(session, f"Remove this and reclaim {display.size(preview.bytes)}?", yes=yes)
+        question = f"Remove this and reclaim {display.size(preview.bytes)}?"
+        return tell.agreed(session, question, preview, yes=yes)
     if not output.can_ask:
+        if output.as_json:
+            output.json(preview.as_json())
         raise NeedsConfirmation(
             "this would empty a cache and there is nobody to ask; nothing was changed",
             "give -y to do it without a question, or --dry-run to only look",

@@ -88,16 +88,12 @@ def command(
         preview = engine.preview(plan)
         _show_plan(output, plan, full=full)
         incomplete = SOME_LEFT if scan.failed else None
-        if dry_run or not plan.actions:
-            if output.as_json:
-                output.json(preview.as_json())
-            elif plan.actions:
-                output.message("this was a dry run: nothing was changed. Next: hubfold consolidate")
+        if tell.only_looked(
+            output, preview, dry_run=dry_run, nothing=not plan.actions, then="hubfold consolidate"
+        ):
             return incomplete
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
         question = f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
-        if not tell.agreed(session, question, yes=yes):
+        if not tell.agreed(session, question, preview, yes=yes):
             return incomplete
         report = engine.apply(plan)
     if output.as_json:

@@ -43,12 +43,9 @@ def command(
             for link in preview.removed:
                 output.line(f"remove {link}")
             if preview.removed:
-                if output.as_json and not yes and not output.can_ask:
-                    output.json(preview.as_json())
                 links = display.count(len(preview.removed), "link")
-                if not tell.agreed(
-                    session, f"Remove {links} and add {len(preview.added):,} in {path}?", yes=yes
-                ):
+                question = f"Remove {links} and add {len(preview.added):,} in {path}?"
+                if not tell.agreed(session, question, preview, yes=yes):
                     return None
             report = engine.farm(path, models)
     if output.as_json:

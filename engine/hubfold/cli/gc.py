@@ -32,9 +32,9 @@ def command(session: Session, dry_run: bool, yes: bool) -> int | None:
                 output.json(preview.as_json())
             output.line(f"{objects} to remove, {display.size(preview.bytes)} to reclaim", "bold")
             return tell.failures(output, preview.failed) or None
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
-        if not tell.agreed(session, f"Remove {objects} and reclaim {display.size(preview.bytes)}?", yes=yes):
+        if not tell.agreed(
+            session, f"Remove {objects} and reclaim {display.size(preview.bytes)}?", preview, yes=yes
+        ):
             return None
         report = engine.gc()
     if output.as_json:

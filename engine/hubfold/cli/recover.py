@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from hubfold.cli import options, tell
 from hubfold.cli.errors import SOME_LEFT
 from hubfold.cli.options import Session
@@ -12,16 +14,19 @@ from hubfold.cli.options import Session
     examples=[
         ("hubfold recover", "finish or roll back what a crash left"),
         ("hubfold recover --json", "and say what became of it, for a script"),
+        ("hubfold recover --forget", "give up what lies on a drive that is gone for good"),
     ],
 )
-def command(session: Session) -> int | None:
+@click.option("--forget", is_flag=True, help="Give up what cannot be looked at, and do not try it again.")
+def command(session: Session, forget: bool) -> int | None:
     """Finish or roll back what a crash left.
 
-    Every command that changes something does this first, so it is needed only where nothing else is to be done.
+    Every command that changes something does this first, so it is needed only where nothing else is to be done. What
+    cannot be looked at, since its drive is away, waits and keeps nothing else from being done.
     """
     output = session.output
     with session.engine() as engine:
-        report = engine.recover()
+        report = engine.recover(forget=forget)
     if output.as_json:
         output.json(report.as_json())
     elif not report.runs:

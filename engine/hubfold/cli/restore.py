@@ -46,9 +46,7 @@ def command(
                 output.json(preview.as_json())
             output.line(f"{files} to make in {preview.root}, {size} to write", "bold")
             return None
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
-        if not tell.agreed(session, f"Make {files} in {preview.root}, {size}?", yes=yes):
+        if not tell.agreed(session, f"Make {files} in {preview.root}, {size}?", preview, yes=yes):
             return None
         report = engine.restore(source, plan)
     if output.as_json:

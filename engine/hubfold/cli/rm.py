@@ -54,7 +54,7 @@ def command(
     caches for themselves, and what somebody else's link points straight at stays where it is. This cannot be undone.
 
     Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
-    that a client downloaded and nobody changed since.
+    that a client downloaded and nobody changed since. The same command goes on with a removal that was cut short.
     """
     output = session.output
     with session.engine() as engine:
@@ -62,16 +62,10 @@ def command(
         plan = engine.plan_remove(models, revision, with_links, with_copies=with_copies, roots=caches)
         preview = engine.preview_removal(plan)
         show(output, preview, full=full)
-        if dry_run or not preview.models:
-            if output.as_json:
-                output.json(preview.as_json())
-            elif preview.models:
-                output.message("this was a dry run: nothing was changed")
+        if tell.only_looked(output, preview, dry_run=dry_run, nothing=not preview.models):
             return None
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
         question = f"Remove {_what(preview)} and reclaim {display.size(preview.bytes)}? It cannot be undone."
-        if not tell.agreed(session, question, yes=yes):
+        if not tell.agreed(session, question, preview, yes=yes):
             return None
         report = engine.apply_removal(plan)
     if output.as_json:

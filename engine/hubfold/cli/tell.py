@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from hubfold import display
 from hubfold.cli.errors import SOME_LEFT
@@ -62,6 +62,11 @@ def recovered(output: Output, report: RecoverReport) -> None:
     )
     for left in report.left:
         output.warning(f"{left.path}: {left.reason}")
+    if report.waiting:
+        output.message(
+            "what cannot be looked at now is tried again by every command; connect its drive, "
+            "or give it up: hubfold recover --forget"
+        )
 
 
 def recover_first(session: Session, engine: Engine, *, dry_run: bool, yes: bool) -> None:
@@ -70,9 +75,31 @@ def recover_first(session: Session, engine: Engine, *, dry_run: bool, yes: bool)
         recovered(session.output, engine.recover())
 
 
-def agreed(session: Session, question: str, *, yes: bool) -> bool:
-    """Whether to go on: `-y`, or a yes at the terminal."""
+class Preview(Protocol):
+    """What a command would do."""
+
+    def as_json(self) -> Mapping[str, object]: ...
+
+
+def only_looked(
+    output: Output, preview: Preview, *, dry_run: bool, nothing: bool, then: str | None = None
+) -> bool:
+    """Whether a command ends with its preview: it was a dry run, or there is nothing to do; `then` comes next."""
+    if not (dry_run or nothing):
+        return False
+    if output.as_json:
+        output.json(preview.as_json())
+    elif not nothing:
+        output.message("this was a dry run: nothing was changed" + (f". Next: {then}" if then else ""))
+    return True
+
+
+def agreed(session: Session, question: str, preview: Preview | None = None, *, yes: bool) -> bool:
+    """Whether to go on: `-y`, or a yes at the terminal. Where nobody can be asked, JSON still has the preview."""
+    output = session.output
+    if preview is not None and output.as_json and not yes and not output.can_ask:
+        output.json(preview.as_json())
     if yes or session.confirm(question):
         return True
-    session.output.message("nothing was changed")
+    output.message("nothing was changed")
     return False

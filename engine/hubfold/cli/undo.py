@@ -35,6 +35,8 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
             for path in preview.restored:
                 output.line(f"restore {path}")
             tell.left_alone(output, tell.reasons(preview.left), full=full)
+            for kept in preview.kept:
+                output.line(f"{kept.path}: {kept.reason}")
         files = display.count(len(preview.restored), "file")
         # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
         nothing = not (preview.restored or preview.left)
@@ -49,18 +51,18 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
                 )
                 output.message("this was a dry run: nothing was changed. Next: hubfold undo")
             return tell.failures(output, preview.failed) or None
-        if output.as_json and not yes and not output.can_ask:
-            output.json(preview.as_json())
         question = f"Restore {files} of run {preview.run}, which takes {display.size(preview.bytes_needed)}?"
         if not preview.restored:
             question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
-        if not tell.agreed(session, question, yes=yes):
+        if not tell.agreed(session, question, preview, yes=yes):
             return None
         report = engine.undo(preview.run)
     if output.as_json:
         output.json(report.as_json())
     elif yes:
         tell.left_alone(output, tell.reasons(report.left), full=full)
+        for kept in report.kept:
+            output.line(f"{kept.path}: {kept.reason}")
     code = tell.failures(output, report.failed)
     output.line(f"restored {display.count(len(report.restored), 'file')} of run {report.run}", "bold")
     if report.interrupted:
