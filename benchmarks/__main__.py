@@ -91,7 +91,7 @@ def _measured(task: Task, place: str, asked: argparse.Namespace) -> Result:
     load = measure.load()
     for number in range(rounds):
         for state in states:
-            for program in task.programs:
+            for program in task.programs[::-1] if task.backwards else task.programs:
                 row = rows[program.name, state]
                 if not row.failed and number < _rounds(row, rounds):
                     _once(task, program, row, state, place, asked)

@@ -28,6 +28,8 @@ class Task:
     warm: Sequence[str] = ()
     states: Sequence[str] = (COLD, WARM)
     rounds: int | None = None
+    #: The programs run in the other order than they are shown in.
+    backwards: bool = False
     #: What the ratios need to know of the tree.
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -340,21 +342,52 @@ def _rescan(
     rounds: int | None = None,
 ) -> Iterator[Task]:
     roots = tree["roots"]
-    scan = place.hubfold("scan", "--json", "--min-size", "1", *roots, fresh=False, before=before)
+    scan = place.hubfold("scan", "--json", "--min-size", "1", *roots, fresh=False)
     with suppress(FileNotFoundError):
         shutil.rmtree(scan.env["HUBFOLD_HOME"])
     found = [scan, programs.find(roots)]
     if programs.installed("fclones"):
         command = ["fclones", "group", "--cache", "--min", "1", "-o", os.devnull, *roots]
-        found.append(Program("fclones --cache", command, before))
+        found.append(Program("fclones --cache", command))
     if programs.installed("rmlint"):
         command = ["rmlint", "--xattr", "-T", "df", "-o", "summary:stdout", *roots]
-        found.append(Program("rmlint --xattr", command, before))
+        found.append(Program("rmlint --xattr", command))
+    if before is not None:
+        once = _once_for_all(before)
+        found = [programs.replace(one, before=once(one)) if one.kind != "limit" else one for one in found]
     # The first scans, which fill what the programs keep. rmlint's moves every file's ctime, so hubfold comes last.
     for program in reversed(found):
         if program.kind != "limit":
             place.once(program)
-    yield Task(key, title, found, roots, rounds=rounds, facts={"files": tree["files"]})
+    yield Task(
+        key,
+        title,
+        found,
+        roots,
+        rounds=rounds,
+        facts={"files": tree["files"]},
+        # What rmlint writes to the files that it reads is a change of these for all others.
+        backwards=before is not None,
+    )
+
+
+def _once_for_all(change: Callable[[], None]) -> Callable[[Program], Callable[[], None]]:
+    """For each program what it does before a run: no more is changed than once between two runs of one program."""
+    turns = [0]
+
+    def of(program: Program) -> Callable[[], None]:
+        seen = 0
+
+        def before() -> None:
+            nonlocal seen
+            if seen == turns[0]:
+                change()
+                turns[0] += 1
+            seen = turns[0]
+
+        return before
+
+    return of
 
 
 def _small_first(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
