@@ -27,9 +27,6 @@ NEWEST = "newest"
 OLDER = ("0.23.5", "0.36.2", "1.33.0")
 BIG = 1 << 20
 
-# What a client wrote is made once for all tests of it.
-pytestmark = pytest.mark.xdist_group("after_folding")
-
 WEIGHTS = safetensors("base", 3 << 20)
 #: Under 10 MB and no LFS suffix: a regular git file, whose etag is a git-sha1.
 VOCABULARY = safetensors("vocabulary", 2 << 20)

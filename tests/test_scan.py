@@ -441,7 +441,6 @@ def test_a_device_that_only_got_another_number_is_the_same(place: Place) -> None
     assert report.duplicate_sets == 1
 
 
-@pytest.mark.xdist_group("mounts")
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="mounting needs root")
 def test_a_real_mount_that_is_taken_away(place: Place) -> None:
     drive = place.folder / "drive"
