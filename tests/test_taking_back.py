@@ -394,6 +394,14 @@ def test_a_link_that_cannot_be_made_is_dropped(scene: Folding, strikes: Strikes,
     assert scene.is_as_before() and scene.log().reasons == {1: "no space left on the file system"}
 
 
+def test_a_link_whose_object_became_another_file_is_not_swapped_in(scene: Folding, strikes: Strikes) -> None:
+    (object_,) = [action.target for action in scene.plan(scene.blob, scene.copy).actions]
+    strikes.at("symlink", replace_by(Path(object_), b"another"), behind=True)
+    assert scene.errors() == ["the link would not read the keeper"]
+    assert not scene.copy.is_symlink() and scene.copy.read_bytes() == MODEL
+    assert scene.temporaries == [] and scene.state_of_journal == {1: "dropped"}
+
+
 @KINDS
 def test_a_link_that_would_read_something_else_is_not_swapped_in(
     scene: Folding, strikes: Strikes, kind: LinkKind
