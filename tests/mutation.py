@@ -186,7 +186,8 @@ class Bench:
                         "-m",
                         "pytest",
                         "-q",
-                        "-n0",
+                        # pytest-cov names no tests where it takes them to be in other processes.
+                        *("-n0", "--dist", "no"),
                         "-p",
                         "no:cacheprovider",
                         "--durations=0",
