@@ -10,6 +10,7 @@ import enum
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 #: Files and folders whose name begins so are hubfold's own, half made or its vault's: never content.
@@ -52,6 +53,10 @@ class Signature(NamedTuple):
     @classmethod
     def of(cls, st: os.stat_result) -> Signature:
         return cls(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+
+
+#: `Signature.of` as a plain tuple, which equals it: for what is done with every file of a tree.
+signature_tuple = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 @dataclass(frozen=True, slots=True)

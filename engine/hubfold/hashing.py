@@ -14,14 +14,13 @@ import stat as stat_module
 import sys
 import threading
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import xxhash
 
 from hubfold import flags
 from hubfold.blocks import ALIGNMENT, Blocks
-from hubfold.content import Signature
+from hubfold.content import Signature, signature_tuple
 from hubfold.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ SMALL = 256 << 10
 #: Files up to this size, if they are read by xxh3 alone, are read in one go.
 AT_ONCE = 16 << 10
 _XXH3 = ("xxh3_128",)
-_signature_of = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 _SAMPLES = 5
 _SAMPLE_BLOCK = 16 << 10
@@ -128,10 +126,10 @@ def _read_at_once(job: Job) -> Reading:
     data = b""
     try:
         st = os.fstat(fd)
-        if not stat_module.S_ISREG(st.st_mode) or _signature_of(st) != job.signature:
+        if not stat_module.S_ISREG(st.st_mode) or signature_tuple(st) != job.signature:
             return Reading(job, changed=True)
         data = os.read(fd, job.signature.size)
-        if len(data) < job.signature.size or _signature_of(os.fstat(fd)) != job.signature:
+        if len(data) < job.signature.size or signature_tuple(os.fstat(fd)) != job.signature:
             return Reading(job, bytes_read=len(data), changed=True)
     except OSError as error:
         return _unreadable(job, error, len(data))

@@ -203,8 +203,6 @@ class Index:
 
     def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
         """Replicas of these roots whose bytes were read and are not what their layout states."""
-        if not roots:
-            return []  # SQLite has no plan that goes by an index it was told, where nothing can be found
         chosen, values = root_clause(roots)
         rows = self.rows(
             f"""SELECT {ROW} FROM digests d

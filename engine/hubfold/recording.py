@@ -11,10 +11,9 @@ import re
 import sqlite3
 import stat as stat_module
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from hubfold.content import Replica, Root, Signature
+from hubfold.content import Replica, Root, Signature, signature_tuple
 from hubfold.database import loaded_time, signed, stored_time, unsigned
 from hubfold.index import Index, now
 from hubfold.noting import changed, loosen
@@ -42,7 +41,6 @@ _COUNT = _COLUMNS.count(",") + 1
 _SIZE = _COLUMNS.split(", ").index("size")
 _UPDATE = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", "))
 _NO_CLAIMS = (None,) * len(CLAIM_COLUMNS)
-_signature_of = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _HEX = {
     "sha256": re.compile("[0-9a-f]{64}"),
     "git-sha1": re.compile("[0-9a-f]{40}"),
@@ -167,7 +165,7 @@ class Recording:
             return False
         latest = replica.latest_mtime_ns
         row = (
-            *stored_signature(_signature_of(st)),
+            *stored_signature(signature_tuple(st)),
             st.st_blocks * 512,
             st.st_nlink,
             st.st_mode,
