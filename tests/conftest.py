@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import Tree
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest.register_assert_rewrite("hubfold.testing")
+pytest.register_assert_rewrite("hubfold.testing.contract")
 
 # The client reads its variables when it is first imported, so nothing of the user's may be there by then.
 _OURS = ("HF_", "HUGGINGFACE", "HUBFOLD_", "XDG_", "TRANSFORMERS_")

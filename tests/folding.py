@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hubfold import extents, journal, recovery, undo, vault
-from hubfold.backend import Capabilities
+from hubfold.backend.contract import Capabilities
+from hubfold.care import recovery
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
-from hubfold.executor import Executor, Outcome
-from hubfold.filesystem import FileSystems
-from hubfold.fsops import Held
-from hubfold.plan import Plan
-from hubfold.planner import Policy, Surroundings, VaultPlace, plan
+from hubfold.disk.directory import Held
+from hubfold.disk.filesystem import FileSystems
+from hubfold.folding import undo
+from hubfold.folding.executor import Executor, Outcome
+from hubfold.folding.plan import Plan
+from hubfold.folding.planner import Policy, Surroundings, VaultPlace, plan
+from hubfold.journal import journal
 from hubfold.progress import Silent, Stop
+from hubfold.reading import extents
+from hubfold.vault import objects
 
 CACHE = Capabilities(
     cache=True,
@@ -24,7 +28,7 @@ CACHE = Capabilities(
     private_objects=True,
     claims=frozenset({"sha256"}),
 )
-CAPABILITIES = {"cache": CACHE, "plain": Capabilities(), vault.NAME: vault.VaultBackend.capabilities}
+CAPABILITIES = {"cache": CACHE, "plain": Capabilities(), objects.NAME: objects.VaultBackend.capabilities}
 
 
 class Scene:

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from hubfold.backend import StorageBackend
+from hubfold.backend.contract import StorageBackend
+from hubfold.backend.registry import load
+from hubfold.care.verify import verify
 from hubfold.content import DuplicateSet, IndexedReplica
-from hubfold.discover import discover
-from hubfold.hashing import Job, Reading
-from hubfold.index import Index
+from hubfold.index.index import Index
 from hubfold.progress import Stop
-from hubfold.registry import load
-from hubfold.reports import ScanReport, VerifyReport
-from hubfold.scan import SharedExtents, scan
-from hubfold.vault import NAME, VaultBackend
-from hubfold.verify import verify
+from hubfold.reading.digests import Job, Reading
+from hubfold.reports.runs import ScanReport, VerifyReport
+from hubfold.scanning.roots import discover
+from hubfold.scanning.scan import SharedExtents, scan
+from hubfold.vault.objects import NAME, VaultBackend
 
 
 class Place:

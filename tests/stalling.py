@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub, StoredFile
+from hubfold.testing.loopback_hub import LoopbackHub, StoredFile
 
 # The client writes in steps of 10 MB, which no test wants to wait for.
 _DOWNLOAD = """

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from hubfold import Engine
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import fine_tune_of, safetensors
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import fine_tune_of, safetensors
 
 NEWEST = "newest"
 OLDER = ("0.23.5", "0.36.2", "1.33.0")

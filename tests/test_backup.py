@@ -15,8 +15,8 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 
 from hubfold import Engine
 from hubfold.errors import BackupError, HubfoldError, NoSpace
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import (
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import (
     Tree,
     fine_tune_of,
     has_shared_store,
@@ -278,7 +278,7 @@ def test_a_planted_symlink_in_the_target_leads_nowhere(tree: Tree, engine: Engin
 def test_an_interrupted_backup_and_restore_go_on(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubfold import containers, restore
+    from hubfold.transfer import containers, restore
 
     class Crash(BaseException):
         pass

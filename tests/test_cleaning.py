@@ -11,8 +11,8 @@ from huggingface_hub import scan_cache_dir, snapshot_download
 
 from hubfold import Engine
 from hubfold.errors import RootError, UsageError
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import Tree, hub_cache, local_dir, model_files, repository_folder
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, repository_folder
 
 DAY = 24 * 3600
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import blocks, comparing, residency
-from hubfold.comparing import CHUNK
+from hubfold.disk.directory import Directory, Held
 from hubfold.errors import BytesDiffer, LeftAlone
-from hubfold.fsops import Directory, Held
+from hubfold.reading import blocks, compare, page_cache
+from hubfold.reading.compare import CHUNK
 
 STEP = blocks.RESIDENT_BLOCK
 #: Whole steps and chunks, a byte to each side, and nothing.
@@ -69,7 +69,7 @@ def test_equal_files_of_any_size_are_equal_and_each_is_read_once(
 ) -> None:
     content, seen = os.urandom(size), Seen()
     keeper, victims = hold("k", content), [hold("a", content), hold("b", content)]
-    assert comparing.compare(keeper, victims, update=seen.update, tick=seen.tick) == {}
+    assert compare.compare(keeper, victims, update=seen.update, tick=seen.tick) == {}
     assert seen.bytes == content and seen.total == 3 * size
 
 
@@ -80,7 +80,7 @@ def test_one_bit_anywhere_is_a_difference(hold: Callable[..., Held], at: int) ->
     other[at] ^= 1
     keeper, tuned, same = hold("k", content), hold("t", bytes(other)), hold("s", content)
     seen = Seen()
-    wrong = comparing.compare(keeper, [tuned, same], update=seen.update, tick=seen.tick)
+    wrong = compare.compare(keeper, [tuned, same], update=seen.update, tick=seen.tick)
     assert list(wrong) == [tuned] and isinstance(wrong[tuned], BytesDiffer)
     assert str(wrong[tuned]) == f"its bytes differ from {keeper.path} at or after offset {at // STEP * STEP}"
     assert seen.bytes == content
@@ -103,12 +103,12 @@ def test_one_bit_anywhere_is_a_difference_from_the_page_cache_and_past_it(
     for name in cold:
         os.fsync(files[name].fd)
         os.posix_fadvise(files[name].fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    before = {name: residency.pages(held.fd, 0, COLD_SIZE) for name, held in files.items()}
+    before = {name: page_cache.pages(held.fd, 0, COLD_SIZE) for name, held in files.items()}
     seen = Seen()
-    wrong = comparing.compare(files["k"], [files["t"], files["s"]], update=seen.update, tick=seen.tick)
+    wrong = compare.compare(files["k"], [files["t"], files["s"]], update=seen.update, tick=seen.tick)
     assert list(wrong) == [files["t"]] and isinstance(wrong[files["t"]], BytesDiffer)
     assert seen.bytes == content
-    assert {name: residency.pages(held.fd, 0, COLD_SIZE) for name, held in files.items()} == before
+    assert {name: page_cache.pages(held.fd, 0, COLD_SIZE) for name, held in files.items()} == before
 
 
 def test_a_direct_read_goes_to_huge_pages_where_the_kernel_has_them() -> None:
@@ -123,7 +123,7 @@ def test_a_direct_read_goes_to_huge_pages_where_the_kernel_has_them() -> None:
 
 def test_another_size_is_told_without_reading(hold: Callable[..., Held]) -> None:
     keeper, shorter, longer = hold("k", b"12345"), hold("s", b"1234"), hold("l", b"123456")
-    wrong = comparing.compare(keeper, [shorter, longer], update=bytes, tick=int)
+    wrong = compare.compare(keeper, [shorter, longer], update=bytes, tick=int)
     assert {str(reason) for reason in wrong.values()} == {"its size is another"} and len(wrong) == 2
     assert all(isinstance(reason, BytesDiffer) for reason in wrong.values())
 
@@ -131,7 +131,7 @@ def test_another_size_is_told_without_reading(hold: Callable[..., Held]) -> None
 def test_reading_ends_when_nobody_is_equal_any_more(hold: Callable[..., Held]) -> None:
     content = bytes(4 * STEP)
     keeper, other, seen = hold("k", content), hold("o", b"x" + content[1:]), Seen()
-    assert list(comparing.compare(keeper, [other], update=seen.update, tick=seen.tick)) == [other]
+    assert list(compare.compare(keeper, [other], update=seen.update, tick=seen.tick)) == [other]
     assert len(seen.bytes) == STEP and seen.ticks == [STEP]
 
 
@@ -148,7 +148,7 @@ def test_a_victim_that_cannot_be_read_is_wrong_and_the_others_go_on(
         return real(fd, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", reading)
-    wrong = comparing.compare(keeper, [broken, same], update=bytes, tick=int)
+    wrong = compare.compare(keeper, [broken, same], update=bytes, tick=int)
     assert list(wrong) == [broken] and isinstance(wrong[broken], OSError)
 
 
@@ -161,9 +161,9 @@ def test_a_file_that_becomes_shorter_is_equal_to_nothing(
     os.truncate(tmp_path / who, STEP + 8)
     if who == "k":
         with pytest.raises(LeftAlone, match="became shorter"):
-            comparing.compare(keeper, [victim], update=bytes, tick=int)
+            compare.compare(keeper, [victim], update=bytes, tick=int)
     else:
-        wrong = comparing.compare(keeper, [victim], update=bytes, tick=int)
+        wrong = compare.compare(keeper, [victim], update=bytes, tick=int)
         assert str(wrong[victim]) == "it became shorter while it was read"
 
 
@@ -183,13 +183,13 @@ def test_a_writer_who_comes_during_the_compare_is_let_in(hold: Callable[..., Hel
             want_to_write(tmp_path / "v")
         seen.update(view)
 
-    wrong = comparing.compare(keeper, [one, other], update=update, tick=seen.tick)
+    wrong = compare.compare(keeper, [one, other], update=update, tick=seen.tick)
     assert {held.name: str(reason) for held, reason in wrong.items()} == {
         "v": "a program wants to write to it"
     }
     want_to_write(tmp_path / "k")
     with pytest.raises(LeftAlone, match="wants to write to the keeper"):
-        comparing.compare(keeper, [other], update=bytes, tick=int)
+        compare.compare(keeper, [other], update=bytes, tick=int)
 
 
 def test_short_reads_are_put_together(hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_short_reads_are_put_together(hold: Callable[..., Held], monkeypatch: py
     held, real = hold("k", content), os.preadv
     monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: real(fd, [buffers[0][:7]], offset))
     buffer = bytearray(990)
-    comparing.read_exactly(held.fd, buffer, 3)
+    compare.read_exactly(held.fd, buffer, 3)
     assert buffer == content[3:993]
 
 
@@ -209,10 +209,10 @@ def test_without_preadv_the_same_bytes_are_read(
     monkeypatch.delattr(os, "preadv")
     monkeypatch.setattr(os, "read", lambda fd, size: real(fd, min(size, 7)))
     buffer = bytearray(990)
-    comparing.read_exactly(held.fd, buffer, 3)
+    compare.read_exactly(held.fd, buffer, 3)
     assert buffer == content[3:993]
     with pytest.raises(LeftAlone, match="became shorter"):
-        comparing.read_exactly(held.fd, bytearray(998), 3)
+        compare.read_exactly(held.fd, bytearray(998), 3)
 
 
 def test_the_hint_to_the_system_may_be_refused(
@@ -223,9 +223,9 @@ def test_the_hint_to_the_system_may_be_refused(
 
     held = hold("k", b"1")
     monkeypatch.setattr(os, "posix_fadvise", refuse)
-    comparing.read_ahead(held.fd)
+    compare.read_ahead(held.fd)
     monkeypatch.delattr(os, "posix_fadvise")
-    comparing.read_ahead(held.fd)
+    compare.read_ahead(held.fd)
 
 
 # -- copies ------------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_the_hint_to_the_system_may_be_refused(
 def copied(source: Path, target: Path) -> tuple[int, Seen]:
     seen = Seen()
     with open(source, "rb") as one, open(target, "wb") as other:
-        size = comparing.copy_bytes(one.fileno(), other.fileno(), update=seen.update, tick=seen.tick)
+        size = compare.copy_bytes(one.fileno(), other.fileno(), update=seen.update, tick=seen.tick)
     return size, seen
 
 
@@ -341,7 +341,7 @@ def test_a_copy_replaces_what_was_longer(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"short")
     (tmp_path / "copy").write_bytes(b"longer than that")
     with open(tmp_path / "f", "rb") as one, open(tmp_path / "copy", "r+b") as other:
-        comparing.copy_bytes(one.fileno(), other.fileno(), update=bytes, tick=int)
+        compare.copy_bytes(one.fileno(), other.fileno(), update=bytes, tick=int)
     assert (tmp_path / "copy").read_bytes() == b"short"
 
 
@@ -349,11 +349,11 @@ def test_a_copy_replaces_what_was_longer(tmp_path: Path) -> None:
 def test_a_whole_file_is_read_in_order(hold: Callable[..., Held], tmp_path: Path, size: int) -> None:
     content, one, other = os.urandom(size), Seen(), Seen()
     held = hold("f", content)
-    comparing.read_held(held, update=one.update, tick=one.tick)
+    compare.read_held(held, update=one.update, tick=one.tick)
     with Directory.open(str(tmp_path)) as here:
         before = set(os.listdir("/proc/self/fd"))
-        assert comparing.read_all(here, "f", update=other.update, tick=other.tick) == size
-        assert comparing.read_all(here, "f", update=bytes) == size
+        assert compare.read_all(here, "f", update=other.update, tick=other.tick) == size
+        assert compare.read_all(here, "f", update=bytes) == size
         assert set(os.listdir("/proc/self/fd")) == before
     assert one.bytes == other.bytes == content and one.ticks == other.ticks and one.total == size
 
@@ -364,4 +364,4 @@ def test_a_held_file_that_became_shorter_is_not_called_read(
     held = hold("f", b"12345")
     os.truncate(tmp_path / "f", 4)
     with pytest.raises(LeftAlone, match="became shorter"):
-        comparing.read_held(held, update=bytes, tick=int)
+        compare.read_held(held, update=bytes, tick=int)

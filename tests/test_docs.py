@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hubfold import hookspecs
+from hubfold.backend import hookspecs
 from hubfold.cli.app import COMMANDS
 from hubfold.cli.app import hubfold as program
 from hubfold.cli.options import HelpWithExamples

@@ -13,8 +13,8 @@ from hubfold import Engine
 from hubfold.content import LinkKind
 from hubfold.errors import Interrupted
 from hubfold.progress import Silent, Stop
-from hubfold.reports import Finding
-from hubfold.trees import Tree, copy_of, hub_cache, local_dir, model_files
+from hubfold.reports.runs import Finding
+from hubfold.testing.trees import Tree, copy_of, hub_cache, local_dir, model_files
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_each_hard_link_that_was_written_through_is_put_right(
 def test_a_file_that_comes_while_a_blob_is_put_right_stays(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubfold import fsops
+    from hubfold.disk import directory as fsops
 
     fold(build(tree), engine)
     tree.build({"drive": copy_of("hf/hub")})

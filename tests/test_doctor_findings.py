@@ -14,7 +14,7 @@ from test_repairs import RIGHT, cut_short, rot
 
 from hubfold import Engine
 from hubfold.testing import snapshot
-from hubfold.trees import Tree, copy_of, hub_cache, model_files
+from hubfold.testing.trees import Tree, copy_of, hub_cache, model_files
 
 Harm = Callable[[Tree, Engine, pytest.MonkeyPatch], Path]
 

@@ -12,9 +12,9 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 
 from hubfold import Engine
 from hubfold.errors import HubRefused, NoSpace, UsageError
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.reports import DownloadReport
-from hubfold.trees import Tree, fine_tune_of, hub_cache, local_dir, model_files, safetensors
+from hubfold.reports.runs import DownloadReport
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, fine_tune_of, hub_cache, local_dir, model_files, safetensors
 
 MIB = 1 << 20
 BASE = safetensors("base")

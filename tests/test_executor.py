@@ -14,7 +14,7 @@ from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.errors import NoSpace
-from hubfold.planner import Policy
+from hubfold.folding.planner import Policy
 
 MODEL = os.urandom(1 << 20) * 3
 HARDLINK = Policy(link=LinkKind.HARDLINK)
@@ -212,7 +212,7 @@ def test_without_an_exchange_of_names_the_path_is_never_missing(
 ) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "a", MODEL)
-    monkeypatch.setattr("hubfold.fsops._libc", None)
+    monkeypatch.setattr("hubfold.disk.directory._libc", None)
     assert errors(scene.apply(scene.plan(blob, copy))) == [""]
     assert copy.is_symlink() and leftovers(scene.base) == []
     assert scene.undo().restored == [str(copy)]
@@ -270,7 +270,7 @@ def test_what_was_displaced_is_freed_and_closed_when_the_run_is_over(scene: Scen
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from hubfold import swaps
+from hubfold.folding import swaps
 from folding import Scene
 swaps.BATCH_ACTIONS = 2
 scene = Scene(Path({str(scene.base)!r}))
@@ -308,7 +308,7 @@ def test_a_link_that_cannot_be_given_to_its_owner_is_taken_away_again(
         if str(name).startswith(".hubfold-"):
             raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("hubfold.fsops.privileged", lambda: True)
+    monkeypatch.setattr("hubfold.disk.directory.privileged", lambda: True)
     monkeypatch.setattr(os, "chown", refuse)
     assert errors(scene.apply(what)) == ["not permitted"]
     assert copy.read_bytes() == MODEL and not copy.is_symlink()

@@ -16,15 +16,15 @@ import pytest
 from faults.filesystems import Mounts, Unavailable, physical
 from folding import Scene
 
-from hubfold import extents, residency
 from hubfold.content import LinkKind
+from hubfold.disk.directory import Held
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
-from hubfold.executor import Executor
-from hubfold.fsops import Held
-from hubfold.journal import Journal
-from hubfold.plan import Plan
-from hubfold.planner import Policy
+from hubfold.folding.executor import Executor
+from hubfold.folding.plan import Plan
+from hubfold.folding.planner import Policy
+from hubfold.journal.journal import Journal
 from hubfold.progress import Silent, Stop
+from hubfold.reading import extents, page_cache
 
 MIB = 1 << 20
 #: More than the kernel takes in one call, and no whole number of anything.
@@ -151,11 +151,11 @@ def test_what_was_not_in_the_page_cache_does_not_stay_there(place: Path) -> None
     pair = Pair(place, content, content)
     for held in (pair.keeper, pair.victim):
         os.posix_fadvise(held.fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        assert residency.pages(held.fd, 0, SIZE) == 0
+        assert page_cache.pages(held.fd, 0, SIZE) == 0
     pair.share()
     with open(place / "keeper", "rb") as keeper, open(place / "victim", "rb") as victim:
-        left = sum(residency.pages(file.fileno(), 0, SIZE) or 0 for file in (keeper, victim))
-    assert left < 2 * SIZE // residency.PAGE // 10
+        left = sum(page_cache.pages(file.fileno(), 0, SIZE) or 0 for file in (keeper, victim))
+    assert left < 2 * SIZE // page_cache.PAGE // 10
     assert (place / "victim").read_bytes() == content
 
 

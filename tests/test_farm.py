@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import Engine, farm, fsops
+from hubfold import Engine
+from hubfold.disk import directory
+from hubfold.farm import build
 from hubfold.progress import Silent, Stop
-from hubfold.reports import FarmReport
-from hubfold.trees import Tree, hub_cache, model_files
+from hubfold.reports.runs import FarmReport
+from hubfold.testing.trees import Tree, hub_cache, model_files
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_file_that_changed_since_the_scan_gets_no_link(cached: Tree, engine: E
     with open(blob(cached), "r+b") as file:
         file.write(b"other bytes")
     with engine._begin("farm") as book:
-        failed = farm.build(plan, book, progress=Silent(), stop=Stop())
+        failed = build.build(plan, book, progress=Silent(), stop=Stop())
         book.append("end", state="finished")
     assert [failure.error for failure in failed] == ["it changed since it was scanned"]
     assert not cached["farm/org/model/model.safetensors"].is_symlink()
@@ -98,15 +100,15 @@ def test_a_link_that_cannot_be_removed_stops_nothing_else(
     cached: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     links = stale(cached, engine)
-    real = fsops.Directory.unlink
+    real = directory.Directory.unlink
 
-    def failing(self: fsops.Directory, name: str) -> None:
+    def failing(self: directory.Directory, name: str) -> None:
         if name == links[0].name:
             raise PermissionError(13, "Permission denied", name)
         real(self, name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(fsops.Directory, "unlink", failing)
+        patched.setattr(directory.Directory, "unlink", failing)
         report = engine.farm(cached["farm"])
     assert [(failure.path, failure.error) for failure in report.failed] == [
         (str(links[0]), "permission denied")
@@ -122,6 +124,6 @@ def test_a_link_that_leads_somewhere_again_stays(cached: Tree, engine: Engine) -
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(b"back again")
     with engine._begin("farm") as book:
-        assert farm.build(plan, book, progress=Silent(), stop=Stop()) == []
+        assert build.build(plan, book, progress=Silent(), stop=Stop()) == []
         book.append("end", state="finished")
     assert links[0].read_bytes() == b"back again"

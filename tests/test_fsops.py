@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import flags, fsops
 from hubfold.content import Signature
+from hubfold.disk import directory as fsops
+from hubfold.disk import open_flags
+from hubfold.disk.directory import Attributes, Directory, Held, Lease
 from hubfold.errors import LeftAlone
-from hubfold.fsops import Attributes, Directory, Held, Lease
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for another user")
 SOMEBODY = 12345
@@ -524,7 +525,7 @@ def test_an_attribute_that_cannot_be_read_does_not_hide_the_others(
 
 def test_a_lease_knows_a_writer_and_lets_it_go_on(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"old")
-    fd = os.open(tmp_path / "f", flags.READ)
+    fd = os.open(tmp_path / "f", open_flags.READ)
     lease = Lease(fd)
     assert lease.held and not lease.wanted
     writer = subprocess.Popen(
@@ -542,7 +543,7 @@ def test_a_lease_knows_a_writer_and_lets_it_go_on(tmp_path: Path) -> None:
 
 def test_a_writer_that_waits_sends_a_signal_that_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"")
-    fd = os.open(tmp_path / "f", flags.READ)
+    fd = os.open(tmp_path / "f", open_flags.READ)
     lease = Lease(fd)
     assert fcntl.fcntl(fd, fcntl.F_GETSIG) == signal.SIGURG
     with pytest.raises(BlockingIOError):

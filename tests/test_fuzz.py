@@ -25,12 +25,16 @@ from faults import tree
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from hubfold import Engine, archive, config, journal, loopback_hub
+from hubfold import Engine
 from hubfold.cli.errors import explain
-from hubfold.containers import is_tar, zstd
 from hubfold.errors import BackupError, HubfoldError, HubRefused, JournalDamaged
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.state import State, StateDamaged
+from hubfold.journal import journal
+from hubfold.state import config
+from hubfold.state.home import State, StateDamaged
+from hubfold.testing import loopback_hub
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.transfer import archive
+from hubfold.transfer.containers import is_tar, zstd
 
 pytestmark = pytest.mark.slow
 

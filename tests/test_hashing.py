@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from hubfold import blocks, residency
 from hubfold.content import Signature
 from hubfold.errors import Interrupted
-from hubfold.hashing import AT_ONCE, SAMPLE, SMALL, Job, available, read
 from hubfold.progress import Stop
+from hubfold.reading import blocks, page_cache
+from hubfold.reading.digests import AT_ONCE, SAMPLE, SMALL, Job, available, read
 
 MIB = 1 << 20
 SIZES = [
@@ -53,7 +53,7 @@ def drop_from_cache(path: Path) -> None:
 def resident_pages(path: Path) -> int:
     size = path.stat().st_size
     with open(path, "rb") as file:
-        return residency.pages(file.fileno(), 0, size) or 0
+        return page_cache.pages(file.fileno(), 0, size) or 0
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -270,7 +270,7 @@ def test_every_way_to_ask_counts_the_pages_that_are_in_the_cache(tmp_path: Path)
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         os.pread(file.fileno(), 3 * mmap.PAGESIZE, MIB)
         os.pread(file.fileno(), 1, 9 * MIB)
-        counts = [probe(file.fileno(), 0, 9 * MIB + 5) for probe in residency._probes()]
+        counts = [probe(file.fileno(), 0, 9 * MIB + 5) for probe in page_cache._probes()]
     assert set(counts) - {None} == {4}
     assert counts[-1] == 4, "mincore has been there for ever"
 

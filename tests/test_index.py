@@ -24,10 +24,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scanned import Place
 
-from hubfold import schema, sizes
-from hubfold.backend import StorageBackend, Walk
+from hubfold.backend.contract import StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Role, Root, Signature, Trust
-from hubfold.database import (
+from hubfold.duplicates import sets as sizes
+from hubfold.errors import IndexDamaged, Locked
+from hubfold.index import schema
+from hubfold.index.database import (
     TOGETHER_SECONDS,
     Hostile,
     IndexUnusable,
@@ -38,11 +40,10 @@ from hubfold.database import (
     stored_time,
     unsigned,
 )
-from hubfold.errors import IndexDamaged, Locked
-from hubfold.index import Index
-from hubfold.migrations import migrations
-from hubfold.recording import Recording
-from hubfold.scan import Cost, duplicate_cost
+from hubfold.index.index import Index
+from hubfold.index.migrations import migrations
+from hubfold.scanning.recording import Recording
+from hubfold.scanning.scan import Cost, duplicate_cost
 
 
 @pytest.fixture
@@ -639,7 +640,7 @@ def test_a_row_that_hubfold_cannot_have_written_is_an_error(place: Place, damage
 
 
 def test_an_index_that_another_program_writes_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubfold.database.LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("hubfold.index.database.LOCK_SECONDS", 0.05)
     other = sqlite3.connect(place.database)
     other.execute("BEGIN EXCLUSIVE")
     try:
@@ -675,7 +676,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_two_first_runs_at_once(tmp_path: Path) -> None:
-    program = f"from hubfold.index import Index; Index({str(tmp_path / 'index.db')!r}).close()"
+    program = f"from hubfold.index.index import Index; Index({str(tmp_path / 'index.db')!r}).close()"
     running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
     assert [one.wait() for one in running] == [0, 0, 0, 0]
 
@@ -714,7 +715,7 @@ def test_deleting_the_index_loses_time_only(place: Place) -> None:
 
 def test_an_index_of_today_is_made_and_opened_without_sqlite_utils(tmp_path: Path) -> None:
     """Its import takes as long as a whole scan of a few models."""
-    code = "from hubfold.index import Index; Index(sys.argv[1]).close(); print('sqlite_utils' in sys.modules)"
+    code = "from hubfold.index.index import Index; Index(sys.argv[1]).close(); print('sqlite_utils' in sys.modules)"
     for _ in range(2):
         command = [sys.executable, "-c", f"import sys; {code}", str(tmp_path / "index.db")]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hubfold import journal, records
 from hubfold.content import LinkKind
+from hubfold.disk.directory import Attributes
+from hubfold.disk.seen import Seen
 from hubfold.errors import JournalDamaged, RunNotFound
-from hubfold.fsops import Attributes
-from hubfold.journal import Journal
-from hubfold.records import FarmLink, Intent, KeeperChange, Mend, Removed, Temporary
-from hubfold.run_log import RunLog
-from hubfold.seen import Seen
+from hubfold.journal import journal, records
+from hubfold.journal.journal import Journal
+from hubfold.journal.records import FarmLink, Intent, KeeperChange, Mend, Removed, Temporary
+from hubfold.journal.run_log import RunLog
 
 INTENT = Intent(
     number=1,

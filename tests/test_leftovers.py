@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from faults import tree
 
-from hubfold import Engine, emptying, fsops, vault
+from hubfold import Engine
+from hubfold.disk import directory as fsops
 from hubfold.errors import UsageError
+from hubfold.removal import empty
+from hubfold.vault import objects
 
 
 def test_a_revision_that_could_not_be_emptied_is_gone_on_with(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -19,13 +22,13 @@ def test_a_revision_that_could_not_be_emptied_is_gone_on_with(tmp_path, monkeypa
     hub = os.path.join(place, "hf/hub")
     tree.cache(hub, "org/one", {"model.bin": tree.model("weights", 5000)})
 
-    def fails(*arguments: object) -> emptying.Emptied:
+    def fails(*arguments: object) -> empty.Emptied:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with Engine(environ=tree.environment(place)) as engine:
         engine.scan([hub], min_size=1)
         with monkeypatch.context() as patch:
-            patch.setattr(emptying, "empty", fails)
+            patch.setattr(empty, "empty", fails)
             assert engine.remove(["org/one"]).failed
             assert engine.recover().left, "it is told, and tried again"
         assert [path for path in tree.files(place) if "/.hubfold-" in path]
@@ -69,7 +72,7 @@ def test_a_vault_that_a_crash_left_without_objects_is_in_nobodys_way(tmp_path) -
     place = str(tmp_path / "place")
     hub = os.path.join(place, "hf/hub")
     tree.cache(hub, "org/one", {"model.bin": tree.model("weights", 5000)})
-    vault.prepare(os.path.join(place, "hf/hubfold"))
+    objects.prepare(os.path.join(place, "hf/hubfold"))
     with Engine(environ=tree.environment(place)) as engine:
         engine.scan([hub], min_size=1)
         assert engine.apply_removal(engine.plan_clean(older_than=0)).failed == ()

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import constants, hf_hub_download, snapshot_download
 
 from hubfold import Engine
-from hubfold.trees import Tree, hub_cache, local_dir, model_files, safetensors
+from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
 
 FILES = {**model_files("base"), "tokenizer.safetensors": safetensors("shared", 2 << 20)}
 

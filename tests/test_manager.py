@@ -11,7 +11,7 @@ import pytest
 
 import hubfold
 from hubfold import ModelCacheManager, UsageError, check_model_availability
-from hubfold.trees import Tree, hub_cache, local_dir, model_files
+from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files
 
 FILES = model_files("base", 40_000)
 BYTES = sum(map(len, FILES.values()))

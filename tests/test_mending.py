@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import fsops, mending, vault
+from hubfold.care import exchange
+from hubfold.disk import directory
 from hubfold.errors import JournalDamaged
-from hubfold.journal import Journal, read
-from hubfold.records import Mend
+from hubfold.journal.journal import Journal, read
+from hubfold.journal.records import Mend
+from hubfold.vault import objects
 
 CHANGED, FRESH, NEWER, OTHER = b"changed", b"right", b"newer", b"other"
 
@@ -21,7 +23,7 @@ class Scene:
     def __init__(self, base: Path) -> None:
         self.root = base / "cache"
         self.root.mkdir()
-        vault.prepare(str(base / "vault"))
+        objects.prepare(str(base / "vault"))
         (base / "vault" / "replaced").mkdir()
         self.path, self.temporary = self.root / "blob", self.root / ".hubfold-1"
         self.kept = base / "vault" / "replaced" / "blob.1"
@@ -50,7 +52,7 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", ["", fsops.SPARE_SUFFIX])
+@pytest.mark.parametrize("suffix", ["", directory.SPARE_SUFFIX])
 @pytest.mark.parametrize(
     ("temporary", "path", "after", "done"),
     [
@@ -80,7 +82,7 @@ def test_each_state_is_settled(
     mend = scene.mend()
     if suffix:
         mend = Mend(1, mend.path, mend.root, ".hubfold-1", mend.inode, "", mend.new, mend.kept, "")
-    settled = mending.settle_all([mend])
+    settled = exchange.settle_all([mend])
     assert scene.reads() == after
     assert settled.done == ([1] if done else []) and not settled.waiting
     assert bool(settled.left) is (after[0] is not None)
@@ -91,23 +93,23 @@ def test_each_state_is_settled(
 def test_what_was_not_made_whole_goes_whatever_it_is(scene: Scene) -> None:
     scene.temporary.write_bytes(b"half a co")
     scene.put(scene.path, CHANGED)
-    mending.settle_all([scene.mend(made=False)])
+    exchange.settle_all([scene.mend(made=False)])
     assert scene.reads() == (None, CHANGED)
 
 
 def test_changed_bytes_with_no_further_name_go_back(scene: Scene) -> None:
     scene.put(scene.temporary, CHANGED)
     scene.put(scene.path, FRESH)
-    mending.settle_all([scene.mend()])
+    exchange.settle_all([scene.mend()])
     assert scene.reads() == (None, CHANGED)
 
 
 def test_a_folder_that_is_gone_is_settled_and_a_root_that_is_away_is_not(scene: Scene) -> None:
     mend = scene.mend()
     deeper = Mend(2, str(scene.root / "gone" / "blob"), mend.root, ".hubfold-2", 1, "", 2, mend.kept, "")
-    assert not mending.settle_all([deeper]).waiting
+    assert not exchange.settle_all([deeper]).waiting
     scene.root.rename(scene.root.with_name("away"))
-    settled = mending.settle_all([mend])
+    settled = exchange.settle_all([mend])
     assert settled.waiting and "cannot be looked at now" in settled.left[0].reason
 
 
@@ -144,9 +146,9 @@ def test_a_record_about_a_repair_that_was_never_announced_is_refused(
 
 def test_a_kept_name_is_the_same_for_one_inode_and_never_another_files(scene: Scene) -> None:
     place, inode = str(scene.kept.parent.parent), scene.files[CHANGED].stat().st_ino
-    first = mending.name_to_keep(place, str(scene.path), inode)
+    first = exchange.name_to_keep(place, str(scene.path), inode)
     os.link(scene.files[CHANGED], first)
-    assert mending.name_to_keep(place, str(scene.path), inode) == first
+    assert exchange.name_to_keep(place, str(scene.path), inode) == first
     os.unlink(first)
     os.link(scene.files[OTHER], first)
-    assert mending.name_to_keep(place, str(scene.path), inode) == f"{first}-1"
+    assert exchange.name_to_keep(place, str(scene.path), inode) == f"{first}-1"

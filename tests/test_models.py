@@ -14,9 +14,9 @@ from stalling import half_downloaded
 
 from hubfold import Engine, UsageError, display
 from hubfold.content import Snapshot, SnapshotFile
-from hubfold.model_names import UnknownModel
-from hubfold.model_reports import Judged, Model, State
-from hubfold.trees import (
+from hubfold.models.names import UnknownModel
+from hubfold.reports.models import Judged, Model, State
+from hubfold.testing.trees import (
     Tree,
     copy_of,
     fine_tune_of,
@@ -391,7 +391,7 @@ def _index(*shards: object) -> bytes:
 def test_without_a_listing_names_of_shards_decide(
     tmp_path: Path, files: dict[str, bytes], missing: list[str]
 ) -> None:
-    from hubfold.completeness import judge
+    from hubfold.library.completeness import judge
 
     judgement = judge(_snapshot(tmp_path, files))
     assert [one.name for one in judgement.missing] == missing
@@ -399,7 +399,7 @@ def test_without_a_listing_names_of_shards_decide(
 
 
 def test_an_index_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
-    from hubfold.completeness import judge
+    from hubfold.library.completeness import judge
 
     os.mkfifo(tmp_path / "x.index.json")
     file = SnapshotFile("x.index.json", str(tmp_path / "x.index.json"), 0)
@@ -407,7 +407,7 @@ def test_an_index_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_without_files_is_not_whole(tmp_path: Path) -> None:
-    from hubfold.completeness import judge
+    from hubfold.library.completeness import judge
 
     assert judge(_snapshot(tmp_path, {})).state is State.INCOMPLETE
 
@@ -775,7 +775,7 @@ def test_patterns_mean_what_they_mean_to_the_client(
 ) -> None:
     from huggingface_hub.utils import filter_repo_objects
 
-    from hubfold.selection import Selection
+    from hubfold.models.patterns import Selection
 
     names = ["a.bin", "A.bin", "b.bin", "sub/a.bin", "sub/config.json", "config.json"]
     theirs = list(

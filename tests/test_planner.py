@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from hubfold import vault
-from hubfold.backend import Capabilities
+from hubfold.backend.contract import Capabilities
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
-from hubfold.filesystem import FileSystem
-from hubfold.plan import Plan
-from hubfold.planner import Policy, Surroundings, VaultPlace, plan
+from hubfold.disk.filesystem import FileSystem
+from hubfold.folding.plan import Plan
+from hubfold.folding.planner import Policy, Surroundings, VaultPlace, plan
+from hubfold.vault import objects
 
 SHA = "ab" * 32
 DISK = FileSystem("/", 1, "ext4")
@@ -26,13 +26,13 @@ CAPABILITIES = {
     "cache": CACHE,
     "plain": Capabilities(),
     "views": Capabilities(keeps=False),
-    vault.NAME: vault.VaultBackend.capabilities,
+    objects.NAME: objects.VaultBackend.capabilities,
 }
 ROOTS = {
     "/hub": Root("/hub", "cache", Role.PRIMARY),
     "/hub2": Root("/hub2", "cache"),
     "/drive/hub": Root("/drive/hub", "cache"),
-    "/hubfold": Root("/hubfold", vault.NAME),
+    "/hubfold": Root("/hubfold", objects.NAME),
     "/models": Root("/models", "plain"),
     "/views": Root("/views", "views"),
     "/drive/models": Root("/drive/models", "plain"),

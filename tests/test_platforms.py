@@ -33,7 +33,7 @@ for name in ("F_SETLEASE", "F_GETLEASE", "F_SETSIG"):
     delattr(fcntl, name)
 os.supports_dir_fd.clear()
 os.supports_fd.discard(os.scandir)
-from hubfold import fsops
+from hubfold.disk import directory as fsops
 fsops._libc = None
 sys.platform = fsops.sys.platform = "lesser"
 from hubfold import Engine

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import Tree, hub_cache, local_dir, safetensors
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, hub_cache, local_dir, safetensors
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 MB = 10**6

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from folding import Scene
 
-from hubfold import fsops, history, journal, undo
 from hubfold.content import LinkKind
+from hubfold.disk import directory as fsops
 from hubfold.errors import JournalDamaged
-from hubfold.planner import Policy
+from hubfold.folding import undo
+from hubfold.folding.planner import Policy
+from hubfold.journal import history, journal
 from hubfold.progress import Silent, Stop
-from hubfold.reports import Left
+from hubfold.reports.runs import Left
 
 MODEL = os.urandom(1 << 20)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])

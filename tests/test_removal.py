@@ -10,8 +10,8 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 
 from hubfold import Engine
 from hubfold.errors import HubfoldError, UsageError
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import (
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import (
     Tree,
     copy_of,
     has_shared_store,
@@ -266,7 +266,7 @@ def test_names_that_are_nowhere_and_names_that_are_none(two: Tree, engine: Engin
 def test_after_a_crash_the_same_command_goes_on(
     two: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubfold import removal
+    from hubfold.removal import remover
 
     class Crash(BaseException):
         pass
@@ -275,7 +275,7 @@ def test_after_a_crash_the_same_command_goes_on(
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(removal.Remover, "_unneeded", crash)
+        patch.setattr(remover.Remover, "_unneeded", crash)
         with pytest.raises(Crash):
             engine.remove(["org/base"])
     with pytest.raises(Exception, match="Cannot find"):
@@ -428,17 +428,17 @@ def test_a_copy_that_a_client_writes_to_is_left_alone(two: Tree, engine: Engine)
 def test_what_a_client_downloads_again_into_a_copy_stays(
     two: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubfold import removal
+    from hubfold.removal import remover
 
     two.build({"models/base": local_dir("org/base")})
     engine.add_root(two["models"])
-    unneeded = removal.Remover._unneeded
+    unneeded = remover.Remover._unneeded
 
-    def meanwhile(self: removal.Remover, *arguments: object) -> bool:
+    def meanwhile(self: remover.Remover, *arguments: object) -> bool:
         two.sync("models/base")
         return unneeded(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(removal.Remover, "_unneeded", meanwhile)
+    monkeypatch.setattr(remover.Remover, "_unneeded", meanwhile)
     report = engine.remove([str(two["models/base"])])
     assert report.failed
     assert (two["models/base"] / "model.safetensors").read_bytes() == weights("base")

@@ -13,11 +13,15 @@ import pytest
 from filelock import FileLock
 from test_doctor import blob, build, fold, kinds, weights, write_through
 
-from hubfold import Engine, comparing, fsops, journal, mending
+from hubfold import Engine
+from hubfold.care import exchange
 from hubfold.content import LinkKind
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.reports import Finding
-from hubfold.trees import (
+from hubfold.disk import directory as fsops
+from hubfold.journal import journal
+from hubfold.reading import compare
+from hubfold.reports.runs import Finding
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import (
     Tree,
     copy_of,
     has_shared_store,
@@ -101,14 +105,14 @@ def test_what_is_put_in_place_is_what_was_hashed(
     copied: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The donor is read twice, to be judged and to be copied: it may have changed between the two."""
-    real = comparing.copy_bytes
+    real = compare.copy_bytes
 
     def with_another_byte(source: int, target: int, **options: object) -> int:
         size = real(source, target, **options)  # type: ignore[arg-type]
         os.pwrite(target, b"!", 1 << 20)
         return size
 
-    monkeypatch.setattr(comparing, "copy_bytes", with_another_byte)
+    monkeypatch.setattr(compare, "copy_bytes", with_another_byte)
     write_through(weights(copied))
     changed = weights(copied).read_bytes()
     found = [finding for finding in engine.doctor(fix=True).findings if finding.kind == "written-through"]
@@ -199,7 +203,7 @@ class Crash(BaseException):
 
 
 def crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mending, "settle_all", lambda mends: mending.Settled(waiting=True))
+    monkeypatch.setattr(exchange, "settle_all", lambda mends: exchange.Settled(waiting=True))
 
 
 def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(

@@ -17,10 +17,10 @@ import pytest
 from faults.filesystems import open_the_way
 from scanned import Place
 
-from hubfold.backend import Capabilities, StorageBackend, Walk
+from hubfold.backend.contract import Capabilities, StorageBackend, Walk
 from hubfold.content import VAULT_MARKER, Replica, Root, Trust
 from hubfold.errors import Interrupted
-from hubfold.index import VAULT
+from hubfold.index.index import VAULT
 from hubfold.progress import Stop
 
 MIB = 1 << 20
@@ -354,7 +354,7 @@ def test_a_file_that_grows_while_it_is_read_gets_no_digest(place: Place) -> None
 
 
 def test_a_stopped_scan_goes_on_where_it_was(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubfold.reading.TASK_JOBS", 1)
+    monkeypatch.setattr("hubfold.reading.pool.TASK_JOBS", 1)
     for number in range(12):
         place.file(f"tree/{number}", noise("same", 200_000))
     stop = Stop()

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from faults import tree
 
-from hubfold import Engine, LinkKind, fsops
+from hubfold import Engine, LinkKind
+from hubfold.disk import directory as fsops
 
 MODEL = tree.model("weights", 9000)
 

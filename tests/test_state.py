@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hubfold import config
 from hubfold.content import Role
 from hubfold.errors import HubfoldError
-from hubfold.state import KnownRoot, State, StateDamaged
+from hubfold.state import config
+from hubfold.state.home import KnownRoot, State, StateDamaged
 
 
 def written(tmp_path: Path, text: str | bytes) -> str:

@@ -16,17 +16,21 @@ import pytest
 import xxhash
 from folding import Scene
 
-from hubfold import comparing, executor, fsops, journal, swaps, vault
 from hubfold.content import LinkKind
+from hubfold.disk import directory as fsops
+from hubfold.disk.directory import Directory
+from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.locks import take_lock
 from hubfold.errors import Interrupted, LeftAlone
-from hubfold.executor import Executor, Outcome
-from hubfold.filesystem import FileSystems
-from hubfold.fsops import Directory
-from hubfold.locking import take_lock
-from hubfold.plan import Action, Plan
-from hubfold.planner import Policy
+from hubfold.folding import executor, swaps
+from hubfold.folding.executor import Executor, Outcome
+from hubfold.folding.plan import Action, Plan
+from hubfold.folding.planner import Policy
+from hubfold.journal import journal
+from hubfold.journal.records import Intent
 from hubfold.progress import Silent, Stop
-from hubfold.records import Intent
+from hubfold.reading import compare
+from hubfold.vault import objects
 
 MODEL = os.urandom(300_000)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])
@@ -177,13 +181,13 @@ def test_a_lock_that_somebody_holds_leaves_that_file_alone_and_no_other(scene: F
 
 
 def test_a_vault_that_another_run_holds_leaves_its_files_alone(scene: Folding) -> None:
-    vault.prepare(str(scene.vault))
-    with vault.lock(str(scene.vault)):
+    objects.prepare(str(scene.vault))
+    with objects.lock(str(scene.vault)):
         assert scene.errors() == [
             f"its keeper {scene.blob} was left alone: another program holds {scene.vault}/.lock"
         ]
     assert scene.is_as_before() and scene.errors() == [""]
-    with vault.lock(str(scene.vault)):
+    with objects.lock(str(scene.vault)):
         pass
 
 
@@ -659,9 +663,9 @@ def test_everything_happens_in_the_order_that_loses_no_byte(
 
     note(os, "fsync", lambda fd: f"fsync {path(fd)}")
     note(os, "fchmod", lambda fd, mode: f"chmod {path(fd)} {mode:o}")
-    note(comparing, "compare", lambda *args, **kwargs: "compare")
-    note(vault, "add_object", lambda *args: "object")
-    note(vault, "note_links", lambda *args: "links")
+    note(compare, "compare", lambda *args, **kwargs: "compare")
+    note(objects, "add_object", lambda *args: "object")
+    note(objects, "note_links", lambda *args: "links")
     for method in ("symlink", "exchange", "unlink"):
         note(Directory, method, lambda directory, *names, method=method: method)
     what = scene.plan(scene.blob, scene.copy)
@@ -733,8 +737,8 @@ def test_the_journal_has_all_that_an_undo_needs(scene: Folding) -> None:
         keeper_mode=stat.S_IMODE(os.lstat(scene.blob).st_mode),
     )
     assert log.objects == [action.target] and log.states == {1: "done"}
-    (noted,) = vault.read_links(action.target)
-    assert noted == vault.NeededBy(str(scene.copy), log.intents[1].mount, log.run)
+    (noted,) = objects.read_links(action.target)
+    assert noted == objects.NeededBy(str(scene.copy), log.intents[1].mount, log.run)
 
 
 def test_progress_is_told_in_the_bytes_that_are_compared(scene: Folding) -> None:
@@ -854,7 +858,7 @@ def test_a_stop_between_two_batches_leaves_whole_what_is_done(
         scene.fold(scene.copy, second)
     assert scene.copy.is_symlink() and not second.is_symlink() and scene.state_of_journal == {1: "done"}
     assert scene.progress.total == 2 * len(MODEL), "nothing of the second batch is read"
-    with vault.lock(str(scene.vault)):
+    with objects.lock(str(scene.vault)):
         pass
 
 
@@ -881,7 +885,7 @@ def test_files_are_compared_several_at_once_but_one_by_one_where_a_disk_rotates(
             scene.file(scene.models, name, content),
         )
         plans.append(scene.plan(blob, copy))
-    real, at_work, most = comparing.compare, 0, 0
+    real, at_work, most = compare.compare, 0, 0
 
     def slow(*args: Any, **more: Any) -> Any:
         nonlocal at_work, most
@@ -893,7 +897,7 @@ def test_files_are_compared_several_at_once_but_one_by_one_where_a_disk_rotates(
         finally:
             at_work -= 1
 
-    monkeypatch.setattr(comparing, "compare", slow)
+    monkeypatch.setattr(compare, "compare", slow)
     for rotating, expected in ((True, 1), (False, 2)):
         most = 0
         monkeypatch.setattr(executor, "rotates", lambda device, answer=rotating: answer)

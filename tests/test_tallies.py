@@ -16,14 +16,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from scanned import Place, read_nothing
 
-from hubfold import schema, sizes
 from hubfold.content import IndexedReplica, LinkKind, Replica, Root, Signature
-from hubfold.housekeeping import prune_digests, totals
-from hubfold.index import Index
-from hubfold.recording import Recording
-from hubfold.reports import ScanReport
-from hubfold.scan import duplicate_cost, reclaimable
-from hubfold.tallies import Tally
+from hubfold.duplicates import sets as sizes
+from hubfold.index import schema
+from hubfold.index.housekeeping import prune_digests, totals
+from hubfold.index.index import Index
+from hubfold.index.tallies import Tally
+from hubfold.reports.runs import ScanReport
+from hubfold.scanning.recording import Recording
+from hubfold.scanning.scan import duplicate_cost, reclaimable
 
 
 @pytest.fixture

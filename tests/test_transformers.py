@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import model_files
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import model_files
 
 pytestmark = pytest.mark.clients
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from folding import Scene
 
-from hubfold import comparing
 from hubfold.content import LinkKind
-from hubfold.executor import Outcome
-from hubfold.fsops import Directory
-from hubfold.planner import Policy
+from hubfold.disk.directory import Directory
+from hubfold.folding.executor import Outcome
+from hubfold.folding.planner import Policy
+from hubfold.reading import compare
 
 MODEL = os.urandom(300_000)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])
@@ -135,7 +135,7 @@ def test_an_unfinished_copy_goes_where_the_user_replaced_the_link_meanwhile(
 ) -> None:
     scene = Folded(tmp_path, kind)
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(comparing, "copy_bytes", half_a_copy)
+        patch.setattr(compare, "copy_bytes", half_a_copy)
         scene.undo()
     assert scene.temporaries
     scene.copy.unlink()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from folding import Scene
 
-from hubfold import gc, vault
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
-from hubfold.planner import Policy
+from hubfold.folding.planner import Policy
+from hubfold.vault import gc, objects
 
 MODEL = os.urandom(1 << 20)
 
@@ -53,8 +53,8 @@ def test_a_link_that_was_moved_within_a_root_keeps_its_object(scene: Scene) -> N
 
 
 def test_a_link_on_a_drive_that_is_away_keeps_its_object(scene: Scene) -> None:
-    (object_,) = vault.objects(str(scene.vault))
-    vault.note_links(object_, [vault.NeededBy("/no/such/mount/m", "/no/such/mount", "run")])
+    (object_,) = objects.objects(str(scene.vault))
+    objects.note_links(object_, [objects.NeededBy("/no/such/mount/m", "/no/such/mount", "run")])
     scene.copy.unlink()
     removed, kept = collect(scene)
     assert removed == [] and "cannot be looked at now" in kept[0]
@@ -77,7 +77,7 @@ def test_what_removing_frees_is_nothing_while_the_cache_has_the_blob(scene: Scen
 
 
 def test_foreign_files_in_the_vault_are_not_touched(scene: Scene) -> None:
-    (object_,) = vault.objects(str(scene.vault))
+    (object_,) = objects.objects(str(scene.vault))
     foreign = Path(object_).with_name("notes.txt")
     foreign.write_text("mine")
     scene.copy.unlink()
@@ -87,20 +87,20 @@ def test_foreign_files_in_the_vault_are_not_touched(scene: Scene) -> None:
 
 def test_a_vault_that_another_run_holds_is_left_alone(scene: Scene) -> None:
     scene.copy.unlink()
-    with vault.lock(str(scene.vault)):
+    with objects.lock(str(scene.vault)):
         report = gc.remove(*gc.look([str(scene.vault)], []))
         assert report.removed == () and "another program holds" in report.failed[0].error
-        with pytest.raises(LeftAlone), vault.lock(str(scene.vault)):
+        with pytest.raises(LeftAlone), objects.lock(str(scene.vault)):
             pass
 
 
 def test_lines_that_make_no_sense_are_passed_over(scene: Scene) -> None:
-    (object_,) = vault.objects(str(scene.vault))
-    with open(object_ + vault.LINKS, "ab") as file:
+    (object_,) = objects.objects(str(scene.vault))
+    with open(object_ + objects.LINKS, "ab") as file:
         file.write(b'{"link": 3}\n[]\n\xff\n{"link": "/x\\u0000", "mount": "/", "run": ""}\n{"link": "/half')
-    assert [entry.link for entry in vault.read_links(object_)] == [str(scene.copy)]
-    vault.note_links(object_, [vault.NeededBy("/later", "/", "run")])
-    assert [entry.link for entry in vault.read_links(object_)] == [str(scene.copy), "/later"]
+    assert [entry.link for entry in objects.read_links(object_)] == [str(scene.copy)]
+    objects.note_links(object_, [objects.NeededBy("/later", "/", "run")])
+    assert [entry.link for entry in objects.read_links(object_)] == [str(scene.copy), "/later"]
 
 
 def test_an_object_that_holds_something_else_is_not_replaced(tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_an_object_that_holds_something_else_is_not_replaced(tmp_path: Path) -> 
 
 
 def test_a_second_link_to_a_kept_object_needs_no_new_object(scene: Scene) -> None:
-    (object_,) = vault.objects(str(scene.vault))
+    (object_,) = objects.objects(str(scene.vault))
     held = scene.replica(scene.blob)
     other = scene.file(scene.root("more"), "m", MODEL)
     scene.apply(scene.plan(held, other))
-    assert list(vault.objects(str(scene.vault))) == [object_]
-    assert {entry.link for entry in vault.read_links(object_)} == {str(scene.copy), str(other)}
+    assert list(objects.objects(str(scene.vault))) == [object_]
+    assert {entry.link for entry in objects.read_links(object_)} == {str(scene.copy), str(other)}
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,14 @@ def test_a_second_link_to_a_kept_object_needs_no_new_object(scene: Scene) -> Non
     ],
 )
 def test_an_object_says_its_digest_by_its_name(name: str, claims: dict[str, str]) -> None:
-    assert vault.claims_of(name) == claims
+    assert objects.claims_of(name) == claims
 
 
 def test_a_xet_hash_names_no_object_since_it_looks_like_a_sha256() -> None:
-    assert vault.object_path("/v", {"xet": "ab" * 32}) is None
-    assert vault.object_path("/v", {"xet": "ab" * 32, "xxh3_128": "cd" * 16}) == f"/v/objects/cd/{'cd' * 16}"
+    assert objects.object_path("/v", {"xet": "ab" * 32}) is None
+    assert (
+        objects.object_path("/v", {"xet": "ab" * 32, "xxh3_128": "cd" * 16}) == f"/v/objects/cd/{'cd' * 16}"
+    )
 
 
 def test_hard_linked_copies_need_no_vault(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_hard_linked_copies_need_no_vault(tmp_path: Path) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "m", MODEL)
     scene.apply(scene.plan(blob, copy, policy=Policy(link=LinkKind.HARDLINK)))
-    assert not vault.is_vault(str(scene.vault))
+    assert not objects.is_vault(str(scene.vault))
 
 
 class Crash(BaseException):
@@ -183,7 +185,7 @@ def test_a_gc_that_was_cut_short_is_finished_by_the_next(
             pass
         else:
             assert left[0] >= 0
-    garbage, kept = gc.look([str(scene.vault)] if vault.is_vault(str(scene.vault)) else [], [])
+    garbage, kept = gc.look([str(scene.vault)] if objects.is_vault(str(scene.vault)) else [], [])
     gc.remove(garbage)
     gc.clear_empty(str(scene.vault)) if garbage else None
     assert kept == [] and not any(path.is_file() for path in scene.vault.rglob("*"))

@@ -165,9 +165,9 @@ def test_a_read_error_is_unreadable(place: Place, monkeypatch: pytest.MonkeyPatc
 def test_a_round_that_was_cut_short_goes_on_where_it_was(place: Place, tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from hubfold.reports import VerifyReport
-    from hubfold.state import Verified
-    from hubfold.verify import verify
+    from hubfold.care.verify import verify
+    from hubfold.reports.runs import VerifyReport
+    from hubfold.state.home import Verified
 
     class CutShort(Verified):
         """The power goes before the last file is done."""
@@ -206,8 +206,8 @@ def test_a_round_that_was_cut_short_goes_on_where_it_was(place: Place, tmp_path:
 def test_it_can_be_stopped(place: Place) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
+    from hubfold.care.verify import verify
     from hubfold.errors import Interrupted
-    from hubfold.verify import verify
 
     place.file("plain/a", noise("a"))
     place.scan("plain")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.backend import Folder, StorageBackend
+from hubfold.backend.contract import Folder, StorageBackend
 from hubfold.content import VAULT_MARKER, Root, Signature
 from hubfold.errors import Interrupted
 from hubfold.progress import Stop
-from hubfold.walk import PART, Listed, TreeWalk, within
+from hubfold.scanning.walk import PART, Listed, TreeWalk, within
 
 
 class Remembered:

@@ -12,13 +12,15 @@ Names are imported when they are first used, so that ``import hubfold`` costs ne
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hubfold.lazy import hand_on
+
 if TYPE_CHECKING:
-    from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
+    from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
+    from hubfold.backend.hookspecs import hookimpl
     from hubfold.content import DuplicateSet, LinkKind, Replica, Role, Root
-    from hubfold.engine import Engine
+    from hubfold.engine.engine import Engine
     from hubfold.errors import (
         HubfoldError,
         IndexDamaged,
@@ -33,16 +35,16 @@ if TYPE_CHECKING:
         RunNotFound,
         UsageError,
     )
-    from hubfold.hookspecs import hookimpl
+    from hubfold.folding.plan import Action, Plan
     from hubfold.manager import ModelCacheManager, check_model_availability
-    from hubfold.plan import Action, Plan
     from hubfold.progress import Progress, Stop
 
 #: Where each public name lives. `tests/test_architecture.py` holds this table against the imports above.
 _HOMES = {
-    "backend": ("Capabilities", "Folder", "StorageBackend", "Walk"),
+    "backend.contract": ("Capabilities", "Folder", "StorageBackend", "Walk"),
+    "backend.hookspecs": ("hookimpl",),
     "content": ("DuplicateSet", "LinkKind", "Replica", "Role", "Root"),
-    "engine": ("Engine",),
+    "engine.engine": ("Engine",),
     "errors": (
         "HubfoldError",
         "IndexDamaged",
@@ -57,12 +59,10 @@ _HOMES = {
         "RunNotFound",
         "UsageError",
     ),
-    "hookspecs": ("hookimpl",),
+    "folding.plan": ("Action", "Plan"),
     "manager": ("ModelCacheManager", "check_model_availability"),
-    "plan": ("Action", "Plan"),
     "progress": ("Progress", "Stop"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Action",
@@ -98,16 +98,15 @@ __all__ = [
 ]
 
 
+_hand_on = hand_on(__name__, _HOMES)
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from hubfold import installed
+        from hubfold.backend import distributions
 
-        return installed.version_of("hubfold")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'hubfold' has no attribute {name!r}")
-    value = getattr(import_module(f"hubfold.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+        return distributions.version_of("hubfold")
+    return _hand_on(name)
 
 
 def __dir__() -> list[str]:

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubfold.errors import RootError, UsageError
-from hubfold.loopback_hub import LoopbackHub
+from hubfold.testing.loopback_hub import LoopbackHub
 
 BASE, CHAT = "demo/base", "demo/chat"
 DEFAULT_SIZE = 48_000_000

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubfold import display
-from hubfold.engine import Engine
+from hubfold.engine.engine import Engine
 from hubfold.errors import HubfoldError, RootError
-from hubfold.model_names import ModelName
-from hubfold.model_reports import Model, Place, Revision, State
+from hubfold.models.names import ModelName
+from hubfold.reports.models import Model, Place, Revision, State
 
 if TYPE_CHECKING:
-    from hubfold.library import Library
+    from hubfold.library.gather import Library
 
 _GB = 10**9
 
@@ -126,7 +126,7 @@ class ModelCacheManager:
         except RootError:
             if os.path.lexists(self._given):
                 raise
-            from hubfold.library import Library
+            from hubfold.library.gather import Library
 
             return Library((), ())
 
@@ -177,6 +177,6 @@ def _listed(model: Model, place: Place, revision: Revision) -> dict[str, Any]:
 
 
 def _free(folder: str) -> int | None:
-    from hubfold.availability import free_bytes
+    from hubfold.library.availability import free_bytes
 
     return free_bytes(folder) if folder else None

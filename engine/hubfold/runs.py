@@ -10,12 +10,13 @@ from contextlib import contextmanager, suppress
 
 import filelock
 
-from hubfold import history, journal, recovery
+from hubfold.care import recovery
 from hubfold.errors import HubfoldError, Locked, RunNotFound
-from hubfold.journal import Journal
-from hubfold.reports import RecoverReport
-from hubfold.run_log import RunLog
-from hubfold.state import State
+from hubfold.journal import history, journal
+from hubfold.journal.journal import Journal
+from hubfold.journal.run_log import RunLog
+from hubfold.reports.runs import RecoverReport
+from hubfold.state.home import State
 
 
 @contextmanager

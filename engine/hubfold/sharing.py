@@ -6,17 +6,18 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hubfold import extents, flags
+from hubfold.disk import open_flags
+from hubfold.reading import extents
 
 if TYPE_CHECKING:
     from hubfold.content import IndexedReplica
-    from hubfold.filesystem import FileSystems
+    from hubfold.disk.filesystem import FileSystems
 
 
 def extents_of(path: str) -> object:
     """The physical extents of a file on a file system that can share them; None where they cannot be told."""
     try:
-        fd = os.open(path, flags.READ | flags.NOFOLLOW)
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
     except OSError:
         return None
     try:
@@ -42,7 +43,7 @@ def extents_key(path: str, filesystems: FileSystems) -> object:
 def shared_bytes(path: str) -> int:
     """Bytes of the file at `path` whose extents another file has too; 0 where that cannot be told."""
     with suppress(OSError):
-        fd = os.open(path, flags.READ | flags.NOFOLLOW)
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
         try:
             return extents.shared_bytes(fd)
         finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hubfold import hookimpl
 
 if TYPE_CHECKING:
-    from hubfold.backend import StorageBackend
+    from hubfold.backend.contract import StorageBackend
 
 
 @hookimpl

@@ -27,8 +27,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hubfold import peek
-from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
+from hubfold.backend import peek
+from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold_plugins.hub_metadata import XET_HASH, claims_of_etag
 from hubfold_plugins.hub_repository import Repository, Shared
@@ -36,7 +36,7 @@ from hubfold_plugins.hub_repository import Repository, Shared
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.changes import Leftover, ModelPart, Place, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, Place, Removal
     from hubfold_plugins.hub_upkeep import Upkeep
 
 STORE_MARKER = ".huggingface-shared-blobs"
@@ -219,7 +219,7 @@ def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
 
 
 def _locks(root: str, cache: str, walk: Walk) -> Iterator[Leftover]:
-    from hubfold.changes import Leftover, LeftoverKind, Removal
+    from hubfold.backend.changes import Leftover, LeftoverKind, Removal
 
     top = os.path.join(cache, ".locks")
     for folder in walk.folders(top):

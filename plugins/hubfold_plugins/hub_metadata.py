@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from hubfold.backend import Walk
+    from hubfold.backend.contract import Walk
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _ALGORITHMS = {40: "git-sha1", 64: "sha256"}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hubfold.backend import Folder, Walk
+from hubfold.backend.contract import Folder, Walk
 from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
 from hubfold_plugins.hub_metadata import (
     COMMIT,

@@ -16,8 +16,8 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from hubfold.backend import Walk
-from hubfold.changes import Kept, Leftover, LeftoverKind, ModelPart, Place, Removal, SharedPayload
+from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, Place, Removal, SharedPayload
+from hubfold.backend.contract import Walk
 from hubfold_plugins.hub_metadata import COMMIT, XET_HASH, claims_of_etag
 from hubfold_plugins.hub_repository import INCOMPLETE
 

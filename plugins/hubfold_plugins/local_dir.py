@@ -19,15 +19,15 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hubfold import peek
-from hubfold.backend import Capabilities, Folder, StorageBackend, Walk
+from hubfold.backend import peek
+from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, SnapshotFile
 from hubfold_plugins.hub_metadata import COMMIT, Download, TreeFile, etag_of_partial, read_download, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from hubfold.changes import Removal
+    from hubfold.backend.changes import Removal
 
 _HOMES = (os.path.join(".cache", "huggingface"), ".huggingface")
 _INCOMPLETE = ".incomplete"

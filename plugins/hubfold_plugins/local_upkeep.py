@@ -12,8 +12,8 @@ import stat as stat_module
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hubfold.backend import Walk
-from hubfold.changes import Kept, Removal
+from hubfold.backend.changes import Kept, Removal
+from hubfold.backend.contract import Walk
 from hubfold_plugins.hub_metadata import Download
 
 if TYPE_CHECKING:

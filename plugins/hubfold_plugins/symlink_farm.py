@@ -15,8 +15,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from hubfold import peek
-from hubfold.backend import Capabilities, StorageBackend, Walk
+from hubfold.backend import peek
+from hubfold.backend.contract import Capabilities, StorageBackend, Walk
 from hubfold.content import FARM_MARKER, Replica, Root, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:

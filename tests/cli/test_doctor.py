@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import Tree, hub_cache, local_dir, model_files
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files
 
 from .conftest import Program
 

@@ -13,8 +13,8 @@ from typing import BinaryIO
 import pytest
 from stalling import Half
 
-from hubfold.loopback_hub import LoopbackHub, StoredFile
-from hubfold.trees import model_files
+from hubfold.testing.loopback_hub import LoopbackHub, StoredFile
+from hubfold.testing.trees import model_files
 
 from .conftest import Program
 

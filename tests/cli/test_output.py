@@ -12,7 +12,7 @@ from .conftest import Program
 #: Stands in for a command: the sink's own calls, in a process of its own.
 _SINK = """
 import sys
-from hubfold.output import Column, Output
+from hubfold.cli.output import Column, Output
 output = Output(as_json={as_json}, quiet={quiet}, plain={plain})
 PATH = "/models/" + "very-long-name/" * 12 + "caf\\udce9 \\x1b[31m[bold]red[/bold] \\u202etxt.\\nsafetensors"
 {body}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from stalling import half_downloaded
 
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import Tree, hub_cache, model_files
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, hub_cache, model_files
 
 from .conftest import Program
 

@@ -181,7 +181,8 @@ def child(
 
 def _take_the_same_steps() -> None:
     """What happens by the clock, or by which thread is quicker, would make each run's calls come in another order."""
-    from hubfold import database, digesting
+    from hubfold.duplicates import digesting
+    from hubfold.index import database
 
     database.TOGETHER_SECONDS = digesting.SAVE_SECONDS = math.inf
     os.cpu_count = lambda: 1

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubfold import extents
+from hubfold.reading import extents
 
 MIB = 1 << 20
 _MEMORY = "/dev/shm"

@@ -128,7 +128,7 @@ def _watch(counter: _Counter) -> None:
         return write(fd, data)
 
     os.write = half_written
-    from hubfold.fsops import Directory
+    from hubfold.disk.directory import Directory
 
     Directory.exchange = wrapped("exchange", Directory.exchange)  # type: ignore[method-assign]
     connect = sqlite3.connect

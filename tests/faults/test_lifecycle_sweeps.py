@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub
+from hubfold.testing.loopback_hub import LoopbackHub
 
 from . import tree
 from .commands import command, must

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import Tree, hub_cache, local_dir, safetensors
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, hub_cache, local_dir, safetensors
 
 from .filesystems import MIB, Mounts, run
 

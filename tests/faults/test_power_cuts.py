@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub
+from hubfold.testing.loopback_hub import LoopbackHub
 
 from . import test_lifecycle_sweeps as lifecycle
 from . import tree

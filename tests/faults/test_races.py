@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.trees import Tree, copy_of, hub_cache, local_dir, model_files, safetensors
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, copy_of, hub_cache, local_dir, model_files, safetensors
 
 from . import tree
 from .commands import from_nothing, must

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubfold.content import Replica, Root
-from hubfold.walk import Memory, TreeWalk
+from hubfold.scanning.walk import Memory, TreeWalk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hubfold.backend import StorageBackend
+    from hubfold.backend.contract import StorageBackend
 
 
 @dataclass

@@ -10,10 +10,10 @@ import pytest
 from scanning import scan
 
 from hubfold import Engine
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.model_reports import State
+from hubfold.reports.models import State
 from hubfold.testing import digests_of
-from hubfold.trees import Tree, hub_cache, local_dir, model_files, safetensors
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
 from hubfold_plugins.hub_cache import HubCacheBackend
 from hubfold_plugins.local_dir import LocalDirBackend
 

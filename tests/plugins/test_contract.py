@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hubfold.content import FARM_MARKER
-from hubfold.loopback_hub import LoopbackHub
-from hubfold.testing import BackendContract, Built, Tree, copy_of, hub_cache, link_to, local_dir, model_files
-from hubfold.trees import has_shared_store, with_xet_hash
+from hubfold.testing import (
+    BackendContract,
+    Built,
+    Tree,
+    copy_of,
+    hub_cache,
+    link_to,
+    local_dir,
+    model_files,
+)
+from hubfold.testing.loopback_hub import LoopbackHub
+from hubfold.testing.trees import has_shared_store, with_xet_hash
 from hubfold_plugins.hub_cache import HubCacheBackend
 from hubfold_plugins.local_dir import LocalDirBackend
 from hubfold_plugins.symlink_farm import SymlinkFarmBackend
@@ -17,7 +26,7 @@ from hubfold_plugins.symlink_farm import SymlinkFarmBackend
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hubfold.backend import StorageBackend
+    from hubfold.backend.contract import StorageBackend
 
 
 class TestHubCache(BackendContract):

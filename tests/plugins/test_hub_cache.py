@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from scanning import scan
 
-from hubfold.backend import Walk
+from hubfold.backend.contract import Walk
 from hubfold.content import LinkKind, Root
-from hubfold.loopback_hub import HubFile, LoopbackHub
-from hubfold.testing import Remembered, digests_of
-from hubfold.trees import (
+from hubfold.scanning.walk import TreeWalk
+from hubfold.testing.contract import Remembered, digests_of
+from hubfold.testing.loopback_hub import HubFile, LoopbackHub
+from hubfold.testing.trees import (
     Tree,
     fine_tune_of,
     has_shared_store,
@@ -27,7 +28,6 @@ from hubfold.trees import (
     safetensors,
     with_xet_hash,
 )
-from hubfold.walk import TreeWalk
 from hubfold_plugins.hub_cache import HubCacheBackend
 from hubfold_plugins.local_dir import LocalDirBackend
 

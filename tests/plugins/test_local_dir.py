@@ -12,7 +12,7 @@ from scanning import scan
 
 from hubfold.content import LinkKind, Root
 from hubfold.testing import digests_of
-from hubfold.trees import (
+from hubfold.testing.trees import (
     Tree,
     copy_of,
     hub_cache,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.loopback_hub import Hit, HubFile, LoopbackHub
-from hubfold.trees import Tree, hub_cache, local_dir, model_files, parse_repository, safetensors
+from hubfold.testing.loopback_hub import Hit, HubFile, LoopbackHub
+from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, parse_repository, safetensors
 
 
 def ask(

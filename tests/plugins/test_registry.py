@@ -17,12 +17,12 @@ from types import ModuleType
 
 import pytest
 
-from hubfold import installed as installed_distributions
-from hubfold import registry
-from hubfold.backend import StorageBackend
+from hubfold.backend import distributions as installed_distributions
+from hubfold.backend import registry
+from hubfold.backend.contract import StorageBackend
+from hubfold.backend.hookspecs import hookimpl
 from hubfold.content import Root
 from hubfold.errors import PluginError
-from hubfold.hookspecs import hookimpl
 from hubfold.testing import BackendContract, Built
 
 EXAMPLE = Path(__file__).parent / "example_distribution"
@@ -30,7 +30,8 @@ BUILT_IN = ["hub-cache", "local-dir", "symlink-farm"]
 
 _REPORT = """
 import json, sys
-from hubfold import errors, registry
+from hubfold import errors
+from hubfold.backend import registry
 try:
     found = registry.load()
 except errors.PluginError as error:
@@ -111,9 +112,7 @@ def test_the_built_in_entry_point_is_the_one_that_is_installed() -> None:
 
 
 def test_finding_plugins_does_not_import_the_client() -> None:
-    code = (
-        "import sys, hubfold_plugins; from hubfold import registry; print('huggingface_hub' in sys.modules)"
-    )
+    code = "import sys, hubfold_plugins; from hubfold.backend import registry; print('huggingface_hub' in sys.modules)"
     code += "; registry.load(); print('huggingface_hub' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["False", "False"]
@@ -250,7 +249,10 @@ def test_plugins_in_eggs_are_found_too(tmp_path: Path, archive: bool) -> None:
 
 def test_without_other_plugins_nothing_parses_metadata(tmp_path: Path) -> None:
     """…and with one, the same is found as by asking for all."""
-    report = "import sys\nfrom hubfold import registry\nregistry.load()\nprint('importlib.metadata' in sys.modules)"
+    report = (
+        "import sys\nfrom hubfold.backend import registry\nregistry.load()\n"
+        "print('importlib.metadata' in sys.modules)"
+    )
     other = write_distribution(tmp_path, "other", "1", {"x": "no_such_module"})
     for places, expected in (([], "False"), ([other], "True")):
         answer = subprocess.run(

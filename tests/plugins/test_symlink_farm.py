@@ -7,7 +7,7 @@ import os
 from scanning import scan
 
 from hubfold.content import FARM_MARKER
-from hubfold.trees import Tree, hub_cache, link_to, model_files
+from hubfold.testing.trees import Tree, hub_cache, link_to, model_files
 from hubfold_plugins.hub_cache import HubCacheBackend
 from hubfold_plugins.local_dir import LocalDirBackend
 from hubfold_plugins.symlink_farm import SymlinkFarmBackend

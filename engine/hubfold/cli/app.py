@@ -11,7 +11,7 @@ import click
 
 from hubfold.cli import errors
 from hubfold.cli.options import Group, Session, output_options
-from hubfold.output import Output
+from hubfold.cli.output import Output
 
 #: In the order of a user's way through them; each is `command` in the module of its name.
 COMMANDS = (
@@ -49,7 +49,7 @@ class LazyGroup(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"hubfold.cli.{cmd_name}").command
+        command: click.Command = import_module(f"hubfold.cli.commands.{cmd_name}").command
         return command
 
 
@@ -86,7 +86,7 @@ def hubfold(ctx: click.Context, session: Session) -> None:
     Without a command it tells where you stand: roots, space, what could be reclaimed, the last run.
     """
     if ctx.invoked_subcommand is None:
-        from hubfold.cli.status import status
+        from hubfold.cli.commands.status import status
 
         status(session)
 

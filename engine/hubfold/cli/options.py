@@ -13,14 +13,14 @@ import click
 
 from hubfold import display
 from hubfold.cli.errors import INTERRUPTED
+from hubfold.cli.output import Output
 from hubfold.errors import Interrupted, UsageError
-from hubfold.output import Output
 from hubfold.progress import Stop
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from hubfold.engine import Engine
+    from hubfold.engine.engine import Engine
 
 Example = tuple[str, str]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -39,7 +39,7 @@ class Session:
 
         At its end its notices are printed, but for a `silent` one.
         """
-        from hubfold.engine import Engine
+        from hubfold.engine.engine import Engine
 
         with (
             Engine(progress=self.output.progress(), stop=self.stop, threads=threads) as engine,

@@ -11,9 +11,9 @@ from hubfold.cli.errors import SOME_LEFT
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
-    from hubfold.engine import Engine
-    from hubfold.output import Output
-    from hubfold.reports import Failed, Left, Notice, RecoverReport
+    from hubfold.cli.output import Output
+    from hubfold.engine.engine import Engine
+    from hubfold.reports.runs import Failed, Left, Notice, RecoverReport
 
 #: How many paths a terminal gets of a list that is not the point of the command.
 FEW = 3

@@ -1,0 +1,117 @@
+"""How a layout can be changed, as data: what has to go, what is left over, what a model is made of.
+
+A backend computes these (`StorageBackend.removal`, `leftovers`, `parts`), the engine executes them; neither needs to
+know what the other knows.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A path that would stay behind, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPayload:
+    """A payload that several repositories of a root use, and the record beside it of who does."""
+
+    path: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What has to go so that a part of a root is gone, in an order in which nothing left looks whole and is not.
+
+    The stages are the fields in their order; a stage is on the disk before the next one begins. All paths are absolute
+    and lie below `root`, but for `links`.
+    """
+
+    root: str
+    backend: str
+    repo_id: str
+    repo_type: str
+    #: What sort of thing goes, for people; "" for a model or its revisions.
+    kind: str = ""
+    #: The folder of the model that it is about, with all its revisions; "" where it is about something else.
+    path: str = ""
+    #: The revisions that go; empty where it is about something else.
+    revisions: tuple[str, ...] = ()
+    #: Everything that the root has of this repository goes.
+    whole: bool = False
+    #: Symlinks elsewhere that read the content and that the user wants gone with it.
+    links: tuple[str, ...] = ()
+    #: Names that lead to a revision: while one is there, a program may be given the folder.
+    refs: tuple[str, ...] = ()
+    #: Folders that programs take for whole while they are there: renamed into `aside` in one step, then emptied.
+    folders: tuple[str, ...] = ()
+    #: Every file and link below `folders`: what is not listed here was not named, and stays.
+    inside: tuple[str, ...] = ()
+    #: A folder on the same file system where a name of hubfold's own troubles no program.
+    aside: str = ""
+    #: The layout's own notes about what goes.
+    records: tuple[str, ...] = ()
+    #: Files with content, or links to it, that nothing else in the root needs. Asked again (`still_needed`) under the
+    #: layout's locks right before they go.
+    content: tuple[str, ...] = ()
+    payloads: tuple[SharedPayload, ...] = ()
+    #: Folders that go if they are empty by then, the deepest first.
+    empty: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Everything that is no folder, in the order in which it goes."""
+        shared = [path for payload in self.payloads for path in (payload.path, payload.record)]
+        return (*self.links, *self.refs, *self.inside, *self.records, *self.content, *shared)
+
+
+class LeftoverKind(enum.StrEnum):
+    """What a layout's programs leave behind."""
+
+    INTERRUPTED = "interrupted download"
+    LOCK = "stale lock"
+    UNUSED = "content that no revision uses"
+    DETACHED = "detached revision"
+    EMPTY = "empty repository"
+    DANGLING = "dangling link of hubfold"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that may be cleaned away, with the removal that does it."""
+
+    kind: LeftoverKind
+    path: str
+    removal: Removal
+    #: When it was last touched, ns since the epoch; None where its age does not matter.
+    mtime_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPart:
+    """One file or link that a model is made of in its layout.
+
+    `name` is relative to the root, with ``/``. A link keeps its `text`; a file is read at `source`.
+    """
+
+    name: str
+    source: str = ""
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a `ModelPart` belongs when it is put into a root: see `StorageBackend.place`."""
+
+    #: Parts of a lower stage are on the disk before the first of a higher one.
+    stage: int
+    #: The folder (relative to the root) that has to appear as a whole with everything in it; "" for none.
+    unit: str = ""

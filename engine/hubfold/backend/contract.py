@@ -1,0 +1,226 @@
+"""The contract of a storage backend: a plugin that knows one storage layout.
+
+A backend reads, and only through the `Walk` it is handed; it never changes a file. What it can say about its layout
+it says as data (`Capabilities`, the fields of `Replica`), and the planner reads that data: nobody asks a backend's
+type. The defaults here are slow but right for any folder of files, so a new backend is a `name` and what its layout
+knows better::
+
+    class OllamaBackend(StorageBackend):
+        name = "ollama"
+        capabilities = Capabilities(claims=frozenset({"sha256"}))
+
+        @classmethod
+        def recognise(cls, path, names):
+            return path if "blobs" in names and "manifests" in names else None
+
+        def replica(self, root, folder, name, stat):
+            algorithm, _, digest = name.partition("-")
+            claims = {"sha256": digest} if algorithm == "sha256" else {}
+            return Replica(os.path.join(folder.path, name), stat, claims)
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from hubfold.content import LinkKind, Replica, Root, Snapshot
+
+if TYPE_CHECKING:
+    from hubfold.backend.changes import Leftover, ModelPart, Place, Removal
+
+ALL_LINKS = frozenset(LinkKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the planner may do with files of a layout."""
+
+    #: The layout is a cache that programs fetch from: its copies are kept before those of other folders.
+    cache: bool = False
+    #: Link kinds that may stand in place of a file within one file system.
+    links: frozenset[LinkKind] = ALL_LINKS
+    #: Link kinds that may stand in place of a file whose keeper is on another file system (only a symlink can).
+    links_across: frozenset[LinkKind] = frozenset({LinkKind.SYMLINK})
+    #: Files of this layout may be keepers.
+    keeps: bool = True
+    #: Some client of this layout unlinks what its links resolve to, so a symlink in its place gets a vault object of
+    #: its own (FACTS: huggingface_hub up to 1.31 resolves a blob fully before deleting it).
+    private_objects: bool = False
+    #: Algorithms of the digests that names or metadata of this layout can state.
+    claims: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(slots=True)
+class Folder:
+    """One directory as the walk read it.
+
+    `files` holds only the regular files that are new or changed since the last scan: rows whose signature is
+    unchanged are not touched again. `names` holds every name in the directory, whatever its type.
+    """
+
+    path: str
+    names: Collection[str]
+    files: list[tuple[str, os.stat_result]]
+    #: Names of symlinks (never followed by the walk) and of sub-directories that the walk will visit.
+    links: list[str]
+    folders: list[str]
+
+
+class Walk(Protocol):
+    """How a backend reads a tree. Handed to `StorageBackend.replicas` by the scan."""
+
+    def folders(self, path: str) -> Iterator[Folder]:
+        """`path` and every directory below it, top down; symlinks are never followed, other file systems are.
+
+        A caller may remove names from `Folder.folders` to keep the walk out of them. Sub-trees that another backend
+        recognises, hubfold's own vaults and temporaries are left out. Errors are noted and passed over.
+        """
+        ...
+
+    def listing(self, path: str) -> list[str]:
+        """The names in `path`, sorted; empty, with a warning, where it cannot be read; empty where it is missing."""
+        ...
+
+    def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
+        """The text of a small metadata file (at most `limit` bytes; UTF-8), None where it cannot be had.
+
+        Not counted as content: `bytes_read` is about payloads.
+        """
+        ...
+
+    def stat(self, path: str) -> os.stat_result | None:
+        """`lstat`, or None, with a warning unless the path is simply missing."""
+        ...
+
+    def readlink(self, path: str) -> str | None:
+        """The text of a symlink, or None where it is none or cannot be read."""
+        ...
+
+    def dangles(self, path: str) -> bool:
+        """Whether the symlink at `path` leads to nothing, wherever it points; False, with a warning, if unknown."""
+        ...
+
+    def size(self, path: str) -> int | None:
+        """Bytes by length of the file that reading `path` gives, symlinks followed; None where there is none."""
+        ...
+
+    def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
+        """Tell the user about something at `path`; the text may hold anything, it is escaped when shown.
+
+        `kind` lets `hubfold doctor` sort what it finds: interrupted, dangling, damaged, misplaced, unreadable.
+        """
+        ...
+
+    def commit_repo(self, revision: str) -> tuple[str, str] | None:
+        """(repo_id, repo_type) of a commit hash that some scanned cache has told of, by `note_commit`."""
+        ...
+
+    def note_commit(self, revision: str, repo_id: str, repo_type: str) -> None:
+        """A cache tells that `revision` is a commit of `repo_id`, for layouts that only record the commit."""
+        ...
+
+
+class StorageBackend(ABC):
+    """Base class of every backend. Subclass it, set `name`, return the class from `hubfold_storage_backends`."""
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @classmethod
+    def recognise(cls, path: str, names: Collection[str]) -> str | None:
+        """The root of this layout that `path` stands for, or None.
+
+        `names` are the entries of the directory `path`. Called for every directory given to a scan and every one met
+        below it, so decide by names; look further (a marker file) only when the names fit. A backend may answer with
+        a directory *below* `path` (``HF_HOME`` stands for ``HF_HOME/hub``).
+        """
+        return None
+
+    @classmethod
+    def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
+        """Directories this layout uses on this machine by its own rules; those that do not exist are passed over."""
+        return ()
+
+    def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        """Every replica below `root.path` that is new or changed. The default walks and asks `replica` of each file."""
+        for folder in walk.folders(root.path):
+            for name, stat in folder.files:
+                replica = self.replica(root, folder, name, stat)
+                if replica is not None:
+                    yield replica
+
+    def replica(self, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
+        """One regular file as a replica, or None where it is bookkeeping and no content."""
+        return Replica(os.path.join(folder.path, name), stat)
+
+    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
+        """The models of this root as programs see them, where the layout knows models. Reads names, no content."""
+        return iter(())
+
+    def lock_paths(self, root: Root, path: str) -> Sequence[str]:
+        """Lock files (flock) that this layout's own programs take before they replace `path`."""
+        return ()
+
+    def vault_places(self, root: Root) -> Sequence[str]:
+        """Folders that may become the vault for keepers of this root, best first.
+
+        The first that is on the keeper's file system and writable is taken.
+        """
+        return (os.path.join(root.path, ".hubfold"),)
+
+    # -- changing a root. What a layout does not know how to change is left alone.
+
+    def removal(
+        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
+    ) -> Removal | None:
+        """What has to go so that these revisions (None: the whole model) are gone from the root.
+
+        None where the root has nothing of them, or where the layout cannot tell.
+        """
+        return None
+
+    def removals(
+        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
+    ) -> Iterator[Removal]:
+        """A `removal` for each place of the root that has the model, for layouts where that can be several.
+
+        An empty `repo_id` asks for the copies of which the layout does not know the name.
+        """
+        one = self.removal(root, repo_type, repo_id, revisions, walk) if repo_id else None
+        if one is not None:
+            yield one
+
+    def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        """What programs of this layout left behind in the root, whatever its age."""
+        return iter(())
+
+    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
+        """Those of `paths` (content or payloads of a `Removal`) that something in the root needs now.
+
+        Asked under the locks of `lock_paths`; what is not sure is needed.
+        """
+        return paths
+
+    def content_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """Where this layout's client looks for content of a repository before it downloads it.
+
+        None where it would not look, or not by any of `digests`.
+        """
+        return None
+
+    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
+        """Everything that makes `snapshot` work at another place, so that `place` could put it there."""
+        return iter(())
+
+    def place(self, name: str) -> Place | None:
+        """Where a part of this name (see `ModelPart`) belongs in any root; None if it belongs in none.
+
+        The name comes from a file that anybody may have written.
+        """
+        return None

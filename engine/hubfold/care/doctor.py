@@ -1,0 +1,362 @@
+"""Finds what is not as it should be, and mends what can be mended without losing a byte.
+
+Looked at are the links that runs made (by their journals), the vaults, what the last scan warned of, content that was
+read and is not what its name says, and the content behind links, by size and mtime first: only what moved is read.
+What has other bytes than it should have is put right from another copy, or by a download where that is asked for;
+`repairs` does it. The bytes that were there are kept in the vault's ``replaced/`` folder, since they may be work.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from hubfold.care.made_links import Patient, same_file
+from hubfold.care.repairs import Case, Donor, Mender, is_content
+from hubfold.content import IndexedReplica, LinkKind, Signature
+from hubfold.disk import directory
+from hubfold.disk.directory import Held
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.progress import Progress, Stop
+from hubfold.reports.runs import Finding, Notice
+from hubfold.vault import objects
+
+_FROM_SCAN = {
+    "interrupted": (
+        "interrupted-download",
+        "download it again to go on with it, or `hubfold clean` to drop it",
+    ),
+    "dangling": ("dangling-link", "download it again, or connect the drive it leads to"),
+    "misplaced": (
+        "misplaced-cache",
+        "set HF_HOME or HF_HUB_CACHE in one way; `hubfold consolidate` folds what both have",
+    ),
+    "unreadable": ("unreadable", "run hubfold as a user who may read it, or check the drive"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where content can be had on the Hub: `what` for a person, `fetch` downloads it into a folder."""
+
+    what: str
+    fetch: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the doctor asks of the engine."""
+
+    #: Replicas that are said to have one of these digests; judged by their bytes before they are used.
+    having: Callable[[Mapping[str, str]], Iterable[IndexedReplica]]
+    #: Every known name of a payload.
+    names: Callable[[os.stat_result], Iterable[IndexedReplica]]
+    replica: Callable[[str], IndexedReplica | None]
+    #: The digests that the layout of a root, the first, states for a path below it, whatever lies there.
+    stated: Callable[[str, str], Mapping[str, str]]
+    #: Roots that are caches: a file of any other that several paths read is read-only.
+    caches: Collection[str]
+    #: Where content that belongs at one of these paths can be downloaded.
+    origins: Callable[[Sequence[str]], Iterable[Origin]]
+
+
+@dataclass(slots=True)
+class _Cure:
+    """How a finding could be, or was, mended."""
+
+    fix: str = ""
+    done: bool = False
+    mendable: bool = False
+    #: What was tried in vain.
+    tried: str = ""
+
+
+@dataclass(slots=True)
+class Doctor:
+    """Looks, and with a `mender` mends; with `download` also by asking the Hub."""
+
+    around: Around
+    progress: Progress
+    stop: Stop
+    mender: Mender | None = None
+    download: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    #: Paths and inodes that were looked at, each once.
+    _seen: set[str] = field(default_factory=set)
+    _handled: set[tuple[int, int]] = field(default_factory=set)
+    _patients: Sequence[Patient] = ()
+    #: Vault objects that a link needs.
+    _needed: set[str] = field(default_factory=set)
+
+    def links(self, found: Iterable[Patient]) -> None:
+        """The links that runs made."""
+        self._patients = list(found)
+        for patient in self._patients:
+            self._link(patient)
+
+    def vaults(self, paths: Iterable[str]) -> None:
+        """Objects that nothing needs, and vaults that cannot be read; call it when the links were looked at."""
+        for path in paths:
+            self.findings += _of_vault(path, self._needed)
+
+    def roots(self, paths: Iterable[str]) -> None:
+        """Roots that are not there."""
+        for root in paths:
+            if not os.path.isdir(root):
+                fix = "connect its drive, or `hubfold roots rm` it"
+                self.findings.append(Finding("offline-root", root, "it is not there", fix))
+
+    def notices(self, notices: Iterable[Notice]) -> None:
+        """What a scan warned of; call it when the links were looked at, whose findings say more."""
+        told = {(finding.kind, finding.path) for finding in self.findings}
+        for notice in notices:
+            if notice.kind in _FROM_SCAN:
+                kind, fix = _FROM_SCAN[notice.kind]
+                if (kind, notice.path) not in told:
+                    self.findings.append(Finding(kind, notice.path, notice.message, fix))
+
+    def damaged(self, files: Iterable[tuple[str, int, int]]) -> None:
+        """Files of caches, as (path, bytes, bytes by the listing), of another length than their layout says.
+
+        A scan warns of them too, but only of those that are new to it.
+        """
+        for path, size, expected in files:
+            replica = self.around.replica(path)
+            message = f"has {size:,} bytes, its repository says {expected:,}"
+            if replica is not None:
+                self._payload("damaged-blob", replica, message)
+
+    def liars(self, replicas: Iterable[IndexedReplica]) -> None:
+        """Replicas that were read and are not what their layout says; names of one payload are one finding."""
+        for replica in replicas:
+            self._payload("corrupt", replica, "its bytes are not what its name says")
+
+    # -- links ------------------------------------------------------------------------------------------------------
+
+    def _link(self, patient: Patient) -> None:
+        try:
+            st = os.lstat(patient.path)
+        except OSError:
+            return  # the user removed it, or its drive is away: nothing of ours is broken
+        if patient.link is LinkKind.SYMLINK:
+            if not stat.S_ISLNK(st.st_mode) or not objects.points_at(patient.path, patient.target):
+                return
+            self._needed.add(patient.target)
+            try:
+                st = os.stat(patient.path)
+            except FileNotFoundError:
+                self._dangling(patient)
+                return
+            except OSError as error:
+                self._add("unreadable", patient.path, directory.describe(error), _Cure("check the drive"))
+                return
+            if not any(entry.link == patient.path for entry in objects.read_links(patient.target)):
+                self._unnoted(patient)
+        shared = patient.target if patient.link is LinkKind.SYMLINK else patient.path
+        if shared in self._seen or patient.size is None or not stat.S_ISREG(st.st_mode):
+            return
+        self._seen.add(shared)
+        if (st.st_dev, st.st_ino) in self._handled:
+            return
+        if (st.st_size, st.st_mtime_ns) == (patient.size, patient.mtime_ns) or not patient.is_ours(st):
+            return
+        path = os.path.realpath(patient.path)
+        if not self._is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
+            self._written_through(patient, st)
+
+    def _dangling(self, patient: Patient) -> None:
+        """The object is gone: any file with the same bytes becomes the object again."""
+
+        def mend(mender: Mender, donor: Donor) -> str:
+            mender.make_object(patient.target, patient.needed_by, patient.wanted, patient.mtime_ns, donor)
+            return fix
+
+        fix = "another copy becomes the vault object again"
+        cure = self._cure(patient.wanted, patient.names, objects.of_object(patient.target), fix, mend)
+        cure.fix = cure.fix or "no other copy is known: download it again"
+        self._add("dangling-link", patient.path, f"it leads to {patient.target}, which is gone", cure)
+
+    def _unnoted(self, patient: Patient) -> None:
+        cure = _Cure("note the link", mendable=True)
+        if self.mender is not None:
+            try:
+                self.mender.note(patient.target, patient.needed_by)
+                cure.done = True
+            except (OSError, LeftAlone) as error:
+                cure.tried = f"; noting it failed: {directory.describe(error)}"
+        message = f"it does not list {patient.path}, which needs it"
+        self._add("vault-out-of-step", patient.target, message, cure)
+
+    def _written_through(self, patient: Patient, st: os.stat_result) -> None:
+        """Other bytes lie behind a link than were compared when it was made."""
+        owners = tuple(self._owners(patient, st))
+        known = {path: root for root, path in patient.names}
+        known |= dict(self._names(st, patient.wanted))
+        names = [(root, path) for path, root in known.items() if path not in {one for _, one, _ in owners}]
+        read_only = any(objects.is_vault(root) or root not in self.around.caches for root, _ in names)
+        case = Case(tuple(names), st, patient.wanted, patient.mtime_ns, owners, read_only)
+        self._handled.add((st.st_dev, st.st_ino))
+        if not any(same_file(path, st) for _, path in case.names):
+            return  # only who these bytes belong to has them by now
+        cure = self._put_right(case, patient.keeper)
+        cure.fix = cure.fix or (
+            "no other copy has the old bytes: download the model again, or `hubfold undo` if the change is wanted"
+        )
+        told = f"what it reads ({patient.target}) was changed since the link was made, for every path that shares it"
+        self._add("written-through", patient.path, told, cure)
+
+    def _owners(self, patient: Patient, st: os.stat_result) -> Iterator[tuple[str, str, str]]:
+        """Links to changed bytes whose layout states just these, as (root, path, text).
+
+        A client that updates a local copy writes through the link, and notes the new revision: that path is right.
+        """
+        known: dict[str, bool] = {}
+        path = os.path.realpath(patient.path)
+        for one in self._patients:
+            try:
+                if not os.path.samestat(os.stat(one.path), st):
+                    continue
+            except OSError:
+                continue
+            claims = self.around.stated(one.root, one.path)
+            told = repr(sorted(claims.items()))
+            if claims and told not in known:
+                known[told] = self._is_content(path, Signature.of(st), claims)
+            if claims and known[told]:
+                yield one.root, one.path, os.readlink(one.path) if os.path.islink(one.path) else ""
+
+    def _names(self, st: os.stat_result, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """(path, root) of the known names of a payload, without those whose layout wants other bytes there."""
+        for name in self.around.names(st):
+            if all(wanted.get(algorithm, value) == value for algorithm, value in name.claims.items()):
+                yield name.path, name.root
+
+    # -- content ------------------------------------------------------------------------------------------------------
+
+    def _payload(self, kind: str, replica: IndexedReplica, message: str) -> None:
+        """A payload that is not what the layout says of it."""
+        try:
+            st = os.lstat(replica.path)
+        except OSError:
+            return
+        if (st.st_dev, st.st_ino) in self._handled or Signature.of(st)[:4] != replica.signature[:4]:
+            return
+        self._handled.add((st.st_dev, st.st_ino))
+        names = dict(self._names(st, replica.claims))
+        names[replica.path] = replica.root
+        case = Case(tuple((root, path) for path, root in sorted(names.items())), st, replica.claims)
+        cure = self._put_right(case, "")
+        cure.fix = cure.fix or "no other copy is known: download it again (`hf download --force-download`)"
+        self._add(kind, replica.path, message, cure)
+
+    def _put_right(self, case: Case, keeper: str) -> _Cure:
+        def mend(mender: Mender, donor: Donor) -> str:
+            kept = mender.put_right(case, donor)
+            where = case.owners[0][1] if case.owners else kept
+            return f"put right from {donor.path}; the changed bytes are kept as {where}"
+
+        donor = next((Donor(path, root, keeper=True) for root, path in case.names if path == keeper), None)
+        first = [donor] if donor is not None and not same_file(donor.path, case.changed) else []
+        root = case.names[0][0] if case.names else ""
+        return self._cure(case.wanted, case.names, root, "put right from {}", mend, first, case.changed)
+
+    def _cure(
+        self,
+        wanted: Mapping[str, str],
+        names: Sequence[tuple[str, str]],
+        root: str,
+        fix: str,
+        mend: Callable[[Mender, Donor], str],
+        first: Sequence[Donor] = (),
+        changed: os.stat_result | None = None,
+    ) -> _Cure:
+        """Let `mend` use the first file that has the wanted bytes; `changed` is the payload that has others."""
+        cure = _Cure()
+        known = [*first, *(Donor(path, root) for root, path in names)]
+        known += (Donor(replica.path, replica.root) for replica in self.around.having(wanted))
+        for donor in self._good(known, wanted, changed):
+            cure.mendable, cure.fix = True, fix.format(donor.path)
+            if self.mender is None or self._try(cure, self.mender, donor, mend):
+                return cure
+        cure.mendable, cure.fix = False, ""
+        for origin in self.around.origins([path for _, path in names]) if root else ():
+            if not self.download:
+                how = "`hubfold doctor --fix --download` does"
+                cure.fix = f"no other copy is known: download it again, as {how} ({origin.what})"
+                return cure
+            cure.mendable, cure.fix = True, f"download it anew ({origin.what})"
+            if self.mender is None:
+                return cure
+            try:
+                with self.mender.fetched(root, names[0][1], origin.fetch) as donor:
+                    if not any(self._good([donor], wanted, None)):
+                        raise LeftAlone("what came is not what the name says")
+                    if self._try(cure, self.mender, donor, mend):
+                        cure.fix = cure.fix.replace(donor.path, f"the Hub ({origin.what})")
+                        return cure
+            except Interrupted:
+                raise
+            except (OSError, HubfoldError, LeftAlone) as error:
+                cure.tried += f"; downloading it ({origin.what}) failed: {directory.describe(error)}"
+        return cure
+
+    def _try(self, cure: _Cure, mender: Mender, donor: Donor, mend: Callable[[Mender, Donor], str]) -> bool:
+        try:
+            cure.fix = mend(mender, donor)
+            cure.done = True
+        except Interrupted:
+            raise
+        except (OSError, HubfoldError, LeftAlone) as error:
+            cure.tried += f"; mending it from {donor.path} failed: {directory.describe(error)}"
+        return cure.done
+
+    def _good(
+        self, donors: Iterable[Donor], wanted: Mapping[str, str], changed: os.stat_result | None
+    ) -> Iterator[Donor]:
+        """The donors that have the wanted bytes, each read whole."""
+        tried: set[str] = set()
+        for donor in donors:
+            if donor.path in tried or (changed is not None and same_file(donor.path, changed)):
+                continue
+            tried.add(donor.path)
+            try:
+                held = Held(donor.root, donor.path)
+            except (OSError, LeftAlone):
+                continue
+            try:
+                if self._is_content(donor.path, held.signature, wanted):
+                    yield donor
+            finally:
+                held.close()
+
+    def _is_content(self, path: str, signature: Signature, wanted: Mapping[str, str]) -> bool:
+        return is_content(path, signature, wanted, self.progress, self.stop)
+
+    def _add(self, kind: str, path: str, message: str, cure: _Cure) -> None:
+        self.findings.append(
+            Finding(kind, path, message + cure.tried, cure.fix, cure.done, mendable=cure.mendable)
+        )
+
+
+def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
+    try:
+        found = list(objects.objects(path))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Finding("unreadable", path, directory.describe(error), "check its permissions and the drive")
+        return
+    unneeded = 0
+    for object_ in found:
+        if object_ in needed:
+            continue
+        with suppress(OSError):
+            needs = [objects.need(object_, entry) for entry in objects.read_links(object_)]
+            unneeded += all(need is objects.Need.GONE for need in needs)
+    if unneeded:
+        yield Finding(
+            "unneeded-objects", path, f"no link needs {unneeded} of its objects", "`hubfold gc` removes them"
+        )

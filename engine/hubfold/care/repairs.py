@@ -1,0 +1,379 @@
+"""Carries out the repairs of ``doctor --fix``, under a journal of their own, in an order that loses no byte.
+
+Bytes that are not what they should be (`Case`) are put right like this::
+
+    the layout's locks, and the vault's
+    every name that is going to be exchanged announced in the journal, fsynced
+    one more name for the changed bytes in the vault's ``replaced/``, fsynced
+    the right bytes made under a temporary name, fsynced, and hashed there: what goes in place is what was hashed
+    its inode journalled, fsynced
+    each name exchanged, looked at, its directory fsynced, what it displaced unlinked
+
+so that at each instant each path reads the changed bytes or the right ones, both whole; `mending.settle` cleans up
+after a crash and after an error alike. A vault object is made again with its list of links first: a list without an
+object is nobody's, and what is not whole has a name that the journal lists.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from hubfold.care import exchange
+from hubfold.content import TEMPORARY_PREFIX, Signature
+from hubfold.disk import directory
+from hubfold.disk.directory import Directory, Held
+from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.locks import passing_lock
+from hubfold.errors import LeftAlone
+from hubfold.journal.journal import Journal
+from hubfold.journal.records import Mend
+from hubfold.progress import Progress, Stop
+from hubfold.reading import compare
+from hubfold.reading.digests import Job, available, read
+from hubfold.vault import gc, objects
+
+_WRITE = 0o222
+#: What link(2) says of a file that it cannot give another name here; then it is copied.
+_NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
+
+
+@dataclass(frozen=True, slots=True)
+class Donor:
+    """A file that may have the right bytes, and the root it lies in."""
+
+    path: str
+    root: str
+    #: It is the payload that the names are to share again, or nobody else's: linked where that is possible.
+    keeper: bool = False
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Names, as (root, path), of one inode whose bytes are not the `wanted` ones."""
+
+    names: tuple[tuple[str, str], ...]
+    changed: os.stat_result
+    wanted: Mapping[str, str]
+    #: The mtime that the right bytes had; None if that is not known: then the older of the two files' counts.
+    mtime_ns: int | None = None
+    #: Paths, as (root, path, text of the symlink), whose layout says that the changed bytes are theirs: a link gets
+    #: them as a file, what is no link (text "") has them already.
+    owners: tuple[tuple[str, str, str], ...] = ()
+    read_only: bool = False
+
+
+def is_content(
+    path: str, signature: Signature, wanted: Mapping[str, str], progress: Progress, stop: Stop
+) -> bool:
+    """Whether a file has the bytes, by reading all of them. A claim is no proof, so every known digest has to agree.
+
+    False for one that cannot be read or changes meanwhile. Raises `Interrupted`.
+    """
+    algorithms = tuple(sorted(name for name in wanted if available(name)))
+    progress.start("reading", signature.size, "bytes")
+    try:
+        digests = read(Job(path, signature, algorithms), progress.advance, stop).digests
+    finally:
+        progress.finish()
+    return bool(algorithms) and all(digests.get(name) == wanted[name] for name in algorithms)
+
+
+class Mender:
+    """Makes repairs; a run of its own begins with the first. Leave it with `close`."""
+
+    def __init__(
+        self,
+        begin: Callable[[], Journal],
+        place_for: Callable[[str], str],
+        locks: Callable[[str, str], Sequence[str]],
+        *,
+        progress: Progress,
+        stop: Stop,
+    ) -> None:
+        """`place_for` tells the vault for files of a root, `locks` the lock files of (root, path)."""
+        self._begin = begin
+        self._place_for = place_for
+        self._locks = locks
+        self._progress = progress
+        self._stop = stop
+        self._journal: Journal | None = None
+        self._number = 0
+        #: Something was left that only recovery can settle.
+        self._unsettled = False
+        self._new_vaults: list[str] = []
+
+    @property
+    def journal(self) -> Journal:
+        if self._journal is None:
+            self._journal = self._begin()
+        return self._journal
+
+    def close(self) -> str:
+        """End the run, if one was begun; its name if something of it is left that only recovery can settle.
+
+        Raises `OSError` if its journal cannot be written.
+        """
+        if self._journal is None:
+            return ""
+        book, self._journal = self._journal, None
+        if not self._unsettled:
+            book.append("end", state="finished")
+        book.close()
+        for place in self._new_vaults:
+            gc.clear_empty(place)  # nothing came of what it was made for
+        return book.run if self._unsettled else ""
+
+    def _new(self, place: str) -> None:
+        if not objects.is_vault(place):
+            self._new_vaults.append(place)
+        directory.make_folders(place)
+
+    def _temporary(self) -> str:
+        self._number += 1
+        return f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
+
+    # -- links and objects ------------------------------------------------------------------------------------------
+
+    def note(self, object_: str, needed_by: objects.NeededBy) -> None:
+        """Add a link to an object's list."""
+        with objects.lock(objects.of_object(object_)):
+            objects.note_links(object_, [needed_by])
+
+    def make_object(
+        self,
+        object_: str,
+        needed_by: objects.NeededBy,
+        wanted: Mapping[str, str],
+        mtime_ns: int | None,
+        donor: Donor,
+    ) -> None:
+        """Make a vault object that is gone again. Raises `LeftAlone`, `OSError`."""
+        place = objects.of_object(object_)
+        folder_path, name = os.path.split(object_)
+        self._new(place)
+        with objects.lock(place):
+            objects.prepare(place)
+            directory.make_folders(folder_path)
+            objects.note_links(object_, [needed_by])
+            with ExitStack() as held:
+                folder = held.enter_context(Directory.open(folder_path))
+                owner = folder.stat()
+                if donor.private:
+                    _adopt(donor, owner, mtime_ns)
+                source = held.enter_context(self._held(donor))
+                if folder.lstat_or_none(name) is not None:
+                    raise LeftAlone("somebody made it again meanwhile")
+                temporary = self._temporary()
+                there = os.path.join(folder_path, temporary)
+                self.journal.append("object", path=object_, keeper=donor.path)
+                self.journal.announce("make", path=object_, root=place, temporary=there, source=donor.path)
+                self.journal.sync()
+                try:
+                    # A file that somebody may write to stays his alone; another is one payload with its object.
+                    now = source.attributes
+                    shared = not now.mode & _WRITE and now.uid == owner.st_uid
+                    if not (shared and _linked(source, folder, temporary)):
+                        _copy(source, folder, temporary, _of_vault(now, owner, mtime_ns), self._progress)
+                    self._check(folder, temporary, wanted, donor)
+                    folder.rename(temporary, name)
+                    folder.sync()
+                except BaseException:
+                    self._clear(folder, temporary)
+                    raise
+
+    def _clear(self, folder: Directory, temporary: str) -> None:
+        try:
+            with suppress(FileNotFoundError):
+                folder.unlink(temporary)
+        except OSError:
+            self._unsettled = True
+
+    @contextmanager
+    def _held(self, donor: Donor) -> Iterator[Held]:
+        source = Held(donor.root, donor.path)
+        try:
+            yield source
+        finally:
+            source.close()
+
+    def _check(self, folder: Directory, name: str, wanted: Mapping[str, str], donor: Donor) -> None:
+        path = os.path.join(folder.path, name)
+        if not is_content(path, Signature.of(folder.lstat(name)), wanted, self._progress, self._stop):
+            raise LeftAlone(f"{donor.path} was changed while it was being copied")
+
+    # -- bytes --------------------------------------------------------------------------------------------------------
+
+    def put_right(self, case: Case, donor: Donor) -> str:
+        """Give every name of `case` the right bytes; where the changed ones are kept, "" if a link's owner has them.
+
+        Raises `LeftAlone`, `OSError`, `Interrupted`; then every name reads what it read before, or the right bytes.
+        """
+        names = [(root, path) for root, path in case.names if exchange.is_inode(root, path, case.changed)]
+        if not names:
+            raise LeftAlone("none of its names is where it was")
+        place = self._place_for(names[0][0])
+        with ExitStack() as held:
+            for lock in dict.fromkeys(lock for root, path in names for lock in self._locks(root, path)):
+                held.enter_context(passing_lock(lock))
+            self._new(place)
+            vaults = (objects.of_object(path) for root, path in names if objects.is_vault(root))
+            for path in dict.fromkeys((place, *vaults)):
+                held.enter_context(objects.lock(path))
+            objects.prepare(place)
+            kept = exchange.name_to_keep(place, names[0][1], case.changed.st_ino)
+            mends = self._announce(case, names, kept, donor)
+            before, self._unsettled = self._unsettled, True  # until it is written down what came of it
+            try:
+                exchange.keep(names[0], kept, case.changed.st_ino)
+                mends = self._exchange_all(case, mends, donor)
+            except BaseException:
+                settled = exchange.settle_all(mends)
+                if not (settled.waiting or settled.done):
+                    self._unsettled = before
+                raise
+            if case.owners:
+                try:
+                    exchange.drop(kept)
+                except OSError:
+                    return ""  # all is mended: recovery finds that, and takes this name away
+            self.journal.append("mended", numbers=[mend.number for mend in mends])
+            self.journal.sync()
+            self._unsettled = before
+            return "" if case.owners else kept
+
+    def _announce(self, case: Case, names: Sequence[tuple[str, str]], kept: str, donor: Donor) -> list[Mend]:
+        inode = case.changed.st_ino
+        filesystems = FileSystems()
+        mends = []
+        for root, path, text in (owner for owner in case.owners if owner[2]):
+            temporary = self._temporary()
+            mount = filesystems.of(os.path.dirname(path)).mount
+            mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept, mount))
+        for root, path in names:
+            temporary = self._temporary()
+            mount = filesystems.of(os.path.dirname(path)).mount
+            mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path, mount))
+        for mend in mends:
+            self.journal.append("mend", **mend.as_record())
+        self.journal.sync()
+        return mends
+
+    def _exchange_all(self, case: Case, mends: list[Mend], donor: Donor) -> list[Mend]:
+        owners, shared = [m for m in mends if m.text], [m for m in mends if not m.text]
+        first, _ = Directory.parent_of(shared[0].root, shared[0].path)
+        with first:
+            self._make(case, first, shared[0].temporary, shared[0].kept, donor)
+            self._check(first, shared[0].temporary, case.wanted, donor)
+            fresh = first.lstat(shared[0].temporary).st_ino
+            self.journal.append("fresh", inode=fresh, numbers=[mend.number for mend in shared])
+            self.journal.sync()
+            shared = [replace(mend, new=fresh) for mend in shared]
+            mends[:] = [*owners, *shared]
+            first.sync()
+            with Directory.open(os.path.dirname(shared[0].kept)) as replaced:
+                for mend in owners:
+                    exchange.link_in(replaced, os.path.basename(mend.kept), mend)
+            for mend in shared[1:]:
+                exchange.link_in(first, shared[0].temporary, mend)
+            exchange.exchange(first, shared[0])
+        return mends
+
+    def _make(self, case: Case, folder: Directory, temporary: str, kept: str, donor: Donor) -> None:
+        """The right bytes under a temporary name, durable, as much like the changed file as can be."""
+        like = _attributes(Donor(kept, os.path.dirname(kept)))
+        mtime_ns = case.mtime_ns
+        if mtime_ns is None:
+            mtime_ns = min(os.lstat(donor.path).st_mtime_ns, like.mtime_ns)
+        like = replace(like, mtime_ns=mtime_ns, mode=like.mode & ~(_WRITE if case.read_only else 0))
+        if donor.private:
+            _give(donor, like)
+        with self._held(donor) as source:
+            if not ((donor.private or donor.keeper) and _linked(source, folder, temporary)):
+                _copy(source, folder, temporary, like, self._progress)
+
+    # -- downloads ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def fetched(self, place_of: str, path: str, fetch: Callable[[str], str]) -> Iterator[Donor]:
+        """A file that `fetch` downloads into the folder that it is given, in the vault for the root `place_of`.
+
+        `path` is what it is for. Raises what `fetch` raises, `LeftAlone`, `OSError`.
+        """
+        place = self._place_for(place_of)
+        self._new(place)
+        with objects.lock(place):
+            objects.prepare(place)
+        temporary = self._temporary()
+        there = os.path.join(place, temporary)
+        self.journal.announce("make", path=path, root=place, temporary=there, source="the Hub")
+        self.journal.sync()
+        with Directory.open(place) as folder:
+            try:
+                folder.mkdir(temporary)
+                found = os.path.realpath(fetch(there))
+                yield Donor(found, os.path.realpath(there), private=True)
+            finally:
+                try:
+                    if folder.lstat_or_none(temporary) is not None:
+                        directory.remove_tree(folder, temporary)
+                except OSError:
+                    self._unsettled = True
+
+
+def _attributes(donor: Donor) -> directory.Attributes:
+    held = Held(donor.root, donor.path, lease=False)
+    held.close()
+    return held.attributes
+
+
+def _of_vault(
+    like: directory.Attributes, owner: os.stat_result, mtime_ns: int | None
+) -> directory.Attributes:
+    """What an object is besides its bytes: read-only, and of whom its folder is."""
+    mtime_ns = like.mtime_ns if mtime_ns is None else mtime_ns
+    mode = like.mode & ~_WRITE
+    return replace(like, mode=mode, uid=owner.st_uid, gid=owner.st_gid, mtime_ns=mtime_ns, xattrs={})
+
+
+def _adopt(donor: Donor, owner: os.stat_result, mtime_ns: int | None) -> None:
+    _give(donor, _of_vault(_attributes(donor), owner, mtime_ns))
+
+
+def _give(donor: Donor, like: directory.Attributes) -> None:
+    held = Held(donor.root, donor.path, lease=False)
+    try:
+        like.give_to(held.fd)
+    finally:
+        held.close()
+
+
+def _linked(source: Held, folder: Directory, name: str) -> bool:
+    """Make `name` a hard link of a file that is held, durable; False where there can be none."""
+    os.fsync(source.fd)
+    try:
+        folder.link_from(source.directory, source.name, name)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    if source.is_here(folder, name):
+        return True
+    folder.unlink(name)
+    raise LeftAlone(f"{source.path} was replaced meanwhile")
+
+
+def _copy(source: Held, folder: Directory, name: str, like: directory.Attributes, progress: Progress) -> None:
+    target = folder.create_file(name)
+    progress.start("copying", source.signature.size, "bytes")
+    try:
+        compare.copy_bytes(source.fd, target, update=lambda data: None, tick=progress.advance)
+        like.give_to(target)
+        os.fsync(target)
+    finally:
+        progress.finish()
+        os.close(target)

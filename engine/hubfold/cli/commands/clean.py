@@ -1,0 +1,114 @@
+"""``hubfold clean``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hubfold import display
+from hubfold.backend.changes import LeftoverKind
+from hubfold.cli import options, tell
+from hubfold.cli.commands.rm import result
+from hubfold.errors import NeedsConfirmation, UsageError
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+    from hubfold.cli.output import Output
+    from hubfold.reports.runs import RemoveReport
+
+
+@options.command(
+    "clean",
+    examples=[
+        ("hubfold clean --dry-run", "what clients left behind, and what it takes"),
+        ("hubfold clean", "the same, then ask, then remove it"),
+        ("hubfold clean --old-revisions -y", "revisions that no branch or tag names, too"),
+        ("hubfold clean --all ~/.cache/huggingface/hub", "empty a cache, after its name was typed"),
+    ],
+)
+@options.paths
+@click.option("--old-revisions", is_flag=True, help="Remove revisions that no branch or tag names.")
+@click.option("--all", "cache", metavar="CACHE", help="Empty this cache: every model in it.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    default=24,
+    show_default=True,
+    metavar="HOURS",
+    help="Leave alone what was touched since.",
+)
+@options.before_change
+def command(
+    session: Session,
+    paths: tuple[str, ...],
+    old_revisions: bool,
+    cache: str | None,
+    older_than: float,
+    dry_run: bool,
+    yes: bool,
+) -> int | None:
+    """Remove what was left behind: interrupted downloads, stale locks, empty repositories, dangling links of hubfold.
+
+    Looks at the roots given by PATH, or at all. What a program is at, by its lock, is left alone.
+    """
+    output = session.output
+    if cache is not None and (paths or old_revisions):
+        raise UsageError(
+            "--all goes with no PATH and no --old-revisions", "it empties the cache that it names"
+        )
+    with session.engine() as engine:
+        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        if cache is not None:
+            plan = engine.plan_clean_all(cache)
+        else:
+            plan = engine.plan_clean(paths, old_revisions=old_revisions, older_than=older_than * 3600)
+        preview = engine.preview_removal(plan)
+        _show(output, preview)
+        if tell.only_looked(output, preview, dry_run=dry_run, nothing=not preview.models):
+            return None
+        if not _agreed(session, preview, cache, yes=yes):
+            return None
+        report = engine.apply_removal(plan, "clean")
+    if output.as_json:
+        output.json(report.as_json())
+    return result(output, report)
+
+
+def _show(output: Output, preview: RemoveReport) -> None:
+    locks = [model for model in preview.models if model.kind == LeftoverKind.LOCK]
+    if locks:
+        output.line(f"{display.count(len(locks), LeftoverKind.LOCK)}")
+    for model in preview.models:
+        if model in locks:
+            continue
+        name = (
+            f"{model.name} ({', '.join(commit[:12] for commit in model.revisions)})"
+            if model.revisions
+            else ""
+        )
+        output.line(f"{model.kind}: {name or model.path}")
+    for needed in preview.needed:
+        output.line(f"needed by {needed.path}: {needed.becomes}")
+    tell.left_alone(output, tell.reasons(preview.left))
+    files = display.count(len(preview.removed), "file")
+    output.line(f"{files} to remove, {display.size(preview.bytes)} to reclaim", "bold")
+
+
+def _agreed(session: Session, preview: RemoveReport, cache: str | None, *, yes: bool) -> bool:
+    output = session.output
+    if cache is None or yes:
+        question = f"Remove this and reclaim {display.size(preview.bytes)}?"
+        return tell.agreed(session, question, preview, yes=yes)
+    if not output.can_ask:
+        if output.as_json:
+            output.json(preview.as_json())
+        raise NeedsConfirmation(
+            "this would empty a cache and there is nobody to ask; nothing was changed",
+            "give -y to do it without a question, or --dry-run to only look",
+        )
+    name = preview.models[0].root
+    if output.ask(f"Type {name} to remove every model in it:").rstrip("\n") == name:
+        return True
+    output.message("that is not its name: nothing was changed")
+    return False

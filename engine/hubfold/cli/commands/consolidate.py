@@ -1,0 +1,158 @@
+"""``hubfold consolidate``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from hubfold import display
+from hubfold.cli import options, tell
+from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
+from hubfold.cli.output import Column
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+    from hubfold.cli.output import Output
+    from hubfold.folding.plan import Action, Plan
+    from hubfold.reports.runs import ConsolidateReport
+
+#: From here on a terminal gets one row per model instead of one per file.
+_LONG = 40
+
+
+@options.command(
+    "consolidate",
+    examples=[
+        ("hubfold consolidate --dry-run", "what would be replaced by what, and why"),
+        ("hubfold consolidate", "the same, then ask, then do it"),
+        (
+            "hubfold consolidate ~/models --into ~/.cache/huggingface/hub",
+            "only what these two have in common",
+        ),
+        ("hubfold consolidate --link hardlink -y", "hard links instead, and no question"),
+    ],
+)
+@options.paths
+@click.option(
+    "--link",
+    type=click.Choice(["auto", "reflink", "hardlink", "symlink"]),
+    default="auto",
+    show_default=True,
+    help="What to leave in place of a copy; auto: the safest kind that the file systems and programs allow.",
+)
+@options.min_size
+@click.option("--into", metavar="CACHE", help="Fold into this cache: its copies stay before those of others.")
+@click.option("--across-owners", is_flag=True, help="Merge files of different owners too.")
+@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.before_change
+@options.threads
+def command(
+    session: Session,
+    paths: tuple[str, ...],
+    link: str,
+    min_size: int,
+    into: str | None,
+    across_owners: bool,
+    full: bool,
+    dry_run: bool,
+    yes: bool,
+    threads: int | None,
+) -> int | None:
+    """Fold duplicates into one copy and leave a link in each old place.
+
+    Scans (with PATH: only there; else all known roots), shows the plan, asks, and does it. Right before a file is
+    replaced it is compared byte for byte with the one that stays. `hubfold undo` takes the run back.
+    """
+    from hubfold.content import LinkKind
+
+    output = session.output
+    with session.engine(threads) as engine:
+        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        scan = engine.scan([*paths, into] if paths and into is not None else paths, min_size=min_size)
+        for root in scan.roots:
+            if root.error is not None:
+                output.warning(f"{root.path}: {root.error}")
+        for notice in scan.warnings:
+            if notice.kind == "unreadable":
+                output.warning(f"{notice.path}: {notice.message}")
+        plan = engine.plan(
+            paths,
+            link=None if link == "auto" else LinkKind(link),
+            min_size=min_size,
+            into=into,
+            across_owners=across_owners,
+        )
+        preview = engine.preview(plan)
+        _show_plan(output, plan, full=full)
+        incomplete = SOME_LEFT if scan.failed else None
+        if tell.only_looked(
+            output, preview, dry_run=dry_run, nothing=not plan.actions, then="hubfold consolidate"
+        ):
+            return incomplete
+        question = f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
+        if not tell.agreed(session, question, preview, yes=yes):
+            return incomplete
+        report = engine.apply(plan)
+    if output.as_json:
+        output.json(report.as_json())
+    return _show_result(output, report) or incomplete
+
+
+def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
+    if not plan.actions:
+        output.line("nothing to replace", "bold")
+    condensed = len(plan.actions) > _LONG and sys.stdout.isatty() and not full
+    for model, actions in _by_model(plan).items():
+        output.line(f"{model}: {_files(len(actions))}, {display.size(sum(a.bytes for a in actions))}", "bold")
+        if condensed:
+            output.line(f"  below {_common(action.path for action in actions)}")
+        else:
+            output.table(
+                [Column("  FREES", right=True), Column("LINK"), Column("REPLACES")],
+                [[display.size(action.bytes), str(action.link), action.path] for action in actions],
+            )
+        output.line(f"  stays: {_common(action.keeper.path for action in actions)}")
+        for kind, reason in dict.fromkeys((action.link, action.reason) for action in actions):
+            output.line(f"  {kind}: {reason}")
+        output.line()
+    tell.left_alone(output, [(skip.path, skip.reason) for skip in plan.skipped], full=full)
+    for note in plan.notes:
+        output.line(f"note: {note}")
+    if plan.actions:
+        output.line(f"{_files(len(plan.actions))} to replace, {display.size(plan.bytes)} to reclaim", "bold")
+        if condensed:
+            output.message("--full lists every file")
+
+
+def _show_result(output: Output, report: ConsolidateReport) -> int | None:
+    code = tell.failures(output, report.failed)
+    output.line(
+        f"replaced {_files(len(report.actions))}, reclaimed {display.size(report.reclaimed_bytes)}", "bold"
+    )
+    if report.run is not None and report.actions:
+        output.message(f"run {report.run}; `hubfold undo` takes it back")
+    if report.interrupted:
+        output.message("stopped before the end: what is done stays done; the same command goes on from here")
+        return INTERRUPTED
+    return code or None
+
+
+def _by_model(plan: Plan) -> dict[str, list[Action]]:
+    groups: dict[str, list[Action]] = {}
+    for action in plan.actions:
+        model = action.keeper.repo_id or action.victim.repo_id or action.keeper.root
+        groups.setdefault(model, []).append(action)
+    return groups
+
+
+def _common(paths: object) -> str:
+    """The one path, or the deepest folder that all have in common."""
+    distinct = sorted(set(paths))  # type: ignore[call-overload]
+    return distinct[0] if len(distinct) == 1 else os.path.join(os.path.commonpath(distinct), "")
+
+
+def _files(number: int) -> str:
+    return display.count(number, "file")

@@ -1,0 +1,136 @@
+"""``hubfold download``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from hubfold import display
+from hubfold.cli import options, tell
+from hubfold.errors import NoSpace, UsageError
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+    from hubfold.cli.output import Output
+    from hubfold.engine.engine import Engine
+    from hubfold.reports.runs import DownloadReport
+
+_ALL = "all"
+
+
+@options.command(
+    "download",
+    examples=[
+        ("hubfold download org/model", "into the cache; what some root has already is not fetched"),
+        ("hubfold download org/model --include '*.safetensors' --dry-run", "what would be fetched"),
+        ("hubfold download org/many-GGUF --include '*Q4_K_M*'", "one quantisation; it is whole with that"),
+        ("hubfold download org/model --to ~/models/it", "and a folder of links to its files"),
+        ("hubfold download", "choose among the models of config.toml"),
+    ],
+)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
+@click.option("--revision", metavar="REVISION", help="A branch, a tag or a commit (default: main).")
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Only files like this (may be repeated); with those `ls` and `check` call it whole.",
+)
+@click.option("--exclude", multiple=True, metavar="GLOB", help="No files like this (may be repeated).")
+@click.option("--into", metavar="CACHE", help="Into this cache instead of the client's own.")
+@click.option(
+    "--to", metavar="DIR", help="Also make DIR a folder of links: one model's files, or org/name/ each."
+)
+@options.before_change
+def command(
+    session: Session,
+    models: tuple[str, ...],
+    revision: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    into: str | None,
+    to: str | None,
+    dry_run: bool,
+    yes: bool,
+) -> int | None:
+    """Download models into the cache, never a second copy.
+
+    Content that some root has already (another model, a local copy, another drive) is put into the cache after its
+    bytes were checked; huggingface_hub fetches the rest. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count.
+
+    Needs no question, for it only adds. One thing is asked: whether files of your own folders may be hard-linked into
+    the cache, which makes them read-only; they are copied else. -y is a yes.
+    """
+    output = session.output
+    with session.engine() as engine:
+        chosen = models or _choose(output, engine)
+        plan = engine.plan_download(chosen, revision, include=include, exclude=exclude, into=into)
+        shared = plan.shared_files
+        if dry_run or yes:
+            plan = replace(plan, share=True)
+        preview = engine.preview_download(plan)
+        _show(output, preview, shared)
+        if dry_run:
+            if output.as_json:
+                output.json(preview.as_json())
+            try:
+                engine.check_space(plan)
+            except NoSpace as error:
+                output.warning(f"{error}: {error.hint}")
+            output.message("this was a dry run: nothing was changed")
+            return None
+        if shared and not yes and output.can_ask:
+            files = display.count(len(shared), "file")
+            question = f"Hard-link {files} of your folders into the cache and make them read-only (no: copy)?"
+            plan = replace(plan, share=session.confirm(question))
+        tell.recovered(output, engine.recover())
+        report = engine.download(plan, to=to, bars=output.watched)
+    if output.as_json:
+        output.json(report.as_json())
+    for model in report.models:
+        output.message(f"{model.name}: whole, {display.size(model.fetch_bytes)} were downloaded")
+        if model.path and not output.as_json:
+            output.names([model.path])
+    if to is not None:
+        output.message(f"{display.count(len(report.links), 'link')} added in {to}")
+    return tell.failures(output, report.failed) or None
+
+
+def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
+    for model in preview.models:
+        if model.commit is None:
+            output.message(f"{model.name}: offline, so only what the cache has")
+            continue
+        output.message(
+            f"{model.name}: {display.count(model.files, 'file')}, {display.size(model.bytes)};"
+            f" {display.size(model.present_bytes)} in the cache, {display.size(model.fetch_bytes)} to download"
+        )
+    for item in preview.reused:
+        output.message(f"  {item.how} instead of {display.size(item.bytes)} to download: {item.source}")
+    for path in shared:
+        output.message(f"  {path} gets read-only if it is hard-linked")
+
+
+def _choose(output: Output, engine: Engine) -> tuple[str, ...]:
+    """Let the user choose among the configured models."""
+    configured = list((engine.config.models or {}).values())
+    if not output.can_ask or not configured:
+        hint = "name one, as org/name" if configured else f"name one, or list some in {engine.state.config}"
+        raise UsageError("no MODEL was given" + ("" if configured else " and none is configured"), hint)
+    there = engine.check().models
+    for number, (model, checked) in enumerate(zip(configured, there, strict=True), 1):
+        size = f", {display.size(model.size)}" if model.size else ""
+        at = f"@{model.revision}" if model.revision else ""
+        output.line(f"{number:3}  {model.name}: {model.repo_id}{at}{size} ({checked.status})")
+    answer = output.ask(f"Which ones (numbers, or {_ALL})?")
+    if answer.strip().lower() == _ALL:
+        return tuple(model.name for model in configured)
+    try:
+        numbers = [int(word) for word in answer.replace(",", " ").split()]
+        if not numbers or min(numbers) < 1:
+            raise ValueError
+        return tuple(configured[number - 1].name for number in numbers)
+    except (ValueError, IndexError):
+        raise UsageError(f"{answer.strip()!r} is no choice", f"type numbers of the list, or {_ALL}") from None

@@ -1,0 +1,60 @@
+"""``hubfold restore``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hubfold import display
+from hubfold.cli import options, tell
+from hubfold.cli.commands.backup import show
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+
+
+@options.command(
+    "restore",
+    examples=[
+        ("hubfold restore /mnt/usb/models", "every model of the backup, into the cache"),
+        ("hubfold restore models.tar.zst org/small -y", "one of them, without a question"),
+        ("hubfold restore models.tar --into /data/hub --dry-run", "what it would make in another cache"),
+    ],
+)
+@click.argument("source", metavar="DIR|FILE.tar[.zst]", type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
+@click.option("--into", metavar="CACHE", help="Into this cache instead of the client's own.")
+@options.before_change
+def command(
+    session: Session, source: str, models: tuple[str, ...], into: str | None, dry_run: bool, yes: bool
+) -> int | None:
+    """Restore models from a backup.
+
+    Every file is compared with its sha256 before it is put into place; what is there already stays. After an
+    interruption the same command goes on.
+    """
+    output = session.output
+    with session.engine() as engine:
+        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        plan = engine.plan_restore(source, models, into=into)
+        preview = engine.preview_restore(plan)
+        show(output, preview.models)
+        files, size = display.count(len(preview.restored), "file"), display.size(preview.written)
+        if dry_run or not preview.restored:
+            if output.as_json:
+                output.json(preview.as_json())
+            output.line(f"{files} to make in {preview.root}, {size} to write", "bold")
+            return None
+        if not tell.agreed(session, f"Make {files} in {preview.root}, {size}?", preview, yes=yes):
+            return None
+        report = engine.restore(source, plan)
+    if output.as_json:
+        output.json(report.as_json())
+    tell.left_alone(output, tell.reasons(report.left))
+    output.line(
+        f"restored {display.count(len(report.models), 'revision')} into {report.root},"
+        f" {display.size(report.written)} were written",
+        "bold",
+    )
+    return tell.failures(output, report.failed) or None

@@ -1,0 +1,104 @@
+"""``hubfold rm``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hubfold import display
+from hubfold.cli import options, tell
+from hubfold.cli.errors import INTERRUPTED
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+    from hubfold.cli.output import Output
+    from hubfold.reports.runs import RemoveReport
+
+
+@options.command(
+    "rm",
+    examples=[
+        ("hubfold rm org/model --dry-run", "what would go, and which links elsewhere keep its content"),
+        ("hubfold rm org/model", "the same, then ask, then do it"),
+        ("hubfold rm org/model --revision 1a2b3c -y", "one revision, with what only it uses"),
+        ("hubfold rm datasets/org/data --with-links", "its links in folders of yours too"),
+        ("hubfold rm ~/models/model", "one local copy, as `hubfold ls` shows it"),
+    ],
+)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL|COPY...", type=click.UNPROCESSED)
+@click.option("--revision", metavar="REVISION", help="Only this revision: a branch, a tag or a commit.")
+@click.option("--with-links", is_flag=True, help="Remove links in other folders that read its content, too.")
+@click.option(
+    "--with-copies", is_flag=True, help="Remove the local copies that clients downloaded of it, too."
+)
+@click.option(
+    "--from", "caches", multiple=True, metavar="CACHE", help="Only from this cache (may be repeated)."
+)
+@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.before_change
+def command(
+    session: Session,
+    models: tuple[str, ...],
+    revision: str | None,
+    with_links: bool,
+    with_copies: bool,
+    caches: tuple[str, ...],
+    full: bool,
+    dry_run: bool,
+    yes: bool,
+) -> int | None:
+    """Remove models from the caches.
+
+    Says first what elsewhere needs their content. That stays readable: the vault keeps it for links of hubfold's, other
+    caches for themselves, and what somebody else's link points straight at stays where it is. This cannot be undone.
+
+    Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
+    that a client downloaded and nobody changed since. The same command goes on with a removal that was cut short.
+    """
+    output = session.output
+    with session.engine() as engine:
+        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        plan = engine.plan_remove(models, revision, with_links, with_copies=with_copies, roots=caches)
+        preview = engine.preview_removal(plan)
+        show(output, preview, full=full)
+        if tell.only_looked(output, preview, dry_run=dry_run, nothing=not preview.models):
+            return None
+        question = f"Remove {_what(preview)} and reclaim {display.size(preview.bytes)}? It cannot be undone."
+        if not tell.agreed(session, question, preview, yes=yes):
+            return None
+        report = engine.apply_removal(plan)
+    if output.as_json:
+        output.json(report.as_json())
+    return result(output, report)
+
+
+def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
+    """What would go, what needs it, what stays."""
+    for model in preview.models:
+        commits = ", ".join(revision[:12] for revision in model.revisions)
+        which = f" ({commits})" if commits else ""
+        kind = "" if model.kind == "model" else f"{model.kind} "
+        where = f": {model.path}" if model.path not in ("", model.name) else ""
+        output.line(f"remove {kind}{model.name}{which}{where}", "bold")
+    for needed in preview.needed:
+        output.line(f"needed by {needed.path}: {needed.becomes}")
+    tell.left_alone(output, tell.reasons(preview.left), full=full, noun="path")
+    files = display.count(len(preview.removed), "file")
+    output.line(f"{files} to remove, {display.size(preview.bytes)} to reclaim", "bold")
+
+
+def result(output: Output, report: RemoveReport) -> int | None:
+    """How it went; the exit code."""
+    code = tell.failures(output, report.failed)
+    files = display.count(len(report.removed), "file")
+    output.line(f"removed {files}, reclaimed {display.size(report.bytes)}", "bold")
+    if report.interrupted:
+        output.message("stopped before the end: the same command goes on from here")
+        return INTERRUPTED
+    return code or None
+
+
+def _what(preview: RemoveReport) -> str:
+    names = list(dict.fromkeys(model.name for model in preview.models))
+    return names[0] if len(names) == 1 else display.count(len(names), "model")

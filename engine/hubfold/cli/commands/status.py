@@ -1,0 +1,52 @@
+"""``hubfold`` alone: where the user stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hubfold import display
+from hubfold.cli.commands import roots as roots_command
+
+if TYPE_CHECKING:
+    from hubfold.cli.options import Session
+
+
+def status(session: Session) -> None:
+    """Roots, space, what could be reclaimed, the last run, the next command. From the index; nothing is walked."""
+    output = session.output
+    with session.engine() as engine:
+        roots = engine.roots()
+        runs = engine.runs()
+        scanned = any(root.files for root in roots)
+        reclaimable = engine.dupes(limit=1).reclaimable_bytes if scanned else 0
+    last = runs[0] if runs else None
+    if not scanned:
+        command = "hubfold scan" if roots else "hubfold scan PATH"
+    elif any(run.state == "unfinished" for run in runs):
+        command = "hubfold recover"
+    elif reclaimable:
+        command = "hubfold consolidate --dry-run"
+    else:
+        command = "hubfold scan"
+    if output.as_json:
+        output.json(
+            {
+                "roots": [roots_command.as_json(root) for root in roots],
+                "reclaimable_bytes": reclaimable,
+                "last_run": last.as_json() if last else None,
+                "next": command,
+            }
+        )
+        return
+    output.line("hubfold keeps one copy of every model file.", "bold")
+    output.line()
+    if roots:
+        roots_command.show(output, roots)
+        output.line()
+    else:
+        output.line("No cache was found here. Name a folder with models, or try `hubfold demo` first.")
+    if scanned:
+        output.line(f"{display.size(reclaimable)} reclaimable, as of the last scan", "bold")
+    if last is not None:
+        output.line(f"last run: {last.run}, {last.command}, {last.state}, {display.size(last.bytes)}")
+    output.message(f"next: {command}")

@@ -1,0 +1,156 @@
+"""What the file system at a directory allows, found out without writing to it.
+
+Only a call that is made can tell for sure; what is said here is what the planner starts from, and where a link is
+refused after all the executor leaves the path alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import struct
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hubfold.disk import open_flags
+
+if sys.platform != "win32":
+    import fcntl
+
+#: File systems without hard links and symlinks, by the names in /proc/self/mountinfo.
+_NO_LINKS = frozenset({"vfat", "msdos", "exfat", "fuse.fusefat", "fuse.exfat-fuse", "fuse.exfat"})
+
+_BTRFS_MAGIC = 0x9123683E  # linux/magic.h
+_XFS_MAGIC = 0x58465342
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """The file system that holds a directory."""
+
+    #: Where it is mounted: hard links do not cross mounts, not even bind mounts of one device.
+    mount: str
+    device: int
+    kind: str
+    #: Equal for two places that can share extents (btrfs subvolumes have devices of their own); "" where none can.
+    pool: str = ""
+    hardlink: bool = True
+    symlink: bool = True
+    read_only: bool = False
+
+    def links_to(self, other: FileSystem) -> bool:
+        """Whether a hard link between the two is possible."""
+        return self.hardlink and self.device == other.device and self.mount == other.mount
+
+    def shares_with(self, other: FileSystem) -> bool:
+        """Whether files on the two can share extents."""
+        return self.pool != "" and self.pool == other.pool
+
+
+class FileSystems:
+    """Looks file systems up by directory, each directory once."""
+
+    def __init__(self) -> None:
+        self._mounts = _mounts()
+        self._known: dict[str, FileSystem] = {}
+
+    def of(self, directory: str) -> FileSystem:
+        """The file system of an existing directory; `OSError` if it cannot be asked."""
+        if directory not in self._known:
+            self._known[directory] = self._look(directory)
+        return self._known[directory]
+
+    def _look(self, directory: str) -> FileSystem:
+        device = os.stat(directory).st_dev
+        if sys.platform == "win32":
+            return FileSystem(os.path.splitdrive(os.path.realpath(directory))[0], device, "")
+        real = os.path.realpath(directory)
+        mount = real
+        while mount not in self._mounts and mount != os.path.dirname(mount):
+            mount = os.path.dirname(mount)
+        kind = self._mounts.get(mount, "")
+        mounted = os.statvfs(directory).f_flag
+        links = kind not in _NO_LINKS
+        return FileSystem(
+            mount, device, kind, _pool(real, device), links, links, bool(mounted & os.ST_RDONLY)
+        )
+
+
+def link_text(link: str, target: str, filesystems: FileSystems) -> str:
+    """The text of a symlink at `link` to `target`; the directory of `link` has to exist.
+
+    Relative within one file system, so that it can be mounted elsewhere as a whole; absolute across.
+    """
+    here = os.path.realpath(os.path.dirname(link))
+    there = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
+    folder = os.path.dirname(there)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return os.path.relpath(there, here) if filesystems.of(here).links_to(filesystems.of(folder)) else there
+
+
+def _mounts() -> dict[str, str]:
+    """Mount point to file-system type, the topmost of several mounts on one point (proc_pid_mountinfo(5))."""
+    found: dict[str, str] = {}
+    with suppress(OSError), open("/proc/self/mountinfo", "rb") as lines:
+        for line in lines:
+            before, _, after = line.partition(b" - ")
+            point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), before.split()[4])
+            found[os.fsdecode(point)] = os.fsdecode(after.split()[0])
+    return found
+
+
+def _pool(directory: str, device: int) -> str:
+    """A name for what shares extents with `directory`, "" where nothing can."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        fd = os.open(directory, open_flags.DIRECTORY)
+    except OSError:
+        return ""
+    try:
+        magic = _magic(fd)
+        if magic == _BTRFS_MAGIC:
+            return _btrfs_id(fd)
+        if magic == _XFS_MAGIC and _xfs_has_reflinks(fd):
+            return f"xfs:{device}"
+        return ""
+    finally:
+        os.close(fd)
+
+
+def _magic(fd: int) -> int:
+    """`f_type` of statfs(2), which `os.statvfs` does not give."""
+    buffer = ctypes.create_string_buffer(256)
+    if ctypes.CDLL(None).fstatfs(fd, buffer) != 0:
+        return 0
+    return (
+        int(struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)[0]) & 0xFFFFFFFF
+    )
+
+
+_BTRFS_IOC_FS_INFO = (
+    0x8400941F  # linux/btrfs.h: _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args), fsid at offset 16
+)
+_XFS_IOC_FSGEOMETRY_V1 = 0x80705864  # xfs_fs.h: _IOR('X', 100, struct xfs_fsop_geom_v1), flags at offset 92
+_XFS_GEOMETRY_REFLINK = 1 << 20
+
+
+def _btrfs_id(fd: int) -> str:
+    buffer = bytearray(1024)
+    try:
+        fcntl.ioctl(fd, _BTRFS_IOC_FS_INFO, buffer)
+    except OSError:
+        return ""
+    return "btrfs:" + buffer[16:32].hex()
+
+
+def _xfs_has_reflinks(fd: int) -> bool:
+    buffer = bytearray(112)
+    try:
+        fcntl.ioctl(fd, _XFS_IOC_FSGEOMETRY_V1, buffer)
+    except OSError:
+        return False
+    return bool(struct.unpack_from("=I", buffer, 92)[0] & _XFS_GEOMETRY_REFLINK)

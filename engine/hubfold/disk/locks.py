@@ -1,0 +1,62 @@
+"""Locks: hubfold's own, so that one run changes things at a time, and those of the layouts' own programs."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from hubfold.disk import directory
+from hubfold.errors import Busy
+
+if TYPE_CHECKING:
+    import filelock
+
+
+def take_lock(path: str) -> filelock.BaseFileLock:
+    """Hold the lock file `path` (flock, as huggingface_hub's WeakFileLock does), made if missing.
+
+    Raises `Busy` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
+    which are checked again afterwards, must do.
+    """
+    # Here: a scan takes no lock, and this import brings sockets and logging with it.
+    import filelock
+
+    directory.make_folders(os.path.dirname(path))
+    before = os.lstat(path) if os.path.lexists(path) else None
+    new = before is None
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise Busy(f"another program holds {path}") from None
+    except NotImplementedError:
+        raise OSError(errno.ENOSYS, "this file system has no locks", path) from None
+    if before is not None and os.lstat(path).st_mtime_ns != before.st_mtime_ns:
+        # filelock truncated what it locked (until 4.2), but when a lock was last used is how `clean` tells an old one.
+        with suppress(OSError):
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns), follow_symlinks=False)
+    if new and directory.privileged():
+        # A lock file of root's would keep the user's own programs from ever taking it.
+        st = os.stat(os.path.dirname(path))
+        os.chown(path, st.st_uid, st.st_gid, follow_symlinks=False)
+    return lock
+
+
+@contextmanager
+def passing_lock(path: str) -> Iterator[None]:
+    """Hold a lock for a moment, and leave no lock file where there was none. Raises as `take_lock` does."""
+    made, made_folder = not os.path.lexists(path), not os.path.isdir(os.path.dirname(path))
+    held = take_lock(path)
+    try:
+        yield
+    finally:
+        if made:
+            # filelock takes no lock on a file that was unlinked meanwhile, so nobody is left holding this one.
+            with suppress(OSError):
+                os.unlink(path)
+                if made_folder:
+                    os.rmdir(os.path.dirname(path))
+        held.release()

@@ -1,0 +1,1 @@
+"""Which files have one content, and what their copies cost."""

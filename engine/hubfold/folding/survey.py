@@ -1,0 +1,65 @@
+"""Finds out what the planner has to know of the machine: file systems, shared extents, places for a vault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from hubfold.backend.contract import Capabilities, StorageBackend
+from hubfold.content import DuplicateSet, Root
+from hubfold.disk.filesystem import FileSystem, FileSystems
+from hubfold.folding.planner import Surroundings, VaultPlace
+from hubfold.sharing import extents_of
+from hubfold.vault import objects
+
+
+def survey(
+    sets: Iterable[DuplicateSet], roots: Mapping[str, Root], backends: Mapping[str, StorageBackend]
+) -> Surroundings:
+    """What there is around the files of `sets`. Reads no content; a place that cannot be asked is left out."""
+    filesystems = FileSystems()
+    places: dict[str, FileSystem] = {}
+    shared: dict[tuple[int, int], object] = {}
+    for duplicates in sets:
+        for replica in duplicates.replicas:
+            folder = os.path.dirname(replica.path)
+            if folder not in places:
+                with suppress(OSError):
+                    places[folder] = filesystems.of(folder)
+            if folder in places and places[folder].pool and replica.payload not in shared:
+                found = extents_of(replica.path)
+                if found:
+                    shared[replica.payload] = (places[folder].pool, found)
+    return Surroundings(
+        capabilities=capabilities(backends),
+        roots=roots,
+        filesystems=places,
+        vaults={root.path: vault_places(root, backends, filesystems) for root in roots.values()},
+        extents=shared,
+        privileged=hasattr(os, "geteuid") and os.geteuid() == 0,
+    )
+
+
+def capabilities(backends: Mapping[str, StorageBackend]) -> dict[str, Capabilities]:
+    return {name: backend.capabilities for name, backend in backends.items()}
+
+
+def vault_places(
+    root: Root, backends: Mapping[str, StorageBackend], filesystems: FileSystems
+) -> list[VaultPlace]:
+    """Where the vault for keepers of `root` may be, best first."""
+    if root.backend == objects.NAME or root.backend not in backends:
+        return []
+    backend = backends[root.backend]
+    found = []
+    for path in backend.vault_places(root):
+        folder = path
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        inside = os.path.dirname(path) == root.path and backend.capabilities.cache
+        note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
+        with suppress(OSError):
+            writable = os.access(folder, os.W_OK | os.X_OK)
+            found.append(VaultPlace(path, filesystems.of(folder), writable, note if inside else ""))
+    return found

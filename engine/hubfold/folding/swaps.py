@@ -1,0 +1,106 @@
+"""Swaps: which names are replaced by links to which keeper, and how many of them at a time."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from hubfold.content import LinkKind
+from hubfold.disk.directory import Directory, Held
+from hubfold.folding.plan import Action
+
+#: A batch is closed when it has this many actions, or keepers of this many bytes: leases are held all the while, and
+#: a program that wants to write to a file of the batch waits for its end. What it displaced is freed behind it.
+BATCH_ACTIONS = 64
+BATCH_BYTES = 1 << 28
+
+
+@dataclass(slots=True, eq=False)
+class Swap:
+    """One name on its way to being replaced."""
+
+    number: int
+    action: Action
+    victim: Held
+    directory: Directory
+    name: str
+    temporary: str
+    text: str = ""
+    #: Which name of its payload it is.
+    turn: int = 0
+    displaced: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """The swaps of one keeper in a batch."""
+
+    keeper: Held
+    swaps: list[Swap] = field(default_factory=list)
+    xxh3_128: str = ""
+
+    @property
+    def action(self) -> Action:
+        return self.swaps[0].action
+
+    @property
+    def shares(self) -> bool:
+        """Whether its victims get the keeper's extents: no name is replaced then."""
+        return self.action.link is LinkKind.REFLINK
+
+    @property
+    def victims(self) -> list[Held]:
+        return list(dict.fromkeys(swap.victim for swap in self.swaps))
+
+
+def batches(actions: Sequence[Action], readers: int) -> Iterator[list[list[Action]]]:
+    """Actions by keeper, in batches; the actions of one payload are never parted. Files so large that each would be
+    a batch are taken together as far as they can be read at once."""
+    batch: list[list[Action]] = []
+    count = size = 0
+    for _, group in groupby(
+        actions, key=lambda action: (action.keeper.path, action.link is LinkKind.REFLINK)
+    ):
+        for same_keeper in _portions(list(group)):
+            batch.append(same_keeper)
+            count += len(same_keeper)
+            size += same_keeper[0].keeper.signature.size
+            if count >= BATCH_ACTIONS or (size >= BATCH_BYTES and len(batch) >= readers):
+                yield batch
+                batch, count, size = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _portions(actions: list[Action]) -> Iterator[list[Action]]:
+    """The actions of one keeper in portions whose files can be held open together."""
+    portion: list[Action] = []
+    for _, payload in groupby(actions, key=lambda action: action.victim.payload):
+        portion.extend(payload)
+        if len(portion) >= BATCH_ACTIONS:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
+def is_link(swap: Swap, name: str, keeper: Held) -> bool:
+    """Whether `name` is the link that was made for `swap`."""
+    st = swap.directory.lstat_or_none(name)
+    if st is None:
+        return False
+    if swap.action.link is LinkKind.SYMLINK:
+        return stat.S_ISLNK(st.st_mode) and swap.directory.readlink(name) == swap.text
+    return stat.S_ISREG(st.st_mode) and st.st_ino == keeper.signature.inode
+
+
+def reads(swap: Swap, name: str, keeper: Held) -> bool:
+    """Whether a program that opens `name` gets the keeper's inode, by the link that was made."""
+    try:
+        st = swap.directory.stat_through(name)
+    except OSError:
+        return False
+    same = (st.st_dev, st.st_ino) == (keeper.signature.device, keeper.signature.inode)
+    return same and is_link(swap, name, keeper)

@@ -1,0 +1,1 @@
+"""What was found, in SQLite: a cache that may be deleted."""

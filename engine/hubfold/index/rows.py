@@ -1,0 +1,149 @@
+"""A replica as columns of the index, and back."""
+
+from __future__ import annotations
+
+import os
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from hubfold.content import IndexedReplica, LinkKind, Signature
+from hubfold.duplicates.grouping import Evidence
+from hubfold.index.database import loaded_time, signed, stored_time, unsigned
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+Row = tuple[Any, ...]
+
+#: Algorithm → column.
+CLAIM_COLUMNS = {"sha256": "sha256", "git-sha1": "git_sha1", "xet": "xet"}
+DIGEST_COLUMNS = {
+    "sha256": "sha256",
+    "git-sha1": "git_sha1",
+    "xxh3_128": "xxh3_128",
+    "xet": "xet",
+    "sample": "sample",
+}
+
+#: The columns of a replica, in the order that the functions here take them apart.
+ROW = """
+    f.size, f.device, f.inode, f.mtime_ns, f.ctime_ns, p.path, f.name, r.path, r.backend,
+    f.allocated, f.nlink, f.mode, f.uid, f.gid,
+    f.sha256, f.git_sha1, f.xet, d.sha256, d.git_sha1, d.xxh3_128, d.xet, d.sample,
+    f.repo_id, f.repo_type, f.revision, f.links, f.pinned, f.latest_mtime_ns"""
+DIGESTS = """
+    LEFT JOIN digests d ON d.device = f.device AND d.inode = f.inode AND d.size = f.size
+        AND d.mtime_ns = f.mtime_ns AND d.ctime_ns = f.ctime_ns"""
+FROM = f"FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id {DIGESTS}"
+
+_LARGEST = (1 << 63) - 1
+
+#: Places in a `ROW`.
+SIZE, DEVICE, INODE, CTIME, ROOT, XXH3 = 0, 1, 2, 4, 7, 19
+
+
+def stored_signature(signature: tuple[int, int, int, int, int]) -> tuple[int, int, int, int, int]:
+    """A signature as its five columns."""
+    if min(signature) >= 0 and max(signature) <= _LARGEST:
+        return signature
+    device, inode, size, mtime_ns, ctime_ns = signature
+    return signed(device), signed(inode), size, stored_time(mtime_ns), stored_time(ctime_ns)
+
+
+def below_clause(column: str, path: str) -> tuple[str, tuple[bytes, bytes, bytes]]:
+    """SQL for a folder that is `path` or lies below it, answered by the column's index."""
+    prefix = os.fsencode(path).rstrip(b"/")
+    return f"({column} = ? OR ({column} > ? AND {column} < ?))", (
+        prefix or b"/",
+        prefix + b"/",
+        prefix + b"0",
+    )
+
+
+def root_clause(roots: Collection[str]) -> tuple[str, tuple[bytes, ...]]:
+    """SQL for a replica of one of these roots."""
+    return f"AND r.path IN ({', '.join('?' * len(roots))})", tuple(os.fsencode(root) for root in roots)
+
+
+def raw(digest: str | None) -> bytes | None:
+    """A hex digest as it is stored."""
+    return None if digest is None else bytes.fromhex(digest)
+
+
+def evidence(names: Sequence[Row]) -> Evidence:
+    """What is known of one payload from the rows of all its names."""
+    # A name whose root was not scanned again may have an older signature; what was computed counts only if it is
+    # true for the newest.
+    found = Evidence(computed=computed(max(names, key=itemgetter(CTIME))))
+    for row in names:
+        found.add(claims(row))
+    return found
+
+
+def claims(row: Row) -> dict[str, str]:
+    """The digests that the layout states."""
+    return {
+        name: value.hex() for name, value in zip(CLAIM_COLUMNS, row[14:17], strict=True) if value is not None
+    }
+
+
+def computed(row: Row) -> dict[str, str]:
+    """The digests that were read."""
+    names = ("sha256", "git-sha1", "xxh3_128", "xet")
+    return {name: value.hex() for name, value in zip(names, row[17:21], strict=True) if value is not None}
+
+
+def path_of(row: Row) -> str:
+    """The replica's path. Raises ValueError for one that hubfold cannot have written."""
+    return joined(row[5], row[6])
+
+
+def joined(folder: bytes, name: bytes) -> str:
+    """`path_of` by the two parts of a path."""
+    if b"/" in name or name in (b"", b".", b"..") or not folder.startswith(b"/"):
+        raise ValueError(f"the name {name!r}")
+    return os.fsdecode(os.path.join(folder, name))
+
+
+def signature_of(row: Row) -> Signature:
+    """The signature when the file was last walked past."""
+    size, device, inode, mtime_ns, ctime_ns = row[:5]
+    return loaded_signature((device, inode, size, mtime_ns, ctime_ns))
+
+
+def loaded_signature(columns: Sequence[int]) -> Signature:
+    """The inverse of `stored_signature`."""
+    device, inode, size, mtime_ns, ctime_ns = columns
+    return Signature(
+        unsigned(device), unsigned(inode), unsigned(size), loaded_time(mtime_ns), loaded_time(ctime_ns)
+    )
+
+
+def sample_of(row: Row) -> str | None:
+    """The digest of a few blocks, where it was taken."""
+    return None if row[21] is None else str(row[21].hex())
+
+
+def replica(row: Row) -> IndexedReplica:
+    """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
+    root, backend, *about = row[ROOT:]
+    repo_id, repo_type, revision, links, pinned, latest = row[22:]
+    return IndexedReplica(
+        path=path_of(row),
+        root=os.fsdecode(root),
+        backend=backend,
+        signature=signature_of(row),
+        allocated=unsigned(about[0]),
+        nlink=unsigned(about[1]),
+        mode=unsigned(about[2]),
+        uid=unsigned(about[3]),
+        gid=unsigned(about[4]),
+        claims=claims(row),
+        computed=computed(row),
+        repo_id=None if repo_id is None else os.fsdecode(repo_id),
+        repo_type=None if repo_type is None else os.fsdecode(repo_type),
+        revision=None if revision is None else os.fsdecode(revision),
+        links=None if links is None else frozenset(LinkKind(kind) for kind in links.split(",") if kind),
+        pinned=bool(pinned),
+        latest_mtime_ns=None if latest is None else loaded_time(latest),
+    )

@@ -1,0 +1,214 @@
+"""What is announced before it happens: the records of the journal that undo and recovery work with."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubfold.content import TEMPORARY_PREFIX, LinkKind
+from hubfold.disk import directory
+from hubfold.disk.seen import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One replacement as announced. `inode`, `mtime_ns` … are the victim's; device numbers may change at a reboot,
+    so files are known again by inode, size and mtime on the file system of their path."""
+
+    number: int
+    path: str
+    root: str
+    backend: str
+    link: LinkKind
+    #: What the path reads afterwards: a vault object (symlink) or the keeper's path.
+    target: str
+    #: The text of the symlink, "" for the other kinds.
+    text: str
+    #: The name, beside `path`, under which the link is made and the displaced file is kept for a moment.
+    temporary: str
+    keeper: str
+    keeper_root: str
+    keeper_inode: int
+    #: The keeper's mtime once the run is through with it.
+    keeper_mtime_ns: int
+    size: int
+    #: xxh3_128 of the bytes that victim and keeper had in common when they were compared.
+    xxh3_128: str
+    #: What else was known of the content; a hint for repairs, not a proof.
+    digests: Mapping[str, str]
+    #: Names with the same `payload` were one inode before the run.
+    payload: str
+    inode: int
+    mode: int
+    uid: int
+    gid: int
+    atime_ns: int
+    mtime_ns: int
+    xattrs: Mapping[str, bytes]
+    #: What the victim took, and what replacing it frees, in bytes by allocated blocks.
+    allocated: int
+    bytes: int
+    reason: str
+    #: Where the file system of `path` was mounted: while it is not, a missing path says nothing (invariant 5).
+    mount: str
+    #: Lock files that the layout's own programs take before they replace `path`.
+    locks: tuple[str, ...] = ()
+    #: The keeper's mode once the run is through with it; -1 in older journals.
+    keeper_mode: int = -1
+
+    @property
+    def attributes(self) -> directory.Attributes:
+        return directory.Attributes(self.mode, self.uid, self.gid, self.atime_ns, self.mtime_ns, self.xattrs)
+
+    def as_record(self) -> dict[str, Any]:
+        record = {name: getattr(self, name) for name in self.__slots__}
+        record["digests"] = dict(self.digests)
+        record["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
+        return record
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Intent:
+        """Raises `ValueError`, `TypeError` or `KeyError` for anything hubfold would not have written."""
+        values: dict[str, Any] = {"keeper_mode": -1, **record}
+        values = {name: values[name] for name in cls.__slots__}
+        for name in _TEXTS:
+            expect(values[name], str)
+        for name in _NUMBERS:
+            expect(values[name], int)
+        values["link"] = LinkKind(values["link"])
+        values["xattrs"] = {
+            str(name): base64.b64decode(value, validate=True) for name, value in values["xattrs"].items()
+        }
+        values["digests"] = {
+            expect(name, str): expect(value, str) for name, value in values["digests"].items()
+        }
+        values["locks"] = tuple(expect(lock, str) for lock in values["locks"])
+        intent = cls(**values)
+        absolute(intent.path, intent.root, intent.target, intent.keeper, intent.keeper_root, *intent.locks)
+        if not is_temporary(intent.temporary):
+            raise ValueError(f"{intent.temporary!r} is no temporary name of hubfold")
+        return intent
+
+
+_TEXTS = (
+    "path root backend text target temporary keeper keeper_root xxh3_128 payload reason mount".split()  # noqa: SIM905
+)
+_NUMBERS = (
+    "number keeper_inode keeper_mtime_ns keeper_mode size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
+)
+
+
+def expect(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def absolute(*paths: str) -> None:
+    for path in paths:
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether hubfold gives names like this to what it is about to swap in: one component, with its prefix."""
+    return name.startswith(TEMPORARY_PREFIX) and os.sep not in name and "\0" not in name and len(name) < 100
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperChange:
+    """A keeper whose mode or mtime was changed, [before, after] each."""
+
+    path: str
+    root: str
+    inode: int
+    mode: tuple[int, int]
+    mtime_ns: tuple[int, int]
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class FarmLink:
+    """A symlink that a farm was given. `before` is the text of the link that it replaced, "" for none."""
+
+    path: str
+    root: str
+    text: str
+    target: str
+    temporary: str
+    before: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A path that was announced to be removed, with what it was then; older journals have the first two only."""
+
+    path: str
+    bytes: int
+    #: A file by inode and mtime, a symlink by its text.
+    inode: int = 0
+    mtime_ns: int = 0
+    text: str = ""
+    #: The folder of the local copy that it is a part of, its root and that root's backend; "" for anything else.
+    copy: str = ""
+    root: str = ""
+    backend: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)} | {
+            "bytes": self.bytes
+        }
+
+    def is_still(self, seen: Seen) -> bool:
+        """Whether that is what was to be removed. An older journal knows the path only."""
+        if not (self.inode or self.text):
+            return not self.copy
+        if seen.text is not None or self.text:
+            return seen.text == self.text
+        return (seen.inode, seen.size, seen.mtime_ns) == (self.inode, self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """A name of hubfold's own under which something is on its way in (made whole first) or out (emptied first)."""
+
+    root: str
+    path: str
+    temporary: str
+    out: bool
+    #: Lock files in it that were taken for it.
+    locks: tuple[str, ...] = ()
+    #: Where its file system was mounted; "" in older journals.
+    mount: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A name that `doctor --fix` is about to give other bytes, by an exchange with `temporary` beside it."""
+
+    number: int
+    path: str
+    root: str
+    temporary: str
+    #: What lies there until then: an inode, or, where `text` is not empty, a symlink with this text.
+    inode: int
+    text: str
+    #: The inode that it gets, 0 until that is made.
+    new: int
+    #: One more name, in a vault, of the inode with the changed bytes.
+    kept: str
+    #: Where the right bytes come from.
+    source: str
+    #: Where the file system of `path` was mounted; "" in older journals.
+    mount: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}

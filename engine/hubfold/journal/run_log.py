@@ -1,0 +1,237 @@
+"""A run as its journal tells of it, record by record; what each of them says is in `journal`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hubfold.content import LinkKind
+from hubfold.journal.records import (
+    FarmLink,
+    Intent,
+    KeeperChange,
+    Mend,
+    Removed,
+    Temporary,
+    absolute,
+    expect,
+    is_temporary,
+)
+
+#: The version of the format that is written and read.
+VERSION = 1
+
+
+@dataclass(slots=True)
+class RunLog:
+    """A journal as read."""
+
+    path: str
+    run: str
+    command: str
+    started: str
+    intents: dict[int, Intent] = field(default_factory=dict)
+    #: The last word on each number: intent, done, dropped, restore, restored, kept.
+    states: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, str] = field(default_factory=dict)
+    #: The temporary of an unfinished restore, by number.
+    restores: dict[int, str] = field(default_factory=dict)
+    #: The inode that a path has since it was restored, by number.
+    restored_inodes: dict[int, int] = field(default_factory=dict)
+    keepers: list[KeeperChange] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+    farm_links: list[FarmLink] = field(default_factory=list)
+    #: What was announced to be removed, and paths of what was to be made.
+    removals: list[Removed] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    temporaries: list[Temporary] = field(default_factory=list)
+    mends: dict[int, Mend] = field(default_factory=dict)
+    mended: set[int] = field(default_factory=set)
+    #: What removing freed, in bytes by allocated blocks.
+    freed: int = 0
+    ended: str | None = None
+    undo_begun: bool = False
+    undone: bool = False
+
+    @property
+    def open_numbers(self) -> list[int]:
+        """Replacements and restores that were announced and not settled."""
+        return [number for number, state in self.states.items() if state in ("intent", "restore")]
+
+    def links_made(self) -> list[str]:
+        """The symlinks that this run made and that were not taken back."""
+        folded = [
+            intent.path
+            for number, intent in self.intents.items()
+            if intent.link is LinkKind.SYMLINK and self.states[number] == "done"
+        ]
+        return folded + ([] if self.undone else [link.path for link in self.farm_links])
+
+    @property
+    def state(self) -> str:
+        if self.undone:
+            return "undone"
+        if self.undo_begun:
+            return "partly undone"
+        return self.ended or "unfinished"
+
+    @property
+    def needs_recovery(self) -> bool:
+        return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end
+
+    @property
+    def undone_but_for_the_end(self) -> bool:
+        """Whether a crash came after the last path was restored and before the undo was over."""
+        folded = any(state in ("done", "intent", "restore") for state in self.states.values())
+        return self.undo_begun and not self.undone and bool(self.intents) and not folded
+
+
+def take(log: RunLog, record: Mapping[str, Any]) -> None:
+    """Add what a record says. Raises `KeyError`, `ValueError` or `TypeError` for what hubfold would not write."""
+    _READERS[record["record"]](log, record)
+
+
+def _read_run(log: RunLog, record: Mapping[str, Any]) -> None:
+    if record["version"] != VERSION:
+        raise ValueError(f"version {record['version']} is newer than this hubfold")
+    log.command, log.started = expect(record["command"], str), expect(record["started"], str)
+
+
+def _read_intent(log: RunLog, record: Mapping[str, Any]) -> None:
+    intent = Intent.from_record(record)
+    log.intents[intent.number] = intent
+    log.states[intent.number] = "intent"
+
+
+def _read_keeper(log: RunLog, record: Mapping[str, Any]) -> None:
+    before_after = [tuple(expect(number, int) for number in record[name]) for name in ("mode", "mtime_ns")]
+    if any(len(pair) != 2 for pair in before_after):
+        raise ValueError("a change has a before and an after")
+    mode, mtime_ns = before_after
+    path, root = expect(record["path"], str), expect(record["root"], str)
+    absolute(path, root)
+    log.keepers.append(
+        KeeperChange(path, root, expect(record["inode"], int), (mode[0], mode[1]), (mtime_ns[0], mtime_ns[1]))
+    )
+
+
+def _read_restore(log: RunLog, record: Mapping[str, Any]) -> None:
+    _read_state(log, record)
+    if not is_temporary(record["temporary"]):
+        raise ValueError(f"{record['temporary']!r} is no temporary name of hubfold")
+    log.restores[record["number"]] = record["temporary"]
+
+
+def _read_state(log: RunLog, record: Mapping[str, Any]) -> None:
+    number = expect(record["number"], int)
+    if number not in log.intents:
+        raise ValueError(f"number {number} was never announced")
+    log.states[number] = record["record"]
+    if record["record"] == "restored" and "inode" in record:
+        log.restored_inodes[number] = expect(record["inode"], int)
+    if "reason" in record:
+        log.reasons[number] = expect(record["reason"], str)
+
+
+def _read_object(log: RunLog, record: Mapping[str, Any]) -> None:
+    path = expect(record["path"], str)
+    absolute(path)
+    log.objects.append(path)
+
+
+def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
+    link = FarmLink(**{name: expect(record[name], str) for name in FarmLink.__slots__})
+    absolute(link.path, link.root)
+    if not is_temporary(link.temporary):
+        raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
+    log.farm_links.append(link)
+
+
+def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
+    numbers = {name: expect(record.get(name, 0), int) for name in ("inode", "mtime_ns")}
+    texts = {name: expect(record.get(name, ""), str) for name in ("text", "copy", "root", "backend")}
+    item = Removed(expect(record["path"], str), expect(record["bytes"], int), **numbers, **texts)
+    absolute(item.path)
+    if item.copy:
+        absolute(item.copy, item.root)
+        if not item.path.startswith(os.path.join(item.copy, "")):
+            raise ValueError(f"{item.path!r} is no part of {item.copy!r}")
+    log.removals.append(item)
+
+
+def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
+    root, path, temporary = (expect(record[name], str) for name in ("root", "path", "temporary"))
+    locks = tuple(expect(lock, str) for lock in expect(record.get("locks", []), list))
+    mount = expect(record.get("mount", ""), str)
+    item = Temporary(root, path, temporary, record["record"] == "aside", locks, mount)
+    absolute(item.root, item.path, item.temporary, *locks)
+    if not is_temporary(os.path.basename(item.temporary)):
+        raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")
+    log.temporaries.append(item)
+    if not item.out:
+        log.made.append(item.path)
+
+
+def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
+    texts = {
+        name: expect(record[name], str) for name in ("path", "root", "temporary", "text", "kept", "source")
+    }
+    numbers = {name: expect(record[name], int) for name in ("number", "inode", "new")}
+    absolute(texts["path"], texts["root"], texts["kept"])
+    if not is_temporary(texts["temporary"]):
+        raise ValueError(f"{texts['temporary']!r} is no temporary name of hubfold")
+    mount = expect(record.get("mount", ""), str)
+    log.mends[numbers["number"]] = Mend(**texts, **numbers, mount=mount)
+
+
+def _read_fresh(log: RunLog, record: Mapping[str, Any]) -> None:
+    inode = expect(record["inode"], int)
+    for number in record["numbers"]:
+        log.mends[number] = replace(log.mends[number], new=inode)
+
+
+def _read_mended(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.mended.update(log.mends[number].number for number in record["numbers"])
+
+
+def _read_end(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.ended = expect(record["state"], str)
+    log.freed = expect(record.get("freed", 0), int)
+
+
+def _read_undo(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.undo_begun, log.undone = True, False
+
+
+def _read_undone(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.undone = True
+
+
+def _read_recovered(log: RunLog, record: Mapping[str, Any]) -> None:
+    log.ended = log.ended or "recovered"
+
+
+_READERS = {
+    "run": _read_run,
+    "object": _read_object,
+    "keeper": _read_keeper,
+    "intent": _read_intent,
+    "done": _read_state,
+    "dropped": _read_state,
+    "remove": _read_remove,
+    "aside": _read_temporary,
+    "make": _read_temporary,
+    "farm": _read_farm,
+    "mend": _read_mend,
+    "fresh": _read_fresh,
+    "mended": _read_mended,
+    "end": _read_end,
+    "undo": _read_undo,
+    "restore": _read_restore,
+    "restored": _read_state,
+    "kept": _read_state,
+    "undone": _read_undone,
+    "recovered": _read_recovered,
+}

@@ -1,0 +1,305 @@
+"""Whether the models that a user counts on are there, where, what they lack, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from hubfold import display
+from hubfold.content import DuplicateSet
+from hubfold.errors import HubfoldError
+from hubfold.library.gather import Library
+from hubfold.models.names import ModelName, nearest, unknown
+from hubfold.reports.models import (
+    CheckedModel,
+    CheckReport,
+    Judged,
+    MissingFile,
+    Model,
+    Place,
+    Recommendation,
+    Revision,
+    State,
+)
+
+#: A size that a user states is a round one: without a listing, a model of less than this part of it is not whole.
+_STATED_SIZE_PART = 0.95
+
+Found = tuple[Place, Revision]
+
+
+class NotWhole(HubfoldError):
+    """A model, or the file that was asked for, is not there as a whole."""
+
+
+def best(library: Library, model: Model, wanted: ModelName) -> Found | None:
+    """The first place that has what is wanted whole, else the one that lacks least; None where no place knows it."""
+    found = library.candidates(model, wanted)
+    return min(
+        found,
+        key=lambda one: (
+            one[1].state is not State.WHOLE,
+            one[1].state is State.OFFLINE,
+            one[1].missing_bytes is None,
+            one[1].missing_bytes or 0,
+        ),
+        default=None,
+    )
+
+
+# path
+
+
+def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[str]) -> str:
+    """The folder of a whole revision, or the path of one file of it, which has to be whole itself only.
+
+    `names` are further names to suggest. Raises `UnknownModel`, `NotWhole`.
+    """
+    model = library.find(wanted)
+    if model is None:
+        raise unknown(wanted.name, [*names, *(known.id for known in library.models if known.repo_id)])
+    download = _download(wanted)
+    if file is not None:
+        return _path_of_file(library, wanted, model, file)
+    found = best(library, model, wanted)
+    if found is None:
+        raise _no_revision(model, wanted)
+    place, revision = found
+    if revision.state is State.OFFLINE:
+        raise NotWhole(f"{model.id} lies on {place.root}, which is not there", "connect its drive")
+    lacking = _lacking(revision, wanted)
+    if revision.state is not State.WHOLE or lacking:
+        raise NotWhole(
+            f"{model.id} is {_how(revision)} in {revision.path}: {_lack(lacking)}", f"run `{download}`"
+        )
+    return revision.path
+
+
+def _path_of_file(library: Library, wanted: ModelName, model: Model, file: str) -> str:
+    found = library.candidates(model, wanted)
+    if not found:
+        raise _no_revision(model, wanted)
+    lacking: dict[str, str] = {}
+    for _, revision in found:
+        reasons = {missing.name: missing.reason for missing in revision.missing}
+        for one in revision.files:
+            if one.name == file and one.bytes is not None and file not in reasons:
+                return one.path
+        lacking = {**reasons, **lacking}
+    if file in lacking:
+        raise NotWhole(f"{file} of {model.id} {lacking[file]}", f"run `{_download(wanted)}`")
+    near = nearest(file, {one.name for _, revision in found for one in revision.files})
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"see `hubfold ls {shlex.quote(wanted.name)} --files`"
+    )
+    raise NotWhole(f"{model.id} has no file {file!r}", hint)
+
+
+def _no_revision(model: Model, wanted: ModelName) -> NotWhole:
+    known = ", ".join(model.refs) or "none by name"
+    return NotWhole(
+        f"{model.id} is not there at {wanted.revision!r} (known: {known})", f"run `{_download(wanted)}`"
+    )
+
+
+def _how(revision: Revision) -> str:
+    return "broken" if revision.state is State.BROKEN else "not whole"
+
+
+def _lack(missing: Sequence[MissingFile]) -> str:
+    first = missing[0]
+    more = f", and {display.count(len(missing) - 1, 'more file')}" if len(missing) > 1 else ""
+    return f"{first.name} {first.reason}{more}".lstrip()
+
+
+def _download(wanted: ModelName) -> str:
+    revision = ["--revision", wanted.revision] if wanted.revision is not None else []
+    return shlex.join(["hubfold", "download", wanted.name, *revision])
+
+
+# check
+
+
+def check(
+    library: Library,
+    wanted: Sequence[ModelName],
+    *,
+    duplicates: Iterable[tuple[DuplicateSet, int]],
+    cache: str | None,
+    names: Iterable[str] = (),
+) -> CheckReport:
+    """What is there of each of `wanted`. `duplicates` are the sets of the index with what each costs, `cache` is where
+    a download would go."""
+    known = [*names, *(model.id for model in library.models if model.repo_id)]
+    checked = [_check(library, one, known) for one in wanted]
+    costs = _Copies(duplicates, checked, library)
+    checked = [costs.added_to(one) for one in checked]
+    free = free_bytes(cache) if cache is not None else None
+    return CheckReport(
+        tuple(checked),
+        cache,
+        free,
+        tuple(_recommendations(library, wanted, checked, free, cache)),
+        library.warnings,
+    )
+
+
+def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> CheckedModel:
+    model = library.find(wanted)
+    if model is None:
+        near = tuple(name for name in nearest(wanted.name, known) if name != wanted.name)
+        return CheckedModel(
+            wanted.name,
+            wanted.id,
+            wanted.revision,
+            "missing",
+            expected_bytes=wanted.expected_bytes,
+            missing_bytes=wanted.expected_bytes,
+            near=near,
+        )
+    found = best(library, model, wanted)
+    if found is None or found[1].state is State.OFFLINE:
+        return CheckedModel(
+            wanted.name,
+            model.id,
+            wanted.revision,
+            "missing",
+            root=found[0].root if found is not None else None,
+            expected_bytes=wanted.expected_bytes,
+            missing_bytes=wanted.expected_bytes,
+        )
+    place, revision = found
+    expected = revision.expected_bytes if revision.expected_bytes is not None else wanted.expected_bytes
+    missing = _lacking(revision, wanted)
+    missing_bytes = revision.missing_bytes
+    if missing_bytes is None or missing != revision.missing:
+        missing_bytes = max(expected - revision.bytes, 0) if expected is not None else None
+    return CheckedModel(
+        wanted.name,
+        model.id,
+        wanted.revision,
+        "incomplete" if missing else "cached",
+        revision.path,
+        place.root,
+        revision.bytes,
+        expected,
+        missing,
+        missing_bytes if missing else 0,
+    )
+
+
+def _lacking(revision: Revision, wanted: ModelName) -> tuple[MissingFile, ...]:
+    """What the revision lacks; the stated size of a model counts where nothing better is known."""
+    stated = wanted.expected_bytes
+    if revision.missing or stated is None or revision.judged is Judged.LISTING:
+        return revision.missing
+    if revision.bytes >= stated * _STATED_SIZE_PART:
+        return ()
+    reason = f"{display.size(revision.bytes)} are there of the {display.size(stated)} that it should take"
+    return (MissingFile("", stated - revision.bytes, reason),)
+
+
+class _Copies:
+    """The duplicate sets that files of checked models are in."""
+
+    def __init__(
+        self,
+        duplicates: Iterable[tuple[DuplicateSet, int]],
+        checked: Sequence[CheckedModel],
+        library: Library,
+    ) -> None:
+        self._copies: dict[str, list[str]] = {}
+        self._bytes: dict[str, int] = {}
+        folders = {model.path for model in checked if model.path is not None}
+        owners: dict[str, str] = {}
+        for model in library.models:
+            for revision in model.revisions:
+                if revision.path in folders:
+                    owners |= {os.path.realpath(file.path): revision.path for file in revision.files}
+        for found, cost in duplicates if owners else ():
+            mine = {
+                owners[replica.path]: replica.payload for replica in found.replicas if replica.path in owners
+            }
+            for folder, payload in mine.items():
+                copies = [replica.path for replica in found.replicas if replica.payload != payload]
+                self._copies.setdefault(folder, []).extend(copies)
+                self._bytes[folder] = self._bytes.get(folder, 0) + cost
+
+    def added_to(self, checked: CheckedModel) -> CheckedModel:
+        if checked.path not in self._copies:
+            return checked
+        return replace(
+            checked,
+            copies=tuple(sorted(self._copies[checked.path])),
+            reclaimable_bytes=self._bytes[checked.path],
+        )
+
+
+def _recommendations(
+    library: Library,
+    wanted: Sequence[ModelName],
+    checked: Sequence[CheckedModel],
+    free: int | None,
+    cache: str | None,
+) -> Iterable[Recommendation]:
+    for asked, model in zip(wanted, checked, strict=True):
+        yield from _what_to_do(library, asked, model)
+    needed = sum(model.missing_bytes or 0 for model in checked if model.status != "cached")
+    reclaimable = sum(model.reclaimable_bytes for model in checked)
+    if reclaimable:
+        copies = sum(len(model.copies) for model in checked)
+        yield Recommendation(
+            "duplicate",
+            f"{display.count(copies, 'further copy', 'further copies')} of what is there: "
+            f"{display.size(reclaimable)} to reclaim",
+            "hubfold consolidate --dry-run",
+        )
+    if free is not None and needed > free:
+        yield Recommendation(
+            "space",
+            f"{display.size(needed)} are needed and {display.size(free)} are free at {cache}",
+            "hubfold consolidate --dry-run" if reclaimable else "hubfold ls --sort size",
+        )
+
+
+def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iterable[Recommendation]:
+    how_much = f" ({display.size(model.missing_bytes)})" if model.missing_bytes else ""
+    command = _download(asked)
+    if model.status == "missing" and model.root is not None:
+        yield Recommendation(
+            "connect", f"{model.id} lies on {model.root}, which is not there", "", model.name
+        )
+    elif model.status == "missing":
+        meant = f"; or did you mean {' or '.join(model.near)}?" if model.near else ""
+        at = f" at {asked.revision}" if asked.revision is not None else ""
+        yield Recommendation("download", f"{model.id} is not there{at}{how_much}{meant}", command, model.name)
+    elif model.status == "incomplete":
+        wrong = [file for file in model.missing if file.damaged]
+        kind = "broken" if wrong else "resume"
+        yield Recommendation(
+            kind, f"{model.id}: {_lack(wrong or model.missing)}{how_much}", command, model.name
+        )
+
+
+def free_bytes(folder: str) -> int | None:
+    """Bytes that this user may still write where `folder` is, or would be."""
+    place = folder
+    while not os.path.isdir(place) and place != os.path.dirname(place):
+        place = os.path.dirname(place)
+    try:
+        space = os.statvfs(place)
+    except OSError:
+        return None
+    return space.f_bavail * space.f_frsize
+
+
+def statuses(report: CheckReport) -> Mapping[str, int]:
+    """How many of the models are cached, incomplete and missing."""
+    counts = dict.fromkeys(("cached", "incomplete", "missing"), 0)
+    for model in report.models:
+        counts[model.status] += 1
+    return counts

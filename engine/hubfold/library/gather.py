@@ -1,0 +1,230 @@
+"""The models of all roots as they lie on the disks now: what the backends see, joined by payload.
+
+The disks are asked, not the index, so that what is said of space and of completeness is true; the index only answers
+for roots whose drive is away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from hubfold.backend.contract import StorageBackend
+from hubfold.content import IndexedReplica, Root, Snapshot
+from hubfold.errors import HubfoldError, Interrupted
+from hubfold.library.places import Joined
+from hubfold.models.names import Name, stands_for
+from hubfold.models.patterns import Selections
+from hubfold.progress import Progress, Silent, Stop
+from hubfold.reports.models import Judged, Model, Place, Revision, State
+from hubfold.reports.runs import Notice
+from hubfold.scanning.walk import TreeWalk
+
+if TYPE_CHECKING:
+    from hubfold.models.names import ModelName
+
+#: Asks the index for the replicas of a root that cannot be walked.
+Remembered = Callable[[str], Iterable[IndexedReplica]]
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The models, by their `Model.id`; roots in the order in which their places are preferred."""
+
+    models: tuple[Model, ...]
+    roots: tuple[Root, ...]
+    #: Every payload of every model once, and the downloads that are not at their end, by allocated blocks.
+    physical_bytes: int = 0
+    warnings: tuple[Notice, ...] = ()
+    #: By model: what its own payloads take, every one counted whole.
+    payloads: Mapping[str, Mapping[object, int]] = field(default_factory=dict)
+
+    def find(self, wanted: ModelName) -> Model | None:
+        """The model of this name; where several types have it, the model comes first."""
+        known = {Name(model.repo_type, model.repo_id): model for model in self.models if model.repo_id}
+        name = wanted.among(known)
+        return None if name is None else known[name]
+
+    def at(self, folder: str | None) -> Model | None:
+        """The model of which a place is this folder."""
+        return next((model for model in self.models for one in model.places if one.path == folder), None)
+
+    def candidates(self, model: Model, wanted: ModelName) -> list[tuple[Place, Revision]]:
+        """Where a program may find a model: of each place the revision it would get, the preferred place first.
+
+        Each is held against the files that `wanted` asks for, where it asks for some of them only.
+        """
+        asked, selection = wanted.revision, wanted.selection
+        found = [
+            (place, one)
+            for place in model.places
+            for one in (place.revisions if asked is not None else (place.default,))
+            if asked is None or stands_for(asked, one.revision, one.refs)
+        ]
+        return [(place, one.only((selection,)) if selection else one) for place, one in found]
+
+
+def gather(
+    roots: Sequence[Root],
+    backends: Mapping[str, StorageBackend],
+    *,
+    rank: Callable[[Iterable[Root]], list[Root]] = list,
+    remembered: Remembered | None = None,
+    selected: Callable[[Name, str], Selections] = lambda name, revision: (),
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Library:
+    """Ask the backends of all `roots`, and of the roots that lie in them, for their models.
+
+    `rank` puts roots in the order of preference, `selected` tells what was asked for of a revision. A
+    backend that fails or a root that cannot be read is a warning. Raises `Interrupted`.
+    """
+    walks = _Walks(roots, backends, progress or Silent(), Stop() if stop is None else stop)
+    walks.run()
+    ordered = rank(walks.roots)
+    joined = Joined()
+    found = {path: [walks.named(snapshot) for snapshot in of_root] for path, of_root in walks.found.items()}
+    told = _Told([snapshot for root in ordered for snapshot in found.get(root.path, ())])
+    for root in ordered:
+        for snapshot in found.get(root.path, ()):
+            whole = told.completed(snapshot)
+            asked = selected(Name(whole.repo_type, whole.repo_id), whole.revision)
+            joined.add(root, backends[root.backend].capabilities.cache, whole, asked)
+    offline = []
+    for root in walks.away:
+        if remembered is not None:
+            with suppress(HubfoldError):
+                offline += _remembered(root, remembered(root.path))
+    models, taken, total = joined.models(offline)
+    return Library(tuple(models), tuple(ordered), total, tuple(walks.warnings), taken)
+
+
+class _Walks:
+    """Asks root after root; those that are found on the way join the end."""
+
+    def __init__(
+        self, roots: Sequence[Root], backends: Mapping[str, StorageBackend], progress: Progress, stop: Stop
+    ) -> None:
+        self.roots: list[Root] = list(roots)
+        #: By path of the root.
+        self.found: dict[str, list[Snapshot]] = {}
+        self.away: list[Root] = []
+        self.warnings: list[Notice] = []
+        self._backends = backends
+        self._progress = progress
+        self._stop = stop
+        self._commits: dict[str, tuple[str, str]] = {}
+        self._known = {root.path for root in roots}
+
+    def run(self) -> None:
+        self._progress.start("looking for models", None, "files")
+        try:
+            for root in self.roots:
+                self._ask(root)
+        finally:
+            self._progress.finish()
+
+    def named(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with its repo id, which a cache that was asked later may have told."""
+        if snapshot.repo_id or snapshot.revision not in self._commits:
+            return snapshot
+        repo_id, repo_type = self._commits[snapshot.revision]
+        return replace(snapshot, repo_id=repo_id, repo_type=repo_type)
+
+    def _ask(self, root: Root) -> None:
+        if root.backend not in self._backends:
+            self.warnings.append(Notice(root.path, f"its backend {root.backend!r} is not loaded: left out"))
+            return
+        if not os.path.isdir(root.path):
+            self.away.append(root)
+            self.warnings.append(
+                Notice(root.path, "is not there (is its drive connected?): told as the last scan saw it")
+            )
+            return
+        walk = TreeWalk(
+            root,
+            self._backends,
+            boundaries=self._known,
+            found=self._found,
+            commits=self._commits,
+            advance=self._progress.advance,
+            stop=self._stop,
+        )
+        try:
+            for snapshot in self._backends[root.backend].snapshots(root, walk):
+                self.found.setdefault(root.path, []).append(snapshot)
+        except Interrupted:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault in one backend stops nothing else
+            self.warnings.append(
+                Notice(root.path, f"the backend {root.backend} failed: {type(error).__name__}: {error}")
+            )
+        self.warnings += walk.warnings
+
+    def _found(self, backend: str, path: str) -> None:
+        if path not in self._known:
+            self._known.add(path)
+            self.roots.append(Root(path, backend))
+
+
+class _Told:
+    """What one root tells of a revision holds in the others: its listing, and that a view without a name is it."""
+
+    def __init__(self, snapshots: Sequence[Snapshot]) -> None:
+        self._listings: dict[tuple[str, str, str], Mapping[str, int]] = {}
+        self._revisions: dict[tuple[str, str], list[Snapshot]] = defaultdict(list)
+        for snapshot in snapshots:
+            if snapshot.repo_id and snapshot.revision:
+                self._revisions[snapshot.repo_type, snapshot.repo_id].append(snapshot)
+                if snapshot.expected is not None:
+                    key = snapshot.repo_type, snapshot.repo_id, snapshot.revision
+                    self._listings.setdefault(key, snapshot.expected)
+
+    def completed(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the revision and the listing that other roots know."""
+        if not snapshot.repo_id:
+            return snapshot
+        revision = snapshot.revision or self._revision_of(snapshot)
+        listing = self._listings.get((snapshot.repo_type, snapshot.repo_id, revision))
+        return replace(snapshot, revision=revision, expected=snapshot.expected or listing)
+
+    def _revision_of(self, view: Snapshot) -> str:
+        """The revision whose payloads the links of a farm lead to; empty where there is none."""
+        wanted = {file.name: file.path for file in view.files if file.size is not None}
+        known = self._revisions.get((view.repo_type, view.repo_id), [])
+        for snapshot in sorted(known, key=lambda one: ("main" not in one.refs, not one.refs)):
+            paths = {file.name: file.path for file in snapshot.files}
+            if wanted and all(name in paths and _same(path, paths[name]) for name, path in wanted.items()):
+                return snapshot.revision
+        return ""
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _remembered(root: Root, replicas: Iterable[IndexedReplica]) -> list[tuple[tuple[str, str], Place]]:
+    """The models of a root that is away, by what the index knows of its files."""
+    known: dict[tuple[str, str], dict[str, dict[tuple[int, int], int]]] = {}
+    for replica in replicas:
+        if replica.repo_id is not None:
+            of_model = known.setdefault((replica.repo_type or "model", replica.repo_id), {})
+            of_model.setdefault(replica.revision or "", {})[replica.payload] = replica.signature.size
+    places = []
+    for name, by_revision in known.items():
+        revisions = tuple(
+            Revision(
+                revision, (), root.path, State.OFFLINE, Judged.FILES, sum(by_revision[revision].values()), ()
+            )
+            for revision in sorted(by_revision)
+        )
+        size = sum({payload: n for found in by_revision.values() for payload, n in found.items()}.values())
+        places.append((name, Place(root.path, root.backend, root.role, False, root.path, size, revisions)))
+    return places

@@ -1,0 +1,209 @@
+"""Models put together from the snapshots of all roots, joined by payload: what they take, and whose it is.
+
+A payload takes space once however many names it has, and payloads that share all their extents take it once together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from hubfold import sharing
+from hubfold.content import Partial, Root, Snapshot
+from hubfold.disk.filesystem import FileSystems
+from hubfold.library.completeness import judge
+from hubfold.models.patterns import Selections
+from hubfold.reports.models import Model, ModelFile, Place, Revision
+
+#: Symlinks in a row that the kernel follows (path_resolution(7)).
+_MOST_HOPS = 40
+
+#: (repo_type, repo_id, path): the path only where the repo id is not known.
+_Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class _Payload:
+    """One inode that models use. `unit` is what takes space: the payload, or extents that several payloads share."""
+
+    path: str
+    unit: object
+    #: Its file system can share extents between files.
+    may_share: bool
+    size: int
+    allocated: int
+    nlink: int
+    accessed: float
+    modified: float
+    #: (path of the place) → paths by which it reaches the payload, free of symlinks.
+    names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+@dataclass(slots=True)
+class _PlaceOf:
+    """A place while it is put together."""
+
+    root: Root
+    cache: bool
+    path: str
+    revisions: list[Revision] = field(default_factory=list)
+    payloads: set[tuple[int, int]] = field(default_factory=set)
+
+
+class Joined:
+    """Puts the snapshots of all roots together by model and by payload."""
+
+    def __init__(self) -> None:
+        self._models: dict[_Key, dict[str, _PlaceOf]] = {}
+        self._payloads: dict[tuple[int, int], _Payload] = {}
+        self._partials: dict[str, Partial] = {}
+        self._filesystems = FileSystems()
+        #: Folder → the same free of symlinks.
+        self._folders: dict[str, str] = {}
+
+    def add(self, root: Root, cache: bool, snapshot: Snapshot, selections: Selections) -> None:
+        home = snapshot.home or snapshot.path
+        key = snapshot.repo_type, snapshot.repo_id, "" if snapshot.repo_id else home
+        place = self._models.setdefault(key, {}).setdefault(home, _PlaceOf(root, cache, home))
+        used = {
+            payload
+            for file in snapshot.files
+            if file.size is not None and (payload := self._payload(file.path, home)) is not None
+        }
+        place.payloads |= used
+        self._partials |= {partial.path: partial for partial in snapshot.incomplete}
+        judgement = judge(snapshot)
+        times = [self._payloads[payload].modified for payload in used]
+        place.revisions.append(
+            Revision(
+                snapshot.revision,
+                snapshot.refs,
+                snapshot.path,
+                judgement.state,
+                judgement.judged,
+                sum(self._payloads[payload].size for payload in used),
+                tuple(ModelFile(file.name, file.path, file.size) for file in snapshot.files),
+                judgement.missing,
+                snapshot.incomplete,
+                None if snapshot.expected is None else sum(snapshot.expected.values()),
+                max(times) if times else _modified(snapshot.path),
+            ).only(selections)
+        )
+
+    def _payload(self, path: str, home: str) -> tuple[int, int] | None:
+        try:
+            st = os.stat(path)
+        except OSError:
+            return None
+        key = st.st_dev, st.st_ino
+        real = self._real(path)
+        known = self._payloads.get(key)
+        if known is None:
+            known = self._payloads[key] = self._seen(real, key, st)
+        known.names[home].add(real)
+        return key
+
+    def _seen(self, path: str, key: tuple[int, int], st: os.stat_result) -> _Payload:
+        unit: object = key
+        may_share = False
+        with suppress(OSError):
+            may_share = bool(self._filesystems.of(os.path.dirname(path)).pool)
+            unit = (sharing.extents_key(path, self._filesystems) if may_share else None) or key
+        return _Payload(
+            path, unit, may_share, st.st_size, st.st_blocks * 512, st.st_nlink, st.st_atime, st.st_mtime
+        )
+
+    def _real(self, path: str, hops: int = 0) -> str:
+        """`os.path.realpath`, each folder asked once: a cache has many files in few folders."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self._folders[folder], name)
+        try:
+            text = os.readlink(real)
+        except OSError:
+            return real
+        target = os.path.join(self._folders[folder], text)
+        return self._real(target, hops + 1) if hops < _MOST_HOPS else os.path.realpath(path)
+
+    def models(
+        self, offline: Sequence[tuple[tuple[str, str], Place]]
+    ) -> tuple[list[Model], dict[str, dict[object, int]], int]:
+        """The models, with `offline` places of theirs; by id what the payloads of each take; what all take together."""
+        units = _Units(self._payloads.values())
+        for key, places in self._models.items():
+            for place in places.values():
+                for payload in place.payloads:
+                    units.users[self._payloads[payload].unit].add(key)
+        models, taken = [], {}
+        for key, places in self._models.items():
+            away = [place for name, place in offline if name == key[:2]]
+            model = self._model(key, list(places.values()), away, units)
+            models.append(model)
+            of_model = {payload for place in places.values() for payload in place.payloads}
+            taken[model.id] = {
+                unit: units.sizes[unit] for unit in (self._payloads[one].unit for one in of_model)
+            }
+        known = {key[:2] for key in self._models}
+        for name in sorted({name for name, _ in offline} - known):
+            away = [place for other, place in offline if other == name]
+            models.append(Model(*name, max(place.bytes for place in away), 0, tuple(away)))
+        models.sort(key=lambda model: (model.repo_type, not model.repo_id, model.id))
+        begun = sum(_allocated(partial) for partial in self._partials.values())
+        return models, taken, sum(units.sizes.values()) + begun
+
+    def _model(self, key: _Key, places: list[_PlaceOf], away: list[Place], units: _Units) -> Model:
+        payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
+        used = {payload.unit for payload in payloads}
+        there = [self._place(place) for place in places]
+        return Model(
+            key[0],
+            key[1],
+            max(place.bytes for place in there),
+            sum(units.share(unit, key) for unit in used),
+            (*there, *away),
+            max((payload.accessed for payload in payloads), default=None),
+            max((payload.modified for payload in payloads), default=None),
+        )
+
+    def _place(self, place: _PlaceOf) -> Place:
+        size = sum(self._payloads[payload].size for payload in place.payloads)
+        revisions = tuple(sorted(place.revisions, key=lambda one: one.revision))
+        root = place.root
+        return Place(root.path, root.backend, root.role, place.cache, place.path, size, revisions)
+
+
+class _Units:
+    """What takes space, with who uses it."""
+
+    def __init__(self, payloads: Iterable[_Payload]) -> None:
+        self.users: dict[object, set[_Key]] = defaultdict(set)
+        self._members: dict[object, list[_Payload]] = defaultdict(list)
+        for payload in payloads:
+            self._members[payload.unit].append(payload)
+        #: Bytes by allocated blocks.
+        self.sizes = {
+            unit: max(payload.allocated for payload in found) for unit, found in self._members.items()
+        }
+
+    def share(self, unit: object, key: _Key) -> int:
+        """An equal part, so that the shares of all models add up to what is taken: the first gets what is over."""
+        part, over = divmod(self.sizes[unit], len(self.users[unit]))
+        return part + (over if key == min(self.users[unit]) else 0)
+
+
+def _modified(path: str) -> float | None:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
+
+
+def _allocated(partial: Partial) -> int:
+    try:
+        return os.lstat(partial.path).st_blocks * 512
+    except OSError:
+        return 0

@@ -1,0 +1,1 @@
+"""Bytes: read, hashed, compared, shared."""

@@ -1,0 +1,91 @@
+"""Cleans up: what clients and hubfold left behind, and nothing that somebody may still be at.
+
+Age is a courtesy (a download that was touched today may be gone on with); what protects one that is running is the lock
+that its client holds, which `removal` takes before it removes anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from hubfold.backend.changes import LeftoverKind, Removal
+from hubfold.content import LinkKind, Root
+from hubfold.errors import HubfoldError
+from hubfold.journal.run_log import RunLog
+from hubfold.library.inventory import Holdings
+from hubfold.removal.plan import Names, RemovePlan, settle
+from hubfold.vault import objects
+
+DAY_NS = 24 * 3600 * 10**9
+
+
+def plan(
+    holdings: Holdings,
+    logs: Iterable[RunLog],
+    *,
+    before_ns: int,
+    old_revisions: bool,
+    only: Collection[str],
+    names: Names,
+) -> RemovePlan:
+    """What was left behind before `before_ns` (ns since the epoch) in the roots `only` (default: all)."""
+    removals: list[Removal] = []
+    for root in holdings.roots:
+        if only and root.path not in only:
+            continue
+        for leftover in holdings.backend(root).leftovers(root, holdings.walk(root)):
+            if leftover.kind is LeftoverKind.DETACHED and not old_revisions:
+                continue
+            if leftover.mtime_ns is None or leftover.mtime_ns < before_ns:
+                removals.append(replace(leftover.removal, kind=str(leftover.kind)))
+    if not only:
+        removals += _dangling(logs)
+    return settle(holdings, removals, (), with_links=False, names=names)
+
+
+def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
+    """Everything that clients put into `cache`. Raises `HubfoldError` where its layout cannot tell."""
+    backend = holdings.backend(cache)
+    removals: list[Removal] = []
+    for name in sorted({held.name for held in holdings.held() if held.root.path == cache.path}):
+        walk = holdings.walk(cache)
+        found = list(backend.removals(cache, name.repo_type, name.repo_id, None, walk))
+        if not found:
+            raise HubfoldError(f"the layout {cache.backend} does not say how to empty {cache.path}")
+        removals += found
+    gone = {removal.path for removal in removals}
+    for leftover in backend.leftovers(cache, holdings.walk(cache)):
+        if leftover.removal.path not in gone or not leftover.removal.path:
+            removals.append(replace(leftover.removal, kind=str(leftover.kind)))
+    return settle(holdings, removals, (), with_links=False, names=names)
+
+
+def _dangling(logs: Iterable[RunLog]) -> Iterator[Removal]:
+    """Links that hubfold made and whose vault object is gone, one removal each."""
+    found: dict[str, tuple[str, str]] = {}
+    for log in logs:
+        for number, intent in log.intents.items():
+            ours = intent.link is LinkKind.SYMLINK and log.states[number] == "done"
+            if ours and _leads_nowhere(intent.path, intent.text, intent.target):
+                found[intent.path] = (intent.root, intent.backend)
+        if not log.undone:
+            for link in log.farm_links:
+                if _leads_nowhere(link.path, link.text, link.target):
+                    found[link.path] = (link.root, "")
+    for path, (root, backend) in sorted(found.items()):
+        yield Removal(root, backend, "", "", kind=str(LeftoverKind.DANGLING), links=(path,))
+
+
+def _leads_nowhere(path: str, text: str, target: str) -> bool:
+    """Whether `path` is the link that was made, and its object is known to be gone: a drive that is away is no proof.
+
+    A relative link leads to its own file system, which is there; another is proved to be by the vault's marker.
+    """
+    with suppress(OSError):
+        if os.readlink(path) != text or os.path.lexists(os.path.join(os.path.dirname(path), text)):
+            return False
+        return not os.path.isabs(text) or objects.is_vault(objects.of_object(target))
+    return False

@@ -1,0 +1,327 @@
+"""Removes models, revisions and leftovers: what a backend says has to go, in an order that no crash can make a lie of.
+
+Per `changes.Removal`::
+
+    the layout's locks of everything with content        held to the end; one that is taken leaves all of it alone
+    every path announced in the journal, fsynced         nothing is removed that was not announced
+    links elsewhere that the user wants gone
+    refs                                                 nothing leads to the revision any more
+    each snapshot folder renamed away                    it was whole until now, and is gone at once
+    the layout's notes, then what was renamed away
+    content, asked for again: does anything need it now?
+    shared payloads that nobody uses
+    folders that are empty by now
+
+Each stage is fsynced before the next. Each path is looked at right before: what is not what the preview saw stays. A
+crash leaves, at the most, content that no revision uses, which `hubfold clean` and the same `hubfold rm` find again (of
+a local copy by the journal, since its notes are gone), and a folder under a name of hubfold's own, which recovery
+removes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+from hubfold.backend.changes import Removal
+from hubfold.content import TEMPORARY_PREFIX, Root
+from hubfold.disk import directory as fsops
+from hubfold.disk import open_flags
+from hubfold.disk.directory import Directory
+from hubfold.disk.locks import passing_lock
+from hubfold.disk.seen import Seen, below
+from hubfold.errors import LeftAlone
+from hubfold.journal.journal import Journal
+from hubfold.journal.records import Removed
+from hubfold.library.inventory import Holdings
+from hubfold.progress import Progress, Stop
+from hubfold.reading import extents
+from hubfold.removal import empty
+from hubfold.reports.runs import Failed
+from hubfold.scanning.walk import within
+
+
+@dataclass(frozen=True, slots=True)
+class Removing:
+    """Removals with what was seen of every path of theirs."""
+
+    removals: tuple[Removal, ...]
+    seen: Mapping[str, Seen]
+
+
+def measure(paths: Iterable[str], folders: Iterable[str] = ()) -> int:
+    """What the file system gets back when all of `paths` are gone, in bytes by allocated blocks.
+
+    An inode counts only if all its names are among them; extents that another file shares do not count.
+    """
+    names: dict[tuple[int, int], set[str]] = {}
+    stats: dict[tuple[int, int], os.stat_result] = {}
+    freed = 0
+    for path in paths:
+        with suppress(OSError):
+            st = os.lstat(path)
+            names.setdefault((st.st_dev, st.st_ino), set()).add(path)
+            stats[st.st_dev, st.st_ino] = st
+    for inode, found in names.items():
+        st = stats[inode]
+        if st.st_nlink <= len(found):
+            freed += max(0, st.st_blocks * 512 - _shared(next(iter(found)), st))
+    for folder in folders:
+        with suppress(OSError):
+            freed += os.lstat(folder).st_blocks * 512
+    return freed
+
+
+def _shared(path: str, st: os.stat_result) -> int:
+    """What another file has too of a file's extents; a long symlink has a block, but no extents to share."""
+    if not stat.S_ISREG(st.st_mode):
+        return 0
+    try:
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
+    except OSError:
+        return 0
+    try:
+        return extents.shared_bytes(fd)
+    finally:
+        os.close(fd)
+
+
+@dataclass(slots=True)
+class Remover:
+    """Carries out removals under one journal."""
+
+    journal: Journal
+    holdings: Holdings
+    seen: Mapping[str, Seen]
+    progress: Progress
+    stop: Stop
+    #: Paths that are gone, and those that could not be removed.
+    removed: list[str] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    freed: int = 0
+    #: A folder was renamed away and could not be emptied: recovery has to go on with it.
+    stuck: bool = False
+    _number: int = 0
+
+    def carry_out(self, removals: Sequence[Removal]) -> None:
+        """One after the other; raises `Interrupted` between two of them, `OSError` if the journal cannot be written."""
+        self.progress.start("removing", sum(len(removal.files) for removal in removals), "files")
+        try:
+            for removal in removals:
+                self.stop.check()
+                self._remove(removal)
+        finally:
+            self.progress.finish()
+
+    def _remove(self, removal: Removal) -> None:
+        root = self.holdings.root_at(removal.root)
+        if not (removal.files or removal.empty):
+            return
+        guarded = [*removal.content, *(payload.path for payload in removal.payloads)]
+        locks: dict[str, None] = {}
+        if root is None:
+            root, guarded = Root(removal.root, removal.backend), []
+        else:
+            backend = self.holdings.backend(root)
+            locks = dict.fromkeys(lock for path in guarded for lock in backend.lock_paths(root, path))
+        with ExitStack() as held:
+            try:
+                for lock in locks:
+                    held.enter_context(passing_lock(lock))
+            except (LeftAlone, OSError) as error:
+                self._fail(guarded[0], f"all of it was left alone: {fsops.describe(error)}")
+                return
+            asides = self._announce(removal, locks)
+            goes = self._goes(removal, locks)
+            try:
+                self._unlink_all(root, removal.links)
+                self._unlink_all(root, removal.refs)
+                for folder, temporary in asides.items():
+                    self._set_aside(root, folder, temporary, goes)
+            except (LeftAlone, OSError) as error:
+                # What leads to it is there still, so what it needs has to stay.
+                # Calls on a descriptor or below one tell a number, or a name without its folder.
+                told = getattr(error, "filename", None)
+                path = told if isinstance(told, str) and os.path.isabs(told) else removal.aside
+                self._fail(path, fsops.describe(error))
+                for folder, temporary in asides.items():
+                    self._empty_aside(root, folder, temporary, removal, goes)
+                return
+            self._rest(root, removal, asides, goes)
+
+    def _goes(self, removal: Removal, locks: Collection[str]) -> empty.Goes:
+        """The `locks` that are held may lie in a folder that is renamed away, and go with it."""
+        inside = set(removal.inside)
+        return lambda path, seen: path in locks or (path in inside and self.seen.get(path) == seen)
+
+    def _rest(self, root: Root, removal: Removal, asides: Mapping[str, str], goes: empty.Goes) -> None:
+        for path in removal.records:
+            self._try(root, path)
+        for folder, temporary in asides.items():
+            self._empty_aside(root, folder, temporary, removal, goes)
+        self._unneeded(root, removal.content)
+        for payload in removal.payloads:
+            if self._unneeded(root, [payload.path]):
+                self._try(root, payload.record)
+        for folder in removal.empty:
+            self._remove_folder(root, folder)
+
+    def _announce(self, removal: Removal, locks: Collection[str]) -> dict[str, str]:
+        """Journal everything that is going to go; the temporary name of each folder that is renamed away.
+
+        The `locks` that lie in such a folder are ours, though nobody was asked about them.
+        """
+        backend = self.holdings.backends.get(removal.backend)
+        of_copy = removal.whole and backend is not None and not backend.capabilities.cache
+        for path in removal.files:
+            seen = self.seen.get(path)
+            if seen is not None:
+                copy = removal.path if of_copy and within(path, removal.path) else ""
+                self.journal.append("remove", **_removed(path, seen, copy, removal).as_record())
+        asides = {}
+        for folder in removal.folders:
+            self._number += 1
+            asides[folder] = os.path.join(
+                removal.aside, f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
+            )
+            ours = [lock for lock in locks if lock.startswith(os.path.join(folder, ""))]
+            told = {"locks": ours} if ours else {}
+            self.journal.announce("aside", path=folder, root=removal.root, temporary=asides[folder], **told)
+        self.journal.sync()
+        return asides
+
+    # -- one path ---------------------------------------------------------------------------------------------------
+
+    def _unlink_all(self, root: Root, paths: Iterable[str]) -> None:
+        """Unlink, each folder fsynced; raises at the first that cannot be removed."""
+        folders: dict[str, Directory] = {}
+        with ExitStack() as held:
+            for path in paths:
+                directory = self._unlink(root, path)
+                if directory is not None:
+                    held.callback(directory.close)
+                    folders[directory.path] = directory
+            for directory in folders.values():
+                directory.sync()
+
+    def _unlink(self, root: Root, path: str) -> Directory | None:
+        """Unlink `path` if it is what was seen; its directory, open. None where it was gone."""
+        seen = self.seen.get(path)
+        top = root.path if path.startswith(os.path.join(root.path, "")) else self._root_of(path)
+        try:
+            directory, name = Directory.parent_of(top, path)
+        except FileNotFoundError:
+            return None
+        try:
+            now = Seen.at(directory, name)
+            if now is None:
+                directory.close()
+                return None
+            if now != seen:
+                raise LeftAlone(f"{path} is not what it was when you were asked; it stays")
+            freed = _last_name(directory, name, path)
+            directory.unlink(name)
+        except BaseException:
+            directory.close()
+            raise
+        self.freed += freed
+        self.removed.append(path)
+        self.progress.advance(1)
+        return directory
+
+    def _root_of(self, path: str) -> str:
+        root = self.holdings.of_path(path)
+        return root.path if root is not None else os.path.dirname(path)
+
+    def _try(self, root: Root, path: str) -> bool:
+        try:
+            directory = self._unlink(root, path)
+            if directory is not None:
+                with directory:
+                    directory.sync()
+        except (LeftAlone, OSError) as error:
+            self._fail(path, fsops.describe(error))
+            return False
+        return True
+
+    def _unneeded(self, root: Root, paths: Sequence[str]) -> bool:
+        """Unlink those that nothing needs now; whether that was all of them."""
+        if not paths:
+            return True
+        needed = set(self.holdings.backend(root).still_needed(root, paths, self.holdings.walk(root)))
+        for path in paths:
+            if path in needed:
+                self._fail(path, "something began to use it meanwhile; it stays")
+        done = [self._try(root, path) for path in paths if path not in needed]
+        return all(done) and not needed
+
+    def _fail(self, path: str, error: str) -> None:
+        self.failed.append(Failed(path, error))
+
+    # -- folders ----------------------------------------------------------------------------------------------------
+
+    def _set_aside(self, root: Root, folder: str, temporary: str, goes: empty.Goes) -> None:
+        """Rename a folder out of its layout; back again if it holds what the user was not asked about."""
+        try:
+            source, name = Directory.parent_of(root.path, folder)
+        except FileNotFoundError:
+            return
+        with source, Directory.parent_of(root.path, temporary)[0] as target:
+            if source.lstat_or_none(name) is None:
+                return
+            new = os.path.basename(temporary)
+            source.move(name, target, new)
+            strangers = [path for path, seen in below(target, new, folder) if not goes(path, seen)]
+            if strangers:
+                target.move(new, source, name)
+                raise LeftAlone(f"{strangers[0]} was put there meanwhile; the whole revision stays")
+            source.sync()
+            target.sync()
+
+    def _empty_aside(
+        self, root: Root, folder: str, temporary: str, removal: Removal, goes: empty.Goes
+    ) -> None:
+        own = os.path.join(folder, "")
+        gone = [path for path in removal.inside if path.startswith(own)]
+        try:
+            if not os.path.lexists(temporary):
+                return
+            freed = measure(temporary + path[len(folder) :] for path in gone)
+            emptied = empty.empty(root.path, folder, temporary, goes)
+        except (LeftAlone, OSError) as error:
+            self._fail(folder, fsops.describe(error))
+            self.stuck = True
+            return
+        for path in emptied.given_back:
+            self._fail(path, "it was put there meanwhile; it stays")
+        for path in emptied.stays:
+            self._fail(path, f"it was put there meanwhile; it is at {temporary + path[len(folder) :]}")
+        gone = [path for path in gone if path not in (*emptied.given_back, *emptied.stays)]
+        self.freed += freed + emptied.freed
+        self.removed += gone
+        self.progress.advance(len(gone))
+
+    def _remove_folder(self, root: Root, folder: str) -> None:
+        with suppress(OSError, LeftAlone):  # not empty: somebody's file is in it, and stays
+            directory, name = Directory.parent_of(root.path, folder)
+            with directory:
+                blocks = directory.lstat(name).st_blocks * 512
+                directory.rmdir(name)
+                directory.sync()
+                self.freed += blocks
+
+
+def _removed(path: str, seen: Seen, copy: str, removal: Removal) -> Removed:
+    where = (copy, removal.root, removal.backend) if copy else ()
+    if seen.text is not None:
+        return Removed(path, 0, 0, 0, seen.text, *where)
+    return Removed(path, seen.size, seen.inode, seen.mtime_ns, "", *where)
+
+
+def _last_name(directory: Directory, name: str, path: str) -> int:
+    """What unlinking a file frees: nothing while it has another name."""
+    st = directory.lstat(name)
+    return max(0, st.st_blocks * 512 - _shared(path, st)) if st.st_nlink == 1 else 0

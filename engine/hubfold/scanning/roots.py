@@ -1,0 +1,174 @@
+"""Which roots a command is about: the paths that the user gave, or all that are known and found by themselves."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from hubfold.backend import peek
+from hubfold.backend.contract import StorageBackend
+from hubfold.content import VAULT_MARKER, Root
+from hubfold.errors import RootError, UsageError
+from hubfold.index.index import VAULT
+from hubfold.scanning.walk import within
+
+#: The backend of a folder that no backend recognises.
+FALLBACK = "local-dir"
+
+
+def canonical(path: str | os.PathLike[str]) -> str:
+    """The one absolute path, free of symlinks, by which a root is known. Raises `UsageError` for an empty text."""
+    if not path:
+        raise UsageError("an empty text is no path", "is a variable of your script not set?")
+    return os.path.realpath(os.fsdecode(path))
+
+
+def named_folder(text: str) -> str | None:
+    """The folder that `text` names, where it can only be a path; None where it may be the name of a model."""
+    path = os.path.expanduser(text)
+    is_path = os.path.isabs(path) or text.startswith(("./", "../"))
+    return canonical(path) if is_path and os.path.isdir(path) else None
+
+
+def discover(
+    paths: Sequence[str | os.PathLike[str]],
+    backends: Mapping[str, StorageBackend],
+    *,
+    known: Iterable[Root] = (),
+    backend: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> list[Root]:
+    """The roots for `paths`; without any, the `known` ones and those that backends find by `environ`.
+
+    `backend` names the layout instead of letting each path be recognised. Known roots below a path belong to it. The
+    roots of caches come first, since they know what others can only refer to. Raises `RootError` for a path that
+    cannot be scanned, `UsageError` for a backend that is not loaded.
+    """
+    if backend is not None and (backend not in backends or backend == VAULT):
+        names = ", ".join(name for name in backends if name != VAULT)
+        raise UsageError(f"no backend is called {backend!r}", f"loaded are: {names} (see `hubfold plugins`)")
+    remembered = {root.path: root for root in known}
+    found: list[Root] = []
+    if paths:
+        for path in paths:
+            root = _given(canonical(path), backends, remembered, backend)
+            found.append(root)
+            found += [other for other in remembered.values() if within(other.path, root.path)]
+    else:
+        found += remembered.values()
+        for name, one in backends.items():
+            if backend in (None, name):
+                found += _defaults(name, one, environ, remembered)
+        if backend is not None:
+            found = [root for root in found if root.backend == backend]
+    return sorted(_once(found), key=lambda root: not _is_cache(root, backends))
+
+
+def recognise(
+    path: str, names: Iterable[str], backends: Mapping[str, StorageBackend]
+) -> tuple[str, str] | None:
+    """(backend name, path of the root) of the first backend that knows the layout of the folder `path`."""
+    listed = frozenset(names)
+    for name, backend in backends.items():
+        root = backend.recognise(path, listed)
+        if root is not None and within(root, path):
+            return name, root
+    return None
+
+
+def _is_cache(root: Root, backends: Mapping[str, StorageBackend]) -> bool:
+    return root.backend in backends and backends[root.backend].capabilities.cache
+
+
+def _given(
+    path: str, backends: Mapping[str, StorageBackend], known: Mapping[str, Root], backend: str | None
+) -> Root:
+    names = _readable(path)
+    if VAULT_MARKER in names:
+        raise RootError(f"{path} is a vault of hubfold's own", "scan the cache that it belongs to")
+    if backend is not None:
+        chosen = backends[backend].recognise(path, names) or path
+        return _as_known(Root(chosen, backend), known)
+    recognised = recognise(path, names, backends)
+    if recognised is not None:
+        name, place = recognised
+        return _as_known(Root(place, name), known)
+    # What the user once named by `--backend` need not be recognised.
+    return known.get(path) or Root(path, FALLBACK)
+
+
+def _as_known(root: Root, known: Mapping[str, Root]) -> Root:
+    before = known.get(root.path)
+    return root if before is None else Root(root.path, root.backend, before.role, before.limit)
+
+
+def _defaults(
+    name: str, backend: StorageBackend, environ: Mapping[str, str], known: Mapping[str, Root]
+) -> Iterable[Root]:
+    for place in backend.default_roots(environ):
+        if not os.path.isdir(place):
+            continue
+        path = canonical(place)
+        try:
+            names = frozenset(os.listdir(path))
+        except OSError:
+            # It is there: the scan says why it cannot be read.
+            names = frozenset()
+        yield _as_known(Root(backend.recognise(path, names) or path, name), known)
+
+
+def _readable(path: str) -> frozenset[str]:
+    """The names in a folder that the user gave."""
+    try:
+        return frozenset(os.listdir(path))
+    except NotADirectoryError:
+        raise RootError(f"{path} is a file, not a folder", "give the folder that it is in") from None
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        hints = {
+            errno.EACCES: "run hubfold as a user who may read it",
+            errno.ELOOP: "it is a symlink that leads to itself",
+        }
+        raise RootError(
+            f"{path} cannot be read: {error.strerror}",
+            hints.get(error.errno or 0, "check the drive it is on"),
+        ) from error
+
+
+def missing(path: str) -> RootError:
+    """The error for a path at which there is nothing."""
+    return RootError(f"{path} does not exist", instead_of(path))
+
+
+def instead_of(path: str) -> str:
+    """What to tell somebody who named a path at which there is nothing."""
+    found = near(path)
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    parent = os.path.dirname(path)
+    while not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    return f"there is only {parent}: check the spelling, and that its drive is connected"
+
+
+def near(path: str) -> list[str]:
+    """Paths beside `path`, at which there is nothing, that somebody may have meant instead."""
+    import difflib
+
+    folder, name = os.path.split(path)
+    return [os.path.join(folder, one) for one in difflib.get_close_matches(name, peek.names_in(folder))]
+
+
+def _once(roots: Iterable[Root]) -> list[Root]:
+    """Each directory once, however many paths lead to it (bind mounts)."""
+    found: dict[object, Root] = {}
+    for root in roots:
+        try:
+            st = os.stat(root.path)
+        except OSError:
+            found.setdefault(root.path, root)
+        else:
+            found.setdefault((st.st_dev, st.st_ino), root)
+    return list(found.values())

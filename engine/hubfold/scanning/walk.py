@@ -1,0 +1,351 @@
+"""How a tree is read: one `scandir` a folder, one `lstat` a file, no symlink followed.
+
+What the last scan remembers (`Memory`) decides which files a backend gets to see: a folder whose fingerprint
+is unchanged costs its `stat` calls and nothing else, so that a rescan runs at the speed of ``find``.
+"""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+import stat as stat_module
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING, Protocol
+
+import xxhash
+
+from hubfold.backend.contract import Folder, StorageBackend
+from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature
+from hubfold.disk import open_flags
+from hubfold.progress import Stop
+from hubfold.reports.scans import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+#: A folder of more changed files is handed over in parts, so that memory stays bounded in flat trees.
+PART = 8192
+
+#: What the kernel shows as files there has sizes that mean nothing, and does things when it is read.
+_NOT_ON_A_DISK = frozenset({"/dev", "/proc", "/sys"})
+
+_DIRECTORY_FLAGS = open_flags.DIRECTORY | open_flags.NOFOLLOW
+_FILE_FLAGS = open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK
+#: Errors that mean that a name is not there (any more), and nothing else.
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+_signature_of = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+
+
+class Memory(Protocol):
+    """What the last scan knows of one root."""
+
+    def fingerprint(self, folder: str) -> bytes | None:
+        """The fingerprint that was recorded when the folder was last listed whole."""
+        ...
+
+    def signatures(self, folder: str) -> Mapping[str, Signature]:
+        """Name → signature of every file of the folder that has a row."""
+        ...
+
+    def listed(self, folder: Listed) -> None:
+        """A folder was listed from beginning to end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The outcome of listing one folder, for the memory."""
+
+    path: str
+    device: int
+    fingerprint: bytes
+    #: The fingerprint is as it was: nothing below is filled in.
+    same: bool
+    #: Names with a row whose file is changed, or is gone, or is no regular file any more.
+    stale: Collection[str] = ()
+    #: Regular files in the folder.
+    files: int = 0
+    #: Former device numbers of files that are as their row says in all else: the file system was renumbered.
+    renumbered: frozenset[int] = frozenset()
+
+
+class Nothing:
+    """The memory of a first scan."""
+
+    def fingerprint(self, folder: str) -> bytes | None:
+        return None
+
+    def signatures(self, folder: str) -> Mapping[str, Signature]:
+        return {}
+
+    def listed(self, folder: Listed) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class _Content:
+    """What `scandir` and `lstat` said of one folder."""
+
+    device: int
+    names: set[str] = field(default_factory=set)
+    files: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    fingerprint: bytes = b""
+
+
+def within(path: str, root: str) -> bool:
+    """Whether `path` is `root` or lies below it, by their text."""
+    return path == root or path.startswith(root if root.endswith("/") else root + "/")
+
+
+class TreeWalk:
+    """The `Walk` of one root. One use: its warnings and failures are those of one scan.
+
+    `boundaries` are roots of their own that lie below this one. `found` is called with (backend name, path) of
+    each sub-tree that another backend recognises; the walk stays out of it. `advance` is told how many files were
+    looked at.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        backends: Mapping[str, StorageBackend],
+        *,
+        boundaries: Iterable[str] = (),
+        memory: Memory | None = None,
+        found: Callable[[str, str], None] | None = None,
+        commits: dict[str, tuple[str, str]] | None = None,
+        advance: Callable[[int], object] | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        self.root = root
+        self.warnings: list[Notice] = []
+        #: Paths that could not be read: nothing is known of what is at or below them (invariant 5).
+        self.failed: set[str] = set()
+        #: Files whose row is as it was, which no backend was asked about.
+        self.unchanged = 0
+        self._others = [backend for name, backend in backends.items() if name != root.backend]
+        self._boundaries = set(boundaries) - {root.path}
+        self._memory: Memory = Nothing() if memory is None else memory
+        self._found = found
+        self._commits = {} if commits is None else commits
+        self._advance = advance
+        self._stop = Stop() if stop is None else stop
+        self._visited: set[tuple[int, int]] = set()
+        self._prefix = root.path if root.path.endswith("/") else root.path + "/"
+
+    # the contract of `backend.Walk`
+
+    def folders(self, path: str) -> Iterator[Folder]:
+        """See `backend.Walk.folders`; a folder with very many changed files comes in several parts."""
+        pending = [path]
+        while pending:
+            self._stop.check()
+            current = pending.pop()
+            if current != path and (current in self._boundaries or current in _NOT_ON_A_DISK):
+                continue
+            content = self._read(current)
+            if content is None or (current != path and self._belongs_to_another(current, content.names)):
+                continue
+            content.folders.sort(reverse=True)
+            below = content.folders
+            for folder in self._parts(current, content):
+                yield folder
+                below = folder.folders
+            prefix = current if current.endswith("/") else current + "/"
+            pending += [prefix + name for name in below]
+
+    def listing(self, path: str) -> list[str]:
+        if not self._inside(path):
+            return []
+        try:
+            return sorted(os.listdir(path))
+        except OSError as error:
+            self._failed(path, error)
+            return []
+
+    def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
+        if not self._inside(path):
+            return None
+        try:
+            fd = os.open(path, _FILE_FLAGS)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                self._failed(path, error)
+            return None
+        try:
+            # O_NONBLOCK and this check: a FIFO planted as metadata must not hang the scan.
+            if not stat_module.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            with open(fd, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        except OSError as error:
+            self._failed(path, error)
+            return None
+        finally:
+            os.close(fd)
+        if len(data) > limit:
+            self.warn(path, f"is left out: longer than {limit} bytes, which is no metadata file")
+            return None
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            self.warn(path, "is left out: not UTF-8, as a metadata file would be")
+            return None
+
+    def stat(self, path: str) -> os.stat_result | None:
+        if not self._inside(path):
+            return None
+        try:
+            return os.lstat(path)
+        except OSError as error:
+            self._failed(path, error)
+            return None
+
+    def readlink(self, path: str) -> str | None:
+        if not self._inside(path):
+            return None
+        try:
+            return os.readlink(path)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                self._failed(path, error)
+            return None
+
+    def dangles(self, path: str) -> bool:
+        if not self._inside(path):
+            return False
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno in _MISSING or error.errno == errno.ELOOP:
+                return True
+            self._failed(path, error)
+        return False
+
+    def size(self, path: str) -> int | None:
+        if not self._inside(path):
+            return None
+        try:
+            return os.stat(path).st_size
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                self._failed(path, error)
+            return None
+
+    def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
+        self.warnings.append(Notice(path, message, kind))
+
+    def commit_repo(self, revision: str) -> tuple[str, str] | None:
+        return self._commits.get(revision)
+
+    def note_commit(self, revision: str, repo_id: str, repo_type: str) -> None:
+        self._commits[revision] = (repo_id, repo_type)
+
+    # reading
+
+    def _read(self, path: str) -> _Content | None:
+        try:
+            fd = os.open(path, _DIRECTORY_FLAGS)
+        except OSError as error:
+            self._failed(path, error)
+            return None
+        try:
+            st = os.fstat(fd)
+            # A bind mount shows a folder twice; its files are the same payloads, once is enough.
+            if (st.st_dev, st.st_ino) in self._visited:
+                return None
+            self._visited.add((st.st_dev, st.st_ino))
+            content = _Content(st.st_dev)
+            self._fill(path, fd, content)
+        except OSError as error:
+            self._failed(path, error)
+            return None
+        finally:
+            os.close(fd)
+        return content
+
+    def _fill(self, path: str, fd: int, content: _Content) -> None:
+        with os.scandir(fd) as listing:
+            entries = list(listing)
+        content.names = {entry.name for entry in entries}
+        files = content.files
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                try:
+                    files.append((entry.name, entry.stat(follow_symlinks=False)))
+                except OSError as error:
+                    self._failed(os.path.join(path, entry.name), error)
+            elif entry.is_symlink():
+                content.links.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith(OWN_PREFIX):
+                content.folders.append(entry.name)
+        # One search through all names at once: it is asked of every folder and hardly ever true.
+        if f"\0{OWN_PREFIX}" in "\0" + "\0".join(content.names):
+            files[:] = [(name, st) for name, st in files if not name.startswith(OWN_PREFIX)]
+        hashed = [(name, _signature_of(st)) for name, st in files]
+        # marshal is the fastest way to bytes; it is only ever written here, never loaded.
+        content.fingerprint = xxhash.xxh3_128_digest(marshal.dumps(hashed, 2))
+
+    def _parts(self, path: str, content: _Content) -> Iterator[Folder]:
+        """The folder with those of its files that are new or changed, in parts of at most `PART` files."""
+        changed: list[tuple[str, os.stat_result]] = []
+        count = len(content.files)
+        if self._memory.fingerprint(path) == content.fingerprint:
+            listed = Listed(path, content.device, content.fingerprint, True, (), count)
+        else:
+            known = self._memory.signatures(path)
+            changed = [(name, st) for name, st in content.files if known.get(name) != _signature_of(st)]
+            renumbered = frozenset(
+                known[name].device
+                for name, st in changed
+                if name in known and known[name][1:] == _signature_of(st)[1:]
+            )
+            stale = set(known).difference(name for name, _ in content.files) if known else set()
+            stale.update(name for name, _ in changed if name in known)
+            listed = Listed(path, content.device, content.fingerprint, False, stale, count, renumbered)
+        self.unchanged += count - len(changed)
+        self._memory.listed(listed)
+        if self._advance is not None and count:
+            self._advance(count)
+        content.files = []
+        folders = content.folders
+        for start in range(0, len(changed) or 1, PART):
+            part = Folder(path, content.names, changed[start : start + PART], content.links, folders)
+            yield part
+            folders = part.folders
+
+    def _belongs_to_another(self, path: str, names: Collection[str]) -> bool:
+        if VAULT_MARKER in names and "objects" in names:
+            return True  # told by `StorageBackend.vault_places`
+        for backend in self._others:
+            recognised = backend.recognise(path, names)
+            if recognised is None or not within(recognised, path):
+                continue
+            self._boundaries.add(recognised)
+            if self._found is not None:
+                self._found(backend.name, recognised)
+            if recognised == path:
+                return True
+        return False
+
+    # errors
+
+    def _inside(self, path: str) -> bool:
+        # Most paths are the root's own with names after it; only dots need a closer look.
+        if path.startswith(self._prefix) and "/." not in path[len(self._prefix) - 1 :]:
+            return True
+        if within(os.path.normpath(path), os.path.normpath(self.root.path)):
+            return True
+        self.warn(path, f"is left out: outside of the root {self.root.path}")
+        return False
+
+    def _failed(self, path: str, error: OSError) -> None:
+        if error.errno in _MISSING:
+            return
+        self.failed.add(path)
+        self.warn(path, f"cannot be read: {error.strerror}", kind="unreadable")

@@ -1,0 +1,1 @@
+"""The user's own folder: what is configured, registered and remembered."""

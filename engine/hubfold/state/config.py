@@ -1,0 +1,171 @@
+"""The user's configuration, ``config.toml``::
+
+    [[roots]]
+    path = "/mnt/nas/models"      # or "~/models"
+    backend = "local-dir"         # optional: else the backend that recognises it
+    role = "secondary"            # optional: "primary" or "secondary"
+    limit = "2TB"                 # optional
+
+    [models]
+    small = "org/small-model"
+    large = { repo = "org/large-model", revision = "main", size = "54GB" }
+    quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
+
+`include` and `exclude` say which files of a model are wanted: `hubfold download quant` fetches those, and it is whole
+when those are there.
+
+A key that hubfold does not know is a warning: the file may be for a newer version.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubfold.content import Role
+from hubfold.display import parse_size
+from hubfold.errors import HubfoldError, UsageError
+from hubfold.models.patterns import ALL, Selection
+from hubfold.state.home import KnownRoot
+
+
+class ConfigError(HubfoldError):
+    """``config.toml`` cannot be read or says something that makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredModel:
+    """A model that the user counts on. `size` is what it takes on disk, in bytes, where the user stated it."""
+
+    name: str
+    repo_id: str
+    revision: str | None = None
+    size: int | None = None
+    selection: Selection = ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What ``config.toml`` says; empty where there is none."""
+
+    roots: tuple[KnownRoot, ...] = ()
+    models: Mapping[str, ConfiguredModel] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def load(path: str) -> Config:
+    """Read ``config.toml`` at `path`. A missing file is an empty configuration; raises `ConfigError` for a bad one."""
+    if not os.path.lexists(path):
+        return Config()
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}", "mend its permissions, or remove it"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8", "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        # The text of the error ends in "(at line 3, column 5)".
+        raise ConfigError(f"{path} is not TOML: {error}", "mend that line") from error
+    return _Reader(path).config(document)
+
+
+class _Reader:
+    """Turns the TOML document into a `Config`, naming the file and the key in every complaint."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.warnings: list[str] = []
+
+    def config(self, document: Mapping[str, Any]) -> Config:
+        self._known(document, ("roots", "models"), "")
+        roots = document.get("roots", [])
+        if not isinstance(roots, list):
+            raise self._error("roots", "is not a list", "write [[roots]] above each root")
+        models = document.get("models", {})
+        if not isinstance(models, dict):
+            raise self._error("models", "is not a table", "write [models]")
+        return Config(
+            tuple(self._root(f"roots[{number}]", root) for number, root in enumerate(roots, 1)),
+            {name: self._model(name, model) for name, model in models.items()},
+            tuple(self.warnings),
+        )
+
+    def _root(self, key: str, table: object) -> KnownRoot:
+        if not isinstance(table, dict):
+            raise self._error(key, "is not a table", "write [[roots]] above each root")
+        self._known(table, ("path", "backend", "role", "limit"), f"{key}.")
+        path = os.path.expanduser(self._text(table, key, "path") or "")
+        if not os.path.isabs(path):
+            raise self._error(
+                f"{key}.path", "is missing or not absolute", 'write it like path = "/mnt/models"'
+            )
+        role = self._text(table, key, "role") or str(Role.SECONDARY)
+        if role not in set(Role):
+            raise self._error(f"{key}.role", f"is {role!r}", f"choose one of {', '.join(Role)}")
+        return KnownRoot(
+            os.path.normpath(path),
+            self._text(table, key, "backend"),
+            Role(role),
+            self._size(table, key, "limit"),
+        )
+
+    def _model(self, name: str, value: object) -> ConfiguredModel:
+        key = f"models.{name}"
+        if isinstance(value, str):
+            return ConfiguredModel(name, value)
+        if not isinstance(value, dict):
+            raise self._error(key, "is neither a repo id nor a table", f'write {name} = "org/name"')
+        self._known(value, ("repo", "revision", "size", "include", "exclude"), f"{key}.")
+        repo_id = self._text(value, key, "repo")
+        if not repo_id:
+            raise self._error(f"{key}.repo", "is missing", f'write {name} = {{ repo = "org/name" }}')
+        return ConfiguredModel(
+            name,
+            repo_id,
+            self._text(value, key, "revision"),
+            self._size(value, key, "size"),
+            Selection(self._patterns(value, key, "include"), self._patterns(value, key, "exclude")),
+        )
+
+    def _patterns(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
+        value = table.get(name, [])
+        found = [value] if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
+            raise self._error(f"{key}.{name}", "is no list of patterns", f'write {name} = ["*.gguf"]')
+        return tuple(found)
+
+    def _text(self, table: Mapping[str, Any], key: str, name: str) -> str | None:
+        value = table.get(name)
+        if value is not None and (not isinstance(value, str) or "\0" in value):
+            raise self._error(f"{key}.{name}", "is not a text", f'write {name} = "…"')
+        return value
+
+    def _size(self, table: Mapping[str, Any], key: str, name: str) -> int | None:
+        value = table.get(name)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        try:
+            return parse_size(value)
+        except (UsageError, AttributeError) as error:
+            raise self._error(f"{key}.{name}", f"is {value!r}, no size", "write it like 500GB") from error
+
+    def _known(self, table: Mapping[str, Any], keys: Iterable[str], prefix: str) -> None:
+        for key in table:
+            if key not in keys:
+                self.warnings.append(
+                    f"{self.path}: {prefix}{key} is not a setting of this hubfold; it is passed over"
+                )
+
+    def _error(self, key: str, what: str, hint: str) -> ConfigError:
+        return ConfigError(f"{self.path}: {key} {what}", hint)

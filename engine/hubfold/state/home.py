@@ -1,0 +1,243 @@
+"""Where hubfold keeps what it knows: the state directory and the registered roots.
+
+Layout of the state directory (mode 0700, made only when something has to be written)::
+
+    index.db      a cache of what scans saw; deleting it loses time only
+    runs/         one journal per run; undo and recovery need these
+    roots.json    the roots that `hubfold roots add` registered
+    asked.json    which files of a revision `hubfold download --include` asked for
+    verified      what a `hubfold verify` that was cut short has read and found good
+    lock          held (flock) by the one command that changes something
+
+``config.toml`` is the user's own file. It lies in the platform's config directory, or in the state directory where
+``HUBFOLD_HOME`` names one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from hubfold.content import Role
+from hubfold.errors import HubfoldError
+from hubfold.models.patterns import Selection, Selections
+
+HOME_VARIABLE = "HUBFOLD_HOME"
+APP = "hubfold"
+PRIVATE = 0o700
+
+#: (repo_type, repo_id, commit hash)
+Revised = tuple[str, str, str]
+
+
+class StateDamaged(HubfoldError):
+    """A file of the state directory that no command can do without is not what hubfold wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRoot:
+    """A root that the user registered. `backend` None: whichever backend recognises it at the next scan."""
+
+    path: str
+    backend: str | None = None
+    role: Role = Role.SECONDARY
+    #: Bytes this root may hold, None for no limit.
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The paths of one user's state. Nothing is created by asking for them."""
+
+    home: str
+    config: str
+
+    @classmethod
+    def locate(
+        cls, home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ
+    ) -> State:
+        """The state in `home`, else in ``HUBFOLD_HOME``, else where the platform keeps state and configuration."""
+        chosen = os.fspath(home) if home is not None else environ.get(HOME_VARIABLE, "")
+        if chosen:
+            path = os.path.abspath(os.path.expanduser(chosen))
+            return cls(path, os.path.join(path, "config.toml"))
+        import platformdirs
+
+        return cls(
+            platformdirs.user_state_dir(APP, appauthor=False),
+            os.path.join(platformdirs.user_config_dir(APP, appauthor=False), "config.toml"),
+        )
+
+    @property
+    def index(self) -> str:
+        return os.path.join(self.home, "index.db")
+
+    @property
+    def runs(self) -> str:
+        return os.path.join(self.home, "runs")
+
+    @property
+    def roots(self) -> str:
+        return os.path.join(self.home, "roots.json")
+
+    @property
+    def asked_for(self) -> str:
+        return os.path.join(self.home, "asked.json")
+
+    @property
+    def verified(self) -> Verified:
+        return Verified(os.path.join(self.home, "verified"))
+
+    @property
+    def lock(self) -> str:
+        return os.path.join(self.home, "lock")
+
+    def create(self) -> None:
+        """Make the state directory and ``runs/``, private to the user. Raises `HubfoldError` where that fails."""
+        try:
+            os.makedirs(os.path.dirname(self.home), exist_ok=True)
+            for path in (self.home, self.runs):
+                if not os.path.isdir(path):
+                    os.makedirs(path, PRIVATE, exist_ok=True)
+        except OSError as error:
+            raise HubfoldError(
+                f"the state directory {self.home} cannot be made: {error.strerror}",
+                f"give another one by {HOME_VARIABLE}",
+            ) from error
+
+    def registered_roots(self) -> tuple[KnownRoot, ...]:
+        """The roots of ``roots.json``, in the order in which they were added; empty where there is no such file.
+
+        Raises `StateDamaged` where the file is not what `register_roots` writes.
+        """
+        try:
+            with open(self.roots, encoding="ascii") as file:
+                entries = json.load(file)["roots"]
+            return tuple(_known_root(entry) for entry in entries)
+        except FileNotFoundError:
+            return ()
+        except NotADirectoryError as error:
+            raise StateDamaged(
+                f"the state directory {self.home} is no directory", f"give another one by {HOME_VARIABLE}"
+            ) from error
+        except OSError as error:
+            raise StateDamaged(
+                f"the list of roots {self.roots} cannot be read: {error.strerror}", "mend its permissions"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateDamaged(
+                f"the list of roots {self.roots} is damaged: {error}",
+                "delete it and register the roots again with `hubfold roots add PATH`",
+            ) from error
+
+    def register_roots(self, roots: Iterable[KnownRoot]) -> None:
+        """Replace ``roots.json`` as a whole: a crash leaves the old list or the new one."""
+        entries = [
+            {"path": root.path, "backend": root.backend, "role": str(root.role), "limit": root.limit}
+            for root in roots
+        ]
+        self._replace(self.roots, {"version": 1, "roots": entries})
+
+    def asked(self) -> dict[Revised, Selections]:
+        """What was asked for of revisions of which not all was; empty where ``asked.json`` is missing or damaged."""
+        try:
+            with open(self.asked_for, encoding="ascii") as file:
+                entries = json.load(file)["asked"]
+            return {
+                (str(entry["type"]), str(entry["repo"]), str(entry["revision"])): tuple(
+                    Selection(tuple(map(str, one["include"])), tuple(map(str, one["exclude"])))
+                    for one in entry["files"]
+                )
+                for entry in entries
+            }
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}  # what it is for is to call less incomplete
+
+    def remember_asked(self, changes: Mapping[Revised, Selections]) -> None:
+        """Note what is asked for of revisions; nothing, for all there is."""
+        before = self.asked()
+        after = {revised: asked for revised, asked in {**before, **changes}.items() if asked}
+        if after == before:
+            return
+        entries = [
+            {"type": kind, "repo": repo, "revision": revision, "files": [one.as_json() for one in asked]}
+            for (kind, repo, revision), asked in sorted(after.items())
+        ]
+        self._replace(self.asked_for, {"version": 1, "asked": entries})
+
+    def _replace(self, path: str, document: Mapping[str, Any]) -> None:
+        """Write a file as a whole: a crash leaves the old one or the new one."""
+        self.create()
+        temporary = f"{path}.{os.getpid()}"
+        try:
+            with open(temporary, "w", encoding="ascii") as file:
+                json.dump(document, file, indent=2)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise HubfoldError(
+                f"{path} cannot be written: {error.strerror}",
+                f"make room or mend its permissions, or give another state directory by {HOME_VARIABLE}",
+            ) from error
+
+
+def _known_root(entry: Mapping[str, Any]) -> KnownRoot:
+    path, backend, limit = entry["path"], entry["backend"], entry["limit"]
+    if not (isinstance(path, str) and os.path.isabs(path) and "\0" not in path):
+        raise ValueError(f"{path!r} is no absolute path")
+    if not (backend is None or isinstance(backend, str)):
+        raise ValueError(f"{backend!r} is no backend")
+    if not (limit is None or (isinstance(limit, int) and limit >= 0)):
+        raise ValueError(f"{limit!r} is no limit")
+    return KnownRoot(path, backend, Role(entry["role"]), limit)
+
+
+@dataclass(slots=True)
+class Verified:
+    """The progress of a round of `verify`, a line for each payload that was found good, so that the next goes on.
+
+    Written as it goes and never synced: what is lost of it is read again. An error costs that and nothing else.
+    """
+
+    path: str
+    _file: TextIO | None = None
+
+    def load(self) -> frozenset[str]:
+        """What an unfinished round has come to; empty where none was cut short."""
+        try:
+            with open(self.path, encoding="ascii", errors="replace") as file:
+                return frozenset(line.rstrip("\n") for line in file)
+        except OSError:
+            return frozenset()
+
+    def note(self, key: str) -> None:
+        with suppress(OSError):
+            if self._file is None:
+                self._file = open(self.path, "a", encoding="ascii", buffering=1)  # noqa: SIM115
+            self._file.write(f"{key}\n")
+
+    def finish(self, covered: Collection[str]) -> None:
+        """The round has come to its end for `covered`: the next one reads that again."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            rest = self.load().difference(covered)
+            if rest:
+                temporary = f"{self.path}.{os.getpid()}"
+                with open(temporary, "w", encoding="ascii", errors="replace") as file:
+                    file.writelines(f"{key}\n" for key in sorted(rest))
+                os.replace(temporary, self.path)
+            elif os.path.exists(self.path):
+                os.unlink(self.path)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        with suppress(OSError):
+            os.unlink(self.path)

@@ -1,0 +1,298 @@
+"""The contract of a backend as tests: subclass `BackendContract`, write `build` (see `hubfold.testing`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import pytest
+
+from hubfold.backend.contract import Capabilities, StorageBackend
+from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
+from hubfold.scanning.walk import Listed, TreeWalk
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+_LENGTHS = {"sha256": 64, "git-sha1": 40, "xxh3_128": 32, "xet": 64}
+_ODD_NAMES = (
+    "",
+    ".",
+    "..",
+    "\n",
+    "\x1b[31m",
+    "\udcff\udcfe",
+    "a\nb",
+    "‮gnp.exe",
+    "x" * 255,
+    "--",
+    "models--",
+    "hub",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Built:
+    """What `BackendContract.build` made: a root, and the paths (from it) of every file that is content."""
+
+    root: Path
+    content: Collection[str]
+    #: Whether `recognise` answers with the root when it is asked about it.
+    recognised: bool = True
+
+
+class BackendContract:
+    """What the engine relies on. Set `backend`, write `build`."""
+
+    backend: ClassVar[type[StorageBackend]]
+
+    def build(self, folder: Path) -> Built:
+        """A small tree of the layout below `folder`: content, bookkeeping, all that a client may leave."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def built(self, tmp_path: Path) -> Built:
+        folder = tmp_path / "built"
+        folder.mkdir()
+        return self.build(folder)
+
+    def scan(self, built: Built, memory: Remembered | None = None) -> tuple[list[Replica], TreeWalk]:
+        """The replicas of the root, by the walk that the engine uses."""
+        root = Root(str(built.root), self.backend.name)
+        walk = TreeWalk(root, {self.backend.name: self.backend()}, memory=memory)
+        return list(self.backend().replicas(root, walk)), walk
+
+    def test_it_has_a_name_and_frozen_capabilities(self) -> None:
+        assert isinstance(self.backend.name, str)
+        assert self.backend.name
+        assert isinstance(self.backend.capabilities, Capabilities)
+        assert self.backend.capabilities.claims <= set(ALGORITHMS)
+        assert self.backend.capabilities.links_across <= {LinkKind.SYMLINK}
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            self.backend.capabilities.cache = True  # type: ignore[misc]
+
+    def test_its_root_is_recognised(self, built: Built) -> None:
+        answer = self.backend.recognise(str(built.root), os.listdir(built.root))
+        assert answer == (str(built.root) if built.recognised else None)
+
+    def test_odd_names_do_not_make_recognise_raise(self, tmp_path: Path) -> None:
+        for name in _ODD_NAMES:
+            answer = self.backend.recognise(os.path.join(str(tmp_path), name), _ODD_NAMES)
+            assert answer is None or isinstance(answer, str)
+
+    def test_default_roots_are_absolute_and_come_from_the_environment(self, tmp_path: Path) -> None:
+        for root in self.backend.default_roots({"HOME": str(tmp_path)}):
+            assert os.path.isabs(root)
+            assert root.startswith(str(tmp_path)), "HOME is what the environment says it is"
+
+    def test_every_content_file_is_a_replica_once_and_bookkeeping_never(self, built: Built) -> None:
+        replicas, _ = self.scan(built)
+        paths = [os.path.relpath(replica.path, built.root) for replica in replicas]
+        assert sorted(paths) == sorted(built.content)
+
+    def test_replicas_are_regular_files_inside_the_root(self, built: Built) -> None:
+        for replica in self.scan(built)[0]:
+            assert replica.path == os.path.normpath(replica.path)
+            assert replica.path.startswith(f"{built.root}/")
+            now = os.lstat(replica.path)
+            assert stat.S_ISREG(now.st_mode)
+            assert Signature.of(replica.stat) == Signature.of(now)
+
+    def test_claims_are_well_formed_and_announced(self, built: Built) -> None:
+        for replica in self.scan(built)[0]:
+            assert set(replica.claims) <= self.backend.capabilities.claims
+            for algorithm, digest in replica.claims.items():
+                assert re.fullmatch(rf"[0-9a-f]{{{_LENGTHS[algorithm]}}}", digest)
+
+    def test_claims_are_true_of_the_bytes(self, built: Built) -> None:
+        for replica in self.scan(built)[0]:
+            true = digests_of(Path(replica.path))
+            for algorithm, digest in replica.claims.items():
+                assert true.get(algorithm, digest) == digest, replica.path
+
+    def test_snapshots_are_made_of_what_is_there(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        walk = TreeWalk(root, {self.backend.name: self.backend()})
+        for snapshot in self.backend().snapshots(root, walk):
+            for path in (snapshot.path, snapshot.home or snapshot.path):
+                assert f"{path}/".startswith(f"{built.root}/")
+            names = [file.name for file in snapshot.files]
+            assert len(names) == len(set(names))
+            for file in snapshot.files:
+                assert file.path.startswith(f"{snapshot.path}/")
+                assert file.size == (os.stat(file.path).st_size if os.path.exists(file.path) else None)
+            for partial in snapshot.incomplete:
+                assert partial.size == os.lstat(partial.path).st_size
+
+    def test_nothing_is_written(self, built: Built) -> None:
+        before = snapshot(built.root.parent)
+        self.scan(built)
+        assert snapshot(built.root.parent) == before
+
+    def test_no_content_is_opened(self, built: Built) -> None:
+        with opened() as paths:
+            self.scan(built)
+        assert not paths & {os.path.join(built.root, path) for path in built.content}
+
+    def test_an_unchanged_tree_gives_no_replica_again(self, built: Built) -> None:
+        memory = Remembered()
+        first, _ = self.scan(built, memory)
+        memory.keep(first)
+        again, walk = self.scan(built, memory)
+        assert again == []
+        assert walk.unchanged >= len(first)
+
+    def test_a_file_that_changed_is_given_again(self, built: Built) -> None:
+        memory = Remembered()
+        first, _ = self.scan(built, memory)
+        memory.keep(first)
+        path = min(replica.path for replica in first)
+        os.utime(path, ns=(0, os.lstat(path).st_mtime_ns + 1))
+        again, _ = self.scan(built, memory)
+        assert path in {replica.path for replica in again}
+
+    def test_a_folder_that_cannot_be_read_is_a_warning_and_no_stop(
+        self, built: Built, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        everything = {replica.path for replica in self.scan(built)[0]}
+        for folder in sorted(path for path, _, _ in os.walk(built.root) if path != str(built.root)):
+            with monkeypatch.context() as patch:
+                _refuse(patch, folder)
+                replicas, walk = self.scan(built)
+            found = {replica.path for replica in replicas}
+            lost = {path for path in everything if path.startswith(f"{folder}/")}
+            assert found <= everything
+            assert everything - found <= lost, f"without {folder}"
+            if lost - found:
+                assert any(warning.path == folder for warning in walk.warnings)
+
+    def test_odd_names_on_disk_stop_nothing(self, built: Built) -> None:
+        everything = {replica.path for replica in self.scan(built)[0]}
+        for folder in [path for path, _, _ in os.walk(os.fsencode(built.root))]:
+            for name in (b"\xff\xfe", b"a\n\x1b[31mb", "‮gnp.exe".encode()):
+                (Path(os.fsdecode(folder)) / os.fsdecode(name)).write_bytes(b"odd")
+                odd = Path(os.fsdecode(folder)) / os.fsdecode(name + b"-folder")
+                odd.mkdir()
+                (odd / os.fsdecode(name)).write_bytes(b"odd")
+        replicas, _ = self.scan(built)
+        assert everything <= {replica.path for replica in replicas}
+
+    def test_lock_paths_lie_inside_the_root(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        for path in (*built.content, "no/such/file", *_ODD_NAMES):
+            for lock in self.backend().lock_paths(root, os.path.join(built.root, path)):
+                assert lock == os.path.normpath(lock)
+                assert lock.startswith(f"{built.root}/")
+
+    def test_vault_places_are_absolute(self, built: Built) -> None:
+        places = self.backend().vault_places(Root(str(built.root), self.backend.name))
+        assert places
+        assert all(os.path.isabs(place) for place in places)
+
+
+class Remembered:
+    """What a scan remembers for the next one, in a dictionary: `hubfold.walk.Memory`."""
+
+    def __init__(self) -> None:
+        self._fingerprints: dict[str, bytes] = {}
+        self._signatures: dict[str, dict[str, Signature]] = {}
+
+    def keep(self, replicas: list[Replica]) -> None:
+        for replica in replicas:
+            folder, name = os.path.split(replica.path)
+            self._signatures.setdefault(folder, {})[name] = Signature.of(replica.stat)
+
+    def fingerprint(self, folder: str) -> bytes | None:
+        return self._fingerprints.get(folder)
+
+    def signatures(self, folder: str) -> Mapping[str, Signature]:
+        return self._signatures.get(folder, {})
+
+    def listed(self, folder: Listed) -> None:
+        self._fingerprints[folder.path] = folder.fingerprint
+
+
+def digests_of(path: Path) -> dict[str, str]:
+    """The digests of a file by reading it: sha256, git-sha1, and xet where hf_xet is there."""
+    data = path.read_bytes()
+    digests = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "git-sha1": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(),
+    }
+    try:
+        import hf_xet
+    except ImportError:
+        return digests
+    [info] = hf_xet.hash_files([str(path)])
+    return {**digests, "xet": info.hash}
+
+
+def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
+    """All that `lstat` says of each path below `folder` but its access time, and its bytes or its link."""
+    taken: dict[str, tuple[object, ...]] = {}
+    for place, folders, files in os.walk(folder):
+        for name in ["", *folders, *files]:
+            path = os.path.join(place, name)
+            st = os.lstat(path)
+            held: object = None
+            if stat.S_ISLNK(st.st_mode):
+                held = os.readlink(path)
+            elif stat.S_ISREG(st.st_mode):
+                held = hashlib.sha256(Path(path).read_bytes()).digest()
+            taken[path] = (st.st_mode, st.st_uid, st.st_gid, st.st_nlink, *Signature.of(st), held)
+    return taken
+
+
+class opened:  # noqa: N801 - used like a function
+    """``with opened() as paths``: every path that this process opens in the block, by whatever call."""
+
+    _active: ClassVar[set[str] | None] = None
+    _hooked: ClassVar[bool] = False
+
+    def __enter__(self) -> set[str]:
+        if not opened._hooked:
+            # An audit hook cannot be taken out again, so there is one, and it rests.
+            sys.addaudithook(_on_audit)
+            opened._hooked = True
+        opened._active = set()
+        return opened._active
+
+    def __exit__(self, *exc: object) -> None:
+        opened._active = None
+
+
+def _on_audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if opened._active is not None and event == "open" and isinstance(arguments[0], str | bytes):
+        opened._active.add(os.path.abspath(os.fsdecode(arguments[0])))
+
+
+def _refuse(patch: pytest.MonkeyPatch, folder: str) -> None:
+    """Let the system refuse to read `folder`, for a superuser too."""
+
+    def wrapped(call: Any) -> Any:
+        def guarded(path: Any = ".", *arguments: Any, **keywords: Any) -> Any:
+            return _denied(folder) if path == folder else call(path, *arguments, **keywords)
+
+        return guarded
+
+    for name in ("open", "listdir", "scandir"):
+        patch.setattr(os, name, wrapped(getattr(os, name)))
+
+
+def _denied(folder: str) -> NoReturn:
+    raise PermissionError(13, "Permission denied", folder)
+
+
+def names_below(folder: Path) -> Iterator[str]:
+    """The paths of all regular files below `folder`, from it."""
+    for place, _, files in os.walk(folder):
+        for name in files:
+            path = os.path.join(place, name)
+            if not os.path.islink(path):
+                yield os.path.relpath(path, folder)

@@ -1,0 +1,233 @@
+"""Backs models up: their parts as their layout tells them, each content once, each checked while it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from hubfold.backend.changes import ModelPart
+from hubfold.content import IndexedReplica
+from hubfold.disk.directory import describe
+from hubfold.display import size as shown_size
+from hubfold.errors import HubfoldError, NoSpace
+from hubfold.library.inventory import Held, Holdings, resolve
+from hubfold.models.names import ModelName, Name, unknown
+from hubfold.progress import Progress, Stop
+from hubfold.reports.runs import BackedUpModel, BackupReport, Failed
+from hubfold.transfer.archive import BackedUp, Part, pour
+from hubfold.transfer.containers import Writer
+
+#: What the index knows of the file at a path.
+Known = Callable[[str], IndexedReplica | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParts:
+    """One revision that is to be backed up."""
+
+    held: Held
+    parts: tuple[ModelPart, ...]
+    #: Bytes of its files, each inode once.
+    bytes: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.held.name}@{self.held.snapshot.revision[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPlan:
+    """What a backup would hold."""
+
+    target: str
+    models: tuple[ModelParts, ...]
+    failed: tuple[Failed, ...]
+    #: Bytes of its contents, each once as far as they are known.
+    bytes: int
+
+
+def plan(
+    holdings: Holdings, target: str, models: Sequence[ModelName], known: Known, names: Iterable[str] = ()
+) -> BackupPlan:
+    """The plan for backing up `models` (default: all) to `target`. `names` are further names to suggest.
+
+    Raises `UnknownModel`, `HubfoldError` for a revision that is nowhere.
+    """
+    held = [one for one in holdings.held() if one.snapshot.repo_id]
+    wanted: set[tuple[Name, str]] = set()
+    for asked in models:
+        name = asked.among({one.name for one in held})
+        if name is None:
+            raise unknown(asked.name, [*names, *sorted({str(one.name) for one in held})])
+        of_name = [one for one in held if one.name == name]
+        wanted |= {(name, commit) for commit in resolve(of_name, asked.revision)}
+    best: dict[tuple[Name, str], Held] = {}
+    for one in held:
+        key = one.name, one.snapshot.revision
+        if not models or key in wanted:
+            best[key] = min(best.get(key, one), one, key=lambda held: _rank(holdings, held))
+    chosen: list[ModelParts] = []
+    failed: list[Failed] = []
+    for (name, revision), one in best.items():
+        root, snapshot = one.root, one.snapshot
+        parts = tuple(holdings.backend(root).parts(root, snapshot, holdings.walk(root)))
+        if snapshot.broken:
+            missing = next(file.name for file in snapshot.files if file.size is None)
+            failed.append(Failed(f"{name}@{revision[:12]}", f"it is not whole: {missing} is missing"))
+        elif not parts:
+            if wanted:
+                reason = f"the layout {root.backend} does not say what it is made of"
+                failed.append(Failed(snapshot.path, reason))
+        else:
+            chosen.append(
+                ModelParts(one, parts, sum(os.path.getsize(p.source) for p in parts if p.text is None))
+            )
+    size = sum(size for _, size in _contents(chosen, known))
+    return BackupPlan(target, tuple(chosen), tuple(failed), size)
+
+
+def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str, int]]:
+    """(sha256, "" where it is not known yet; size) of each content once."""
+    seen: set[object] = set()
+    for model in models:
+        for part in model.parts:
+            if part.text is None:
+                st = os.stat(part.source)
+                replica = known(os.path.realpath(part.source))
+                sha256 = replica.digests.get("sha256", "") if replica is not None else ""
+                key = sha256 or (st.st_dev, st.st_ino)
+                if key not in seen:
+                    seen.add(key)
+                    yield sha256, st.st_size
+
+
+def _rank(holdings: Holdings, held: Held) -> tuple[bool, bool, int]:
+    """Caches first: a folder of copies does not say what a model is made of."""
+    cache = holdings.backend(held.root).capabilities.cache
+    return not cache, held.snapshot.broken, -len(held.snapshot.files)
+
+
+def preview(planned: BackupPlan) -> BackupReport:
+    """A plan in the form of a report."""
+    models = tuple(_told(model) for model in planned.models)
+    return BackupReport(planned.target, None, models, planned.bytes, 0, planned.failed)
+
+
+def _told(model: ModelParts) -> BackedUpModel:
+    snapshot = model.held.snapshot
+    return BackedUpModel(str(model.held.name), snapshot.revision, len(snapshot.files), model.bytes)
+
+
+@dataclass(slots=True)
+class Saver:
+    """Reads each payload once and hands its content to a writer that lacks it."""
+
+    writer: Writer
+    known: Known
+    progress: Progress
+    stop: Stop
+    written: int = 0
+    _sums: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def save(self, planned: BackupPlan) -> BackupReport:
+        """Raises `Interrupted` between two files, `NoSpace`, `OSError` if the target cannot be written."""
+        done: list[BackedUp] = []
+        told: list[BackedUpModel] = []
+        failed = list(planned.failed)
+        self.progress.start("backing up", planned.bytes, "bytes")
+        try:
+            for model in planned.models:
+                try:
+                    done.append(self._model(model))
+                    told.append(_told(model))
+                except _Unfit as error:
+                    failed.append(Failed(model.title, str(error)))
+        finally:
+            self.progress.finish()
+        if not done and failed:
+            raise HubfoldError(
+                f"nothing was backed up: {failed[0].path}: {failed[0].error}", "see `hubfold verify`"
+            )
+        self.writer.finish(done)
+        sizes = {part.sha256: part.size for model in done for part in model.parts}
+        return BackupReport(
+            planned.target, None, tuple(told), sum(sizes.values()), self.written, tuple(failed)
+        )
+
+    def needed(self, planned: BackupPlan) -> int:
+        """What the target still has to take, in bytes."""
+        contents = _contents(planned.models, self.known)
+        return sum(size for sha256, size in contents if not self.writer.has(sha256, size))
+
+    def _model(self, model: ModelParts) -> BackedUp:
+        snapshot = model.held.snapshot
+        parts = tuple(self._part(part) for part in model.parts)
+        return BackedUp(
+            model.held.root.backend, snapshot.repo_type, snapshot.repo_id, snapshot.revision, parts
+        )
+
+    def _part(self, part: ModelPart) -> Part:
+        if part.text is not None:
+            return Part(part.name, link=part.text)
+        self.stop.check()
+        try:
+            with open(part.source, "rb") as source:
+                st = os.fstat(source.fileno())
+                sha256 = self._content(part.source, source, st)
+        except OSError as error:
+            told = error.filename
+            if isinstance(told, (str, bytes)) and os.fsdecode(told) == part.source:
+                raise _Unfit(f"{part.source}: {describe(error)}") from error
+            raise
+        return Part(part.name, sha256, st.st_size, st.st_mtime_ns)
+
+    def _content(self, path: str, source: IO[bytes], st: os.stat_result) -> str:
+        inode = st.st_dev, st.st_ino
+        if inode in self._sums:
+            return self._sums[inode]
+        replica = self.known(os.path.realpath(path))
+        digests: Mapping[str, str] = replica.digests if replica is not None else {}
+        sha256 = digests.get("sha256")
+        if sha256 is None:
+            sha256 = self._hash(path, source, st.st_size, digests.get("git-sha1"))
+            source.seek(0)
+        if self.writer.has(sha256, st.st_size):
+            self.progress.advance(st.st_size)
+        elif self.writer.add(sha256, st.st_size, source, self._tick):
+            self.written += st.st_size
+        else:
+            raise _Unfit(f"{path}: its bytes are not the {sha256} that it is said to be")
+        self._sums[inode] = sha256
+        return sha256
+
+    def _hash(self, path: str, source: IO[bytes], size: int, git_sha1: str | None) -> str:
+        """The sha256 of a file that has no claim to one; its git-sha1 is checked on the way."""
+        git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        sha256 = pour(source, git.update, size, lambda amount: self.stop.check())
+        if git_sha1 is not None and git.hexdigest() != git_sha1:
+            raise _Unfit(f"{path}: its bytes are not the {git_sha1} that it is said to be")
+        return sha256
+
+    def _tick(self, amount: int) -> None:
+        self.progress.advance(amount)
+        self.stop.check()
+
+
+class _Unfit(HubfoldError):
+    """A model that cannot be backed up as it is; the others go on."""
+
+
+def check_space(folder: str, needed: int, what: str, hint: str) -> None:
+    """Raise `NoSpace`, with the figures, where the file system at or above `folder` has not the room."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise NoSpace(f"{folder} has {shown_size(free)} free, and {what} takes {shown_size(needed)}", hint)
+
+
+__all__ = ["BackupPlan", "Saver", "check_space", "plan", "preview"]

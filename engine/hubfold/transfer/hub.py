@@ -1,0 +1,203 @@
+"""The Hub, through huggingface_hub: what a repository holds, and fetching it into a cache.
+
+Everything that goes over the network is the client's own work, so its variables hold (``HF_ENDPOINT``,
+``HF_HUB_OFFLINE``, ``HF_TOKEN``, proxies), and its errors reach the user in its own words.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hubfold.errors import HubRefused, UsageError
+from hubfold.models.names import Name
+from hubfold.models.patterns import Selection
+
+_DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "git-sha1": re.compile(r"[0-9a-f]{40}")}
+#: The base classes of what the client's transports raise, by release: 2.x, 1.x, 0.x.
+_TRANSPORTS = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file of a repository as the Hub tells it; digests are claims until the bytes are read."""
+
+    path: str
+    size: int
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of one commit that were asked for."""
+
+    commit: str
+    files: tuple[ListedFile, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The Hub that the environment names."""
+
+    endpoint: str | None
+    offline: bool
+    #: Whether the client draws its progress bars on stderr.
+    bars: bool = False
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], *, bars: bool = False) -> Hub:
+        from huggingface_hub import constants
+
+        offline = constants.HF_HUB_OFFLINE or environ.get("HF_HUB_OFFLINE", "").upper() in (
+            "1",
+            "ON",
+            "YES",
+            "TRUE",
+        )
+        return cls(environ.get("HF_ENDPOINT") or None, offline, bars)
+
+    def listing(self, name: Name, revision: str | None, selection: Selection) -> Listing:
+        """What a revision holds of the files asked for. Raises `HubRefused`, `UsageError`."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.hf_api import RepoFile
+        from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+        with _in_its_own_words():
+            api = HfApi(endpoint=self.endpoint)
+            info: Any = api.repo_info(name.repo_id, repo_type=name.repo_type, revision=revision)
+            entries = api.list_repo_tree(
+                name.repo_id, repo_type=name.repo_type, revision=info.sha, recursive=True
+            )
+            files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+            chosen = filter_repo_objects(
+                files,
+                allow_patterns=list(selection.include) or None,
+                ignore_patterns=list(selection.exclude) or None,
+            )
+            if not isinstance(info.sha, str):
+                raise ValueError(f"{info.sha!r} is no commit")
+            return Listing(info.sha, tuple(_listed(files[path]) for path in chosen))
+
+    def fetch(self, name: Name, revision: str | None, cache: str, selection: Selection) -> str:
+        """Let the client fetch what the cache lacks; the snapshot's folder.
+
+        Offline, the folder is given only if it is there. Raises `HubRefused`, `UsageError`, `OSError`.
+        """
+        from huggingface_hub import snapshot_download
+
+        with self._quietly(), _in_its_own_words():
+            return str(
+                snapshot_download(
+                    name.repo_id,
+                    repo_type=name.repo_type,
+                    revision=revision,
+                    cache_dir=cache,
+                    endpoint=self.endpoint,
+                    allow_patterns=list(selection.include) or None,
+                    ignore_patterns=list(selection.exclude) or None,
+                    local_files_only=self.offline,
+                )
+            )
+
+    def fetch_file(self, name: Name, revision: str, file: str, cache: str) -> str:
+        """Let the client fetch one file into `cache`, a folder of its own; its path there.
+
+        Raises `HubRefused`, also offline, `UsageError`, `OSError`.
+        """
+        from huggingface_hub import hf_hub_download
+
+        if self.offline:
+            raise HubRefused("HF_HUB_OFFLINE is set", "unset it to ask the Hub")
+        with self._quietly(), _in_its_own_words():
+            return str(
+                hf_hub_download(
+                    name.repo_id,
+                    file,
+                    repo_type=name.repo_type,
+                    revision=revision,
+                    cache_dir=cache,
+                    endpoint=self.endpoint,
+                )
+            )
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Without the client's progress bars, where none are wanted."""
+        from huggingface_hub.utils.tqdm import (
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
+
+        quiet = not self.bars and not are_progress_bars_disabled()
+        if quiet:
+            disable_progress_bars()
+        try:
+            yield
+        finally:
+            if quiet:
+                enable_progress_bars()
+
+
+def _listed(entry: Any) -> ListedFile:
+    """Raises `ValueError` for a digest or size that is none: a path is made of the one, sums of the other."""
+    if entry.lfs is not None:
+        algorithm, digest, size = "sha256", entry.lfs.sha256, entry.lfs.size
+    else:
+        algorithm, digest, size = "git-sha1", entry.blob_id, entry.size
+    if not isinstance(digest, str) or not _DIGESTS[algorithm].fullmatch(digest):
+        raise ValueError(f"{digest!r} is no {algorithm}")
+    if type(size) is not int or size < 0 or not isinstance(entry.path, str):
+        raise ValueError(f"{entry.path!r} has no length")
+    return ListedFile(entry.path, size, {algorithm: digest})
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    return tuple(getattr(sys.modules[module], name) for module, name in _TRANSPORTS if module in sys.modules)
+
+
+@contextmanager
+def _in_its_own_words() -> Iterator[None]:
+    """Turn what the client raises into one line of its own words and a hint."""
+    from huggingface_hub import errors
+
+    refused: tuple[type[Exception], ...] = (
+        errors.HfHubHTTPError,
+        errors.EntryNotFoundError,
+        *_transport_errors(),
+    )
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise UsageError(_line(error), "write it as org/name, or datasets/org/name") from error
+    except errors.OfflineModeIsEnabled as error:
+        raise HubRefused(_line(error), "unset HF_HUB_OFFLINE to ask the Hub") from error
+    except errors.GatedRepoError as error:
+        raise HubRefused(_line(error), "ask for access on its page, then `hf auth login`") from error
+    except errors.RepositoryNotFoundError as error:
+        raise HubRefused(
+            _line(error), "check the spelling; for a private one, `hf auth login` first"
+        ) from error
+    except refused as error:
+        raise HubRefused(
+            _line(error), "what is there already stays; the same command goes on from here"
+        ) from error
+    except OSError:
+        raise
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+        raise HubRefused(
+            f"the Hub's answer makes no sense ({type(error).__name__}: {_line(error)})",
+            "if HF_ENDPOINT names a mirror, ask the Hub itself; what is there already stays",
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

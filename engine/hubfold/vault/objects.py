@@ -1,0 +1,248 @@
+"""The vault: hubfold's own object folder beside a cache.
+
+Layout, version 1::
+
+    <vault>/.hubfold-vault                     marker; its text tells a person what this folder is
+    <vault>/.lock                              held (flock) by a run that changes the vault
+    <vault>/objects/<2 hex>/<digest>           an object: one more hard link of a keeper
+    <vault>/objects/<2 hex>/<digest>.<12 hex>  an object of one link's own (`Capabilities.private_objects`)
+    <vault>/objects/<2 hex>/<object>.links     the links that need the object, one JSON object per line, appended and
+                                               fsynced before the link appears: {"link", "mount", "run"}
+
+A digest is 64 hex (sha256), 40 hex (git-sha1) or 32 hex (xxh3_128): its length tells the algorithm. A line in
+``.links`` is a hint that is checked against the disk, so that the vault can be understood without the index.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
+from hubfold.content import ALGORITHMS, VAULT_MARKER, LinkKind, Replica, Root
+from hubfold.disk import directory
+from hubfold.disk.locks import take_lock
+
+NAME = "vault"
+OBJECTS = "objects"
+LINKS = ".links"
+LOCK = ".lock"
+
+MARKER_TEXT = """hubfold vault 1
+The files below objects/ are hard links to model files that hubfold keeps one copy of. Symlinks elsewhere point here.
+Do not delete them by hand: `hubfold gc` removes the ones that no link needs, `hubfold undo` takes the links back.
+"""
+
+_LENGTHS = {64: "sha256", 40: "git-sha1", 32: "xxh3_128"}
+_OBJECT_NAME = re.compile(r"([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(\.[0-9a-f]{12})?")
+
+
+class VaultBackend(StorageBackend):
+    """Vault objects as replicas, so that a keeper which only the vault still has is known to the planner."""
+
+    name = NAME
+    capabilities = Capabilities(
+        cache=True,
+        links=frozenset({LinkKind.REFLINK}),
+        links_across=frozenset(),
+        claims=frozenset(_LENGTHS.values()),
+    )
+
+    def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        for folder in walk.folders(os.path.join(root.path, OBJECTS)):
+            for name, st in folder.files:
+                replica = self.replica(root, folder, name, st)
+                if replica is not None:
+                    yield replica
+
+    def replica(self, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
+        claims = claims_of(name)
+        return Replica(os.path.join(folder.path, name), stat, claims, pinned=True) if claims else None
+
+
+def claims_of(name: str) -> dict[str, str]:
+    """What an object's name says of its content; empty if it is no object's name."""
+    match = _OBJECT_NAME.fullmatch(name)
+    return {_LENGTHS[len(match[1])]: match[1]} if match else {}
+
+
+def object_path(vault: str, digests: Mapping[str, str], own_link: str | None = None) -> str | None:
+    """Where the object of a content lies; `own_link` is the path of the link that gets an object of its own.
+
+    None if no digest is known that names objects.
+    """
+    for algorithm in ALGORITHMS:
+        if algorithm in digests and algorithm in _LENGTHS.values():
+            name = digests[algorithm]
+            if own_link is not None:
+                name += "." + hashlib.sha256(os.fsencode(own_link)).hexdigest()[:12]
+            return os.path.join(vault, OBJECTS, name[:2], name)
+    return None
+
+
+def prepare(vault: str) -> None:
+    """Make the vault, marked, durable. Raises `OSError`."""
+    directory.make_folders(vault)
+    with directory.Directory.open(vault) as folder:
+        if folder.lstat_or_none(VAULT_MARKER) is None:
+            _write_marker(folder)
+
+
+def _write_marker(folder: directory.Directory) -> None:
+    try:
+        fd = folder.create_file(VAULT_MARKER, 0o644)
+    except FileExistsError:
+        return
+    try:
+        folder.own_file(fd)
+        os.write(fd, MARKER_TEXT.encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    folder.sync()
+
+
+def add_object(object_: str, keeper: directory.Held) -> None:
+    """Make `object_` a hard link of the keeper, durable; nothing to do where it is one already.
+
+    Raises `FileExistsError` if another file lies there, `OSError`.
+    """
+    folder_path, name = os.path.split(object_)
+    directory.make_folders(folder_path)
+    with directory.Directory.open(folder_path) as folder:
+        if not keeper.is_here(folder, name):
+            folder.link_from(keeper.directory, keeper.name, name)
+            if not keeper.is_here(folder, name):
+                # The keeper's path was swapped for another file in the last moment; what came is no object.
+                folder.unlink(name)
+                raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
+        folder.sync()
+
+
+def of_object(object_: str) -> str:
+    """The vault that an object lies in."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(object_)))
+
+
+@contextmanager
+def lock(vault: str) -> Iterator[None]:
+    """Hold a vault while it is changed, across users and state directories. Raises `LeftAlone`, `OSError`."""
+    held = take_lock(os.path.join(vault, LOCK))
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@dataclass(frozen=True, slots=True)
+class NeededBy:
+    """A line of an object's ``.links``."""
+
+    link: str
+    mount: str
+    run: str
+
+
+def note_links(object_: str, links: Iterable[NeededBy]) -> None:
+    """Append lines to an object's ``.links``, durable."""
+    folder_path, name = os.path.split(object_)
+    with directory.Directory.open(folder_path) as folder:
+        new = folder.lstat_or_none(name + LINKS) is None
+        fd = folder.append_file(name + LINKS)
+        try:
+            if new:
+                folder.own_file(fd)
+            for entry in links:
+                line = json.dumps({"link": entry.link, "mount": entry.mount, "run": entry.run})
+                # A line that a crash cut short must not swallow this one.
+                os.write(fd, b"\n" + line.encode("ascii") + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        folder.sync()
+
+
+def read_links(object_: str) -> list[NeededBy]:
+    """The links that were noted for an object; lines that make no sense are passed over. Raises `OSError`."""
+    try:
+        with open(object_ + LINKS, "rb") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return []
+    found: dict[str, NeededBy] = {}
+    for line in text.split(b"\n"):
+        try:
+            entry = json.loads(line)
+            link, mount, run = entry["link"], entry["mount"], entry["run"]
+        except (ValueError, TypeError, KeyError):
+            continue
+        if (
+            isinstance(link, str)
+            and isinstance(mount, str)
+            and isinstance(run, str)
+            and "\0" not in link + mount
+        ):
+            found[link] = NeededBy(link, mount, run)
+    return list(found.values())
+
+
+class Need(enum.Enum):
+    """Whether a noted link still needs its object."""
+
+    NEEDED = "needed"
+    GONE = "gone"
+    #: Its drive is away or it cannot be read: that never means it is gone (invariant 5).
+    UNKNOWN = "unknown"
+
+
+def need(object_: str, entry: NeededBy) -> Need:
+    """Look whether the link is there and reads `object_`."""
+    try:
+        st = os.lstat(entry.link)
+    except (FileNotFoundError, NotADirectoryError):
+        return Need.GONE if os.path.ismount(entry.mount) else Need.UNKNOWN
+    except OSError:
+        return Need.UNKNOWN
+    if not stat.S_ISLNK(st.st_mode):
+        return Need.GONE
+    return Need.NEEDED if points_at(entry.link, object_) else Need.GONE
+
+
+def points_at(link: str, object_: str) -> bool:
+    """Whether the symlink `link` names `object_`, whether or not that exists."""
+    try:
+        text = os.readlink(link)
+    except OSError:
+        return False
+    target = os.path.join(os.path.realpath(os.path.dirname(link)), text)
+    return os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target)) == os.path.join(
+        os.path.realpath(os.path.dirname(object_)), os.path.basename(object_)
+    )
+
+
+def objects(vault: str) -> Iterator[str]:
+    """The paths of the objects in a vault, sorted; none where a crash came before the first. Raises `OSError`."""
+    top = os.path.join(vault, OBJECTS)
+    try:
+        prefixes = sorted(os.listdir(top))
+    except FileNotFoundError:
+        return
+    for prefix in prefixes:
+        folder = os.path.join(top, prefix)
+        if len(prefix) == 2 and os.path.isdir(folder) and not os.path.islink(folder):
+            for name in sorted(os.listdir(folder)):
+                if claims_of(name) and name.startswith(prefix):
+                    yield os.path.join(folder, name)
+
+
+def is_vault(path: str) -> bool:
+    """Whether `path` is a vault: the marker tells, not the name."""
+    return os.path.isfile(os.path.join(path, VAULT_MARKER))
