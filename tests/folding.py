@@ -10,17 +10,18 @@ from pathlib import Path
 
 from hubfold.backend.contract import Capabilities
 from hubfold.care import recovery
-from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
-from hubfold.disk.directory import Held
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.held import HeldFile
 from hubfold.folding import undo
 from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Plan
-from hubfold.folding.planner import Policy, Surroundings, VaultPlace, plan
+from hubfold.folding.planner import Policy, Surroundings, plan
 from hubfold.journal import journal
 from hubfold.progress import Silent, Stop
 from hubfold.reading import extents
-from hubfold.vault import objects
+from hubfold.vault import backend as vault_backend
+from hubfold.vault.places import VaultPlace
 
 CACHE = Capabilities(
     cache=True,
@@ -28,7 +29,11 @@ CACHE = Capabilities(
     private_objects=True,
     claims=frozenset({"sha256"}),
 )
-CAPABILITIES = {"cache": CACHE, "plain": Capabilities(), objects.NAME: objects.VaultBackend.capabilities}
+CAPABILITIES = {
+    "cache": CACHE,
+    "plain": Capabilities(),
+    VAULT: vault_backend.VaultBackend.capabilities,
+}
 
 
 class Scene:
@@ -125,5 +130,5 @@ class Scene:
             return recovery.settle(log, book)
 
 
-def hold(root: Path, path: Path) -> Held:
-    return Held(str(root), str(path))
+def hold(root: Path, path: Path) -> HeldFile:
+    return HeldFile(str(root), str(path))

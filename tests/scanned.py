@@ -10,14 +10,17 @@ from pathlib import Path
 from hubfold.backend.contract import StorageBackend
 from hubfold.backend.registry import load
 from hubfold.care.verify import verify
-from hubfold.content import DuplicateSet, IndexedReplica
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica
+from hubfold.duplicates.cost import SharedExtents
+from hubfold.duplicates.sets import duplicate_sets
 from hubfold.index.index import Index
 from hubfold.progress import Stop
 from hubfold.reading.digests import Job, Reading
-from hubfold.reports.runs import ScanReport, VerifyReport
-from hubfold.scanning.roots import discover
-from hubfold.scanning.scan import SharedExtents, scan
-from hubfold.vault.objects import NAME, VaultBackend
+from hubfold.reports.health import VerifyReport
+from hubfold.reports.runs import ScanReport
+from hubfold.scanning.discover import discover
+from hubfold.scanning.scan import scan
+from hubfold.vault.backend import VaultBackend
 
 
 class Place:
@@ -27,7 +30,7 @@ class Place:
         self.folder = folder
         self.database = folder / "index.db"
         registry = load({})
-        self.backends: dict[str, StorageBackend] = {NAME: VaultBackend()}
+        self.backends: dict[str, StorageBackend] = {VAULT: VaultBackend()}
         self.backends |= {name: registry.named(name) for name in registry}
         self.index = Index(self.database)
 
@@ -70,7 +73,7 @@ class Place:
         return sorted([self.name(replica) for replica in one.replicas] for one in self.duplicates())
 
     def duplicates(self) -> list[DuplicateSet]:
-        return list(self.index.duplicate_sets())
+        return list(duplicate_sets(self.index))
 
     def names(self, root: str | Path = "") -> list[str]:
         """Every path with a row, from the folder."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.disk.directory import Directory, Held
+from hubfold.disk.directory import Directory
+from hubfold.disk.held import HeldFile
 from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.reading import blocks, compare, page_cache
 from hubfold.reading.compare import CHUNK
@@ -50,12 +51,12 @@ class Seen:
 
 
 @pytest.fixture
-def hold(tmp_path: Path) -> Iterator[Callable[..., Held]]:
-    held: list[Held] = []
+def hold(tmp_path: Path) -> Iterator[Callable[..., HeldFile]]:
+    held: list[HeldFile] = []
 
-    def make(name: str, content: bytes, *, lease: bool = False) -> Held:
+    def make(name: str, content: bytes, *, lease: bool = False) -> HeldFile:
         (tmp_path / name).write_bytes(content)
-        held.append(Held(str(tmp_path), str(tmp_path / name), lease=lease))
+        held.append(HeldFile(str(tmp_path), str(tmp_path / name), lease=lease))
         return held[-1]
 
     yield make
@@ -65,7 +66,7 @@ def hold(tmp_path: Path) -> Iterator[Callable[..., Held]]:
 
 @ALL_SIZES
 def test_equal_files_of_any_size_are_equal_and_each_is_read_once(
-    hold: Callable[..., Held], size: int
+    hold: Callable[..., HeldFile], size: int
 ) -> None:
     content, seen = os.urandom(size), Seen()
     keeper, victims = hold("k", content), [hold("a", content), hold("b", content)]
@@ -74,7 +75,7 @@ def test_equal_files_of_any_size_are_equal_and_each_is_read_once(
 
 
 @pytest.mark.parametrize("at", [0, STEP - 1, STEP, STEP + 1, 2 * STEP + 6], ids="abcde")
-def test_one_bit_anywhere_is_a_difference(hold: Callable[..., Held], at: int) -> None:
+def test_one_bit_anywhere_is_a_difference(hold: Callable[..., HeldFile], at: int) -> None:
     content = os.urandom(2 * STEP + 7)
     other = bytearray(content)
     other[at] ^= 1
@@ -94,7 +95,7 @@ COLD_SIZE = 2 * blocks.BLOCK + STEP + 7
     "at", [0, 4095, blocks.BLOCK - 1, blocks.BLOCK, 2 * blocks.BLOCK + STEP, COLD_SIZE - 1]
 )
 def test_one_bit_anywhere_is_a_difference_from_the_page_cache_and_past_it(
-    hold: Callable[..., Held], cold: str, at: int
+    hold: Callable[..., HeldFile], cold: str, at: int
 ) -> None:
     content = os.urandom(COLD_SIZE)
     other = bytearray(content)
@@ -121,14 +122,14 @@ def test_a_direct_read_goes_to_huge_pages_where_the_kernel_has_them() -> None:
     assert sum(int(line.split()[1]) for line in huge) >= blocks.BLOCK // 1024
 
 
-def test_another_size_is_told_without_reading(hold: Callable[..., Held]) -> None:
+def test_another_size_is_told_without_reading(hold: Callable[..., HeldFile]) -> None:
     keeper, shorter, longer = hold("k", b"12345"), hold("s", b"1234"), hold("l", b"123456")
     wrong = compare.compare(keeper, [shorter, longer], update=bytes, tick=int)
     assert {str(reason) for reason in wrong.values()} == {"its size is another"} and len(wrong) == 2
     assert all(isinstance(reason, BytesDiffer) for reason in wrong.values())
 
 
-def test_reading_ends_when_nobody_is_equal_any_more(hold: Callable[..., Held]) -> None:
+def test_reading_ends_when_nobody_is_equal_any_more(hold: Callable[..., HeldFile]) -> None:
     content = bytes(4 * STEP)
     keeper, other, seen = hold("k", content), hold("o", b"x" + content[1:]), Seen()
     assert list(compare.compare(keeper, [other], update=seen.update, tick=seen.tick)) == [other]
@@ -136,7 +137,7 @@ def test_reading_ends_when_nobody_is_equal_any_more(hold: Callable[..., Held]) -
 
 
 def test_a_victim_that_cannot_be_read_is_wrong_and_the_others_go_on(
-    hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+    hold: Callable[..., HeldFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = os.urandom(STEP + 1)
     keeper, broken, same = hold("k", content), hold("b", content), hold("s", content)
@@ -154,7 +155,7 @@ def test_a_victim_that_cannot_be_read_is_wrong_and_the_others_go_on(
 
 @pytest.mark.parametrize("who", ["k", "v"])
 def test_a_file_that_becomes_shorter_is_equal_to_nothing(
-    hold: Callable[..., Held], tmp_path: Path, who: str
+    hold: Callable[..., HeldFile], tmp_path: Path, who: str
 ) -> None:
     content = os.urandom(STEP + 9)
     keeper, victim = hold("k", content), hold("v", content)
@@ -173,7 +174,9 @@ def want_to_write(path: Path) -> None:
         os.open(path, os.O_WRONLY | os.O_NONBLOCK)
 
 
-def test_a_writer_who_comes_during_the_compare_is_let_in(hold: Callable[..., Held], tmp_path: Path) -> None:
+def test_a_writer_who_comes_during_the_compare_is_let_in(
+    hold: Callable[..., HeldFile], tmp_path: Path
+) -> None:
     content = bytes(3 * STEP)
     keeper, one = hold("k", content, lease=True), hold("v", content, lease=True)
     other, seen = hold("o", content, lease=True), Seen()
@@ -192,7 +195,7 @@ def test_a_writer_who_comes_during_the_compare_is_let_in(hold: Callable[..., Hel
         compare.compare(keeper, [other], update=bytes, tick=int)
 
 
-def test_short_reads_are_put_together(hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_reads_are_put_together(hold: Callable[..., HeldFile], monkeypatch: pytest.MonkeyPatch) -> None:
     content = os.urandom(1000)
     held, real = hold("k", content), os.preadv
     monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: real(fd, [buffers[0][:7]], offset))
@@ -202,7 +205,7 @@ def test_short_reads_are_put_together(hold: Callable[..., Held], monkeypatch: py
 
 
 def test_without_preadv_the_same_bytes_are_read(
-    hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+    hold: Callable[..., HeldFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = os.urandom(1000)
     held, real = hold("k", content), os.read
@@ -216,7 +219,7 @@ def test_without_preadv_the_same_bytes_are_read(
 
 
 def test_the_hint_to_the_system_may_be_refused(
-    hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+    hold: Callable[..., HeldFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSYS, "")
@@ -346,7 +349,7 @@ def test_a_copy_replaces_what_was_longer(tmp_path: Path) -> None:
 
 
 @ALL_SIZES
-def test_a_whole_file_is_read_in_order(hold: Callable[..., Held], tmp_path: Path, size: int) -> None:
+def test_a_whole_file_is_read_in_order(hold: Callable[..., HeldFile], tmp_path: Path, size: int) -> None:
     content, one, other = os.urandom(size), Seen(), Seen()
     held = hold("f", content)
     compare.read_held(held, update=one.update, tick=one.tick)
@@ -359,7 +362,7 @@ def test_a_whole_file_is_read_in_order(hold: Callable[..., Held], tmp_path: Path
 
 
 def test_a_held_file_that_became_shorter_is_not_called_read(
-    hold: Callable[..., Held], tmp_path: Path
+    hold: Callable[..., HeldFile], tmp_path: Path
 ) -> None:
     held = hold("f", b"12345")
     os.truncate(tmp_path / "f", 4)

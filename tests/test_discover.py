@@ -13,8 +13,9 @@ from faults.filesystems import open_the_way
 from scanned import Place
 
 from hubfold.content import VAULT_MARKER, Role, Root
+from hubfold.disk.paths import canonical
 from hubfold.errors import RootError, UsageError
-from hubfold.scanning.roots import canonical, discover
+from hubfold.scanning.discover import discover
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_with_a_hint(place: Place) -> 
     program = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from hubfold.scanning.roots import discover
+from hubfold.scanning.discover import discover
 from hubfold.errors import RootError
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

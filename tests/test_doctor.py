@@ -13,7 +13,7 @@ from hubfold import Engine
 from hubfold.content import LinkKind
 from hubfold.errors import Interrupted
 from hubfold.progress import Silent, Stop
-from hubfold.reports.runs import Finding
+from hubfold.reports.health import Finding
 from hubfold.testing.trees import Tree, copy_of, hub_cache, local_dir, model_files
 
 
@@ -216,20 +216,21 @@ def test_each_hard_link_that_was_written_through_is_put_right(
 def test_a_file_that_comes_while_a_blob_is_put_right_stays(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from hubfold.care import exchange
     from hubfold.disk import directory as fsops
 
     fold(build(tree), engine)
     tree.build({"drive": copy_of("hf/hub")})
     engine.scan([tree["drive"]])
     write_through(weights(tree))
-    real = fsops.swap_in
+    real = exchange.swap_in
 
     def late(directory: fsops.Directory, temporary: str, name: str) -> str:
         directory.unlink(name)
         Path(directory.path, name).write_bytes(b"newer")
         return real(directory, temporary, name)
 
-    monkeypatch.setattr(fsops, "swap_in", late)
+    monkeypatch.setattr(exchange, "swap_in", late)
     engine.doctor(fix=True)
     assert blob(tree, "drive").stat().st_size > 1 << 20
     assert b"newer" in {path.read_bytes() for path in tree["second/hub"].glob("models--*/blobs/*")}

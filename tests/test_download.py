@@ -12,7 +12,7 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 
 from hubfold import Engine
 from hubfold.errors import HubRefused, NoSpace, UsageError
-from hubfold.reports.runs import DownloadReport
+from hubfold.reports.transfers import DownloadReport
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, fine_tune_of, hub_cache, local_dir, model_files, safetensors
 

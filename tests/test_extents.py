@@ -17,7 +17,7 @@ from faults.filesystems import Mounts, Unavailable, physical
 from folding import Scene
 
 from hubfold.content import LinkKind
-from hubfold.disk.directory import Held
+from hubfold.disk.held import HeldFile
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.folding.executor import Executor
 from hubfold.folding.plan import Plan
@@ -74,8 +74,8 @@ class Pair:
     """Keeper and victim, held as for a reflink."""
 
     def __init__(self, folder: Path, keeper: bytes, victim: bytes) -> None:
-        self.keeper = Held(str(folder), str(write(folder / "keeper", keeper)), lease=False)
-        self.victim = Held(str(folder), str(write(folder / "victim", victim)), lease=False)
+        self.keeper = HeldFile(str(folder), str(write(folder / "keeper", keeper)), lease=False)
+        self.victim = HeldFile(str(folder), str(write(folder / "victim", victim)), lease=False)
         self.ticks: list[int] = []
 
     def share(self) -> None:
@@ -133,7 +133,8 @@ def test_one_read_of_the_keeper_serves_all_and_one_that_differs_leaves_the_other
     tuned[5] ^= 1
     named = {"keeper": content, "first": content, "tuned": bytes(tuned), "last": content}
     files = {
-        name: Held(str(place), str(write(place / name, data)), lease=False) for name, data in named.items()
+        name: HeldFile(str(place), str(write(place / name, data)), lease=False)
+        for name, data in named.items()
     }
     ticks: list[int] = []
     keeper, *victims = files.values()

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from hubfold import errors
 from hubfold.content import Signature
 from hubfold.disk import directory as fsops
-from hubfold.disk import open_flags
-from hubfold.disk.directory import Attributes, Directory, Held, Lease
+from hubfold.disk import exchange, open_flags
+from hubfold.disk import held as disk_held
+from hubfold.disk.directory import Directory
+from hubfold.disk.held import Attributes, HeldFile, Lease
 from hubfold.errors import LeftAlone
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for another user")
@@ -342,13 +345,13 @@ def test_without_exchange_the_displaced_file_has_two_names_for_a_moment(
     (tmp_path / "new").write_bytes(b"new")
     (tmp_path / "name").write_bytes(b"old")
     with Directory.open(str(tmp_path)) as here:
-        displaced = fsops.swap_in(here, "new", "name")
+        displaced = exchange.swap_in(here, "new", "name")
         assert displaced == "new~" and here.names() == ["name", "new~"]
         assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new~").read_bytes() == b"old"
         with pytest.raises(LeftAlone, match="the file as it was before is at new~ beside it"):
-            fsops.swap_back(here, "new", "name", displaced, ours=lambda name: False)
+            exchange.swap_back(here, "new", "name", displaced, ours=lambda name: False)
         assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new~").read_bytes() == b"old"
-        fsops.swap_back(here, "new", "name", displaced, ours=lambda name: name == "name")
+        exchange.swap_back(here, "new", "name", displaced, ours=lambda name: name == "name")
         assert here.names() == ["name"] and (tmp_path / "name").read_bytes() == b"old"
 
 
@@ -356,12 +359,12 @@ def test_with_exchange_the_displaced_file_has_the_temporary_name(tmp_path: Path)
     (tmp_path / "new").write_bytes(b"new")
     (tmp_path / "name").write_bytes(b"old")
     with Directory.open(str(tmp_path)) as here:
-        displaced = fsops.swap_in(here, "new", "name")
+        displaced = exchange.swap_in(here, "new", "name")
         assert displaced == "new" and (tmp_path / "new").read_bytes() == b"old"
         with pytest.raises(LeftAlone, match="the file as it was before is at new beside it"):
-            fsops.swap_back(here, "new", "name", displaced, ours=lambda name: False)
+            exchange.swap_back(here, "new", "name", displaced, ours=lambda name: False)
         assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new").read_bytes() == b"old"
-        fsops.swap_back(here, "new", "name", displaced, ours=lambda name: name == "new")
+        exchange.swap_back(here, "new", "name", displaced, ours=lambda name: name == "new")
         assert here.names() == ["name"]
     assert (tmp_path / "name").read_bytes() == b"old"
 
@@ -375,8 +378,8 @@ def test_what_somebody_removes_while_a_swap_is_taken_back_is_no_reason_to_give_u
         return False
 
     with Directory.open(str(tmp_path)) as here:
-        displaced = fsops.swap_in(here, "new", "name")
-        fsops.swap_back(here, "new", "name", displaced, ours=gone_meanwhile)
+        displaced = exchange.swap_in(here, "new", "name")
+        exchange.swap_back(here, "new", "name", displaced, ours=gone_meanwhile)
         assert here.names() == ["name"] and (tmp_path / "name").read_bytes() == b"old"
 
 
@@ -390,7 +393,7 @@ def test_another_error_of_the_exchange_is_no_reason_for_the_long_way(
     (tmp_path / "new").write_bytes(b"new")
     (tmp_path / "name").write_bytes(b"old")
     with Directory.open(str(tmp_path)) as here, pytest.raises(OSError, match="Input/output"):
-        fsops.swap_in(here, "new", "name")
+        exchange.swap_in(here, "new", "name")
     assert (tmp_path / "name").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 2
 
 
@@ -403,7 +406,7 @@ def test_a_rename_that_fails_leaves_no_second_name(tmp_path: Path, monkeypatch: 
     (tmp_path / "new").write_bytes(b"new")
     (tmp_path / "name").write_bytes(b"old")
     with Directory.open(str(tmp_path)) as here, pytest.raises(OSError, match="Input/output"):
-        fsops.swap_in(here, "new", "name")
+        exchange.swap_in(here, "new", "name")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["name", "new"]
     assert (tmp_path / "name").stat().st_nlink == 1
 
@@ -484,9 +487,9 @@ def test_where_no_mode_can_be_set_by_descriptor_it_stays(
     with open(tmp_path / "f", "rb") as file:
         with monkeypatch.context() as patch:
             patch.delattr(os, "fchmod")
-            fsops.set_mode(file.fileno(), 0o400)
+            disk_held.set_mode(file.fileno(), 0o400)
         assert os.stat(tmp_path / "f").st_mode == before
-        fsops.set_mode(file.fileno(), 0o400)
+        disk_held.set_mode(file.fileno(), 0o400)
     assert stat.S_IMODE(os.stat(tmp_path / "f").st_mode) == 0o400
 
 
@@ -503,10 +506,10 @@ def test_no_extended_attributes_is_not_an_error_but_an_error_is(
     monkeypatch.setattr(os, "listxattr", refuse)
     with open(__file__, "rb") as file:
         if known:
-            assert fsops.read_xattrs(file.fileno()) == {}
+            assert disk_held.read_xattrs(file.fileno()) == {}
         else:
             with pytest.raises(OSError, match="Input/output"):
-                fsops.read_xattrs(file.fileno())
+                disk_held.read_xattrs(file.fileno())
 
 
 def test_an_attribute_that_cannot_be_read_does_not_hide_the_others(
@@ -517,7 +520,7 @@ def test_an_attribute_that_cannot_be_read_does_not_hide_the_others(
     real = os.listxattr
     monkeypatch.setattr(os, "listxattr", lambda fd: ["user.removed", *real(fd)])
     with open(tmp_path / "f", "rb") as file:
-        assert fsops.read_xattrs(file.fileno()) == {"user.z": b"read"}
+        assert disk_held.read_xattrs(file.fileno()) == {"user.z": b"read"}
 
 
 # -- leases and files that are held ------------------------------------------------------------------------------------
@@ -556,7 +559,7 @@ def test_a_writer_that_waits_sends_a_signal_that_ends_nothing(tmp_path: Path) ->
 def test_a_file_open_for_writing_gives_no_lease_and_no_hold(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"")
     with open(tmp_path / "f", "r+b"), pytest.raises(LeftAlone, match="open for writing"):
-        Held(str(tmp_path), str(tmp_path / "f"))
+        HeldFile(str(tmp_path), str(tmp_path / "f"))
 
 
 def test_a_file_system_without_leases_must_do_without(
@@ -568,7 +571,7 @@ def test_a_file_system_without_leases_must_do_without(
     (tmp_path / "f").write_bytes(b"")
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "fcntl", refuse)
-        held = Held(str(tmp_path), str(tmp_path / "f"))
+        held = HeldFile(str(tmp_path), str(tmp_path / "f"))
         assert held.lease is not None and not held.lease.held and not held.write_wanted and held.unchanged()
         held.close()
 
@@ -577,7 +580,7 @@ def test_a_lease_that_is_gone_is_let_go_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "f").write_bytes(b"")
-    held = Held(str(tmp_path), str(tmp_path / "f"))
+    held = HeldFile(str(tmp_path), str(tmp_path / "f"))
     lease = held.lease
     assert lease is not None and lease.held
 
@@ -596,21 +599,21 @@ def test_what_is_held_is_a_regular_file_as_expected(tmp_path: Path, monkeypatch:
     (tmp_path / "d").mkdir()
     now = Signature.of(os.stat(tmp_path / "f"))
     with pytest.raises(LeftAlone, match="it is a symlink now"):
-        Held(str(tmp_path), str(tmp_path / "l"))
+        HeldFile(str(tmp_path), str(tmp_path / "l"))
     with pytest.raises(LeftAlone, match="no regular file"):
-        Held(str(tmp_path), str(tmp_path / "d"))
+        HeldFile(str(tmp_path), str(tmp_path / "d"))
     with pytest.raises(FileNotFoundError):
-        Held(str(tmp_path), str(tmp_path / "none"))
+        HeldFile(str(tmp_path), str(tmp_path / "none"))
     for field in Signature._fields:
         with pytest.raises(LeftAlone, match="it changed since it was scanned"):
-            Held(str(tmp_path), str(tmp_path / "f"), now._replace(**{field: getattr(now, field) + 1}))
-    held = Held(str(tmp_path), str(tmp_path / "f"), now)
+            HeldFile(str(tmp_path), str(tmp_path / "f"), now._replace(**{field: getattr(now, field) + 1}))
+    held = HeldFile(str(tmp_path), str(tmp_path / "f"), now)
     assert held.signature == now and held.lease is not None and held.lease.held
     held.close()
     with monkeypatch.context() as patch:
         patch.delattr(os, "close")  # a descriptor closed twice may be somebody else's by then
         held.close()
-    free = Held(str(tmp_path), str(tmp_path / "f"), lease=False)
+    free = HeldFile(str(tmp_path), str(tmp_path / "f"), lease=False)
     assert free.lease is None and not free.write_wanted
     free.close()
 
@@ -619,7 +622,7 @@ def test_what_is_held_is_a_regular_file_as_expected(tmp_path: Path, monkeypatch:
 def test_a_name_is_the_held_file_only_while_it_is_that_file_unchanged(tmp_path: Path, change: str) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"12")
-    held = Held(str(tmp_path), str(path), lease=False)
+    held = HeldFile(str(tmp_path), str(path), lease=False)
     os.link(path, tmp_path / "second")
     assert held.is_here(held.directory, "f") and held.is_here(held.directory, "second") and held.unchanged()
     if change == "size":
@@ -640,7 +643,7 @@ def test_a_name_is_the_held_file_only_while_it_is_that_file_unchanged(tmp_path: 
 
 def test_a_waiting_writer_means_that_a_held_file_is_not_unchanged(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"12")
-    held = Held(str(tmp_path), str(tmp_path / "f"))
+    held = HeldFile(str(tmp_path), str(tmp_path / "f"))
     assert held.unchanged() and not held.write_wanted
     with pytest.raises(BlockingIOError):
         os.open(tmp_path / "f", os.O_WRONLY | os.O_NONBLOCK)
@@ -672,8 +675,8 @@ def test_a_waiting_writer_means_that_a_held_file_is_not_unchanged(tmp_path: Path
     ],
 )
 def test_an_error_is_told_in_one_phrase(error: BaseException, words: str) -> None:
-    assert fsops.describe(error) == words
+    assert errors.describe(error) == words
 
 
 def test_a_full_disk_and_a_used_up_quota_are_both_out_of_space() -> None:
-    assert frozenset({errno.ENOSPC, errno.EDQUOT}) == fsops.OUT_OF_SPACE
+    assert frozenset({errno.ENOSPC, errno.EDQUOT}) == errors.OUT_OF_SPACE

@@ -30,7 +30,7 @@ from hubfold.cli.errors import explain
 from hubfold.errors import BackupError, HubfoldError, HubRefused, JournalDamaged
 from hubfold.journal import journal
 from hubfold.state import config
-from hubfold.state.home import State, StateDamaged
+from hubfold.state.home import StateDamaged, StateHome
 from hubfold.testing import loopback_hub
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.transfer import archive
@@ -444,7 +444,7 @@ def test_a_list_of_roots_is_read_or_refused_by_name(damage: Callable[[bytes], by
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "roots.json").write_bytes(damage(json.dumps({"version": 1, "roots": entries}).encode()))
         try:
-            found = State.locate(folder).registered_roots()
+            found = StateHome.locate(folder).registered_roots()
         except StateDamaged as error:
             assert folder in str(error) and error.hint
         else:

@@ -26,7 +26,10 @@ from scanned import Place
 
 from hubfold.backend.contract import StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Role, Root, Signature, Trust
+from hubfold.duplicates import pending
 from hubfold.duplicates import sets as sizes
+from hubfold.duplicates.cost import Cost, duplicate_cost
+from hubfold.duplicates.sets import duplicate_sets
 from hubfold.errors import IndexDamaged, Locked
 from hubfold.index import schema
 from hubfold.index.database import (
@@ -43,7 +46,6 @@ from hubfold.index.database import (
 from hubfold.index.index import Index
 from hubfold.index.migrations import migrations
 from hubfold.scanning.recording import Recording
-from hubfold.scanning.scan import Cost, duplicate_cost
 
 
 @pytest.fixture
@@ -255,7 +257,7 @@ def test_a_batch_is_done_whole_or_not_at_all(place: Place) -> None:
 def test_questions_about_no_root_have_an_answer(place: Place) -> None:
     """A download into a home where nothing was ever scanned asks them."""
     assert place.index.liars([]) == []
-    assert list(place.index.duplicate_sets([], 0)) == []
+    assert list(duplicate_sets(place.index, [], 0)) == []
 
 
 def test_results_are_remembered_until_something_changes(place: Place) -> None:
@@ -273,7 +275,7 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 
 def sets(index: Index, **options: Any) -> list[tuple[list[str], Trust]]:
     return [
-        ([replica.path for replica in one.replicas], one.trust) for one in index.duplicate_sets(**options)
+        ([replica.path for replica in one.replicas], one.trust) for one in duplicate_sets(index, **options)
     ]
 
 
@@ -284,7 +286,7 @@ def test_no_roots_have_nothing(place: Place) -> None:
     place.index.record_digests(Signature(1, 1, 100, 10, 20), {"sha256": B})
     assert [liar.path for liar in place.index.liars(["/r"])] == ["/r/a"]
     assert place.index.liars([]) == []
-    assert list(place.index.duplicate_sets([])) == []
+    assert list(duplicate_sets(place.index, [])) == []
     assert duplicate_cost(place.index, [], 0) == Cost(0, 0)
 
 
@@ -304,7 +306,7 @@ def test_claims_join_over_several_algorithms(place: Place) -> None:
         made_up("/r/c", 3, claims={"xet": B}),
         made_up("/r/d", 4, claims={"xet": A}),
     )
-    (one,) = place.index.duplicate_sets()
+    (one,) = duplicate_sets(place.index)
     assert [replica.path for replica in one.replicas] == ["/r/a", "/r/b", "/r/c"]
     assert one.digests == {"sha256": A, "xet": B}
     assert (one.size, one.trust) == (100, Trust.CLAIMED)
@@ -443,7 +445,7 @@ def test_sets_are_those_of_the_bytes(data: st.DataObject) -> None:
             )
             for path, _, computed_digests in replicas:
                 index.record_digests(Signature.of(os.lstat(path)), computed_digests)
-            found = list(index.duplicate_sets())
+            found = list(duplicate_sets(index))
         member_of = {}
         for number, one in enumerate(found):
             assert len(one.payloads) > 1
@@ -482,7 +484,7 @@ class MadeUp(StorageBackend):
 def test_memory_is_bounded_by_the_rows_of_a_part(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = 30_000
     monkeypatch.setattr(sizes, "CLASS_IN_MEMORY", 2000)
-    monkeypatch.setattr(sizes, "PAGE", 2000)
+    monkeypatch.setattr(pending, "PAGE", 2000)
     tracemalloc.start()
     root = Root(str(place.folder), "made-up")
     recording = Recording(place.index, root)
@@ -491,7 +493,7 @@ def test_memory_is_bounded_by_the_rows_of_a_part(place: Place, monkeypatch: pyte
     recording.abandon()
     recorded = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()
-    pages = [len(page) for page in sizes.payloads_of(place.index, 100)]
+    pages = [len(page) for page in pending.payloads_of(place.index, 100)]
     assert sum(pages) == rows
     assert max(pages) <= 2000
     for first in range(1, rows + 1, 1000):
@@ -499,7 +501,7 @@ def test_memory_is_bounded_by_the_rows_of_a_part(place: Place, monkeypatch: pyte
             (Signature(1, inode, 100, 10, 20), {"xxh3_128": f"{inode // 3:032x}"})
             for inode in range(first, first + 1000)
         )
-    counted = sum(len(one.replicas) for one in place.index.duplicate_sets())
+    counted = sum(len(one.replicas) for one in duplicate_sets(place.index))
     read = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert counted == rows - 1, "the first two and all threes but the last one"
@@ -636,7 +638,7 @@ def test_a_row_that_hubfold_cannot_have_written_is_an_error(place: Place, damage
     with pytest.raises(IndexDamaged):
         place.index.roots()
         list(place.index.below("/"))
-        list(place.index.duplicate_sets())
+        list(duplicate_sets(place.index))
 
 
 def test_an_index_that_another_program_writes_is_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hubfold.content import LinkKind
-from hubfold.disk.directory import Attributes
+from hubfold.disk.held import Attributes
 from hubfold.disk.seen import Seen
 from hubfold.errors import JournalDamaged, RunNotFound
 from hubfold.journal import journal, records

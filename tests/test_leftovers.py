@@ -13,7 +13,7 @@ from faults import tree
 from hubfold import Engine
 from hubfold.disk import directory as fsops
 from hubfold.errors import UsageError
-from hubfold.removal import empty
+from hubfold.removal import empty, settle
 from hubfold.vault import objects
 
 
@@ -29,6 +29,7 @@ def test_a_revision_that_could_not_be_emptied_is_gone_on_with(tmp_path, monkeypa
         engine.scan([hub], min_size=1)
         with monkeypatch.context() as patch:
             patch.setattr(empty, "empty", fails)
+            patch.setattr(settle, "empty", fails)
             assert engine.remove(["org/one"]).failed
             assert engine.recover().left, "it is told, and tried again"
         assert [path for path in tree.files(place) if "/.hubfold-" in path]

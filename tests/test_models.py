@@ -15,7 +15,7 @@ from stalling import half_downloaded
 from hubfold import Engine, UsageError, display
 from hubfold.content import Snapshot, SnapshotFile
 from hubfold.models.names import UnknownModel
-from hubfold.reports.models import Judged, Model, State
+from hubfold.reports.models import Judged, Model, Wholeness
 from hubfold.testing.trees import (
     Tree,
     copy_of,
@@ -144,11 +144,11 @@ def test_one_broken_link_hides_a_repo_from_the_client_and_not_from_hubfold(
     (commit_of(tree, "org/base") / "config.json").resolve().unlink()
     assert [repo["repo_id"] for repo in hf_ls(tree["hub"])] == ["org/other"]
     base = models(engine, tree["hub"])["org/base"]
-    assert base.state is State.BROKEN
+    assert base.state is Wholeness.BROKEN
     assert not base.cached
     [missing] = base.revisions[0].missing
     assert (missing.name, missing.reason) == ("config.json", "leads nowhere")
-    assert models(engine, tree["hub"])["org/other"].state is State.WHOLE
+    assert models(engine, tree["hub"])["org/other"].state is Wholeness.WHOLE
 
 
 def test_a_ref_without_its_revision_hides_a_repo_from_the_client_and_not_from_hubfold(
@@ -159,7 +159,7 @@ def test_a_ref_without_its_revision_hides_a_repo_from_the_client_and_not_from_hu
     shutil.rmtree(commit_of(tree, "org/base"))
     assert hf_ls(tree["hub"]) == []
     base = models(engine, tree["hub"])["org/base"]
-    assert (base.state, base.bytes, base.refs) == (State.INCOMPLETE, 0, ("main",))
+    assert (base.state, base.bytes, base.refs) == (Wholeness.INCOMPLETE, 0, ("main",))
     assert base.revisions[0].missing_bytes == sum(map(len, model_files("base", SIZE).values()))
 
 
@@ -270,7 +270,7 @@ def test_a_listing_names_what_is_missing_with_its_bytes(tree: Tree, engine: Engi
     )
     [base] = models(engine, tree["hub"]).values()
     [revision] = base.revisions
-    assert (base.state, revision.judged) == (State.INCOMPLETE, Judged.LISTING)
+    assert (base.state, revision.judged) == (Wholeness.INCOMPLETE, Judged.LISTING)
     assert {missing.name: missing.bytes for missing in revision.missing} == {
         "README.md": len(files["README.md"]),
         "model.safetensors": SIZE,
@@ -283,7 +283,7 @@ def test_a_file_of_the_wrong_length_is_broken(tree: Tree, engine: Engine) -> Non
     tree.build({"hub": hub_cache("org/base")})
     os.truncate((commit_of(tree, "org/base") / "model.safetensors").resolve(), 100)
     [base] = models(engine, tree["hub"]).values()
-    assert base.state is State.BROKEN
+    assert base.state is Wholeness.BROKEN
     assert "has 100 bytes instead of 40000" in base.revisions[0].missing[0].reason
 
 
@@ -300,7 +300,7 @@ def test_a_download_that_was_interrupted_is_not_whole_and_its_part_is_told(
             shutil.rmtree(tree["hub/models--org--base/trees"])
         [base] = models(engine, tree["hub"]).values()
     [revision] = base.revisions
-    assert base.state is State.INCOMPLETE
+    assert base.state is Wholeness.INCOMPLETE
     assert revision.judged is (Judged.LISTING if listed else Judged.FILES)
     assert [partial.size for partial in revision.partials] == [1 << 19]
     [missing] = [one for one in revision.missing if one.partial_bytes]
@@ -308,7 +308,7 @@ def test_a_download_that_was_interrupted_is_not_whole_and_its_part_is_told(
     assert (missing.name, missing.bytes) == (("model.safetensors", 1 << 20) if listed else ("", None))
     tree.build({"hub": hub_cache("org/base")})
     [base] = models(engine, tree["hub"]).values()
-    assert base.state is State.WHOLE, "what an old attempt left beside it does not count"
+    assert base.state is Wholeness.WHOLE, "what an old attempt left beside it does not count"
 
 
 def test_a_download_into_a_folder_that_was_interrupted_is_not_whole(
@@ -327,8 +327,8 @@ def test_a_download_into_a_folder_that_was_interrupted_is_not_whole(
     ):
         base = models(engine, tree["hub"], tree["models"])["org/base"]
     cache, folder = base.places
-    assert cache.default.state is State.WHOLE
-    assert folder.default.state is State.INCOMPLETE
+    assert cache.default.state is Wholeness.WHOLE
+    assert folder.default.state is Wholeness.INCOMPLETE
     assert (folder.default.revision, folder.path) == (commit, str(tree["models/base"]))
     [missing] = [one for one in folder.default.missing if one.name == "model.safetensors"]
     assert (missing.bytes, missing.partial_bytes) == (1 << 20, 1 << 19)
@@ -345,10 +345,10 @@ def test_shards_that_an_index_names_have_to_be_there(tree: Tree, engine: Engine)
     tree.build({"hub": hub_cache("org/big")})
     shutil.rmtree(tree["hub/models--org--big/trees"])
     [big] = models(engine, tree["hub"]).values()
-    assert (big.state, big.revisions[0].judged) == (State.WHOLE, Judged.SHARDS)
+    assert (big.state, big.revisions[0].judged) == (Wholeness.WHOLE, Judged.SHARDS)
     (commit_of(tree, "org/big") / names[1]).unlink()
     [big] = models(engine, tree["hub"]).values()
-    assert big.state is State.INCOMPLETE
+    assert big.state is Wholeness.INCOMPLETE
     assert [missing.name for missing in big.revisions[0].missing] == [names[1]]
 
 
@@ -395,7 +395,7 @@ def test_without_a_listing_names_of_shards_decide(
 
     judgement = judge(_snapshot(tmp_path, files))
     assert [one.name for one in judgement.missing] == missing
-    assert judgement.state is (State.INCOMPLETE if missing else State.WHOLE)
+    assert judgement.state is (Wholeness.INCOMPLETE if missing else Wholeness.WHOLE)
 
 
 def test_an_index_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
@@ -403,13 +403,13 @@ def test_an_index_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
 
     os.mkfifo(tmp_path / "x.index.json")
     file = SnapshotFile("x.index.json", str(tmp_path / "x.index.json"), 0)
-    assert judge(Snapshot("a/b", "model", "", (), str(tmp_path), (file,))).state is State.WHOLE
+    assert judge(Snapshot("a/b", "model", "", (), str(tmp_path), (file,))).state is Wholeness.WHOLE
 
 
 def test_a_snapshot_without_files_is_not_whole(tmp_path: Path) -> None:
     from hubfold.library.completeness import judge
 
-    assert judge(_snapshot(tmp_path, {})).state is State.INCOMPLETE
+    assert judge(_snapshot(tmp_path, {})).state is Wholeness.INCOMPLETE
 
 
 # over all roots
@@ -426,7 +426,7 @@ def test_a_copy_in_a_folder_is_the_same_model_by_its_commit(tree: Tree, engine: 
     assert base.bytes == base.places[0].bytes == base.places[1].bytes, "one copy is what it takes"
     assert base.physical_bytes > 2 * SIZE, "and this is what both take"
     [alone] = models(engine, tree["models"]).values()
-    assert (alone.repo_id, alone.id, alone.state) == ("", str(tree["models/base"]), State.WHOLE)
+    assert (alone.repo_id, alone.id, alone.state) == ("", str(tree["models/base"]), Wholeness.WHOLE)
     assert freed(engine, tree["models"]) == {alone.id: engine.preview_remove([alone.id]).bytes}
 
 
@@ -437,7 +437,7 @@ def test_a_folded_copy_takes_nothing_and_keeps_the_content(tree: Tree, engine: E
     before = models(engine, tree["hf"], tree["models"])["org/base"]
     engine.apply(engine.plan([tree["hf"], tree["models"]]))
     after = models(engine, tree["hf"], tree["models"])["org/base"]
-    assert after.state is State.WHOLE
+    assert after.state is Wholeness.WHOLE
     assert before.physical_bytes - after.physical_bytes == 2 << 20
     assert freed(engine, tree["hf"], tree["models"])["org/base"] == engine.preview_remove(["org/base"]).bytes
     assert engine.preview_remove(["org/base"]).bytes < 1 << 20, "a link needs it"
@@ -455,9 +455,9 @@ def test_a_farm_is_as_whole_as_what_it_links(
     engine.farm(tree["farm"])
     found = models(engine, tree["hub"], tree["farm"])
     assert {name: (model.state, len(model.places)) for name, model in found.items()} == {
-        "org/base": (State.WHOLE, 2),
-        "org/half": (State.INCOMPLETE, 2),
-        "short": (State.WHOLE, 2),
+        "org/base": (Wholeness.WHOLE, 2),
+        "org/half": (Wholeness.INCOMPLETE, 2),
+        "short": (Wholeness.WHOLE, 2),
     }
     assert found["org/base"].places[1].path == str(tree["farm/org/base"])
     assert found["org/base"].places[1].default.revision == commit_of(tree, "org/base").name
@@ -474,7 +474,7 @@ def test_files_that_are_no_links_are_a_snapshot_too(tree: Tree, engine: Engine) 
         path.unlink()
         blob.rename(path)
     [base] = models(engine, tree["hub"]).values()
-    assert base.state is State.WHOLE
+    assert base.state is Wholeness.WHOLE
     size = freed(engine, tree["hub"])["org/base"]
     assert size is not None and size > base.physical_bytes > SIZE
 
@@ -487,7 +487,7 @@ def test_a_drive_that_is_away_does_not_take_its_models_from_the_list(tree: Tree,
     tree["drive"].rename(tree["unplugged"])
     report = engine.models()
     [base] = report.models
-    assert (base.id, base.state, base.cached) == ("org/base", State.OFFLINE, False)
+    assert (base.id, base.state, base.cached) == ("org/base", Wholeness.OFFLINE, False)
     assert base.bytes == sum(map(len, model_files("base", SIZE).values()))
     assert [warning.path for warning in report.warnings] == [str(tree["drive/hub"])]
     [checked] = engine.check(["org/base"]).models
@@ -684,7 +684,7 @@ def test_a_download_of_some_files_is_whole_when_they_are_there(tree: Tree, user:
     user.download(user.plan_download(["org/many"], include=["*Q4*", "*.json"]))
     [many] = user.models().models
     [revision] = many.revisions
-    assert (many.state, revision.missing, revision.expected_bytes) == (State.WHOLE, (), 4002)
+    assert (many.state, revision.missing, revision.expected_bytes) == (Wholeness.WHOLE, (), 4002)
     assert [str(one) for one in revision.selected] == ["only *Q4* *.json"]
     assert user.check(["org/many"]).whole
     assert user.model_path("org/many") == revision.path
@@ -694,18 +694,18 @@ def test_a_download_of_some_files_is_whole_when_they_are_there(tree: Tree, user:
     assert missing.name == "many.Q4.gguf", "what was asked for before is still wanted"
     user.download(user.plan_download(["org/many"]))
     [many] = user.models().models
-    assert (many.state, many.revisions[0].selected) == (State.WHOLE, ())
+    assert (many.state, many.revisions[0].selected) == (Wholeness.WHOLE, ())
     (Path(revision.path) / "many.Q8.gguf").unlink()
-    assert user.models().models[0].state is State.INCOMPLETE, "all of it was asked for since"
+    assert user.models().models[0].state is Wholeness.INCOMPLETE, "all of it was asked for since"
 
 
 def test_what_was_asked_for_is_forgotten_with_the_model(tree: Tree, user: Engine) -> None:
     user.download(user.plan_download(["org/many"], include=["*Q4*"]))
-    assert user.models().models[0].state is State.WHOLE
+    assert user.models().models[0].state is Wholeness.WHOLE
     tree.build({"models/many": local_dir("org/many")})
     user.add_root(tree["models"])
     user.remove([str(tree["models/many"])])
-    assert user.models().models[0].state is State.WHOLE, "only a copy went"
+    assert user.models().models[0].state is Wholeness.WHOLE, "only a copy went"
     user.remove(["org/many"])
     assert user.state.asked() == {}, "the next download may be somebody else's"
 
@@ -727,10 +727,10 @@ def test_the_configuration_says_which_files_are_wanted(tree: Tree, user: Engine)
     )
     assert eight.missing_bytes == 8002
     [many] = user.models().models
-    assert many.state is State.INCOMPLETE, "both together are wanted of the model"
+    assert many.state is Wholeness.INCOMPLETE, "both together are wanted of the model"
     user.download(user.plan_download(["eight"]))
     assert user.check().whole
-    assert user.models().models[0].state is State.WHOLE
+    assert user.models().models[0].state is Wholeness.WHOLE
 
 
 def test_patterns_that_fit_nothing_do_not_make_a_model_whole(tree: Tree, user: Engine) -> None:
@@ -747,16 +747,16 @@ def test_a_damaged_file_counts_whatever_is_wanted(tree: Tree, user: Engine) -> N
     [six] = tree["hf/hub"].glob("models--org--many/snapshots/*/many.Q6.gguf")
     six.resolve().unlink()
     assert user.check().models[0].status == "incomplete"
-    assert user.models().models[0].state is State.BROKEN
+    assert user.models().models[0].state is Wholeness.BROKEN
 
 
 def test_the_memory_of_what_was_asked_for_may_be_lost_or_damaged(user: Engine) -> None:
     user.download(user.plan_download(["org/many"], include=["*Q4*"]))
     for text in ("", "{", '{"asked": [{"type": 1}]}', '{"asked": 3}'):
         Path(user.state.asked_for).write_text(text)
-        assert user.models().models[0].state is State.INCOMPLETE
+        assert user.models().models[0].state is Wholeness.INCOMPLETE
     user.download(user.plan_download(["org/many"], include=["*Q4*"]))
-    assert user.models().models[0].state is State.WHOLE
+    assert user.models().models[0].state is Wholeness.WHOLE
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from hubfold.backend.contract import Capabilities
-from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
 from hubfold.disk.filesystem import FileSystem
 from hubfold.folding.plan import Plan
-from hubfold.folding.planner import Policy, Surroundings, VaultPlace, plan
-from hubfold.vault import objects
+from hubfold.folding.planner import Policy, Surroundings, plan
+from hubfold.vault import backend
+from hubfold.vault.places import VaultPlace
 
 SHA = "ab" * 32
 DISK = FileSystem("/", 1, "ext4")
@@ -26,13 +27,13 @@ CAPABILITIES = {
     "cache": CACHE,
     "plain": Capabilities(),
     "views": Capabilities(keeps=False),
-    objects.NAME: objects.VaultBackend.capabilities,
+    VAULT: backend.VaultBackend.capabilities,
 }
 ROOTS = {
     "/hub": Root("/hub", "cache", Role.PRIMARY),
     "/hub2": Root("/hub2", "cache"),
     "/drive/hub": Root("/drive/hub", "cache"),
-    "/hubfold": Root("/hubfold", objects.NAME),
+    "/hubfold": Root("/hubfold", VAULT),
     "/models": Root("/models", "plain"),
     "/views": Root("/views", "views"),
     "/drive/models": Root("/drive/models", "plain"),

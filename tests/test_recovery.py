@@ -18,7 +18,7 @@ from hubfold.folding import undo
 from hubfold.folding.planner import Policy
 from hubfold.journal import history, journal
 from hubfold.progress import Silent, Stop
-from hubfold.reports.runs import Left
+from hubfold.reports.outcomes import Left
 
 MODEL = os.urandom(1 << 20)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])

@@ -14,12 +14,12 @@ from filelock import FileLock
 from test_doctor import blob, build, fold, kinds, weights, write_through
 
 from hubfold import Engine
-from hubfold.care import exchange
+from hubfold.care import exchange, settle
 from hubfold.content import LinkKind
 from hubfold.disk import directory as fsops
 from hubfold.journal import journal
 from hubfold.reading import compare
-from hubfold.reports.runs import Finding
+from hubfold.reports.health import Finding
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import (
     Tree,
@@ -203,14 +203,14 @@ class Crash(BaseException):
 
 
 def crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "settle_all", lambda mends: exchange.Settled(waiting=True))
+    monkeypatch.setattr(settle, "settle_all", lambda mends: settle.Settled(waiting=True))
 
 
 def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(
     copied: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_through(weights(copied))
-    real = fsops.swap_in
+    real = exchange.swap_in
     caught: list[Path] = []
 
     def late(directory: fsops.Directory, temporary: str, name: str) -> str:
@@ -221,7 +221,7 @@ def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(
         raise Crash
 
     with monkeypatch.context() as patched:
-        patched.setattr(fsops, "swap_in", late)
+        patched.setattr(exchange, "swap_in", late)
         crash(patched)
         with pytest.raises(Crash):
             engine.doctor(fix=True)

@@ -18,9 +18,8 @@ from faults.filesystems import open_the_way
 from scanned import Place
 
 from hubfold.backend.contract import Capabilities, StorageBackend, Walk
-from hubfold.content import VAULT_MARKER, Replica, Root, Trust
+from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Trust
 from hubfold.errors import Interrupted
-from hubfold.index.index import VAULT
 from hubfold.progress import Stop
 
 MIB = 1 << 20

@@ -18,6 +18,7 @@ from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.disk import directory as fsops
+from hubfold.disk import exchange
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.locks import take_lock
@@ -440,7 +441,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 def around_the_swap(
     monkeypatch: pytest.MonkeyPatch, *, before: Callable[[], object] = int, behind: Callable[[], object] = int
 ) -> None:
-    real = fsops.swap_in
+    real = exchange.swap_in
 
     def swap_in(*args: object) -> str:
         before()
@@ -448,7 +449,7 @@ def around_the_swap(
         behind()
         return displaced
 
-    monkeypatch.setattr(fsops, "swap_in", swap_in)
+    monkeypatch.setattr(exchange, "swap_in", swap_in)
 
 
 @KINDS

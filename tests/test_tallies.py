@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 from scanned import Place, read_nothing
 
 from hubfold.content import IndexedReplica, LinkKind, Replica, Root, Signature
-from hubfold.duplicates import sets as sizes
+from hubfold.duplicates import pending
+from hubfold.duplicates.cost import duplicate_cost, reclaimable
+from hubfold.duplicates.sets import duplicate_sets
 from hubfold.index import schema
 from hubfold.index.housekeeping import prune_digests, totals
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
 from hubfold.reports.runs import ScanReport
 from hubfold.scanning.recording import Recording
-from hubfold.scanning.scan import duplicate_cost, reclaimable
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_figures_stay_those_of_the_rows(data: st.DataObject) -> None:
             asked, least = draw(
                 st.sampled_from([*[(("/a", "/b"), 0)] * 4, (("/a",), 0), (("/b", "/a"), 101)])
             )
-            sets = list(index.duplicate_sets(asked, least))
+            sets = list(duplicate_sets(index, asked, least))
             cost = duplicate_cost(index, asked, least)
             assert (cost.sets, cost.bytes) == (len(sets), sum(reclaimable(one) for one in sets))
             for path in asked:
@@ -165,7 +166,7 @@ def test_what_folding_frees_is_the_same_in_sql(place: Place, found: list[Replica
     assert all(recording.put(replica) for replica in found)
     recording.abandon()
     place.index.record_all((Signature(1, inode, 100, 10, 20), {"xxh3_128": "aa"}) for inode in (1, 2))
-    (one,) = place.index.duplicate_sets()
+    (one,) = duplicate_sets(place.index)
     assert reclaimable(one) == freed
     cost = duplicate_cost(place.index, ["/a"], 0)
     assert (cost.sets, cost.bytes) == (1, freed)
@@ -242,13 +243,13 @@ def test_only_sizes_that_changed_are_looked_at_again(place: Place, monkeypatch: 
     place.scan("tree")
     place.file("tree/3/a", b"y" * 4)
     looked: list[int] = []
-    counted = sizes.plain_costs
+    counted = pending.plain_costs
 
     def looking(index: Index, roots: Collection[str]) -> list[tuple[int, int, int]]:
         looked.extend(size for (size,) in index.rows("SELECT size FROM wanted"))
         return counted(index, roots)
 
-    monkeypatch.setattr(sizes, "plain_costs", looking)
+    monkeypatch.setattr(pending, "plain_costs", looking)
     report = place.scan("tree")
     assert looked == [4]
     assert (report.files_read, report.duplicate_sets) == (1, 9)

@@ -11,7 +11,7 @@ from folding import Scene
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.folding.planner import Policy
-from hubfold.vault import gc, objects
+from hubfold.vault import gc, names, objects
 
 MODEL = os.urandom(1 << 20)
 
@@ -27,8 +27,8 @@ def scene(tmp_path: Path) -> Scene:
 
 def collect(scene: Scene) -> tuple[list[str], list[str]]:
     """(removed, reasons why others are kept)."""
-    report = gc.remove(*gc.look([str(scene.vault)], list(scene.roots)))
-    gc.clear_empty(str(scene.vault))
+    report = gc.remove(*gc.find_garbage([str(scene.vault)], list(scene.roots)))
+    objects.clear_empty(str(scene.vault))
     return list(report.removed), [left.reason for left in report.kept]
 
 
@@ -68,11 +68,11 @@ def test_a_noted_link_that_is_a_file_again_needs_nothing(scene: Scene) -> None:
 
 def test_what_removing_frees_is_nothing_while_the_cache_has_the_blob(scene: Scene) -> None:
     scene.copy.unlink()
-    garbage, _ = gc.look([str(scene.vault)], list(scene.roots))
+    garbage, _ = gc.find_garbage([str(scene.vault)], list(scene.roots))
     assert [item.bytes for item in garbage] == [0]
     blocks = scene.blob.stat().st_blocks * 512
     scene.blob.unlink()
-    garbage, _ = gc.look([str(scene.vault)], list(scene.roots))
+    garbage, _ = gc.find_garbage([str(scene.vault)], list(scene.roots))
     assert [item.bytes for item in garbage] == [blocks]
 
 
@@ -88,7 +88,7 @@ def test_foreign_files_in_the_vault_are_not_touched(scene: Scene) -> None:
 def test_a_vault_that_another_run_holds_is_left_alone(scene: Scene) -> None:
     scene.copy.unlink()
     with objects.lock(str(scene.vault)):
-        report = gc.remove(*gc.look([str(scene.vault)], []))
+        report = gc.remove(*gc.find_garbage([str(scene.vault)], []))
         assert report.removed == () and "another program holds" in report.failed[0].error
         with pytest.raises(LeftAlone), objects.lock(str(scene.vault)):
             pass
@@ -96,7 +96,7 @@ def test_a_vault_that_another_run_holds_is_left_alone(scene: Scene) -> None:
 
 def test_lines_that_make_no_sense_are_passed_over(scene: Scene) -> None:
     (object_,) = objects.objects(str(scene.vault))
-    with open(object_ + objects.LINKS, "ab") as file:
+    with open(object_ + names.LINKS, "ab") as file:
         file.write(b'{"link": 3}\n[]\n\xff\n{"link": "/x\\u0000", "mount": "/", "run": ""}\n{"link": "/half')
     assert [entry.link for entry in objects.read_links(object_)] == [str(scene.copy)]
     objects.note_links(object_, [objects.NeededBy("/later", "/", "run")])
@@ -138,14 +138,12 @@ def test_a_second_link_to_a_kept_object_needs_no_new_object(scene: Scene) -> Non
     ],
 )
 def test_an_object_says_its_digest_by_its_name(name: str, claims: dict[str, str]) -> None:
-    assert objects.claims_of(name) == claims
+    assert names.claims_of(name) == claims
 
 
 def test_a_xet_hash_names_no_object_since_it_looks_like_a_sha256() -> None:
-    assert objects.object_path("/v", {"xet": "ab" * 32}) is None
-    assert (
-        objects.object_path("/v", {"xet": "ab" * 32, "xxh3_128": "cd" * 16}) == f"/v/objects/cd/{'cd' * 16}"
-    )
+    assert names.object_path("/v", {"xet": "ab" * 32}) is None
+    assert names.object_path("/v", {"xet": "ab" * 32, "xxh3_128": "cd" * 16}) == f"/v/objects/cd/{'cd' * 16}"
 
 
 def test_hard_linked_copies_need_no_vault(tmp_path: Path) -> None:
@@ -185,7 +183,7 @@ def test_a_gc_that_was_cut_short_is_finished_by_the_next(
             pass
         else:
             assert left[0] >= 0
-    garbage, kept = gc.look([str(scene.vault)] if objects.is_vault(str(scene.vault)) else [], [])
+    garbage, kept = gc.find_garbage([str(scene.vault)] if objects.is_vault(str(scene.vault)) else [], [])
     gc.remove(garbage)
-    gc.clear_empty(str(scene.vault)) if garbage else None
+    objects.clear_empty(str(scene.vault)) if garbage else None
     assert kept == [] and not any(path.is_file() for path in scene.vault.rglob("*"))

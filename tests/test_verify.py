@@ -166,8 +166,8 @@ def test_a_round_that_was_cut_short_goes_on_where_it_was(place: Place, tmp_path:
     from concurrent.futures import ThreadPoolExecutor
 
     from hubfold.care.verify import verify
-    from hubfold.reports.runs import VerifyReport
-    from hubfold.state.home import Verified
+    from hubfold.reports.health import VerifyReport
+    from hubfold.state.verified import Verified
 
     class CutShort(Verified):
         """The power goes before the last file is done."""

@@ -14,9 +14,10 @@ import pytest
 
 from hubfold.backend.contract import Folder, StorageBackend
 from hubfold.content import VAULT_MARKER, Root, Signature
+from hubfold.disk.paths import within
 from hubfold.errors import Interrupted
 from hubfold.progress import Stop
-from hubfold.scanning.walk import PART, Listed, TreeWalk, within
+from hubfold.scanning.walk import PART, Listed, TreeWalk
 
 
 class Remembered:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
+#: The backend name of a root that is a vault of hubfold's own.
+VAULT = "vault"
+
 #: Files and folders whose name begins so are hubfold's own, half made or its vault's: never content.
 OWN_PREFIX = ".hubfold"
 #: What a file is called while it is being made next to the name it will get.

@@ -1,5 +1,22 @@
 """What can go wrong, one class each. `cli.errors` maps each class to its exit code."""
 
+import errno
+
+OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PLAIN = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "no space left on the file system",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EIO: "the drive reported an error",
+    errno.ENOENT: "it is gone",
+    errno.EMLINK: "the file system allows no more hard links to this file",
+    errno.EXDEV: "the file system does not link between these two places",
+    errno.EOPNOTSUPP: "the file system does not support it",
+    errno.ENOSYS: "the system does not support it",
+}
+
 
 class HubfoldError(Exception):
     """The base of every error that hubfold raises on purpose.
@@ -73,3 +90,10 @@ class Busy(LeftAlone):
 
 class BytesDiffer(LeftAlone):
     """Two files that were taken for equal were compared, and are not."""
+
+
+def describe(error: BaseException) -> str:
+    """One phrase for a person; the system's own words where there is nothing better."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return _PLAIN.get(error.errno, error.strerror or str(error))
+    return str(error)

@@ -20,7 +20,7 @@ from hubfold import display
 from hubfold.engine.engine import Engine
 from hubfold.errors import HubfoldError, RootError
 from hubfold.models.names import ModelName
-from hubfold.reports.models import Model, Place, Revision, State
+from hubfold.reports.models import Model, ModelPlace, Revision, Wholeness
 
 if TYPE_CHECKING:
     from hubfold.library.gather import Library
@@ -110,7 +110,7 @@ class ModelCacheManager:
             "free_bytes": _free(cache_dir),
         }
 
-    def _found(self, model_id: str) -> tuple[Model, Place, Revision] | None:
+    def _found(self, model_id: str) -> tuple[Model, ModelPlace, Revision] | None:
         with Engine() as engine:
             name = engine.model_name(model_id)
             library = self._library(engine)
@@ -156,12 +156,14 @@ def check_model_availability(model_id: str) -> tuple[bool, str]:
     return False, display.shown(f"{checked.id} is not whole in {checked.path}: {what}{more}")
 
 
-def _whole(library: Library, model: Model, asked: ModelName | None = None) -> tuple[Place, Revision] | None:
+def _whole(
+    library: Library, model: Model, asked: ModelName | None = None
+) -> tuple[ModelPlace, Revision] | None:
     name = asked or ModelName(model.id, model.repo_id, model.repo_type)
-    return next((one for one in library.candidates(model, name) if one[1].state is State.WHOLE), None)
+    return next((one for one in library.candidates(model, name) if one[1].state is Wholeness.WHOLE), None)
 
 
-def _listed(model: Model, place: Place, revision: Revision) -> dict[str, Any]:
+def _listed(model: Model, place: ModelPlace, revision: Revision) -> dict[str, Any]:
     return {
         "model_id": model.id,
         "repo_type": model.repo_type,
@@ -177,6 +179,6 @@ def _listed(model: Model, place: Place, revision: Revision) -> dict[str, Any]:
 
 
 def _free(folder: str) -> int | None:
-    from hubfold.library.availability import free_bytes
+    from hubfold.disk.paths import free_bytes
 
     return free_bytes(folder) if folder else None

@@ -36,7 +36,7 @@ from hubfold_plugins.hub_repository import Repository, Shared
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, Place, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
     from hubfold_plugins.hub_upkeep import Upkeep
 
 STORE_MARKER = ".huggingface-shared-blobs"
@@ -184,7 +184,7 @@ class HubCacheBackend(StorageBackend):
             upkeep = Upkeep(root.path, repository, snapshot.repo_id, snapshot.repo_type, "", walk)
             yield from upkeep.parts(snapshot.revision, snapshot.refs)
 
-    def place(self, name: str) -> Place | None:
+    def place(self, name: str) -> PartPlace | None:
         from hubfold_plugins.hub_upkeep import place_of
 
         return place_of(name)

@@ -16,7 +16,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, Place, Removal, SharedPayload
+from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, PartPlace, Removal, SharedPayload
 from hubfold.backend.contract import Walk
 from hubfold_plugins.hub_metadata import COMMIT, XET_HASH, claims_of_etag
 from hubfold_plugins.hub_repository import INCOMPLETE
@@ -229,18 +229,18 @@ class Upkeep:
                 yield ModelPart(os.path.relpath(path, top), path)
 
 
-def place_of(name: str) -> Place | None:
+def place_of(name: str) -> PartPlace | None:
     """Where a part of a repository belongs: blobs, then listings, then snapshots as a whole, then refs."""
     parts = name.split("/")
     if len(parts) < 3 or not parts[0].startswith(("models--", "datasets--", "spaces--", "kernels--")):
         return None
     if parts[1] == "blobs" and len(parts) == 3 and claims_of_etag(parts[2]):
-        return Place(0)
+        return PartPlace(0)
     if parts[1] == "trees" and len(parts) == 3 and COMMIT.fullmatch(parts[2].removesuffix(".json")):
-        return Place(1)
+        return PartPlace(1)
     if parts[1] == "snapshots" and len(parts) > 3 and COMMIT.fullmatch(parts[2]):
-        return Place(2, "/".join(parts[:3]))
-    return Place(3) if parts[1] == "refs" else None
+        return PartPlace(2, "/".join(parts[:3]))
+    return PartPlace(3) if parts[1] == "refs" else None
 
 
 # the shared store

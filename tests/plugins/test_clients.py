@@ -10,7 +10,7 @@ import pytest
 from scanning import scan
 
 from hubfold import Engine
-from hubfold.reports.models import State
+from hubfold.reports.models import Wholeness
 from hubfold.testing import digests_of
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
@@ -96,9 +96,9 @@ def test_what_it_downloaded_is_whole_and_what_is_cut_is_not(old_tree: Tree, tmp_
     tree.build({"hub": hub_cache("org/base"), "models/base": local_dir("org/base")})
     with Engine(tmp_path / "state") as engine:
         [base] = engine.library([tree["hub"], tree["models"]]).models
-        assert [(one.revision, one.state) for one in base.revisions] == [(commit, State.WHOLE)] * 2
+        assert [(one.revision, one.state) for one in base.revisions] == [(commit, Wholeness.WHOLE)] * 2
         weights = tree[f"hub/models--org--base/snapshots/{commit}/model.safetensors"]
         weights.resolve().rename(f"{weights.resolve()}.incomplete")
         weights.unlink()
         [base] = engine.library([tree["hub"]]).models
-        assert base.state is State.INCOMPLETE
+        assert base.state is Wholeness.INCOMPLETE

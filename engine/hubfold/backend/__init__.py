@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from hubfold.lazy import hand_on
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, Place, Removal, SharedPayload
+    from hubfold.backend.changes import (
+        Kept,
+        Leftover,
+        LeftoverKind,
+        ModelPart,
+        PartPlace,
+        Place,
+        Removal,
+        SharedPayload,
+    )
     from hubfold.backend.contract import ALL_LINKS, Capabilities, Folder, StorageBackend, Walk
 
 __all__ = [
@@ -21,6 +30,7 @@ __all__ = [
     "Leftover",
     "LeftoverKind",
     "ModelPart",
+    "PartPlace",
     "Place",
     "Removal",
     "SharedPayload",
@@ -32,6 +42,15 @@ __getattr__ = hand_on(
     __name__,
     {
         "contract": ("ALL_LINKS", "Capabilities", "Folder", "StorageBackend", "Walk"),
-        "changes": ("Kept", "Leftover", "LeftoverKind", "ModelPart", "Place", "Removal", "SharedPayload"),
+        "changes": (
+            "Kept",
+            "Leftover",
+            "LeftoverKind",
+            "ModelPart",
+            "PartPlace",
+            "Place",
+            "Removal",
+            "SharedPayload",
+        ),
     },
 )

@@ -108,10 +108,14 @@ class ModelPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PartPlace:
     """Where a `ModelPart` belongs when it is put into a root: see `StorageBackend.place`."""
 
     #: Parts of a lower stage are on the disk before the first of a higher one.
     stage: int
     #: The folder (relative to the root) that has to appear as a whole with everything in it; "" for none.
     unit: str = ""
+
+
+#: The name that plugins have imported so far.
+Place = PartPlace

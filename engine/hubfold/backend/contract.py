@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, Place, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
 
 ALL_LINKS = frozenset(LinkKind)
 
@@ -218,7 +218,7 @@ class StorageBackend(ABC):
         """Everything that makes `snapshot` work at another place, so that `place` could put it there."""
         return iter(())
 
-    def place(self, name: str) -> Place | None:
+    def place(self, name: str) -> PartPlace | None:
         """Where a part of this name (see `ModelPart`) belongs in any root; None if it belongs in none.
 
         The name comes from a file that anybody may have written.

@@ -14,15 +14,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from hubfold import errors
 from hubfold.care.made_links import Patient, same_file
 from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
-from hubfold.disk import directory
-from hubfold.disk.directory import Held
+from hubfold.disk.held import HeldFile
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.progress import Progress, Stop
-from hubfold.reports.runs import Finding, Notice
+from hubfold.reports.health import Finding
+from hubfold.reports.runs import Notice
 from hubfold.vault import objects
+from hubfold.vault.links import points_at
+from hubfold.vault.names import of_object
 
 _FROM_SCAN = {
     "interrupted": (
@@ -142,7 +145,7 @@ class Doctor:
         except OSError:
             return  # the user removed it, or its drive is away: nothing of ours is broken
         if patient.link is LinkKind.SYMLINK:
-            if not stat.S_ISLNK(st.st_mode) or not objects.points_at(patient.path, patient.target):
+            if not stat.S_ISLNK(st.st_mode) or not points_at(patient.path, patient.target):
                 return
             self._needed.add(patient.target)
             try:
@@ -151,7 +154,7 @@ class Doctor:
                 self._dangling(patient)
                 return
             except OSError as error:
-                self._add("unreadable", patient.path, directory.describe(error), _Cure("check the drive"))
+                self._add("unreadable", patient.path, errors.describe(error), _Cure("check the drive"))
                 return
             if not any(entry.link == patient.path for entry in objects.read_links(patient.target)):
                 self._unnoted(patient)
@@ -175,7 +178,7 @@ class Doctor:
             return fix
 
         fix = "another copy becomes the vault object again"
-        cure = self._cure(patient.wanted, patient.names, objects.of_object(patient.target), fix, mend)
+        cure = self._cure(patient.wanted, patient.names, of_object(patient.target), fix, mend)
         cure.fix = cure.fix or "no other copy is known: download it again"
         self._add("dangling-link", patient.path, f"it leads to {patient.target}, which is gone", cure)
 
@@ -186,7 +189,7 @@ class Doctor:
                 self.mender.note(patient.target, patient.needed_by)
                 cure.done = True
             except (OSError, LeftAlone) as error:
-                cure.tried = f"; noting it failed: {directory.describe(error)}"
+                cure.tried = f"; noting it failed: {errors.describe(error)}"
         message = f"it does not list {patient.path}, which needs it"
         self._add("vault-out-of-step", patient.target, message, cure)
 
@@ -300,7 +303,7 @@ class Doctor:
             except Interrupted:
                 raise
             except (OSError, HubfoldError, LeftAlone) as error:
-                cure.tried += f"; downloading it ({origin.what}) failed: {directory.describe(error)}"
+                cure.tried += f"; downloading it ({origin.what}) failed: {errors.describe(error)}"
         return cure
 
     def _try(self, cure: _Cure, mender: Mender, donor: Donor, mend: Callable[[Mender, Donor], str]) -> bool:
@@ -310,7 +313,7 @@ class Doctor:
         except Interrupted:
             raise
         except (OSError, HubfoldError, LeftAlone) as error:
-            cure.tried += f"; mending it from {donor.path} failed: {directory.describe(error)}"
+            cure.tried += f"; mending it from {donor.path} failed: {errors.describe(error)}"
         return cure.done
 
     def _good(
@@ -323,7 +326,7 @@ class Doctor:
                 continue
             tried.add(donor.path)
             try:
-                held = Held(donor.root, donor.path)
+                held = HeldFile(donor.root, donor.path)
             except (OSError, LeftAlone):
                 continue
             try:
@@ -347,7 +350,7 @@ def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
     except FileNotFoundError:
         return
     except OSError as error:
-        yield Finding("unreadable", path, directory.describe(error), "check its permissions and the drive")
+        yield Finding("unreadable", path, errors.describe(error), "check its permissions and the drive")
         return
     unneeded = 0
     for object_ in found:

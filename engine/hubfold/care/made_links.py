@@ -11,6 +11,7 @@ from hubfold.content import LinkKind
 from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.vault import objects
+from hubfold.vault.names import claims_of, of_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Patient:
     @property
     def wanted(self) -> dict[str, str]:
         """Every digest that its content has to have."""
-        claims = objects.claims_of(os.path.basename(self.target)) if self.link is LinkKind.SYMLINK else {}
+        claims = claims_of(os.path.basename(self.target)) if self.link is LinkKind.SYMLINK else {}
         return {**claims, **self.digests}
 
     @property
@@ -43,7 +44,7 @@ class Patient:
         """The names that share its content as far as the run knew, as (root, path)."""
         if self.link is LinkKind.HARDLINK:
             return ((self.keeper_root, self.keeper), (self.root, self.path))
-        names = [(objects.of_object(self.target), self.target)]
+        names = [(of_object(self.target), self.target)]
         if self.keeper and self.keeper != self.target:
             names.append((self.keeper_root, self.keeper))
         return tuple(names)

@@ -22,11 +22,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from hubfold.care import exchange
+from hubfold.care import exchange, settle
 from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.disk import directory
-from hubfold.disk.directory import Directory, Held
+from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.held import Attributes, HeldFile
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
@@ -34,7 +35,8 @@ from hubfold.journal.records import Mend
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare
 from hubfold.reading.digests import Job, available, read
-from hubfold.vault import gc, objects
+from hubfold.vault import objects
+from hubfold.vault.names import of_object
 
 _WRITE = 0o222
 #: What link(2) says of a file that it cannot give another name here; then it is copied.
@@ -125,7 +127,7 @@ class Mender:
             book.append("end", state="finished")
         book.close()
         for place in self._new_vaults:
-            gc.clear_empty(place)  # nothing came of what it was made for
+            objects.clear_empty(place)  # nothing came of what it was made for
         return book.run if self._unsettled else ""
 
     def _new(self, place: str) -> None:
@@ -141,7 +143,7 @@ class Mender:
 
     def note(self, object_: str, needed_by: objects.NeededBy) -> None:
         """Add a link to an object's list."""
-        with objects.lock(objects.of_object(object_)):
+        with objects.lock(of_object(object_)):
             objects.note_links(object_, [needed_by])
 
     def make_object(
@@ -153,7 +155,7 @@ class Mender:
         donor: Donor,
     ) -> None:
         """Make a vault object that is gone again. Raises `LeftAlone`, `OSError`."""
-        place = objects.of_object(object_)
+        place = of_object(object_)
         folder_path, name = os.path.split(object_)
         self._new(place)
         with objects.lock(place):
@@ -194,8 +196,8 @@ class Mender:
             self._unsettled = True
 
     @contextmanager
-    def _held(self, donor: Donor) -> Iterator[Held]:
-        source = Held(donor.root, donor.path)
+    def _held(self, donor: Donor) -> Iterator[HeldFile]:
+        source = HeldFile(donor.root, donor.path)
         try:
             yield source
         finally:
@@ -221,7 +223,7 @@ class Mender:
             for lock in dict.fromkeys(lock for root, path in names for lock in self._locks(root, path)):
                 held.enter_context(passing_lock(lock))
             self._new(place)
-            vaults = (objects.of_object(path) for root, path in names if objects.is_vault(root))
+            vaults = (of_object(path) for root, path in names if objects.is_vault(root))
             for path in dict.fromkeys((place, *vaults)):
                 held.enter_context(objects.lock(path))
             objects.prepare(place)
@@ -232,7 +234,7 @@ class Mender:
                 exchange.keep(names[0], kept, case.changed.st_ino)
                 mends = self._exchange_all(case, mends, donor)
             except BaseException:
-                settled = exchange.settle_all(mends)
+                settled = settle.settle_all(mends)
                 if not (settled.waiting or settled.done):
                     self._unsettled = before
                 raise
@@ -325,15 +327,13 @@ class Mender:
                     self._unsettled = True
 
 
-def _attributes(donor: Donor) -> directory.Attributes:
-    held = Held(donor.root, donor.path, lease=False)
+def _attributes(donor: Donor) -> Attributes:
+    held = HeldFile(donor.root, donor.path, lease=False)
     held.close()
     return held.attributes
 
 
-def _of_vault(
-    like: directory.Attributes, owner: os.stat_result, mtime_ns: int | None
-) -> directory.Attributes:
+def _of_vault(like: Attributes, owner: os.stat_result, mtime_ns: int | None) -> Attributes:
     """What an object is besides its bytes: read-only, and of whom its folder is."""
     mtime_ns = like.mtime_ns if mtime_ns is None else mtime_ns
     mode = like.mode & ~_WRITE
@@ -344,15 +344,15 @@ def _adopt(donor: Donor, owner: os.stat_result, mtime_ns: int | None) -> None:
     _give(donor, _of_vault(_attributes(donor), owner, mtime_ns))
 
 
-def _give(donor: Donor, like: directory.Attributes) -> None:
-    held = Held(donor.root, donor.path, lease=False)
+def _give(donor: Donor, like: Attributes) -> None:
+    held = HeldFile(donor.root, donor.path, lease=False)
     try:
         like.give_to(held.fd)
     finally:
         held.close()
 
 
-def _linked(source: Held, folder: Directory, name: str) -> bool:
+def _linked(source: HeldFile, folder: Directory, name: str) -> bool:
     """Make `name` a hard link of a file that is held, durable; False where there can be none."""
     os.fsync(source.fd)
     try:
@@ -367,7 +367,7 @@ def _linked(source: Held, folder: Directory, name: str) -> bool:
     raise LeftAlone(f"{source.path} was replaced meanwhile")
 
 
-def _copy(source: Held, folder: Directory, name: str, like: directory.Attributes, progress: Progress) -> None:
+def _copy(source: HeldFile, folder: Directory, name: str, like: Attributes, progress: Progress) -> None:
     target = folder.create_file(name)
     progress.start("copying", source.signature.size, "bytes")
     try:

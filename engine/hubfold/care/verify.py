@@ -15,14 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
-from hubfold.content import IndexedReplica, Signature
+from hubfold.content import VAULT, IndexedReplica, Signature
 from hubfold.index.index import Index
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading.digests import Job, Reading, available
 from hubfold.reading.pool import Readers, in_order, read_all
-from hubfold.reports.runs import Problem, VerifyReport
-from hubfold.state.home import Verified
+from hubfold.reports.health import Problem, VerifyReport
+from hubfold.state.verified import Verified
 from hubfold.vault import objects as vault
+from hubfold.vault.names import claims_of
 
 #: What is computed where nothing is known to compare with: the next time there is.
 _FIRST_DIGEST = "xxh3_128"
@@ -112,14 +113,14 @@ def unscanned_objects(vaults: Iterable[str], replicas: Collection[IndexedReplica
                 found = IndexedReplica(
                     path,
                     place,
-                    vault.NAME,
+                    VAULT,
                     Signature.of(st),
                     st.st_blocks * 512,
                     st.st_nlink,
                     stat_module.S_IMODE(st.st_mode),
                     st.st_uid,
                     st.st_gid,
-                    vault.claims_of(os.path.basename(path)),
+                    claims_of(os.path.basename(path)),
                     {},
                 )
                 objects.setdefault(found.payload, found)

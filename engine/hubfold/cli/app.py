@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from hubfold.cli import errors
-from hubfold.cli.options import Group, Session, output_options
+from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
 
 #: In the order of a user's way through them; each is `command` in the module of its name.
@@ -40,7 +40,7 @@ COMMANDS = (
 )
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """Imports a command's module when that command, or the list of all, is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -121,7 +121,7 @@ class HelpWithExamples(click.Command):
                 )
 
 
-class Group(HelpWithExamples, click.Group):
+class CommandGroup(HelpWithExamples, click.Group):
     """A command with commands below it; a name mistyped gets the nearest ones."""
 
     def resolve_command(

@@ -13,16 +13,9 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 
-from hubfold.content import Signature
 from hubfold.disk import open_flags
 from hubfold.errors import LeftAlone
-
-if sys.platform != "win32":  # pragma: no branch: the tests run on Linux
-    import fcntl
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
 
@@ -221,59 +214,6 @@ class Directory:
             os.fsync(self._fd)
 
 
-#: renameat2 with RENAME_EXCHANGE: file systems that cannot say one of these.
-_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-
-#: Added to a temporary's name for the displaced file where names cannot be exchanged.
-SPARE_SUFFIX = "~"
-#: Added to the name of a copy that is being written. It is never exchanged with anything, so no user's file gets it.
-UNFINISHED = "+"
-
-
-def swap_in(directory: Directory, temporary: str, name: str) -> str:
-    """Put `temporary` in the place of `name`, which is at no instant missing; the name the displaced file has now.
-
-    Names are exchanged where that is possible; else the displaced file gets a second name before it is renamed over.
-    """
-    try:
-        directory.exchange(temporary, name)
-    except OSError as error:
-        if error.errno not in _NO_EXCHANGE:
-            raise
-    else:
-        return temporary
-    spare = temporary + SPARE_SUFFIX
-    directory.link_from(directory, name, spare)
-    try:
-        directory.rename(temporary, name)
-    except OSError:
-        directory.unlink(spare)
-        raise
-    return spare
-
-
-def swap_back(
-    directory: Directory, temporary: str, name: str, displaced: str, *, ours: Callable[[str], bool]
-) -> None:
-    """Take a `swap_in` back: the displaced file has its name again, and what was put in its place is gone.
-
-    `ours` tells whether a name is what was put in place. Raises `LeftAlone` if somebody put something else there since:
-    that stays, and the displaced file beside it.
-    """
-    if displaced == temporary:
-        directory.exchange(temporary, name)
-        if ours(temporary):
-            directory.unlink(temporary)
-        elif directory.lstat_or_none(temporary) is not None:
-            directory.exchange(temporary, name)
-            raise LeftAlone(f"the file as it was before is at {temporary} beside it")
-    else:
-        if directory.lstat_or_none(name) is not None and not ours(name):
-            # Without an exchange, it would be renamed over.
-            raise LeftAlone(f"the file as it was before is at {displaced} beside it")
-        directory.rename(displaced, name)
-
-
 def make_folders(path: str) -> list[str]:
     """Make `path` and what is missing above it, each durable before the next; the new ones, outermost first."""
     missing: list[str] = []
@@ -315,189 +255,10 @@ def privileged() -> bool:
 # -- what a file is besides its bytes ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """Mode, owner, times and extended attributes (ACLs are extended attributes on Linux)."""
-
-    mode: int
-    uid: int
-    gid: int
-    atime_ns: int
-    mtime_ns: int
-    xattrs: Mapping[str, bytes]
-
-    @classmethod
-    def of(cls, fd: int) -> Attributes:
-        st = os.fstat(fd)
-        return cls(
-            stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid, st.st_atime_ns, st.st_mtime_ns, read_xattrs(fd)
-        )
-
-    def give_to(self, fd: int) -> None:
-        """Set all of them; the times last, since the others touch ctime only. `OSError` if one is refused."""
-        now = os.fstat(fd)
-        if sys.platform != "win32" and (now.st_uid, now.st_gid) != (self.uid, self.gid):
-            os.fchown(fd, self.uid, self.gid)
-        present = read_xattrs(fd)
-        for name, value in self.xattrs.items():
-            # What the file system gave the new file by itself (a security label) needs no right to be set again.
-            if present.get(name) != value:
-                os.setxattr(fd, name, value)
-        set_mode(fd, self.mode)
-        os.utime(fd, ns=(self.atime_ns, self.mtime_ns))
-
-
-def set_mode(fd: int, mode: int) -> None:
-    """Set the mode of an open file, where the platform can do that by descriptor."""
-    if hasattr(os, "fchmod"):
-        os.fchmod(fd, mode)
-
-
-def read_xattrs(fd: int) -> dict[str, bytes]:
-    """Extended attributes by name; empty where the file system has none."""
-    if not hasattr(os, "listxattr"):
-        return {}
-    try:
-        names = os.listxattr(fd)
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM):
-            return {}
-        raise
-    found: dict[str, bytes] = {}
-    for name in names:
-        with suppress(OSError):  # removed meanwhile, or not ours to read (security.*)
-            found[name] = os.getxattr(fd, name)
-    return found
-
-
 # -- leases --------------------------------------------------------------------------------------------------------
-
-
-class Lease:
-    """A read lease: while it is whole, nobody has the file open for writing, nor mapped writable (fcntl(2)).
-
-    The kernel makes a writer wait until we let go (45 s at the most), so it is asked often whether one is waiting.
-    Not every file system grants leases; then `held` is False and the signatures must do.
-    """
-
-    __slots__ = ("_fd", "held")
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self.held = False
-        if sys.platform != "linux":
-            return
-        try:
-            # SIGURG is ignored by default; the SIGIO that leases send otherwise would end the process.
-            fcntl.fcntl(fd, fcntl.F_SETSIG, _SIGURG)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except OSError as error:
-            if error.errno == errno.EAGAIN:
-                raise LeftAlone("a program has it open for writing") from None
-            return
-        self.held = True
-
-    @property
-    def wanted(self) -> bool:
-        """Whether a program is waiting to write to the file."""
-        return self.held and fcntl.fcntl(self._fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK
-
-    def release(self) -> None:
-        if self.held:
-            self.held = False
-            with suppress(OSError):
-                fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-
-
-_SIGURG = 23 if sys.platform == "linux" else 0
 
 
 # -- a file held while it is acted on --------------------------------------------------------------------------------
 
 
-class Held:
-    """A regular file opened through its directories, with its signature checked and a read lease where there is one."""
-
-    __slots__ = ("attributes", "directory", "fd", "lease", "name", "path", "signature")
-
-    def __init__(
-        self, root: str, path: str, expected: Signature | None = None, *, lease: bool = True
-    ) -> None:
-        """Raises `LeftAlone` if it is not what `expected` says, no regular file, or open for writing; `OSError`."""
-        self.path = path
-        self.directory, self.name = Directory.parent_of(root, path)
-        self.fd = -1
-        self.lease: Lease | None = None
-        try:
-            try:
-                self.fd = self.directory.open_file(self.name)
-            except OSError as error:
-                if error.errno == errno.ELOOP:
-                    raise LeftAlone("it is a symlink now") from None
-                raise
-            st = os.fstat(self.fd)
-            if not stat.S_ISREG(st.st_mode):
-                raise LeftAlone("it is no regular file")
-            self.signature = Signature.of(st)
-            if expected is not None and self.signature != expected:
-                raise LeftAlone("it changed since it was scanned")
-            if lease:
-                self.lease = Lease(self.fd)
-            self.attributes = Attributes.of(self.fd)
-        except BaseException:
-            self.close()
-            raise
-
-    def is_here(self, directory: Directory, name: str) -> bool:
-        """Whether that name is this very file, with the size and mtime it was held with.
-
-        ctime is left out: our own link and rename calls move it.
-        """
-        st = directory.lstat_or_none(name)
-        return st is not None and self._same(st)
-
-    def unchanged(self) -> bool:
-        """Whether the open file still has its size and mtime, and nobody waits to write to it."""
-        return self._same(os.fstat(self.fd)) and not self.write_wanted
-
-    @property
-    def write_wanted(self) -> bool:
-        return self.lease is not None and self.lease.wanted
-
-    def _same(self, st: os.stat_result) -> bool:
-        now = Signature.of(st)
-        return stat.S_ISREG(st.st_mode) and now[:4] == self.signature[:4]
-
-    def close(self) -> None:
-        if self.lease is not None:
-            self.lease.release()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-        self.directory.close()
-
-
 # -- errors as people read them --------------------------------------------------------------------------------------
-
-OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-_PLAIN = {
-    errno.EACCES: "permission denied",
-    errno.EPERM: "not permitted",
-    errno.EROFS: "the file system is read-only",
-    errno.ENOSPC: "no space left on the file system",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EIO: "the drive reported an error",
-    errno.ENOENT: "it is gone",
-    errno.EMLINK: "the file system allows no more hard links to this file",
-    errno.EXDEV: "the file system does not link between these two places",
-    errno.EOPNOTSUPP: "the file system does not support it",
-    errno.ENOSYS: "the system does not support it",
-}
-
-
-def describe(error: BaseException) -> str:
-    """One phrase for a person; the system's own words where there is nothing better."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return _PLAIN.get(error.errno, error.strerror or str(error))
-    return str(error)

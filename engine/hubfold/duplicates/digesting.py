@@ -15,7 +15,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from hubfold.content import Signature
-from hubfold.duplicates import sets
+from hubfold.duplicates import pending
+from hubfold.duplicates.evidence import evidence
 from hubfold.duplicates.grouping import groups
 from hubfold.index.index import Index
 from hubfold.index.rows import (
@@ -25,7 +26,6 @@ from hubfold.index.rows import (
     ROOT,
     SIZE,
     Row,
-    evidence,
     joined,
     loaded_signature,
     path_of,
@@ -35,7 +35,7 @@ from hubfold.index.rows import (
 from hubfold.progress import Progress, Stop
 from hubfold.reading.digests import SAMPLE, SMALL, Job, Reading, available
 from hubfold.reading.pool import Readers, in_order, read_all
-from hubfold.reports.scans import Notice
+from hubfold.reports.outcomes import Notice
 
 #: What is read in full where nobody claims anything: the fastest that is good enough to group by.
 FAST = "xxh3_128"
@@ -94,8 +94,8 @@ def digest(
     """
     reader = _Reader(index, executor, progress, stop)
     scanned = {os.fsencode(root) for root in roots}
-    sets.want(index, only, min_size, roots)
-    for page in sets.unsettled_sizes(index, SMALL):
+    pending.want(index, only, min_size, roots)
+    for page in pending.unsettled_sizes(index, SMALL):
         stop.check()
         with index.trusting():
             classes = [_payloads(rows, scanned) for _, rows in groupby(page, itemgetter(SIZE))]
@@ -107,15 +107,15 @@ def digest(
                 payload.sample = found.get(payload.key, payload.sample)
         reader.run(classes, whole, "reading")
         reader.page_done()
-    for size in sets.huge_sizes(index, SMALL):
-        for page in sets.payloads_of(index, size):
+    for size in pending.huge_sizes(index, SMALL):
+        for page in pending.payloads_of(index, size):
             reader.run([_payloads(page, scanned)], samples, "reading")
             reader.page_done()
-        for page in sets.payloads_of(index, size, same_sample=True):
+        for page in pending.payloads_of(index, size, same_sample=True):
             reader.run([_payloads(page, scanned)], unread, "reading")
             reader.page_done()
     here = {number for number, path in index.rows("SELECT id, path FROM roots") if path in scanned}
-    for page in sets.plain_unread(index, SMALL):
+    for page in pending.plain_unread(index, SMALL):
         stop.check()
         reader.read(*_jobs(index, page, here), "reading")
         reader.page_done()

@@ -7,60 +7,37 @@ joins by no claim at all. An unknown digest is equal to nothing, least of all to
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 
-@dataclass(slots=True)
-class Evidence:
-    """What is known of one payload, from all of its names."""
-
-    claims: dict[str, str] = field(default_factory=dict)
-    computed: Mapping[str, str] = field(default_factory=dict)
-    #: Two names of the payload claim different digests of one algorithm; none of the claims is used.
-    disputed: bool = False
-
-    def add(self, claims: Mapping[str, str]) -> None:
-        """Take in the claims of one more name; those of a name that is found lying are left out."""
-        if any(self.computed.get(algorithm, value) != value for algorithm, value in claims.items()):
-            return
-        if any(self.claims.get(algorithm, value) != value for algorithm, value in claims.items()):
-            self.disputed = True
-        self.claims.update(claims)
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """The digests that count."""
-        return dict(self.computed) if self.disputed else {**self.claims, **self.computed}
-
-
 @dataclass(frozen=True, slots=True)
-class Group:
+class ContentGroup:
     """Payloads (by their place in the sequence given) of one content."""
 
     members: tuple[int, ...]
     digests: Mapping[str, str]
 
 
-def groups(digests: Sequence[Mapping[str, str]]) -> list[Group]:
+def groups(digests: Sequence[Mapping[str, str]]) -> list[ContentGroup]:
     """The payloads of one size, grouped by content: each in exactly one group, alone where nothing joins it.
 
     No group has two values for one algorithm: where joining over several algorithms leads to that, somebody lies, and
     only payloads that agree in everything stay together.
     """
-    found: list[Group] = []
+    found: list[ContentGroup] = []
     for members in _joined(digests):
         merged = _merged(digests[member] for member in members)
         if merged is not None:
-            found.append(Group(members, merged))
+            found.append(ContentGroup(members, merged))
             continue
         agreeing: dict[Hashable, list[int]] = {}
         for member in members:
             agreeing.setdefault(frozenset(digests[member].items()), []).append(member)
-        found += [Group(tuple(same), dict(digests[same[0]])) for same in agreeing.values()]
+        found += [ContentGroup(tuple(same), dict(digests[same[0]])) for same in agreeing.values()]
     return found
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hubfold.care.doctor import Around, Origin
     from hubfold.content import Root
     from hubfold.models.names import Name
-    from hubfold.reports.runs import DoctorReport
+    from hubfold.reports.health import DoctorReport
 
 
 class Upkeep(ModelOperations):
@@ -27,18 +27,17 @@ class Upkeep(ModelOperations):
         Content of which there is no good copy is fetched from the Hub with `download`, but never in offline mode.
         Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError` if the journal cannot be written.
         """
-        from hubfold import runs
-        from hubfold.care import doctor, made_links, repairs
-        from hubfold.journal import journal
-        from hubfold.reports.runs import DoctorReport, Finding
-        from hubfold.vault import objects
+        from hubfold.care import doctor, made_links, recovery, repairs
+        from hubfold.journal import journal, lock
+        from hubfold.reports.health import DoctorReport, Finding
+        from hubfold.vault import names
 
-        crashed = runs.unsettled(self.state)
-        with runs.exclusive(self.state, "doctor") if fix else nullcontext():
+        crashed = recovery.unsettled(self.state)
+        with lock.exclusive(self.state, "doctor") if fix else nullcontext():
             findings = []
             if fix:
-                runs.recover(self.state)
-            open_ = runs.unsettled(self.state) if fix else crashed
+                recovery.recover(self.state)
+            open_ = recovery.unsettled(self.state) if fix else crashed
             for run in crashed:
                 findings.append(
                     Finding(
@@ -52,7 +51,7 @@ class Upkeep(ModelOperations):
                 )
             scan = self.scan()
             logs = list(journal.logs(self.state.runs))
-            used = {objects.of_object(path) for log in logs for path in log.objects}
+            used = {names.of_object(path) for log in logs for path in log.objects}
 
             def place_for(root: str) -> str:
                 return root if root in used else self._vault_for(root)

@@ -11,8 +11,9 @@ from hubfold.engine.workspace import StrPath
 from hubfold.errors import HubfoldError, Interrupted
 
 if TYPE_CHECKING:
-    from hubfold.farm.build import FarmPlan
-    from hubfold.reports.runs import Failed, FarmReport
+    from hubfold.farm.plan import FarmPlan
+    from hubfold.reports.outcomes import Failed
+    from hubfold.reports.runs import FarmReport
 
 
 class Farming(Finding):
@@ -29,14 +30,15 @@ class Farming(Finding):
 
         `snapshots` names folders of revisions instead; a single one is linked without its model's name before it.
         """
-        from hubfold import runs
+        from hubfold.care import recovery
         from hubfold.farm import build
+        from hubfold.journal import lock
 
         plan = self._plan_farm(path, models, snapshots)
         if not plan.changes:
             return _farm_report(plan, None, ())
-        with runs.exclusive(self.state, "farm"):
-            runs.recover(self.state)
+        with lock.exclusive(self.state, "farm"):
+            recovery.recover(self.state)
             with self._begin("farm") as book:
                 state = "finished"
                 try:
@@ -47,7 +49,7 @@ class Farming(Finding):
         return _farm_report(plan, book.run, failed)
 
     def _plan_farm(self, path: StrPath, models: Sequence[str], snapshots: Sequence[StrPath] = ()) -> FarmPlan:
-        from hubfold.farm import build
+        from hubfold.farm import plan as farm_plan
         from hubfold.scanning.walk import TreeWalk
 
         asked = [self.model_name(model) for model in models]
@@ -64,12 +66,12 @@ class Farming(Finding):
             if self._backends[root.backend].capabilities.cache
             for snapshot in self._backends[root.backend].snapshots(root, TreeWalk(root, self._backends))
         ]
-        chosen = [one for one in found if one.path in only] if only else build.chosen(found, asked)
+        chosen = [one for one in found if one.path in only] if only else farm_plan.chosen(found, asked)
         places = {root.path: root for root in roots}
-        wanted, left = build.wanted_links(
+        wanted, left = farm_plan.wanted_links(
             chosen, folder, self._open_index, places, self._backends, flat=len(only) == 1
         )
-        return build.compare(folder, wanted, left)
+        return farm_plan.compare(folder, wanted, left)
 
 
 def _farm_report(plan: FarmPlan, run: str | None, failed: Sequence[Failed]) -> FarmReport:

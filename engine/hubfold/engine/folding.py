@@ -65,7 +65,8 @@ class Folding(Finding):
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
-        from hubfold.reports.runs import ConsolidateReport, Left
+        from hubfold.reports.outcomes import Left
+        from hubfold.reports.runs import ConsolidateReport
 
         return ConsolidateReport(
             None,
@@ -81,14 +82,14 @@ class Folding(Finding):
 
         Raises `Locked`, `JournalDamaged` (nothing is changed then), `OSError` if the journal cannot be written.
         """
-        from hubfold import runs
         from hubfold.care import recovery
         from hubfold.folding.executor import Executor
-        from hubfold.journal import journal
-        from hubfold.reports.runs import ConsolidateReport, Failed, Left
+        from hubfold.journal import journal, keepers, lock
+        from hubfold.reports.outcomes import Failed, Left
+        from hubfold.reports.runs import ConsolidateReport
 
-        with runs.exclusive(self.state, "consolidate"):
-            runs.recover(self.state)
+        with lock.exclusive(self.state, "consolidate"):
+            recovery.recover(self.state)
             interrupted = False
             with self._begin("consolidate") as book:
                 executor = Executor(
@@ -100,7 +101,7 @@ class Folding(Finding):
                     interrupted = True
                 book.sync()
                 log = journal.read(self.state.runs, book.run)
-                recovery.restore_keepers(log, ())
+                keepers.restore_keepers(log, ())
                 if not log.open_numbers:
                     book.append("end", state="interrupted" if interrupted else "finished")
             outcomes = executor.outcomes
@@ -154,12 +155,11 @@ class Folding(Finding):
 
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
-        from hubfold import runs
         from hubfold.folding import undo
         from hubfold.journal import history
         from hubfold.reports.runs import UndoReport
 
-        log, logs = runs.find(self.state, run)
+        log, logs = history.find(self.state, run)
         expected = undo.preview(log, history.folded_again(logs, log), history.keeper_changes(logs))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
@@ -173,20 +173,20 @@ class Folding(Finding):
 
     def undo(self, run: str | None = None) -> UndoReport:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
-        from hubfold import runs
-        from hubfold.farm import build
+        from hubfold.care import recovery
+        from hubfold.farm import settle
         from hubfold.folding import undo
-        from hubfold.journal import history, journal
+        from hubfold.journal import history, journal, lock
         from hubfold.reports.runs import UndoReport
 
-        with runs.exclusive(self.state, "undo"):
-            runs.recover(self.state)
-            log, logs = runs.find(self.state, run)
+        with lock.exclusive(self.state, "undo"):
+            recovery.recover(self.state)
+            log, logs = history.find(self.state, run)
             used = history.keepers_in_use(logs, but=log.run)
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:
-                removed, left, failed = build.take_back(log)
+                removed, left, failed = settle.take_back(log)
                 try:
                     undone = undo.take_back(
                         log,
@@ -215,20 +215,21 @@ class Folding(Finding):
 
         With `forget`, what cannot be looked at (its drive is gone for good) is given up, and not tried again.
         """
-        from hubfold import runs
+        from hubfold.care import recovery
+        from hubfold.journal import lock
         from hubfold.reports.runs import RecoverReport
 
-        if not runs.unsettled(self.state):
+        if not recovery.unsettled(self.state):
             return RecoverReport()
-        with runs.exclusive(self.state, "recover"):
-            return runs.recover(self.state, forget=forget)
+        with lock.exclusive(self.state, "recover"):
+            return recovery.recover(self.state, forget=forget)
 
     def preview_gc(self) -> GcReport:
         """The vault objects that no link needs, with what removing them frees."""
         from hubfold.reports.runs import GcReport
         from hubfold.vault import gc
 
-        garbage, kept = gc.look(
+        garbage, kept = gc.find_garbage(
             self._vaults(), [root.path for root in self._open_index.roots()], self._links_made()
         )
         return GcReport(
@@ -237,16 +238,17 @@ class Folding(Finding):
 
     def gc(self) -> GcReport:
         """Remove the vault objects that no link needs, and vaults that are empty."""
-        from hubfold import runs
-        from hubfold.vault import gc
+        from hubfold.care import recovery
+        from hubfold.journal import lock
+        from hubfold.vault import gc, objects
 
-        with runs.exclusive(self.state, "gc"):
-            runs.recover(self.state)
+        with lock.exclusive(self.state, "gc"):
+            recovery.recover(self.state)
             vaults = self._vaults()
             roots = [root.path for root in self._open_index.roots()]
-            report = gc.remove(*gc.look(vaults, roots, self._links_made()))
+            report = gc.remove(*gc.find_garbage(vaults, roots, self._links_made()))
             for path in vaults:
-                gc.clear_empty(path)
+                objects.clear_empty(path)
             for path in report.removed:
                 self._open_index.forget(path)
         return report

@@ -29,7 +29,7 @@ class ModelOperations(Finding):
         Raises `RootError` for a path that is no root, `Interrupted`.
         """
         from hubfold.library import gather
-        from hubfold.scanning import roots as discover
+        from hubfold.scanning import discover
 
         known = [] if paths else self._known_roots()
         return gather.gather(
@@ -72,7 +72,7 @@ class ModelOperations(Finding):
         from hubfold.library import filters as model_selection
         from hubfold.models.names import unknown
         from hubfold.reports.models import ModelsReport
-        from hubfold.scanning import roots as discover
+        from hubfold.scanning import discover
 
         folders = {name: discover.named_folder(name) for name in names}
         wanted = {name: self.model_name(name) for name in names if folders[name] is None}
@@ -149,7 +149,7 @@ class ModelOperations(Finding):
     def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
         """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
         from hubfold.library.inventory import Holdings
-        from hubfold.scanning import roots as discover
+        from hubfold.scanning import discover
         from hubfold.vault import objects
 
         known = self._known_roots()

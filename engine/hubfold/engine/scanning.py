@@ -11,10 +11,13 @@ from hubfold.content import DuplicateSet, IndexedReplica, Role
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.reading.pool import Threads
-from hubfold.state.home import KnownRoot, Verified
+from hubfold.state.home import KnownRoot
+from hubfold.state.verified import Verified
 
 if TYPE_CHECKING:
-    from hubfold.reports.runs import DupesReport, ScanReport, StatusRoot, VerifyReport
+    from hubfold.reports.health import VerifyReport
+    from hubfold.reports.runs import ScanReport
+    from hubfold.reports.scans import DupesReport, StatusRoot
 
 #: Files under this many bytes are left alone: they are what people edit.
 MIN_SIZE = 1 << 20
@@ -32,9 +35,8 @@ class Finding(Workspace):
         bytes are not read. Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays
         known).
         """
-        from hubfold.reports.scans import Notice
-        from hubfold.scanning import roots as discover
-        from hubfold.scanning import scan
+        from hubfold.reports.outcomes import Notice
+        from hubfold.scanning import discover, scan
 
         roots = discover.discover(
             paths, self._backends, known=self._known_roots(), backend=backend, environ=self.environ
@@ -67,8 +69,8 @@ class Finding(Workspace):
         min_size: int = MIN_SIZE,
     ) -> DupesReport:
         """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
-        from hubfold.reports.runs import DupesReport
-        from hubfold.scanning.scan import reclaimable
+        from hubfold.duplicates.cost import reclaimable
+        from hubfold.reports.scans import DupesReport
 
         found = [
             (duplicates, reclaimable(duplicates, self._shared_extents))
@@ -83,13 +85,15 @@ class Finding(Workspace):
 
     def _duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""
-        for duplicates in self._open_index.duplicate_sets(list(roots), min_size):
+        from hubfold.duplicates import sets
+
+        for duplicates in sets.duplicate_sets(self._open_index, list(roots), min_size):
             distinct = {replica.path: replica for replica in duplicates.replicas}
             if len({replica.payload for replica in distinct.values()}) > 1:
                 yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
 
     def _shared_extents(self, replica: IndexedReplica) -> object:
-        from hubfold.sharing import shared_extents
+        from hubfold.reading.extents import shared_extents
 
         return shared_extents(replica, self._filesystems)
 
@@ -106,7 +110,7 @@ class Finding(Workspace):
         scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
         """
         from hubfold.care import verify
-        from hubfold.scanning.walk import within
+        from hubfold.disk.paths import within
 
         replicas: dict[str, IndexedReplica] = {}
         places: list[str] = []
@@ -151,9 +155,9 @@ class Finding(Workspace):
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
+        from hubfold.disk.paths import canonical
         from hubfold.models.names import Name, UnknownModel, meant
-        from hubfold.scanning import roots as discover
-        from hubfold.scanning.roots import canonical
+        from hubfold.scanning import discover
 
         path = canonical(os.path.expanduser(target))
         if os.path.lexists(path):
@@ -185,7 +189,7 @@ class Finding(Workspace):
 
     def roots(self) -> list[StatusRoot]:
         """The known roots with what the last scan found in them, and those that could be scanned."""
-        from hubfold.reports.runs import StatusRoot
+        from hubfold.reports.scans import StatusRoot
 
         states = {state.root.path: state for state in self._open_index.states()} if self._has_index else {}
         found: dict[str, StatusRoot] = {}
@@ -227,8 +231,8 @@ class Finding(Workspace):
         limit: int | None = None,
     ) -> StatusRoot:
         """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
-        from hubfold.reports.runs import StatusRoot
-        from hubfold.scanning import roots as discover
+        from hubfold.reports.scans import StatusRoot
+        from hubfold.scanning import discover
 
         root = discover.discover([path], self._backends, backend=backend, environ=self.environ)[0]
         known = KnownRoot(root.path, root.backend, role, limit)
@@ -240,7 +244,7 @@ class Finding(Workspace):
 
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
-        from hubfold.scanning.roots import canonical
+        from hubfold.disk.paths import canonical
 
         wanted = canonical(os.path.expanduser(os.fspath(path)))
         known = next((root for root in self.roots() if root.path == wanted), None)

@@ -16,7 +16,9 @@ from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
     from hubfold.removal.plan import RemovePlan
-    from hubfold.reports.runs import BackupReport, DownloadReport, Failed, RemoveReport, RestoreReport, Reused
+    from hubfold.reports.outcomes import Failed
+    from hubfold.reports.removals import RemoveReport
+    from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport, Reused
     from hubfold.transfer.backup import BackupPlan
     from hubfold.transfer.download import DownloadPlan
     from hubfold.transfer.restore import RestorePlan
@@ -45,8 +47,8 @@ class Lifecycle(Farming, ModelOperations):
         a model or revision that is nowhere.
         """
         from hubfold.journal import journal
-        from hubfold.removal import plan as removing
-        from hubfold.scanning import roots as discover
+        from hubfold.removal import plan as removal_plan
+        from hubfold.scanning import discover
 
         # A cache that is named by the folder above it, or that lies in another one, is found all the same.
         only = (
@@ -62,7 +64,7 @@ class Lifecycle(Farming, ModelOperations):
         folders = {model: discover.named_folder(model) for model in models}
         copies = [folder for folder in folders.values() if folder is not None]
         asked = [self.model_name(model, revision) for model in models if folders[model] is None]
-        return removing.plan(
+        return removal_plan.plan(
             self._holdings(only),
             asked,
             copies,
@@ -76,22 +78,23 @@ class Lifecycle(Farming, ModelOperations):
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
-        from hubfold.removal import plan as removing
+        from hubfold.removal import carry_out
 
-        return removing.preview(plan)
+        return carry_out.preview(plan)
 
     def apply_removal(self, plan: RemovePlan, command: str = "rm") -> RemoveReport:
         """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
-        from hubfold import runs
-        from hubfold.removal import plan as removing
+        from hubfold.care import recovery
+        from hubfold.journal import lock
+        from hubfold.removal import carry_out
 
         if not plan.removals:
-            return removing.preview(plan)
-        with runs.exclusive(self.state, command):
-            runs.recover(self.state)
+            return carry_out.preview(plan)
+        with lock.exclusive(self.state, command):
+            recovery.recover(self.state)
             with self._begin(command) as book:
                 holdings = self._holdings([removal.root for removal in plan.removals])
-                report = removing.carry_out(plan, holdings, book, progress=self.progress, stop=self.stop)
+                report = carry_out.carry_out(plan, holdings, book, progress=self.progress, stop=self.stop)
             for path in report.removed if self._has_index else ():
                 self._open_index.forget(path)
             gone = [
@@ -124,10 +127,9 @@ class Lifecycle(Farming, ModelOperations):
 
         `older_than` is in seconds; `old_revisions` adds the revisions that no ref names. For `apply_removal`.
         """
+        from hubfold.disk.paths import canonical, within
         from hubfold.journal import journal
         from hubfold.removal import leftovers
-        from hubfold.scanning.roots import canonical
-        from hubfold.scanning.walk import within
 
         wanted = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
         holdings = self._holdings(wanted)
@@ -144,7 +146,7 @@ class Lifecycle(Farming, ModelOperations):
     def plan_clean_all(self, cache: StrPath) -> RemovePlan:
         """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
         from hubfold.removal import leftovers
-        from hubfold.scanning import roots as discover
+        from hubfold.scanning import discover
 
         path = os.path.expanduser(os.fspath(cache))
         root = discover.discover([path], self._backends, known=self._known_roots(), environ=self.environ)[0]
@@ -201,18 +203,20 @@ class Lifecycle(Farming, ModelOperations):
 
         Raises `NoSpace` before anything is changed, `HubRefused` if no model could be had, `Locked`, `OSError`.
         """
-        from hubfold import runs
+        from hubfold.care import recovery
+        from hubfold.journal import lock
         from hubfold.transfer import download
+        from hubfold.transfer.placer import Placer
 
         download.check_space(plan)
         run: str | None = None
         reused: tuple[Reused, ...] = ()
         lies: tuple[Failed, ...] = ()
         if any(model.wanted for model in plan.models):
-            with runs.exclusive(self.state, "download"):
-                runs.recover(self.state)
+            with lock.exclusive(self.state, "download"):
+                recovery.recover(self.state)
                 with self._begin("download") as book:
-                    placer = download.Placer(
+                    placer = Placer(
                         book, self._backends[plan.cache.backend], plan.cache, plan.share, plan.caches,
                         lambda signature, sha256: self._open_index.record_digests(signature, {"sha256": sha256}),
                         self.progress, self.stop,
@@ -248,11 +252,12 @@ class Lifecycle(Farming, ModelOperations):
 
     def backup(self, plan: BackupPlan) -> BackupReport:
         """Write the backup; a folder is gone on with. Raises `NoSpace`, `BackupError`, `Interrupted`, `OSError`."""
-        from hubfold import runs
+        from hubfold.care import recovery
+        from hubfold.journal import lock
         from hubfold.transfer import backup, containers
 
-        with runs.exclusive(self.state, "backup"):
-            runs.recover(self.state)
+        with lock.exclusive(self.state, "backup"):
+            recovery.recover(self.state)
             with self._begin("backup") as book:
                 name = containers.temporary_name(book.run)
                 tar = containers.is_tar(plan.target)
@@ -301,15 +306,16 @@ class Lifecycle(Farming, ModelOperations):
 
     def restore(self, source: StrPath, plan: RestorePlan) -> RestoreReport:
         """Put the models of the plan into its root; what is there stays. Raises `NoSpace`, `BackupError`, `OSError`."""
-        from hubfold import runs
+        from hubfold.care import recovery
         from hubfold.disk import directory
+        from hubfold.journal import lock
         from hubfold.transfer import backup, containers, restore
 
         path = os.path.abspath(os.path.expanduser(os.fspath(source)))
         hint = "make room, or name another cache by --into"
         backup.check_space(plan.root.path, plan.missing_bytes, "this", hint)
-        with runs.exclusive(self.state, "restore"):
-            runs.recover(self.state)
+        with lock.exclusive(self.state, "restore"):
+            recovery.recover(self.state)
             with self._begin("restore") as book:
                 directory.make_folders(plan.root.path)
                 state = "interrupted"

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from hubfold.content import Role, Root
+from hubfold.content import VAULT, Role, Root
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.state.home import KnownRoot, State
+from hubfold.state.home import KnownRoot, StateHome
 
 if TYPE_CHECKING:
     from typing import Self
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from hubfold.index.index import Index
     from hubfold.journal.journal import Journal
     from hubfold.models.names import ModelName
-    from hubfold.reports.runs import StatusRoot
-    from hubfold.reports.scans import RootReport
+    from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
 
@@ -45,7 +44,7 @@ class Workspace:
         threads: int | None = None,
     ) -> None:
         self.environ = environ
-        self.state = State.locate(home, environ)
+        self.state = StateHome.locate(home, environ)
         self.progress: Progress = progress or Silent()
         self.stop = Stop() if stop is None else stop
         self.threads = threads or min(4, os.cpu_count() or 1)
@@ -81,9 +80,10 @@ class Workspace:
 
     @cached_property
     def _backends(self) -> dict[str, StorageBackend]:
-        from hubfold.vault.objects import NAME, VaultBackend
+        from hubfold.content import VAULT
+        from hubfold.vault.backend import VaultBackend
 
-        return {NAME: VaultBackend(), **{name: self.registry.named(name) for name in self.registry}}
+        return {VAULT: VaultBackend(), **{name: self.registry.named(name) for name in self.registry}}
 
     @property
     def _open_index(self) -> Index:
@@ -117,7 +117,8 @@ class Workspace:
 
     def _known_roots(self) -> list[Root]:
         """What the user registered or configured, and what was scanned before."""
-        from hubfold.scanning.roots import FALLBACK, canonical, recognise
+        from hubfold.disk.paths import canonical
+        from hubfold.scanning.discover import FALLBACK, recognise
 
         known: dict[str, Root] = {}
         for source, root in self._sources():
@@ -136,9 +137,7 @@ class Workspace:
 
     def _roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
         """The scanned roots at or below `paths` (all of them without any), and their vaults."""
-        from hubfold.scanning.roots import canonical
-        from hubfold.scanning.walk import within
-        from hubfold.vault import objects
+        from hubfold.disk.paths import canonical, within
 
         roots = self._open_index.roots(vaults=True)
         if paths:
@@ -154,9 +153,7 @@ class Workspace:
                 for place in self._backends[root.backend].vault_places(root)
             }
             roots = [
-                root
-                for root in roots
-                if root in chosen or (root.backend == objects.NAME and root.path in places)
+                root for root in roots if root in chosen or (root.backend == VAULT and root.path in places)
             ]
         return {root.path: root for root in self._by_role(roots) if root.backend in self._backends}
 
@@ -177,20 +174,21 @@ class Workspace:
         """Every vault that a known root may have or a run has used, and that is there."""
         from hubfold.journal import journal
         from hubfold.vault import objects
+        from hubfold.vault.names import of_object
 
         roots = self._open_index.roots(vaults=True) if self._has_index else []
-        candidates = [root.path for root in roots if root.backend == objects.NAME]
+        candidates = [root.path for root in roots if root.backend == VAULT]
         for root in roots:
-            if root.backend != objects.NAME and root.backend in self._backends:
+            if root.backend != VAULT and root.backend in self._backends:
                 candidates += self._backends[root.backend].vault_places(root)
         for log in journal.logs(self.state.runs):
-            candidates += [objects.of_object(path) for path in log.objects]
+            candidates += [of_object(path) for path in log.objects]
         return [path for path in dict.fromkeys(candidates) if objects.is_vault(path)]
 
     def _vault_for(self, root: str) -> str:
         """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
-        from hubfold.folding.survey import vault_places
         from hubfold.vault import objects
+        from hubfold.vault.places import vault_places
 
         if objects.is_vault(root):
             return root
@@ -227,9 +225,9 @@ class Workspace:
 
     def model_name(self, name: str, revision: str | None = None) -> ModelName:
         """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""
-        from hubfold.models import names as model_names
+        from hubfold.models.names import parse
 
-        return model_names.parse(name, self.config.models, revision)
+        return parse(name, self.config.models, revision)
 
     def _hub(self, *, bars: bool = False) -> Hub:
         from hubfold.transfer.hub import Hub
@@ -237,7 +235,7 @@ class Workspace:
         return Hub.of(self.environ, bars=bars)
 
     def _download_cache(self, into: StrPath | None) -> Root:
-        from hubfold.scanning.roots import canonical
+        from hubfold.disk.paths import canonical
         from hubfold.transfer import download
 
         cache = download.default_cache(self._backends, self.environ)

@@ -28,26 +28,29 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import xxhash
 
+from hubfold import errors
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
-from hubfold.disk import directory as fsops
-from hubfold.disk.directory import Directory, Held
+from hubfold.disk import exchange
+from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems, link_text
+from hubfold.disk.held import HeldFile, set_mode
 from hubfold.disk.locks import take_lock
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
 from hubfold.folding.plan import Action, Plan
-from hubfold.folding.swaps import Group, Swap, batches, is_link, reads
+from hubfold.folding.swaps import KeeperGroup, Swap, batches, is_link, reads
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import Intent, KeeperChange
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare, extents
 from hubfold.reading.pool import rotates
-from hubfold.vault import gc, objects
+from hubfold.vault import objects
+from hubfold.vault.names import LOCK
 
 if TYPE_CHECKING:
     import filelock
 
 #: Why files were left alone: some victims each, or their keeper and so all of them.
-_Wrong: TypeAlias = "dict[Held, LeftAlone | OSError] | LeftAlone | OSError | Interrupted"
+_Wrong: TypeAlias = "dict[HeldFile, LeftAlone | OSError] | LeftAlone | OSError | Interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,12 @@ class Executor:
                 lock.release()
             self._vaults.clear()
             for path in self._new_vaults:
-                gc.clear_empty(path)  # nothing came of what it was made for
+                objects.clear_empty(path)  # nothing came of what it was made for
             self.progress.finish()
         return self.outcomes
 
     def _fail(self, action: Action, error: BaseException | str) -> None:
-        text = error if isinstance(error, str) else fsops.describe(error)
+        text = error if isinstance(error, str) else errors.describe(error)
         self.outcomes.append(Outcome(action, text, isinstance(error, BytesDiffer)))
 
     # -- a batch ----------------------------------------------------------------------------------------------------
@@ -136,7 +139,7 @@ class Executor:
 
     def _hold(
         self, actions: list[Action], locks: dict[str, filelock.BaseFileLock], held: ExitStack
-    ) -> Group | None:
+    ) -> KeeperGroup | None:
         """Open keeper and victims of one keeper's actions; None if none is left."""
         # Sharing extents takes nothing from a program that writes meanwhile: the kernel locks and compares.
         shares = actions[0].link is LinkKind.REFLINK
@@ -144,17 +147,17 @@ class Executor:
             for path in dict.fromkeys(action.vault for action in actions if action.vault is not None):
                 self._lock_vault(path)
             known = actions[0].keeper
-            keeper = Held(
+            keeper = HeldFile(
                 known.root, known.path, self._ours.get(known.payload, known.signature), lease=not shares
             )
         except (LeftAlone, OSError) as error:
             for action in actions:
                 self._fail(
-                    action, f"its keeper {actions[0].keeper.path} was left alone: {fsops.describe(error)}"
+                    action, f"its keeper {actions[0].keeper.path} was left alone: {errors.describe(error)}"
                 )
             return None
         held.callback(keeper.close)
-        group = Group(keeper)
+        group = KeeperGroup(keeper)
         for _, names in groupby(actions, key=lambda action: action.victim.payload):
             payload = list(names)
             swaps: list[Swap] = []
@@ -165,7 +168,7 @@ class Executor:
                         if path not in locks:
                             locks[path] = take_lock(path)
                             held.callback(locks[path].release)
-                victim = Held(
+                victim = HeldFile(
                     payload[0].victim.root, payload[0].path, payload[0].victim.signature, lease=not shares
                 )
                 opened.callback(victim.close)
@@ -197,14 +200,14 @@ class Executor:
             if not objects.is_vault(path):
                 self._new_vaults.append(path)
             # The marker under the lock: who clears an empty vault away holds it meanwhile.
-            self._vaults[path] = take_lock(os.path.join(path, objects.LOCK))
+            self._vaults[path] = take_lock(os.path.join(path, LOCK))
             objects.prepare(path)
 
     def _tick(self, amount: int) -> None:
         self.progress.advance(amount)
         self.stop.check()
 
-    def _read(self, work: Callable[[Group], _Wrong], groups: Sequence[Group]) -> list[_Wrong]:
+    def _read(self, work: Callable[[KeeperGroup], _Wrong], groups: Sequence[KeeperGroup]) -> list[_Wrong]:
         """`work` on each group, in order; on several at once, so that waits for the drive overlap, but where a disk
         rotates."""
         devices = {held.signature.device for group in groups for held in (group.keeper, *group.victims)}
@@ -214,7 +217,7 @@ class Executor:
         with ThreadPoolExecutor(readers, "hubfold-compare") as pool:
             return list(pool.map(work, groups))
 
-    def _compare(self, group: Group) -> _Wrong:
+    def _compare(self, group: KeeperGroup) -> _Wrong:
         """Compare every victim with the keeper (invariant 1), and fsync the keeper before anything relies on it.
 
         An error of fsync is final: a second one that succeeds proves nothing, since the kernel may have dropped the
@@ -224,7 +227,7 @@ class Executor:
         try:
             wrong = compare.compare(group.keeper, group.victims, update=digest.update, tick=self._tick)
         except (LeftAlone, OSError) as error:
-            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
+            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {errors.describe(error)}")
         group.xxh3_128 = digest.hexdigest()
         if len(wrong) < len(group.victims):
             try:
@@ -232,11 +235,11 @@ class Executor:
                 group.keeper.directory.sync()
             except OSError as error:
                 return LeftAlone(
-                    f"its keeper {group.keeper.path} could not be made durable: {fsops.describe(error)}"
+                    f"its keeper {group.keeper.path} could not be made durable: {errors.describe(error)}"
                 )
         return wrong
 
-    def _leave_out(self, group: Group, wrong: _Wrong) -> None:
+    def _leave_out(self, group: KeeperGroup, wrong: _Wrong) -> None:
         left: list[Swap] = []
         for swap in group.swaps:
             reason = _reason(swap, wrong)
@@ -248,7 +251,7 @@ class Executor:
 
     # -- changing things ----------------------------------------------------------------------------------------------
 
-    def _swap(self, groups: list[Group]) -> None:
+    def _swap(self, groups: list[KeeperGroup]) -> None:
         for group in groups:
             self._announce(group)
         self.journal.sync()
@@ -273,7 +276,7 @@ class Executor:
                     self._ours[now.device, now.inode] = now
         self.journal.sync()
 
-    def _announce(self, group: Group) -> None:
+    def _announce(self, group: KeeperGroup) -> None:
         keeper, action = group.keeper, group.action
         mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
         new_mode = mode & ~0o222 if any(swap.action.read_only for swap in group.swaps) else mode
@@ -295,7 +298,7 @@ class Executor:
             intent = self._intent(swap, group, new_mtime_ns, new_mode)
             self.journal.append("intent", **intent.as_record())
 
-    def _intent(self, swap: Swap, group: Group, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
+    def _intent(self, swap: Swap, group: KeeperGroup, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
         action, attributes = swap.action, swap.victim.attributes
         return Intent(
             number=swap.number,
@@ -329,7 +332,7 @@ class Executor:
             keeper_mode=keeper_mode,
         )
 
-    def _ready_keeper(self, group: Group) -> bool:
+    def _ready_keeper(self, group: KeeperGroup) -> bool:
         """Vault objects and their `.links`, then the keeper's mode and mtime; whether the swaps may go on."""
         keeper, action = group.keeper, group.action
         try:
@@ -349,7 +352,7 @@ class Executor:
                 with suppress(
                     PermissionError
                 ):  # not ours to change: then nothing stops a write through the link
-                    fsops.set_mode(keeper.fd, keeper.attributes.mode & ~0o222)
+                    set_mode(keeper.fd, keeper.attributes.mode & ~0o222)
             if action.keeper_mtime_ns is not None:
                 os.utime(keeper.fd, ns=(keeper.attributes.atime_ns, action.keeper_mtime_ns))
                 keeper.signature = keeper.signature._replace(mtime_ns=action.keeper_mtime_ns)
@@ -357,7 +360,7 @@ class Executor:
             self._drop(group.swaps, "the vault holds another file under the digest of this one")
         except OSError as error:
             self._drop(
-                group.swaps, f"its keeper {keeper.path} could not be made ready: {fsops.describe(error)}"
+                group.swaps, f"its keeper {keeper.path} could not be made ready: {errors.describe(error)}"
             )
         else:
             return True
@@ -366,7 +369,7 @@ class Executor:
     def _mount(self, path: str) -> str:
         return self._filesystems.of(os.path.dirname(path)).mount
 
-    def _replace(self, swap: Swap, keeper: Held) -> bool:
+    def _replace(self, swap: Swap, keeper: HeldFile) -> bool:
         """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
         try:
             if swap.action.link is LinkKind.SYMLINK:
@@ -376,14 +379,14 @@ class Executor:
                 swap.directory.link_from(keeper.directory, keeper.name, swap.temporary)
             if not reads(swap, swap.temporary, keeper):
                 raise LeftAlone("the link would not read the keeper")
-            swap.displaced = fsops.swap_in(swap.directory, swap.temporary, swap.name)
+            swap.displaced = exchange.swap_in(swap.directory, swap.temporary, swap.name)
             self._look_again(swap, keeper)
         except (LeftAlone, OSError) as error:
             self._take_back(swap, keeper, error)
             return False
         return True
 
-    def _look_again(self, swap: Swap, keeper: Held) -> None:
+    def _look_again(self, swap: Swap, keeper: HeldFile) -> None:
         """Raise `LeftAlone` unless what was displaced, the keeper and the link are what was compared."""
         if not swap.victim.is_here(swap.directory, swap.displaced) or not swap.victim.unchanged():
             raise LeftAlone("it changed while it was being replaced")
@@ -392,14 +395,14 @@ class Executor:
         if not reads(swap, swap.name, keeper):
             raise LeftAlone("its path changed while it was being replaced")
 
-    def _take_back(self, swap: Swap, keeper: Held, error: BaseException, *, settled: bool = True) -> None:
+    def _take_back(self, swap: Swap, keeper: HeldFile, error: BaseException, *, settled: bool = True) -> None:
         """Undo a replacement that is not finished, as far as it went.
 
         Where it is not sure what the disk holds now, the intent stays open in the journal, and recovery looks again.
         """
         try:
             if swap.displaced:
-                fsops.swap_back(
+                exchange.swap_back(
                     swap.directory,
                     swap.temporary,
                     swap.name,
@@ -412,15 +415,17 @@ class Executor:
             swap.directory.sync()
         except (LeftAlone, OSError) as second:
             self._fail(
-                swap.action, f"{fsops.describe(error)}; taking it back failed: {fsops.describe(second)}"
+                swap.action, f"{errors.describe(error)}; taking it back failed: {errors.describe(second)}"
             )
             return
         if settled:
-            self._drop([swap], fsops.describe(error))
+            self._drop([swap], errors.describe(error))
         else:
             self._fail(swap.action, error)
 
-    def _names_durable(self, swap: Swap, keeper: Held, synced: dict[tuple[int, int], OSError | None]) -> bool:
+    def _names_durable(
+        self, swap: Swap, keeper: HeldFile, synced: dict[tuple[int, int], OSError | None]
+    ) -> bool:
         """fsync the swap's directory, each directory once a batch; a swap whose directory fails is taken back."""
         try:
             st = swap.directory.stat()
@@ -439,7 +444,7 @@ class Executor:
             self._take_back(swap, keeper, failure, settled=False)
         return failure is None
 
-    def _finish(self, swap: Swap, keeper: Held) -> None:
+    def _finish(self, swap: Swap, keeper: HeldFile) -> None:
         try:
             self._look_again(swap, keeper)
             swap.directory.unlink(swap.displaced)
@@ -459,7 +464,7 @@ class Executor:
 
     # -- reflinks -----------------------------------------------------------------------------------------------------
 
-    def _share(self, groups: Sequence[Group]) -> None:
+    def _share(self, groups: Sequence[KeeperGroup]) -> None:
         """Let victims share their keeper's extents: the kernel compares, and no name, inode or time changes."""
         if not groups:
             return
@@ -476,18 +481,18 @@ class Executor:
                     self.journal.append("done", number=swap.number)
                     self.outcomes.append(Outcome(swap.action))
                 else:
-                    self.journal.append("dropped", number=swap.number, reason=fsops.describe(reason))
+                    self.journal.append("dropped", number=swap.number, reason=errors.describe(reason))
                     if not isinstance(reason, Interrupted):
                         self._fail(swap.action, reason)
         self.stop.check()
 
-    def _share_extents(self, group: Group) -> _Wrong:
+    def _share_extents(self, group: KeeperGroup) -> _Wrong:
         try:
             return extents.share_extents(group.keeper, group.victims, tick=self._tick)
         except Interrupted as error:
             return error
         except (LeftAlone, OSError) as error:
-            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {fsops.describe(error)}")
+            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {errors.describe(error)}")
 
 
 def _reason(swap: Swap, wrong: _Wrong) -> LeftAlone | OSError | Interrupted | None:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.backend.contract import Capabilities
-from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Role, Root
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.disk.filesystem import FileSystem
 from hubfold.folding.plan import Action, Plan, Skip
-from hubfold.vault import objects
+from hubfold.vault import names
+from hubfold.vault.places import VaultPlace
 
 Payload = list[IndexedReplica]
 
@@ -32,17 +33,6 @@ class Policy:
     #: The root whose copies are kept first and whose vault is used, whatever the roles say.
     into: str | None = None
     across_owners: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class VaultPlace:
-    """A folder that may be, or become, the vault for keepers of a root."""
-
-    path: str
-    filesystem: FileSystem
-    writable: bool
-    #: What the user has to know if it is used.
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +106,7 @@ class _Planner:
             if reasons[number]:
                 alone.append((keeper, reasons[number]))
         for payload, reason in alone:
-            self.skipped.extend(
-                Skip(replica.path, reason) for replica in payload if replica.backend != objects.NAME
-            )
+            self.skipped.extend(Skip(replica.path, reason) for replica in payload if replica.backend != VAULT)
         return [action for number in range(len(keepers)) for action in self._settle(actions.get(number, []))]
 
     # -- ranking ------------------------------------------------------------------------------------------------
@@ -131,7 +119,7 @@ class _Planner:
         )
 
     def _place(self, replica: IndexedReplica) -> int:
-        if replica.backend == objects.NAME:
+        if replica.backend == VAULT:
             return 0
         root = self.around.roots[replica.root]
         if replica.root == self.policy.into or (self.policy.into is None and root.role is Role.PRIMARY):
@@ -288,13 +276,13 @@ class _Planner:
     ) -> tuple[str, str]:
         """The vault and the object that a symlink in place of `victim` points at."""
         own_link = victim.path if self._capabilities(victim).private_objects else None
-        held = [replica for replica in keeper if replica.backend == objects.NAME]
+        held = [replica for replica in keeper if replica.backend == VAULT]
         if held and own_link is None:
             return held[0].root, held[0].path
         places = [VaultPlace(held[0].root, self._filesystem(held[0]), True)] if held else self._places(keeper)
         for place in places:
             if place.writable and place.filesystem.links_to(self._filesystem(source)):
-                path = objects.object_path(place.path, duplicates.digests, own_link)
+                path = names.object_path(place.path, duplicates.digests, own_link)
                 if path is None:
                     raise _No("none of its digests can name a vault object")
                 if place.note:
@@ -311,7 +299,7 @@ class _Planner:
             caches = [
                 path
                 for path, root in self.around.roots.items()
-                if self.around.capabilities[root.backend].cache and root.backend != objects.NAME
+                if self.around.capabilities[root.backend].cache and root.backend != VAULT
             ]
             ordered = sorted(caches, key=self._root_rank) + ordered
         if self.policy.into is not None:

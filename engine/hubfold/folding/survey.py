@@ -9,9 +9,9 @@ from contextlib import suppress
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import DuplicateSet, Root
 from hubfold.disk.filesystem import FileSystem, FileSystems
-from hubfold.folding.planner import Surroundings, VaultPlace
-from hubfold.sharing import extents_of
-from hubfold.vault import objects
+from hubfold.folding.planner import Surroundings
+from hubfold.reading.extents import extents_of
+from hubfold.vault.places import vault_places
 
 
 def survey(
@@ -43,23 +43,3 @@ def survey(
 
 def capabilities(backends: Mapping[str, StorageBackend]) -> dict[str, Capabilities]:
     return {name: backend.capabilities for name, backend in backends.items()}
-
-
-def vault_places(
-    root: Root, backends: Mapping[str, StorageBackend], filesystems: FileSystems
-) -> list[VaultPlace]:
-    """Where the vault for keepers of `root` may be, best first."""
-    if root.backend == objects.NAME or root.backend not in backends:
-        return []
-    backend = backends[root.backend]
-    found = []
-    for path in backend.vault_places(root):
-        folder = path
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        inside = os.path.dirname(path) == root.path and backend.capabilities.cache
-        note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
-        with suppress(OSError):
-            writable = os.access(folder, os.W_OK | os.X_OK)
-            found.append(VaultPlace(path, filesystems.of(folder), writable, note if inside else ""))
-    return found

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from hubfold.content import LinkKind
-from hubfold.disk.directory import Directory, Held
+from hubfold.disk.directory import Directory
+from hubfold.disk.held import HeldFile
 from hubfold.folding.plan import Action
 
 #: A batch is closed when it has this many actions, or keepers of this many bytes: leases are held all the while, and
@@ -23,7 +24,7 @@ class Swap:
 
     number: int
     action: Action
-    victim: Held
+    victim: HeldFile
     directory: Directory
     name: str
     temporary: str
@@ -34,10 +35,10 @@ class Swap:
 
 
 @dataclass(slots=True, eq=False)
-class Group:
+class KeeperGroup:
     """The swaps of one keeper in a batch."""
 
-    keeper: Held
+    keeper: HeldFile
     swaps: list[Swap] = field(default_factory=list)
     xxh3_128: str = ""
 
@@ -51,7 +52,7 @@ class Group:
         return self.action.link is LinkKind.REFLINK
 
     @property
-    def victims(self) -> list[Held]:
+    def victims(self) -> list[HeldFile]:
         return list(dict.fromkeys(swap.victim for swap in self.swaps))
 
 
@@ -86,7 +87,7 @@ def _portions(actions: list[Action]) -> Iterator[list[Action]]:
         yield portion
 
 
-def is_link(swap: Swap, name: str, keeper: Held) -> bool:
+def is_link(swap: Swap, name: str, keeper: HeldFile) -> bool:
     """Whether `name` is the link that was made for `swap`."""
     st = swap.directory.lstat_or_none(name)
     if st is None:
@@ -96,7 +97,7 @@ def is_link(swap: Swap, name: str, keeper: Held) -> bool:
     return stat.S_ISREG(st.st_mode) and st.st_ino == keeper.signature.inode
 
 
-def reads(swap: Swap, name: str, keeper: Held) -> bool:
+def reads(swap: Swap, name: str, keeper: HeldFile) -> bool:
     """Whether a program that opens `name` gets the keeper's inode, by the link that was made."""
     try:
         st = swap.directory.stat_through(name)

@@ -15,18 +15,22 @@ from dataclasses import dataclass, field, replace
 
 import xxhash
 
-from hubfold.care.recovery import is_link, restore_keepers
+from hubfold import errors
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
-from hubfold.disk import directory as fsops
-from hubfold.disk.directory import UNFINISHED, Directory
+from hubfold.disk import exchange
+from hubfold.disk.directory import Directory
+from hubfold.disk.exchange import UNFINISHED
+from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import Busy, LeftAlone, NoSpace
 from hubfold.journal.journal import Journal
+from hubfold.journal.keepers import restore_keepers
+from hubfold.journal.on_disk import is_link
 from hubfold.journal.records import Intent, KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare
-from hubfold.reports.runs import Failed, Left
+from hubfold.reports.outcomes import Failed, Left
 
 _NONE: Mapping[str, str] = {}
 _WRITE = 0o222
@@ -66,7 +70,7 @@ def preview(
             undone.left.append(Left(intent.path, str(reason)))
             continue
         except OSError as error:
-            undone.failed.append(Failed(intent.path, fsops.describe(error)))
+            undone.failed.append(Failed(intent.path, errors.describe(error)))
             continue
         undone.restored.append(intent.path)
         kept = _kept_mode(intent, _through(intent), changes)
@@ -153,7 +157,7 @@ def take_back(
                 journal.append("kept", number=intent.number, reason=str(reason))
                 log.states[intent.number] = "kept"
             except OSError as error:
-                undone.failed.append(Failed(intent.path, fsops.describe(error)))
+                undone.failed.append(Failed(intent.path, errors.describe(error)))
             else:
                 undone.restored.append(intent.path)
                 if kept is not None:
@@ -180,7 +184,7 @@ def _restored_before(log: RunLog) -> dict[str, tuple[str, str]]:
 
 
 def _is_restored(intent: Intent) -> bool:
-    held = fsops.Held(intent.root, intent.path, lease=False)
+    held = HeldFile(intent.root, intent.path, lease=False)
     try:
         if (held.signature.size, held.signature.mtime_ns) != (intent.size, intent.mtime_ns):
             return False
@@ -280,7 +284,7 @@ def _put_back(
         if not is_link(directory, name, intent):
             raise LeftAlone("it was changed since; the change stays")
         inode = directory.lstat(temporary).st_ino
-        displaced = fsops.swap_in(directory, temporary, name)
+        displaced = exchange.swap_in(directory, temporary, name)
         if not is_link(directory, displaced, intent):
             raise LeftAlone("it was changed while it was being restored; the change stays")
         directory.sync()
@@ -309,7 +313,7 @@ def _swap_back(
         return st is not None and st.st_ino == inode
 
     try:
-        fsops.swap_back(directory, temporary, name, displaced, ours=is_restored)
+        exchange.swap_back(directory, temporary, name, displaced, ours=is_restored)
     except LeftAlone:
         # The link is no loss, as its content is behind it; a user's file that was displaced stays beside the newer one.
         if not is_link(directory, displaced, intent):

@@ -14,10 +14,9 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from hubfold.content import DuplicateSet, IndexedReplica, Role, Root, Signature
-from hubfold.duplicates import sets
+from hubfold.content import VAULT, IndexedReplica, Role, Root, Signature
 from hubfold.errors import IndexDamaged
-from hubfold.index import tallies
+from hubfold.index import invalidation
 from hubfold.index.database import HINT_DELETE, Hostile, Newer, Opened, signed, unsigned
 from hubfold.index.invalidation import changed, digested_sizes, loosen, sizes_at
 from hubfold.index.rows import (
@@ -37,9 +36,6 @@ from hubfold.index.schema import CLAIMED
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator, Mapping
-
-#: The backend name of a root that is a vault of hubfold's own.
-VAULT = "vault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,16 +218,6 @@ class Index:
         rows = self.rows(f"SELECT {ROW} {FROM} WHERE f.size = ? ORDER BY p.path, f.name", (size,))
         return [self.as_replica(row) for row in rows]
 
-    def duplicate_sets(
-        self, roots: Collection[str] | None = None, min_size: int = 0, only: str = "1"
-    ) -> Iterator[DuplicateSet]:
-        """Sets of at least two payloads of one content, the biggest size first.
-
-        `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more, `only` to the
-        sizes of which this SQL about ``f.size`` is true.
-        """
-        return sets.duplicate_sets(self, roots, min_size, only)
-
     # digests and our own changes
 
     def record_digests(self, signature: Signature, digests: Mapping[str, str]) -> None:
@@ -246,7 +232,7 @@ class Index:
             rows.setdefault(tuple(digests), []).append(row)
         with self.file.transaction() as connection:
             noted: set[int] = set()
-            if tallies.counting(connection):
+            if invalidation.counting(connection):
                 noted.update(row[2] for same in rows.values() for row in same)
                 noted.update(digested_sizes(connection, (row[:2] for same in rows.values() for row in same)))
             for known, same in rows.items():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from hubfold.index import tallies
-
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
     from hubfold.index.rows import Row
+
+_FORGET = ("DELETE FROM tallies", "DELETE FROM figures", "DELETE FROM changed_sizes")
 
 #: Where the state table counts rows that went.
 LOOSE = "loose digests"
@@ -25,7 +25,7 @@ def changed(connection: sqlite3.Connection, sizes: Iterable[int] | None) -> None
     connection.execute(
         "INSERT INTO state (key, value) VALUES ('version', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
     )
-    tallies.mark(connection, sizes)
+    mark(connection, sizes)
 
 
 def loosen(connection: sqlite3.Connection, count: int) -> None:
@@ -58,3 +58,25 @@ def digested_sizes(
         ).fetchone()
         if row is not None:
             yield row[0]
+
+
+def counting(connection: sqlite3.Connection) -> bool:
+    """Whether there is a tally, so that changes have to be noted."""
+    return connection.execute("SELECT 1 FROM tallies LIMIT 1").fetchone() is not None
+
+
+def mark(connection: sqlite3.Connection, sizes: Iterable[int] | None) -> None:
+    """Note, after the version was raised, that something of these sizes changed; None: of any size."""
+    if sizes is None:
+        for statement in _FORGET:
+            connection.execute(statement)
+    elif counting(connection):
+        (version,) = connection.execute("SELECT value FROM state WHERE key = 'version'").fetchone()
+        note_sizes(connection, sizes, int(version))
+
+
+def note_sizes(connection: sqlite3.Connection, sizes: Iterable[int], version: int) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO changed_sizes (size, version) VALUES (?, ?)",
+        sorted((size, version) for size in set(sizes)),
+    )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from hubfold.content import IndexedReplica, LinkKind, Signature
-from hubfold.duplicates.grouping import Evidence
 from hubfold.index.database import loaded_time, signed, stored_time, unsigned
 
 if TYPE_CHECKING:
@@ -68,16 +66,6 @@ def root_clause(roots: Collection[str]) -> tuple[str, tuple[bytes, ...]]:
 def raw(digest: str | None) -> bytes | None:
     """A hex digest as it is stored."""
     return None if digest is None else bytes.fromhex(digest)
-
-
-def evidence(names: Sequence[Row]) -> Evidence:
-    """What is known of one payload from the rows of all its names."""
-    # A name whose root was not scanned again may have an older signature; what was computed counts only if it is
-    # true for the newest.
-    found = Evidence(computed=computed(max(names, key=itemgetter(CTIME))))
-    for row in names:
-        found.add(claims(row))
-    return found
 
 
 def claims(row: Row) -> dict[str, str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hubfold.index.invalidation import note_sizes
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
@@ -21,7 +23,6 @@ KEPT = 16
 
 #: The version of a tally that is not known to have seen all changes.
 _NEVER = -1
-_FORGET = ("DELETE FROM tallies", "DELETE FROM figures", "DELETE FROM changed_sizes")
 
 
 class Tally:
@@ -77,7 +78,7 @@ class Tally:
             self._since = None if version == _NEVER else version
             self._begun = version, self._seen()
             connection.execute("UPDATE tallies SET version = ? WHERE id = ?", (version, self._id))
-            _note(connection, again, self._index.version() + 1)
+            note_sizes(connection, again, self._index.version() + 1)
             _prune(connection)
         return True
 
@@ -96,28 +97,6 @@ class Tally:
 
     def _stale(self, what: str) -> str:
         return f"SELECT {what} FROM changed_sizes WHERE version > {int(self._since or 0)}"
-
-
-def counting(connection: sqlite3.Connection) -> bool:
-    """Whether there is a tally, so that changes have to be noted."""
-    return connection.execute("SELECT 1 FROM tallies LIMIT 1").fetchone() is not None
-
-
-def mark(connection: sqlite3.Connection, sizes: Iterable[int] | None) -> None:
-    """Note, after the version was raised, that something of these sizes changed; None: of any size."""
-    if sizes is None:
-        for statement in _FORGET:
-            connection.execute(statement)
-    elif counting(connection):
-        (version,) = connection.execute("SELECT value FROM state WHERE key = 'version'").fetchone()
-        _note(connection, sizes, int(version))
-
-
-def _note(connection: sqlite3.Connection, sizes: Iterable[int], version: int) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO changed_sizes (size, version) VALUES (?, ?)",
-        sorted((size, version) for size in set(sizes)),
-    )
 
 
 def _prune(connection: sqlite3.Connection) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hubfold.care.recovery import still_links
 from hubfold.content import LinkKind
+from hubfold.errors import RunNotFound
+from hubfold.journal import journal
+from hubfold.journal.on_disk import still_links
 from hubfold.journal.records import Intent, KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.runs import Done, RunDetail, RunSummary
+from hubfold.state.home import StateHome
 
 _STATES = {
     "intent": "unfinished",
@@ -130,3 +133,17 @@ def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:
 def undoable(log: RunLog) -> bool:
     """Whether there is something of a run that can be taken back; what is still open is for recovery."""
     return not log.undone and ("done" in log.states.values() or bool(log.farm_links))
+
+
+def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:
+    """(the run called `run`, or the last one that can be taken back; all runs). Raises `RunNotFound`."""
+    logs = as_they_lie_now(journal.logs(state.runs))
+    if run is not None:
+        chosen = next((log for log in logs if log.run == run), None)
+        if chosen is None:
+            raise RunNotFound(f"there is no run {run!r}", "see `hubfold runs`")
+        return chosen, logs
+    for log in reversed(logs):
+        if undoable(log):
+            return log, logs
+    raise RunNotFound("there is no run to take back", "see `hubfold runs`")

@@ -41,7 +41,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from hubfold.disk import directory as fsops
+from hubfold.disk.directory import Directory, make_folders
 from hubfold.disk.filesystem import FileSystems
 from hubfold.errors import JournalDamaged, RunNotFound
 from hubfold.journal.run_log import VERSION, RunLog, take
@@ -63,9 +63,9 @@ class Journal:
     @classmethod
     def create(cls, folder: str, command: str, version: str) -> Journal:
         """Start the journal of a new run in `folder`."""
-        fsops.make_folders(folder)
+        make_folders(folder)
         run = _new_run(folder)
-        with fsops.Directory.open(folder) as directory:
+        with Directory.open(folder) as directory:
             fd = directory.create_file(run + SUFFIX)
             journal = cls(fd, run, os.path.join(folder, run + SUFFIX))
             journal.append(
@@ -85,7 +85,7 @@ class Journal:
     @classmethod
     def reopen(cls, log: RunLog) -> Journal:
         """Go on with the journal of a past run, after cutting off a line that a crash left half-written."""
-        with fsops.Directory.open(os.path.dirname(log.path)) as directory:
+        with Directory.open(os.path.dirname(log.path)) as directory:
             fd = directory.append_file(os.path.basename(log.path))
         journal = cls(fd, log.run, log.path)
         with open(log.path, "rb") as file:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
-from hubfold.disk import directory
+from hubfold.disk import held
 from hubfold.disk.seen import Seen
 
 
@@ -60,8 +60,8 @@ class Intent:
     keeper_mode: int = -1
 
     @property
-    def attributes(self) -> directory.Attributes:
-        return directory.Attributes(self.mode, self.uid, self.gid, self.atime_ns, self.mtime_ns, self.xattrs)
+    def attributes(self) -> held.Attributes:
+        return held.Attributes(self.mode, self.uid, self.gid, self.atime_ns, self.mtime_ns, self.xattrs)
 
     def as_record(self) -> dict[str, Any]:
         record = {name: getattr(self, name) for name in self.__slots__}

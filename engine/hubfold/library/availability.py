@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from hubfold import display
 from hubfold.content import DuplicateSet
+from hubfold.disk.paths import free_bytes
 from hubfold.errors import HubfoldError
 from hubfold.library.gather import Library
 from hubfold.models.names import ModelName, nearest, unknown
@@ -18,16 +19,16 @@ from hubfold.reports.models import (
     Judged,
     MissingFile,
     Model,
-    Place,
+    ModelPlace,
     Recommendation,
     Revision,
-    State,
+    Wholeness,
 )
 
 #: A size that a user states is a round one: without a listing, a model of less than this part of it is not whole.
 _STATED_SIZE_PART = 0.95
 
-Found = tuple[Place, Revision]
+Found = tuple[ModelPlace, Revision]
 
 
 class NotWhole(HubfoldError):
@@ -40,8 +41,8 @@ def best(library: Library, model: Model, wanted: ModelName) -> Found | None:
     return min(
         found,
         key=lambda one: (
-            one[1].state is not State.WHOLE,
-            one[1].state is State.OFFLINE,
+            one[1].state is not Wholeness.WHOLE,
+            one[1].state is Wholeness.OFFLINE,
             one[1].missing_bytes is None,
             one[1].missing_bytes or 0,
         ),
@@ -67,10 +68,10 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
     if found is None:
         raise _no_revision(model, wanted)
     place, revision = found
-    if revision.state is State.OFFLINE:
+    if revision.state is Wholeness.OFFLINE:
         raise NotWhole(f"{model.id} lies on {place.root}, which is not there", "connect its drive")
     lacking = _lacking(revision, wanted)
-    if revision.state is not State.WHOLE or lacking:
+    if revision.state is not Wholeness.WHOLE or lacking:
         raise NotWhole(
             f"{model.id} is {_how(revision)} in {revision.path}: {_lack(lacking)}", f"run `{download}`"
         )
@@ -107,7 +108,7 @@ def _no_revision(model: Model, wanted: ModelName) -> NotWhole:
 
 
 def _how(revision: Revision) -> str:
-    return "broken" if revision.state is State.BROKEN else "not whole"
+    return "broken" if revision.state is Wholeness.BROKEN else "not whole"
 
 
 def _lack(missing: Sequence[MissingFile]) -> str:
@@ -162,7 +163,7 @@ def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> Checked
             near=near,
         )
     found = best(library, model, wanted)
-    if found is None or found[1].state is State.OFFLINE:
+    if found is None or found[1].state is Wholeness.OFFLINE:
         return CheckedModel(
             wanted.name,
             model.id,
@@ -283,18 +284,6 @@ def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iter
         yield Recommendation(
             kind, f"{model.id}: {_lack(wrong or model.missing)}{how_much}", command, model.name
         )
-
-
-def free_bytes(folder: str) -> int | None:
-    """Bytes that this user may still write where `folder` is, or would be."""
-    place = folder
-    while not os.path.isdir(place) and place != os.path.dirname(place):
-        place = os.path.dirname(place)
-    try:
-        space = os.statvfs(place)
-    except OSError:
-        return None
-    return space.f_bavail * space.f_frsize
 
 
 def statuses(report: CheckReport) -> Mapping[str, int]:

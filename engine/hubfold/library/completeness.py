@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from hubfold.content import Snapshot
 from hubfold.disk import open_flags
-from hubfold.reports.models import Judged, MissingFile, State
+from hubfold.reports.models import Judged, MissingFile, Wholeness
 
 INDEX_SUFFIX = ".index.json"
 #: The index of a model of 10,000 tensors takes about 1 MB.
@@ -55,7 +55,7 @@ _MOST_SHARDS = 10_000
 class Judgement:
     """What a snapshot lacks, and by what that is known."""
 
-    state: State
+    state: Wholeness
     judged: Judged
     missing: tuple[MissingFile, ...]
 
@@ -106,7 +106,7 @@ def judge(snapshot: Snapshot) -> Judgement:
 
 
 def _judgement(judged: Judged, broken: list[MissingFile], absent: list[MissingFile]) -> Judgement:
-    state = State.BROKEN if broken else State.INCOMPLETE if absent else State.WHOLE
+    state = Wholeness.BROKEN if broken else Wholeness.INCOMPLETE if absent else Wholeness.WHOLE
     return Judgement(state, judged, (*broken, *absent))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from hubfold.display import parse_duration, parse_size
 from hubfold.errors import UsageError
-from hubfold.reports.models import Model, Revision, State
+from hubfold.reports.models import Model, Revision, Wholeness
 
 Row = tuple[Model, Revision | None]
 Test = Callable[[Row], bool]
@@ -102,8 +102,8 @@ def _test(expression: str, now: float) -> Test:
     if key == "type":
         return lambda row: row[0].repo_type == wanted
     if key == "state":
-        if wanted not in set(State):
-            raise UsageError(f"{value!r} is not a state", f"choose one of {', '.join(State)}")
+        if wanted not in set(Wholeness):
+            raise UsageError(f"{value!r} is not a state", f"choose one of {', '.join(Wholeness)}")
         return lambda row: (row[0] if row[1] is None else row[1]).state == wanted
     return lambda row: wanted in [ref.lower() for ref in (row[0] if row[1] is None else row[1]).refs]
 

@@ -20,7 +20,7 @@ from hubfold.library.places import Joined
 from hubfold.models.names import Name, stands_for
 from hubfold.models.patterns import Selections
 from hubfold.progress import Progress, Silent, Stop
-from hubfold.reports.models import Judged, Model, Place, Revision, State
+from hubfold.reports.models import Judged, Model, ModelPlace, Revision, Wholeness
 from hubfold.reports.runs import Notice
 from hubfold.scanning.walk import TreeWalk
 
@@ -53,7 +53,7 @@ class Library:
         """The model of which a place is this folder."""
         return next((model for model in self.models for one in model.places if one.path == folder), None)
 
-    def candidates(self, model: Model, wanted: ModelName) -> list[tuple[Place, Revision]]:
+    def candidates(self, model: Model, wanted: ModelName) -> list[tuple[ModelPlace, Revision]]:
         """Where a program may find a model: of each place the revision it would get, the preferred place first.
 
         Each is held against the files that `wanted` asks for, where it asks for some of them only.
@@ -210,7 +210,7 @@ def _same(one: str, other: str) -> bool:
         return False
 
 
-def _remembered(root: Root, replicas: Iterable[IndexedReplica]) -> list[tuple[tuple[str, str], Place]]:
+def _remembered(root: Root, replicas: Iterable[IndexedReplica]) -> list[tuple[tuple[str, str], ModelPlace]]:
     """The models of a root that is away, by what the index knows of its files."""
     known: dict[tuple[str, str], dict[str, dict[tuple[int, int], int]]] = {}
     for replica in replicas:
@@ -221,10 +221,18 @@ def _remembered(root: Root, replicas: Iterable[IndexedReplica]) -> list[tuple[tu
     for name, by_revision in known.items():
         revisions = tuple(
             Revision(
-                revision, (), root.path, State.OFFLINE, Judged.FILES, sum(by_revision[revision].values()), ()
+                revision,
+                (),
+                root.path,
+                Wholeness.OFFLINE,
+                Judged.FILES,
+                sum(by_revision[revision].values()),
+                (),
             )
             for revision in sorted(by_revision)
         )
         size = sum({payload: n for found in by_revision.values() for payload, n in found.items()}.values())
-        places.append((name, Place(root.path, root.backend, root.role, False, root.path, size, revisions)))
+        places.append(
+            (name, ModelPlace(root.path, root.backend, root.role, False, root.path, size, revisions))
+        )
     return places

@@ -14,12 +14,12 @@ from hubfold.content import Root, Snapshot
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.models.names import Name, stands_for
 from hubfold.scanning.walk import TreeWalk
-from hubfold.vault import gc
 from hubfold.vault import objects as vault
+from hubfold.vault.links import links_below
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldRevision:
     """One revision and the root that holds it."""
 
     root: Root
@@ -91,14 +91,14 @@ class Holdings:
         inside = [root for root in self.roots if path.startswith(os.path.join(root.path, ""))]
         return max(inside, key=lambda root: len(root.path), default=None)
 
-    def held(self) -> tuple[Held, ...]:
+    def held(self) -> tuple[HeldRevision, ...]:
         """Every revision in every root."""
         return self._seen[1]
 
     @cached_property
     def links(self) -> Links:
         """Every symlink below the roots."""
-        return Links(gc.links_below([root.path for root in self.roots]))
+        return Links(links_below([root.path for root in self.roots]))
 
     @cached_property
     def objects(self) -> Mapping[tuple[int, int], Sequence[str]]:
@@ -111,10 +111,10 @@ class Holdings:
         return found
 
     @cached_property
-    def _seen(self) -> tuple[tuple[Root, ...], tuple[Held, ...]]:
+    def _seen(self) -> tuple[tuple[Root, ...], tuple[HeldRevision, ...]]:
         roots = list(self._given)
         known = {root.path for root in roots}
-        held: list[Held] = []
+        held: list[HeldRevision] = []
 
         def found(backend: str, path: str) -> None:
             if path not in known:
@@ -123,8 +123,8 @@ class Holdings:
 
         for root in roots:
             walk = TreeWalk(root, self.backends, boundaries=known, found=found, commits=self._commits)
-            held += [Held(root, snapshot) for snapshot in self.backend(root).snapshots(root, walk)]
-        return tuple(roots), tuple(Held(one.root, self._named(one.snapshot)) for one in held)
+            held += [HeldRevision(root, snapshot) for snapshot in self.backend(root).snapshots(root, walk)]
+        return tuple(roots), tuple(HeldRevision(one.root, self._named(one.snapshot)) for one in held)
 
     def _named(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with its repo id, which a cache that was asked later may have told."""
@@ -134,7 +134,7 @@ class Holdings:
         return replace(snapshot, repo_id=repo_id, repo_type=repo_type)
 
 
-def resolve(held: Iterable[Held], revision: str | None) -> list[str]:
+def resolve(held: Iterable[HeldRevision], revision: str | None) -> list[str]:
     """The commits among `held` that `revision` stands for: a ref, a commit, or the first digits of one.
 
     Raises `HubfoldError` where it stands for none, `UsageError` where the digits fit several.

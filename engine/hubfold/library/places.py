@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import sharing
 from hubfold.content import Partial, Root, Snapshot
 from hubfold.disk.filesystem import FileSystems
 from hubfold.library.completeness import judge
 from hubfold.models.patterns import Selections
-from hubfold.reports.models import Model, ModelFile, Place, Revision
+from hubfold.reading import extents
+from hubfold.reports.models import Model, ModelFile, ModelPlace, Revision
 
 #: Symlinks in a row that the kernel follows (path_resolution(7)).
 _MOST_HOPS = 40
@@ -111,7 +111,7 @@ class Joined:
         may_share = False
         with suppress(OSError):
             may_share = bool(self._filesystems.of(os.path.dirname(path)).pool)
-            unit = (sharing.extents_key(path, self._filesystems) if may_share else None) or key
+            unit = (extents.extents_key(path, self._filesystems) if may_share else None) or key
         return _Payload(
             path, unit, may_share, st.st_size, st.st_blocks * 512, st.st_nlink, st.st_atime, st.st_mtime
         )
@@ -130,7 +130,7 @@ class Joined:
         return self._real(target, hops + 1) if hops < _MOST_HOPS else os.path.realpath(path)
 
     def models(
-        self, offline: Sequence[tuple[tuple[str, str], Place]]
+        self, offline: Sequence[tuple[tuple[str, str], ModelPlace]]
     ) -> tuple[list[Model], dict[str, dict[object, int]], int]:
         """The models, with `offline` places of theirs; by id what the payloads of each take; what all take together."""
         units = _Units(self._payloads.values())
@@ -155,7 +155,7 @@ class Joined:
         begun = sum(_allocated(partial) for partial in self._partials.values())
         return models, taken, sum(units.sizes.values()) + begun
 
-    def _model(self, key: _Key, places: list[_PlaceOf], away: list[Place], units: _Units) -> Model:
+    def _model(self, key: _Key, places: list[_PlaceOf], away: list[ModelPlace], units: _Units) -> Model:
         payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
         used = {payload.unit for payload in payloads}
         there = [self._place(place) for place in places]
@@ -169,11 +169,11 @@ class Joined:
             max((payload.modified for payload in payloads), default=None),
         )
 
-    def _place(self, place: _PlaceOf) -> Place:
+    def _place(self, place: _PlaceOf) -> ModelPlace:
         size = sum(self._payloads[payload].size for payload in place.payloads)
         revisions = tuple(sorted(place.revisions, key=lambda one: one.revision))
         root = place.root
-        return Place(root.path, root.backend, root.role, place.cache, place.path, size, revisions)
+        return ModelPlace(root.path, root.backend, root.role, place.cache, place.path, size, revisions)
 
 
 class _Units:

@@ -16,7 +16,7 @@ from hubfold.errors import HubfoldError, UsageError
 from hubfold.models.patterns import ALL, Selection
 
 if TYPE_CHECKING:
-    from hubfold.state.config import ConfiguredModel
+    pass
 
 REPO_TYPES = ("model", "dataset", "space", "kernel")
 #: huggingface_hub allows less (no ``--``, 96 characters), but has allowed more; what is certain is that these are safe.
@@ -151,3 +151,14 @@ def meant(text: str, known: Iterable[str]) -> str:
         return f"config.toml knows it, and it is not there: `hubfold download {shlex.quote(text)}` gets it"
     near = nearest(text, names)
     return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredModel:
+    """A model that the user counts on. `size` is what it takes on disk, in bytes, where the user stated it."""
+
+    name: str
+    repo_id: str
+    revision: str | None = None
+    size: int | None = None
+    selection: Selection = ALL

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import cache
 
-from hubfold.disk.directory import Directory, Held
+from hubfold.disk.directory import Directory
+from hubfold.disk.held import HeldFile
 from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.reading.blocks import Blocks, read_at
 
@@ -23,15 +24,19 @@ _SHORTER = "it became shorter while it was read"
 
 
 def compare(
-    keeper: Held, victims: list[Held], *, update: Callable[[memoryview], object], tick: Callable[[int], None]
-) -> dict[Held, LeftAlone | OSError]:
+    keeper: HeldFile,
+    victims: list[HeldFile],
+    *,
+    update: Callable[[memoryview], object],
+    tick: Callable[[int], None],
+) -> dict[HeldFile, LeftAlone | OSError]:
     """Compare files byte for byte with `keeper`; the ones that are not its equal, with the reason.
 
     One read of the keeper serves all. `update` is given the keeper's bytes (a hash), `tick` the bytes read so far in
     steps. Raises `LeftAlone` or `OSError` if the keeper itself cannot be read whole.
     """
     size = keeper.signature.size
-    wrong: dict[Held, LeftAlone | OSError] = {
+    wrong: dict[HeldFile, LeftAlone | OSError] = {
         victim: BytesDiffer("its size is another") for victim in victims if victim.signature.size != size
     }
     left = [victim for victim in victims if victim not in wrong]
@@ -141,7 +146,7 @@ def copy_bytes(
     return size
 
 
-def read_held(held: Held, *, update: Callable[[memoryview], object], tick: Callable[[int], None]) -> None:
+def read_held(held: HeldFile, *, update: Callable[[memoryview], object], tick: Callable[[int], None]) -> None:
     """Read a whole file that is held. Raises `LeftAlone` if it becomes shorter, `OSError`."""
     _read_whole(held.fd, held.signature.size, update, tick)
 

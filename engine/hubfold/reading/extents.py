@@ -7,11 +7,19 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from hubfold.disk.directory import Held
+from hubfold.disk import open_flags
+from hubfold.disk.held import HeldFile
 from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.reading import page_cache
 from hubfold.reading.compare import CHUNK, read_ahead, read_exactly
+
+if TYPE_CHECKING:
+    from hubfold.content import IndexedReplica
+    from hubfold.disk.filesystem import FileSystems
+
 
 if sys.platform != "win32":  # pragma: no branch: the tests run on Linux
     import fcntl
@@ -32,8 +40,8 @@ _DIFFERS = 1
 
 
 def share_extents(
-    keeper: Held, victims: list[Held], *, tick: Callable[[int], None]
-) -> dict[Held, LeftAlone | OSError]:
+    keeper: HeldFile, victims: list[HeldFile], *, tick: Callable[[int], None]
+) -> dict[HeldFile, LeftAlone | OSError]:
     """Let `victims` share the extents of `keeper` (FIDEDUPERANGE: the kernel locks and compares both).
 
     The victims that do not share all of them, with the reason: the kernel found a difference or refused. `tick` is
@@ -42,7 +50,7 @@ def share_extents(
     were not in the page cache do not stay there.
     """
     size = keeper.signature.size
-    wrong: dict[Held, LeftAlone | OSError] = {}
+    wrong: dict[HeldFile, LeftAlone | OSError] = {}
     left = list(victims)
     absent = {held for held in (keeper, *left) if size and page_cache.pages(held.fd, 0, size) == 0}
     for held in (keeper, *left):
@@ -65,14 +73,16 @@ def share_extents(
     return wrong
 
 
-def _read_range(held: Held, start: int, length: int, buffer: bytearray, tick: Callable[[int], None]) -> None:
+def _read_range(
+    held: HeldFile, start: int, length: int, buffer: bytearray, tick: Callable[[int], None]
+) -> None:
     for offset in range(start, start + length, len(buffer)):
         step = min(len(buffer), start + length - offset)
         read_exactly(held.fd, buffer if step == len(buffer) else bytearray(step), offset)
         tick(step)
 
 
-def _dedupe_range(keeper: Held, victim: Held, offset: int, length: int) -> None:
+def _dedupe_range(keeper: HeldFile, victim: HeldFile, offset: int, length: int) -> None:
     while length:
         request = bytearray(struct.pack("=QQHHIqQQiI", offset, length, 1, 0, 0, victim.fd, offset, 0, 0, 0))
         fcntl.ioctl(keeper.fd, _FIDEDUPERANGE, request)
@@ -142,3 +152,29 @@ def _mapped(fd: int) -> Iterator[tuple[int, int, int, int]]:
             start = logical + length
             if flags & _EXTENT_LAST:
                 return
+
+
+def extents_of(path: str) -> object:
+    """The physical extents of a file on a file system that can share them; None where they cannot be told."""
+    try:
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return physical(fd)
+    finally:
+        os.close(fd)
+
+
+def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:
+    """A key that two payloads have in common when they share all their extents, None where that cannot be."""
+    return extents_key(replica.path, filesystems)
+
+
+def extents_key(path: str, filesystems: FileSystems) -> object:
+    """`shared_extents` of the regular file at `path`."""
+    with suppress(OSError):
+        pool = filesystems.of(os.path.dirname(path)).pool
+        found = extents_of(path) if pool else None
+        return (pool, found) if found else None
+    return None

@@ -16,8 +16,10 @@ from hubfold.content import LinkKind, Root
 from hubfold.errors import HubfoldError
 from hubfold.journal.run_log import RunLog
 from hubfold.library.inventory import Holdings
-from hubfold.removal.plan import Names, RemovePlan, settle
+from hubfold.removal.needs import Names
+from hubfold.removal.plan import RemovePlan, hold_against_needs
 from hubfold.vault import objects
+from hubfold.vault.names import of_object
 
 DAY_NS = 24 * 3600 * 10**9
 
@@ -43,7 +45,7 @@ def plan(
                 removals.append(replace(leftover.removal, kind=str(leftover.kind)))
     if not only:
         removals += _dangling(logs)
-    return settle(holdings, removals, (), with_links=False, names=names)
+    return hold_against_needs(holdings, removals, (), with_links=False, names=names)
 
 
 def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
@@ -60,7 +62,7 @@ def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
     for leftover in backend.leftovers(cache, holdings.walk(cache)):
         if leftover.removal.path not in gone or not leftover.removal.path:
             removals.append(replace(leftover.removal, kind=str(leftover.kind)))
-    return settle(holdings, removals, (), with_links=False, names=names)
+    return hold_against_needs(holdings, removals, (), with_links=False, names=names)
 
 
 def _dangling(logs: Iterable[RunLog]) -> Iterator[Removal]:
@@ -87,5 +89,5 @@ def _leads_nowhere(path: str, text: str, target: str) -> bool:
     with suppress(OSError):
         if os.readlink(path) != text or os.path.lexists(os.path.join(os.path.dirname(path), text)):
             return False
-        return not os.path.isabs(text) or objects.is_vault(objects.of_object(target))
+        return not os.path.isabs(text) or objects.is_vault(of_object(target))
     return False

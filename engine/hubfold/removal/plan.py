@@ -9,35 +9,27 @@ another cache's models are never removed with it.
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from hubfold.backend.changes import Removal
 from hubfold.content import IndexedReplica, Root
+from hubfold.disk.paths import within
 from hubfold.disk.seen import Seen, look
-from hubfold.errors import HubfoldError, Interrupted, UsageError
-from hubfold.journal.journal import Journal
+from hubfold.errors import HubfoldError, UsageError
 from hubfold.journal.records import Removed
 from hubfold.journal.run_log import RunLog
 from hubfold.library.inventory import Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
-from hubfold.progress import Progress, Stop
-from hubfold.removal import empty
-from hubfold.removal.remover import Remover, Removing, measure
-from hubfold.reports.runs import Left, Needed, RemovedModel, RemoveReport
-from hubfold.scanning.walk import within
-from hubfold.vault import gc
-from hubfold.vault import objects as vault
-from hubfold.vault.gc import Garbage
+from hubfold.removal.measure import measure
+from hubfold.removal.needs import Names, Needs
+from hubfold.removal.remover import Removing
+from hubfold.removal.settle import rest_of
+from hubfold.reports.outcomes import Left
+from hubfold.reports.removals import Needed
+from hubfold.vault.names import LINKS
 
-#: Payloads by any of their names, as the index knows them.
-Names = Callable[[os.stat_result], Sequence[IndexedReplica]]
-
-STAYS = "stays whole"
-GOES = "is removed with it"
-HOLDS = "keeps the content where it is"
 COPY = "a local copy of it; --with-copies removes it too"
 #: A sort of thing that goes: what is left of a local copy whose removal was cut short.
 REST = "the rest of"
@@ -108,7 +100,7 @@ def plan(
             f"no cache holds {models[0].name}; it stays at {left[0].path}: {left[0].reason}",
             "`hubfold rm --help` shows how local copies are removed",
         )
-    return settle(holdings, removals, left, with_links=with_links, names=names)
+    return hold_against_needs(holdings, removals, left, with_links=with_links, names=names)
 
 
 def _removals(
@@ -145,7 +137,7 @@ def _rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | No
     left: dict[str, None] = {}
     for log in logs:
         of_it |= {removed.path: removed for removed in log.removals if removed.copy == path}
-        left |= dict.fromkeys(found for copy, found in empty.rest_of(log) if copy == path)
+        left |= dict.fromkeys(found for copy, found in rest_of(log) if copy == path)
     root = next((Root(one.root, one.backend) for one in of_it.values()), None)
     if root is None or root.backend not in holdings.backends:
         return None
@@ -174,11 +166,11 @@ def _folders_emptied(top: str, of_it: Iterable[str], gone: set[str], root: str) 
                 yield folder
 
 
-def settle(
+def hold_against_needs(
     holdings: Holdings, removals: Sequence[Removal], left: Sequence[Left], *, with_links: bool, names: Names
 ) -> RemovePlan:
     """Hold removals against what needs their content; the plan that is left of them."""
-    needs = _Needs(holdings, with_links, names, list(removals))
+    needs = Needs(holdings, with_links, names, list(removals))
     needs.look()
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]
@@ -197,7 +189,7 @@ def settle(
         tuple(needs.objects),
         tuple(needs.found),
         (*left, *needs.left, *stays),
-        measure([*files, *needs.objects, *(object_ + vault.LINKS for object_ in needs.objects)], folders),
+        measure([*files, *needs.objects, *(object_ + LINKS for object_ in needs.objects)], folders),
         tuple(needs.others),
     )
 
@@ -206,205 +198,3 @@ def _emptied(removal: Removal, stuck: Sequence[str]) -> Iterator[str]:
     for folder in removal.empty:
         if not any(within(path, folder) for path in stuck):
             yield folder
-
-
-@dataclass(slots=True)
-class _Needs:
-    """Finds what elsewhere needs the content of removals, and takes out of them what has to stay."""
-
-    holdings: Holdings
-    with_links: bool
-    names: Names
-    removals: list[Removal]
-    found: list[Needed] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    objects: list[str] = field(default_factory=list)
-    others: list[IndexedReplica] = field(default_factory=list)
-
-    def look(self) -> None:
-        self._folders()
-        self._objects()
-        self._direct()
-        self._other_names()
-
-    def _goes(self, link: str) -> bool:
-        """Whether a link is a part of the removals itself."""
-        return any(
-            link in removal.files or any(within(link, folder) for folder in removal.folders)
-            for removal in self.removals
-        )
-
-    def _may_go(self, link: str) -> bool:
-        """Whether `with_links` may take this link: not one that another cache's model is made of."""
-        root = self.holdings.of_path(link)
-        return self.with_links and root is not None and not self.holdings.backend(root).capabilities.cache
-
-    def _note(self, number: int, link: str, content: str, otherwise: str) -> bool:
-        """Write down a need; whether the link is removed."""
-        goes = self._may_go(link)
-        self.found.append(Needed(link, content, GOES if goes else otherwise))
-        if goes:
-            removal = self.removals[number]
-            self.removals[number] = replace(removal, links=(*removal.links, link))
-        return goes
-
-    def _folders(self) -> None:
-        """A link into a snapshot needs the whole of it: one file less, and it would look whole and not be."""
-        for number, removal in enumerate(self.removals):
-            pinned: dict[str, str] = {}
-            for folder in removal.folders:
-                for link, target in self.holdings.links.into(folder):
-                    if not self._goes(link) and not self._note(number, link, target, HOLDS):
-                        pinned[os.path.basename(folder)] = link
-            if pinned:
-                self._without(number, pinned)
-
-    def _without(self, number: int, pinned: Mapping[str, str]) -> None:
-        removal = self.removals[number]
-        root = self.holdings.root_at(removal.root)
-        assert root is not None
-        rest = [revision for revision in removal.revisions if revision not in pinned]
-        for revision, link in pinned.items():
-            self.left.append(Left(os.path.join(removal.aside, revision), f"{link} needs this revision"))
-        again = None
-        if rest:
-            found = self.holdings.backend(root).removals(
-                root, removal.repo_type, removal.repo_id, rest, self.holdings.walk(root)
-            )
-            again = next((one for one in found if one.path == removal.path), None)
-        self.removals[number] = (
-            replace(again, links=removal.links, kind=removal.kind)
-            if again is not None
-            else Removal(root.path, removal.backend, removal.repo_id, removal.repo_type)
-        )
-
-    def _objects(self) -> None:
-        """Vault objects of the content: they keep it for the links that need them, and go where there are none."""
-        by_inode = self.holdings.objects
-        if not by_inode:
-            return
-        for number, removal in enumerate(self.removals):
-            for path in (*removal.content, *(payload.path for payload in removal.payloads)):
-                through = _stat_through(path)
-                if through is not None:
-                    for object_ in by_inode.get((through.st_dev, through.st_ino), ()):
-                        self._object(number, path, object_)
-
-    def _object(self, number: int, path: str, object_: str) -> None:
-        if object_ in self.objects:
-            return
-        own = {path for removal in self.removals for path in removal.content}
-        noted = {
-            entry.link
-            for entry in vault.read_links(object_)
-            if vault.need(object_, entry) is not vault.Need.GONE and entry.link not in own
-        }
-        pointing = {link for link in self.holdings.links.to(gc.plain(object_)) if not self._goes(link)}
-        needers = sorted(noted | pointing)
-        stay = [link for link in needers if not self._note(number, link, path, STAYS)]
-        # Without its list nobody knows here who needs it: `gc` asks the journals.
-        if not stay and os.path.lexists(object_ + vault.LINKS):
-            self.objects.append(object_)
-
-    def _direct(self) -> None:
-        """A link straight at content keeps it where it is."""
-        for number, removal in enumerate(self.removals):
-            needed = set()
-            for path in (*removal.content, *(payload.path for payload in removal.payloads)):
-                for link in self.holdings.links.to(path):
-                    if not self._goes(link) and not self._note(number, link, path, HOLDS):
-                        needed.add(path)
-            if needed:
-                removal = self.removals[number]
-                behind = {os.path.realpath(path) for path in needed}
-                self.left += [Left(path, "a link elsewhere points straight at it") for path in sorted(needed)]
-                self.removals[number] = replace(
-                    removal,
-                    content=tuple(path for path in removal.content if path not in needed),
-                    payloads=tuple(payload for payload in removal.payloads if payload.path not in behind),
-                )
-
-    def _other_names(self) -> None:
-        """Hard links in other models and folders hold the content by themselves; they are told."""
-        going = {path for removal in self.removals for path in removal.files} | set(self.objects)
-        for removal in self.removals:
-            for path in removal.content:
-                try:
-                    st = os.lstat(path)
-                except OSError:
-                    continue
-                if not stat.S_ISREG(st.st_mode) or st.st_nlink == 1:
-                    continue
-                for other in self.names(st):
-                    if other.path not in going:
-                        self.others.append(other)
-                        if other.backend != vault.NAME:
-                            self.found.append(Needed(other.path, path, STAYS))
-
-
-def _stat_through(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except OSError:
-        return None
-
-
-def garbage(objects: Iterable[str]) -> list[Garbage]:
-    """Vault objects as `gc.remove` wants them."""
-    found = []
-    for object_ in objects:
-        st = _stat_through(object_)
-        if st is not None:
-            noted = _stat_through(object_ + vault.LINKS)
-            size = st.st_blocks * 512 if st.st_nlink == 1 else 0
-            found.append(Garbage(object_, size + (noted.st_blocks * 512 if noted is not None else 0)))
-    return found
-
-
-def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
-    """A plan in the form of a report."""
-    return RemoveReport(
-        run,
-        tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
-        (
-            *(path for removal in what.removals for path in removal.files if path in what.removing.seen),
-            *what.objects,
-        ),
-        what.bytes,
-        what.needed,
-        what.left,
-    )
-
-
-def _model(removal: Removal) -> RemovedModel:
-    kind = removal.kind or ("model" if removal.whole else "revision")
-    model = removal.path or removal.aside if removal.whole or removal.revisions else ""
-    path = model or next(iter(removal.files), removal.root)
-    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model
-    return RemovedModel(kind, name, removal.root, removal.revisions, path)
-
-
-def carry_out(
-    what: RemovePlan, holdings: Holdings, journal: Journal, *, progress: Progress, stop: Stop
-) -> RemoveReport:
-    """Remove what `what` says, then the vault objects that nothing needs any more."""
-    remover = Remover(journal, holdings, what.removing.seen, progress, stop)
-    interrupted = False
-    try:
-        remover.carry_out(what.removals)
-    except Interrupted:
-        interrupted = True
-    told = gc.remove(garbage([] if interrupted else what.objects))
-    for path in {vault.of_object(object_) for object_ in told.removed}:
-        gc.clear_empty(path)
-    freed = remover.freed + told.bytes
-    if not remover.stuck:
-        journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
-    return replace(
-        preview(what, journal.run),
-        removed=(*remover.removed, *told.removed),
-        bytes=freed,
-        left=(*what.left, *told.kept),
-        failed=(*remover.failed, *told.failed),
-        interrupted=interrupted,
-    )

@@ -21,27 +21,25 @@ removes.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
+from hubfold import errors
 from hubfold.backend.changes import Removal
 from hubfold.content import TEMPORARY_PREFIX, Root
-from hubfold.disk import directory as fsops
-from hubfold.disk import open_flags
 from hubfold.disk.directory import Directory
 from hubfold.disk.locks import passing_lock
+from hubfold.disk.paths import within
 from hubfold.disk.seen import Seen, below
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import Removed
 from hubfold.library.inventory import Holdings
 from hubfold.progress import Progress, Stop
-from hubfold.reading import extents
 from hubfold.removal import empty
-from hubfold.reports.runs import Failed
-from hubfold.scanning.walk import within
+from hubfold.removal.measure import measure, shared_bytes
+from hubfold.reports.outcomes import Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +48,6 @@ class Removing:
 
     removals: tuple[Removal, ...]
     seen: Mapping[str, Seen]
-
-
-def measure(paths: Iterable[str], folders: Iterable[str] = ()) -> int:
-    """What the file system gets back when all of `paths` are gone, in bytes by allocated blocks.
-
-    An inode counts only if all its names are among them; extents that another file shares do not count.
-    """
-    names: dict[tuple[int, int], set[str]] = {}
-    stats: dict[tuple[int, int], os.stat_result] = {}
-    freed = 0
-    for path in paths:
-        with suppress(OSError):
-            st = os.lstat(path)
-            names.setdefault((st.st_dev, st.st_ino), set()).add(path)
-            stats[st.st_dev, st.st_ino] = st
-    for inode, found in names.items():
-        st = stats[inode]
-        if st.st_nlink <= len(found):
-            freed += max(0, st.st_blocks * 512 - _shared(next(iter(found)), st))
-    for folder in folders:
-        with suppress(OSError):
-            freed += os.lstat(folder).st_blocks * 512
-    return freed
-
-
-def _shared(path: str, st: os.stat_result) -> int:
-    """What another file has too of a file's extents; a long symlink has a block, but no extents to share."""
-    if not stat.S_ISREG(st.st_mode):
-        return 0
-    try:
-        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
-    except OSError:
-        return 0
-    try:
-        return extents.shared_bytes(fd)
-    finally:
-        os.close(fd)
 
 
 @dataclass(slots=True)
@@ -132,7 +93,7 @@ class Remover:
                 for lock in locks:
                     held.enter_context(passing_lock(lock))
             except (LeftAlone, OSError) as error:
-                self._fail(guarded[0], f"all of it was left alone: {fsops.describe(error)}")
+                self._fail(guarded[0], f"all of it was left alone: {errors.describe(error)}")
                 return
             asides = self._announce(removal, locks)
             goes = self._goes(removal, locks)
@@ -146,7 +107,7 @@ class Remover:
                 # Calls on a descriptor or below one tell a number, or a name without its folder.
                 told = getattr(error, "filename", None)
                 path = told if isinstance(told, str) and os.path.isabs(told) else removal.aside
-                self._fail(path, fsops.describe(error))
+                self._fail(path, errors.describe(error))
                 for folder, temporary in asides.items():
                     self._empty_aside(root, folder, temporary, removal, goes)
                 return
@@ -243,7 +204,7 @@ class Remover:
                 with directory:
                     directory.sync()
         except (LeftAlone, OSError) as error:
-            self._fail(path, fsops.describe(error))
+            self._fail(path, errors.describe(error))
             return False
         return True
 
@@ -292,7 +253,7 @@ class Remover:
             freed = measure(temporary + path[len(folder) :] for path in gone)
             emptied = empty.empty(root.path, folder, temporary, goes)
         except (LeftAlone, OSError) as error:
-            self._fail(folder, fsops.describe(error))
+            self._fail(folder, errors.describe(error))
             self.stuck = True
             return
         for path in emptied.given_back:
@@ -324,4 +285,4 @@ def _removed(path: str, seen: Seen, copy: str, removal: Removal) -> Removed:
 def _last_name(directory: Directory, name: str, path: str) -> int:
     """What unlinking a file frees: nothing while it has another name."""
     st = directory.lstat(name)
-    return max(0, st.st_blocks * 512 - _shared(path, st)) if st.st_nlink == 1 else 0
+    return max(0, st.st_blocks * 512 - shared_bytes(path, st)) if st.st_nlink == 1 else 0

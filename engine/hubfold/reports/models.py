@@ -14,7 +14,7 @@ from hubfold.models.patterns import Selections, wanted
 from hubfold.reports.runs import Json, Notice
 
 
-class State(enum.StrEnum):
+class Wholeness(enum.StrEnum):
     """How much of a model, or of one revision, is there."""
 
     WHOLE = "whole"
@@ -77,7 +77,7 @@ class Revision:
     revision: str
     refs: tuple[str, ...]
     path: str
-    state: State
+    state: Wholeness
     judged: Judged
     bytes: int
     files: tuple[ModelFile, ...]
@@ -98,7 +98,7 @@ class Revision:
         """
         full = self.unselected or self
         names = [*(file.name for file in full.files), *(file.name for file in full.missing if file.name)]
-        if full.state is State.OFFLINE or not any(wanted(selections, name) for name in names):
+        if full.state is Wholeness.OFFLINE or not any(wanted(selections, name) for name in names):
             return full
         missing = tuple(file for file in full.missing if file.damaged or full._asked(file, selections))
         if missing == full.missing:
@@ -107,7 +107,7 @@ class Revision:
         left_out = sum(file.bytes or 0 for file in full.missing if file not in missing)
         return replace(
             full,
-            state=State.BROKEN if damaged else State.INCOMPLETE if missing else State.WHOLE,
+            state=Wholeness.BROKEN if damaged else Wholeness.INCOMPLETE if missing else Wholeness.WHOLE,
             missing=missing,
             expected_bytes=None if full.expected_bytes is None else full.expected_bytes - left_out,
             selected=selections,
@@ -147,7 +147,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ModelPlace:
     """A model in one root. `bytes` is what its files amount to there, `path` the folder with all its revisions."""
 
     root: str
@@ -189,7 +189,7 @@ class Model:
     bytes: int
     #: Its share of the disks: a payload that several models use counts in equal parts.
     physical_bytes: int
-    places: tuple[Place, ...]
+    places: tuple[ModelPlace, ...]
     last_accessed: float | None = None
     last_modified: float | None = None
     #: What `hubfold rm` of its id would free now; None where that was not asked.
@@ -214,17 +214,17 @@ class Model:
     @property
     def cached(self) -> bool:
         """Whether a program that asks for it without a revision finds all of it somewhere."""
-        return any(place.default.state is State.WHOLE for place in self.places)
+        return any(place.default.state is Wholeness.WHOLE for place in self.places)
 
     @property
-    def state(self) -> State:
+    def state(self) -> Wholeness:
         """Broken if any revision anywhere is, so that nothing broken hides behind something whole."""
         states = {revision.state for revision in self.revisions}
-        if State.BROKEN in states:
-            return State.BROKEN
+        if Wholeness.BROKEN in states:
+            return Wholeness.BROKEN
         if self.cached:
-            return State.WHOLE
-        return State.OFFLINE if states == {State.OFFLINE} else State.INCOMPLETE
+            return Wholeness.WHOLE
+        return Wholeness.OFFLINE if states == {Wholeness.OFFLINE} else Wholeness.INCOMPLETE
 
     def as_json(self, *, files: bool = False) -> Json:
         return {

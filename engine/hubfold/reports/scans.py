@@ -5,22 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hubfold.content import Role
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something about one path that the user should know."""
-
-    path: str
-    message: str
-    #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
-    kind: str = "notice"
-
-    def as_json(self) -> Json:
-        return {"path": self.path, "message": self.message}
+from hubfold.content import DuplicateSet, Role
+from hubfold.reports.outcomes import Json, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +67,55 @@ class ScanReport:
             "seconds": round(self.seconds, 3),
             "warnings": [warning.as_json() for warning in self.warnings],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class DupesReport:
+    """Duplicate sets with what folding each would free, in bytes by allocated blocks."""
+
+    sets: tuple[tuple[DuplicateSet, int], ...]
+    reclaimable_bytes: int
+
+    def as_json(self) -> Json:
+        return {
+            "sets": [
+                {
+                    "size": duplicates.size,
+                    "digests": dict(duplicates.digests),
+                    "trust": str(duplicates.trust),
+                    "reclaimable_bytes": reclaimable,
+                    "replicas": [_replica_json(replica) for replica in duplicates.replicas],
+                }
+                for duplicates, reclaimable in self.sets
+            ],
+            "reclaimable_bytes": self.reclaimable_bytes,
+        }
+
+
+def _replica_json(replica: Any) -> Json:
+    report: Json = {
+        "path": replica.path,
+        "root": replica.root,
+        "backend": replica.backend,
+        "device": replica.signature.device,
+        "inode": replica.signature.inode,
+    }
+    if replica.repo_id is not None:
+        report["repo_id"] = replica.repo_id
+    if replica.revision is not None:
+        report["revision"] = replica.revision
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRoot:
+    """One known root for the status view."""
+
+    path: str
+    backend: str
+    role: Role
+    files: int
+    bytes: int
+    limit: int | None
+    online: bool
+    source: str = ""

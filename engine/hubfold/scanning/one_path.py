@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from hubfold.backend.contract import Folder, StorageBackend
 from hubfold.content import Root
-from hubfold.scanning.walk import TreeWalk, within
+from hubfold.disk.paths import within
+from hubfold.scanning.walk import TreeWalk
 
 
 class OnePath(TreeWalk):

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from hubfold.content import Replica, Root, Signature, signature_tuple
 from hubfold.index.database import loaded_time, signed, stored_time, unsigned
 from hubfold.index.index import Index, now
-from hubfold.index.invalidation import changed, loosen
+from hubfold.index.invalidation import changed, counting, loosen
 from hubfold.index.rows import CLAIM_COLUMNS, DIGEST_COLUMNS, raw, stored_signature
-from hubfold.index.tallies import counting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -6,34 +6,25 @@ news, and nothing else its rows.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Iterable, Mapping
 
 from hubfold.backend.contract import StorageBackend
-from hubfold.content import VAULT_MARKER, DuplicateSet, IndexedReplica, Root
-from hubfold.duplicates import sets as sizes
+from hubfold.content import VAULT, VAULT_MARKER, Root
+from hubfold.duplicates.cost import MayShare, SharedExtents, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.index.database import IndexUnusable
 from hubfold.index.housekeeping import name_repositories, prune_digests, totals
-from hubfold.index.index import VAULT, Index
+from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading.pool import Readers
-from hubfold.reports.scans import Notice, RootReport, ScanReport
+from hubfold.reports.outcomes import Notice
+from hubfold.reports.scans import RootReport, ScanReport
 from hubfold.scanning.recording import Recording
 from hubfold.scanning.walk import TreeWalk
-
-#: Tells payloads that share all their extents: equal keys (None for no answer) take space once.
-SharedExtents = Callable[[IndexedReplica], object | None]
-
-#: Whether files in a folder, or anywhere on its file system, can share extents; True where that cannot be told.
-MayShare = Callable[[str], bool]
 
 #: Not the fault of a backend, whoever was at work when it came up.
 _FATAL = (Interrupted, IndexDamaged, IndexUnusable, Locked, NoSpace)
@@ -63,7 +54,7 @@ def scan(
     with index.together():
         walked = walks.run()
     paths = [root.path for root, _ in walked]
-    settled = Tally(index, f"settled {_key(paths, min_size)}")
+    settled = Tally(index, f"settled {cost_key(paths, min_size)}")
     work = Work()
     if settled.stale:
         work = digest(index, paths, min_size, executor, progress, stop, settled.where("f.size"))
@@ -85,105 +76,6 @@ def scan(
         files_read=work.files_read,
         seconds=time.monotonic() - begun,
         warnings=(*walks.warnings, *work.warnings),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What duplicates take: how many sets, and how many bytes (by allocated blocks) folding them would free."""
-
-    sets: int
-    bytes: int
-
-
-def duplicate_cost(
-    index: Index,
-    roots: Iterable[str],
-    min_size: int,
-    shared_extents: SharedExtents | None = None,
-    may_share: MayShare | None = None,
-) -> Cost:
-    """Add up the duplicate sets of these roots; only sizes that something changed of are worked out again."""
-    paths = list(roots)
-    key = f"duplicates {shared_extents is not None} {_key(paths, min_size)}"
-    remembered = index.remembered(key)
-    if remembered is not None:
-        return Cost(*map(int, remembered.split()))
-    tally = Tally(index, key)
-    only = tally.where("f.size")
-    sizes.want(index, only, min_size, paths)
-    figures: list[tuple[int, int, int, int]] = []
-    # What shares its extents changes without any change of a file: that has to be asked again each time.
-    again: set[int] = set()
-    if shared_extents is None or not _may_share(index, may_share):
-        figures += [(size, sets, freed, 0) for size, sets, freed in sizes.plain_costs(index, paths)]
-        only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
-    for size, same in groupby(index.duplicate_sets(paths, min_size, only), attrgetter("size")):
-        sets, freed = 0, 0
-        for duplicates in same:
-            index.file.settle()
-            shares = _shares(duplicates, shared_extents)
-            if any(kind == "extents" for kind, _ in shares):
-                again.add(size)
-            if len(shares) > 1:
-                sets += 1
-                freed += _freed(list(shares.values()))
-        if sets:
-            figures.append((size, sets, freed, 0))
-    if not tally.put(figures, again):
-        return duplicate_cost(index, paths, min_size, shared_extents, may_share)
-    sets, freed, _ = tally.sums()
-    index.remember(key, f"{sets} {freed}")
-    return Cost(sets, freed)
-
-
-def _may_share(index: Index, may_share: MayShare | None) -> bool:
-    """Whether some file of a plain size lies where extents can be shared, as far as can be told."""
-    return may_share is None or any(
-        may_share(os.fsdecode(folder)) for _, folder in sizes.plain_devices(index)
-    )
-
-
-def _key(roots: Iterable[str], min_size: int) -> str:
-    paths = hashlib.sha256(b"\0".join(sorted(map(os.fsencode, roots)))).hexdigest()
-    return f"{min_size} {paths}"
-
-
-def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None = None) -> int:
-    """Bytes, by allocated blocks, that folding a set frees: all payloads but the keeper.
-
-    A payload with names outside of the set frees nothing, nor does one that must stay or that tolerates no link;
-    payloads that share their extents are folded already.
-    """
-    return _freed(list(_shares(duplicates, shared_extents).values()))
-
-
-def _shares(
-    duplicates: DuplicateSet, shared_extents: SharedExtents | None
-) -> dict[tuple[str, object], list[list[IndexedReplica]]]:
-    """The payloads, those together that share their extents."""
-    shares: dict[tuple[str, object], list[list[IndexedReplica]]] = {}
-    for payload, replicas in duplicates.payloads.items():
-        extents = None if shared_extents is None else shared_extents(replicas[0])
-        shares.setdefault(("payload", payload) if extents is None else ("extents", extents), []).append(
-            replicas
-        )
-    return shares
-
-
-def _freed(shares: list[list[list[IndexedReplica]]]) -> int:
-    free, stay = [], 0
-    for payloads in shares:
-        if all(_may_go(replicas) for replicas in payloads):
-            free.append(max(replica.allocated for replicas in payloads for replica in replicas))
-        else:
-            stay += 1
-    return sum(free) if stay else sum(free) - max(free, default=0)
-
-
-def _may_go(replicas: list[IndexedReplica]) -> bool:
-    return max(replica.nlink for replica in replicas) <= len(replicas) and not any(
-        replica.pinned or replica.links == frozenset() for replica in replicas
     )
 
 

@@ -19,8 +19,9 @@ import xxhash
 from hubfold.backend.contract import Folder, StorageBackend
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature
 from hubfold.disk import open_flags
+from hubfold.disk.paths import within
 from hubfold.progress import Stop
-from hubfold.reports.scans import Notice
+from hubfold.reports.outcomes import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -95,11 +96,6 @@ class _Content:
     links: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     fingerprint: bytes = b""
-
-
-def within(path: str, root: str) -> bool:
-    """Whether `path` is `root` or lies below it, by their text."""
-    return path == root or path.startswith(root if root.endswith("/") else root + "/")
 
 
 class TreeWalk:

@@ -27,23 +27,13 @@ from typing import Any
 from hubfold.content import Role
 from hubfold.display import parse_size
 from hubfold.errors import HubfoldError, UsageError
-from hubfold.models.patterns import ALL, Selection
+from hubfold.models.names import ConfiguredModel
+from hubfold.models.patterns import Selection
 from hubfold.state.home import KnownRoot
 
 
 class ConfigError(HubfoldError):
     """``config.toml`` cannot be read or says something that makes no sense."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfiguredModel:
-    """A model that the user counts on. `size` is what it takes on disk, in bytes, where the user stated it."""
-
-    name: str
-    repo_id: str
-    revision: str | None = None
-    size: int | None = None
-    selection: Selection = ALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 from hubfold.content import Role
 from hubfold.errors import HubfoldError
 from hubfold.models.patterns import Selection, Selections
+from hubfold.state.verified import Verified
 
 HOME_VARIABLE = "HUBFOLD_HOME"
 APP = "hubfold"
@@ -50,7 +50,7 @@ class KnownRoot:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StateHome:
     """The paths of one user's state. Nothing is created by asking for them."""
 
     home: str
@@ -59,7 +59,7 @@ class State:
     @classmethod
     def locate(
         cls, home: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ
-    ) -> State:
+    ) -> StateHome:
         """The state in `home`, else in ``HUBFOLD_HOME``, else where the platform keeps state and configuration."""
         chosen = os.fspath(home) if home is not None else environ.get(HOME_VARIABLE, "")
         if chosen:
@@ -196,48 +196,3 @@ def _known_root(entry: Mapping[str, Any]) -> KnownRoot:
     if not (limit is None or (isinstance(limit, int) and limit >= 0)):
         raise ValueError(f"{limit!r} is no limit")
     return KnownRoot(path, backend, Role(entry["role"]), limit)
-
-
-@dataclass(slots=True)
-class Verified:
-    """The progress of a round of `verify`, a line for each payload that was found good, so that the next goes on.
-
-    Written as it goes and never synced: what is lost of it is read again. An error costs that and nothing else.
-    """
-
-    path: str
-    _file: TextIO | None = None
-
-    def load(self) -> frozenset[str]:
-        """What an unfinished round has come to; empty where none was cut short."""
-        try:
-            with open(self.path, encoding="ascii", errors="replace") as file:
-                return frozenset(line.rstrip("\n") for line in file)
-        except OSError:
-            return frozenset()
-
-    def note(self, key: str) -> None:
-        with suppress(OSError):
-            if self._file is None:
-                self._file = open(self.path, "a", encoding="ascii", buffering=1)  # noqa: SIM115
-            self._file.write(f"{key}\n")
-
-    def finish(self, covered: Collection[str]) -> None:
-        """The round has come to its end for `covered`: the next one reads that again."""
-        with suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-            rest = self.load().difference(covered)
-            if rest:
-                temporary = f"{self.path}.{os.getpid()}"
-                with open(temporary, "w", encoding="ascii", errors="replace") as file:
-                    file.writelines(f"{key}\n" for key in sorted(rest))
-                os.replace(temporary, self.path)
-            elif os.path.exists(self.path):
-                os.unlink(self.path)
-
-    def forget(self) -> None:
-        """Begin anew."""
-        with suppress(OSError):
-            os.unlink(self.path)

@@ -11,13 +11,13 @@ from typing import IO
 
 from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
-from hubfold.disk.directory import describe
 from hubfold.display import size as shown_size
-from hubfold.errors import HubfoldError, NoSpace
-from hubfold.library.inventory import Held, Holdings, resolve
+from hubfold.errors import HubfoldError, NoSpace, describe
+from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
-from hubfold.reports.runs import BackedUpModel, BackupReport, Failed
+from hubfold.reports.outcomes import Failed
+from hubfold.reports.transfers import BackedUpModel, BackupReport
 from hubfold.transfer.archive import BackedUp, Part, pour
 from hubfold.transfer.containers import Writer
 
@@ -29,7 +29,7 @@ Known = Callable[[str], IndexedReplica | None]
 class ModelParts:
     """One revision that is to be backed up."""
 
-    held: Held
+    held: HeldRevision
     parts: tuple[ModelPart, ...]
     #: Bytes of its files, each inode once.
     bytes: int
@@ -65,7 +65,7 @@ def plan(
             raise unknown(asked.name, [*names, *sorted({str(one.name) for one in held})])
         of_name = [one for one in held if one.name == name]
         wanted |= {(name, commit) for commit in resolve(of_name, asked.revision)}
-    best: dict[tuple[Name, str], Held] = {}
+    best: dict[tuple[Name, str], HeldRevision] = {}
     for one in held:
         key = one.name, one.snapshot.revision
         if not models or key in wanted:
@@ -105,7 +105,7 @@ def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str,
                     yield sha256, st.st_size
 
 
-def _rank(holdings: Holdings, held: Held) -> tuple[bool, bool, int]:
+def _rank(holdings: Holdings, held: HeldRevision) -> tuple[bool, bool, int]:
     """Caches first: a folder of copies does not say what a model is made of."""
     cache = holdings.backend(held.root).capabilities.cache
     return not cache, held.snapshot.broken, -len(held.snapshot.files)

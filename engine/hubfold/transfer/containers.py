@@ -16,7 +16,7 @@ from hubfold.content import TEMPORARY_PREFIX
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
 from hubfold.errors import BackupError, UsageError
-from hubfold.scanning.roots import instead_of
+from hubfold.scanning.discover import instead_of
 from hubfold.transfer.archive import LIST, BackedUp, dump, load, object_name, pour
 
 #: In a folder until its list is written, so that an interrupted backup is known again.

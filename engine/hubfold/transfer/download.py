@@ -14,31 +14,24 @@ Each is made under a temporary name beside its place, fsynced, renamed, under th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from hubfold.backend.contract import StorageBackend
-from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, Root, Signature
-from hubfold.disk import directory
-from hubfold.disk.directory import Directory, Held
+from hubfold.content import VAULT, IndexedReplica, Root
 from hubfold.disk.filesystem import FileSystems
-from hubfold.disk.locks import passing_lock
+from hubfold.disk.paths import existing
 from hubfold.display import size as shown_size
-from hubfold.errors import HubfoldError, LeftAlone, NoSpace, UsageError
-from hubfold.journal.journal import Journal
-from hubfold.journal.records import KeeperChange
+from hubfold.errors import HubfoldError, NoSpace, UsageError
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
-from hubfold.progress import Progress, Stop
-from hubfold.reading import compare, extents
-from hubfold.reports.runs import DownloadedModel, DownloadReport, Failed, Reused
+from hubfold.progress import Stop
+from hubfold.reports.outcomes import Failed
+from hubfold.reports.transfers import DownloadedModel, DownloadReport, Reused
 from hubfold.state.home import Revised
 from hubfold.transfer.hub import Hub, Listing
-from hubfold.vault import objects
 
 #: Smaller files are fetched: asking for them costs less than looking.
 WORTH_IT = 1 << 20
@@ -47,7 +40,7 @@ MARGIN = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedFile:
     """A file that the cache lacks and some root may have. `candidates`: best first, those of unknown digest last."""
 
     path: str
@@ -65,7 +58,7 @@ class ModelDownload:
     listing: Listing | None
     selection: Selection = ALL
     present_bytes: int = 0
-    wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[WantedFile, ...] = ()
     #: What the client has to fetch, if the candidates are what they claim to be.
     fetch_bytes: int = 0
 
@@ -88,11 +81,11 @@ class DownloadPlan:
             source.path for source, how in found if how == "hardlink" and source.backend not in self.caches
         ]
 
-    def methods(self) -> list[tuple[Wanted, str]]:
+    def methods(self) -> list[tuple[WantedFile, str]]:
         """Everything that some root says it has, and how it would be put into the cache."""
         places, folder = FileSystems(), existing(self.cache.path)
         return [
-            (wanted, _how(wanted.candidates[0], folder, places, self.share, self.caches))
+            (wanted, how_to_place(wanted.candidates[0], folder, places, self.share, self.caches))
             for model in self.models
             for wanted in model.wanted
             if "sha256" in wanted.candidates[0].digests
@@ -148,7 +141,7 @@ def _model(
 ) -> ModelDownload:
     name = asked.repo
     present = fetch = 0
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, WantedFile] = {}
     paths: set[str] = set()
     for file in listing.files:
         path = backend.content_path(cache, name.repo_type, name.repo_id, file.digests)
@@ -162,7 +155,7 @@ def _model(
         if "sha256" in file.digests and file.size >= WORTH_IT:
             candidates = tuple(_candidates(of_size(file.size), file.digests["sha256"], path, rank))
         if candidates:
-            wanted[path] = Wanted(path, file.digests["sha256"], file.size, candidates)
+            wanted[path] = WantedFile(path, file.digests["sha256"], file.size, candidates)
         if not candidates or "sha256" not in candidates[0].digests:
             fetch += file.size
     return ModelDownload(
@@ -191,13 +184,6 @@ def _candidates(
     yield from sorted(payloads.values(), key=lambda one: "sha256" not in one.digests)
 
 
-def existing(path: str) -> str:
-    """The nearest folder at or above `path` that is there."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
-
-
 def check_space(planned: DownloadPlan) -> None:
     """Raise `NoSpace`, with the figures, where the cache's file system has not the room."""
     folder = existing(planned.cache.path)
@@ -213,7 +199,7 @@ def check_space(planned: DownloadPlan) -> None:
         )
 
 
-def _how(
+def how_to_place(
     source: IndexedReplica, folder: str, places: FileSystems, share: bool, caches: frozenset[str]
 ) -> str:
     """reflink, hardlink or copy; `caches` are the backends whose files may be hard-linked without asking."""
@@ -229,134 +215,9 @@ def _how(
     return "hardlink" if here.links_to(there) and share and same_owner else "copy"
 
 
-@dataclass(slots=True)
-class Placer:
-    """Puts content that is here already where the client will find it."""
-
-    journal: Journal
-    backend: StorageBackend
-    cache: Root
-    share: bool
-    caches: frozenset[str]
-    #: Told what the bytes of a file really are: (signature, sha256).
-    learned: Callable[[Signature, str], None]
-    progress: Progress
-    stop: Stop
-    placed: list[Reused] = field(default_factory=list)
-    #: Files that are not what their names say.
-    lies: list[Failed] = field(default_factory=list)
-    _places: FileSystems = field(default_factory=FileSystems)
-    _number: int = 0
-    _read: dict[Signature, str] = field(default_factory=dict)
-
-    def place_all(self, wanted: Sequence[Wanted]) -> None:
-        """Place what can be placed; what cannot, the client fetches. Raises `Interrupted`, `OSError` of the journal."""
-        self.progress.start("checking what is here already", sum(item.size for item in wanted), "bytes")
-        try:
-            for item in wanted:
-                self.stop.check()
-                for source in item.candidates:
-                    if self._try(item, source):
-                        break
-        finally:
-            self.progress.finish()
-
-    def _try(self, item: Wanted, source: IndexedReplica) -> bool:
-        try:
-            with ExitStack() as held:
-                for lock in self.backend.lock_paths(self.cache, item.path):
-                    held.enter_context(passing_lock(lock))
-                if os.path.lexists(item.path):
-                    return True
-                keeper = Held(source.root, source.path)
-                held.callback(keeper.close)
-                return self._place(item, source, keeper)
-        except (LeftAlone, OSError):
-            return False
-
-    def _place(self, item: Wanted, source: IndexedReplica, keeper: Held) -> bool:
-        if keeper.signature.size != item.size or self._read.get(keeper.signature, item.sha256) != item.sha256:
-            return False
-        directory.make_folders(os.path.dirname(item.path))
-        how = _how(source, os.path.dirname(item.path), self._places, self.share, self.caches)
-        self._number += 1
-        temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
-        with Directory.open(os.path.dirname(item.path)) as folder:
-            there = os.path.join(folder.path, temporary)
-            self.journal.announce(
-                "make", path=item.path, root=self.cache.path, temporary=there, source=source.path
-            )
-            self.journal.sync()
-            try:
-                digest = self._make(how, keeper, item, source, folder, temporary)
-                if digest != item.sha256:
-                    self._lie(item, source, keeper, digest)
-                    return False
-                folder.rename(temporary, os.path.basename(item.path))
-                folder.sync()
-            finally:
-                with suppress(FileNotFoundError):
-                    folder.unlink(temporary)
-        self.placed.append(Reused(item.path, source.path, how, item.size))
-        self.learned(Signature.of(os.fstat(keeper.fd)), digest)
-        return True
-
-    def _lie(self, item: Wanted, source: IndexedReplica, keeper: Held, digest: str) -> None:
-        if keeper.unchanged():
-            self._read[keeper.signature] = digest
-            self.learned(keeper.signature, digest)
-        if source.digests.get("sha256") == item.sha256:
-            self.lies.append(
-                Failed(source.path, f"its bytes are not the {item.sha256} that it is said to be")
-            )
-
-    def _make(
-        self, how: str, keeper: Held, item: Wanted, source: IndexedReplica, folder: Directory, temporary: str
-    ) -> str:
-        """Make the file under its temporary name, durable; the sha256 of what it reads."""
-        digest = hashlib.sha256()
-        if how == "hardlink":
-            compare.read_held(keeper, update=digest.update, tick=self._tick)
-            if digest.hexdigest() == item.sha256:
-                self._hardlink(keeper, source, folder, temporary)
-            return digest.hexdigest()
-        target = folder.create_file(temporary, 0o644)
-        try:
-            folder.own_file(target)
-            if how == "reflink":
-                extents.clone_extents(keeper.fd, target)
-                # What is read is what was made: the source may change meanwhile, this may not.
-                compare.read_all(folder, temporary, update=digest.update, tick=self._tick)
-            else:
-                compare.copy_bytes(keeper.fd, target, update=digest.update, tick=self._tick)
-            os.fsync(target)
-        finally:
-            os.close(target)
-        return digest.hexdigest()
-
-    def _hardlink(self, keeper: Held, source: IndexedReplica, folder: Directory, temporary: str) -> None:
-        mode = keeper.attributes.mode
-        if source.backend not in self.caches and mode & 0o222:
-            times = (keeper.attributes.mtime_ns, keeper.attributes.mtime_ns)
-            change = KeeperChange(
-                source.path, source.root, keeper.signature.inode, (mode, mode & ~0o222), times
-            )
-            self.journal.append("keeper", **change.as_record())
-            self.journal.sync()
-            directory.set_mode(keeper.fd, mode & ~0o222)
-        os.fsync(keeper.fd)
-        folder.link_from(keeper.directory, keeper.name, temporary)
-        if not keeper.is_here(folder, temporary) or not keeper.unchanged():
-            raise LeftAlone("it changed while it was read")
-
-    def _tick(self, amount: int) -> None:
-        self.progress.advance(amount)
-        self.stop.check()
-
-
 def _ranked(caches: frozenset[str]) -> Callable[[IndexedReplica], int]:
     """How good a replica is to take content from: a vault's, a cache's, any other."""
-    return lambda replica: 0 if replica.backend == objects.NAME else 1 if replica.backend in caches else 2
+    return lambda replica: 0 if replica.backend == VAULT else 1 if replica.backend in caches else 2
 
 
 def preview(planned: DownloadPlan) -> DownloadReport:

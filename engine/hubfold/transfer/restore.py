@@ -16,16 +16,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import IO
 
+from hubfold import errors
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import TEMPORARY_PREFIX, Root
-from hubfold.disk import directory as fsops
-from hubfold.disk.directory import Directory
+from hubfold.disk.directory import Directory, remove_tree
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.journal.journal import Journal
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
-from hubfold.reports.runs import BackedUpModel, Failed, Left, RestoreReport
+from hubfold.reports.outcomes import Failed, Left
+from hubfold.reports.transfers import BackedUpModel, RestoreReport
 from hubfold.transfer.archive import BackedUp, Part, pour
 from hubfold.transfer.containers import Reader
 
@@ -178,7 +179,7 @@ class Restorer:
             with open(path, "rb") as file:
                 digest = pour(file, lambda data: None, part.size, lambda amount: self.stop.check())
         except OSError as error:
-            return f"what is there cannot be read: {fsops.describe(error)}"
+            return f"what is there cannot be read: {errors.describe(error)}"
         return "" if digest == part.sha256 else "a file with other bytes is there; it stays"
 
     def _stage(self, name: str) -> int:
@@ -200,9 +201,9 @@ class Restorer:
             try:
                 self._one(model, part, size, source)
             except (LeftAlone, OSError) as error:
-                if isinstance(error, OSError) and error.errno in fsops.OUT_OF_SPACE:
+                if isinstance(error, OSError) and error.errno in errors.OUT_OF_SPACE:
                     raise
-                self.failed.append(Failed(self._path(part.name), fsops.describe(error)))
+                self.failed.append(Failed(self._path(part.name), errors.describe(error)))
                 return
 
     def _one(self, model: BackedUp, part: Part, size: int, source: IO[bytes]) -> None:
@@ -299,7 +300,7 @@ class Restorer:
             for number in sorted(stages):
                 self._stage_in(model, stages[number])
         except (LeftAlone, OSError) as error:
-            self.failed.append(Failed(self._path(model.top), fsops.describe(error)))
+            self.failed.append(Failed(self._path(model.top), errors.describe(error)))
             return False
         return True
 
@@ -362,7 +363,7 @@ class Restorer:
             with suppress(OSError, LeftAlone):
                 directory, name = Directory.parent_of(self.planned.root.path, staging)
                 with directory:
-                    fsops.remove_tree(directory, name)
+                    remove_tree(directory, name)
                     directory.sync()
 
 

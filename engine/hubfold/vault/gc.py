@@ -11,16 +11,21 @@ list at the most, which the next look finds.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from hubfold import errors
 from hubfold.content import VAULT_MARKER
-from hubfold.disk import directory
 from hubfold.disk.directory import Directory
+from hubfold.disk.paths import plain, target_of
 from hubfold.errors import LeftAlone
-from hubfold.reports.runs import Failed, GcReport, Left
+from hubfold.reports.outcomes import Failed, Left
+from hubfold.reports.runs import GcReport
 from hubfold.vault import objects
+from hubfold.vault.links import links_below
+from hubfold.vault.names import LINKS, LOCK, of_object
+from hubfold.vault.objects import clear_empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Garbage:
     bytes: int
 
 
-def look(
+def find_garbage(
     vaults: Iterable[str], roots: Collection[str], links: Iterable[str] = ()
 ) -> tuple[list[Garbage], list[Left]]:
     """(objects that no link needs, objects that are kept with the reason). Nothing is changed.
@@ -50,7 +55,7 @@ def look(
         except FileNotFoundError:
             found = []
         except OSError as error:
-            kept.append(Left(path, f"cannot be read: {directory.describe(error)}"))
+            kept.append(Left(path, f"cannot be read: {errors.describe(error)}"))
             continue
         if not found and _is_empty(path):
             garbage.append(Garbage(path, 0))  # a gc that was cut short emptied it
@@ -72,9 +77,9 @@ def look(
 
 def _is_empty(path: str) -> bool:
     """Whether a vault holds nothing but its marker, its lock, and lists of links to objects that are gone."""
-    own = {os.path.join(path, name) for name in (VAULT_MARKER, objects.LOCK)}
+    own = {os.path.join(path, name) for name in (VAULT_MARKER, LOCK)}
     return all(
-        os.path.join(folder, name) in own or name.endswith(objects.LINKS)
+        os.path.join(folder, name) in own or name.endswith(LINKS)
         for folder, _, names in os.walk(path)
         for name in names
     )
@@ -85,7 +90,7 @@ def _needed(object_: str) -> str | None:
     try:
         noted = objects.read_links(object_)
     except OSError as error:
-        return f"its list of links cannot be read: {directory.describe(error)}"
+        return f"its list of links cannot be read: {errors.describe(error)}"
     unknown = None
     for entry in noted:
         need = objects.need(object_, entry)
@@ -94,37 +99,6 @@ def _needed(object_: str) -> str | None:
         if need is objects.Need.UNKNOWN:
             unknown = entry.link
     return None if unknown is None else f"{unknown} cannot be looked at now (is its drive away?)"
-
-
-def plain(path: str) -> str:
-    """`path` with symlinks in its folders resolved, itself not followed."""
-    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-
-
-def target_of(link: str) -> str | None:
-    """What a symlink points at, one hop, as `plain` has it; None where there is none."""
-    try:
-        text = os.readlink(link)
-    except OSError:
-        return None
-    return plain(os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(link)), text)))
-
-
-def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(link, what it points at, one hop, as `plain` has it) of every symlink below the roots."""
-    known: dict[str, str] = {}
-    for root in roots:
-        for folder, folders, files in os.walk(root):
-            real = None
-            for name in (*folders, *files):
-                path = os.path.join(folder, name)
-                with suppress(OSError):
-                    text = os.readlink(path)
-                    real = real or os.path.realpath(folder)
-                    top, last = os.path.split(os.path.normpath(os.path.join(real, text)))
-                    if top not in known:
-                        known[top] = os.path.realpath(top)
-                    yield path, os.path.join(known[top], last)
 
 
 def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
@@ -142,7 +116,7 @@ def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
             else:
                 removed.append(item.path)
         else:
-            by_vault.setdefault(objects.of_object(item.path), []).append(item)
+            by_vault.setdefault(of_object(item.path), []).append(item)
     for path, items in by_vault.items():
         try:
             with objects.lock(path):
@@ -154,36 +128,10 @@ def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
                     with Directory.open(os.path.dirname(item.path)) as folder:
                         # The list first: an object without one is found and removed by the next gc.
                         with suppress(FileNotFoundError):
-                            folder.unlink(os.path.basename(item.path) + objects.LINKS)
+                            folder.unlink(os.path.basename(item.path) + LINKS)
                         folder.unlink(os.path.basename(item.path))
                     removed.append(item.path)
                     freed += item.bytes
         except (OSError, LeftAlone) as error:
-            failed.append(Failed(path, directory.describe(error)))
+            failed.append(Failed(path, errors.describe(error)))
     return GcReport(tuple(removed), freed, tuple(stayed), tuple(failed))
-
-
-def clear_empty(path: str) -> None:
-    """Remove a vault that holds no object any more, and lists of links whose object is gone."""
-    top = os.path.join(path, objects.OBJECTS)
-    with suppress(OSError, LeftAlone), objects.lock(path):
-        with suppress(FileNotFoundError):
-            for prefix in os.listdir(top):
-                folder = os.path.join(top, prefix)
-                for name in os.listdir(folder):
-                    if name.endswith(objects.LINKS) and not os.path.lexists(
-                        os.path.join(folder, name[: -len(objects.LINKS)])
-                    ):
-                        os.unlink(os.path.join(folder, name))
-                with suppress(OSError):
-                    os.rmdir(folder)
-            os.rmdir(top)
-        if set(os.listdir(path)) - {VAULT_MARKER, objects.LOCK}:
-            return  # what a repair took out of the way is kept here
-        # The marker last: a vault without one is found by nobody.
-        os.unlink(os.path.join(path, objects.LOCK))
-        os.unlink(os.path.join(path, VAULT_MARKER))
-        try:
-            os.rmdir(path)
-        except OSError:
-            objects.prepare(path)  # somebody uses it again already

@@ -17,75 +17,25 @@ from __future__ import annotations
 
 import enum
 import errno
-import hashlib
 import json
 import os
-import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
-from hubfold.content import ALGORITHMS, VAULT_MARKER, LinkKind, Replica, Root
+from hubfold.content import VAULT_MARKER
 from hubfold.disk import directory
+from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import take_lock
-
-NAME = "vault"
-OBJECTS = "objects"
-LINKS = ".links"
-LOCK = ".lock"
+from hubfold.errors import LeftAlone
+from hubfold.vault.links import points_at
+from hubfold.vault.names import LINKS, LOCK, OBJECTS, claims_of
 
 MARKER_TEXT = """hubfold vault 1
 The files below objects/ are hard links to model files that hubfold keeps one copy of. Symlinks elsewhere point here.
 Do not delete them by hand: `hubfold gc` removes the ones that no link needs, `hubfold undo` takes the links back.
 """
-
-_LENGTHS = {64: "sha256", 40: "git-sha1", 32: "xxh3_128"}
-_OBJECT_NAME = re.compile(r"([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(\.[0-9a-f]{12})?")
-
-
-class VaultBackend(StorageBackend):
-    """Vault objects as replicas, so that a keeper which only the vault still has is known to the planner."""
-
-    name = NAME
-    capabilities = Capabilities(
-        cache=True,
-        links=frozenset({LinkKind.REFLINK}),
-        links_across=frozenset(),
-        claims=frozenset(_LENGTHS.values()),
-    )
-
-    def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
-        for folder in walk.folders(os.path.join(root.path, OBJECTS)):
-            for name, st in folder.files:
-                replica = self.replica(root, folder, name, st)
-                if replica is not None:
-                    yield replica
-
-    def replica(self, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
-        claims = claims_of(name)
-        return Replica(os.path.join(folder.path, name), stat, claims, pinned=True) if claims else None
-
-
-def claims_of(name: str) -> dict[str, str]:
-    """What an object's name says of its content; empty if it is no object's name."""
-    match = _OBJECT_NAME.fullmatch(name)
-    return {_LENGTHS[len(match[1])]: match[1]} if match else {}
-
-
-def object_path(vault: str, digests: Mapping[str, str], own_link: str | None = None) -> str | None:
-    """Where the object of a content lies; `own_link` is the path of the link that gets an object of its own.
-
-    None if no digest is known that names objects.
-    """
-    for algorithm in ALGORITHMS:
-        if algorithm in digests and algorithm in _LENGTHS.values():
-            name = digests[algorithm]
-            if own_link is not None:
-                name += "." + hashlib.sha256(os.fsencode(own_link)).hexdigest()[:12]
-            return os.path.join(vault, OBJECTS, name[:2], name)
-    return None
 
 
 def prepare(vault: str) -> None:
@@ -110,7 +60,7 @@ def _write_marker(folder: directory.Directory) -> None:
     folder.sync()
 
 
-def add_object(object_: str, keeper: directory.Held) -> None:
+def add_object(object_: str, keeper: HeldFile) -> None:
     """Make `object_` a hard link of the keeper, durable; nothing to do where it is one already.
 
     Raises `FileExistsError` if another file lies there, `OSError`.
@@ -125,11 +75,6 @@ def add_object(object_: str, keeper: directory.Held) -> None:
                 folder.unlink(name)
                 raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
         folder.sync()
-
-
-def of_object(object_: str) -> str:
-    """The vault that an object lies in."""
-    return os.path.dirname(os.path.dirname(os.path.dirname(object_)))
 
 
 @contextmanager
@@ -216,18 +161,6 @@ def need(object_: str, entry: NeededBy) -> Need:
     return Need.NEEDED if points_at(entry.link, object_) else Need.GONE
 
 
-def points_at(link: str, object_: str) -> bool:
-    """Whether the symlink `link` names `object_`, whether or not that exists."""
-    try:
-        text = os.readlink(link)
-    except OSError:
-        return False
-    target = os.path.join(os.path.realpath(os.path.dirname(link)), text)
-    return os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target)) == os.path.join(
-        os.path.realpath(os.path.dirname(object_)), os.path.basename(object_)
-    )
-
-
 def objects(vault: str) -> Iterator[str]:
     """The paths of the objects in a vault, sorted; none where a crash came before the first. Raises `OSError`."""
     top = os.path.join(vault, OBJECTS)
@@ -246,3 +179,29 @@ def objects(vault: str) -> Iterator[str]:
 def is_vault(path: str) -> bool:
     """Whether `path` is a vault: the marker tells, not the name."""
     return os.path.isfile(os.path.join(path, VAULT_MARKER))
+
+
+def clear_empty(path: str) -> None:
+    """Remove a vault that holds no object any more, and lists of links whose object is gone."""
+    top = os.path.join(path, OBJECTS)
+    with suppress(OSError, LeftAlone), lock(path):
+        with suppress(FileNotFoundError):
+            for prefix in os.listdir(top):
+                folder = os.path.join(top, prefix)
+                for name in os.listdir(folder):
+                    if name.endswith(LINKS) and not os.path.lexists(
+                        os.path.join(folder, name[: -len(LINKS)])
+                    ):
+                        os.unlink(os.path.join(folder, name))
+                with suppress(OSError):
+                    os.rmdir(folder)
+            os.rmdir(top)
+        if set(os.listdir(path)) - {VAULT_MARKER, LOCK}:
+            return  # what a repair took out of the way is kept here
+        # The marker last: a vault without one is found by nobody.
+        os.unlink(os.path.join(path, LOCK))
+        os.unlink(os.path.join(path, VAULT_MARKER))
+        try:
+            os.rmdir(path)
+        except OSError:
+            prepare(path)  # somebody uses it again already

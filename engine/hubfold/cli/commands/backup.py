@@ -12,7 +12,7 @@ from hubfold.cli import options, tell
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.runs import BackedUpModel
+    from hubfold.reports.transfers import BackedUpModel
 
 
 @options.command(

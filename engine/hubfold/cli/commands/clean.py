@@ -15,7 +15,7 @@ from hubfold.errors import NeedsConfirmation, UsageError
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.runs import RemoveReport
+    from hubfold.reports.removals import RemoveReport
 
 
 @options.command(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
     from hubfold.engine.engine import Engine
-    from hubfold.reports.runs import DownloadReport
+    from hubfold.reports.transfers import DownloadReport
 
 _ALL = "all"
 

@@ -24,7 +24,7 @@ from hubfold.cli.output import Column
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.models import Model, ModelsReport, Place, Revision
+    from hubfold.reports.models import Model, ModelPlace, ModelsReport, Revision
 
 _COMMIT = 12
 
@@ -133,7 +133,7 @@ def _models(output: Output, report: ModelsReport) -> None:
     output.table(columns, rows)
 
 
-def _state(place: Place) -> str:
+def _state(place: ModelPlace) -> str:
     return f"also there, {place.default.state}{_selected(place.default)}"
 
 

@@ -13,7 +13,7 @@ from hubfold.cli.errors import INTERRUPTED
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.runs import RemoveReport
+    from hubfold.reports.removals import RemoveReport
 
 
 @options.command(

@@ -13,12 +13,12 @@ from hubfold.cli.output import Column
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.runs import StatusRoot
+    from hubfold.reports.scans import StatusRoot
 
 
 @click.group(
     "roots",
-    cls=options.Group,
+    cls=options.CommandGroup,
     invoke_without_command=True,
     examples=[
         ("hubfold roots", "the roots that a scan without PATH walks"),

@@ -8,20 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hubfold.backend import peek
 from hubfold.backend.contract import StorageBackend
-from hubfold.content import VAULT_MARKER, Root
+from hubfold.content import VAULT, VAULT_MARKER, Root
+from hubfold.disk.paths import canonical, within
 from hubfold.errors import RootError, UsageError
-from hubfold.index.index import VAULT
-from hubfold.scanning.walk import within
 
 #: The backend of a folder that no backend recognises.
 FALLBACK = "local-dir"
-
-
-def canonical(path: str | os.PathLike[str]) -> str:
-    """The one absolute path, free of symlinks, by which a root is known. Raises `UsageError` for an empty text."""
-    if not path:
-        raise UsageError("an empty text is no path", "is a variable of your script not set?")
-    return os.path.realpath(os.fsdecode(path))
 
 
 def named_folder(text: str) -> str | None:

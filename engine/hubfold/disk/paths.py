@@ -1,0 +1,52 @@
+"""Paths as text and as what they lead to, and the nearest that is there."""
+
+from __future__ import annotations
+
+import os
+
+from hubfold.errors import UsageError
+
+
+def free_bytes(folder: str) -> int | None:
+    """Bytes that this user may still write where `folder` is, or would be."""
+    place = folder
+    while not os.path.isdir(place) and place != os.path.dirname(place):
+        place = os.path.dirname(place)
+    try:
+        space = os.statvfs(place)
+    except OSError:
+        return None
+    return space.f_bavail * space.f_frsize
+
+
+def canonical(path: str | os.PathLike[str]) -> str:
+    """The one absolute path, free of symlinks, by which a root is known. Raises `UsageError` for an empty text."""
+    if not path:
+        raise UsageError("an empty text is no path", "is a variable of your script not set?")
+    return os.path.realpath(os.fsdecode(path))
+
+
+def existing(path: str) -> str:
+    """The nearest folder at or above `path` that is there."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def plain(path: str) -> str:
+    """`path` with symlinks in its folders resolved, itself not followed."""
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def target_of(link: str) -> str | None:
+    """What a symlink points at, one hop, as `plain` has it; None where there is none."""
+    try:
+        text = os.readlink(link)
+    except OSError:
+        return None
+    return plain(os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(link)), text)))
+
+
+def within(path: str, root: str) -> bool:
+    """Whether `path` is `root` or lies below it, by their text."""
+    return path == root or path.startswith(root if root.endswith("/") else root + "/")

@@ -1,0 +1,195 @@
+"""Which links a farm is to have, and what there is to do for that."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hubfold.content import TEMPORARY_PREFIX, VAULT, Root, Signature, Snapshot, SnapshotFile
+from hubfold.disk.filesystem import FileSystems
+from hubfold.errors import LeftAlone
+from hubfold.models.names import ModelName, Name, UnknownModel, stands_for, unknown
+from hubfold.reports.outcomes import Left
+from hubfold.vault import links, objects
+from hubfold.vault.names import claims_of, object_path, of_object
+from hubfold.vault.places import vault_places
+
+if TYPE_CHECKING:
+    from hubfold.backend.contract import StorageBackend
+    from hubfold.index.index import Index
+
+
+@dataclass(frozen=True, slots=True)
+class WantedLink:
+    """One link that a farm should have."""
+
+    #: Relative to the farm.
+    name: str
+    #: The regular file with the content and the root it lies in.
+    source: str
+    source_root: str
+    vault: str
+    target: str
+    #: What the source was when its digest became known.
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class FarmPlan:
+    """What building or refreshing a farm would do; names are relative to it."""
+
+    path: str
+    add: tuple[WantedLink, ...] = ()
+    replace: tuple[tuple[WantedLink, str], ...] = ()
+    keep: int = 0
+    remove: tuple[tuple[str, str], ...] = ()
+    left: tuple[Left, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.add or self.replace or self.remove)
+
+
+def chosen(snapshots: Iterable[Snapshot], models: Sequence[ModelName]) -> list[Snapshot]:
+    """One snapshot of each model (of each of `models`, if any are named), by repo id.
+
+    Raises `UnknownModel` for a name that no snapshot has, or not at the revision that is asked for.
+    """
+    by_name: dict[Name, list[Snapshot]] = {}
+    for snapshot in snapshots:
+        by_name.setdefault(Name(snapshot.repo_type, snapshot.repo_id), []).append(snapshot)
+    if not models:
+        return [min(by_name[name], key=_rank) for name in sorted(by_name)]
+    best: dict[Name, Snapshot] = {}
+    for asked in models:
+        name = asked.among(by_name)
+        if name is None:
+            raise unknown(asked.name, map(str, by_name), "no cache holds a")
+        revision = asked.revision
+        fit = [
+            one for one in by_name[name] if revision is None or stands_for(revision, one.revision, one.refs)
+        ]
+        if not fit:
+            raise UnknownModel(
+                f"no cache holds {name} at {revision!r}", f"see `hubfold ls {name} --revisions`"
+            )
+        best[name] = min(fit, key=_rank)
+    return [best[name] for name in sorted(best)]
+
+
+def _rank(snapshot: Snapshot) -> tuple[bool, bool, bool]:
+    return snapshot.broken or not snapshot.files, "main" not in snapshot.refs, not snapshot.refs
+
+
+def link_name(snapshot: Snapshot, file: str, *, flat: bool = False) -> str:
+    """The path of a file's link in a farm, with `flat` without the model's name before it.
+
+    Raises `LeftAlone` for a name that would lead out of it.
+    """
+    parts = [*([] if flat else snapshot.repo_id.split("/")), *file.split("/")]
+    if not flat and snapshot.repo_type != "model":
+        parts.insert(0, f"{snapshot.repo_type}s")
+    if any(
+        part in ("", os.curdir, os.pardir) or "\0" in part or part.startswith(TEMPORARY_PREFIX)
+        for part in parts
+    ):
+        raise LeftAlone(f"{file!r} is no name for a file")
+    return os.path.join(*parts)
+
+
+def wanted_links(
+    snapshots: Iterable[Snapshot],
+    folder: str,
+    index: Index,
+    roots: Mapping[str, Root],
+    backends: Mapping[str, StorageBackend],
+    *,
+    flat: bool = False,
+) -> tuple[list[WantedLink], list[Left]]:
+    """(the links that a farm at `folder` should have for these snapshots, the files that can have none).
+
+    With `flat` the names are without the model's before them.
+    """
+    filesystems = FileSystems()
+    wanted: list[WantedLink] = []
+    left: list[Left] = []
+    for snapshot in snapshots:
+        for file in snapshot.files:
+            try:
+                name = link_name(snapshot, file.name, flat=flat)
+                wanted.append(_wanted(name, file, index, roots, backends, filesystems))
+            except LeftAlone as reason:
+                left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
+    return wanted, left
+
+
+def _wanted(
+    name: str,
+    file: SnapshotFile,
+    index: Index,
+    roots: Mapping[str, Root],
+    backends: Mapping[str, StorageBackend],
+    filesystems: FileSystems,
+) -> WantedLink:
+    source = os.path.realpath(file.path)
+    if file.size is None:
+        raise LeftAlone("its content is missing")
+    replica = index.replica(source)
+    if replica is None:
+        raise LeftAlone("its content is in no scanned root")
+    if replica.backend == VAULT:
+        return WantedLink(name, source, replica.root, replica.root, source, replica.signature)
+    here = filesystems.of(os.path.dirname(source))
+    for place in vault_places(roots[replica.root], backends, filesystems):
+        target = object_path(place.path, replica.digests)
+        if place.writable and place.filesystem.links_to(here) and target is not None:
+            return WantedLink(name, source, replica.root, place.path, target, replica.signature)
+    raise LeftAlone(f"there is no place for a vault on the file system of {source}")
+
+
+def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> FarmPlan:
+    """Hold what a farm should have against what is there. Raises `OSError` if the folder cannot be read."""
+    add: list[WantedLink] = []
+    replace: list[tuple[WantedLink, str]] = []
+    keep = 0
+    stays = list(left)
+    names: set[str] = set()
+    for item in wanted:
+        names.add(item.name)
+        link = os.path.join(path, item.name)
+        try:
+            st = os.lstat(link)
+        except (FileNotFoundError, NotADirectoryError):
+            add.append(item)
+            continue
+        if stat.S_ISLNK(st.st_mode) and links.points_at(link, item.target):
+            keep += 1
+            if not os.path.exists(link):
+                add.append(item)  # the object is gone, the link stays: making the object again mends it
+        elif stat.S_ISLNK(st.st_mode) and _into_a_vault(link):
+            replace.append((item, os.readlink(link)))
+        else:
+            stays.append(Left(link, "there is a file of somebody else under this name"))
+    remove = tuple(
+        (name, text)
+        for name, text in _links_below(path)
+        if name not in names and not os.path.exists(os.path.join(path, name))
+    )
+    return FarmPlan(path, tuple(add), tuple(replace), keep, remove, tuple(stays))
+
+
+def _into_a_vault(link: str) -> bool:
+    target = os.path.join(os.path.realpath(os.path.dirname(link)), os.readlink(link))
+    return bool(claims_of(os.path.basename(target))) and objects.is_vault(of_object(target))
+
+
+def _links_below(path: str) -> Iterator[tuple[str, str]]:
+    """(name, text) of the symlinks into a vault in a farm."""
+    for folder, _, files in os.walk(path):
+        for name in sorted(files):
+            link = os.path.join(folder, name)
+            if os.path.islink(link) and _into_a_vault(link):
+                yield os.path.relpath(link, path), os.readlink(link)

@@ -1,0 +1,50 @@
+"""One run at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import filelock
+
+from hubfold.errors import HubfoldError, Locked
+from hubfold.state.home import StateHome
+
+
+@contextmanager
+def exclusive(state: StateHome, command: str) -> Iterator[None]:
+    """Be the only command that changes something. Raises `Locked`, saying which one runs, without waiting."""
+    state.create()
+    lock = filelock.FileLock(state.lock)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise Locked(
+            f"another hubfold run is at work{_who(state)}",
+            "wait until it is through, then try again; nothing was changed",
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise HubfoldError(
+            f"the lock {state.lock} cannot be taken: {error}", "give another state directory by HUBFOLD_HOME"
+        ) from None
+    note = state.lock + ".json"
+    with suppress(OSError), open(note, "w", encoding="ascii") as file:  # a courtesy; the lock is what counts
+        json.dump({"pid": os.getpid(), "command": command, "started": time.strftime("%H:%M:%S")}, file)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(note)
+        lock.release()
+
+
+def _who(state: StateHome) -> str:
+    try:
+        with open(state.lock + ".json", encoding="ascii") as file:
+            note = json.load(file)
+        return f": {note['command']}, process {note['pid']:d}, since {note['started']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,54 @@
+"""What lies on the disk now, held against what a journal says was there."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from hubfold.content import LinkKind
+from hubfold.disk.directory import Directory
+from hubfold.errors import LeftAlone
+from hubfold.journal.records import Intent
+
+
+def is_original(st: os.stat_result | None, intent: Intent) -> bool:
+    """Whether this is the file that the run found at the path."""
+    return (
+        st is not None
+        and stat.S_ISREG(st.st_mode)
+        and (st.st_ino, st.st_size, st.st_mtime_ns) == (intent.inode, intent.size, intent.mtime_ns)
+    )
+
+
+def is_link(directory: Directory, name: str, intent: Intent) -> bool:
+    """Whether `name` is the link that the run made for this path."""
+    st = directory.lstat_or_none(name)
+    if st is None:
+        return False
+    if intent.link is LinkKind.SYMLINK:
+        return stat.S_ISLNK(st.st_mode) and directory.readlink(name) == intent.text
+    return stat.S_ISREG(st.st_mode) and (st.st_ino, st.st_size) == (intent.keeper_inode, intent.size)
+
+
+def written_through(directory: Directory, name: str, intent: Intent) -> bool:
+    """Whether somebody changed the content behind the link since it was made."""
+    try:
+        st = directory.stat_through(name)
+    except FileNotFoundError:
+        return False
+    return (st.st_size, st.st_mtime_ns) != (intent.size, intent.keeper_mtime_ns)
+
+
+def still_links(intent: Intent) -> bool:
+    """Whether the path is still the link that the run made. What cannot be looked at now is taken for one."""
+    try:
+        directory, name = Directory.parent_of(intent.root, intent.path)
+    except FileNotFoundError:
+        return not os.path.ismount(intent.mount)
+    except (OSError, LeftAlone):
+        return True
+    with directory:
+        try:
+            return is_link(directory, name, intent)
+        except OSError:
+            return True

@@ -1,0 +1,81 @@
+"""A plan of removal as a report, and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hubfold.backend.changes import Removal
+from hubfold.errors import Interrupted
+from hubfold.journal.journal import Journal
+from hubfold.library.inventory import Holdings
+from hubfold.models.names import Name
+from hubfold.progress import Progress, Stop
+from hubfold.removal.needs import stat_through
+from hubfold.removal.plan import RemovePlan
+from hubfold.removal.remover import Remover
+from hubfold.reports.removals import RemovedModel, RemoveReport
+from hubfold.vault import gc, names
+from hubfold.vault.gc import Garbage
+from hubfold.vault.objects import clear_empty
+
+
+def garbage(objects: Iterable[str]) -> list[Garbage]:
+    """Vault objects as `gc.remove` wants them."""
+    found = []
+    for object_ in objects:
+        st = stat_through(object_)
+        if st is not None:
+            noted = stat_through(object_ + names.LINKS)
+            size = st.st_blocks * 512 if st.st_nlink == 1 else 0
+            found.append(Garbage(object_, size + (noted.st_blocks * 512 if noted is not None else 0)))
+    return found
+
+
+def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
+    """A plan in the form of a report."""
+    return RemoveReport(
+        run,
+        tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
+        (
+            *(path for removal in what.removals for path in removal.files if path in what.removing.seen),
+            *what.objects,
+        ),
+        what.bytes,
+        what.needed,
+        what.left,
+    )
+
+
+def _model(removal: Removal) -> RemovedModel:
+    kind = removal.kind or ("model" if removal.whole else "revision")
+    model = removal.path or removal.aside if removal.whole or removal.revisions else ""
+    path = model or next(iter(removal.files), removal.root)
+    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model
+    return RemovedModel(kind, name, removal.root, removal.revisions, path)
+
+
+def carry_out(
+    what: RemovePlan, holdings: Holdings, journal: Journal, *, progress: Progress, stop: Stop
+) -> RemoveReport:
+    """Remove what `what` says, then the vault objects that nothing needs any more."""
+    remover = Remover(journal, holdings, what.removing.seen, progress, stop)
+    interrupted = False
+    try:
+        remover.carry_out(what.removals)
+    except Interrupted:
+        interrupted = True
+    told = gc.remove(garbage([] if interrupted else what.objects))
+    for path in {names.of_object(object_) for object_ in told.removed}:
+        clear_empty(path)
+    freed = remover.freed + told.bytes
+    if not remover.stuck:
+        journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
+    return replace(
+        preview(what, journal.run),
+        removed=(*remover.removed, *told.removed),
+        bytes=freed,
+        left=(*what.left, *told.kept),
+        failed=(*remover.failed, *told.failed),
+        interrupted=interrupted,
+    )

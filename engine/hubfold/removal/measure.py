@@ -1,0 +1,48 @@
+"""What a removal frees."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+
+from hubfold.disk import open_flags
+from hubfold.reading import extents
+
+
+def measure(paths: Iterable[str], folders: Iterable[str] = ()) -> int:
+    """What the file system gets back when all of `paths` are gone, in bytes by allocated blocks.
+
+    An inode counts only if all its names are among them; extents that another file shares do not count.
+    """
+    names: dict[tuple[int, int], set[str]] = {}
+    stats: dict[tuple[int, int], os.stat_result] = {}
+    freed = 0
+    for path in paths:
+        with suppress(OSError):
+            st = os.lstat(path)
+            names.setdefault((st.st_dev, st.st_ino), set()).add(path)
+            stats[st.st_dev, st.st_ino] = st
+    for inode, found in names.items():
+        st = stats[inode]
+        if st.st_nlink <= len(found):
+            freed += max(0, st.st_blocks * 512 - shared_bytes(next(iter(found)), st))
+    for folder in folders:
+        with suppress(OSError):
+            freed += os.lstat(folder).st_blocks * 512
+    return freed
+
+
+def shared_bytes(path: str, st: os.stat_result) -> int:
+    """What another file has too of a file's extents; a long symlink has a block, but no extents to share."""
+    if not stat.S_ISREG(st.st_mode):
+        return 0
+    try:
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
+    except OSError:
+        return 0
+    try:
+        return extents.shared_bytes(fd)
+    finally:
+        os.close(fd)

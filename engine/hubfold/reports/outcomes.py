@@ -1,0 +1,56 @@
+"""What becomes of single paths, in every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A path that was left alone on purpose."""
+
+    path: str
+    reason: str
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A path that was left alone because something went wrong."""
+
+    path: str
+    error: str
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about one path that the user should know."""
+
+    path: str
+    message: str
+    #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
+    kind: str = "notice"
+
+    def as_json(self) -> Json:
+        return {"path": self.path, "message": self.message}
+
+
+@dataclass(slots=True)
+class Settled:
+    """What recovery made of something that was cut short: paths by what became of them."""
+
+    finished: list[str] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    #: Numbers of mends that were found done.
+    done: list[int] = field(default_factory=list)
+    #: Something cannot be looked at now, or not be put right: it is tried again.
+    waiting: bool = False

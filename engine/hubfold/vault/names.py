@@ -1,0 +1,41 @@
+"""The names in a vault: pure, no look at a disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+
+from hubfold.content import ALGORITHMS
+
+OBJECTS = "objects"
+LINKS = ".links"
+LOCK = ".lock"
+_LENGTHS = {64: "sha256", 40: "git-sha1", 32: "xxh3_128"}
+_OBJECT_NAME = re.compile(r"([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(\.[0-9a-f]{12})?")
+
+
+def claims_of(name: str) -> dict[str, str]:
+    """What an object's name says of its content; empty if it is no object's name."""
+    match = _OBJECT_NAME.fullmatch(name)
+    return {_LENGTHS[len(match[1])]: match[1]} if match else {}
+
+
+def object_path(vault: str, digests: Mapping[str, str], own_link: str | None = None) -> str | None:
+    """Where the object of a content lies; `own_link` is the path of the link that gets an object of its own.
+
+    None if no digest is known that names objects.
+    """
+    for algorithm in ALGORITHMS:
+        if algorithm in digests and algorithm in _LENGTHS.values():
+            name = digests[algorithm]
+            if own_link is not None:
+                name += "." + hashlib.sha256(os.fsencode(own_link)).hexdigest()[:12]
+            return os.path.join(vault, OBJECTS, name[:2], name)
+    return None
+
+
+def of_object(object_: str) -> str:
+    """The vault that an object lies in."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(object_)))

@@ -1,0 +1,43 @@
+"""Where the vault of a root may lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hubfold.backend.contract import StorageBackend
+from hubfold.content import VAULT, Root
+from hubfold.disk.filesystem import FileSystem, FileSystems
+
+
+@dataclass(frozen=True, slots=True)
+class VaultPlace:
+    """A folder that may be, or become, the vault for keepers of a root."""
+
+    path: str
+    filesystem: FileSystem
+    writable: bool
+    #: What the user has to know if it is used.
+    note: str = ""
+
+
+def vault_places(
+    root: Root, backends: Mapping[str, StorageBackend], filesystems: FileSystems
+) -> list[VaultPlace]:
+    """Where the vault for keepers of `root` may be, best first."""
+    if root.backend == VAULT or root.backend not in backends:
+        return []
+    backend = backends[root.backend]
+    found = []
+    for path in backend.vault_places(root):
+        folder = path
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        inside = os.path.dirname(path) == root.path and backend.capabilities.cache
+        note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
+        with suppress(OSError):
+            writable = os.access(folder, os.W_OK | os.X_OK)
+            found.append(VaultPlace(path, filesystems.of(folder), writable, note if inside else ""))
+    return found
