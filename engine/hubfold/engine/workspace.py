@@ -118,7 +118,7 @@ class Workspace:
     def _known_roots(self) -> list[Root]:
         """What the user registered or configured, and what was scanned before."""
         from hubfold.disk.paths import canonical
-        from hubfold.scanning.discover import FALLBACK, recognise
+        from hubfold.scanning.discover import fallback, recognise
 
         known: dict[str, Root] = {}
         for source, root in self._sources():
@@ -129,8 +129,9 @@ class Workspace:
             if backend is None:
                 names = os.listdir(path) if os.path.isdir(path) else []
                 recognised = recognise(path, names, self._backends)
-                backend, path = recognised if recognised is not None else (FALLBACK, path)
-            known.setdefault(path, Root(path, backend, root.role, root.limit))
+                backend, path = recognised if recognised is not None else (fallback(self._backends), path)
+            if backend is not None:
+                known.setdefault(path, Root(path, backend, root.role, root.limit))
         for old in self._open_index.roots() if self._has_index else ():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self._backends]
@@ -205,10 +206,10 @@ class Workspace:
         return (path for log in journal.logs(self.state.runs) for path in log.links_made())
 
     def _begin(self, command: str) -> Journal:
-        from hubfold import __version__
+        from hubfold.backend import distributions
         from hubfold.journal.journal import Journal
 
-        return Journal.create(self.state.runs, command, __version__)
+        return Journal.create(self.state.runs, command, distributions.version_of("hubfold"))
 
     def _note_path(self, index: Index, path: str, *, proven: bool) -> None:
         known = index.replica(path)
