@@ -42,7 +42,7 @@ def module_of(step: str) -> str:
 def not_taken(steps: Sequence[str], calls: Sequence[Call], before: Sequence[str] = ()) -> str:
     """The first step that is not called, after the one before it, by one that was named before; empty if all are."""
     named = list(before)
-    left = iter(calls)
+    left = iter([(called, by) for called, by in calls if called != by])
     for step in steps:
         if not any(called == step and (by is None or by in named) for called, by in left):
             return f"{step} is not called after {named[-1:]} by one of {named}"
