@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -85,3 +86,24 @@ class Place:
 
 def read_nothing(job: Job, *_: object) -> Reading:
     raise AssertionError(f"{job.path} was read")
+
+
+def noise(seed: str, size: int = 1 << 20) -> bytes:
+    return hashlib.shake_128(seed.encode()).digest(size)
+
+
+def blob(place: Place, cache: str, content: bytes, repo: str = "models--org--base", name: str = "") -> Path:
+    """A file of a hub cache, named by its sha256, with the snapshot link to it."""
+    digest = name or hashlib.sha256(content).hexdigest()
+    commit = "c" * 40
+    path = place.file(f"{cache}/{repo}/blobs/{digest}", content)
+    place.file(f"{cache}/{repo}/refs/main", commit.encode())
+    link = place.folder / cache / repo / "snapshots" / commit / f"{digest[:6]}.safetensors"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(f"../../blobs/{digest}")
+    return path
+
+
+def git_blob(place: Place, cache: str, content: bytes, repo: str = "models--org--base") -> Path:
+    digest = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return blob(place, cache, content, repo, digest)
