@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from tests.building.waiting import PATIENCE
+
 from .filesystems import Mounted, Mounts, Unavailable, copy_image, run, unmount
 
 #: The interpreter itself: a shim in front of it would be a process, and calls, of its own.
@@ -33,8 +35,6 @@ PYTHON = sys.executable
 KILL = "KILL"
 #: What is added to the name of a waiting command's output: a pipe, which it reads a byte from before it starts.
 STARTER = ".start"
-#: Seconds after which a struck command is taken for hung.
-PATIENCE = 60.0
 
 _PATH = ("EIO", "EACCES", "EROFS", "ENOSPC")
 #: The calls that change something, with the errors that each can answer.
@@ -230,7 +230,7 @@ def need_strace() -> None:
         "/nonexistent",
     )
     done = subprocess.run(
-        probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30
+        probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=PATIENCE
     )
     if "INJECTED" not in done.stderr:
         raise Unavailable(f"strace cannot inject here: {done.stderr.strip()[:200]}")
