@@ -114,6 +114,12 @@ class Program:
         assert "Traceback" not in done.stderr, done.stderr
         return Finished(done.returncode, done.stdout, done.stderr)
 
+    def imports(self, *arguments: str) -> list[str]:
+        """The modules that are imported when it is started so, in order."""
+        done = self.started(*arguments, environ={"PYTHONPROFILEIMPORTTIME": "1"})
+        lines = [line for line in done.err.splitlines() if line.startswith("import time:")]
+        return [line.rpartition("|")[2].strip() for line in lines[1:]]
+
     def on_terminal(
         self,
         *arguments: str | bytes | Path,

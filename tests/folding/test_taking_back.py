@@ -844,7 +844,7 @@ def test_a_keeper_that_somebody_changed_between_two_batches_serves_no_more(
 ) -> None:
     monkeypatch.setattr(swaps, "BATCH_ACTIONS", 1)
     second = scene.file(scene.models, "n", MODEL)
-    behind_each_batch(monkeypatch, lambda: os.utime(scene.blob))
+    behind_each_batch(monkeypatch, lambda: os.utime(scene.blob, ns=(1, 1)))
     assert scene.errors(scene.copy, second) == [
         "",
         f"its keeper {scene.blob} was left alone: it changed since it was scanned",
