@@ -410,7 +410,7 @@ def test_a_name_that_was_not_scanned_again_lends_no_digest(place: Place) -> None
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_sets_are_those_of_the_bytes(data: st.DataObject) -> None:
     """Any mix of names, links, claims and what was read: a set has equal bytes, and equal bytes that share a known
     digest are in one set."""
