@@ -80,7 +80,7 @@ def test_a_blob_that_is_not_its_name_is_corrupt_however_it_came_to_be(
     place.scan("hub")
     rot(path)
     if touched:
-        os.utime(path)
+        os.utime(path, ns=(1, 1))
     (problem,) = place.verify().problems
     assert (problem.path, problem.kind) == (str(path), "corrupt")
     assert ("written to since" in problem.message) is touched

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from tests.building.program import Program, Scene
 
@@ -93,10 +92,8 @@ def test_the_status_follows_the_user(hubfold: Program, scene: Scene) -> None:
 
 def test_the_status_is_there_at_once(hubfold: Program, scene: Scene) -> None:
     hubfold("scan", "hf", "models")
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
-        hubfold.started()
-        times.append(time.monotonic() - began)
-    # 0.25 s on a quiet machine; the best of five, doubled, so that a busy one does not fail the test.
-    assert min(times) < 0.5
+    imported = hubfold.imports()
+    assert "sqlite3" in imported, "it looks into the index"
+    assert not {"huggingface_hub", "sqlite_utils", "rich"} & set(imported)
+    # Imports are what takes the time: 231 here.
+    assert len(imported) < 300

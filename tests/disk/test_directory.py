@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,26 +24,26 @@ from hubfold.disk import held as disk_held
 from hubfold.disk.directory import Directory
 from hubfold.disk.held import Attributes, HeldFile, Lease
 from hubfold.errors import LeftAlone
+from tests.building.descriptors import nothing_stays_open
+from tests.building.waiting import PATIENCE, until
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for another user")
 SOMEBODY = 12345
 
 
-def open_descriptors() -> set[tuple[str, str]]:
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
-        except FileNotFoundError:
-            continue  # the one that listed the folder
-    return found
-
-
 @pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    before = open_descriptors()
-    yield
-    assert open_descriptors() == before
+def all_is_closed() -> Iterator[None]:
+    with nothing_stays_open():
+        yield
+
+
+def test_a_descriptor_left_open_is_seen_and_one_that_others_close_meanwhile_is_not(tmp_path: Path) -> None:
+    others = socket.socket()
+    with pytest.raises(AssertionError, match=re.escape(str(tmp_path))), nothing_stays_open():
+        left = os.open(tmp_path, os.O_RDONLY)
+    os.close(left)
+    with nothing_stays_open():
+        others.close()
 
 
 @pytest.fixture(params=["descriptors", "paths"])
@@ -534,13 +535,11 @@ def test_a_lease_knows_a_writer_and_lets_it_go_on(tmp_path: Path) -> None:
     writer = subprocess.Popen(
         [sys.executable, "-c", f"open({str(tmp_path / 'f')!r}, 'r+b').write(b'new')"], env=dict(os.environ)
     )
-    until = time.monotonic() + 10
-    while not lease.wanted and time.monotonic() < until:
-        time.sleep(0.01)
-    assert lease.wanted and writer.poll() is None and (tmp_path / "f").read_bytes() == b"old"
+    until(lambda: lease.wanted, "the writer did not come")
+    assert writer.poll() is None and (tmp_path / "f").read_bytes() == b"old"
     lease.release()
     assert not lease.held and not lease.wanted
-    assert writer.wait(10) == 0 and (tmp_path / "f").read_bytes() == b"new"
+    assert writer.wait(PATIENCE) == 0 and (tmp_path / "f").read_bytes() == b"new"
     os.close(fd)
 
 

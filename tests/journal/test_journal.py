@@ -559,7 +559,7 @@ def test_a_removal_of_what_lies_outside_its_copy_is_refused(tmp_path: Path) -> N
     assert "no absolute path" in refused(tmp_path, RUN, {**record, "copy": "models/m"})
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_stands_in_a_field_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(RECORDS) - 1))
@@ -576,7 +576,7 @@ def test_whatever_stands_in_a_field_is_read_or_refused(tmp_path: Path, data: st.
     assert all(os.path.isabs(path) and "\0" not in path and ".." not in path.split("/") for path in paths)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cut=st.integers(0, 5000), junk=st.binary(max_size=20))
 def test_whatever_bytes_a_journal_ends_in_it_is_read_or_refused(
     tmp_path: Path, cut: int, junk: bytes
