@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from hubfold.backend.contract import StorageBackend
 from hubfold.backend.registry import load
 from hubfold.care.verify import verify
-from hubfold.content import VAULT, DuplicateSet, IndexedReplica
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica, Replica, Root
 from hubfold.duplicates.cost import SharedExtents
 from hubfold.duplicates.sets import duplicate_sets
 from hubfold.index.index import Index
@@ -20,6 +21,7 @@ from hubfold.reading.digests import Job, Reading
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.runs import ScanReport
 from hubfold.scanning.discover import discover
+from hubfold.scanning.recording import Recording
 from hubfold.scanning.scan import scan
 from hubfold.vault.backend import VaultBackend
 
@@ -107,3 +109,17 @@ def blob(place: Place, cache: str, content: bytes, repo: str = "models--org--bas
 def git_blob(place: Place, cache: str, content: bytes, repo: str = "models--org--base") -> Path:
     digest = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     return blob(place, cache, content, repo, digest)
+
+
+def record(index: Index, root: str, *replicas: Replica, backend: str = "hub-cache") -> None:
+    recording = Recording(index, Root(root, backend))
+    for replica in replicas:
+        assert recording.put(replica)
+    recording.abandon()
+
+
+def made_up(path: str, inode: int, size: int = 100, device: int = 1, **fields: Any) -> Replica:
+    """A replica with a stat of our choosing."""
+    numbers = {"st_blocks": -(-size // 512), "st_mtime_ns": 10, "st_ctime_ns": 20}
+    result = os.stat_result((0o100644, inode, device, 1, 0, 0, size, 0, 0, 0), numbers)
+    return Replica(path, result, **fields)
