@@ -144,3 +144,11 @@ class Folded(Scene):
 
 def hold(root: Path, path: Path) -> HeldFile:
     return HeldFile(str(root), str(path))
+
+
+def errors(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.error for outcome in outcomes]
+
+
+def leftovers(base: Path) -> list[Path]:
+    return [path for path in base.rglob(".hubfold-*") if path.name not in (".hubfold-vault", ".hubfold-farm")]
