@@ -119,3 +119,15 @@ class StatusRoot:
     limit: int | None
     online: bool
     source: str = ""
+
+    def as_json(self) -> Json:
+        return {
+            "path": self.path,
+            "backend": self.backend,
+            "role": str(self.role),
+            "files": self.files,
+            "bytes": self.bytes,
+            "limit": self.limit,
+            "online": self.online,
+            "source": self.source,
+        }

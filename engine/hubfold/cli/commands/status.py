@@ -31,7 +31,7 @@ def status(session: Session) -> None:
     if output.as_json:
         output.json(
             {
-                "roots": [roots_command.as_json(root) for root in roots],
+                "roots": [root.as_json() for root in roots],
                 "reclaimable_bytes": reclaimable,
                 "last_run": last.as_json() if last else None,
                 "next": command,
