@@ -17,7 +17,7 @@ from hubfold.index.index import Index
 from hubfold.progress import Stop
 from hubfold.reading.digests import Job, Reading
 from hubfold.reports.health import VerifyReport
-from hubfold.reports.runs import ScanReport
+from hubfold.reports.scans import ScanReport
 from hubfold.scanning.discover import discover
 from hubfold.scanning.scan import scan
 from hubfold.vault.backend import VaultBackend

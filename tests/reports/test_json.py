@@ -17,6 +17,7 @@ from typing import Any
 import hubfold.reports
 from hubfold import demo, display
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Partial, Role, Signature, Trust
+from hubfold.json_form import JsonForm
 from hubfold.models.patterns import Selection
 from hubfold.reports.health import DoctorReport, Finding, Problem, VerifyReport
 from hubfold.reports.models import (
@@ -326,8 +327,8 @@ def test_every_report_is_pinned() -> None:
     reports = {
         cls
         for module in places
-        for _, cls in inspect.getmembers(module, inspect.isclass)
-        if cls.__module__ == module.__name__ and dataclasses.is_dataclass(cls) and hasattr(cls, "as_json")
+        for name, cls in inspect.getmembers(module, inspect.isclass)
+        if cls.__module__ == module.__name__ and issubclass(cls, JsonForm) and not name.startswith("_")
     }
     assert len(reports) > 35
     assert reports <= {type(report) for report in EXAMPLES.values()}

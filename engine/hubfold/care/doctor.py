@@ -22,7 +22,7 @@ from hubfold.disk.held import HeldFile
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.progress import Progress, Stop
 from hubfold.reports.health import Finding
-from hubfold.reports.runs import Notice
+from hubfold.reports.outcomes import Notice
 from hubfold.vault import objects
 from hubfold.vault.links import points_at
 from hubfold.vault.names import of_object

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
     from hubfold.engine.engine import Engine
-    from hubfold.reports.outcomes import Failed, Left
-    from hubfold.reports.runs import Notice, RecoverReport
+    from hubfold.reports.outcomes import Failed, Left, Notice
+    from hubfold.reports.runs import RecoverReport
 
 #: How many paths a terminal gets of a list that is not the point of the command.
 FEW = 3

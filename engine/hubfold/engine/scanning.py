@@ -16,8 +16,7 @@ from hubfold.state.verified import Verified
 
 if TYPE_CHECKING:
     from hubfold.reports.health import VerifyReport
-    from hubfold.reports.runs import ScanReport
-    from hubfold.reports.scans import DupesReport, StatusRoot
+    from hubfold.reports.scans import DupesReport, ScanReport, StatusRoot
 
 #: Files under this many bytes are left alone: they are what people edit.
 MIN_SIZE = 1 << 20

@@ -14,7 +14,7 @@ from hubfold.cli.output import Column
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.runs import ScanReport
+    from hubfold.reports.scans import ScanReport
 
 
 @options.command(
