@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_doctor import blob, build, fold, kinds, weights, write_through
-from test_repairs import RIGHT, cut_short, rot
 
 from hubfold import Engine
 from hubfold.testing import snapshot
 from hubfold.testing.trees import Tree, copy_of, hub_cache, model_files
+from tests.care.test_doctor import blob, build, fold, kinds, weights, write_through
+from tests.care.test_repairs import RIGHT, cut_short, rot
 
 Harm = Callable[[Tree, Engine, pytest.MonkeyPatch], Path]
 

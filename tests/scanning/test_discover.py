@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.filesystems import open_the_way
-from scanned import Place
 
 from hubfold.content import VAULT_MARKER, Role, Root
 from hubfold.disk.paths import canonical
 from hubfold.errors import RootError, UsageError
 from hubfold.scanning.discover import discover
+from tests import CHECKOUT
+from tests.building.scanned import Place
+from tests.faults.filesystems import open_the_way
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_with_a_hint(place: Place) -> 
     private.mkdir(mode=0)
     program = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(CHECKOUT)!r})
 from hubfold.scanning.discover import discover
 from hubfold.errors import RootError
 if os.geteuid() == 0:

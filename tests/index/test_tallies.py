@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from scanned import Place, read_nothing
 
 from hubfold.content import IndexedReplica, LinkKind, Replica, Root, Signature
 from hubfold.duplicates import pending
@@ -26,6 +25,7 @@ from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
 from hubfold.reports.scans import ScanReport
 from hubfold.scanning.recording import Recording
+from tests.building.scanned import Place, read_nothing
 
 
 @pytest.fixture

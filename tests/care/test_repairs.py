@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from test_doctor import blob, build, fold, kinds, weights, write_through
 
 from hubfold import Engine
 from hubfold.care import exchange, settle
@@ -31,6 +30,7 @@ from hubfold.testing.trees import (
     safetensors,
     with_xet_hash,
 )
+from tests.care.test_doctor import blob, build, fold, kinds, weights, write_through
 
 RIGHT = model_files("model")["model.safetensors"]
 

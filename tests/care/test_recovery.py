@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.disk import directory as fsops
@@ -19,6 +18,7 @@ from hubfold.folding.planner import Policy
 from hubfold.journal import history, journal
 from hubfold.progress import Silent, Stop
 from hubfold.reports.outcomes import Left
+from tests.building.folding import Scene
 
 MODEL = os.urandom(1 << 20)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])

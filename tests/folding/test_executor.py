@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.errors import NoSpace
 from hubfold.folding.planner import Policy
+from tests import CHECKOUT
+from tests.building.folding import Scene
 
 MODEL = os.urandom(1 << 20) * 3
 HARDLINK = Policy(link=LinkKind.HARDLINK)
@@ -250,9 +251,9 @@ def test_more_copies_than_files_can_be_open_at_once(scene: Scene) -> None:
     script = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(CHECKOUT)!r})
 from pathlib import Path
-from folding import Scene
+from tests.building.folding import Scene
 scene = Scene(Path({str(scene.base)!r}))
 scene.root("models")
 files = sorted(Path({str(models)!r}).glob("*/m"))
@@ -268,10 +269,10 @@ def test_what_was_displaced_is_freed_and_closed_when_the_run_is_over(scene: Scen
     """It is freed behind the back of the next batch, but not behind that of the user."""
     script = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(CHECKOUT)!r})
 from pathlib import Path
 from hubfold.folding import swaps
-from folding import Scene
+from tests.building.folding import Scene
 swaps.BATCH_ACTIONS = 2
 scene = Scene(Path({str(scene.base)!r}))
 models = scene.root("models")

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from faults.filesystems import open_the_way
-from scanned import Place
 
 from hubfold.backend.contract import Capabilities, StorageBackend, Walk
 from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Trust
 from hubfold.errors import Interrupted
 from hubfold.progress import Stop
+from tests import CHECKOUT
+from tests.building.scanned import Place
+from tests.faults.filesystems import open_the_way
 
 MIB = 1 << 20
 
@@ -242,9 +243,9 @@ def test_bytes_read_are_those_the_kernel_counts(place: Place, tmp_path: Path) ->
         place.file(f"tree/{number}", noise("same", 3 * MIB + number // 2))
     place.index.close()
     program = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import sys; sys.path.insert(0, {str(CHECKOUT)!r})
 from pathlib import Path
-from scanned import Place
+from tests.building.scanned import Place
 place = Place(Path({str(tmp_path)!r}))
 def read_by_now():
     return int(next(line for line in open("/proc/self/io") if line.startswith("rchar")).split()[1])
@@ -267,9 +268,9 @@ def test_a_rescan_opens_no_content_seen_from_outside(place: Place, tmp_path: Pat
     blob(place, "hub", noise("claimed"))
     place.index.close()
     program = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import sys; sys.path.insert(0, {str(CHECKOUT)!r})
 from pathlib import Path
-from scanned import Place
+from tests.building.scanned import Place
 Place(Path({str(tmp_path)!r})).scan("tree", "hub")
 """
     opened = []
@@ -459,9 +460,9 @@ def test_a_real_mount_that_is_taken_away(place: Place) -> None:
 
 UNREADABLE = """
 import os, sys
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {checkout!r})
 from pathlib import Path
-from scanned import Place
+from tests.building.scanned import Place
 place = Place(Path({folder!r}))
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -481,7 +482,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_rows_and_is_told(place: Place) -
     listed = place.folder / "tree/listed"
     private = place.folder / "tree/private"
     shutil.rmtree(private / "below")
-    program = UNREADABLE.format(tests=str(Path(__file__).parent), folder=str(place.folder))
+    program = UNREADABLE.format(checkout=str(CHECKOUT), folder=str(place.folder))
     # The reader below is nobody, who has to make a journal beside the index too.
     open_the_way(place.folder)
     place.folder.chmod(0o777)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from faults import tree
 
 from hubfold import Engine, LinkKind
 from hubfold.disk import directory as fsops
+from tests.building import tree
 
 MODEL = tree.model("weights", 9000)
 

@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import changes, damages
-from faults import tree
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +33,8 @@ from hubfold.testing import loopback_hub
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.transfer import archive
 from hubfold.transfer.containers import is_tar, zstd
+from tests.building import tree
+from tests.building.damage import changes, damages
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.errors import LeftAlone
 from hubfold.folding.planner import Policy
 from hubfold.vault import gc, names, objects
+from tests.building.folding import Scene
 
 MODEL = os.urandom(1 << 20)
 

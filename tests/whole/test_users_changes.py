@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
 from hubfold.folding.executor import Outcome
 from hubfold.folding.planner import Policy
 from hubfold.reading import compare
+from tests.building.folding import Scene
 
 MODEL = os.urandom(300_000)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import xxhash
-from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.disk import directory as fsops
@@ -32,6 +31,7 @@ from hubfold.journal.records import Intent
 from hubfold.progress import Silent, Stop
 from hubfold.reading import compare
 from hubfold.vault import objects
+from tests.building.folding import Scene
 
 MODEL = os.urandom(300_000)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])

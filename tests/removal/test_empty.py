@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import tree
 
 from hubfold import Engine
 from hubfold.disk import directory as fsops
 from hubfold.errors import UsageError
 from hubfold.removal import empty, settle
 from hubfold.vault import objects
+from tests.building import tree
 
 
 def test_a_revision_that_could_not_be_emptied_is_gone_on_with(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

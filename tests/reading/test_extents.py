@@ -13,8 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from faults.filesystems import Mounts, Unavailable, physical
-from folding import Scene
 
 from hubfold.content import LinkKind
 from hubfold.disk.held import HeldFile
@@ -25,6 +23,8 @@ from hubfold.folding.planner import Policy
 from hubfold.journal.journal import Journal
 from hubfold.progress import Silent, Stop
 from hubfold.reading import extents, page_cache
+from tests.building.folding import Scene
+from tests.faults.filesystems import Mounts, Unavailable, physical
 
 MIB = 1 << 20
 #: More than the kernel takes in one call, and no whole number of anything.

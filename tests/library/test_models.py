@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stalling import half_downloaded
 
 from hubfold import Engine, UsageError, display
 from hubfold.content import Snapshot, SnapshotFile
@@ -27,6 +26,7 @@ from hubfold.testing.trees import (
     safetensors,
     with_xet_hash,
 )
+from tests.building.stalling import half_downloaded
 
 SIZE = 40_000
 needs_shared_store = pytest.mark.skipif(not has_shared_store(), reason="this client has no shared store")

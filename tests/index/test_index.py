@@ -22,7 +22,6 @@ import sqlite_utils
 import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scanned import Place
 
 from hubfold.backend.contract import StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Role, Root, Signature, Trust
@@ -46,6 +45,7 @@ from hubfold.index.database import (
 from hubfold.index.index import Index
 from hubfold.index.migrations import migrations
 from hubfold.scanning.recording import Recording
+from tests.building.scanned import Place
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
-from faults import tree
-from scanned import Place
-from test_scan import blob, git_blob, noise
 
 from hubfold import Engine
 from hubfold.progress import Stop
+from tests.building import tree
+from tests.building.scanned import Place
+from tests.scanning.test_scan import blob, git_blob, noise
 
 MIB = 1 << 20
 
