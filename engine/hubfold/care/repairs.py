@@ -105,6 +105,7 @@ class Mender:
         self._stop = stop
         self._journal: Journal | None = None
         self._number = 0
+        self._filesystems = FileSystems()
         #: Something was left that only recovery can settle.
         self._unsettled = False
         self._new_vaults: list[str] = []
@@ -250,15 +251,14 @@ class Mender:
 
     def _announce(self, case: Case, names: Sequence[tuple[str, str]], kept: str, donor: Donor) -> list[Mend]:
         inode = case.changed.st_ino
-        filesystems = FileSystems()
         mends = []
         for root, path, text in (owner for owner in case.owners if owner[2]):
             temporary = self._temporary()
-            mount = filesystems.of(os.path.dirname(path)).mount
+            mount = self._filesystems.of(os.path.dirname(path)).mount
             mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept, mount))
         for root, path in names:
             temporary = self._temporary()
-            mount = filesystems.of(os.path.dirname(path)).mount
+            mount = self._filesystems.of(os.path.dirname(path)).mount
             mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path, mount))
         for mend in mends:
             self.journal.append("mend", **mend.as_record())

@@ -59,6 +59,7 @@ class Journal:
         self.run = run
         self.path = path
         self._pending: list[bytes] = []
+        self._filesystems = FileSystems()
 
     @classmethod
     def create(cls, folder: str, command: str, version: str) -> Journal:
@@ -101,10 +102,7 @@ class Journal:
 
     def announce(self, record: str, *, path: str, root: str, temporary: str, **told: Any) -> None:
         """`append` an ``aside`` or a ``make``."""
-        folder = root
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        mount = FileSystems().of(folder).mount
+        mount = self._filesystems.at(root).mount
         self.append(record, path=path, root=root, temporary=temporary, mount=mount, **told)
 
     def sync(self) -> None:

@@ -11,6 +11,7 @@ from typing import IO
 
 from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
+from hubfold.disk.paths import existing
 from hubfold.display import size as shown_size
 from hubfold.errors import HubfoldError, NoSpace, describe
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
@@ -223,8 +224,7 @@ class _Unfit(HubfoldError):
 
 def check_space(folder: str, needed: int, what: str, hint: str) -> None:
     """Raise `NoSpace`, with the figures, where the file system at or above `folder` has not the room."""
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
+    folder = existing(folder)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise NoSpace(f"{folder} has {shown_size(free)} free, and {what} takes {shown_size(needed)}", hint)

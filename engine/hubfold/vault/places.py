@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystem, FileSystems
+from hubfold.disk.paths import existing
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,7 @@ def vault_places(
     backend = backends[root.backend]
     found = []
     for path in backend.vault_places(root):
-        folder = path
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
+        folder = existing(path)
         inside = os.path.dirname(path) == root.path and backend.capabilities.cache
         note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
         with suppress(OSError):
