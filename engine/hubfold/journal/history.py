@@ -46,25 +46,33 @@ def summary(log: RunLog) -> RunSummary:
 def detail(log: RunLog) -> RunDetail:
     """A run action by action, in the order in which it was done."""
     actions = [(_done(log.intents[number]), _STATES[log.states[number]]) for number in sorted(log.intents)]
+    state = "undone" if log.undone else "done"
     actions += [
-        (Done(link.path, link.target, link.target, "symlink", "farm", 0), "undone" if log.undone else "done")
-        for link in log.farm_links
+        (_told(link.path, "symlink", "farm", link.target, link.target), state) for link in log.farm_links
     ]
     state = "done" if log.ended == "finished" else "unfinished"
-    actions += [(Done(item.path, "", "", "removed", log.command, item.bytes), state) for item in log.removals]
-    actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
-    actions += [
-        (
-            Done(mend.path, mend.source, "", "mended", log.command, 0),
-            "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back",
-        )
-        for number, mend in log.mends.items()
-    ]
+    actions += [(_told(item.path, "removed", log.command, size=item.bytes), state) for item in log.removals]
+    actions += [(_told(path, "made", log.command), state) for path in log.made]
+    for number, mend in log.mends.items():
+        state = "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back"
+        actions.append((_told(mend.path, "mended", log.command, mend.source), state))
     return RunDetail(summary(log), tuple(actions))
 
 
 def _done(intent: Intent) -> Done:
-    return Done(intent.path, intent.keeper, intent.target, str(intent.link), intent.reason, intent.bytes)
+    return Done(
+        path=intent.path,
+        keeper=intent.keeper,
+        target=intent.target,
+        link=str(intent.link),
+        reason=intent.reason,
+        bytes=intent.bytes,
+    )
+
+
+def _told(path: str, how: str, reason: str, source: str = "", target: str = "", *, size: int = 0) -> Done:
+    """What is no replacement in the words of one."""
+    return Done(path=path, keeper=source, target=target, link=how, reason=reason, bytes=size)
 
 
 def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:

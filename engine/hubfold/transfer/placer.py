@@ -13,11 +13,11 @@ from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, Root, Signature
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
-from hubfold.disk.held import HeldFile, set_mode
+from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import LeftAlone
+from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
-from hubfold.journal.records import KeeperChange
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare, extents
 from hubfold.reports.outcomes import Failed
@@ -137,15 +137,13 @@ class Placer:
         return digest.hexdigest()
 
     def _hardlink(self, keeper: HeldFile, source: IndexedReplica, folder: Directory, temporary: str) -> None:
-        mode = keeper.attributes.mode
-        if source.backend not in self.caches and mode & 0o222:
-            times = (keeper.attributes.mtime_ns, keeper.attributes.mtime_ns)
-            change = KeeperChange(
-                source.path, source.root, keeper.signature.inode, (mode, mode & ~0o222), times
-            )
-            self.journal.append("keeper", **change.as_record())
+        now = keeper.attributes
+        if source.backend not in self.caches and now.mode & WRITE_BITS:
+            mode = now.mode & ~WRITE_BITS
+            keepers.announce(self.journal, keeper, source.root, mode=mode, mtime_ns=now.mtime_ns)
             self.journal.sync()
-            set_mode(keeper.fd, mode & ~0o222)
+            if not keepers.make_read_only(keeper):
+                raise LeftAlone("it cannot be made read-only")
         os.fsync(keeper.fd)
         folder.link_from(keeper.directory, keeper.name, temporary)
         if not keeper.is_here(folder, temporary) or not keeper.unchanged():
