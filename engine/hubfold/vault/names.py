@@ -9,10 +9,15 @@ from collections.abc import Mapping
 
 from hubfold.content import ALGORITHMS
 
+#: The folder of the objects, what an object's list of links ends in, and the lock.
 OBJECTS = "objects"
 LINKS = ".links"
 LOCK = ".lock"
+
+#: By hex digits.
 _LENGTHS = {64: "sha256", 40: "git-sha1", 32: "xxh3_128"}
+#: Algorithms by whose digests objects are named.
+NAMING = frozenset(_LENGTHS.values())
 _OBJECT_NAME = re.compile(r"([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(\.[0-9a-f]{12})?")
 
 
@@ -28,7 +33,7 @@ def object_path(vault: str, digests: Mapping[str, str], own_link: str | None = N
     None if no digest is known that names objects.
     """
     for algorithm in ALGORITHMS:
-        if algorithm in digests and algorithm in _LENGTHS.values():
+        if algorithm in digests and algorithm in NAMING:
             name = digests[algorithm]
             if own_link is not None:
                 name += "." + hashlib.sha256(os.fsencode(own_link)).hexdigest()[:12]
