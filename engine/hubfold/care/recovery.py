@@ -11,16 +11,16 @@ import os
 from collections.abc import Collection, Sequence
 
 from hubfold import errors
-from hubfold.care import settle as care_settle
+from hubfold.care.settle import settle_repairs
 from hubfold.errors import LeftAlone
-from hubfold.farm import settle as farm_settle
+from hubfold.farm.settle import settle_links
 from hubfold.folding.settle import restored_inode, settle_number
 from hubfold.journal import history, journal
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.records import KeeperChange
 from hubfold.journal.run_log import RunLog
-from hubfold.removal import settle as removal_settle
+from hubfold.removal.settle import settle_removal
 from hubfold.reports.outcomes import Left, Settled
 from hubfold.reports.runs import RecoverReport
 from hubfold.state.home import StateHome
@@ -63,10 +63,10 @@ def settle(
             settled.finished.append(intent.path)
         else:
             settled.rolled_back.append(intent.path)
-    farm_settle.settle(log)
-    emptied = removal_settle.settle(log, forget=forget)
+    settle_links(log)
+    emptied = settle_removal(log, forget=forget)
     settled.left += emptied.left
-    mends = care_settle.settle(log, journal, forget=forget)
+    mends = settle_repairs(log, journal, forget=forget)
     settled.left += mends.left
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):

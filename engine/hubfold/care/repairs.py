@@ -9,7 +9,7 @@ Bytes that are not what they should be (`Case`) are put right like this::
     its inode journalled, fsynced
     each name exchanged, looked at, its directory fsynced, what it displaced unlinked
 
-so that at each instant each path reads the changed bytes or the right ones, both whole; `mending.settle` cleans up
+so that at each instant each path reads the changed bytes or the right ones, both whole; `care.settle` cleans up
 after a crash and after an error alike. A vault object is made again with its list of links first: a list without an
 object is nobody's, and what is not whole has a name that the journal lists.
 """
@@ -22,12 +22,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from hubfold.care import exchange, settle
+from hubfold.care import exchange
+from hubfold.care.settle import settle_mends
 from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
-from hubfold.disk.held import Attributes, HeldFile
+from hubfold.disk.held import WRITE_BITS, Attributes, HeldFile
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
@@ -38,7 +39,6 @@ from hubfold.reading.digests import Job, available, read
 from hubfold.vault import objects
 from hubfold.vault.names import of_object
 
-_WRITE = 0o222
 #: What link(2) says of a file that it cannot give another name here; then it is copied.
 _NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 
@@ -179,7 +179,7 @@ class Mender:
                 try:
                     # A file that somebody may write to stays his alone; another is one payload with its object.
                     now = source.attributes
-                    shared = not now.mode & _WRITE and now.uid == owner.st_uid
+                    shared = not now.mode & WRITE_BITS and now.uid == owner.st_uid
                     if not (shared and _linked(source, folder, temporary)):
                         _copy(source, folder, temporary, _of_vault(now, owner, mtime_ns), self._progress)
                     self._check(folder, temporary, wanted, donor)
@@ -235,7 +235,7 @@ class Mender:
                 exchange.keep(names[0], kept, case.changed.st_ino)
                 mends = self._exchange_all(case, mends, donor)
             except BaseException:
-                settled = settle.settle_all(mends)
+                settled = settle_mends(mends)
                 if not (settled.waiting or settled.done):
                     self._unsettled = before
                 raise
@@ -291,7 +291,7 @@ class Mender:
         mtime_ns = case.mtime_ns
         if mtime_ns is None:
             mtime_ns = min(os.lstat(donor.path).st_mtime_ns, like.mtime_ns)
-        like = replace(like, mtime_ns=mtime_ns, mode=like.mode & ~(_WRITE if case.read_only else 0))
+        like = replace(like, mtime_ns=mtime_ns, mode=like.mode & ~(WRITE_BITS if case.read_only else 0))
         if donor.private:
             _give(donor, like)
         with self._held(donor) as source:
@@ -336,7 +336,7 @@ def _attributes(donor: Donor) -> Attributes:
 def _of_vault(like: Attributes, owner: os.stat_result, mtime_ns: int | None) -> Attributes:
     """What an object is besides its bytes: read-only, and of whom its folder is."""
     mtime_ns = like.mtime_ns if mtime_ns is None else mtime_ns
-    mode = like.mode & ~_WRITE
+    mode = like.mode & ~WRITE_BITS
     return replace(like, mode=mode, uid=owner.st_uid, gid=owner.st_gid, mtime_ns=mtime_ns, xattrs={})
 
 

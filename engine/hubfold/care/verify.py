@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat as stat_module
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from hubfold.reading.digests import Job, Reading, available
 from hubfold.reading.pool import Readers, in_order, read_all
 from hubfold.reports.health import Problem, VerifyReport
 from hubfold.state.verified import Verified
-from hubfold.vault import objects as vault
+from hubfold.vault import objects
 from hubfold.vault.names import claims_of
 
 #: What is computed where nothing is known to compare with: the next time there is.
@@ -105,32 +105,32 @@ def unscanned_objects(vaults: Iterable[str], replicas: Collection[IndexedReplica
 
     Their content may be nowhere else: a client may have deleted what was kept.
     """
-    objects: dict[tuple[int, int], IndexedReplica] = {}
+    unscanned: dict[tuple[int, int], IndexedReplica] = {}
     for place in vaults:
-        for path in vault.objects(place):
+        for path in objects.objects(place):
             with suppress(OSError):
                 st = os.lstat(path)
                 found = IndexedReplica(
-                    path,
-                    place,
-                    VAULT,
-                    Signature.of(st),
-                    st.st_blocks * 512,
-                    st.st_nlink,
-                    stat_module.S_IMODE(st.st_mode),
-                    st.st_uid,
-                    st.st_gid,
-                    claims_of(os.path.basename(path)),
-                    {},
+                    path=path,
+                    root=place,
+                    backend=VAULT,
+                    signature=Signature.of(st),
+                    allocated=st.st_blocks * 512,
+                    nlink=st.st_nlink,
+                    mode=stat.S_IMODE(st.st_mode),
+                    uid=st.st_uid,
+                    gid=st.st_gid,
+                    claims=claims_of(os.path.basename(path)),
+                    computed={},
                 )
-                objects.setdefault(found.payload, found)
+                unscanned.setdefault(found.payload, found)
     for replica in replicas:
-        if replica.payload in objects:
+        if replica.payload in unscanned:
             with suppress(OSError):
                 st = os.lstat(replica.path)
                 if (st.st_dev, st.st_ino) == replica.payload:
-                    del objects[replica.payload]
-    return list(objects.values())
+                    del unscanned[replica.payload]
+    return list(unscanned.values())
 
 
 def _targets(replicas: list[IndexedReplica], problems: list[Problem]) -> dict[str, _Target]:
@@ -140,14 +140,14 @@ def _targets(replicas: list[IndexedReplica], problems: list[Problem]) -> dict[st
         path = replica.path
         try:
             st = os.lstat(path)
-            if stat_module.S_ISLNK(st.st_mode):
+            if stat.S_ISLNK(st.st_mode):
                 # Folded since the index knew it as a file: what it reads now is what counts.
                 path = os.path.realpath(path, strict=True)
                 st = os.lstat(path)
         except OSError as error:
             problems.append(_of_error(replica, error))
             continue
-        if not stat_module.S_ISREG(st.st_mode):
+        if not stat.S_ISREG(st.st_mode):
             problems.append(Problem(replica.path, "edited", "is no file any more"))
             continue
         key = st.st_dev, st.st_ino

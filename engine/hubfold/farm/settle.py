@@ -58,7 +58,7 @@ def _clear_empty(farms: Iterable[str]) -> None:
                 os.rmdir(folder)
 
 
-def settle(log: RunLog) -> None:
+def settle_links(log: RunLog) -> None:
     """Remove the temporary links that a crash left in a farm."""
     for link in log.farm_links:
         with suppress(OSError, LeftAlone):

@@ -20,7 +20,7 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.disk import exchange
 from hubfold.disk.directory import Directory
 from hubfold.disk.exchange import UNFINISHED
-from hubfold.disk.held import HeldFile
+from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import Busy, LeftAlone, NoSpace
 from hubfold.journal.journal import Journal
@@ -33,7 +33,6 @@ from hubfold.reading import compare
 from hubfold.reports.outcomes import Failed, Left
 
 _NONE: Mapping[str, str] = {}
-_WRITE = 0o222
 
 
 @dataclass(slots=True)
@@ -215,13 +214,13 @@ def _kept_mode(intent: Intent, now: os.stat_result | None, changes: Sequence[Kee
     """
     if now is None or intent.keeper_mode < 0 or (now.st_ino, now.st_uid) != (intent.keeper_inode, intent.uid):
         return None
-    ours = {intent.keeper_mode, intent.keeper_mode & ~_WRITE}
+    ours = {intent.keeper_mode, intent.keeper_mode & ~WRITE_BITS}
     ours.update(mode for change in changes if change.inode == now.st_ino for mode in change.mode)
     mode = stat.S_IMODE(now.st_mode)
     if mode in ours:
         return None
-    if any(mode & _WRITE == known & _WRITE for known in ours):
-        mode = mode & ~_WRITE | intent.mode & _WRITE
+    if any(mode & WRITE_BITS == known & WRITE_BITS for known in ours):
+        mode = mode & ~WRITE_BITS | intent.mode & WRITE_BITS
     return None if mode == intent.mode else mode
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hubfold import display
@@ -284,11 +284,3 @@ def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iter
         yield Recommendation(
             kind, f"{model.id}: {_lack(wrong or model.missing)}{how_much}", command, model.name
         )
-
-
-def statuses(report: CheckReport) -> Mapping[str, int]:
-    """How many of the models are cached, incomplete and missing."""
-    counts = dict.fromkeys(("cached", "incomplete", "missing"), 0)
-    for model in report.models:
-        counts[model.status] += 1
-    return counts

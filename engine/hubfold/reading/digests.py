@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat as stat_module
+import stat
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | 
         return _unreadable(job, error, 0)
     try:
         st = os.fstat(fd)
-        if not stat_module.S_ISREG(st.st_mode) or Signature.of(st) != job.signature:
+        if not stat.S_ISREG(st.st_mode) or Signature.of(st) != job.signature:
             return Reading(job, changed=True)
         digests = _digests(fd, job, counter)
         if counter.short or Signature.of(os.fstat(fd)) != job.signature:
@@ -126,7 +126,7 @@ def _read_at_once(job: Job) -> Reading:
     data = b""
     try:
         st = os.fstat(fd)
-        if not stat_module.S_ISREG(st.st_mode) or signature_tuple(st) != job.signature:
+        if not stat.S_ISREG(st.st_mode) or signature_tuple(st) != job.signature:
             return Reading(job, changed=True)
         data = os.read(fd, job.signature.size)
         if len(data) < job.signature.size or signature_tuple(os.fstat(fd)) != job.signature:

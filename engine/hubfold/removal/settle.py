@@ -18,7 +18,7 @@ from hubfold.removal.empty import empty
 from hubfold.reports.outcomes import Left, Settled
 
 
-def settle(log: RunLog, *, forget: bool = False) -> Settled:
+def settle_removal(log: RunLog, *, forget: bool = False) -> Settled:
     """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in.
 
     What cannot be removed now is tried again another time; with `forget` it is given up.

@@ -19,11 +19,11 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hubfold import display
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, IndexedReplica, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
-from hubfold.display import size as shown_size
 from hubfold.errors import HubfoldError, NoSpace, UsageError
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
@@ -192,9 +192,10 @@ def check_space(planned: DownloadPlan) -> None:
     free = shutil.disk_usage(folder).free
     margin = min(MARGIN, (fetch + copies) // 20)
     if fetch + copies and fetch + copies + margin > free:
+        parts = f"{display.size(fetch)} to download, {display.size(copies)} to copy"
         raise NoSpace(
-            f"{folder} has {shown_size(free)} free, and this takes {shown_size(fetch + copies)}"
-            f" ({shown_size(fetch)} to download, {shown_size(copies)} to copy), with {shown_size(margin)} to spare",
+            f"{folder} has {display.size(free)} free, and this takes {display.size(fetch + copies)} ({parts}), "
+            f"with {display.size(margin)} to spare",
             "make room (`hubfold clean`, `hubfold rm`, `hubfold consolidate`), or name another cache by --into",
         )
 
