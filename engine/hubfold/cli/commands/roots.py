@@ -75,8 +75,7 @@ def add(session: Session, path: str, backend: str | None, role: str, limit: int 
 
     with session.engine() as engine:
         root = engine.add_root(path, backend=backend, role=Role(role), limit=limit)
-    if session.output.as_json:
-        session.output.json(root.as_json())
+    session.output.report(root)
     session.output.line(f"added {root.path} ({root.backend}, {root.role})")
     session.output.message("next: hubfold scan")
 
@@ -93,8 +92,7 @@ def rm(session: Session, path: str) -> None:
     """Forget the root PATH. Nothing in it is touched."""
     with session.engine() as engine:
         root = engine.remove_root(path)
-    if session.output.as_json:
-        session.output.json(root.as_json())
+    session.output.report(root)
     session.output.line(f"removed {root.path} from the roots; its files stay as they are")
 
 
