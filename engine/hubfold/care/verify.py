@@ -17,9 +17,8 @@ from itertools import islice
 
 from hubfold.content import VAULT, IndexedReplica, Signature
 from hubfold.index.index import Index
-from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading.digests import Job, Reading, available
-from hubfold.reading.pool import Readers, in_order, read_all
+from hubfold.reading.pool import Readers, in_order
 from hubfold.reports.health import Problem, VerifyReport
 from hubfold.state.verified import Verified
 from hubfold.vault import objects
@@ -55,11 +54,9 @@ class _Target:
 def verify(
     replicas: Iterable[IndexedReplica],
     index: Index,
+    readers: Readers,
     *,
-    executor: Readers,
     links: Iterable[str] = (),
-    progress: Progress | None = None,
-    stop: Stop | None = None,
     verified: Verified | None = None,
 ) -> VerifyReport:
     """Read every replica and compare; `links` are symlinks of which only is asked whether they lead anywhere.
@@ -69,8 +66,6 @@ def verify(
     What was computed is recorded in the index, except where it contradicts what was computed before without any sign
     of an edit: then the drive is not to be believed. Raises `Interrupted`.
     """
-    progress = Silent() if progress is None else progress
-    stop = Stop() if stop is None else stop
     problems = [problem for path in links if (problem := _of_link(path)) is not None]
     checked, bytes_read, resumed = 0, 0, 0
     before = verified.load() if verified is not None else frozenset()
@@ -82,9 +77,9 @@ def verify(
         covered |= {target.key for target in targets.values()} if verified is not None else set()
         resumed += sum(len(target.replicas) for target in targets.values() if target.key in before)
         jobs = in_order(target.job() for target in targets.values() if target.key not in before)
-        progress.start("verifying", sum(job.signature.size for job in jobs), "bytes")
+        readers.progress.start("verifying", sum(job.signature.size for job in jobs), "bytes")
         try:
-            for reading in read_all(jobs, executor, progress, stop):
+            for reading in readers.read(jobs):
                 bytes_read += reading.bytes_read
                 found = list(_judge(targets[reading.job.path], reading))
                 problems += found
@@ -93,7 +88,7 @@ def verify(
                 if verified is not None and not found:
                     verified.note(targets[reading.job.path].key)
         finally:
-            progress.finish()
+            readers.progress.finish()
     if verified is not None:
         verified.finish(covered)
     found_all = tuple(sorted(problems, key=lambda problem: problem.path))

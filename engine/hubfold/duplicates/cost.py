@@ -22,6 +22,18 @@ MayShare = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """How the disks are asked what shares extents; not at all, where there is no `extents`."""
+
+    extents: SharedExtents | None = None
+    possible: MayShare | None = None
+
+
+#: Every payload takes space of its own.
+UNASKED = Sharing()
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What duplicates take: how many sets, and how many bytes (by allocated blocks) folding them would free."""
 
@@ -33,12 +45,11 @@ def duplicate_cost(
     index: Index,
     roots: Iterable[str],
     min_size: int,
-    shared_extents: SharedExtents | None = None,
-    may_share: MayShare | None = None,
+    sharing: Sharing = UNASKED,
 ) -> Cost:
     """Add up the duplicate sets of these roots; only sizes that something changed of are worked out again."""
     paths = list(roots)
-    key = f"duplicates {shared_extents is not None} {cost_key(paths, min_size)}"
+    key = f"duplicates {sharing.extents is not None} {cost_key(paths, min_size)}"
     remembered = index.remembered(key)
     if remembered is not None:
         return Cost(*map(int, remembered.split()))
@@ -48,14 +59,14 @@ def duplicate_cost(
     figures: list[tuple[int, int, int, int]] = []
     # What shares its extents changes without any change of a file: that has to be asked again each time.
     again: set[int] = set()
-    if shared_extents is None or not _may_share(index, may_share):
+    if sharing.extents is None or not _may_share(index, sharing.possible):
         figures += [(size, sets, freed, 0) for size, sets, freed in pending.plain_costs(index, paths)]
         only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
     for size, same in groupby(duplicate_sets(index, paths, min_size, only), attrgetter("size")):
         sets, freed = 0, 0
         for duplicates in same:
             index.file.settle()
-            shares = _shares(duplicates, shared_extents)
+            shares = _shares(duplicates, sharing.extents)
             if any(kind == "extents" for kind, _ in shares):
                 again.add(size)
             if len(shares) > 1:
@@ -64,7 +75,7 @@ def duplicate_cost(
         if sets:
             figures.append((size, sets, freed, 0))
     if not tally.put(figures, again):
-        return duplicate_cost(index, paths, min_size, shared_extents, may_share)
+        return duplicate_cost(index, paths, min_size, sharing)
     sets, freed, _ = tally.sums()
     index.remember(key, f"{sets} {freed}")
     return Cost(sets, freed)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Rows of one size that are held in memory at once; more than that are sorted by digest on disk first.
 CLASS_IN_MEMORY = 50_000
 
-#: SQL for a size that several payloads have.
+#: Of a group of rows: they are on two payloads or more.
 SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
 
 

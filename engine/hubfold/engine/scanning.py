@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 
 from hubfold.content import Role
+from hubfold.duplicates.cost import Sharing
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.reading.extents import shared_extents
-from hubfold.reading.pool import Threads
+from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import ScanReport, StatusRoot
 from hubfold.scanning import scan
@@ -32,12 +33,11 @@ class Scanning:
                 roots,
                 self._workspace.backends,
                 self._workspace.index,
+                Readers(pool, self._workspace.progress, self._workspace.stop),
                 min_size=min_size,
-                executor=pool,
-                progress=self._workspace.progress,
-                stop=self._workspace.stop,
-                shared_extents=partial(shared_extents, filesystems=self._workspace.filesystems),
-                may_share=self._may_share,
+                sharing=Sharing(
+                    partial(shared_extents, filesystems=self._workspace.filesystems), self._may_share
+                ),
             )
         liars = self._workspace.index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
