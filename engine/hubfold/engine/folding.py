@@ -16,6 +16,7 @@ from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.journal import history, journal, keepers, lock
+from hubfold.journal.history import Others
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
@@ -137,7 +138,7 @@ class Folding:
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
         log, logs = history.find(self._workspace.state, run)
-        expected = undo.preview(log, history.folded_again(logs, log), history.keeper_changes(logs))
+        expected = undo.preview(log, Others.of(logs, log))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
             log.run,
@@ -152,7 +153,6 @@ class Folding:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
         with recovery.alone(self._workspace.state, "undo"):
             log, logs = history.find(self._workspace.state, run)
-            used = history.keepers_in_use(logs, but=log.run)
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:
@@ -161,9 +161,7 @@ class Folding:
                     undone = undo.take_back(
                         log,
                         book,
-                        used_elsewhere=used,
-                        changes=history.keeper_changes(logs),
-                        refolded=history.folded_again(logs, log),
+                        Others.of(logs, log),
                         rest_failed=bool(failed),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
