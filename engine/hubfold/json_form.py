@@ -66,7 +66,7 @@ def told(
     `before` and `after` are properties of the class that are told there. An `optional` one is left out while it has its
     default, one `with_files` unless it is asked for.
     """
-    return {_KEY: _Told(name, value, before, after, optional, with_files)}
+    return {_KEY: _Told(name, value, before, after, optional=optional, with_files=with_files)}
 
 
 #: A field that is no part of the JSON form.

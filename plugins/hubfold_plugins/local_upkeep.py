@@ -27,9 +27,10 @@ def removal(
     root: str,
     snapshot: Snapshot,
     home: str,
+    walk: Walk,
+    *,
     downloads: Mapping[str, Download],
     notes: Collection[str],
-    walk: Walk,
 ) -> Removal:
     """The copy of `snapshot` with its `downloads` by name; `notes` is every file below ``<home>/download``."""
     content: list[str] = []

@@ -251,19 +251,32 @@ class Mender:
 
     def _announce(self, case: Case, names: Sequence[tuple[str, str]], kept: str, donor: Donor) -> list[Mend]:
         inode = case.changed.st_ino
-        mends = []
-        for root, path, text in (owner for owner in case.owners if owner[2]):
-            temporary = self._temporary()
-            mount = self._filesystems.of(os.path.dirname(path)).mount
-            mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept, mount))
-        for root, path in names:
-            temporary = self._temporary()
-            mount = self._filesystems.of(os.path.dirname(path)).mount
-            mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path, mount))
+        links = [
+            replace(self._mend(root, path, kept, kept), text=text, new=inode)
+            for root, path, text in case.owners
+            if text
+        ]
+        files = [replace(self._mend(root, path, kept, donor.path), inode=inode) for root, path in names]
+        mends = [*links, *files]
         for mend in mends:
             self.journal.append("mend", **mend.as_record())
         self.journal.sync()
         return mends
+
+    def _mend(self, root: str, path: str, kept: str, source: str) -> Mend:
+        temporary = self._temporary()
+        return Mend(
+            number=self._number,
+            path=path,
+            root=root,
+            temporary=temporary,
+            inode=0,
+            text="",
+            new=0,
+            kept=kept,
+            source=source,
+            mount=self._filesystems.of(os.path.dirname(path)).mount,
+        )
 
     def _exchange_all(self, case: Case, mends: list[Mend], donor: Donor) -> list[Mend]:
         owners, shared = [m for m in mends if m.text], [m for m in mends if not m.text]

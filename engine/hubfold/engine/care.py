@@ -139,7 +139,12 @@ class Care:
                 )
             self._digest_unread(made_links.suspects(logs))
             one = doctor.Doctor(
-                self._around(), self._workspace.progress, self._workspace.stop, mender, download, findings
+                self._around(),
+                self._workspace.progress,
+                self._workspace.stop,
+                mender=mender,
+                download=download,
+                findings=findings,
             )
             try:
                 one.links(made_links.of_runs(logs))

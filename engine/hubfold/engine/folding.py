@@ -69,12 +69,12 @@ class Folding:
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
         return ConsolidateReport(
-            None,
-            tuple(_done(action) for action in plan.actions),
-            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
-            (),
-            plan.bytes,
-            plan.notes,
+            run=None,
+            actions=tuple(_done(action) for action in plan.actions),
+            skipped=tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
+            failed=(),
+            reclaimed_bytes=plan.bytes,
+            notes=plan.notes,
         )
 
     def apply(self, plan: Plan) -> ConsolidateReport:
@@ -102,13 +102,13 @@ class Folding:
             self._note_outcomes(outcomes)
             failed = [Failed(o.action.path, o.error + self._which_lies(o)) for o in outcomes if o.error]
         return ConsolidateReport(
-            book.run,
-            tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
-            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
-            tuple(failed),
-            _freed(outcomes),
-            plan.notes,
-            interrupted,
+            run=book.run,
+            actions=tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
+            skipped=tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
+            failed=tuple(failed),
+            reclaimed_bytes=_freed(outcomes),
+            notes=plan.notes,
+            interrupted=interrupted,
         )
 
     def _lock_paths(self, action: Action) -> Sequence[str]:
@@ -141,11 +141,11 @@ class Folding:
         expected = undo.preview(log, Others.of(logs, log))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
-            log.run,
-            (*expected.restored, *links),
-            tuple(expected.left),
-            tuple(expected.failed),
-            expected.bytes_needed,
+            run=log.run,
+            restored=(*expected.restored, *links),
+            left=tuple(expected.left),
+            failed=tuple(expected.failed),
+            bytes_needed=expected.bytes_needed,
             kept=tuple(expected.kept),
         )
 
@@ -169,13 +169,13 @@ class Folding:
                 except Interrupted:
                     interrupted = True
         return UndoReport(
-            log.run,
-            (*removed, *undone.restored),
-            (*left, *undone.left),
-            (*failed, *undone.failed),
-            undone.bytes_needed,
-            interrupted,
-            tuple(undone.kept),
+            run=log.run,
+            restored=(*removed, *undone.restored),
+            left=(*left, *undone.left),
+            failed=(*failed, *undone.failed),
+            bytes_needed=undone.bytes_needed,
+            interrupted=interrupted,
+            kept=tuple(undone.kept),
         )
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
@@ -210,7 +210,14 @@ class Folding:
 
 
 def _done(action: Action) -> Done:
-    return Done(action.path, action.keeper.path, action.target, str(action.link), action.reason, action.bytes)
+    return Done(
+        path=action.path,
+        keeper=action.keeper.path,
+        target=action.target,
+        link=str(action.link),
+        reason=action.reason,
+        bytes=action.bytes,
+    )
 
 
 def _freed(outcomes: Sequence[Outcome]) -> int:

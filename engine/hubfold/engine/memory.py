@@ -36,27 +36,27 @@ class Memory:
             state = states.pop(root.path, None)
             if root.path not in found and (source != "found" or os.path.isdir(root.path)):
                 found[root.path] = StatusRoot(
-                    root.path,
-                    root.backend or (state.root.backend if state else ""),
-                    root.role,
-                    state.files if state else 0,
-                    state.bytes if state else 0,
-                    root.limit,
-                    os.path.isdir(root.path),
-                    source,
+                    path=root.path,
+                    backend=root.backend or (state.root.backend if state else ""),
+                    role=root.role,
+                    files=state.files if state else 0,
+                    bytes=state.bytes if state else 0,
+                    limit=root.limit,
+                    online=os.path.isdir(root.path),
+                    source=source,
                 )
         for state in states.values():
             found.setdefault(
                 state.root.path,
                 StatusRoot(
-                    state.root.path,
-                    state.root.backend,
-                    state.root.role,
-                    state.files,
-                    state.bytes,
-                    state.root.limit,
-                    os.path.isdir(state.root.path),
-                    "scanned",
+                    path=state.root.path,
+                    backend=state.root.backend,
+                    role=state.root.role,
+                    files=state.files,
+                    bytes=state.bytes,
+                    limit=state.root.limit,
+                    online=os.path.isdir(state.root.path),
+                    source="scanned",
                 ),
             )
         return self._workspace.with_primary(found.values())

@@ -73,4 +73,13 @@ class Scanning:
         if role is Role.PRIMARY:
             others = [replace(old, role=Role.SECONDARY) for old in others]
         self._workspace.state.register_roots([*others, known])
-        return StatusRoot(known.path, root.backend, role, 0, 0, limit, True, "added")
+        return StatusRoot(
+            path=known.path,
+            backend=root.backend,
+            role=role,
+            files=0,
+            bytes=0,
+            limit=limit,
+            online=True,
+            source="added",
+        )

@@ -186,7 +186,16 @@ class Executor:
                         else ""
                     )
                     swaps.append(
-                        Swap(self._number, action, victim, directory, name, temporary, text, len(swaps))
+                        Swap(
+                            number=self._number,
+                            action=action,
+                            victim=victim,
+                            directory=directory,
+                            name=name,
+                            temporary=temporary,
+                            text=text,
+                            turn=len(swaps),
+                        )
                     )
             except (LeftAlone, OSError) as error:
                 opened.close()

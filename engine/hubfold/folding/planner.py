@@ -147,13 +147,13 @@ class _Planner:
             victim = min(payload, key=lambda replica: replica.path)
             return [
                 Action(
-                    victim,
-                    source,
-                    LinkKind.REFLINK,
-                    source.path,
-                    "the file system shares extents: the file stays a file of its own",
-                    victim.allocated,
-                    duplicates.digests,
+                    victim=victim,
+                    keeper=source,
+                    link=LinkKind.REFLINK,
+                    target=source.path,
+                    reason="the file system shares extents: the file stays a file of its own",
+                    bytes=victim.allocated,
+                    digests=duplicates.digests,
                 )
             ]
         self._check_payload(payload, source)
@@ -213,27 +213,26 @@ class _Planner:
         kind = self._kind(self._allowed(victim, across), across, here, there)
         if kind is LinkKind.HARDLINK:
             return Action(
-                victim,
-                source,
-                kind,
-                source.path,
-                self._hardlink_reason(victim),
-                0,
-                duplicates.digests,
+                victim=victim,
+                keeper=source,
+                link=kind,
+                target=source.path,
+                reason=self._hardlink_reason(victim),
+                bytes=0,
+                digests=duplicates.digests,
                 keeper_mtime_ns=victim.latest_mtime_ns,
                 read_only=not self._capabilities(victim).cache,
             )
         place, target = self._object(victim, source, keeper, duplicates)
+        far, near = "another file system: only a symlink reaches over", "local copy: symlink into the vault"
         return Action(
-            victim,
-            source,
-            kind,
-            target,
-            "another file system: only a symlink reaches over"
-            if across
-            else "local copy: symlink into the vault",
-            0,
-            duplicates.digests,
+            victim=victim,
+            keeper=source,
+            link=kind,
+            target=target,
+            reason=far if across else near,
+            bytes=0,
+            digests=duplicates.digests,
             vault=place,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=True,

@@ -120,7 +120,12 @@ class Index:
                 root = Root(os.fsdecode(path), backend, Role(role), limit)
             found.append(
                 RootState(
-                    root, files, size, allocated, scanned_at, None if device is None else unsigned(device)
+                    root=root,
+                    files=files,
+                    bytes=size,
+                    allocated=allocated,
+                    scanned_at=scanned_at,
+                    device=None if device is None else unsigned(device),
                 )
             )
         return found

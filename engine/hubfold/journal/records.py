@@ -114,7 +114,8 @@ class Intent(Record):
         }
         values["locks"] = tuple(expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
-        absolute(intent.path, intent.root, intent.target, intent.keeper, intent.keeper_root, *intent.locks)
+        paths = (intent.path, intent.root, intent.target, intent.keeper, intent.keeper_root)
+        absolute(*paths, *intent.locks)
         if not is_temporary(intent.temporary):
             raise ValueError(f"{intent.temporary!r} is no temporary name of hubfold")
         return intent

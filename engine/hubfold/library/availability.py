@@ -180,16 +180,16 @@ def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> Checked
     if missing_bytes is None or missing != revision.missing:
         missing_bytes = max(expected - revision.bytes, 0) if expected is not None else None
     return CheckedModel(
-        wanted.name,
-        model.id,
-        wanted.revision,
-        "incomplete" if missing else "cached",
-        revision.path,
-        place.root,
-        revision.bytes,
-        expected,
-        missing,
-        missing_bytes if missing else 0,
+        name=wanted.name,
+        id=model.id,
+        revision=wanted.revision,
+        status="incomplete" if missing else "cached",
+        path=revision.path,
+        root=place.root,
+        bytes=revision.bytes,
+        expected_bytes=expected,
+        missing=missing,
+        missing_bytes=missing_bytes if missing else 0,
     )
 
 

@@ -233,6 +233,17 @@ def _remembered(root: Root, replicas: Iterable[IndexedReplica]) -> list[tuple[tu
         )
         size = sum({payload: n for found in by_revision.values() for payload, n in found.items()}.values())
         places.append(
-            (name, ModelPlace(root.path, root.backend, root.role, False, root.path, size, revisions))
+            (
+                name,
+                ModelPlace(
+                    root=root.path,
+                    backend=root.backend,
+                    role=root.role,
+                    cache=False,
+                    path=root.path,
+                    bytes=size,
+                    revisions=revisions,
+                ),
+            )
         )
     return places

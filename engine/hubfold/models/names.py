@@ -101,7 +101,7 @@ def parse(
         raise UsageError(f"{chosen!r} is not a revision", "give a branch, a tag or a commit hash")
     if model is None:
         return ModelName(text, repo_id, repo_type, chosen)
-    return ModelName(text, repo_id, repo_type, chosen, model.size, model.selection)
+    return ModelName(text, repo_id, repo_type, chosen, expected_bytes=model.size, selection=model.selection)
 
 
 def stands_for(asked: str, revision: str, refs: Iterable[str]) -> bool:

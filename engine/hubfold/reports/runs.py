@@ -41,14 +41,14 @@ class ConsolidateReport(JsonForm):
 class UndoReport(JsonForm):
     """A run taken back (or, as a preview, what would be). `bytes_needed` is the space that the copies take."""
 
-    run: str = field(metadata=told(after=("kept",)))
+    run: str
+    #: Restored paths of which something stays as the user has it since: their mode.
+    kept: tuple[Left, ...] = field(default=(), kw_only=True)
     restored: tuple[str, ...] = field(metadata=PATHS)
     left: tuple[Left, ...]
     failed: tuple[Failed, ...]
     bytes_needed: int = field(default=0, metadata=UNTOLD)
     interrupted: bool = field(default=False, metadata=UNTOLD)
-    #: Restored paths of which something stays as the user has it since: their mode.
-    kept: tuple[Left, ...] = field(default=(), metadata=UNTOLD)
 
 
 @dataclass(frozen=True, slots=True)

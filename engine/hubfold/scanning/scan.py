@@ -181,4 +181,12 @@ class _Walks:
 
 def _report(index: Index, root: Root, error: str | None) -> RootReport:
     found = totals(index, root)
-    return RootReport(root.path, root.backend, root.role, found.files, found.bytes, found.allocated, error)
+    return RootReport(
+        path=root.path,
+        backend=root.backend,
+        role=root.role,
+        files=found.files,
+        bytes=found.bytes,
+        allocated_bytes=found.allocated,
+        error=error,
+    )

@@ -289,7 +289,7 @@ class TreeWalk:
         changed: list[tuple[str, os.stat_result]] = []
         count = len(content.files)
         if self._memory.fingerprint(path) == content.fingerprint:
-            listed = Listed(path, content.device, content.fingerprint, True, (), count)
+            listed = Listed(path, content.device, content.fingerprint, same=True, files=count)
         else:
             known = self._memory.signatures(path)
             changed = [(name, st) for name, st in content.files if known.get(name) != signature_tuple(st)]
@@ -300,7 +300,15 @@ class TreeWalk:
             )
             stale = set(known).difference(name for name, _ in content.files) if known else set()
             stale.update(name for name, _ in changed if name in known)
-            listed = Listed(path, content.device, content.fingerprint, False, stale, count, renumbered)
+            listed = Listed(
+                path,
+                content.device,
+                content.fingerprint,
+                same=False,
+                stale=stale,
+                files=count,
+                renumbered=renumbered,
+            )
         self.unchanged += count - len(changed)
         self._memory.listed(listed)
         if self._advance is not None and count:

@@ -94,7 +94,9 @@ def plan(
 def preview(planned: BackupPlan) -> BackupReport:
     """A plan in the form of a report."""
     models = tuple(_told(model) for model in planned.models)
-    return BackupReport(planned.target, None, models, planned.bytes, 0, planned.failed)
+    return BackupReport(
+        target=planned.target, run=None, models=models, bytes=planned.bytes, written=0, failed=planned.failed
+    )
 
 
 def check_space(folder: str, needed: int, what: str, hint: str) -> None:
@@ -140,7 +142,12 @@ class Saver:
         self.writer.finish(done)
         sizes = {part.sha256: part.size for model in done for part in model.parts}
         return BackupReport(
-            planned.target, None, tuple(told), sum(sizes.values()), self.written, tuple(failed)
+            target=planned.target,
+            run=None,
+            models=tuple(told),
+            bytes=sum(sizes.values()),
+            written=self.written,
+            failed=tuple(failed),
         )
 
     def needed(self, planned: BackupPlan) -> int:

@@ -127,7 +127,7 @@ def plan(
         listing = hub.listing(name, revision, selection)
         if not listing.files and selection:
             raise UsageError(f"no file of {name} matches", "look at what is included and excluded")
-        found.append(_model(backend, cache, asked, listing, of_size, rank))
+        found.append(_model(backend, cache, asked, listing, of_size=of_size, rank=rank))
     return DownloadPlan(cache, tuple(found), caches)
 
 
@@ -136,6 +136,7 @@ def _model(
     cache: Root,
     asked: ModelName,
     listing: Listing,
+    *,
     of_size: Callable[[int], Iterable[IndexedReplica]],
     rank: Callable[[IndexedReplica], object],
 ) -> ModelDownload:
@@ -159,7 +160,13 @@ def _model(
         if not candidates or "sha256" not in candidates[0].digests:
             fetch += file.size
     return ModelDownload(
-        name, asked.revision, listing, asked.selection, present, tuple(wanted.values()), fetch
+        name=name,
+        revision=asked.revision,
+        listing=listing,
+        selection=asked.selection,
+        present_bytes=present,
+        wanted=tuple(wanted.values()),
+        fetch_bytes=fetch,
     )
 
 
@@ -234,25 +241,29 @@ def preview(planned: DownloadPlan) -> DownloadReport:
 def _told(model: ModelDownload, path: str | None, fetched: int | None) -> DownloadedModel:
     listing = model.listing
     return DownloadedModel(
-        str(model.name),
-        path,
-        listing.commit if listing else os.path.basename(path) if path else None,
-        len(listing.files) if listing else 0,
-        listing.bytes if listing else 0,
-        model.present_bytes,
-        model.fetch_bytes if fetched is None else fetched,
+        name=str(model.name),
+        path=path,
+        commit=listing.commit if listing else os.path.basename(path) if path else None,
+        files=len(listing.files) if listing else 0,
+        bytes=listing.bytes if listing else 0,
+        present_bytes=model.present_bytes,
+        fetch_bytes=model.fetch_bytes if fetched is None else fetched,
     )
 
 
 def fetch_all(
     hub: Hub,
     planned: DownloadPlan,
+    stop: Stop,
+    *,
     run: str | None,
     reused: tuple[Reused, ...],
     lies: tuple[Failed, ...],
-    stop: Stop,
 ) -> DownloadReport:
-    """Let the client fetch what is left of each model. Raises the first error if no model could be had."""
+    """Let the client fetch what is left of each model. Raises the first error if no model could be had.
+
+    `run` is what has put `reused` into the cache already, and found the `lies`.
+    """
     done: list[DownloadedModel] = []
     failed = list(lies)
     first: HubfoldError | None = None
@@ -279,4 +290,4 @@ def fetch_all(
         done.append(_told(model, path, fetched))
     if first is not None and not done:
         raise first
-    return DownloadReport(planned.cache.path, run, tuple(done), reused, (), tuple(failed))
+    return DownloadReport(planned.cache.path, run, tuple(done), reused, failed=tuple(failed))

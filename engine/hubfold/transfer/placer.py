@@ -84,7 +84,7 @@ class Placer:
             )
             self.journal.sync()
             try:
-                digest = self._make(how, keeper, item, source, folder, temporary)
+                digest = self._make(how, keeper, folder, temporary, item=item, source=source)
                 if digest != item.sha256:
                     self._lie(item, source, keeper, digest)
                     return False
@@ -110,10 +110,11 @@ class Placer:
         self,
         how: str,
         keeper: HeldFile,
-        item: WantedFile,
-        source: IndexedReplica,
         folder: Directory,
         temporary: str,
+        *,
+        item: WantedFile,
+        source: IndexedReplica,
     ) -> str:
         """Make the file under its temporary name, durable; the sha256 of what it reads."""
         digest = hashlib.sha256()

@@ -136,9 +136,14 @@ class Restorer:
             self.progress.finish()
             self._clear()
         return RestoreReport(
-            self.planned.root.path, self.journal.run, tuple(done), tuple(self.restored), self.written,
-            tuple(self.left), tuple(self.failed),
-        )  # fmt: skip
+            root=self.planned.root.path,
+            run=self.journal.run,
+            models=tuple(done),
+            restored=tuple(self.restored),
+            written=self.written,
+            left=tuple(self.left),
+            failed=tuple(self.failed),
+        )
 
     def _path(self, name: str) -> str:
         return os.path.join(self.planned.root.path, name)
