@@ -81,18 +81,6 @@ def duplicate_cost(
     return Cost(sets, freed)
 
 
-def _may_share(index: Index, may_share: MayShare | None) -> bool:
-    """Whether some file of a plain size lies where extents can be shared, as far as can be told."""
-    return may_share is None or any(
-        may_share(os.fsdecode(folder)) for _, folder in pending.plain_devices(index)
-    )
-
-
-def cost_key(roots: Iterable[str], min_size: int) -> str:
-    paths = hashlib.sha256(b"\0".join(sorted(map(os.fsencode, roots)))).hexdigest()
-    return f"{min_size} {paths}"
-
-
 def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None = None) -> int:
     """Bytes, by allocated blocks, that folding a set frees: all payloads but the keeper.
 
@@ -100,6 +88,18 @@ def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None =
     payloads that share their extents are folded already.
     """
     return _freed(list(_shares(duplicates, shared_extents).values()))
+
+
+def cost_key(roots: Iterable[str], min_size: int) -> str:
+    paths = hashlib.sha256(b"\0".join(sorted(map(os.fsencode, roots)))).hexdigest()
+    return f"{min_size} {paths}"
+
+
+def _may_share(index: Index, may_share: MayShare | None) -> bool:
+    """Whether some file of a plain size lies where extents can be shared, as far as can be told."""
+    return may_share is None or any(
+        may_share(os.fsdecode(folder)) for _, folder in pending.plain_devices(index)
+    )
 
 
 def _shares(

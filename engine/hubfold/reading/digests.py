@@ -39,6 +39,7 @@ _XXH3 = ("xxh3_128",)
 
 _SAMPLES = 5
 _SAMPLE_BLOCK = 16 << 10
+_xet_import = threading.Lock()
 _FLAGS = open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK
 
 
@@ -66,11 +67,6 @@ class Reading:
     missing: bool = False
     #: The file is not, or did not stay, as the signature says.
     changed: bool = False
-
-
-class _Hash(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
-    def hexdigest(self) -> str: ...
 
 
 def available(algorithm: str) -> bool:
@@ -114,6 +110,24 @@ def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | 
         os.close(fd)
 
 
+def read_many(
+    jobs: Sequence[Job], advance: Callable[[int], object] | None = None, stop: Stop | None = None
+) -> list[Reading]:
+    """`read` of several files in one task; where `stop` is set, those that were read by then."""
+    readings = []
+    for job in jobs:
+        try:
+            readings.append(read(job, advance, stop))
+        except Interrupted:
+            break
+    return readings
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
 def _read_at_once(job: Job) -> Reading:
     """`read` of a file that is so small that what goes along with reading it counts for more.
 
@@ -136,19 +150,6 @@ def _read_at_once(job: Job) -> Reading:
     finally:
         os.close(fd)
     return Reading(job, {"xxh3_128": xxhash.xxh3_128_hexdigest(data)}, len(data))
-
-
-def read_many(
-    jobs: Sequence[Job], advance: Callable[[int], object] | None = None, stop: Stop | None = None
-) -> list[Reading]:
-    """`read` of several files in one task; where `stop` is set, those that were read by then."""
-    readings = []
-    for job in jobs:
-        try:
-            readings.append(read(job, advance, stop))
-        except Interrupted:
-            break
-    return readings
 
 
 def _unreadable(job: Job, error: OSError, bytes_read: int) -> Reading:
@@ -220,9 +221,6 @@ def _xet_hash_files() -> Callable[[list[str]], list[Any]]:
             if quiet:
                 del os.environ["HF_XET_LOG_DEST"]
     return cast("Callable[[list[str]], list[Any]]", hash_files)
-
-
-_xet_import = threading.Lock()
 
 
 def _sample(fd: int, size: int, counter: _Counter) -> str:

@@ -42,6 +42,15 @@ def settle_removal(log: RunLog, *, forget: bool = False) -> Settled:
     return settled
 
 
+def rest_of(log: RunLog) -> Iterator[tuple[str, str]]:
+    """(folder of a local copy, path) of all that a run was to remove of local copies and that is there as it was."""
+    for removed in log.removals:
+        if removed.copy:
+            seen = look(removed.path)
+            if seen is not None and removed.is_still(seen):
+                yield removed.copy, removed.path
+
+
 def _settle_in(item: Temporary) -> list[Left]:
     directory, name = Directory.parent_of(item.root, item.temporary)
     with directory:
@@ -81,15 +90,6 @@ def _settle_out(log: RunLog, item: Temporary) -> list[Left]:
         now = item.temporary + path[len(item.path) :]
         told.append(f"{path} was put there meanwhile, and another is there now; it is at {now}")
     return [Left(item.path, f"it was being removed and is gone, but {text}") for text in told]
-
-
-def rest_of(log: RunLog) -> Iterator[tuple[str, str]]:
-    """(folder of a local copy, path) of all that a run was to remove of local copies and that is there as it was."""
-    for removed in log.removals:
-        if removed.copy:
-            seen = look(removed.path)
-            if seen is not None and removed.is_still(seen):
-                yield removed.copy, removed.path
 
 
 def _cut_short(log: RunLog) -> list[Left]:
