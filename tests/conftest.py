@@ -36,6 +36,9 @@ os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    # The client takes a Hub that says nothing for ten seconds for one that is away; ours may be waiting for its turn.
+    "HF_HUB_DOWNLOAD_TIMEOUT": "300",
+    "HF_HUB_ETAG_TIMEOUT": "300",
 }
 
 

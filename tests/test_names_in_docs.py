@@ -68,7 +68,7 @@ def test_a_name_that_is_gone_is_seen(word: str) -> None:
             "folding/plan.Action.keeper",
             "content.Replica",
             "Replica.claims",
-            "plan",
+            "journal",
         ),
         *("still_needed", "rm", "O_NOFOLLOW", "hubfold undo", "engine/DESIGN.md", "roots.json"),
     ),

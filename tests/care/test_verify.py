@@ -14,8 +14,7 @@ from hubfold import Engine
 from hubfold.progress import Stop
 from hubfold.reading.pool import Readers
 from tests.building import tree
-from tests.building.scanned import Place
-from tests.scanning.test_scan import blob, git_blob, noise
+from tests.building.scanned import Place, blob, git_blob, noise
 
 MIB = 1 << 20
 
@@ -82,7 +81,7 @@ def test_a_blob_that_is_not_its_name_is_corrupt_however_it_came_to_be(
     place.scan("hub")
     rot(path)
     if touched:
-        os.utime(path)
+        os.utime(path, ns=(1, 1))
     (problem,) = place.verify().problems
     assert (problem.path, problem.kind) == (str(path), "corrupt")
     assert ("written to since" in problem.message) is touched

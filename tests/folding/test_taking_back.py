@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import stat
-import time
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,9 @@ from hubfold.journal.records import Intent
 from hubfold.progress import Silent, Stop
 from hubfold.reading import compare
 from hubfold.vault import objects
+from tests.building.descriptors import nothing_stays_open
 from tests.building.folding import Scene
+from tests.building.waiting import PATIENCE
 
 MODEL = os.urandom(300_000)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])
@@ -842,7 +844,7 @@ def test_a_keeper_that_somebody_changed_between_two_batches_serves_no_more(
 ) -> None:
     monkeypatch.setattr(swaps, "BATCH_ACTIONS", 1)
     second = scene.file(scene.models, "n", MODEL)
-    behind_each_batch(monkeypatch, lambda: os.utime(scene.blob))
+    behind_each_batch(monkeypatch, lambda: os.utime(scene.blob, ns=(1, 1)))
     assert scene.errors(scene.copy, second) == [
         "",
         f"its keeper {scene.blob} was left alone: it changed since it was scanned",
@@ -869,10 +871,9 @@ def test_an_empty_plan_does_nothing(scene: Folding) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    assert len(os.listdir("/proc/self/fd")) == before
+def all_is_closed() -> Iterator[None]:
+    with nothing_stays_open():
+        yield
 
 
 def test_files_are_compared_several_at_once_but_one_by_one_where_a_disk_rotates(
@@ -886,13 +887,15 @@ def test_files_are_compared_several_at_once_but_one_by_one_where_a_disk_rotates(
             scene.file(scene.models, name, content),
         )
         plans.append(scene.plan(blob, copy))
-    real, at_work, most = compare.compare, 0, 0
+    real, at_work, most, two_at_once = compare.compare, 0, 0, threading.Event()
 
     def slow(*args: Any, **more: Any) -> Any:
         nonlocal at_work, most
         at_work += 1
         most = max(most, at_work)
-        time.sleep(0.05)
+        if at_work == 2:
+            two_at_once.set()
+        two_at_once.wait(PATIENCE if expected == 2 else 0.05)
         try:
             return real(*args, **more)
         finally:

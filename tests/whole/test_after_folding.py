@@ -22,6 +22,7 @@ import pytest
 from hubfold import Engine
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import fine_tune_of, safetensors
+from tests.building.waiting import PATIENCE
 
 NEWEST = "newest"
 OLDER = ("0.23.5", "0.36.2", "1.33.0")
@@ -105,7 +106,7 @@ class Client:
         return said["answer"]
 
     def close(self) -> None:
-        self._asked.communicate(timeout=120)
+        self._asked.communicate(timeout=PATIENCE)
 
     def cache_rm(self, cache: Path, *arguments: str) -> None:
         """`hf cache rm` where the client has it (1.0 and later), else what its `delete-cache` does."""

@@ -17,10 +17,10 @@ from hubfold.care.settle import settle_repairs
 from hubfold.errors import LeftAlone
 from hubfold.farm.settle import settle_links
 from hubfold.folding.settle import restored_inode, settle_number
-from hubfold.journal import history, journal, lock
-from hubfold.journal.history import ALONE, Others
+from hubfold.journal import journal, lock
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
+from hubfold.journal.others import ALONE, Others, as_they_lie_now
 from hubfold.journal.run_log import RunLog
 from hubfold.removal.settle import settle_removal
 from hubfold.reports.outcomes import Left, Settled
@@ -68,7 +68,7 @@ def recover(state: StateHome, *, forget: bool = False) -> RecoverReport:
     runs = unsettled(state)
     if not runs:
         return RecoverReport()
-    logs = {log.run: log for log in history.as_they_lie_now(journal.logs(state.runs))}
+    logs = {log.run: log for log in as_they_lie_now(journal.logs(state.runs))}
     told: list[str] = []
     settled = Settled()
     for run in runs:

@@ -16,7 +16,7 @@ from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.journal import history, journal, keepers, lock
-from hubfold.journal.history import Others
+from hubfold.journal.others import Others
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport

@@ -23,10 +23,10 @@ from hubfold.disk.exchange import UNFINISHED
 from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import Busy, LeftAlone, NoSpace
-from hubfold.journal.history import ALONE, Others
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.on_disk import is_link
+from hubfold.journal.others import ALONE, Others
 from hubfold.journal.records import Intent, KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.progress import Progress, Stop

@@ -157,9 +157,14 @@ class LoopbackHub:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def environ(self) -> dict[str, str]:
-        """Variables that make a client in a process of its own use this Hub, quietly and without Xet."""
+        """Variables that make a client in a process of its own use this Hub, quietly, patiently and without Xet.
+
+        A Hub on a busy machine may say nothing for more than the ten seconds that the client waits by itself.
+        """
         return {
             "HF_ENDPOINT": self.endpoint,
+            "HF_HUB_DOWNLOAD_TIMEOUT": "300",
+            "HF_HUB_ETAG_TIMEOUT": "300",
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
