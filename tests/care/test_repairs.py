@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from hubfold import Engine
-from hubfold.care import exchange, settle
+from hubfold.care import exchange, recovery, settle
 from hubfold.content import LinkKind
 from hubfold.disk import directory as fsops
 from hubfold.journal import journal
@@ -266,7 +266,7 @@ def test_a_crafted_journal_unlinks_no_file_of_somebody_else(
     precious.write_bytes(b"precious")
     if name == "vault":
         (tmp_path / ".hubfold-vault").write_text("")
-    with engine._begin("doctor") as book:
+    with recovery.begin(engine.state, "doctor") as book:
         book.append(
             "mend",
             number=1,

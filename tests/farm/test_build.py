@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
+from hubfold.care import recovery
 from hubfold.disk import directory
+from hubfold.engine.farming import Farming
+from hubfold.engine.scanning import Scanning
 from hubfold.farm import build
 from hubfold.progress import Silent, Stop
 from hubfold.reports.runs import FarmReport
@@ -52,11 +55,11 @@ def test_a_file_that_a_program_has_open_for_writing_gets_no_link(cached: Tree, e
 
 
 def test_a_file_that_changed_since_the_scan_gets_no_link(cached: Tree, engine: Engine) -> None:
-    plan = engine._plan_farm(cached["farm"], ())
+    plan = Farming(engine.workspace, Scanning(engine.workspace)).plan(cached["farm"], ())
     before = blob(cached).stat()
     with open(blob(cached), "r+b") as file:
         file.write(b"other bytes")
-    with engine._begin("farm") as book:
+    with recovery.begin(engine.state, "farm") as book:
         failed = build.build(plan, book, progress=Silent(), stop=Stop())
         book.append("end", state="finished")
     assert [failure.error for failure in failed] == ["it changed since it was scanned"]
@@ -119,11 +122,11 @@ def test_a_link_that_cannot_be_removed_stops_nothing_else(
 
 def test_a_link_that_leads_somewhere_again_stays(cached: Tree, engine: Engine) -> None:
     links = stale(cached, engine)
-    plan = engine._plan_farm(cached["farm"], ())
+    plan = Farming(engine.workspace, Scanning(engine.workspace)).plan(cached["farm"], ())
     target = links[0].parent / os.readlink(links[0])
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(b"back again")
-    with engine._begin("farm") as book:
+    with recovery.begin(engine.state, "farm") as book:
         assert build.build(plan, book, progress=Silent(), stop=Stop()) == []
         book.append("end", state="finished")
     assert links[0].read_bytes() == b"back again"

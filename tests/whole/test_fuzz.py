@@ -458,7 +458,7 @@ def test_a_list_of_a_backup_is_read_or_refused_as_a_whole(place: Place) -> None:
     with place.engine() as engine:
         engine.scan(place.roots, min_size=1)
         engine.backup(engine.plan_backup(os.path.join(place.path, "backup")))
-        backends = engine._backends
+        backends = engine.workspace.backends
     text = Path(place.path, "backup", archive.LIST).read_bytes()
 
     @few(150)
