@@ -166,7 +166,7 @@ class House:
 
     def _find_ways(self, start: str) -> dict[str, tuple[str, ...]]:
         # A package that is on the way to a module is loaded with it, and so is what that package imports at its top.
-        ways = {start: (start,)}
+        ways: dict[str, tuple[str, ...]] = {start: (start,)}
         todo = deque([(start, True)])
         while todo:
             name, whole = todo.popleft()
@@ -232,15 +232,17 @@ def not_allowed(house: House, rooms: Sequence[Room]) -> list[str]:
 
 def not_used(house: House, rooms: Sequence[Room]) -> list[str]:
     """What the table allows and no module does: a permission that nobody needs is taken away."""
-    used = set()
+    used: set[tuple[str, str, bool]] = set()
     for name, one in house.arrows():
         here, there = room_of(name, rooms), room_of(one.module, rooms)
         if here is not None and there is not None:
             used.add((here.name, there.name, one.when is When.TYPING))
-            used.add((here.name, there.name, None))
-    wanted = {(room.name, other, None) for room in rooms for other in room.imports}
+    wanted = {(room.name, other, False) for room in rooms for other in room.imports}
     wanted |= {(room.name, other, True) for room in rooms for other in room.annotates}
-    return sorted(f"{here} never imports {there}" for here, there, _ in wanted - used)
+    return sorted(
+        f"{here} never imports {there}{' for annotations' if typing else ''}"
+        for here, there, typing in wanted - used
+    )
 
 
 def kept_away(house: House, rooms: Sequence[Room]) -> list[str]:
@@ -262,7 +264,7 @@ def circles(house: House) -> list[str]:
     leads: dict[str, set[str]] = {name: set() for name in house.modules}
     for name, one in house.arrows():
         leads[name].add(one.module)
-    found = {}
+    found: dict[frozenset[str], str] = {}
     for start in leads:
         way = _way_back(start, leads)
         if way is not None:
@@ -272,7 +274,7 @@ def circles(house: House) -> list[str]:
 
 def _way_back(start: str, leads: Mapping[str, Collection[str]]) -> tuple[str, ...] | None:
     ways: dict[str, tuple[str, ...]] = {}
-    todo = deque([(start,)])
+    todo: deque[tuple[str, ...]] = deque([(start,)])
     while todo:
         way = todo.popleft()
         for name in sorted(leads[way[-1]]):

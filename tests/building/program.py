@@ -221,3 +221,7 @@ class Scene:
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+#: A finished run, and what was there before it (`Scene.photograph`).
+Folded = tuple[str, dict[str, tuple[object, ...]]]

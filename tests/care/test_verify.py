@@ -13,8 +13,7 @@ import pytest
 from hubfold import Engine
 from hubfold.progress import Stop
 from tests.building import tree
-from tests.building.scanned import Place
-from tests.scanning.test_scan import blob, git_blob, noise
+from tests.building.scanned import Place, blob, git_blob, noise
 
 MIB = 1 << 20
 

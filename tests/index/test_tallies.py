@@ -28,13 +28,6 @@ from hubfold.scanning.recording import Recording
 from tests.building.scanned import Place, read_nothing
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    one = Place(tmp_path)
-    with one.index:
-        yield one
-
-
 def figures(report: ScanReport) -> tuple[object, ...]:
     return (
         report.files,

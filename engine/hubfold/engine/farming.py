@@ -71,8 +71,6 @@ class Farming:
 
 
 def _farm_report(plan: FarmPlan, run: str | None, failed: Sequence[Failed]) -> FarmReport:
-    from hubfold.reports.runs import FarmReport
-
     missing = {failure.path for failure in failed}
     added = [*(item.name for item in plan.add), *(item.name for item, _ in plan.replace)]
     return FarmReport(

@@ -80,7 +80,6 @@ class Workspace:
 
     @cached_property
     def backends(self) -> dict[str, StorageBackend]:
-        from hubfold.content import VAULT
         from hubfold.vault.backend import VaultBackend
 
         return {VAULT: VaultBackend(), **{name: self.registry.named(name) for name in self.registry}}
