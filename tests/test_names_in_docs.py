@@ -1,11 +1,14 @@
-"""Names of code and of tests in the texts for whoever carries on: what moved, or is gone, is found here.
+"""Names of code and of tests in texts and docstrings, for whoever carries on: what moved, or is gone, is found here.
 
-A module is written with its room (``folding/plan``), so that what looks like a path in backticks is one.
+A module is written with its room (``folding/plan``; in docstrings, one of the same room without), so that what looks
+like a path in backticks is one.
 """
 
 from __future__ import annotations
 
+import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -21,8 +24,18 @@ ENGINE = ROOT / "engine" / "hubfold"
 TESTS = ROOT / "tests"
 #: Where a path in a text may begin.
 FROM = (ENGINE, ROOT / "plugins", TESTS, ROOT)
-#: Names of other people's code.
-THEIRS = {"huggingface_hub", "prune", "sweep_shared_blob"}
+#: Programs, names and words of other people.
+THEIRS = {
+    "cp",
+    "dmesg",
+    "du",
+    "f_type",
+    "huggingface_hub",
+    "prune",
+    "space/name",
+    "sweep_shared_blob",
+    "with",
+}
 
 
 def quoted(name: str) -> list[str]:
@@ -46,6 +59,26 @@ def quoted(name: str) -> list[str]:
 )
 def test_every_name_of_code_is_one(name: str) -> None:
     assert not {word: told for word in quoted(name) if (told := wrong_with(word))}
+
+
+def test_every_name_in_a_docstring_is_one() -> None:
+    wrong = {
+        (module, word): told
+        for module, text in sources().items()
+        for word in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+        if (told := wrong_with(word)) and not is_near(module, word) and not is_variable(word)
+    }
+    assert not wrong
+
+
+def test_a_name_in_a_docstring_may_be_of_its_room() -> None:
+    assert is_near("hubfold.folding.planner", "plan.Action.keeper")
+    assert is_near("hubfold.folding.planner", "executor")
+    assert is_near("hubfold.folding.planner", "os.path.join")
+    assert is_near("hubfold.folding.planner", "hubfold.content")
+    assert is_variable("root.path") and is_variable("names")
+    for word in ("plan.NoSuch", "gc.links_below", "no_such_word", "os.no_such", "hubfold.walk.Memory"):
+        assert not is_near("hubfold.folding.planner", word) and not is_variable(word), word
 
 
 @pytest.mark.parametrize(
@@ -79,14 +112,14 @@ def test_a_name_that_is_there_is_not_taken_for_one_that_is_gone(word: str) -> No
 
 def wrong_with(word: str) -> str:
     """What is wrong with a text in backticks; empty if nothing is, or if it is no name of code."""
-    if re.search(r"\btest_\w+\.py", word):
+    if word in THEIRS or re.search(r"\btest_\w+\.py", word):
         return ""  # see `is_test`
     if re.fullmatch(r"[\w.]*/[\w./]*", word):
         there = is_path(word) or is_in_module(word) or is_text(word.rstrip("/"))
         return "" if there else "there is no such path"
     if re.fullmatch(r"[a-zA-Z_]\w*(\.\w+)+", word):
         return "" if is_path(word) or is_member(word) or is_text(word) else "there is no such name"
-    if not re.fullmatch(r"[a-z_]\w*", word) or word in THEIRS | {*COMMANDS}:
+    if not re.fullmatch(r"[a-z_]\w*", word) or word in COMMANDS:
         return ""
     if word not in words() and not is_text(word):
         return "the code has no such word"
@@ -115,6 +148,28 @@ def is_member(word: str) -> bool:
     if (ENGINE / f"{first}.py").is_file() or (ENGINE / first).is_dir():
         return has(f"hubfold.{first}", member)
     return any(has(module, word) for module in classes().get(first, ()))
+
+
+def is_near(module: str, word: str) -> bool:
+    """A module of the same room, a name in one, or what can be imported by this name."""
+    first, _, member = word.partition(".")
+    beside = f"{module.rpartition('.')[0]}.{first}"
+    if beside in sources():
+        return not member or has(beside, member)
+    if not member or first not in {"hubfold", *sys.stdlib_module_names}:
+        return False
+    try:
+        pkgutil.resolve_name(word)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def is_variable(word: str) -> bool:
+    """An argument, or a name in one: a word of the code that need not be a module, though one may be called so."""
+    first, *more = word.split(".")
+    is_module = any(module.rpartition(".")[2] == first for module in sources())
+    return words().issuperset((first, *more)) and not (more and is_module)
 
 
 def has(module: str, dotted: str) -> bool:

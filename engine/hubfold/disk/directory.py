@@ -1,9 +1,9 @@
 """The file-system calls that hubfold's safety rests on.
 
-Only this module, `comparing` and `extents` beside it, and their callers (`executor`, `undo`, `recovery`, `removal`,
-`farm`, `vault` …) change anything outside hubfold's own state. Names are acted on through open directories, so that
-nobody can swap a parent under us; files are opened with ``O_NOFOLLOW``. Where a platform lacks a call, a function says
-so and the caller leaves the path alone.
+Only this room, `reading/compare`, `reading/extents` and their callers (`folding/executor`, `folding/undo`,
+`removal/remover`, `farm/build`, `vault/objects` …) change anything outside hubfold's own state. Names are acted on
+through open directories, so that nobody can swap a parent under us; files are opened with ``O_NOFOLLOW``. Where a
+platform lacks a call, a function says so and the caller leaves the path alone.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Payload:
 
     path: str
     signature: Signature
-    #: What counts for grouping (`grouping.Evidence.digests`).
+    #: What counts for grouping (`evidence.Evidence.digests`).
     digests: dict[str, str]
     sample: str | None
     #: Some name of it lies in a root of this scan.

@@ -87,7 +87,7 @@ def plain_unread(index: Index, largest: int) -> Iterator[list[Row]]:
 
 
 def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, int]]:
-    """(size, duplicate sets, bytes that folding frees) of the plain sizes, as `scan.reclaimable` has it.
+    """(size, duplicate sets, bytes that folding frees) of the plain sizes, as `cost.reclaimable` has it.
 
     A size of which some payload's names have different signatures is made one that is not plain: only one of them
     tells of the payload.

@@ -130,9 +130,10 @@ def take_back(
     progress: Progress,
     stop: Stop,
 ) -> Undone:
-    """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle` and `preview`.
+    """Take `log` back, journalled in `journal` (its own, reopened).
 
-    With `rest_failed`, something else of the run could not be taken back: it stays one that can be undone.
+    The rest is as for `preview` and `care/recovery.settle`. With `rest_failed`, something else of the run could
+    not be taken back: it stays one that can be undone.
 
     Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
     call goes on from there.

@@ -197,7 +197,7 @@ class BackendContract:
 
 
 class Remembered:
-    """What a scan remembers for the next one, in a dictionary: `hubfold.walk.Memory`."""
+    """What a scan remembers for the next one, in a dictionary: `hubfold.scanning.walk.Memory`."""
 
     def __init__(self) -> None:
         self._fingerprints: dict[str, bytes] = {}
