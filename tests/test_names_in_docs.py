@@ -1,7 +1,7 @@
 """Names of code and of tests in texts and docstrings, for whoever carries on: what moved, or is gone, is found here.
 
-A module is written with its room (``folding/plan``; in docstrings, one of the same room without), so that what looks
-like a path in backticks is one.
+A module is written with its room (``folding/plan``), so that what looks like a path in backticks is one. Docstrings,
+which have their module's imports beside them, may leave the room out.
 """
 
 from __future__ import annotations
@@ -66,19 +66,16 @@ def test_every_name_in_a_docstring_is_one() -> None:
         (module, word): told
         for module, text in sources().items()
         for word in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
-        if (told := wrong_with(word)) and not is_near(module, word) and not is_variable(word)
+        if (told := wrong_with(word)) and not is_imported(word) and not is_variable(word)
     }
     assert not wrong
 
 
-def test_a_name_in_a_docstring_may_be_of_its_room() -> None:
-    assert is_near("hubfold.folding.planner", "plan.Action.keeper")
-    assert is_near("hubfold.folding.planner", "executor")
-    assert is_near("hubfold.folding.planner", "os.path.join")
-    assert is_near("hubfold.folding.planner", "hubfold.content")
+def test_a_name_in_a_docstring_need_not_have_its_room() -> None:
+    assert all(map(is_imported, ("executor", "plan.Action.keeper", "os.path.join", "hubfold.content")))
     assert is_variable("root.path") and is_variable("names")
-    for word in ("plan.NoSuch", "gc.links_below", "no_such_word", "os.no_such", "hubfold.walk.Memory"):
-        assert not is_near("hubfold.folding.planner", word) and not is_variable(word), word
+    for word in ("plan.NoSuch", "scan.no_such", "no_such_word", "os.no_such", "hubfold.walk.Memory"):
+        assert not is_imported(word) and not is_variable(word), word
 
 
 @pytest.mark.parametrize(
@@ -101,7 +98,6 @@ def test_a_name_that_is_gone_is_seen(word: str) -> None:
             "folding/plan.Action.keeper",
             "content.Replica",
             "Replica.claims",
-            "plan",
         ),
         *("still_needed", "rm", "O_NOFOLLOW", "hubfold undo", "engine/DESIGN.md", "roots.json"),
     ),
@@ -150,13 +146,12 @@ def is_member(word: str) -> bool:
     return any(has(module, word) for module in classes().get(first, ()))
 
 
-def is_near(module: str, word: str) -> bool:
-    """A module of the same room, a name in one, or what can be imported by this name."""
+def is_imported(word: str) -> bool:
+    """A module of ours, whatever its room, a name in one, or a whole dotted name."""
     first, _, member = word.partition(".")
-    beside = f"{module.rpartition('.')[0]}.{first}"
-    if beside in sources():
-        return not member or has(beside, member)
-    if not member or first not in {"hubfold", *sys.stdlib_module_names}:
+    if any(not member or has(module, member) for module in sources() if module.endswith(f".{first}")):
+        return True
+    if first not in {"hubfold", *sys.stdlib_module_names}:
         return False
     try:
         pkgutil.resolve_name(word)
@@ -173,7 +168,10 @@ def is_variable(word: str) -> bool:
 
 
 def has(module: str, dotted: str) -> bool:
-    found: object = import_module(module.replace("/", "."))
+    module = module.replace("/", ".")
+    if f"{module}.{dotted}" in sources():
+        return True
+    found: object = import_module(module)
     for name in dotted.split("."):
         if not hasattr(found, name) and name not in getattr(found, "__annotations__", {}):
             return False

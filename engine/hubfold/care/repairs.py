@@ -9,7 +9,7 @@ Bytes that are not what they should be (`Case`) are put right like this::
     its inode journalled, fsynced
     each name exchanged, looked at, its directory fsynced, what it displaced unlinked
 
-so that at each instant each path reads the changed bytes or the right ones, both whole; `settle` cleans up
+so that at each instant each path reads the changed bytes or the right ones, both whole; `care.settle` cleans up
 after a crash and after an error alike. A vault object is made again with its list of links first: a list without an
 object is nobody's, and what is not whole has a name that the journal lists.
 """

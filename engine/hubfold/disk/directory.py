@@ -1,9 +1,8 @@
-"""The file-system calls that hubfold's safety rests on.
+"""Directories held open, and the calls on names in them that hubfold's safety rests on.
 
-Only this room, `reading/compare`, `reading/extents` and their callers (`folding/executor`, `folding/undo`,
-`removal/remover`, `farm/build`, `vault/objects` …) change anything outside hubfold's own state. Names are acted on
-through open directories, so that nobody can swap a parent under us; files are opened with ``O_NOFOLLOW``. Where a
-platform lacks a call, a function says so and the caller leaves the path alone.
+Whatever is changed outside of hubfold's own state is changed by these calls, or through a descriptor that they gave.
+Names are acted on through open directories, so that nobody can swap a parent under us; files are opened with
+``O_NOFOLLOW``. Where a platform lacks a call, a function says so and the caller leaves the path alone.
 """
 
 from __future__ import annotations
