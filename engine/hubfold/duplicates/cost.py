@@ -12,6 +12,7 @@ from operator import attrgetter
 from hubfold.content import DuplicateSet, IndexedReplica
 from hubfold.duplicates import pending
 from hubfold.duplicates.sets import duplicate_sets
+from hubfold.duplicates.views import Stacked
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
 
@@ -35,6 +36,7 @@ def duplicate_cost(
     min_size: int,
     shared_extents: SharedExtents | None = None,
     may_share: MayShare | None = None,
+    stacked: Stacked | None = None,
 ) -> Cost:
     """Add up the duplicate sets of these roots; only sizes that something changed of are worked out again."""
     paths = list(roots)
@@ -51,7 +53,9 @@ def duplicate_cost(
     if shared_extents is None or not _may_share(index, may_share):
         figures += [(size, sets, freed, 0) for size, sets, freed in pending.plain_costs(index, paths)]
         only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
-    for size, same in groupby(duplicate_sets(index, paths, min_size, only), attrgetter("size")):
+    for size, same in groupby(
+        duplicate_sets(index, paths, min_size, only, stacked=stacked), attrgetter("size")
+    ):
         sets, freed = 0, 0
         for duplicates in same:
             index.file.settle()
@@ -64,7 +68,7 @@ def duplicate_cost(
         if sets:
             figures.append((size, sets, freed, 0))
     if not tally.put(figures, again):
-        return duplicate_cost(index, paths, min_size, shared_extents, may_share)
+        return duplicate_cost(index, paths, min_size, shared_extents, may_share, stacked)
     sets, freed, _ = tally.sums()
     index.remember(key, f"{sets} {freed}")
     return Cost(sets, freed)

@@ -39,6 +39,7 @@ class Scanning:
                 stop=self._workspace.stop,
                 shared_extents=partial(shared_extents, filesystems=self._workspace.filesystems),
                 may_share=self._may_share,
+                stacked=self._workspace.stacked,
             )
         liars = self._workspace.index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]

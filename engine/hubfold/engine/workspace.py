@@ -106,6 +106,13 @@ class Workspace:
 
         return FileSystems()
 
+    def stacked(self, folder: str) -> bool:
+        """Whether a folder lies where files of another file system are shown; False where that cannot be told."""
+        try:
+            return self.filesystems.of(folder).stacked
+        except OSError:
+            return False
+
     def discover(
         self, paths: Sequence[StrPath] = (), *, backend: str | None = None, known: bool = True
     ) -> list[Root]:

@@ -14,6 +14,7 @@ from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.duplicates.cost import MayShare, SharedExtents, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
+from hubfold.duplicates.views import Stacked
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.index.database import IndexUnusable
 from hubfold.index.housekeeping import name_repositories, prune_digests, totals
@@ -41,6 +42,7 @@ def scan(
     stop: Stop | None = None,
     shared_extents: SharedExtents | None = None,
     may_share: MayShare | None = None,
+    stacked: Stacked | None = None,
 ) -> ScanReport:
     """Scan `roots` and what lies in them: caches that other backends recognise, and their vaults.
 
@@ -65,7 +67,7 @@ def scan(
             settled.put((), again=work.again)
         prune_digests(index)
         reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
-        cost = duplicate_cost(index, paths, min_size, shared_extents, may_share)
+        cost = duplicate_cost(index, paths, min_size, shared_extents, may_share, stacked)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),
