@@ -157,6 +157,7 @@ class _Planner:
                 )
             ]
         self._check_payload(payload, source)
+        self._check_clients(payload, keeper)
         actions = [
             self._link(replica, source, keeper, duplicates)
             for replica in sorted(payload, key=lambda r: r.path)
@@ -197,6 +198,22 @@ class _Planner:
                 raise _No(f"its group could not read {keeper.path}")
         if victim.mode & ~keeper.mode & 0o444:
             raise _No(f"{keeper.path} can be read by fewer users than it")
+
+    def _check_clients(self, payload: Payload, keeper: Payload) -> None:
+        """`_No` where a client that looks after one of the two would copy the other onto it (`copies_over`)."""
+        for cached, copy in ((payload, keeper), (keeper, payload)):
+            if any(map(self._is_copied_over, cached)) and not all(map(self._in_cache, copy)):
+                raise _No(
+                    "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
+                )
+
+    def _is_copied_over(self, replica: IndexedReplica) -> bool:
+        over = self._capabilities(replica).copies_over
+        return bool(replica.claims) and replica.claims.keys() <= over
+
+    def _in_cache(self, replica: IndexedReplica) -> bool:
+        """A vault object is what local copies read, as far as anybody knows here."""
+        return self._capabilities(replica).cache and replica.backend != VAULT
 
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
         capabilities = self._capabilities(replica)
