@@ -93,7 +93,7 @@ HOUSE = (
     room("backend", "ground", never="disk models", holds="backend changes peek"),
     room("disk", "ground", never="models"),
     room("models", "ground"),
-    room("ground", "", holds="content errors progress display lazy"),
+    room("ground", "", holds="content errors progress display json_form lazy"),
 )
 
 #: Imports inside functions that lead into another room: a command line is answered before what they load is.
@@ -113,7 +113,7 @@ COMPUTED = ["hubfold.lazy", "hubfold.cli.app", "hubfold.backend.registry"]
 
 #: What is decided from its arguments alone, through everything that it imports: no disk, no clock, no chance.
 PURE = [
-    *("hubfold.content", "hubfold.errors", "hubfold.progress", "hubfold.display"),
+    *("hubfold.content", "hubfold.errors", "hubfold.progress", "hubfold.display", "hubfold.json_form"),
     *("hubfold.models", "hubfold.reports"),
     *("hubfold.backend.contract", "hubfold.backend.changes", "hubfold.backend.hookspecs"),
     *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.duplicates.grouping"),
@@ -257,7 +257,7 @@ def test_plugins_never_open_or_write_a_file() -> None:
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
     facade = {
         *("hubfold", "hubfold.demo", "hubfold.engine.engine", "hubfold.backend.changes"),
-        *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.progress"),
+        *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.json_form", "hubfold.progress"),
     }
     typed = {"hubfold.folding.plan", "hubfold.backend.registry"}
     for name, one in real().arrows():

@@ -609,3 +609,26 @@ def test_what_was_to_be_removed_is_known_again_by_what_it_was() -> None:
     assert not Removed("/f", 7, inode=3, mtime_ns=9).is_still(link)
     assert Removed("/l", 1, text="there").is_still(link) and not Removed("/l", 1, text="else").is_still(link)
     assert Removed("/f", 7).is_still(file) and not Removed("/f", 7, copy="/copy").is_still(file)
+
+
+def test_the_mounts_are_read_once_whatever_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    really = open
+
+    def counted(path: Any, *arguments: Any, **words: Any) -> Any:
+        read.extend([path] if path == "/proc/self/mountinfo" else [])
+        return really(path, *arguments, **words)
+
+    monkeypatch.setattr("builtins.open", counted)
+    root = tmp_path / "root"
+    with Journal.create(str(tmp_path / "runs"), "rm", "1") as book:
+        for number in range(20):
+            (root / str(number)).mkdir(parents=True)
+            place = str(root / str(number) / "not" / "there")
+            book.announce("make", path=place, root=place, temporary=str(root / f".hubfold-{number}"))
+        book.append("end", state="finished")
+    mounts = {item.mount for item in journal.read(str(tmp_path / "runs"), book.run).temporaries}
+    assert len(mounts) == 1 and all(map(os.path.ismount, mounts))
+    assert len(read) == 1

@@ -1,4 +1,4 @@
-"""Files of one size: the duplicate sets among them, and which of them are still to be read.
+"""The duplicate sets among the files that the index knows.
 
 A size at a time (small ones together), so that memory is bounded by the files of one size; of a size that very many
 files have, SQLite sorts or pages the rows on disk.

@@ -14,7 +14,7 @@ from hubfold.errors import UsageError
 from hubfold.journal import journal
 from hubfold.removal import carry_out, leftovers
 from hubfold.removal import plan as removal_plan
-from hubfold.removal.plan import RemovePlan
+from hubfold.removal.plan import RemovePlan, Wish
 from hubfold.reports.removals import RemoveReport
 from hubfold.scanning import discover
 
@@ -41,14 +41,16 @@ class Removing:
         asked = [self._workspace.model_name(model, revision) for model in models if folders[model] is None]
         return removal_plan.plan(
             self._workspace.holdings(only),
-            asked,
-            copies,
-            lambda: journal.logs(self._workspace.state.runs),
-            with_links=with_links,
-            with_copies=with_copies,
+            Wish(
+                models=asked,
+                copies=copies,
+                only=only,
+                with_links=with_links,
+                with_copies=with_copies,
+                suggest=list(self._workspace.config.models or ()),
+            ),
             names=self._workspace.names_of,
-            only=only,
-            suggest=self._workspace.config.models or (),
+            logs=lambda: journal.logs(self._workspace.state.runs),
         )
 
     def _caches_at(self, path: StrPath) -> list[Root]:

@@ -34,14 +34,15 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.disk import exchange
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems, link_text
-from hubfold.disk.held import HeldFile, set_mode
+from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import BytesDiffer, Interrupted, LeftAlone, OneFile
 from hubfold.folding import seen_twice
 from hubfold.folding.plan import Action, Plan
 from hubfold.folding.swaps import KeeperGroup, Swap, batches, is_link, reads
+from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
-from hubfold.journal.records import Intent, KeeperChange
+from hubfold.journal.records import Intent
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare, extents
 from hubfold.reading.pool import rotates
@@ -191,7 +192,16 @@ class Executor:
                         else ""
                     )
                     swaps.append(
-                        Swap(self._number, action, victim, directory, name, temporary, text, len(swaps))
+                        Swap(
+                            number=self._number,
+                            action=action,
+                            victim=victim,
+                            directory=directory,
+                            name=name,
+                            temporary=temporary,
+                            text=text,
+                            turn=len(swaps),
+                        )
                     )
             except (LeftAlone, OSError) as error:
                 opened.close()
@@ -284,24 +294,13 @@ class Executor:
 
     def _announce(self, group: KeeperGroup) -> None:
         keeper, action = group.keeper, group.action
-        mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
-        new_mode = mode & ~0o222 if any(swap.action.read_only for swap in group.swaps) else mode
-        new_mtime_ns = mtime_ns if action.keeper_mtime_ns is None else action.keeper_mtime_ns
-        if (new_mode, new_mtime_ns) != (mode, mtime_ns):
-            change = KeeperChange(
-                keeper.path,
-                action.keeper.root,
-                keeper.signature.inode,
-                (mode, new_mode),
-                (mtime_ns, new_mtime_ns),
-            )
-            self.journal.append("keeper", **change.as_record())
-        for object_ in dict.fromkeys(
-            swap.action.target for swap in group.swaps if swap.action.vault is not None
-        ):
+        mode = keeper.attributes.mode & ~(WRITE_BITS if group.read_only else 0)
+        mtime_ns = keeper.attributes.mtime_ns if action.keeper_mtime_ns is None else action.keeper_mtime_ns
+        keepers.announce(self.journal, keeper, action.keeper.root, mode=mode, mtime_ns=mtime_ns)
+        for object_ in group.objects:
             self.journal.append("object", path=object_, keeper=keeper.path)
         for swap in group.swaps:
-            intent = self._intent(swap, group, new_mtime_ns, new_mode)
+            intent = self._intent(swap, group, mtime_ns, mode)
             self.journal.append("intent", **intent.as_record())
 
     def _intent(self, swap: Swap, group: KeeperGroup, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
@@ -344,23 +343,15 @@ class Executor:
         try:
             if not self._drop_views(group):
                 return False
-            for object_ in dict.fromkeys(
-                swap.action.target for swap in group.swaps if swap.action.vault is not None
-            ):
+            for object_ in group.objects:
                 objects.add_object(object_, keeper)
+                paths = [swap.action.path for swap in group.swaps if swap.action.target == object_]
+                run = self.journal.run
                 objects.note_links(
-                    object_,
-                    [
-                        objects.NeededBy(swap.action.path, self._mount(swap.action.path), self.journal.run)
-                        for swap in group.swaps
-                        if swap.action.target == object_
-                    ],
+                    object_, [objects.NeededBy(path, self._mount(path), run) for path in paths]
                 )
-            if any(swap.action.read_only for swap in group.swaps) and keeper.attributes.mode & 0o222:
-                with suppress(
-                    PermissionError
-                ):  # not ours to change: then nothing stops a write through the link
-                    set_mode(keeper.fd, keeper.attributes.mode & ~0o222)
+            if group.read_only:
+                keepers.make_read_only(keeper)
             if action.keeper_mtime_ns is not None:
                 os.utime(keeper.fd, ns=(keeper.attributes.atime_ns, action.keeper_mtime_ns))
                 keeper.signature = keeper.signature._replace(mtime_ns=action.keeper_mtime_ns)

@@ -112,7 +112,7 @@ def sample_of(row: Row) -> str | None:
     return None if row[21] is None else str(row[21].hex())
 
 
-def replica(row: Row) -> IndexedReplica:
+def replica_of(row: Row) -> IndexedReplica:
     """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
     root, backend, *about = row[ROOT:]
     repo_id, repo_type, revision, links, pinned, latest = row[22:]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hubfold.content import LinkKind
 from hubfold.errors import RunNotFound
@@ -22,6 +22,28 @@ _STATES = {
     "restored": "undone",
     "kept": "left",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What all runs together mean for one that is settled or taken back."""
+
+    #: Inodes of keepers that links of other runs read: their mode and mtime stay.
+    keepers: Collection[int] = ()
+    #: What was done to keepers, oldest first; None where only the run itself did anything.
+    changes: Sequence[KeeperChange] | None = None
+    #: Paths that a later run has replaced again, each with the last such run.
+    refolded: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, logs: Collection[RunLog], log: RunLog) -> Others:
+        """`logs` are all runs, oldest first, `log` among them."""
+        changes = [change for one in logs for change in one.keepers]
+        return cls(keepers_in_use(logs, but=log.run), changes, folded_again(logs, log))
+
+
+#: There are no others.
+ALONE = Others()
 
 
 def summary(log: RunLog) -> RunSummary:
@@ -46,42 +68,36 @@ def summary(log: RunLog) -> RunSummary:
 def detail(log: RunLog) -> RunDetail:
     """A run action by action, in the order in which it was done."""
     actions = [(_done(log.intents[number]), _STATES[log.states[number]]) for number in sorted(log.intents)]
+    state = "undone" if log.undone else "done"
     actions += [
-        (Done(link.path, link.target, link.target, "symlink", "farm", 0), "undone" if log.undone else "done")
-        for link in log.farm_links
+        (_told(link.path, "symlink", "farm", link.target, link.target), state) for link in log.farm_links
     ]
     state = "done" if log.ended == "finished" else "unfinished"
-    actions += [(Done(item.path, "", "", "removed", log.command, item.bytes), state) for item in log.removals]
-    actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
-    actions += [
-        (
-            Done(mend.path, mend.source, "", "mended", log.command, 0),
-            "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back",
-        )
-        for number, mend in log.mends.items()
-    ]
+    actions += [(_told(item.path, "removed", log.command, size=item.bytes), state) for item in log.removals]
+    actions += [(_told(path, "made", log.command), state) for path in log.made]
+    for number, mend in log.mends.items():
+        state = "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back"
+        actions.append((_told(mend.path, "mended", log.command, mend.source), state))
     return RunDetail(summary(log), tuple(actions))
 
 
-def _done(intent: Intent) -> Done:
-    return Done(intent.path, intent.keeper, intent.target, str(intent.link), intent.reason, intent.bytes)
+def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:
+    """(the run called `run`, or the last one that can be taken back; all runs). Raises `RunNotFound`."""
+    logs = as_they_lie_now(journal.logs(state.runs))
+    if run is not None:
+        chosen = next((log for log in logs if log.run == run), None)
+        if chosen is None:
+            raise RunNotFound(f"there is no run {run!r}", "see `hubfold runs`")
+        return chosen, logs
+    for log in reversed(logs):
+        if undoable(log):
+            return log, logs
+    raise RunNotFound("there is no run to take back", "see `hubfold runs`")
 
 
-def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
-    """Inodes of keepers that links of other runs than `but` still read."""
-    used: set[int] = set()
-    for log in logs:
-        if log.run == but:
-            continue
-        used.update(
-            intent.keeper_inode
-            for number, intent in log.intents.items()
-            if log.states[number] in ("done", "intent", "restore")
-            or (log.states[number] == "kept" and still_links(intent))
-        )
-        if log.farm_links and not log.undone:
-            used.update(change.inode for change in log.keepers)
-    return used
+def undoable(log: RunLog) -> bool:
+    """Whether there is something of a run that can be taken back; what is still open is for recovery."""
+    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))
 
 
 def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
@@ -114,8 +130,25 @@ def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
     return found
 
 
+def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
+    """`Others.keepers`: what links of other runs than `but` still read."""
+    used: set[int] = set()
+    for log in logs:
+        if log.run == but:
+            continue
+        used.update(
+            intent.keeper_inode
+            for number, intent in log.intents.items()
+            if log.states[number] in ("done", "intent", "restore")
+            or (log.states[number] == "kept" and still_links(intent))
+        )
+        if log.farm_links and not log.undone:
+            used.update(change.inode for change in log.keepers)
+    return used
+
+
 def folded_again(logs: Iterable[RunLog], after: RunLog) -> dict[str, str]:
-    """Paths that runs later than `after` have replaced and that are not taken back yet, each with the last such run."""
+    """`Others.refolded`: what runs later than `after` have replaced and what is not taken back yet."""
     return {
         intent.path: log.run
         for log in logs
@@ -125,25 +158,17 @@ def folded_again(logs: Iterable[RunLog], after: RunLog) -> dict[str, str]:
     }
 
 
-def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:
-    """What the runs did to keepers, oldest first."""
-    return [change for log in logs for change in log.keepers]
+def _done(intent: Intent) -> Done:
+    return Done(
+        path=intent.path,
+        keeper=intent.keeper,
+        target=intent.target,
+        link=str(intent.link),
+        reason=intent.reason,
+        bytes=intent.bytes,
+    )
 
 
-def undoable(log: RunLog) -> bool:
-    """Whether there is something of a run that can be taken back; what is still open is for recovery."""
-    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))
-
-
-def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:
-    """(the run called `run`, or the last one that can be taken back; all runs). Raises `RunNotFound`."""
-    logs = as_they_lie_now(journal.logs(state.runs))
-    if run is not None:
-        chosen = next((log for log in logs if log.run == run), None)
-        if chosen is None:
-            raise RunNotFound(f"there is no run {run!r}", "see `hubfold runs`")
-        return chosen, logs
-    for log in reversed(logs):
-        if undoable(log):
-            return log, logs
-    raise RunNotFound("there is no run to take back", "see `hubfold runs`")
+def _told(path: str, how: str, reason: str, source: str = "", target: str = "", *, size: int = 0) -> Done:
+    """What is no replacement in the words of one."""
+    return Done(path=path, keeper=source, target=target, link=how, reason=reason, bytes=size)
