@@ -525,6 +525,35 @@ def private_elsewhere(house: House) -> list[str]:
     return found
 
 
+def crowded(house: House, parameters: int, arguments: int, besides: Collection[str] = ()) -> list[str]:
+    """Functions with more than so many parameters (`self` left out), and calls that hand over more without a name.
+
+    `besides` are functions, by module and name, and calls, as they are written, that may; and stale ones of these.
+    """
+    found, used = [], set()
+    for name, module in house.modules.items():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                what, count, most = f"{name}.{node.name}", _parameters(node), parameters
+            elif isinstance(node, ast.Call):
+                what, count, most = ast.unparse(node.func), len(node.args), arguments
+            else:
+                continue
+            if count > most and what in besides:
+                used.add(what)
+            elif count > most:
+                does = "calls" if isinstance(node, ast.Call) else "has"
+                found.append(f"{name}:{node.lineno} {does} {what}: {count}")
+    return found + [f"{what} is not crowded" for what in besides if what not in used]
+
+
+def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    named = [*node.args.posonlyargs, *node.args.args]
+    own = bool(named) and named[0].arg in ("self", "cls")
+    more = [one for one in (node.args.vararg, node.args.kwarg) if one is not None]
+    return len(named) + len(node.args.kwonlyargs) + len(more) - own
+
+
 def _is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
