@@ -83,7 +83,9 @@ HOUSE = (
         "farm", "vault journal reports disk models ground", annotates="index backend", never="folding index"
     ),
     room("folding", "vault journal reading reports backend disk ground", never="duplicates index state"),
-    room("duplicates", "reading index reports ground", never="vault journal state backend"),
+    room(
+        "duplicates", "reading index reports ground", annotates="backend", never="vault journal state backend"
+    ),
     room("vault", "reports backend disk ground", never="journal reading index state"),
     room("journal", "state reports disk ground", never="reading index backend"),
     room("reading", "disk ground", never="index state reports backend"),
@@ -115,7 +117,12 @@ COMPUTED = ["hubfold.lazy", "hubfold.cli.app", "hubfold.backend.registry"]
 PURE = [
     *("hubfold.content", "hubfold.errors", "hubfold.progress", "hubfold.display", "hubfold.json_form"),
     *("hubfold.models", "hubfold.reports"),
-    *("hubfold.backend.contract", "hubfold.backend.changes", "hubfold.backend.hookspecs"),
+    *(
+        "hubfold.backend.contract",
+        "hubfold.backend.changes",
+        "hubfold.backend.hookspecs",
+        "hubfold.backend.sides",
+    ),
     *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.duplicates.grouping"),
     *("hubfold.vault.names", "hubfold.transfer.archive"),
 ]
@@ -139,7 +146,7 @@ MAY_CHANGE_DISKS = {
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
-    *(f"hubfold.folding.{name}" for name in ("executor", "settle", "undo")),
+    *(f"hubfold.folding.{name}" for name in ("executor", "seen_twice", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
