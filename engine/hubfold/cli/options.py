@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hubfold import display
-from hubfold.cli.errors import INTERRUPTED
+from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
 from hubfold.cli.output import Output
 from hubfold.errors import Interrupted, UsageError
 from hubfold.progress import Stop
@@ -32,6 +32,8 @@ class Session:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.stop = Stop()
+        #: A plugin did something wrong: what it was asked about is left out.
+        self.plugin_failed = False
 
     @contextmanager
     def engine(self, threads: int | None = None, *, silent: bool = False) -> Iterator[Engine]:
@@ -48,7 +50,10 @@ class Session:
             try:
                 yield engine
             finally:
-                for notice in engine.notices if not silent else ():
+                self.plugin_failed |= bool(engine.faults)
+                for notice in (
+                    (*engine.notices, *(fault.line for fault in engine.faults)) if not silent else ()
+                ):
                     self.output.warning(notice)
 
     def confirm(self, question: str) -> bool:
@@ -166,7 +171,9 @@ def output_options(function: Function) -> Function:
             plain=no_color or (above is not None and above.plain),
         )
         ctx.obj = output
-        return function(session=Session(output), **kwargs)
+        session = Session(output)
+        code = function(session=session, **kwargs)
+        return SOME_LEFT if session.plugin_failed and not code else code
 
     return with_session  # type: ignore[return-value]
 

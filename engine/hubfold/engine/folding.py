@@ -46,7 +46,8 @@ class Folding(Finding):
         from hubfold.folding import planner, survey
         from hubfold.folding.plan import Skip
 
-        roots = self._roots_of([*paths, into] if paths and into is not None else paths)
+        known = self._roots_of([*paths, into] if paths and into is not None else paths)
+        roots = {path: root for path, root in known.items() if path not in self.left_out}
         sets = list(self._duplicate_sets(list(roots), min_size))
         around = survey.survey(sets, roots, self._backends)
         chosen = None
@@ -56,6 +57,8 @@ class Folding(Finding):
                 raise HubfoldError(
                     f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
                 )
+            if chosen.path not in roots:
+                raise HubfoldError(f"{chosen.path} is left out: its plugin failed", "`hubfold scan` says how")
         sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
         found = planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
         corrupt = [Skip(liar.path, planner.LIES) for liar in self._open_index.liars(list(roots))]

@@ -55,7 +55,9 @@ class Finding(Workspace):
             )
         liars = self._open_index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
-        self.notices += [str(broken) for broken in self.registry.broken if str(broken) not in self.notices]
+        left_out = {root.path for root in report.roots if root.left_out}
+        told += [Notice.of(fault) for fault in self.faults if fault.root not in left_out]
+        self.left_out = left_out | self.left_out.difference(root.path for root in report.roots)
         return replace(
             report, roots=tuple(self._with_primary(report.roots)), warnings=(*report.warnings, *told)
         )

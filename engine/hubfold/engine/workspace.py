@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from hubfold.backend.faults import Faults
 from hubfold.content import VAULT, Role, Root
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.progress import Progress, Silent, Stop
@@ -17,7 +18,7 @@ from hubfold.state.home import KnownRoot, StateHome
 if TYPE_CHECKING:
     from typing import Self
 
-    from hubfold.backend.contract import StorageBackend
+    from hubfold.backend.boundary import GuardedBackend
     from hubfold.backend.registry import Registry
     from hubfold.disk.filesystem import FileSystems
     from hubfold.index.index import Index
@@ -50,6 +51,10 @@ class Workspace:
         self.threads = threads or min(4, os.cpu_count() or 1)
         #: What the user should know about the state itself: an index begun anew, a plugin left out.
         self.notices: list[str] = []
+        #: What plugins did wrong so far; the roots that are named there were left out.
+        self.faults = Faults()
+        #: Roots of which a plugin could not tell all at the last scan: nothing is folded there by what was known before.
+        self.left_out: set[str] = set()
         self._index: Index | None = None
 
     def __enter__(self) -> Self:
@@ -68,7 +73,10 @@ class Workspace:
         """The loaded backends. Raises `PluginError` where two have one name."""
         from hubfold.backend import registry
 
-        return registry.load(self.environ)
+        found = registry.load(self.environ)
+        for broken in found.broken:
+            self.faults.note(broken)
+        return found
 
     @cached_property
     def config(self) -> Config:
@@ -79,11 +87,12 @@ class Workspace:
         return found
 
     @cached_property
-    def _backends(self) -> dict[str, StorageBackend]:
-        from hubfold.content import VAULT
+    def _backends(self) -> dict[str, GuardedBackend]:
+        from hubfold.backend.boundary import GuardedBackend
         from hubfold.vault.backend import VaultBackend
 
-        return {VAULT: VaultBackend(), **{name: self.registry.named(name) for name in self.registry}}
+        named = {name: self.registry.named(name, self.faults) for name in self.registry}
+        return {VAULT: GuardedBackend(VaultBackend()), **named}
 
     @property
     def _open_index(self) -> Index:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import IndexedReplica, Root, Snapshot
 from hubfold.errors import HubfoldError, Interrupted
 from hubfold.library.places import Joined
@@ -70,7 +70,7 @@ class Library:
 
 def gather(
     roots: Sequence[Root],
-    backends: Mapping[str, StorageBackend],
+    backends: Mapping[str, GuardedBackend],
     *,
     rank: Callable[[Iterable[Root]], list[Root]] = list,
     remembered: Remembered | None = None,
@@ -107,7 +107,7 @@ class _Walks:
     """Asks root after root; those that are found on the way join the end."""
 
     def __init__(
-        self, roots: Sequence[Root], backends: Mapping[str, StorageBackend], progress: Progress, stop: Stop
+        self, roots: Sequence[Root], backends: Mapping[str, GuardedBackend], progress: Progress, stop: Stop
     ) -> None:
         self.roots: list[Root] = list(roots)
         #: By path of the root.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root, Snapshot
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.models.names import Name, stands_for
@@ -56,7 +56,7 @@ class Holdings:
     """The roots that an operation on models works on, looked at once for it, when it first asks."""
 
     def __init__(
-        self, roots: Sequence[Root], backends: Mapping[str, StorageBackend], vaults: Sequence[str]
+        self, roots: Sequence[Root], backends: Mapping[str, GuardedBackend], vaults: Sequence[str]
     ) -> None:
         self._given = tuple(root for root in roots if root.backend in backends)
         self.backends = backends
@@ -83,7 +83,7 @@ class Holdings:
             commits=self._commits,
         )
 
-    def backend(self, root: Root) -> StorageBackend:
+    def backend(self, root: Root) -> GuardedBackend:
         return self.backends[root.backend]
 
     def of_path(self, path: str) -> Root | None:

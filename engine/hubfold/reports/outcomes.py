@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hubfold.backend.faults import Fault
 
 Json = dict[str, Any]
 
@@ -38,6 +41,16 @@ class Notice:
     message: str
     #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
     kind: str = "notice"
+
+    @classmethod
+    def of(cls, fault: Fault) -> Notice:
+        """What a plugin did wrong; without a path where it was not asked about a root."""
+        return cls(fault.root, str(fault), "plugin")
+
+    @property
+    def line(self) -> str:
+        """The one line that a user reads."""
+        return f"{self.path}: {self.message}" if self.path else self.message
 
     def as_json(self) -> Json:
         return {"path": self.path, "message": self.message}

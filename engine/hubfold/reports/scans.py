@@ -20,6 +20,8 @@ class RootReport:
     bytes: int
     allocated_bytes: int
     error: str | None = None
+    #: The error is a plugin's fault: nothing of the root is to be changed on its word.
+    left_out: bool = False
 
     def as_json(self) -> Json:
         report: Json = {

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import xxhash
 
-from hubfold.backend.contract import Folder, StorageBackend
+from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.contract import Folder
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature
 from hubfold.disk import open_flags
 from hubfold.disk.paths import within
@@ -109,7 +110,7 @@ class TreeWalk:
     def __init__(
         self,
         root: Root,
-        backends: Mapping[str, StorageBackend],
+        backends: Mapping[str, GuardedBackend],
         *,
         boundaries: Iterable[str] = (),
         memory: Memory | None = None,

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import OWN_PREFIX
 from hubfold.errors import BackupError
 
@@ -80,7 +80,7 @@ def dump(models: list[BackedUp]) -> bytes:
     return json.dumps(document, indent=1).encode("ascii") + b"\n"
 
 
-def load(text: bytes, where: str, backends: Mapping[str, StorageBackend]) -> list[BackedUp]:
+def load(text: bytes, where: str, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
     """The models of a list. Raises `BackupError` for whatever hubfold would not have written."""
     try:
         document = json.loads(text)
@@ -95,7 +95,7 @@ def load(text: bytes, where: str, backends: Mapping[str, StorageBackend]) -> lis
         ) from None
 
 
-def _model(record: Mapping[str, Any], backends: Mapping[str, StorageBackend]) -> BackedUp:
+def _model(record: Mapping[str, Any], backends: Mapping[str, GuardedBackend]) -> BackedUp:
     layout, repo_type, repo_id, revision = (
         _text(record[name]) for name in ("layout", "repo_type", "repo_id", "revision")
     )

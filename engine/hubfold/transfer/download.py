@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, IndexedReplica, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
@@ -92,7 +92,7 @@ class DownloadPlan:
         ]
 
 
-def default_cache(backends: Mapping[str, StorageBackend], environ: Mapping[str, str]) -> Root:
+def default_cache(backends: Mapping[str, GuardedBackend], environ: Mapping[str, str]) -> Root:
     """The cache that the client uses by itself. Raises `HubfoldError` where no backend has one."""
     for name, backend in backends.items():
         for path in backend.default_roots(environ):
@@ -102,14 +102,14 @@ def default_cache(backends: Mapping[str, StorageBackend], environ: Mapping[str, 
     raise HubfoldError("no loaded backend has a cache to download into", "see `hubfold plugins`")
 
 
-def takes_downloads(backend: StorageBackend, root: Root) -> bool:
+def takes_downloads(backend: GuardedBackend, root: Root) -> bool:
     """Whether a client would find content there."""
     return backend.content_path(root, "model", "org/name", {"sha256": "0" * 64}) is not None
 
 
 def plan(
     hub: Hub,
-    backend: StorageBackend,
+    backend: GuardedBackend,
     cache: Root,
     models: Sequence[ModelName],
     of_size: Callable[[int], Iterable[IndexedReplica]],
@@ -132,7 +132,7 @@ def plan(
 
 
 def _model(
-    backend: StorageBackend,
+    backend: GuardedBackend,
     cache: Root,
     asked: ModelName,
     listing: Listing,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from hubfold import errors
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.disk.directory import Directory, remove_tree
 from hubfold.disk.locks import passing_lock
@@ -101,7 +101,7 @@ class Restorer:
     """Carries out one plan under one journal."""
 
     journal: Journal
-    backend: StorageBackend
+    backend: GuardedBackend
     planned: RestorePlan
     progress: Progress
     stop: Stop

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystem, FileSystems
 
@@ -24,7 +24,7 @@ class VaultPlace:
 
 
 def vault_places(
-    root: Root, backends: Mapping[str, StorageBackend], filesystems: FileSystems
+    root: Root, backends: Mapping[str, GuardedBackend], filesystems: FileSystems
 ) -> list[VaultPlace]:
     """Where the vault for keepers of `root` may be, best first."""
     if root.backend == VAULT or root.backend not in backends:

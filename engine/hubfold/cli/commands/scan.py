@@ -49,7 +49,7 @@ def command(
 def show(output: Output, report: ScanReport) -> None:
     """The space per root and what duplicates cost."""
     for warning in report.warnings:
-        output.warning(f"{warning.path}: {warning.message}")
+        output.warning(warning.line)
     for root in report.roots:
         if root.error is not None:
             output.warning(f"{root.path}: {root.error}")
