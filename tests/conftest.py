@@ -1,4 +1,10 @@
-"""Every test has a home and caches of its own, and no network but the loopback."""
+"""Every test has a home and caches of its own, and no network but the loopback; and which tests run, beside which.
+
+The tiers that take longer are asked for by the environment:
+
+- ``HUBFOLD_TEST_SLOW=1``: tests marked `slow` (sweeps, images of file systems).
+- ``HUBFOLD_TEST_CLIENTS=DIR``: tests marked `clients`; ``DIR/<release>/`` is an environment with that huggingface_hub.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +22,7 @@ from hubfold.testing.trees import Tree
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest.register_assert_rewrite("hubfold.testing.contract")
+pytest.register_assert_rewrite("hubfold.testing.contract", "tests.building")
 
 # The client reads its variables when it is first imported, so nothing of the user's may be there by then.
 _OURS = ("HF_", "HUGGINGFACE", "HUBFOLD_", "XDG_", "TRANSFORMERS_")
@@ -73,3 +79,54 @@ def other_drive(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"{memory} is no other file system here")
     with tempfile.TemporaryDirectory(dir=memory) as place:
         yield Path(place)
+
+
+_TIERS = {
+    "slow": ("HUBFOLD_TEST_SLOW", "takes long: set HUBFOLD_TEST_SLOW=1"),
+    "clients": (
+        "HUBFOLD_TEST_CLIENTS",
+        "needs older clients: set HUBFOLD_TEST_CLIENTS to a folder of environments",
+    ),
+}
+
+
+#: Tests with one of these fixtures run one after another: what another process mounts meanwhile could take the device
+#: number of a btrfs that is remounted, and a fault would then strike another call than the one that was recorded.
+_MOUNT = {"mounts", "btrfs"}
+#: The files that have such tests; all of each goes to one process, the same for all. (Not by marks of pytest-xdist:
+#: `--dist loadgroup` of its 3.8 puts the group into a field that pytest 9.2 has no more, and says nothing.)
+_MOUNTING = {
+    "tests/reading/test_extents.py",
+    "tests/scanning/test_scan.py",
+    *(
+        f"tests/faults/test_{name}.py"
+        for name in (
+            *("any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness", "lifecycle_places"),
+            *("models", "power_cuts", "races", "sweeps", "tree"),
+        )
+    ),
+}
+#: What its tests need takes long to make and serves all of them.
+_TOGETHER = {"tests/whole/test_after_folding.py"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneProcessMounts(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "mounts" if file in _MOUNTING else file if file in _TOGETHER else nodeid
+
+    return OneProcessMounts(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        if _MOUNT.intersection(getattr(item, "fixturenames", ())) and file not in _MOUNTING:
+            raise pytest.UsageError(f"{file} mounts: it belongs to _MOUNTING in {__file__}")
+        for marker, (variable, reason) in _TIERS.items():
+            if item.get_closest_marker(marker) and os.environ.get(variable, "0") in ("", "0"):
+                item.add_marker(pytest.mark.skip(reason=reason))

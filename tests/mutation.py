@@ -1,8 +1,8 @@
 """Mutation check of the modules that change disks: which small faults in them would no test notice?
 
     pip install cosmic-ray
-    python tests/mutation.py --results FILE executor swaps journal records run_log fsops comparing extents
-    python tests/mutation.py --results FILE --again executor      # only what survived, after tests were added
+    python tests/mutation.py --results FILE folding/executor folding/swaps      # modules below engine/hubfold
+    python tests/mutation.py --results FILE --again folding/executor    # only what survived, after tests were added
 
 The mutants are those of cosmic-ray's operators, and of one more that takes a statement away. Each is written into a
 copy of the checkout and tried in a fork of this process by the tests that run its line, fastest first, until one fails;
@@ -39,17 +39,25 @@ from cosmic_ray.plugins import get_operator, operator_names
 from parso.python.tree import ReturnStmt
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-TESTS = [f"tests/test_{name}.py" for name in ("fsops", "comparing", "extents", "journal", "taking_back")] + [
-    f"tests/test_{name}.py" for name in ("executor", "recovery", "vault")
+TESTS = [
+    f"tests/{name}.py"
+    for name in (
+        *("disk/test_directory", "reading/test_compare", "reading/test_extents", "journal/test_journal"),
+        *("folding/test_taking_back", "folding/test_executor", "care/test_recovery", "vault/test_objects"),
+    )
 ]
 #: Their lines are not seen by the coverage of this process.
 SUBPROCESSES = [
     "tests/test_platforms.py",
-    "tests/test_executor.py::test_more_copies_than_files_can_be_open_at_once",
-    "tests/test_executor.py::test_what_was_displaced_is_freed_and_closed_when_the_run_is_over",
+    "tests/folding/test_executor.py::test_more_copies_than_files_can_be_open_at_once",
+    "tests/folding/test_executor.py::test_what_was_displaced_is_freed_and_closed_when_the_run_is_over",
 ]
 SECONDS = 25.0
-MODULES = ("executor", "swaps", "journal", "records", "run_log", "fsops", "comparing", "extents")
+#: By their path below engine/hubfold.
+MODULES = (
+    *("folding/executor", "folding/swaps", "journal/journal", "journal/records", "journal/run_log"),
+    *("disk/directory", "disk/exchange", "disk/held", "reading/compare", "reading/extents"),
+)
 
 #: Of cosmic-ray's eleven replacements of each binary operator, and seven of each comparison, those that are not absurd.
 _WANTED = {
@@ -158,7 +166,9 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tree = folder / "tree"
-        wanted = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", ".*_cache", "benchmarks")
+        wanted = shutil.ignore_patterns(
+            ".git", "__pycache__", "*.egg-info", ".*_cache", ".venv", "benchmarks"
+        )
         shutil.copytree(CHECKOUT, self.tree, ignore=wanted)
         (folder / "tmp").mkdir()
         paths = [str(self.tree / "engine"), str(self.tree / "plugins")]
@@ -209,14 +219,16 @@ class Bench:
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         sys.dont_write_bytecode = True
         for module in MODULES:
-            for cached in (self.tree / "engine/hubfold/__pycache__").glob(f"{module}.*"):
+            source = self.tree / "engine/hubfold" / module
+            for cached in (source.parent / "__pycache__").glob(f"{source.name}.*"):
                 cached.unlink()
         from coverage import CoverageData
 
         data = CoverageData(str(self.folder / "coverage"))
         data.read()
         for path in data.measured_files():
-            lines = self.by_line.setdefault(Path(path).stem, {})
+            module = os.path.splitext(os.path.relpath(path, self.tree / "engine/hubfold"))[0]
+            lines = self.by_line.setdefault(module, {})
             for line, contexts in data.contexts_by_lineno(path).items():
                 lines[line] = {context.partition("|")[0] for context in contexts if context}
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks import measure, programs, trees
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .conftest import Program
+from tests.building.program import Program
 
 
 def test_help_lists_the_commands_in_the_order_of_use(hubfold: Program) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 def test_there_and_back(hubfold: Program, scene: Scene) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files
-
-from .conftest import Program
+from tests.building.program import Program
 
 
 @pytest.fixture

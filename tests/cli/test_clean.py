@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 @pytest.fixture

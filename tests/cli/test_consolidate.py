@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 PLACES = ("hf", "models")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .conftest import Program
+from tests.building.program import Program
 
 
 def test_the_demo_does_the_whole_job_and_cleans_up(hubfold: Program, tmp_path: Path) -> None:

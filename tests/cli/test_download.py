@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from stalling import Half
 
 from hubfold.testing.loopback_hub import LoopbackHub, StoredFile
 from hubfold.testing.trees import model_files
-
-from .conftest import Program
+from tests.building.program import Program
+from tests.building.stalling import Half
 
 pytestmark = pytest.mark.slow
 

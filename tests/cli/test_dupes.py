@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 def test_a_set_is_shown_with_its_paths(hubfold: Program, scene: Scene) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 def test_a_farm_holds_a_link_per_file(hubfold: Program, scene: Scene) -> None:

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from faults.filesystems import open_the_way
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
+from tests.faults.filesystems import open_the_way
 
 MANY = 160
 

@@ -8,8 +8,7 @@ import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, model_files
-
-from .conftest import COMMIT, Program, Scene
+from tests.building.program import COMMIT, Program, Scene
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from .conftest import Program
+from tests.building.program import Program
 
 #: Stands in for a command: the sink's own calls, in a process of its own.
 _SINK = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 def test_rm_shows_asks_and_removes(hubfold: Program, scene: Scene) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 def test_roots_are_added_listed_and_removed(hubfold: Program, scene: Scene) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 def test_it_tells_the_space_per_root_and_what_duplicates_cost(hubfold: Program, scene: Scene) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .conftest import Program, Scene
+from tests.building.program import Program, Scene
 
 
 def test_verify_finds_everything_good(hubfold: Program, scene: Scene) -> None:

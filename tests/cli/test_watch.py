@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stalling import half_downloaded
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, model_files
-
-from .conftest import Program
+from tests.building.program import Program
+from tests.building.stalling import half_downloaded
 
 MIB = 1 << 20
 

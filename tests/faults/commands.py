@@ -25,9 +25,10 @@ from typing import Any
 
 import hubfold as hubfold_package
 import hubfold_plugins
+from tests import CHECKOUT
+from tests.building.tree import environment
 
 from .strace_sweep import PATIENCE, STARTER, Command, Failed, Waiting
-from .tree import environment
 
 #: Everything a command may import, so that a fork has it already; but huggingface_hub, which reads the environment
 #: once, when it is imported.
@@ -195,8 +196,8 @@ _server.set_forkserver_preload(_LOADED)
 def _have_server() -> None:
     """The server finds modules of the tests only by its environment: up to Python 3.12 it is not told our path."""
     before = os.environ.get("PYTHONPATH")
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    os.environ["PYTHONPATH"] = tests if before is None else os.pathsep.join((tests, before))
+    checkout = str(CHECKOUT)
+    os.environ["PYTHONPATH"] = checkout if before is None else os.pathsep.join((checkout, before))
     try:
         forkserver.ensure_running()
     finally:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from . import tree
+from tests.building import tree
+from tests.building.tree import Seen, Tree
+
 from .commands import command, hubfold, must
 from .filesystems import Mounts
 from .power_cut import DiskStage
 from .strace_sweep import Command, Failed, Outcome, Point, Stage
-from .tree import Seen, Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from . import tree
+from tests.building import tree
+
 from .filesystems import Mounts
 from .striking import KILL, Fault, hubfold
 

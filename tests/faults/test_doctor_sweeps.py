@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
+from tests.building import tree
 
-from . import tree
 from .commands import command, must
 from .filesystems import Mounts
 from .power_cut import DiskStage, power_cuts

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from . import tree
+from tests.building import tree
+
 from .commands import Ran, from_nothing, must
 from .filesystems import Mounts, flip_byte, free_bytes, physical, run, unmount
 from .power_cut import DiskStage

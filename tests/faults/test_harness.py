@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from . import tree
+from tests.building import tree
+
 from .filesystems import MIB, REFLINKS, Mounts, as_nobody, flip_byte, frozen, mount_points
 from .power_cut import LOST_FSYNC, DiskStage, cut_without_fsync, power_cuts
 from .strace_sweep import (

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
+from tests.building import tree
 
-from . import tree
 from .commands import must
 from .filesystems import Mounts, as_nobody, free_bytes, physical, run
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
+from tests.building import tree
 
-from . import tree
 from .commands import command, must
 from .scenes import thinned
 from .strace_sweep import CopyStage, Failed, Outcome, Point, Stage, complaints, errors, kills, record, sweep

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
+from tests.building import tree
 
 from . import test_lifecycle_sweeps as lifecycle
-from . import tree
 from .commands import command
 from .filesystems import Mounts
 from .power_cut import DiskStage, cut_without_fsync, power_cuts

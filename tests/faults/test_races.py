@@ -19,8 +19,8 @@ import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, copy_of, hub_cache, local_dir, model_files, safetensors
+from tests.building import tree
 
-from . import tree
 from .commands import from_nothing, must
 from .filesystems import Mounts
 from .strace_sweep import Outcome, Window

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from . import tree
+from tests.building import tree
+
 from .commands import User, must
 from .filesystems import need_root, open_the_way
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
-from . import tree
+from tests.building import tree
+
 from .commands import command, hubfold, must
 from .filesystems import Mounts
 from .scenes import KINDS, Scene, consolidate, guarded, scenes, thinned, whole_again

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from . import tree
+from tests.building import tree
+
 from .filesystems import Mounts
 
 

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from scanning import scan
 
 from hubfold import Engine
 from hubfold.reports.models import Wholeness
@@ -16,6 +15,7 @@ from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
 from hubfold_plugins.hub_cache import HubCacheBackend
 from hubfold_plugins.local_dir import LocalDirBackend
+from tests.building.one_root import scan
 
 _CLIENTS = Path(os.environ.get("HUBFOLD_TEST_CLIENTS") or "/nowhere")
 RELEASES = sorted(path.name for path in _CLIENTS.iterdir()) if _CLIENTS.is_dir() else ["none"]

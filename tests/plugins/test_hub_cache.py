@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from scanning import scan
 
 from hubfold.backend.contract import Walk
 from hubfold.content import LinkKind, Root
@@ -30,6 +29,7 @@ from hubfold.testing.trees import (
 )
 from hubfold_plugins.hub_cache import HubCacheBackend
 from hubfold_plugins.local_dir import LocalDirBackend
+from tests.building.one_root import scan
 
 needs_shared_store = pytest.mark.skipif(not has_shared_store(), reason="this client keeps no shared store")
 

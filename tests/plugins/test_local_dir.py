@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scanning import scan
 
 from hubfold.content import LinkKind, Root
 from hubfold.testing import digests_of
@@ -24,6 +23,7 @@ from hubfold.testing.trees import (
 )
 from hubfold_plugins.hub_cache import HubCacheBackend
 from hubfold_plugins.local_dir import LocalDirBackend
+from tests.building.one_root import scan
 
 METADATA = ".cache/huggingface/download"
 NO_SYMLINK = {LinkKind.REFLINK, LinkKind.HARDLINK}

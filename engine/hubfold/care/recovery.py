@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from hubfold import errors
+from hubfold.backend import distributions
 from hubfold.care import settle as care_settle
 from hubfold.errors import LeftAlone
 from hubfold.farm import settle as farm_settle
 from hubfold.folding.settle import restored_inode, settle_number
-from hubfold.journal import history, journal
+from hubfold.journal import history, journal, lock
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.records import KeeperChange
@@ -137,3 +139,26 @@ def recover(state: StateHome, *, forget: bool = False) -> RecoverReport:
         tuple(settled.left),
         settled.waiting,
     )
+
+
+@contextmanager
+def alone(state: StateHome, command: str) -> Iterator[None]:
+    """Be the only command that changes something, with what crashes left tidied up.
+
+    Raises `Locked` at once where another one runs, `JournalDamaged`, `OSError`.
+    """
+    with lock.exclusive(state, command):
+        recover(state)
+        yield
+
+
+@contextmanager
+def changing(state: StateHome, command: str) -> Iterator[Journal]:
+    """`alone`, with the journal of a new run; the caller says how the run ended."""
+    with alone(state, command), begin(state, command) as book:
+        yield book
+
+
+def begin(state: StateHome, command: str) -> Journal:
+    """The journal of a new run; call it within `alone`."""
+    return Journal.create(state.runs, command, distributions.version_of("hubfold"))

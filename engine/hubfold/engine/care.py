@@ -1,4 +1,4 @@
-"""The part of `Engine` that looks after what is there: `doctor`, and what it asks of index, layouts and Hub."""
+"""Looking after what is there: content read again, and what is not as it should be put right."""
 
 from __future__ import annotations
 
@@ -6,38 +6,112 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
 
-from hubfold.engine.models import ModelOperations
-from hubfold.errors import LeftAlone
+from hubfold.care import doctor, made_links, recovery, repairs, verify
+from hubfold.care.doctor import Around, Origin
+from hubfold.content import IndexedReplica, Root
+from hubfold.disk.paths import canonical, within
+from hubfold.engine.scanning import Scanning
+from hubfold.engine.workspace import StrPath, Workspace
+from hubfold.errors import LeftAlone, UsageError
+from hubfold.journal import journal, lock
+from hubfold.models.names import Name, UnknownModel, meant
+from hubfold.reading.pool import Threads
+from hubfold.reports.health import DoctorReport, Finding, VerifyReport
+from hubfold.scanning import discover
+from hubfold.scanning.one_path import OnePath
+from hubfold.state.verified import Verified
+from hubfold.vault import names
 
-if TYPE_CHECKING:
-    from hubfold.care.doctor import Around, Origin
-    from hubfold.content import Root
-    from hubfold.models.names import Name
-    from hubfold.reports.health import DoctorReport
 
+class Care:
+    """Verifies, finds what is out of order, and mends it."""
 
-class Upkeep(ModelOperations):
-    """The part of `Engine` that puts right what is not as it should be."""
+    def __init__(self, workspace: Workspace, scanning: Scanning) -> None:
+        self._workspace = workspace
+        self._scanning = scanning
+
+    def verify(self, targets: Sequence[StrPath] = (), *, restart: bool = False) -> VerifyReport:
+        """See `Engine.verify`."""
+        replicas: dict[str, IndexedReplica] = {}
+        places: list[str] = []
+        for target in targets:
+            found, place = self._replicas_of(os.fspath(target))
+            replicas.update((replica.path, replica) for replica in found)
+            places.append(place)
+        if not targets:
+            if not self._workspace.index.roots():
+                self._scanning.scan()
+            for root in self._workspace.index.roots(vaults=True):
+                replicas.update(
+                    (replica.path, replica) for replica in self._workspace.index.replicas(root.path)
+                )
+            found = verify.unscanned_objects(self._workspace.vaults(), replicas.values())
+            replicas.update((replica.path, replica) for replica in found)
+        asked = [
+            path
+            for path in dict.fromkeys(self._workspace.links_made())
+            if not places or any(p and within(path, p) for p in places)
+        ]
+        if restart:
+            self._workspace.state.verified.forget()
+        return self.read_again(replicas.values(), asked, self._workspace.state.verified)
+
+    def read_again(
+        self,
+        replicas: Iterable[IndexedReplica],
+        links: Iterable[str] = (),
+        verified: Verified | None = None,
+    ) -> VerifyReport:
+        with Threads(self._workspace.threads) as pool:
+            return verify.verify(
+                replicas,
+                self._workspace.index,
+                executor=pool,
+                links=links,
+                progress=self._workspace.progress,
+                stop=self._workspace.stop,
+                verified=verified,
+            )
+
+    def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
+        """(what is known at a path or of a model, the path or "")."""
+        path = canonical(os.path.expanduser(target))
+        if os.path.lexists(path):
+            found = list(self._workspace.index.below(path))
+            if not found:
+                self._scanning.scan([path if os.path.isdir(path) else os.path.dirname(path)])
+                found = list(self._workspace.index.below(path))
+            return found, path
+        try:
+            asked = self._workspace.model_name(target)
+        except UsageError:
+            raise discover.missing(path) from None
+        if not self._workspace.index.roots():
+            self._scanning.scan()
+        by_name: dict[Name, list[IndexedReplica]] = {}
+        for root in self._workspace.index.roots():
+            for replica in self._workspace.index.replicas(root.path):
+                if replica.repo_id is not None:
+                    name = Name(replica.repo_type or "model", replica.repo_id)
+                    by_name.setdefault(name, []).append(replica)
+        chosen = asked.among(by_name)
+        if chosen is None:
+            known = [*(self._workspace.config.models or ()), *map(str, by_name)]
+            raise UnknownModel(
+                f"{target} is neither a path nor a model of a scanned root",
+                meant(target, [*known, *discover.near(path)]) or "`hubfold scan` shows what there is",
+            )
+        return by_name[chosen], ""
 
     def doctor(self, *, fix: bool = False, download: bool = False) -> DoctorReport:
-        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe.
-
-        Content of which there is no good copy is fetched from the Hub with `download`, but never in offline mode.
-        Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError` if the journal cannot be written.
-        """
-        from hubfold.care import doctor, made_links, recovery, repairs
-        from hubfold.journal import journal, lock
-        from hubfold.reports.health import DoctorReport, Finding
-        from hubfold.vault import names
-
-        crashed = recovery.unsettled(self.state)
-        with lock.exclusive(self.state, "doctor") if fix else nullcontext():
+        """See `Engine.doctor`."""
+        crashed = recovery.unsettled(self._workspace.state)
+        with lock.exclusive(self._workspace.state, "doctor") if fix else nullcontext():
             findings = []
             if fix:
-                recovery.recover(self.state)
-            open_ = recovery.unsettled(self.state) if fix else crashed
+                recovery.recover(self._workspace.state)
+            open_ = recovery.unsettled(self._workspace.state) if fix else crashed
             for run in crashed:
                 findings.append(
                     Finding(
@@ -49,52 +123,52 @@ class Upkeep(ModelOperations):
                         mendable=True,
                     )
                 )
-            scan = self.scan()
-            logs = list(journal.logs(self.state.runs))
+            scan = self._scanning.scan()
+            logs = list(journal.logs(self._workspace.state.runs))
             used = {names.of_object(path) for log in logs for path in log.objects}
 
             def place_for(root: str) -> str:
-                return root if root in used else self._vault_for(root)
+                return root if root in used else self._workspace.vault_for(root)
 
             mender = None
             if fix:
                 mender = repairs.Mender(
-                    lambda: self._begin("doctor"),
+                    lambda: recovery.begin(self._workspace.state, "doctor"),
                     place_for,
                     self._locks_of,
-                    progress=self.progress,
-                    stop=self.stop,
+                    progress=self._workspace.progress,
+                    stop=self._workspace.stop,
                 )
-            self._read_again(made_links.suspects(logs))
-            one = doctor.Doctor(self._around(), self.progress, self.stop, mender, download, findings)
+            self._digest_unread(made_links.suspects(logs))
+            one = doctor.Doctor(
+                self._around(), self._workspace.progress, self._workspace.stop, mender, download, findings
+            )
             try:
                 one.links(made_links.of_runs(logs))
                 one.notices(scan.warnings)
-                roots = [root.path for root in self._open_index.roots(vaults=True)]
+                roots = [root.path for root in self._workspace.index.roots(vaults=True)]
                 one.damaged(self._of_another_length())
-                one.liars(self._open_index.liars(roots))
-                one.vaults(self._vaults())
-                one.roots(root.path for root in self._open_index.roots())
+                one.liars(self._workspace.index.liars(roots))
+                one.vaults(self._workspace.vaults())
+                one.roots(root.path for root in self._workspace.index.roots())
             finally:
                 unsettled = mender.close() if mender is not None else ""
             if unsettled:
                 message = "something of it could not be removed"
                 findings.append(Finding("interrupted-run", unsettled, message, "`hubfold recover`"))
             if fix and any(finding.fixed for finding in findings):
-                self.scan()
+                self._scanning.scan()
         return DoctorReport(tuple(findings))
 
-    def _read_again(self, paths: Iterable[str]) -> None:
+    def _digest_unread(self, paths: Iterable[str]) -> None:
         """Digest what has a claim and was not read since it changed, so that the index knows whether it lies."""
-        known = [replica for path in paths if (replica := self._open_index.replica(path)) is not None]
+        known = [replica for path in paths if (replica := self._workspace.index.replica(path)) is not None]
         unread = [replica for replica in known if not replica.claims.keys() & replica.computed.keys()]
         if unread:
-            self._verify([replica for replica in unread if replica.claims])
+            self.read_again([replica for replica in unread if replica.claims])
 
     def _around(self) -> Around:
-        from hubfold.care.doctor import Around
-
-        index = self._open_index
+        index = self._workspace.index
         return Around(
             having=index.having,
             names=lambda st: index.payload(st.st_dev, st.st_ino, st.st_size),
@@ -105,11 +179,11 @@ class Upkeep(ModelOperations):
         )
 
     def _is_cache(self, root: Root) -> bool:
-        return root.backend in self._backends and self._backends[root.backend].capabilities.cache
+        return root.backend in self._workspace.caches()
 
     def _of_another_length(self) -> Iterator[tuple[str, int, int]]:
         told: set[str] = set()
-        for held in self._holdings().held():
+        for held in self._workspace.holdings().held():
             expected = held.snapshot.expected or {} if self._is_cache(held.root) else {}
             for file in held.snapshot.files:
                 size = expected.get(file.name)
@@ -120,28 +194,24 @@ class Upkeep(ModelOperations):
                         yield path, file.size, size
 
     def _locks_of(self, root: str, path: str) -> Sequence[str]:
-        known = self._open_index.root_at(root, vaults=True)
-        if known is None or known.backend not in self._backends:
+        known = self._workspace.index.root_at(root, vaults=True)
+        if known is None or known.backend not in self._workspace.backends:
             return ()
-        return self._backends[known.backend].lock_paths(known, path)
+        return self._workspace.backends[known.backend].lock_paths(known, path)
 
     def _stated(self, root: str, path: str) -> Mapping[str, str]:
-        from hubfold.scanning.one_path import OnePath
-
-        known = self._open_index.root_at(root)
-        if known is None or known.backend not in self._backends:
+        known = self._workspace.index.root_at(root)
+        if known is None or known.backend not in self._workspace.backends:
             return {}
-        walk = OnePath(known, self._backends, path)
-        found = self._backends[known.backend].replicas(known, walk)
+        walk = OnePath(known, self._workspace.backends, path)
+        found = self._workspace.backends[known.backend].replicas(known, walk)
         return next((replica.claims for replica in found if replica.path == path), {})
 
     def _origins(self, paths: Sequence[str]) -> Iterator[Origin]:
         """Files of models that belong at one of `paths`, whether they are there or not."""
-        from hubfold.care.doctor import Origin
-
         wanted = {os.path.realpath(path) for path in paths}
         told: set[str] = set()
-        for held in self._holdings().held():
+        for held in self._workspace.holdings().held():
             for file in held.snapshot.files:
                 what = f"{held.name}/{file.name} at {held.snapshot.revision}"
                 known = held.snapshot.repo_id and held.snapshot.revision and what not in told
@@ -156,4 +226,4 @@ class Upkeep(ModelOperations):
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize < size:
             raise LeftAlone(f"{folder} has not the {size:,} bytes free that it takes")
-        return self._hub().fetch_file(name, revision, file, folder)
+        return self._workspace.hub().fetch_file(name, revision, file, folder)

@@ -1,15 +1,474 @@
-"""`Engine`: every operation of hubfold, for the command line and for Python users alike. It prints nothing."""
+"""`Engine`: every operation of hubfold, for the command line and for Python users alike. It prints nothing.
+
+A façade: each operation belongs to a service (`scanning`, `folding`, …), which is handed the `Workspace` and is loaded
+when it is first asked for something.
+"""
 
 from __future__ import annotations
 
-from hubfold.engine.care import Upkeep
-from hubfold.engine.folding import Folding
-from hubfold.engine.transfer import Lifecycle
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from hubfold.content import Role
+from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from hubfold.backend.faults import Faults
+    from hubfold.backend.registry import Registry
+    from hubfold.content import IndexedReplica, LinkKind
+    from hubfold.engine.care import Care
+    from hubfold.engine.farming import Farming
+    from hubfold.engine.folding import Folding
+    from hubfold.engine.memory import Memory
+    from hubfold.engine.models import Models
+    from hubfold.engine.removal import Removing
+    from hubfold.engine.scanning import Scanning
+    from hubfold.engine.transfer import Transfer
+    from hubfold.folding.plan import Plan
+    from hubfold.library.gather import Library
+    from hubfold.models.names import ModelName
+    from hubfold.progress import Progress, Stop
+    from hubfold.removal.plan import RemovePlan
+    from hubfold.reports.health import DoctorReport, VerifyReport
+    from hubfold.reports.models import CheckReport, Look, ModelsReport
+    from hubfold.reports.removals import RemoveReport
+    from hubfold.reports.runs import (
+        ConsolidateReport,
+        FarmReport,
+        GcReport,
+        RecoverReport,
+        RunDetail,
+        RunSummary,
+        ScanReport,
+        UndoReport,
+    )
+    from hubfold.reports.scans import DupesReport, StatusRoot
+    from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
+    from hubfold.state.config import Config
+    from hubfold.state.home import StateHome
+    from hubfold.transfer.backup import BackupPlan
+    from hubfold.transfer.download import DownloadPlan
+    from hubfold.transfer.restore import RestorePlan
 
 
-class Engine(Folding, Lifecycle, Upkeep):
+class Engine:
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
     `stop` is asked between steps; `threads` read files. A context manager: leaving it closes the index.
     """
+
+    def __init__(
+        self,
+        home: StrPath | None = None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.workspace = Workspace(home, environ=environ, progress=progress, stop=stop, threads=threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the index."""
+        self.workspace.close()
+
+    @property
+    def state(self) -> StateHome:
+        """Where this user's state lies."""
+        return self.workspace.state
+
+    @property
+    def config(self) -> Config:
+        """What ``config.toml`` says."""
+        return self.workspace.config
+
+    @property
+    def registry(self) -> Registry:
+        """The loaded backends. Raises `PluginError` where two have one name."""
+        return self.workspace.registry
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know about the state itself: an index begun anew, a plugin left out."""
+        return self.workspace.notices
+
+    @property
+    def faults(self) -> Faults:
+        """What plugins did wrong so far, each thing once; the roots that are named there were left out."""
+        return self.workspace.faults
+
+    def model_name(self, name: str, revision: str | None = None) -> ModelName:
+        """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""
+        return self.workspace.model_name(name, revision)
+
+    def download_cache(self) -> str | None:
+        """The cache that downloads go to, whether it exists or not; None where no loaded backend has one."""
+        return self.workspace.cache_of_downloads()
+
+    def preview_remove(
+        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
+    ) -> RemoveReport:
+        """What `remove` would do."""
+        return self.preview_removal(self.plan_remove(models, revision, with_links))
+
+    def remove(
+        self, models: Sequence[str], revision: str | None = None, with_links: bool = False
+    ) -> RemoveReport:
+        """Remove models, or one revision of each, from every cache; see `plan_remove`."""
+        return self.apply_removal(self.plan_remove(models, revision, with_links))
+
+    # memory
+
+    def roots(self) -> list[StatusRoot]:
+        """The known roots with what the last scan found in them, and those that could be scanned."""
+        return self._memory.roots()
+
+    def remove_root(self, path: StrPath) -> StatusRoot:
+        """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
+        return self._memory.remove_root(path)
+
+    def dupes(
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        limit: int | None = None,
+        sort: str = "size",
+        min_size: int = MIN_SIZE,
+    ) -> DupesReport:
+        """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
+        return self._memory.dupes(paths, limit=limit, sort=sort, min_size=min_size)
+
+    def runs(self) -> list[RunSummary]:
+        """Past runs, newest first. Raises `JournalDamaged`."""
+        return self._memory.runs()
+
+    def run(self, run: str) -> RunDetail:
+        """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
+        return self._memory.run(run)
+
+    # scanning
+
+    def scan(
+        self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = MIN_SIZE
+    ) -> ScanReport:
+        """Walk the roots, update the index, read what has to be read to know the duplicates.
+
+        Without `paths`: the known roots and those that the backends find in the environment. Files under `min_size`
+        bytes are not read. Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays
+        known).
+        """
+        return self._scanning.scan(paths, backend=backend, min_size=min_size)
+
+    def add_root(
+        self,
+        path: StrPath,
+        *,
+        backend: str | None = None,
+        role: Role = Role.SECONDARY,
+        limit: int | None = None,
+    ) -> StatusRoot:
+        """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
+        return self._scanning.add_root(path, backend=backend, role=role, limit=limit)
+
+    # folding
+
+    def plan(
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        link: LinkKind | None = None,
+        min_size: int = MIN_SIZE,
+        into: StrPath | None = None,
+        across_owners: bool = False,
+    ) -> Plan:
+        """What `apply` would do with the duplicates of the last scan; nothing is changed.
+
+        `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
+        `across_owners` folds files of several users together. `min_size` in bytes.
+        """
+        return self._folding.plan(paths, link=link, min_size=min_size, into=into, across_owners=across_owners)
+
+    def preview(self, plan: Plan) -> ConsolidateReport:
+        """A plan in the form of a report, with no run."""
+        return self._folding.preview(plan)
+
+    def apply(self, plan: Plan) -> ConsolidateReport:
+        """Apply a plan under a journal; every path that could not be replaced is in `failed` with the reason.
+
+        Raises `Locked`, `JournalDamaged` (nothing is changed then), `OSError` if the journal cannot be written.
+        """
+        return self._folding.apply(plan)
+
+    def preview_undo(self, run: str | None = None) -> UndoReport:
+        """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
+        return self._folding.preview_undo(run)
+
+    def undo(self, run: str | None = None) -> UndoReport:
+        """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
+        return self._folding.undo(run)
+
+    def recover(self, *, forget: bool = False) -> RecoverReport:
+        """Finish or roll back what a crash left. Every changing call does this first.
+
+        With `forget`, what cannot be looked at (its drive is gone for good) is given up, and not tried again.
+        """
+        return self._folding.recover(forget=forget)
+
+    def preview_gc(self) -> GcReport:
+        """The vault objects that no link needs, with what removing them frees."""
+        return self._folding.preview_gc()
+
+    def gc(self) -> GcReport:
+        """Remove the vault objects that no link needs, and vaults that are empty."""
+        return self._folding.gc()
+
+    # farming
+
+    def preview_farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
+        """What building or refreshing the farm at `path` would do. Scans the caches first."""
+        return self._farming.preview_farm(path, models)
+
+    def farm(
+        self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
+    ) -> FarmReport:
+        """Build or refresh the farm at `path` with links to `models` (default: all). Journalled, can be undone.
+
+        `snapshots` names folders of revisions instead; a single one is linked without its model's name before it.
+        """
+        return self._farming.farm(path, models, snapshots=snapshots)
+
+    # models
+
+    def library(self, paths: Sequence[StrPath] = ()) -> Library:
+        """The models of the known roots and those found in the environment, or of the roots at `paths`. Asks the disks.
+
+        Raises `RootError` for a path that is no root, `Interrupted`.
+        """
+        return self._models.library(paths)
+
+    def models(
+        self,
+        names: Sequence[str] = (),
+        *,
+        filters: Sequence[str] = (),
+        sort: str | None = None,
+        limit: int | None = None,
+        revisions: bool = False,
+    ) -> ModelsReport:
+        """The models of all roots (or those named), a row each or one for each revision; see `model_selection`.
+
+        A copy of which nothing says what it is is named by its folder. Raises `UsageError`, `UnknownModel` for a name
+        that no root has.
+        """
+        return self._models.models(names, filters=filters, sort=sort, limit=limit, revisions=revisions)
+
+    def check(self, models: Sequence[str] = ()) -> CheckReport:
+        """What is there of `models` (default: those that ``config.toml`` names), and what to do. Needs no network.
+
+        Raises `UsageError` for a name that cannot be a repo id, or where no model is named anywhere.
+        """
+        return self._models.check(models)
+
+    def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
+        """The folder of a whole revision of `model`, or the path of one `file` of it, whichever root it is in.
+
+        Raises `UsageError`, `UnknownModel`, `NotWhole`.
+        """
+        return self._models.model_path(model, file, revision=revision)
+
+    def look(self, before: Look | None = None) -> Look:
+        """Models, downloads that are not at their end, and space, with what has changed since `before`."""
+        return self._models.look(before)
+
+    # removal
+
+    def plan_remove(
+        self,
+        models: Sequence[str],
+        revision: str | None = None,
+        with_links: bool = False,
+        *,
+        with_copies: bool = False,
+        roots: Sequence[StrPath] = (),
+    ) -> RemovePlan:
+        """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
+
+        A model is named as in config.toml (which may name a revision of it, too), by its repo id, or by the folder of
+        a local copy, which only removes that. Content that links elsewhere need stays for them; `with_links` removes
+        such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
+        a model or revision that is nowhere.
+        """
+        return self._removal.plan_remove(models, revision, with_links, with_copies=with_copies, roots=roots)
+
+    def preview_removal(self, plan: RemovePlan) -> RemoveReport:
+        """A plan of `plan_remove` or `plan_clean` in the form of a report."""
+        return self._removal.preview_removal(plan)
+
+    def apply_removal(self, plan: RemovePlan, command: str = "rm") -> RemoveReport:
+        """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
+        return self._removal.apply_removal(plan, command)
+
+    def plan_clean(
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+    ) -> RemovePlan:
+        """What clients and hubfold left behind in the roots at or below `paths` (default: all roots).
+
+        `older_than` is in seconds; `old_revisions` adds the revisions that no ref names. For `apply_removal`.
+        """
+        return self._removal.plan_clean(paths, old_revisions=old_revisions, older_than=older_than)
+
+    def plan_clean_all(self, cache: StrPath) -> RemovePlan:
+        """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
+        return self._removal.plan_clean_all(cache)
+
+    # transfer
+
+    def plan_download(
+        self,
+        models: Sequence[str],
+        revision: str | None = None,
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        into: StrPath | None = None,
+    ) -> DownloadPlan:
+        """What downloading `models` into the client's cache (or the cache `into`) would fetch, and what is here.
+
+        Names of ``[models]`` in config.toml stand for their repositories, revisions and patterns; `include` and
+        `exclude` count instead of those. Walks the known roots, asks the Hub. Raises `HubRefused` with the Hub's own
+        words, `UsageError`.
+        """
+        return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
+
+    def preview_download(self, plan: DownloadPlan) -> DownloadReport:
+        """A plan in the form of a report."""
+        return self._transfer.preview_download(plan)
+
+    def check_space(self, plan: DownloadPlan) -> None:
+        """Raise `NoSpace`, with the figures, where a download would not fit."""
+        self._transfer.check_space(plan)
+
+    def download(
+        self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
+    ) -> DownloadReport:
+        """Put what is here already into the cache, let the client fetch the rest, link it all at `to`.
+
+        Raises `NoSpace` before anything is changed, `HubRefused` if no model could be had, `Locked`, `OSError`.
+        """
+        return self._transfer.download(plan, to=to, bars=bars)
+
+    def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
+        """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""
+        return self._transfer.plan_backup(target, models)
+
+    def preview_backup(self, plan: BackupPlan) -> BackupReport:
+        """A plan in the form of a report."""
+        return self._transfer.preview_backup(plan)
+
+    def backup(self, plan: BackupPlan) -> BackupReport:
+        """Write the backup; a folder is gone on with. Raises `NoSpace`, `BackupError`, `Interrupted`, `OSError`."""
+        return self._transfer.backup(plan)
+
+    def plan_restore(
+        self, source: StrPath, models: Sequence[str] = (), *, into: StrPath | None = None
+    ) -> RestorePlan:
+        """What restoring `models` (default: all) of the backup at `source` would make in the client's cache or `into`.
+
+        Raises `BackupError` for a backup that is none, or that hubfold would not have written.
+        """
+        return self._transfer.plan_restore(source, models, into=into)
+
+    def preview_restore(self, plan: RestorePlan) -> RestoreReport:
+        """A plan in the form of a report."""
+        return self._transfer.preview_restore(plan)
+
+    def restore(self, source: StrPath, plan: RestorePlan) -> RestoreReport:
+        """Put the models of the plan into its root; what is there stays. Raises `NoSpace`, `BackupError`, `OSError`."""
+        return self._transfer.restore(source, plan)
+
+    # care
+
+    def verify(self, targets: Sequence[StrPath] = (), *, restart: bool = False) -> VerifyReport:
+        """Read content again and compare it with claims and index; `targets` are paths or models (default: all).
+
+        What a call that was cut short has found good is not read again, unless `restart` begins anew. What was never
+        scanned is scanned first. Raises `RootError`, `HubfoldError` for a target that is neither.
+        """
+        return self._care.verify(targets, restart=restart)
+
+    def doctor(self, *, fix: bool = False, download: bool = False) -> DoctorReport:
+        """What is not as it should be in the known roots, links and vaults; with `fix`, mended where that is safe.
+
+        Content of which there is no good copy is fetched from the Hub with `download`, but never in offline mode.
+        Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError` if the journal cannot be written.
+        """
+        return self._care.doctor(fix=fix, download=download)
+
+    # services
+
+    @cached_property
+    def _memory(self) -> Memory:
+        from hubfold.engine.memory import Memory
+
+        return Memory(self.workspace)
+
+    @cached_property
+    def _scanning(self) -> Scanning:
+        from hubfold.engine.scanning import Scanning
+
+        return Scanning(self.workspace)
+
+    @cached_property
+    def _folding(self) -> Folding:
+        from hubfold.engine.folding import Folding
+
+        return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+
+    @cached_property
+    def _farming(self) -> Farming:
+        from hubfold.engine.farming import Farming
+
+        return Farming(self.workspace, self._scanning)
+
+    @cached_property
+    def _models(self) -> Models:
+        from hubfold.engine.models import Models
+
+        return Models(self.workspace, self._memory)
+
+    @cached_property
+    def _removal(self) -> Removing:
+        from hubfold.engine.removal import Removing
+
+        return Removing(self.workspace)
+
+    @cached_property
+    def _transfer(self) -> Transfer:
+        from hubfold.engine.transfer import Transfer
+
+        return Transfer(self.workspace, self._scanning, self._farming)
+
+    @cached_property
+    def _care(self) -> Care:
+        from hubfold.engine.care import Care
+
+        return Care(self.workspace, self._scanning)
+
+
+def _read_again(workspace: Workspace, replicas: Iterable[IndexedReplica]) -> VerifyReport:
+    """For `Folding`, which needs it for files that turned out to differ: nearly never."""
+    from hubfold.engine.care import Care
+    from hubfold.engine.scanning import Scanning
+
+    return Care(workspace, Scanning(workspace)).read_again(replicas)

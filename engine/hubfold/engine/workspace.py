@@ -1,4 +1,7 @@
-"""`Workspace`: one user's state, plugins and index, and the questions that every operation asks of them."""
+"""`Workspace`: one user's state, plugins and index, and the questions that every operation asks of them.
+
+Every command makes one, so what not all of them need is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,27 @@ from hubfold.progress import Progress, Silent, Stop
 from hubfold.state.home import KnownRoot, StateHome
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from hubfold.backend.boundary import GuardedBackend
     from hubfold.backend.registry import Registry
+    from hubfold.content import IndexedReplica
     from hubfold.disk.filesystem import FileSystems
     from hubfold.index.index import Index
-    from hubfold.journal.journal import Journal
+    from hubfold.library.inventory import Holdings
     from hubfold.models.names import ModelName
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
 
 StrPath = str | os.PathLike[str]
+#: Files under this many bytes are left alone: they are what people edit.
+MIN_SIZE = 1 << 20
+#: A scan with this as its smallest size walks and reads no content.
+NO_CONTENT = 1 << 62
 _Rooted = TypeVar("_Rooted", Root, "StatusRoot", "RootReport")
 
 
 class Workspace:
-    """What `Engine` is built on: see there."""
+    """What `Engine` and its services are built on; see `Engine` for the arguments."""
 
     def __init__(
         self,
@@ -53,15 +59,9 @@ class Workspace:
         self.notices: list[str] = []
         #: What plugins did wrong so far; the roots that are named there were left out.
         self.faults = Faults()
-        #: Roots of which a plugin could not tell all at the last scan: nothing is folded there by what was known before.
+        #: Roots of which a plugin could not tell all at the last scan: nothing is folded there by what was known.
         self.left_out: set[str] = set()
         self._index: Index | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         if self._index is not None:
@@ -87,7 +87,7 @@ class Workspace:
         return found
 
     @cached_property
-    def _backends(self) -> dict[str, GuardedBackend]:
+    def backends(self) -> dict[str, GuardedBackend]:
         from hubfold.backend.boundary import GuardedBackend
         from hubfold.vault.backend import VaultBackend
 
@@ -95,7 +95,7 @@ class Workspace:
         return {VAULT: GuardedBackend(VaultBackend()), **named}
 
     @property
-    def _open_index(self) -> Index:
+    def index(self) -> Index:
         if self._index is None:
             from hubfold.index.index import Index
 
@@ -106,49 +106,62 @@ class Workspace:
         return self._index
 
     @property
-    def _has_index(self) -> bool:
+    def has_index(self) -> bool:
         return self._index is not None or os.path.exists(self.state.index)
 
     @cached_property
-    def _filesystems(self) -> FileSystems:
+    def filesystems(self) -> FileSystems:
         from hubfold.disk.filesystem import FileSystems
 
         return FileSystems()
 
-    def _sources(self) -> Iterator[tuple[str, KnownRoot]]:
+    def discover(
+        self, paths: Sequence[StrPath] = (), *, backend: str | None = None, known: bool = True
+    ) -> list[Root]:
+        """The roots at or below `paths`; without any, the known ones and those that the environment names.
+
+        `backend` says which owns them. Without `known`, what is known of roots does not count. Raises `RootError`,
+        `PluginError`.
+        """
+        from hubfold.scanning import discover
+
+        roots = self.known_roots() if known else ()
+        return discover.discover(paths, self.backends, known=roots, backend=backend, environ=self.environ)
+
+    def sources(self) -> Iterator[tuple[str, KnownRoot]]:
         for root in self.state.registered_roots():
             yield "added", root
         for root in self.config.roots:
             yield "config", root
         for name in self.registry:
-            for path in self._backends[name].default_roots(self.environ):
+            for path in self.backends[name].default_roots(self.environ):
                 yield "found", KnownRoot(os.path.realpath(path), name)
 
-    def _known_roots(self) -> list[Root]:
+    def known_roots(self) -> list[Root]:
         """What the user registered or configured, and what was scanned before."""
         from hubfold.disk.paths import canonical
         from hubfold.scanning.discover import FALLBACK, recognise
 
         known: dict[str, Root] = {}
-        for source, root in self._sources():
+        for source, root in self.sources():
             path = canonical(root.path)
             if source == "found" or path in known:
                 continue
             backend = root.backend
             if backend is None:
                 names = os.listdir(path) if os.path.isdir(path) else []
-                recognised = recognise(path, names, self._backends)
+                recognised = recognise(path, names, self.backends)
                 backend, path = recognised if recognised is not None else (FALLBACK, path)
             known.setdefault(path, Root(path, backend, root.role, root.limit))
-        for old in self._open_index.roots() if self._has_index else ():
+        for old in self.index.roots() if self.has_index else ():
             known.setdefault(old.path, old)
-        return [root for root in known.values() if root.backend in self._backends]
+        return [root for root in known.values() if root.backend in self.backends]
 
-    def _roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
+    def roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
         """The scanned roots at or below `paths` (all of them without any), and their vaults."""
         from hubfold.disk.paths import canonical, within
 
-        roots = self._open_index.roots(vaults=True)
+        roots = self.index.roots(vaults=True)
         if paths:
             wanted = [canonical(path) for path in paths]
             chosen = [root for root in roots if any(within(root.path, path) for path in wanted)]
@@ -158,68 +171,62 @@ class Workspace:
             places = {
                 place
                 for root in chosen
-                if root.backend in self._backends
-                for place in self._backends[root.backend].vault_places(root)
+                if root.backend in self.backends
+                for place in self.backends[root.backend].vault_places(root)
             }
             roots = [
                 root for root in roots if root in chosen or (root.backend == VAULT and root.path in places)
             ]
-        return {root.path: root for root in self._by_role(roots) if root.backend in self._backends}
+        return {root.path: root for root in self.by_role(roots) if root.backend in self.backends}
 
-    def _by_role(self, roots: Iterable[Root]) -> list[Root]:
+    def by_role(self, roots: Iterable[Root]) -> list[Root]:
         """Primary first."""
-        return sorted(self._with_primary(roots), key=lambda root: (root.role is not Role.PRIMARY, root.path))
+        return sorted(self.with_primary(roots), key=lambda root: (root.role is not Role.PRIMARY, root.path))
 
-    def _with_primary(self, roots: Iterable[_Rooted]) -> list[_Rooted]:
+    def with_primary(self, roots: Iterable[_Rooted]) -> list[_Rooted]:
         """The same; where the user chose no primary one, the first cache that a backend names by default is it."""
         found = list(roots)
         if not any(root.role is Role.PRIMARY for root in found):
-            defaults = [root.path for source, root in self._sources() if source == "found"]
+            defaults = [root.path for source, root in self.sources() if source == "found"]
             first = next((path for path in defaults if any(root.path == path for root in found)), None)
             found = [replace(root, role=Role.PRIMARY) if root.path == first else root for root in found]
         return found
 
-    def _vaults(self) -> list[str]:
+    def vaults(self) -> list[str]:
         """Every vault that a known root may have or a run has used, and that is there."""
         from hubfold.journal import journal
         from hubfold.vault import objects
         from hubfold.vault.names import of_object
 
-        roots = self._open_index.roots(vaults=True) if self._has_index else []
+        roots = self.index.roots(vaults=True) if self.has_index else []
         candidates = [root.path for root in roots if root.backend == VAULT]
         for root in roots:
-            if root.backend != VAULT and root.backend in self._backends:
-                candidates += self._backends[root.backend].vault_places(root)
+            if root.backend != VAULT and root.backend in self.backends:
+                candidates += self.backends[root.backend].vault_places(root)
         for log in journal.logs(self.state.runs):
             candidates += [of_object(path) for path in log.objects]
         return [path for path in dict.fromkeys(candidates) if objects.is_vault(path)]
 
-    def _vault_for(self, root: str) -> str:
+    def vault_for(self, root: str) -> str:
         """Where the vault for files of a root is or would be. Raises `LeftAlone` where there can be none."""
         from hubfold.vault import objects
         from hubfold.vault.places import vault_places
 
         if objects.is_vault(root):
             return root
-        known = self._open_index.root_at(root)
-        here = self._filesystems.of(root)
-        for place in vault_places(known, self._backends, self._filesystems) if known is not None else ():
+        known = self.index.root_at(root)
+        here = self.filesystems.of(root)
+        for place in vault_places(known, self.backends, self.filesystems) if known is not None else ():
             if place.writable and place.filesystem.links_to(here):
                 return place.path
         raise LeftAlone(f"there is no place for a vault on the file system of {root}")
 
-    def _links_made(self) -> Iterator[str]:
+    def links_made(self) -> Iterator[str]:
         from hubfold.journal import journal
 
         return (path for log in journal.logs(self.state.runs) for path in log.links_made())
 
-    def _begin(self, command: str) -> Journal:
-        from hubfold import __version__
-        from hubfold.journal.journal import Journal
-
-        return Journal.create(self.state.runs, command, __version__)
-
-    def _note_path(self, index: Index, path: str, *, proven: bool) -> None:
+    def note_path(self, index: Index, path: str, *, proven: bool) -> None:
         known = index.replica(path)
         if known is None:
             return
@@ -238,18 +245,44 @@ class Workspace:
 
         return parse(name, self.config.models, revision)
 
-    def _hub(self, *, bars: bool = False) -> Hub:
+    def hub(self, *, bars: bool = False) -> Hub:
         from hubfold.transfer.hub import Hub
 
         return Hub.of(self.environ, bars=bars)
 
-    def _download_cache(self, into: StrPath | None) -> Root:
+    def cache_of_downloads(self) -> str | None:
+        """The cache that downloads go to, whether it exists or not; None where no loaded backend has one."""
+        try:
+            return self.download_cache(None).path
+        except HubfoldError:
+            return None
+
+    def download_cache(self, into: StrPath | None) -> Root:
         from hubfold.disk.paths import canonical
         from hubfold.transfer import download
 
-        cache = download.default_cache(self._backends, self.environ)
+        cache = download.default_cache(self.backends, self.environ)
         if into is None:
             return cache
         path = canonical(os.path.expanduser(os.fspath(into)))
         names = os.listdir(path) if os.path.isdir(path) else []
-        return Root(self._backends[cache.backend].recognise(path, names) or path, cache.backend)
+        return Root(self.backends[cache.backend].recognise(path, names) or path, cache.backend)
+
+    def holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
+        """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
+        from hubfold.library.inventory import Holdings
+        from hubfold.vault import objects
+
+        roots = self.discover() + (self.discover(paths) if paths else [])
+        found = list({root.path: root for root in roots}.values())
+        places = [place for root in found for place in self.backends[root.backend].vault_places(root)]
+        vaults = dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)])
+        return Holdings(found, self.backends, list(vaults))
+
+    def caches(self) -> frozenset[str]:
+        """The names of the backends whose layout is a cache."""
+        return frozenset(name for name, backend in self.backends.items() if backend.capabilities.cache)
+
+    def names_of(self, st: os.stat_result) -> list[IndexedReplica]:
+        """All names of a payload that the last scans met."""
+        return self.index.payload(st.st_dev, st.st_ino, st.st_size) if self.has_index else []

@@ -1,0 +1,113 @@
+"""What hubfold remembers: answered from its state, its index and its journals; no root is walked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from hubfold.content import DuplicateSet, IndexedReplica
+from hubfold.disk.paths import canonical
+from hubfold.duplicates import sets
+from hubfold.duplicates.cost import reclaimable
+from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
+from hubfold.errors import HubfoldError
+from hubfold.journal import history, journal
+from hubfold.reading.extents import shared_extents
+from hubfold.reports.runs import RunDetail, RunSummary
+from hubfold.reports.scans import DupesReport, StatusRoot
+
+
+class Memory:
+    """Roots, duplicate sets and runs as they were last seen."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def roots(self) -> list[StatusRoot]:
+        """The known roots with what the last scan found in them, and those that could be scanned."""
+        states = (
+            {state.root.path: state for state in self._workspace.index.states()}
+            if self._workspace.has_index
+            else {}
+        )
+        found: dict[str, StatusRoot] = {}
+        for source, root in self._workspace.sources():
+            state = states.pop(root.path, None)
+            if root.path not in found and (source != "found" or os.path.isdir(root.path)):
+                found[root.path] = StatusRoot(
+                    root.path,
+                    root.backend or (state.root.backend if state else ""),
+                    root.role,
+                    state.files if state else 0,
+                    state.bytes if state else 0,
+                    root.limit,
+                    os.path.isdir(root.path),
+                    source,
+                )
+        for state in states.values():
+            found.setdefault(
+                state.root.path,
+                StatusRoot(
+                    state.root.path,
+                    state.root.backend,
+                    state.root.role,
+                    state.files,
+                    state.bytes,
+                    state.root.limit,
+                    os.path.isdir(state.root.path),
+                    "scanned",
+                ),
+            )
+        return self._workspace.with_primary(found.values())
+
+    def remove_root(self, path: StrPath) -> StatusRoot:
+        """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
+        wanted = canonical(os.path.expanduser(os.fspath(path)))
+        known = next((root for root in self.roots() if root.path == wanted), None)
+        registered = [root for root in self._workspace.state.registered_roots() if root.path != wanted]
+        removed = self._workspace.has_index and self._workspace.index.remove_root(wanted)
+        if len(registered) != len(self._workspace.state.registered_roots()):
+            self._workspace.state.register_roots(registered)
+        elif known is None or not removed:
+            raise HubfoldError(f"{wanted} is not among the roots", "see `hubfold roots`")
+        assert known is not None
+        return known
+
+    def dupes(
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        limit: int | None = None,
+        sort: str = "size",
+        min_size: int = MIN_SIZE,
+    ) -> DupesReport:
+        """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
+        found = [
+            (duplicates, reclaimable(duplicates, self.shared_extents))
+            for duplicates in self.duplicate_sets(self._workspace.roots_of(paths), min_size)
+        ]
+        found.sort(key=lambda item: item[0].replicas[0].path)
+        if sort == "size":
+            found.sort(key=lambda item: -item[1])
+        elif sort == "count":
+            found.sort(key=lambda item: -len(item[0].replicas))
+        return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
+
+    def duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
+        """The sets of the index with every path once: a path may have been scanned as part of two roots."""
+        for duplicates in sets.duplicate_sets(self._workspace.index, list(roots), min_size):
+            distinct = {replica.path: replica for replica in duplicates.replicas}
+            if len({replica.payload for replica in distinct.values()}) > 1:
+                yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
+
+    def shared_extents(self, replica: IndexedReplica) -> object:
+        return shared_extents(replica, self._workspace.filesystems)
+
+    def runs(self) -> list[RunSummary]:
+        """Past runs, newest first. Raises `JournalDamaged`."""
+        return [history.summary(log) for log in reversed(list(journal.logs(self._workspace.state.runs)))]
+
+    def run(self, run: str) -> RunDetail:
+        """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
+        return history.detail(journal.read(self._workspace.state.runs, run))

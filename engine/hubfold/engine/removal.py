@@ -1,0 +1,104 @@
+"""Models on their way to nowhere: removed, and what was left behind cleaned."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from hubfold.care import recovery
+from hubfold.disk.paths import canonical, within
+from hubfold.engine.workspace import StrPath, Workspace
+from hubfold.errors import UsageError
+from hubfold.journal import journal
+from hubfold.removal import carry_out, leftovers
+from hubfold.removal import plan as removal_plan
+from hubfold.removal.plan import RemovePlan
+from hubfold.reports.removals import RemoveReport
+from hubfold.scanning import discover
+
+
+class Removing:
+    """Plans removals and applies them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def plan_remove(
+        self,
+        models: Sequence[str],
+        revision: str | None = None,
+        with_links: bool = False,
+        *,
+        with_copies: bool = False,
+        roots: Sequence[StrPath] = (),
+    ) -> RemovePlan:
+        """See `Engine.plan_remove`."""
+        # A cache that is named by the folder above it, or that lies in another one, is found all the same.
+        only = [root.path for root in self._workspace.discover(roots)] if roots else []
+        folders = {model: discover.named_folder(model) for model in models}
+        copies = [folder for folder in folders.values() if folder is not None]
+        asked = [self._workspace.model_name(model, revision) for model in models if folders[model] is None]
+        return removal_plan.plan(
+            self._workspace.holdings(only),
+            asked,
+            copies,
+            lambda: journal.logs(self._workspace.state.runs),
+            with_links=with_links,
+            with_copies=with_copies,
+            names=self._workspace.names_of,
+            only=only,
+            suggest=self._workspace.config.models or (),
+        )
+
+    def preview_removal(self, plan: RemovePlan) -> RemoveReport:
+        """A plan of `plan_remove` or `plan_clean` in the form of a report."""
+        return carry_out.preview(plan)
+
+    def apply_removal(self, plan: RemovePlan, command: str = "rm") -> RemoveReport:
+        """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
+        if not plan.removals:
+            return carry_out.preview(plan)
+        with recovery.changing(self._workspace.state, command) as book:
+            holdings = self._workspace.holdings([removal.root for removal in plan.removals])
+            report = carry_out.carry_out(
+                plan, holdings, book, progress=self._workspace.progress, stop=self._workspace.stop
+            )
+            for path in report.removed if self._workspace.has_index else ():
+                self._workspace.index.forget(path)
+            gone = [
+                (removal.repo_type, removal.repo_id, revision)
+                for removal in plan.removals
+                if removal.backend in self._workspace.caches()
+                for revision in removal.revisions
+            ]
+            self._workspace.state.remember_asked(dict.fromkeys(gone, ()))
+            for other in plan.others:
+                self._workspace.note_path(self._workspace.index, other.path, proven=True)
+        return report
+
+    def plan_clean(
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+    ) -> RemovePlan:
+        """See `Engine.plan_clean`."""
+        wanted = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
+        holdings = self._workspace.holdings(wanted)
+        only = [root.path for root in holdings.roots if any(within(root.path, path) for path in wanted)]
+        return leftovers.plan(
+            holdings,
+            journal.logs(self._workspace.state.runs),
+            before_ns=time.time_ns() - int(older_than * 10**9),
+            old_revisions=old_revisions,
+            only=only,
+            names=self._workspace.names_of,
+        )
+
+    def plan_clean_all(self, cache: StrPath) -> RemovePlan:
+        """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
+        path = os.path.expanduser(os.fspath(cache))
+        root = self._workspace.discover([path])[0]
+        if not self._workspace.backends[root.backend].capabilities.cache:
+            raise UsageError(f"{root.path} is no cache", "name the folder that `hubfold roots` shows for it")
+        holdings = self._workspace.holdings([root.path])
+        root = next(one for one in holdings.roots if one.path == root.path)
+        return leftovers.plan_all(holdings, root, self._workspace.names_of)

@@ -1,0 +1,1 @@
+"""Plugins as the engine sees them."""

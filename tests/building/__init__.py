@@ -1,0 +1,1 @@
+"""What tests build their scenes with: trees, indexes, plans, programs, damage."""

@@ -1,0 +1,1 @@
+"""The calls that safety rests on."""

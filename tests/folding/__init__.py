@@ -1,0 +1,1 @@
+"""From duplicate sets to links, and back."""

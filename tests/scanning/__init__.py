@@ -1,0 +1,1 @@
+"""From roots to rows."""
