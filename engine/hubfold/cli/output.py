@@ -138,6 +138,10 @@ class Output:
             self._warned.add(text)
             self._print(sys.stderr, f"warning: {text}", "yellow")
 
+    def told(self, text: str) -> None:
+        """This is told in another way: it is no warning any more."""
+        self._warned.add(text)
+
     def error(self, what: str, hint: str = "") -> None:
         """Two lines: what went wrong, and what to do next."""
         self._print(sys.stderr, f"hubfold: {what}", "red")

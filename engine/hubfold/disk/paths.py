@@ -33,6 +33,34 @@ def existing(path: str) -> str:
     return path
 
 
+#: Symlinks in a row that the kernel follows (path_resolution(7)).
+_MOST_HOPS = 40
+
+
+class RealPaths:
+    """`os.path.realpath` for many paths, each folder asked once: a cache has many files in few folders."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """`path` free of symlinks, whether there is anything or not."""
+        return self._of(path, 0)
+
+    def _of(self, path: str, hops: int) -> str:
+        folder, name = os.path.split(path)
+        if name in ("", os.curdir, os.pardir) or hops > _MOST_HOPS:
+            return os.path.realpath(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self._folders[folder], name)
+        try:
+            text = os.readlink(real)
+        except OSError:
+            return real
+        return self._of(os.path.join(self._folders[folder], text), hops + 1)
+
+
 def plain(path: str) -> str:
     """`path` with symlinks in its folders resolved, itself not followed."""
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))

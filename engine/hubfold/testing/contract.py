@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pytest
 
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
 from hubfold.scanning.walk import Listed, TreeWalk
@@ -62,11 +63,19 @@ class BackendContract:
         folder.mkdir()
         return self.build(folder)
 
+    def guarded(self) -> GuardedBackend:
+        """The backend as the engine has it: what it raises, or answers that it must not, is a `BackendFault`."""
+        return GuardedBackend(self.backend())
+
     def scan(self, built: Built, memory: Remembered | None = None) -> tuple[list[Replica], TreeWalk]:
         """The replicas of the root, by the walk that the engine uses."""
         root = Root(str(built.root), self.backend.name)
-        walk = TreeWalk(root, {self.backend.name: self.backend()}, memory=memory)
-        return list(self.backend().replicas(root, walk)), walk
+        walk = TreeWalk(root, {self.backend.name: self.guarded()}, memory=memory)
+        return list(self.guarded().replicas(root, walk)), walk
+
+    def walk(self, root: Root) -> TreeWalk:
+        """A walk of the root, as the engine hands it out."""
+        return TreeWalk(root, {self.backend.name: self.guarded()})
 
     def test_it_has_a_name_and_frozen_capabilities(self) -> None:
         assert isinstance(self.backend.name, str)
@@ -118,8 +127,7 @@ class BackendContract:
 
     def test_snapshots_are_made_of_what_is_there(self, built: Built) -> None:
         root = Root(str(built.root), self.backend.name)
-        walk = TreeWalk(root, {self.backend.name: self.backend()})
-        for snapshot in self.backend().snapshots(root, walk):
+        for snapshot in self.guarded().snapshots(root, self.walk(root)):
             for path in (snapshot.path, snapshot.home or snapshot.path):
                 assert f"{path}/".startswith(f"{built.root}/")
             names = [file.name for file in snapshot.files]

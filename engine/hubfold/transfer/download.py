@@ -17,9 +17,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.faults import BackendFault
 from hubfold.content import VAULT, IndexedReplica, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
@@ -103,8 +105,10 @@ def default_cache(backends: Mapping[str, GuardedBackend], environ: Mapping[str, 
 
 
 def takes_downloads(backend: GuardedBackend, root: Root) -> bool:
-    """Whether a client would find content there."""
-    return backend.content_path(root, "model", "org/name", {"sha256": "0" * 64}) is not None
+    """Whether a client would find content there; not where its plugin fails."""
+    with suppress(BackendFault):
+        return backend.content_path(root, "model", "org/name", {"sha256": "0" * 64}) is not None
+    return False
 
 
 def plan(
