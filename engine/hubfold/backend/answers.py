@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -276,10 +277,17 @@ def snapshot(value: Any, what: str) -> Snapshot:
 
 def removal(value: Any, what: str) -> Removal:
     """What has to go."""
-    from hubfold.backend.changes import Kept, Removal, SharedPayload
+    from hubfold.backend.changes import Removal
+
+    return _record(value, Removal, _of_removal(), what)
+
+
+@cache
+def _of_removal() -> Mapping[str, Check]:
+    from hubfold.backend.changes import Kept, SharedPayload
 
     paths = _tuple(path)
-    fields: Mapping[str, Check] = {
+    return {
         **dict.fromkeys(("root", "backend", "repo_id", "repo_type", "kind"), text),
         **dict.fromkeys(("path", "aside"), _empty_or(path)),
         "revisions": _tuple(text),
@@ -288,7 +296,6 @@ def removal(value: Any, what: str) -> Removal:
         "payloads": _tuple(_of(SharedPayload, {"path": path, "record": path})),
         "kept": _tuple(_of(Kept, {"path": path, "reason": text})),
     }
-    return _record(value, Removal, fields, what)
 
 
 def leftover(value: Any, what: str) -> Leftover:

@@ -38,27 +38,37 @@ _MOST_HOPS = 40
 
 
 class RealPaths:
-    """`os.path.realpath` for many paths, each folder asked once: a cache has many files in few folders."""
+    """`os.path.realpath` for many paths, each folder on the way asked once."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
     def of(self, path: str) -> str:
-        """`path` free of symlinks, whether there is anything or not."""
+        """The absolute `path` free of symlinks, whether there is anything or not."""
         return self._of(path, 0)
 
     def _of(self, path: str, hops: int) -> str:
         folder, name = os.path.split(path)
-        if name in ("", os.curdir, os.pardir) or hops > _MOST_HOPS:
+        if hops > _MOST_HOPS:
             return os.path.realpath(path)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        real = os.path.join(self._folders[folder], name)
-        try:
-            text = os.readlink(real)
-        except OSError:
+        if folder == path:
+            return path
+        real = self._folder(folder, hops)
+        if name in ("", os.curdir):
             return real
-        return self._of(os.path.join(self._folders[folder], text), hops + 1)
+        if name == os.pardir:
+            return os.path.dirname(real)
+        here = os.path.join(real, name)
+        try:
+            text = os.readlink(here)
+        except OSError:
+            return here
+        return self._of(os.path.join(real, text), hops + 1)
+
+    def _folder(self, path: str, hops: int) -> str:
+        if path not in self._folders:
+            self._folders[path] = self._of(path, hops)
+        return self._folders[path]
 
 
 def plain(path: str) -> str:

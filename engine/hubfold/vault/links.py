@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from hubfold.disk.paths import RealPaths
+
 
 def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(link, what it points at, one hop, as `plain` has it) of every symlink below the roots.
 
     Of a folder that lies in two of them each link comes once. What cannot be read is passed over.
     """
-    known: dict[str, str] = {}
+    resolved = RealPaths()
     seen: set[str] = set()
     for root in roots:
         pending = [root]
@@ -23,15 +25,12 @@ def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
             seen.add(folder)
             names, below = _listed(folder)
             pending += below
-            real = os.path.realpath(folder) if names else ""
+            real = resolved.of(folder) if names else ""
             for name in names:
                 path = os.path.join(folder, name)
                 with suppress(OSError):
-                    text = os.readlink(path)
-                    top, last = os.path.split(os.path.normpath(os.path.join(real, text)))
-                    if top not in known:
-                        known[top] = os.path.realpath(top)
-                    yield path, os.path.join(known[top], last)
+                    top, last = os.path.split(os.path.normpath(os.path.join(real, os.readlink(path))))
+                    yield path, os.path.join(resolved.of(top), last)
 
 
 def _listed(folder: str) -> tuple[list[str], list[str]]:
