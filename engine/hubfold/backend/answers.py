@@ -102,7 +102,7 @@ def _number(value: Any, what: str) -> int:
     return value
 
 
-def _yes_or_no(value: Any, what: str) -> bool:
+def yes_or_no(value: Any, what: str) -> bool:
     if type(value) is not bool:
         raise Unfit(f"{what} is {_kind(value)}, where a bool is asked for")
     return value
@@ -194,11 +194,11 @@ def _of(cls: type[Record], fields: Mapping[str, Check]) -> Check:
 _LINK_KINDS = _frozenset(_instance(LinkKind))
 
 _CAPABILITIES: Mapping[str, Check] = {
-    "cache": _yes_or_no,
+    "cache": yes_or_no,
     "links": _LINK_KINDS,
     "links_across": _LINK_KINDS,
-    "keeps": _yes_or_no,
-    "private_objects": _yes_or_no,
+    "keeps": yes_or_no,
+    "private_objects": yes_or_no,
     "claims": _frozenset(text),
 }
 
@@ -210,7 +210,7 @@ _REPLICA: Mapping[str, Check] = {
     "repo_type": optional(text),
     "revision": optional(text),
     "links": optional(_LINK_KINDS),
-    "pinned": _yes_or_no,
+    "pinned": yes_or_no,
     "latest_mtime_ns": optional(_time),
 }
 
@@ -291,7 +291,7 @@ def _of_removal() -> Mapping[str, Check]:
         **dict.fromkeys(("root", "backend", "repo_id", "repo_type", "kind"), text),
         **dict.fromkeys(("path", "aside"), _empty_or(path)),
         "revisions": _tuple(text),
-        "whole": _yes_or_no,
+        "whole": yes_or_no,
         **dict.fromkeys(("links", "refs", "folders", "inside", "records", "content", "empty"), paths),
         "payloads": _tuple(_of(SharedPayload, {"path": path, "record": path})),
         "kept": _tuple(_of(Kept, {"path": path, "reason": text})),

@@ -40,7 +40,7 @@ class GuardedBackend:
     for `recognise`, `default_roots` and `vault_places`: a plugin that fails there has none, and that is all.
     """
 
-    __slots__ = ("_backend", "_faults", "capabilities", "name", "origin")
+    __slots__ = ("_backend", "_faults", "capabilities", "fallback", "name", "origin")
 
     def __init__(self, backend: StorageBackend, origin: Origin = OWN, faults: Faults | None = None) -> None:
         self._backend = backend
@@ -48,6 +48,7 @@ class GuardedBackend:
         self.origin = origin
         self.name = answers.text(backend.name, "name")
         self.capabilities = answers.capabilities(backend.capabilities)
+        self.fallback = answers.yes_or_no(backend.fallback, "fallback")
 
     def noting(self, faults: Faults) -> GuardedBackend:
         """The same, which notes its faults there."""

@@ -141,7 +141,7 @@ class Workspace:
     def known_roots(self) -> list[Root]:
         """What the user registered or configured, and what was scanned before."""
         from hubfold.disk.paths import canonical
-        from hubfold.scanning.discover import FALLBACK, recognise
+        from hubfold.scanning.discover import fallback, recognise
 
         before = {root.path: root for root in self.index.roots()} if self.has_index else {}
         known: dict[str, Root] = {}
@@ -154,9 +154,10 @@ class Workspace:
                 names = os.listdir(path) if os.path.isdir(path) else []
                 recognised = recognise(path, names, self.backends)
                 # What nobody recognises now, since a plugin fails, is what it was.
-                remembered = before[path].backend if path in before else FALLBACK
+                remembered = before[path].backend if path in before else fallback(self.backends)
                 backend, path = recognised if recognised is not None else (remembered, path)
-            known.setdefault(path, Root(path, backend, root.role, root.limit))
+            if backend is not None:
+                known.setdefault(path, Root(path, backend, root.role, root.limit))
         for old in before.values():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self.backends]
