@@ -18,7 +18,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubfold.backend.contract import Capabilities
-from hubfold.backend.faults import Unfit
 from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
 Check = Callable[[Any, str], Any]
 T = TypeVar("T")
 Record = TypeVar("Record", bound="DataclassInstance")
+
+
+class Unfit(TypeError):
+    """The contract has no such answer; the text says what it is."""
 
 
 # single values

@@ -20,10 +20,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from hubfold.backend import answers
+from hubfold.backend.answers import Unfit
 from hubfold.backend.contract import StorageBackend
-from hubfold.backend.faults import OWN, BackendFault, Fault, Faults, Origin, Unfit, told
 from hubfold.content import VAULT
 from hubfold.errors import HubfoldError
+from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
 
 if TYPE_CHECKING:
     from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from hubfold.content import Replica, Root, Snapshot
 
 T = TypeVar("T")
+#: One of `StorageBackend`, by which it is named.
+Method = Callable[..., object]
+
+#: Characters of what a plugin says of its own error that are told.
+_LONGEST = 300
 
 
 class GuardedBackend:
@@ -64,7 +70,7 @@ class GuardedBackend:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
-            self._note("recognise", "", error)
+            self._note(StorageBackend.recognise, "", error)
             return None
 
     def default_roots(self, environ: Mapping[str, str]) -> Sequence[str]:
@@ -75,17 +81,19 @@ class GuardedBackend:
                 try:
                     found.append(answers.default_root(answer, "a root"))
                 except Unfit as error:
-                    self._note("default_roots", "", error)
+                    self._note(StorageBackend.default_roots, "", error)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
-            self._note("default_roots", "", error)
+            self._note(StorageBackend.default_roots, "", error)
         return found
 
     def vault_places(self, root: Root) -> Sequence[str]:
         """See `StorageBackend.vault_places`."""
         with suppress(BackendFault):
-            return self._ask("vault_places", root.path, lambda: _paths(self._backend.vault_places(root)))
+            return self._ask(
+                StorageBackend.vault_places, root.path, lambda: _paths(self._backend.vault_places(root))
+            )
         return ()
 
     # reading a root
@@ -104,7 +112,7 @@ class GuardedBackend:
         except BaseException as error:
             if given:
                 raise  # whoever reads has ended it
-            self._blame("replicas", root.path, error, handed)
+            self._blame(StorageBackend.replicas, root.path, error, handed)
         handed.check()
 
     def snapshots(self, root: Root, walk: Walk) -> Sequence[Snapshot]:
@@ -114,11 +122,13 @@ class GuardedBackend:
         def ask() -> Sequence[Snapshot]:
             return answers.every(self._backend.snapshots(root, handed), answers.snapshot, "snapshot")
 
-        return self._ask("snapshots", root.path, ask, handed)
+        return self._ask(StorageBackend.snapshots, root.path, ask, handed)
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """See `StorageBackend.lock_paths`."""
-        return self._ask("lock_paths", root.path, lambda: _paths(self._backend.lock_paths(root, path)))
+        return self._ask(
+            StorageBackend.lock_paths, root.path, lambda: _paths(self._backend.lock_paths(root, path))
+        )
 
     # changing a root
 
@@ -132,7 +142,7 @@ class GuardedBackend:
             answer = self._backend.removals(root, repo_type, repo_id, revisions, handed)
             return answers.every(answer, self._removal_from(root), "removal")
 
-        return self._ask("removals", root.path, ask, handed)
+        return self._ask(StorageBackend.removals, root.path, ask, handed)
 
     def all_removals(self, root: Root, walk: Walk) -> Sequence[Removal] | None:
         """See `StorageBackend.all_removals`."""
@@ -142,7 +152,7 @@ class GuardedBackend:
             answer = self._backend.all_removals(root, handed)
             return None if answer is None else answers.every(answer, self._removal_from(root), "removal")
 
-        return self._ask("all_removals", root.path, ask, handed)
+        return self._ask(StorageBackend.all_removals, root.path, ask, handed)
 
     def leftovers(self, root: Root, walk: Walk) -> Sequence[Leftover]:
         """See `StorageBackend.leftovers`."""
@@ -157,14 +167,14 @@ class GuardedBackend:
         def ask() -> Sequence[Leftover]:
             return answers.every(self._backend.leftovers(root, handed), check, "leftover")
 
-        return self._ask("leftovers", root.path, ask, handed)
+        return self._ask(StorageBackend.leftovers, root.path, ask, handed)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         """See `StorageBackend.still_needed`."""
         handed = HandedWalk(walk)
         asked = tuple(paths)
         return self._ask(
-            "still_needed",
+            StorageBackend.still_needed,
             root.path,
             lambda: _paths(self._backend.still_needed(root, asked, handed)),
             handed,
@@ -179,7 +189,7 @@ class GuardedBackend:
             answer = self._backend.content_path(root, repo_type, repo_id, digests)
             return None if answer is None else answers.path(answer, "the path")
 
-        return self._ask("content_path", root.path, ask)
+        return self._ask(StorageBackend.content_path, root.path, ask)
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Sequence[ModelPart]:
         """See `StorageBackend.parts`."""
@@ -188,7 +198,7 @@ class GuardedBackend:
         def ask() -> Sequence[ModelPart]:
             return answers.every(self._backend.parts(root, snapshot, handed), answers.part, "part")
 
-        return self._ask("parts", root.path, ask, handed)
+        return self._ask(StorageBackend.parts, root.path, ask, handed)
 
     def place(self, name: str) -> PartPlace | None:
         """See `StorageBackend.place`."""
@@ -197,7 +207,7 @@ class GuardedBackend:
             answer = self._backend.place(name)
             return None if answer is None else answers.part_place(answer, "the place")
 
-        return self._ask("place", "", ask)
+        return self._ask(StorageBackend.place, "", ask)
 
     # what is behind it
 
@@ -210,7 +220,7 @@ class GuardedBackend:
 
         return check
 
-    def _ask(self, method: str, root: str, ask: Callable[[], T], handed: HandedWalk | None = None) -> T:
+    def _ask(self, method: Method, root: str, ask: Callable[[], T], handed: HandedWalk | None = None) -> T:
         try:
             answer = ask()
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
@@ -219,20 +229,24 @@ class GuardedBackend:
             handed.check()
         return answer
 
-    def _blame(self, method: str, root: str, error: BaseException, handed: HandedWalk | None) -> NoReturn:
+    def _blame(self, method: Method, root: str, error: BaseException, handed: HandedWalk | None) -> NoReturn:
         if handed is not None:
             handed.check()
         if isinstance(error, KeyboardInterrupt):
             raise error
-        raise self.fault(method, root, error) from error
+        raise self._fault(method, root, error) from error
 
-    def fault(self, method: str, root: str, error: BaseException) -> BackendFault:
-        """The fault that an answer of `method` about `root` turned out to be when it was used."""
+    def unusable_replica(self, root: Root, error: Exception) -> BackendFault:
+        """The fault that a replica of the root turned out to be when it was used."""
+        return self._fault(StorageBackend.replicas, root.path, error)
+
+    def _fault(self, method: Method, root: str, error: BaseException) -> BackendFault:
         return BackendFault(self._note(method, root, error))
 
-    def _note(self, method: str, root: str, error: BaseException) -> Fault:
-        known = self._faults.known(self.origin, self.name, method, root)
-        return known or self._faults.note(Fault(self.origin, told(error), self.name, method, root))
+    def _note(self, method: Method, root: str, error: BaseException) -> Fault:
+        name = method.__name__
+        known = self._faults.known(self.origin, self.name, name, root)
+        return known or self._faults.note(Fault(self.origin, told(error), self.name, name, root))
 
 
 def guarded(cls: object, origin: Origin) -> GuardedBackend:
@@ -312,3 +326,24 @@ def _named(path: str) -> str:
 
 def _paths(value: object) -> Sequence[str]:
     return answers.every(value, answers.path, "path")
+
+
+def told(error: BaseException) -> str:
+    """What an error says, on one line, with where in the plugin it came up."""
+    text = ""
+    with suppress(Exception):
+        text = " ".join(str(error).split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
+    if isinstance(error, Unfit):
+        return text
+    return f"{type(error).__name__}{': ' if text else ''}{text}{_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None or os.path.dirname(place.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
+        return ""
+    return f" ({os.path.basename(place.tb_frame.f_code.co_filename)}, line {place.tb_lineno})"

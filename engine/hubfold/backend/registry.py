@@ -12,9 +12,9 @@ import pluggy
 
 from hubfold.backend import distributions as installed
 from hubfold.backend import hookspecs
-from hubfold.backend.boundary import GuardedBackend, guarded
-from hubfold.backend.faults import Fault, Faults, Origin, told
+from hubfold.backend.boundary import GuardedBackend, guarded, told
 from hubfold.errors import PluginError
+from hubfold.faults import Fault, Faults, Origin
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution

@@ -15,12 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hubfold import errors
-from hubfold.backend.faults import BackendFault, Fault
 from hubfold.care.made_links import Patient, same_file
 from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
 from hubfold.disk.held import HeldFile
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.faults import BackendFault, Fault
 from hubfold.progress import Progress, Stop
 from hubfold.reports.health import Finding
 from hubfold.reports.runs import Notice

@@ -17,7 +17,6 @@ from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 if TYPE_CHECKING:
     from typing import Self
 
-    from hubfold.backend.faults import Faults
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
     from hubfold.engine.care import Care
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
+    from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
     from hubfold.models.names import ModelName

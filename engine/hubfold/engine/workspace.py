@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from hubfold.backend.faults import Faults
 from hubfold.content import VAULT, Role, Root
 from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.faults import Faults
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state.home import KnownRoot, StateHome
 

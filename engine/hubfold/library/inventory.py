@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.faults import BackendFault
 from hubfold.content import Root, Snapshot, SnapshotFile
 from hubfold.disk.paths import RealPaths
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.faults import BackendFault
 from hubfold.models.names import Name, stands_for
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reports.outcomes import Notice

@@ -27,13 +27,13 @@ from dataclasses import dataclass, field
 
 from hubfold import errors
 from hubfold.backend.changes import Removal
-from hubfold.backend.faults import BackendFault
 from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.disk.directory import Directory
 from hubfold.disk.locks import passing_lock
 from hubfold.disk.paths import within
 from hubfold.disk.seen import Seen, below
 from hubfold.errors import LeftAlone
+from hubfold.faults import BackendFault
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import Removed
 from hubfold.library.inventory import Holdings

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hubfold.backend.faults import Fault
+    from hubfold.faults import Fault
 
 Json = dict[str, Any]
 

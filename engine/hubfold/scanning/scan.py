@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterable, Mapping
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.faults import BackendFault
 from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.duplicates.cost import MayShare, SharedExtents, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
 from hubfold.errors import Interrupted
+from hubfold.faults import BackendFault
 from hubfold.index.housekeeping import name_repositories, prune_digests, totals
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
@@ -143,7 +143,7 @@ class _Walks:
                 try:
                     recording.put(replica)
                 except (TypeError, ValueError, OverflowError) as error:
-                    raise backend.fault("replicas", root.path, error) from error
+                    raise backend.unusable_replica(root, error) from error
         except Interrupted:
             recording.abandon()
             raise

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.faults import BackendFault
 from hubfold.content import OWN_PREFIX
 from hubfold.errors import BackupError
+from hubfold.faults import BackendFault
 
 LIST = "hubfold-backup.json"
 OBJECTS = "objects"

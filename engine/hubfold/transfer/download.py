@@ -21,12 +21,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.faults import BackendFault
 from hubfold.content import VAULT, IndexedReplica, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
 from hubfold.display import size as shown_size
 from hubfold.errors import HubfoldError, NoSpace, UsageError
+from hubfold.faults import BackendFault
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
 from hubfold.progress import Stop

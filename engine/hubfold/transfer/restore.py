@@ -19,11 +19,11 @@ from typing import IO
 from hubfold import errors
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import PartPlace
-from hubfold.backend.faults import BackendFault
 from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.disk.directory import Directory, remove_tree
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.faults import BackendFault
 from hubfold.journal.journal import Journal
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from hubfold.errors import LeftAlone
-
-#: Characters of what a plugin says of its own error that are told.
-_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +83,3 @@ class Faults:
     def note(self, fault: Fault) -> Fault:
         """Note a fault; the one that stands for it."""
         return self._noted.setdefault((fault.origin, fault.backend, fault.method, fault.root), fault)
-
-
-class Unfit(TypeError):
-    """The contract has no such answer; the text says what it is."""
-
-
-def told(error: BaseException) -> str:
-    """What an error says, on one line, with where in the plugin it came up."""
-    text = ""
-    with suppress(Exception):
-        text = " ".join(str(error).split())
-    if len(text) > _LONGEST:
-        text = text[:_LONGEST] + "…"
-    if isinstance(error, Unfit):
-        return text
-    return f"{type(error).__name__}{': ' if text else ''}{text}{_where(error)}"
-
-
-def _where(error: BaseException) -> str:
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    if place is None or os.path.dirname(place.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
-        return ""
-    return f" ({os.path.basename(place.tb_frame.f_code.co_filename)}, line {place.tb_lineno})"
