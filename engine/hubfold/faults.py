@@ -57,10 +57,13 @@ class Fault:
 
 
 class BackendFault(LeftAlone):
-    """A plugin is at fault. It is noted already; the root that was asked about is to be left out."""
+    """A plugin is at fault. It is noted already, and told; the root that was asked about is to be left out."""
 
     def __init__(self, fault: Fault) -> None:
-        super().__init__(str(fault), "HUBFOLD_NO_PLUGINS=1 leaves out all plugins but hubfold's own")
+        super().__init__(
+            f"the plugin of {fault.root or fault.backend} failed",
+            "HUBFOLD_NO_PLUGINS=1 leaves out all plugins but hubfold's own",
+        )
         self.fault = fault
 
 

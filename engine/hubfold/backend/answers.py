@@ -42,12 +42,19 @@ def text(value: Any, what: str) -> str:
     """A str that the index and the disk can take."""
     if not isinstance(value, str):
         raise Unfit(f"{what} is {_kind(value)}, where a str is asked for")
-    if not value.isascii():
-        try:
-            os.fsencode(value)
-        except UnicodeEncodeError:
-            raise Unfit(f"{what} holds characters that no name can have") from None
+    if not _is_encodable(value):
+        raise Unfit(f"{what} holds characters that no name can have")
     return value
+
+
+def _is_encodable(value: str) -> bool:
+    if value.isascii():
+        return True
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def path(value: Any, what: str) -> str:
@@ -161,7 +168,8 @@ def _frozenset(check: Check) -> Check:
     def checked(value: Any, what: str) -> Any:
         if not isinstance(value, AbstractSet):
             raise Unfit(f"{what} is {_kind(value)}, where a frozenset is asked for")
-        return frozenset(check(one, what) for one in value)
+        found = frozenset(check(one, what) for one in value)
+        return value if type(value) is frozenset else found
 
     return checked
 
@@ -244,17 +252,17 @@ def replica(value: Any, what: str) -> Replica:
     """One replica. Asked of every file of a tree, so what is of known types is looked at by its texts alone."""
     if type(value) is Replica:
         place, _, claims, repo_id, repo_type, revision, *_ = fields = _FIELDS(value)
-        if tuple(map(type, fields)) in _known_types and is_normal(place):
+        if tuple(map(type, fields)) in _known_types and is_normal(place) and _is_encodable(place):
             if repo_id is None and revision is None and repo_type is None and not claims:
-                if place.isascii():
-                    return value
-            elif _are_texts((place, repo_id, repo_type, revision, *claims, *claims.values())):
+                return value
+            known = (one for one in (repo_id, repo_type, revision) if one is not None)
+            if all(map(_is_text, (*known, *claims, *claims.values()))):
                 return value
     return _looked_into(value, what)
 
 
-def _are_texts(values: Iterable[Any]) -> bool:
-    return all(value is None or (type(value) is str and value.isascii()) for value in values)
+def _is_text(value: Any) -> bool:
+    return type(value) is str and _is_encodable(value)
 
 
 def _looked_into(value: Any, what: str) -> Replica:

@@ -214,7 +214,7 @@ class Doctor:
                 "written-through",
                 patient.path,
                 told,
-                _Cure(f"nobody can tell whose bytes these are: {fault}"),
+                _Cure(f"{fault}: nobody can tell whose bytes these are"),
             )
             return
         known = {path: root for root, path in patient.names}

@@ -220,7 +220,7 @@ class Remover:
             needed = set(self.holdings.backend(root).still_needed(root, paths, self.holdings.walk(root)))
             reason = "something began to use it meanwhile; it stays"
         except BackendFault as fault:
-            needed, reason = set(paths), f"nobody can tell whether something uses it; it stays: {fault}"
+            needed, reason = set(paths), f"{fault}: nobody can tell whether something uses it; it stays"
         for path in paths:
             if path in needed:
                 self._fail(path, reason)

@@ -150,7 +150,7 @@ class _Walks:
         except BackendFault as fault:
             recording.abandon()
             self.left_out.add(root.path)
-            return str(fault)
+            return str(fault.fault)
         finally:
             self.warnings += walk.warnings
             self.warnings += [Notice(path, message) for path, message in recording.rejected]
