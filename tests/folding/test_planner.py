@@ -255,7 +255,7 @@ def test_a_view_is_replaced_but_never_kept() -> None:
             "/views/z",
             "replacing it frees nothing: 1 more hard link(s) of it lie outside the scanned roots",
         ),
-        ("/models/m", "/hub/b can be read by fewer users than it"),
+        ("/models/m", "/hub/b can be read by fewer users than it: other users could not read it any more"),
     ]
 
 
@@ -328,15 +328,14 @@ def test_a_read_only_file_system_is_told_as_such_for_every_kind(path: str) -> No
         }
 
 
+FEWER = "/hub/b can be read by fewer users than it: members of group 2 could not read it any more"
+
+
 def test_a_group_that_could_not_read_the_keeper() -> None:
-    keeper = at("/hub/b", 1, gid=1, mode=0o640)
     victim = at("/models/m", 2, gid=2, mode=0o640)
-    assert len(fold(keeper, victim).actions) == 1
-    closed = at("/hub/b", 1, gid=1, mode=0o600)
-    assert refusals(closed, victim) == {"its group could not read /hub/b"}
-    assert len(fold(closed, at("/models/m", 2, gid=2, mode=0o600)).actions) == 1
-    everybody = at("/hub/b", 1, gid=1, mode=0o604)
-    assert refusals(everybody, victim) == {"/hub/b can be read by fewer users than it"}
+    for closed in (at("/hub/b", 1, gid=1, mode=0o640), at("/hub/b", 1, gid=1, mode=0o600)):
+        assert {reason for reason in refusals(closed, victim) if reason.startswith("/hub/b")} == {FEWER}
+    assert len(fold(at("/hub/b", 1, gid=1, mode=0o600), at("/models/m", 2, gid=2, mode=0o600)).actions) == 1
 
 
 def test_a_content_that_can_name_no_object_is_left_alone() -> None:

@@ -22,6 +22,9 @@ if sys.platform != "win32":
 #: File systems without hard links and symlinks, by the names in /proc/self/mountinfo.
 _NO_LINKS = frozenset({"vfat", "msdos", "exfat", "fuse.fusefat", "fuse.exfat-fuse", "fuse.exfat"})
 
+#: How many names a file may have, where a tree of models could come to that many.
+_MAX_LINKS = {"ext2": 32_000, "ext3": 32_000, "ext4": 65_000, "btrfs": 65_535}
+
 _BTRFS_MAGIC = 0x9123683E  # linux/magic.h
 _XFS_MAGIC = 0x58465342
 
@@ -39,6 +42,11 @@ class FileSystem:
     hardlink: bool = True
     symlink: bool = True
     read_only: bool = False
+
+    @property
+    def max_links(self) -> int | None:
+        """How many names a file may have; None where that is no matter, or not known."""
+        return _MAX_LINKS.get(self.kind)
 
     def links_to(self, other: FileSystem) -> bool:
         """Whether a hard link between the two is possible."""

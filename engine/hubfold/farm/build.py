@@ -121,6 +121,7 @@ def _link(
             raise LeftAlone("a program wants to write to it")
         with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
             held.set_mode(keeper.fd, mode & ~0o222)
+        objects.make(item.vault, item.source_root)
         with objects.lock(item.vault):
             objects.prepare(item.vault)
             objects.add_object(item.target, keeper)

@@ -166,6 +166,24 @@ def extents_of(path: str) -> object:
         os.close(fd)
 
 
+_FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h: _IOR('f', 1, long)
+_NOCOW = 0x00800000  # FS_NOCOW_FL
+
+
+def written_in_place(path: str) -> bool:
+    """Whether a file has the attribute C of chattr(1): btrfs lets it share extents with others that have it only."""
+    if sys.platform != "linux":
+        return False
+    flags = bytearray(8)
+    with suppress(OSError):
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK)
+        try:
+            fcntl.ioctl(fd, _FS_IOC_GETFLAGS, flags)
+        finally:
+            os.close(fd)
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & _NOCOW)
+
+
 def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:
     """A key that two payloads have in common when they share all their extents, None where that cannot be."""
     return extents_key(replica.path, filesystems)

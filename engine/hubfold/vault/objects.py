@@ -30,12 +30,21 @@ from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import LeftAlone
 from hubfold.vault.links import points_at
-from hubfold.vault.names import LINKS, LOCK, OBJECTS, claims_of
+from hubfold.vault.names import LINKS, LOCK, OBJECTS, claims_of, of_object
 
 MARKER_TEXT = """hubfold vault 1
 The files below objects/ are hard links to model files that hubfold keeps one copy of. Symlinks elsewhere point here.
 Do not delete them by hand: `hubfold gc` removes the ones that no link needs, `hubfold undo` takes the links back.
 """
+
+
+def make(vault: str, serves: str) -> None:
+    """Make the folder of a vault, not marked yet. Raises `OSError`.
+
+    It gets the permissions of `serves`, whose users have to get there, whatever the umask and the folder above it say.
+    """
+    directory.make_folders(os.path.dirname(vault))
+    directory.make_folder_like(vault, serves)
 
 
 def prepare(vault: str) -> None:
@@ -66,7 +75,7 @@ def add_object(object_: str, keeper: HeldFile) -> None:
     Raises `FileExistsError` if another file lies there, `OSError`.
     """
     folder_path, name = os.path.split(object_)
-    directory.make_folders(folder_path)
+    make_folder_of(object_)
     with directory.Directory.open(folder_path) as folder:
         if not keeper.is_here(folder, name):
             folder.link_from(keeper.directory, keeper.name, name)
@@ -75,6 +84,14 @@ def add_object(object_: str, keeper: HeldFile) -> None:
                 folder.unlink(name)
                 raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
         folder.sync()
+
+
+def make_folder_of(object_: str) -> None:
+    """Make the folder that an object lies in: whoever gets into its vault gets there. Raises `OSError`."""
+    folder = os.path.dirname(object_)
+    vault = of_object(object_)
+    directory.make_folder_like(os.path.dirname(folder), vault)
+    directory.make_folder_like(folder, vault)
 
 
 @contextmanager
