@@ -160,14 +160,20 @@ def _place(one: tuple[Permissions, int]) -> str:
     return one[0].path
 
 
+#: More than any number of users and groups that permissions name.
+_ALL = 1_000_000
+
+
+@lru_cache(maxsize=1 << 12)
 def breadth(of: Readers) -> int:
-    """A measure of how many may: where some may read more than others, it is larger. For ranking; it proves nothing."""
-    return sum(_breadth(one, what) for one, what in of)
-
-
-def _breadth(one: Permissions, what: int) -> int:
-    classes = [one.owner] * (one.uid != 0) + [bits for _, bits in (*one.users, *one.groups)]
-    return (100 if one.other & what else 0) + sum(1 if bits & what else -1 for bits in classes) - 1000
+    """A measure of how many may: where some may read and more may not, it is larger. For ranking; it proves nothing."""
+    uids = {permissions.uid for permissions, _ in of} | {uid for one, _ in of for uid, _ in one.users}
+    gids = {gid for permissions, _ in of for gid, _ in permissions.groups}
+    users = sum(_is_one((uid, frozenset()), of) for uid in uids - {0})
+    groups = sum(_is_one((SOMEBODY, frozenset({gid})), of) for gid in gids)
+    if _is_one((SOMEBODY, frozenset()), of):
+        return _ALL - len(uids - {0}) - len(gids) + users + groups
+    return 100 * groups + users
 
 
 def named(person: Person) -> str:

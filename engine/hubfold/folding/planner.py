@@ -101,6 +101,8 @@ class _Planner:
         self.around = around
         self.skipped: list[Skip] = []
         self.notes: dict[str, None] = {}
+        #: The vault objects of the set at hand, each with the payload that it is, or will be, a name of.
+        self._objects: dict[str, tuple[int, int]] = {}
 
     def plan(self, sets: Iterable[DuplicateSet]) -> Plan:
         actions = [action for duplicates in sets for action in self._fold(duplicates)]
@@ -114,6 +116,7 @@ class _Planner:
     def _fold(self, duplicates: DuplicateSet) -> list[Action]:
         keepers: list[_Keeper] = []
         alone: list[tuple[Payload, str]] = []
+        self._objects = {r.path: r.payload for r in duplicates.replicas if r.backend == VAULT}
         for payload in sorted(duplicates.payloads.values(), key=self._rank):
             liar = next((replica for replica in payload if replica.claim_is_a_lie), None)
             if liar is not None:
@@ -152,6 +155,7 @@ class _Planner:
         if limit is not None and replica.nlink + len((keeper.names | new) - has) > limit:
             raise _No(f"{replica.path} has as many names as its file system allows ({limit:,})")
         keeper.names |= new
+        self._objects |= {a.target: replica.payload for a in actions if a.link is LinkKind.SYMLINK}
 
     # -- ranking ------------------------------------------------------------------------------------------------
 
@@ -407,7 +411,7 @@ class _Planner:
                 path = (
                     held[0].path
                     if held and own_link is None
-                    else names.object_path(place.path, duplicates.digests, own_link)
+                    else self._object_path(place, source, duplicates, own_link)
                 )
                 if path is None:
                     raise _No("none of its digests can name a vault object")
@@ -422,6 +426,15 @@ class _Planner:
         if reason is not None:
             raise _ShutOut(reason)
         raise _No(f"there is no place for a vault on the file system of {source.path}")
+
+    def _object_path(
+        self, place: VaultPlace, source: IndexedReplica, duplicates: DuplicateSet, own_link: str | None
+    ) -> str | None:
+        """Where an object of `source` lies; beside the one of another keeper of the same content, if there is one."""
+        path = names.object_path(place.path, duplicates.digests, own_link)
+        if path is not None and self._objects.get(path, source.payload) != source.payload:
+            return names.object_path(place.path, duplicates.digests, source.path)
+        return path
 
     def _places(self, keeper: Payload) -> list[VaultPlace]:
         """Vaults of caches first: a keeper outside any cache goes to the vault of a cache on its file system."""

@@ -22,6 +22,7 @@ from hubfold.reading.blocks import Blocks, read_at
 CHUNK = 4 << 20
 #: Of this many bytes, or a multiple, are the blocks of file systems.
 _BLOCK = 4096
+_ZEROS = bytes(_BLOCK)
 _SHORTER = "it became shorter while it was read"
 
 
@@ -159,7 +160,7 @@ def _data_in(buffer: bytearray, offset: int) -> Iterator[tuple[int, int]]:
     at = 0
     while at < len(buffer):
         end = min(at + _BLOCK - (offset + at) % _BLOCK, len(buffer))
-        if buffer.count(0, at, end) < end - at:
+        if not buffer.startswith(_ZEROS[: end - at], at):
             start = at if start is None else start
         elif start is not None:
             yield start, at

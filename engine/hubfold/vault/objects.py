@@ -5,7 +5,9 @@ Layout, version 1::
     <vault>/.hubfold-vault                     marker; its text tells a person what this folder is
     <vault>/.lock                              held (flock) by a run that changes the vault
     <vault>/objects/<2 hex>/<digest>           an object: one more hard link of a keeper
-    <vault>/objects/<2 hex>/<digest>.<12 hex>  an object of one link's own (`Capabilities.private_objects`)
+    <vault>/objects/<2 hex>/<digest>.<12 hex>  an object of one link's own (`Capabilities.private_objects`), or of a
+                                               second keeper of the content (other readers, or all links taken):
+                                               sha256 of the link's, or of the keeper's path
     <vault>/objects/<2 hex>/<object>.links     the links that need the object, one JSON object per line, appended and
                                                fsynced before the link appears: {"link", "mount", "run"}
 
