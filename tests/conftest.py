@@ -101,7 +101,15 @@ _MOUNTING = {
     *(
         f"tests/faults/test_{name}.py"
         for name in (
-            *("any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness", "lifecycle_places"),
+            *(
+                "access",
+                "any_sequence",
+                "doctor_sweeps",
+                "drive_away",
+                "filesystems",
+                "harness",
+                "lifecycle_places",
+            ),
             *("models", "power_cuts", "races", "sweeps", "tree"),
         )
     ),
