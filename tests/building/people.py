@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +59,14 @@ def acl(
     entries += [(_GROUP, may, gid) for gid, may in sorted(groups)]
     entries += [(_MASK, mask, _NO_ID), (_OTHER, mode & 7, _NO_ID)]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@contextmanager
+def open_place() -> Iterator[Path]:
+    """A folder that every user gets to: pytest closes its own, and those of a run beside this one."""
+    with tempfile.TemporaryDirectory(prefix="hubfold-test-") as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
 
 
 def give(path: Path, uid: int, gid: int, mode: int) -> None:

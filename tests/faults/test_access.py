@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,10 @@ import pytest
 from hubfold import display
 from hubfold.access import ACL, DEFAULT_ACL
 from tests.building import tree
-from tests.building.people import Person, acl, give
+from tests.building.people import Person, acl, give, open_place
 
 from .commands import Ran, User, must
-from .filesystems import Mounts, need_root, open_the_way, run
+from .filesystems import Mounts, need_root, run
 
 pytestmark = pytest.mark.slow
 
@@ -25,12 +26,10 @@ READERS["other"] = Person(40_003, (40_003,))
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> str:
+def place() -> Iterator[str]:
     need_root()
-    open_the_way(tmp_path)
-    made = tmp_path / "place"
-    made.mkdir(mode=0o755)
-    return str(made)
+    with open_place() as made:
+        yield str(made)
 
 
 def plain(path: str, owner: User, mode: int = 0o644, data: bytes | None = None) -> str:

@@ -17,8 +17,7 @@ from hubfold.folding.planner import Policy
 from hubfold.folding.rights import Makes, Standing, no_link, no_symlink, no_way_back
 from hubfold.vault import objects
 from tests.building.folding import Scene
-from tests.building.people import Person, acl, give
-from tests.faults.filesystems import open_the_way
+from tests.building.people import Person, acl, give, open_place
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for other users")
 MODEL = os.urandom(1 << 14)
@@ -158,9 +157,14 @@ FOLDERS = (0o755, 0o755, 0o755, 0o750, 0o700, 0o711, 0o2775, 0o1777)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    open_the_way(tmp_path)
-    return Scene(tmp_path)
+def place() -> Iterator[Path]:
+    with open_place() as made:
+        yield made
+
+
+@pytest.fixture
+def scene(place: Path) -> Scene:
+    return Scene(place)
 
 
 @pytest.fixture
@@ -195,14 +199,11 @@ def random_scene(base: Path, chance: random.Random) -> tuple[Scene, list[Path]]:
 
 @ROOT
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_the_permissions_everybody_reads_what_he_read(
-    tmp_path: Path, umask: None, seed: int
-) -> None:
+def test_whatever_the_permissions_everybody_reads_what_he_read(place: Path, umask: None, seed: int) -> None:
     chance = random.Random(seed)
-    open_the_way(tmp_path)
     kinds: set[str] = set()
     for number in range(12):
-        scene, files = random_scene(tmp_path / str(number), chance)
+        scene, files = random_scene(place / str(number), chance)
         before = {person: person.reads(*files) for person in PEOPLE}
         attributes = {path: attributes_of(path) for path in files}
         asked = chance.choice((None, None, LinkKind.SYMLINK, LinkKind.HARDLINK))
