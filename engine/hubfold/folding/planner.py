@@ -308,7 +308,7 @@ class _Planner:
                 reason = str(no)
         if not found:
             raise _No(reason or "no kind of link may stand in its place")
-        return replace(found[0], instead=tuple(found[1:]))
+        return replace(found[0], instead=tuple(replace(other, reason="hard link") for other in found[1:]))
 
     def _hardlink(
         self,
