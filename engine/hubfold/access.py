@@ -58,7 +58,7 @@ class Permissions:
         group = next((may & mask for tag, may, _ in entries if tag == _GROUP_OBJ), bits[1])
         named = [(gid, group), *((id_, may & mask) for tag, may, id_ in entries if tag == _GROUP)]
         users = tuple(sorted((id_, may & mask) for tag, may, id_ in entries if tag == _USER))
-        return cls(uid, bits[0], users, tuple(sorted(named)), bits[2], path)
+        return cls(uid, bits[0], users=users, groups=tuple(sorted(named)), other=bits[2], path=path)
 
     @cached_property
     def everybody(self) -> int:

@@ -92,7 +92,7 @@ def test_a_copy_with_holes_has_the_same_bytes(scene: Scene, zeros: tuple[int, in
     log = scene.log()
     log.intents[1] = replace(log.intents[1], allocated=0)
     with journal.Journal.reopen(log) as book:
-        undo.take_back(log, book, used_elsewhere=(), progress=Silent(), stop=Stop())
+        undo.take_back(log, book, progress=Silent(), stop=Stop())
     assert not copy.is_symlink() and copy.read_bytes() == content
     whole = zeros[1] - (-zeros[0] % 4096) - (sum(zeros) % 4096)
     assert allocated(blob) - allocated(copy) >= min(whole // 4096, 1) * 4096

@@ -79,12 +79,12 @@ class Ways:
 
 def alone(permissions: Permissions) -> frozenset[tuple[int, int]]:
     """Those of its groups that nobody is in but one user: (gid, uid)."""
-    found = {gid: _only_user(gid) for gid, _ in permissions.groups}
+    found = {gid: only_user(gid) for gid, _ in permissions.groups}
     return frozenset((gid, uid) for gid, uid in found.items() if uid is not None)
 
 
 @cache
-def _only_user(gid: int) -> int | None:
+def only_user(gid: int) -> int | None:
     """The user whose own group this is: of his name, his primary one, and with nobody else in it.
 
     A group that is not plainly one user's is anybody's: directory services need not list who is in it.

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hubfold.access import Way, named, readers, shut_out
-from hubfold.content import TEMPORARY_PREFIX, VAULT, Root, Signature, Snapshot, SnapshotFile
+from hubfold.content import (
+    TEMPORARY_PREFIX,
+    VAULT,
+    IndexedReplica,
+    Root,
+    Signature,
+    Snapshot,
+    SnapshotFile,
+)
 from hubfold.disk import permissions
 from hubfold.disk.filesystem import FileSystems
 from hubfold.errors import LeftAlone
@@ -122,7 +130,9 @@ def wanted_links(
         for file in snapshot.files:
             try:
                 name = link_name(snapshot, file.name, flat=flat)
-                wanted.append(_wanted(name, file, index, roots, backends, filesystems))
+                wanted.append(
+                    _wanted(name, file, index, roots=roots, backends=backends, filesystems=filesystems)
+                )
             except LeftAlone as reason:
                 left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
     return wanted, left
@@ -132,6 +142,7 @@ def _wanted(
     name: str,
     file: SnapshotFile,
     index: Index,
+    *,
     roots: Mapping[str, Root],
     backends: Mapping[str, StorageBackend],
     filesystems: FileSystems,
@@ -143,14 +154,14 @@ def _wanted(
     if replica is None:
         raise LeftAlone("its content is in no scanned root")
     if replica.backend == VAULT:
-        return WantedLink(name, source, replica.root, replica.root, source, replica.signature)
+        return _link_to(replica, name, source, replica.root, source)
     here = filesystems.of(os.path.dirname(source))
     for place in vault_places(roots[replica.root], backends, filesystems):
         target = object_path(place.path, replica.digests)
         if place.writable and place.filesystem.links_to(here) and target is not None:
             if (person := _let_in(source, place.way)) is not None:
                 raise LeftAlone(f"{person} could read it in the vault, who cannot now")
-            return WantedLink(name, source, replica.root, place.path, target, replica.signature)
+            return _link_to(replica, name, source, place.path, target)
     raise LeftAlone(f"there is no place for a vault on the file system of {source}")
 
 
@@ -161,6 +172,17 @@ def _let_in(source: str, vault: Way) -> str | None:
     alone = frozenset[tuple[int, int]]().union(*map(permissions.alone, involved))
     person = shut_out(readers(file, vault), (readers(file, way),), alone)
     return None if person is None else named(person)
+
+
+def _link_to(replica: IndexedReplica, name: str, source: str, vault: str, target: str) -> WantedLink:
+    return WantedLink(
+        name=name,
+        source=source,
+        source_root=replica.root,
+        vault=vault,
+        target=target,
+        signature=replica.signature,
+    )
 
 
 def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> FarmPlan:
@@ -191,7 +213,9 @@ def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> Fa
         for name, text in _links_below(path)
         if name not in names and not os.path.exists(os.path.join(path, name))
     )
-    return FarmPlan(path, tuple(add), tuple(replace), keep, remove, tuple(stays))
+    return FarmPlan(
+        path=path, add=tuple(add), replace=tuple(replace), keep=keep, remove=remove, left=tuple(stays)
+    )
 
 
 def _into_a_vault(link: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hubfold.access import OPEN, Alone, Permissions, Way, breadth, readers
 from hubfold.backend.contract import Capabilities
+from hubfold.backend.sides import Sides
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.folding.plan import Action, Plan, Skip, with_one_mtime
 from hubfold.folding.rights import Makes, Standing, no_link, no_symlink, no_way_back
@@ -99,6 +100,7 @@ class _Planner:
     def __init__(self, policy: Policy, around: Surroundings) -> None:
         self.policy = policy
         self.around = around
+        self.sides = Sides(around.capabilities)
         self.skipped: list[Skip] = []
         self.notes: dict[str, None] = {}
         #: The vault objects of the set at hand, each with the payload that it is, or will be, a name of.
@@ -207,13 +209,13 @@ class _Planner:
             return self._links(payload, keeper, source, duplicates)
         victim = min(payload, key=lambda replica: replica.path)
         shares = Action(
-            victim,
-            source,
-            LinkKind.REFLINK,
-            source.path,
-            "the file system shares extents: the file stays a file of its own",
-            victim.allocated,
-            duplicates.digests,
+            victim=victim,
+            keeper=source,
+            link=LinkKind.REFLINK,
+            target=source.path,
+            reason="the file system shares extents: the file stays a file of its own",
+            bytes=victim.allocated,
+            digests=duplicates.digests,
         )
         return [replace(shares, instead=self._instead_of_extents(payload, keeper, source, duplicates))]
 
@@ -236,6 +238,10 @@ class _Planner:
     ) -> list[Action]:
         """A link for every name of `payload`."""
         self._check_payload(payload, source)
+        if self.sides.apart(payload, keeper):
+            raise _No(
+                "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
+            )
         actions = [
             self._link(replica, source, keeper, duplicates)
             for replica in sorted(payload, key=lambda r: r.path)
@@ -303,7 +309,7 @@ class _Planner:
                 if kind is LinkKind.HARDLINK:
                     found.append(self._hardlink(victim, source, duplicates, reason))
                 else:
-                    found.append(self._symlink(victim, source, keeper, duplicates, across))
+                    found.append(self._symlink(victim, source, keeper, duplicates, across=across))
             except _ShutOut as no:
                 reason = str(no)
         if not found:
@@ -319,13 +325,13 @@ class _Planner:
     ) -> Action:
         why = self._hardlink_reason(victim) if not_a_symlink is None else f"hard link, since {not_a_symlink}"
         return Action(
-            victim,
-            source,
-            LinkKind.HARDLINK,
-            source.path,
-            why,
-            0,
-            duplicates.digests,
+            victim=victim,
+            keeper=source,
+            link=LinkKind.HARDLINK,
+            target=source.path,
+            reason=why,
+            bytes=0,
+            digests=duplicates.digests,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=not self._capabilities(victim).cache,
             may_keep=self._capabilities(victim).keeps,
@@ -337,19 +343,19 @@ class _Planner:
         source: IndexedReplica,
         keeper: Payload,
         duplicates: DuplicateSet,
+        *,
         across: bool,
     ) -> Action:
         place, target = self._object(victim, source, keeper, duplicates)
+        far, near = "another file system: only a symlink reaches over", "local copy: symlink into the vault"
         return Action(
-            victim,
-            source,
-            LinkKind.SYMLINK,
-            target,
-            "another file system: only a symlink reaches over"
-            if across
-            else "local copy: symlink into the vault",
-            0,
-            duplicates.digests,
+            victim=victim,
+            keeper=source,
+            link=LinkKind.SYMLINK,
+            target=target,
+            reason=far if across else near,
+            bytes=0,
+            digests=duplicates.digests,
             vault=place.path,
             vault_serves=place.serves,
             keeper_mtime_ns=victim.latest_mtime_ns,

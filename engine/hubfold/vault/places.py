@@ -9,6 +9,7 @@ from contextlib import suppress
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.paths import existing
 from hubfold.disk.permissions import Ways
 from hubfold.vault.names import OBJECTS, VaultPlace
 
@@ -23,14 +24,13 @@ def vault_places(
     ways = Ways()
     found = []
     for path in backend.vault_places(root):
-        folder = path
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
+        folder = existing(path)
         inside = os.path.dirname(path) == root.path and backend.capabilities.cache
         note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
         with suppress(OSError):
             writable = os.access(folder, os.W_OK | os.X_OK)
             way = ways.to_new(os.path.join(path, OBJECTS), root.path)
             here = filesystems.of(folder)
-            found.append(VaultPlace(path, here, writable, note if inside else "", way, root.path))
+            place = VaultPlace(path, here, writable, note if inside else "", way=way, serves=root.path)
+            found.append(place)
     return found
