@@ -12,6 +12,7 @@ import pytest
 from hubfold.backend.contract import Capabilities
 from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
+from hubfold.errors import AllNamesTaken
 from hubfold.folding import undo
 from hubfold.folding.planner import Policy
 from hubfold.journal import journal
@@ -108,7 +109,7 @@ def limit(monkeypatch: pytest.MonkeyPatch, file: Path, names: int) -> None:
     def limited(self: Directory, source: Directory, source_name: str, name: str) -> None:
         st = source.lstat(source_name)
         if st.st_ino == inode and st.st_nlink >= names:
-            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK), name)
+            raise AllNamesTaken(errno.EMLINK, os.strerror(errno.EMLINK), name)
         link(self, source, source_name, name)
 
     monkeypatch.setattr(Directory, "link_from", limited)

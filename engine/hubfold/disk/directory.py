@@ -18,7 +18,7 @@ from itertools import takewhile
 from hubfold.access import ACL, DEFAULT_ACL
 from hubfold.disk import open_flags
 from hubfold.disk.paths import upwards
-from hubfold.errors import LeftAlone
+from hubfold.errors import AllNamesTaken, LeftAlone
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
 
@@ -151,14 +151,22 @@ class Directory:
             os.chown(self._name(name), *owner, dir_fd=self._fd, follow_symlinks=False)
 
     def link_from(self, source: Directory, source_name: str, name: str) -> None:
-        """A hard link `name` here of a file there; a symlink there would be linked itself, so check what came."""
-        os.link(
-            source._name(source_name),
-            self._name(name),
-            src_dir_fd=source._fd,
-            dst_dir_fd=self._fd,
-            follow_symlinks=not _HAS_DIR_FD,
-        )
+        """A hard link `name` here of a file there; a symlink there would be linked itself, so check what came.
+
+        Raises `AllNamesTaken` where the file can get no more names, `OSError`.
+        """
+        try:
+            os.link(
+                source._name(source_name),
+                self._name(name),
+                src_dir_fd=source._fd,
+                dst_dir_fd=self._fd,
+                follow_symlinks=not _HAS_DIR_FD,
+            )
+        except OSError as error:
+            if error.errno == errno.EMLINK:
+                raise AllNamesTaken(error.errno, error.strerror, os.path.join(self.path, name)) from None
+            raise
 
     def rename(self, old: str, new: str) -> None:
         """Replaces `new` atomically."""

@@ -37,7 +37,7 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems, link_text
 from hubfold.disk.held import WRITE_BITS, Attributes, HeldFile
 from hubfold.disk.locks import take_lock
-from hubfold.errors import BytesDiffer, Interrupted, LeftAlone, OneFile
+from hubfold.errors import AllNamesTaken, BytesDiffer, Interrupted, LeftAlone, OneFile
 from hubfold.folding import seen_twice
 from hubfold.folding.plan import Action, Plan, with_one_mtime
 from hubfold.folding.rights import Standing, no_link, no_symlink
@@ -561,7 +561,7 @@ class Executor:
         """Whether something else is done, what was tried having been refused."""
         if not isinstance(error, OSError):
             return False
-        if error.errno == errno.EMLINK:
+        if isinstance(error, AllNamesTaken):
             self._full.setdefault((action.keeper.payload, action.victim.backend), []).append(action)
             return True
         if error.errno not in _REFUSALS or not action.instead:
