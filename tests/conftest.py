@@ -147,8 +147,8 @@ _MOUNTING = {
     *(
         f"tests/faults/test_{name}.py"
         for name in (
-            *("any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness", "lifecycle_places"),
-            *("models", "power_cuts", "races", "seen_twice", "sweeps", "tree"),
+            *("access", "any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness"),
+            *("lifecycle_places", "models", "power_cuts", "races", "seen_twice", "sweeps", "tree"),
         )
     ),
 }

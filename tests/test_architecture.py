@@ -95,7 +95,7 @@ HOUSE = (
     room("backend", "ground", never="disk models", holds="backend changes peek"),
     room("disk", "ground", never="models"),
     room("models", "ground"),
-    room("ground", "", holds="content errors faults progress display json_form lazy"),
+    room("ground", "", holds="access content errors faults progress display json_form lazy"),
 )
 
 #: Imports inside functions that lead into another room: a command line is answered before what they load is.
@@ -115,16 +115,16 @@ COMPUTED = ["hubfold.lazy", "hubfold.cli.app", "hubfold.backend.registry"]
 
 #: What is decided from its arguments alone, through everything that it imports: no disk, no clock, no chance.
 PURE = [
-    *("hubfold.content", "hubfold.errors", "hubfold.faults", "hubfold.progress", "hubfold.display"),
-    "hubfold.json_form",
-    *("hubfold.models", "hubfold.reports"),
+    *("hubfold.access", "hubfold.content", "hubfold.errors", "hubfold.faults", "hubfold.progress"),
+    *("hubfold.display", "hubfold.json_form", "hubfold.models", "hubfold.reports"),
     *(
         "hubfold.backend.contract",
         "hubfold.backend.changes",
         "hubfold.backend.hookspecs",
         "hubfold.backend.sides",
     ),
-    *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.duplicates.grouping"),
+    *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.folding.rights"),
+    "hubfold.duplicates.grouping",
     *("hubfold.vault.names", "hubfold.transfer.archive"),
 ]
 

@@ -80,6 +80,10 @@ class Interrupted(HubfoldError):
     """The user stopped the work between two actions; what is done stays done."""
 
 
+class AllNamesTaken(OSError):
+    """A file has as many names as its file system allows (EMLINK)."""
+
+
 class LeftAlone(HubfoldError):
     """One path was not touched; the text is the reason that the user reads."""
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from hubfold.backend.contract import Capabilities
 from hubfold.care import recovery
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
+from hubfold.disk import permissions
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import HeldFile
+from hubfold.disk.permissions import Ways
 from hubfold.folding import undo
 from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Plan
@@ -84,21 +86,32 @@ class Scene:
         return replace(found, **changes)  # type: ignore[arg-type]
 
     def surroundings(self, replicas: Sequence[IndexedReplica]) -> Surroundings:
-        filesystems = FileSystems()
+        filesystems, ways = FileSystems(), Ways()
         places = {}
         for root in self.roots.values():
             place = self.vault if root.backend == "cache" else Path(root.path) / ".hubfold"
-            places[root.path] = [VaultPlace(str(place), filesystems.of(root.path), True)]
+            places[root.path] = [
+                VaultPlace(
+                    str(place),
+                    filesystems.of(root.path),
+                    True,
+                    way=ways.to_new(str(place / "objects"), root.path),
+                    serves=root.path,
+                )
+            ]
         shared = {}
         for replica in replicas:
             with open(replica.path, "rb") as file:
                 shared[replica.payload] = extents.physical(file.fileno())
+        folders = {os.path.dirname(replica.path) for replica in replicas}
         return Surroundings(
             CAPABILITIES,
             self.roots,
-            {os.path.dirname(r.path): filesystems.of(os.path.dirname(r.path)) for r in replicas},
+            {folder: filesystems.of(folder) for folder in folders},
             places,
             {payload: found for payload, found in shared.items() if found},
+            files={replica.payload: permissions.of_path(replica.path) for replica in replicas},
+            ways={folder: ways.to(folder) for folder in folders},
         )
 
     def plan(self, *replicas: Path | IndexedReplica, policy: Policy | None = None) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -155,3 +156,17 @@ def test_a_missing_path_is_an_error_and_nothing_is_done(hubfold: Program, scene:
     assert done.code == 1
     assert "modles" in done.err
     assert scene.photograph() == before
+
+
+def test_what_was_done_otherwise_than_planned_is_told(hubfold: Program, scene: Scene, tmp_path: Path) -> None:
+    """A file system that takes no symlinks after all: nothing said so before one was tried."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\n"
+        "def refuse(*args, **kwargs): raise OSError(1, 'Operation not permitted')\n"
+        "os.symlink = refuse\n"
+    )
+    done = hubfold("consolidate", *PLACES, "-y", environ={"PYTHONPATH": str(tmp_path)})
+    assert (done.code, done.err.count("Traceback")) == (0, 0)
+    assert "otherwise than planned: hardlink: hard link (no symlink here: " in done.out
+    assert "replaced 2 files, reclaimed 4.2M" in done.out
+    assert {os.lstat(copy).st_ino for copy in scene.copies} == {scene.blob.stat().st_ino}

@@ -17,6 +17,7 @@ from hubfold.farm import build
 from hubfold.progress import Silent, Stop
 from hubfold.reports.runs import FarmReport
 from hubfold.testing.trees import Tree, hub_cache, model_files
+from tests.building.people import open_place
 
 
 @pytest.fixture
@@ -130,3 +131,22 @@ def test_a_link_that_leads_somewhere_again_stays(cached: Tree, engine: Engine) -
         assert build.build(plan, book, progress=Silent(), stop=Stop()) == []
         book.append("end", state="finished")
     assert links[0].read_bytes() == b"back again"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_model_in_a_closed_repository_gets_no_object_that_others_reach(
+    tree: Tree, engine: Engine, closed: bool
+) -> None:
+    with open_place() as place:
+        shared = Tree(place, tree.hub)
+        shared.hub.add("org/model", model_files("model"))
+        shared.build({"hf/hub": hub_cache("org/model")})
+        for folder, _, _ in os.walk(place):
+            os.chmod(folder, 0o755)
+        (repository,) = shared["hf/hub"].glob("models--*")
+        repository.chmod(0o700 if closed else 0o755)
+        engine.scan([shared["hf/hub"]])
+        report = engine.farm(shared["farm"])
+        told = {left.reason for left in report.left}
+        assert told == ({"other users could read it in the vault, who cannot now"} if closed else set())
+        assert len(report.added) == (0 if closed else len(model_files("model")))

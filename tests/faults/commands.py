@@ -128,11 +128,13 @@ class User:
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
+    umask: int = 0o022
 
 
 def _become(user: User) -> None:
     """Be `user`, but for reading, which stays allowed: the interpreter may lie in a folder of root's own."""
     libc = ctypes.CDLL(None, use_errno=True)
+    os.umask(user.umask)
     os.setgroups(user.groups)
     libc.prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
     os.setresgid(user.gid, user.gid, user.gid)

@@ -187,7 +187,7 @@ print([o.error for o in outcomes if o.error], len(outcomes), set(os.listdir("/pr
 def test_what_root_makes_for_a_user_belongs_to_the_user(scene: Scene) -> None:
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "m", MODEL)
-    for path in (scene.base / "hf", blob, copy, copy.parent):
+    for path in (scene.base / "hf", scene.cache, blob, copy, copy.parent):
         os.chown(path, 12345, 12345)
     scene.apply(scene.plan(blob, copy))
     made = [copy, scene.vault, *scene.vault.rglob("*")]

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from hubfold.access import Permissions, Way
 from hubfold.backend.contract import Capabilities
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
 from hubfold.disk.filesystem import FileSystem
 from hubfold.folding.plan import Plan
 from hubfold.folding.planner import Policy, Surroundings, plan
+from hubfold.folding.rights import Makes
 from hubfold.vault import backend
-from hubfold.vault.names import VaultPlace
+from hubfold.vault.names import VaultPlace, claims_of
+from tests.building.people import acl
 
 SHA = "ab" * 32
 DISK = FileSystem("/", 1, "ext4")
@@ -255,7 +258,7 @@ def test_a_view_is_replaced_but_never_kept() -> None:
             "/views/z",
             "replacing it frees nothing: 1 more hard link(s) of it lie outside the scanned roots",
         ),
-        ("/models/m", "/hub/b can be read by fewer users than it"),
+        ("/models/m", "/hub/b can be read by fewer users than it: other users could not read it any more"),
     ]
 
 
@@ -328,15 +331,14 @@ def test_a_read_only_file_system_is_told_as_such_for_every_kind(path: str) -> No
         }
 
 
+FEWER = "/hub/b can be read by fewer users than it: members of group 2 could not read it any more"
+
+
 def test_a_group_that_could_not_read_the_keeper() -> None:
-    keeper = at("/hub/b", 1, gid=1, mode=0o640)
     victim = at("/models/m", 2, gid=2, mode=0o640)
-    assert len(fold(keeper, victim).actions) == 1
-    closed = at("/hub/b", 1, gid=1, mode=0o600)
-    assert refusals(closed, victim) == {"its group could not read /hub/b"}
-    assert len(fold(closed, at("/models/m", 2, gid=2, mode=0o600)).actions) == 1
-    everybody = at("/hub/b", 1, gid=1, mode=0o604)
-    assert refusals(everybody, victim) == {"/hub/b can be read by fewer users than it"}
+    for closed in (at("/hub/b", 1, gid=1, mode=0o640), at("/hub/b", 1, gid=1, mode=0o600)):
+        assert {reason for reason in refusals(closed, victim) if reason.startswith("/hub/b")} == {FEWER}
+    assert len(fold(at("/hub/b", 1, gid=1, mode=0o600), at("/models/m", 2, gid=2, mode=0o600)).actions) == 1
 
 
 def test_a_content_that_can_name_no_object_is_left_alone() -> None:
@@ -357,3 +359,123 @@ def test_what_an_action_says() -> None:
     assert caches.vault is None and not caches.read_only
     asked = fold(at("/hub/b", 1), at("/models/m", 2), policy=Policy(link=LinkKind.HARDLINK)).actions[0]
     assert asked.reason == "hard link, as asked for" and asked.read_only
+
+
+# -- readers, limits, and what is done instead ------------------------------------------------------------------------
+
+HOME = Permissions.of(1000, 1000, 0o700, path="/home/me")
+
+
+def closed(*folders: str) -> Surroundings:
+    """Only user 1000 gets into these folders, and into the vault."""
+    shut = Way.through([HOME])
+    vaults = {root: [replace(place, way=shut) for place in places] for root, places in VAULTS.items()}
+    return replace(SURROUNDINGS, ways=dict.fromkeys(folders, shut), vaults=vaults)
+
+
+def test_a_symlink_that_some_reader_could_not_follow_becomes_a_hard_link() -> None:
+    files = at("/hub/b", 1), at("/models/m", 2)
+    action = fold(*files, around=closed("/hub")).actions[0]
+    assert (str(action.link), action.target) == ("hardlink", "/hub/b")
+    assert action.reason == (
+        "hard link, since other users could not read it any more by a symlink: /home/me is closed to them"
+    )
+    assert refusals(*files, link=LinkKind.SYMLINK, around=closed("/hub")) == {
+        "other users could not read it any more by a symlink: /home/me is closed to them"
+    }
+    assert refusals(at("/hub/b", 1), at("/drive/models/m", 2), around=closed("/hub")) == {
+        "other users could not read it any more by a symlink: /home/me is closed to them"
+    }
+    assert said(fold(*files, around=closed("/hub", "/models"))) == [("/models/m", "symlink", OBJECT)]
+
+
+def test_two_users_own_files_stay_two_files() -> None:
+    files = at("/hub/a", 1, mode=0o600, uid=7, gid=7), at("/hub/b", 2, mode=0o600, uid=8, gid=8)
+    what = fold(*files, policy=Policy(across_owners=True))
+    assert what.actions == () and [skip.path for skip in what.skipped] == ["/hub/b"]
+    assert "user 8 could not read it any more" in what.skipped[0].reason
+    cow = at("/cow/a", 1, mode=0o600, uid=7, gid=7), at("/cow/b", 2, mode=0o600, uid=8, gid=8)
+    assert said(fold(*cow)) == [("/cow/b", "reflink", "/cow/a")]
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_which_payload_stays_does_not_depend_on_names(names: str) -> None:
+    public, private = (f"/models/{name}" for name in names)
+    around = replace(SURROUNDINGS, ways={"/models": Way.through([HOME])})
+    what = fold(at(public, 1), at(private, 2, mode=0o600), around=around)
+    assert [(a.path, a.keeper.path) for a in what.actions] == [(private, public)]
+    sparse = fold(at(public, 1, allocated=1 << 20), at(private, 2))
+    assert [(a.path, a.keeper.path, a.bytes) for a in sparse.actions] == [(private, public, 4 << 20)]
+    by_acl = {(1, 1): Permissions.of(1000, 1000, 0o640, acl(0o640, users=[(7, 4)]))}
+    seen = replace(around, files=by_acl)
+    what = fold(at(public, 1, mode=0o640), at(private, 2, mode=0o640), around=seen)
+    assert [(a.path, a.keeper.path) for a in what.actions] == [(private, public)]
+
+
+def test_what_is_rounded_to_blocks_is_no_hole() -> None:
+    what = fold(at("/models/a", 1), at("/models/b", 2, allocated=(4 << 20) - 512))
+    assert {a.keeper.path for a in what.actions} == {"/models/a"}
+
+
+def test_a_second_keeper_of_a_content_gets_an_object_of_its_own() -> None:
+    files = [
+        at(f"/models/{name}", number, uid=uid) for number, (name, uid) in enumerate([("a", 7), ("b", 7)])
+    ]
+    files += [at(f"/models/{name}", number + 5, uid=8) for number, name in enumerate("cd")]
+    targets = {action.path: action.target for action in fold(*files).actions}
+    assert targets["/models/b"] == OBJECT
+    assert targets["/models/d"].startswith(OBJECT + ".") and claims_of(
+        targets["/models/d"].rpartition("/")[2]
+    )
+
+
+def test_a_file_that_can_get_no_more_names_is_followed_by_a_second_one() -> None:
+    no_symlink = frozenset({LinkKind.HARDLINK})
+    full = at("/hub/b", 1, nlink=64_999)
+    others = [at(f"/models/{name}", number, links=no_symlink) for number, name in enumerate("cdef", 2)]
+    what = fold(full, *others)
+    assert [(a.path, a.keeper.path) for a in what.actions] == [
+        ("/models/c", "/hub/b"),
+        ("/models/e", "/models/d"),
+        ("/models/f", "/models/d"),
+    ]
+    assert [(s.path, s.reason) for s in what.skipped] == [
+        ("/models/d", "/hub/b has as many names as its file system allows (65,000)")
+    ]
+    # All symlinks lead to one object, which is one name.
+    assert (
+        len(fold(full, *(at(f"/models/{name}", number) for number, name in enumerate("cde", 2))).actions) == 3
+    )
+
+
+def test_a_link_is_ready_for_where_extents_cannot_be_shared_after_all() -> None:
+    action = fold(at("/cow/a", 1), at("/cow/b", 2)).actions[0]
+    assert [(str(a.link), a.path, a.bytes) for a in (action, *action.instead)] == [
+        ("reflink", "/cow/b", 4 << 20),
+        ("symlink", "/cow/b", 4 << 20),
+    ]
+    assert [str(a.link) for a in action.instead[0].instead] == ["hardlink"]
+    asked = fold(at("/cow/a", 1), at("/cow/b", 2), policy=Policy(link=LinkKind.REFLINK)).actions[0]
+    assert asked.instead == ()
+
+
+def test_files_that_are_written_in_place_share_extents_among_themselves_only() -> None:
+    one, two = at("/cow/a", 1), at("/cow/b", 2)
+    mixed = replace(SURROUNDINGS, in_place={(4, 1)})
+    assert [str(a.link) for a in fold(one, two, around=mixed).actions] == ["symlink"]
+    assert "chattr +C" in next(iter(refusals(one, two, link=LinkKind.REFLINK, around=mixed)))
+    both = replace(SURROUNDINGS, in_place={(4, 1), (4, 2)})
+    assert [str(a.link) for a in fold(one, two, around=both).actions] == ["reflink"]
+
+
+def test_an_ordinary_user_folds_what_he_could_take_back() -> None:
+    hub, model = at("/hub/b", 1), at("/models/m", 2)
+    me = replace(SURROUNDINGS, makes=Makes(1000, frozenset({1000})))
+    assert len(fold(hub, model, around=me).actions) == 1
+    assert refusals(hub, at("/models/m", 2, gid=0), around=me) == {
+        "undo could not make it again: its group 0 is none of yours"
+    }
+    labelled = replace(me, unsettable={(1, 2): "security.capability"})
+    assert "security.capability" in next(iter(refusals(hub, model, around=labelled)))
+    # Its own file stays where extents are shared: there is nothing to take back.
+    assert len(fold(at("/cow/a", 1), at("/cow/b", 2, gid=0), around=me).actions) == 1

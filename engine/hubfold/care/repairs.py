@@ -161,7 +161,7 @@ class Mender:
         self._new(place)
         with objects.lock(place):
             objects.prepare(place)
-            directory.make_folders(folder_path)
+            objects.make_folder_of(object_)
             objects.note_links(object_, [needed_by])
             with ExitStack() as held:
                 folder = held.enter_context(Directory.open(folder_path))

@@ -15,11 +15,15 @@ import sys
 from collections.abc import Sequence
 from itertools import takewhile
 
+from hubfold.access import ACL, DEFAULT_ACL
 from hubfold.disk import open_flags
 from hubfold.disk.paths import upwards
-from hubfold.errors import LeftAlone
+from hubfold.errors import AllNamesTaken, LeftAlone
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
+
+#: There is no such attribute, or there are none at all.
+_NO_XATTR = (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP)
 
 _RENAME_EXCHANGE = 2  # linux/fs.h; RENAME_SWAP of macOS's renameatx_np has the same value
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform != "win32" else None
@@ -147,14 +151,22 @@ class Directory:
             os.chown(self._name(name), *owner, dir_fd=self._fd, follow_symlinks=False)
 
     def link_from(self, source: Directory, source_name: str, name: str) -> None:
-        """A hard link `name` here of a file there; a symlink there would be linked itself, so check what came."""
-        os.link(
-            source._name(source_name),
-            self._name(name),
-            src_dir_fd=source._fd,
-            dst_dir_fd=self._fd,
-            follow_symlinks=not _HAS_DIR_FD,
-        )
+        """A hard link `name` here of a file there; a symlink there would be linked itself, so check what came.
+
+        Raises `AllNamesTaken` where the file can get no more names, `OSError`.
+        """
+        try:
+            os.link(
+                source._name(source_name),
+                self._name(name),
+                src_dir_fd=source._fd,
+                dst_dir_fd=self._fd,
+                follow_symlinks=not _HAS_DIR_FD,
+            )
+        except OSError as error:
+            if error.errno == errno.EMLINK:
+                raise AllNamesTaken(error.errno, error.strerror, os.path.join(self.path, name)) from None
+            raise
 
     def rename(self, old: str, new: str) -> None:
         """Replaces `new` atomically."""
@@ -178,10 +190,10 @@ class Directory:
     def unlink(self, name: str) -> None:
         os.unlink(self._name(name), dir_fd=self._fd)
 
-    def mkdir(self, name: str) -> bool:
+    def mkdir(self, name: str, mode: int = 0o777) -> bool:
         """Make a sub-directory; False where it was there already."""
         try:
-            os.mkdir(self._name(name), dir_fd=self._fd)
+            os.mkdir(self._name(name), mode=mode, dir_fd=self._fd)
         except FileExistsError:
             return False
         return True
@@ -194,6 +206,26 @@ class Directory:
         if privileged() and self._fd is not None:
             st = other.stat()
             os.chown(self._fd, st.st_uid, st.st_gid)
+
+    def become_like(self, other: Directory) -> None:
+        """Give this directory the group, mode and ACLs of `other`, whatever the umask and the folder above it say.
+
+        As root, its owner too. Where its group cannot be had, no other group gets the rights of that one.
+        """
+        if self._fd is None or other._fd is None:
+            return
+        st, now = other.stat(), self.stat()
+        mode = stat.S_IMODE(st.st_mode)
+        try:
+            if privileged():
+                os.chown(self._fd, st.st_uid, st.st_gid)
+            elif st.st_gid != now.st_gid:
+                os.chown(self._fd, -1, st.st_gid)
+        except PermissionError:
+            mode &= ~(stat.S_IRWXG | stat.S_ISGID)
+        for name in (ACL, DEFAULT_ACL):
+            _copy_xattr(other._fd, self._fd, name)
+        os.chmod(self._fd, mode)
 
     def own_file(self, fd: int) -> None:
         """As root, let a file that was made here belong to whom this directory belongs to."""
@@ -208,6 +240,36 @@ class Directory:
         """fsync the directory, so that names made in it outlive a power cut."""
         if self._fd is not None:
             os.fsync(self._fd)
+
+
+def _copy_xattr(source: int, target: int, name: str) -> None:
+    """Give `target` the extended attribute that `source` has, or none where it has none."""
+    if not hasattr(os, "getxattr"):
+        return
+    try:
+        os.setxattr(target, name, os.getxattr(source, name))
+    except OSError as error:
+        if error.errno not in _NO_XATTR:
+            raise
+        try:
+            os.removexattr(target, name)
+        except OSError as second:
+            if second.errno not in _NO_XATTR:
+                raise
+
+
+def make_folder_like(path: str, like: str) -> None:
+    """Make `path`, durable, with the permissions of the folder `like`: who gets into that one gets into the new one.
+
+    One that is there and holds nothing is given them too: a crash may have come before.
+    """
+    top, name = os.path.split(path)
+    with Directory.open(top) as parent:
+        made = parent.mkdir(name, 0o700)
+        with parent.child(name) as folder, Directory.open(like) as other:
+            if made or (folder.stat().st_mode != other.stat().st_mode and not folder.names()):
+                folder.become_like(other)
+                parent.sync()
 
 
 def make_folders(path: str) -> list[str]:

@@ -24,6 +24,8 @@ if sys.platform != "win32":
 #: File systems without hard links and symlinks, by the names in /proc/self/mountinfo.
 _NO_LINKS = frozenset({"vfat", "msdos", "exfat", "fuse.fusefat", "fuse.exfat-fuse", "fuse.exfat"})
 
+#: How many names a file may have, where a tree of models could come to that many.
+_MAX_LINKS = {"ext2": 32_000, "ext3": 32_000, "ext4": 65_000, "btrfs": 65_535}
 #: File systems that show files of others under numbers of their own. All of FUSE may, but what has a drive of its own
 #: ("fuseblk").
 _STACKED = frozenset({"overlay", "aufs", "unionfs", "ecryptfs", "shiftfs", "9p", "virtiofs"})
@@ -50,6 +52,11 @@ class FileSystem:
     hardlink: bool = True
     symlink: bool = True
     read_only: bool = False
+
+    @property
+    def max_links(self) -> int | None:
+        """How many names a file may have; None where that is no matter, or not known."""
+        return _MAX_LINKS.get(self.kind)
 
     @property
     def stacked(self) -> bool:

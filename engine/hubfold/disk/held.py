@@ -47,7 +47,10 @@ class Attributes:
         )
 
     def give_to(self, fd: int) -> None:
-        """Set all of them; the times last, since the others touch ctime only. `OSError` if one is refused."""
+        """Set all of them, and no other; the times last, as the others touch ctime only. `OSError` if one is refused.
+
+        What the folder gave the new file by itself (an ACL, properties of the file system) goes again.
+        """
         now = os.fstat(fd)
         if sys.platform != "win32" and (now.st_uid, now.st_gid) != (self.uid, self.gid):
             os.fchown(fd, self.uid, self.gid)
@@ -56,8 +59,19 @@ class Attributes:
             # What the file system gave the new file by itself (a security label) needs no right to be set again.
             if present.get(name) != value:
                 os.setxattr(fd, name, value)
+        for name in present.keys() - self.xattrs.keys():
+            _remove_xattr(fd, name)
         set_mode(fd, self.mode)
         os.utime(fd, ns=(self.atime_ns, self.mtime_ns))
+
+
+def _remove_xattr(fd: int, name: str) -> None:
+    try:
+        os.removexattr(fd, name)
+    except OSError as error:
+        # A label that the kernel gives every file is not taken away.
+        if not (name.startswith("security.") or error.errno == errno.ENODATA):
+            raise
 
 
 def set_mode(fd: int, mode: int) -> None:

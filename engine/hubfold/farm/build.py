@@ -104,6 +104,7 @@ class _Builder:
         if keeper.write_wanted:
             raise LeftAlone("a program wants to write to it")
         keepers.make_read_only(keeper)
+        objects.make(item.vault, item.source_root)
         with objects.lock(item.vault):
             objects.prepare(item.vault)
             objects.add_object(item.target, keeper)

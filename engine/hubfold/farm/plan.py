@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hubfold.access import Way, named, readers, shut_out
 from hubfold.content import (
     TEMPORARY_PREFIX,
     VAULT,
@@ -17,6 +18,7 @@ from hubfold.content import (
     Snapshot,
     SnapshotFile,
 )
+from hubfold.disk import permissions
 from hubfold.disk.filesystem import FileSystems
 from hubfold.errors import LeftAlone
 from hubfold.models.names import ModelName, Name, UnknownModel, stands_for, unknown
@@ -157,8 +159,19 @@ def _wanted(
     for place in vault_places(roots[replica.root], backends, filesystems):
         target = object_path(place.path, replica.digests)
         if place.writable and place.filesystem.links_to(here) and target is not None:
+            if (person := _let_in(source, place.way)) is not None:
+                raise LeftAlone(f"{person} could read it in the vault, who cannot now")
             return _link_to(replica, name, source, place.path, target)
     raise LeftAlone(f"there is no place for a vault on the file system of {source}")
+
+
+def _let_in(source: str, vault: Way) -> str | None:
+    """Somebody who could read a file by an object in the vault, and cannot read it where it is (invariant 13)."""
+    file, way = permissions.of_path(source), permissions.Ways().to(os.path.dirname(source))
+    involved = (file, *way.folders, *vault.folders)
+    alone = frozenset[tuple[int, int]]().union(*map(permissions.alone, involved))
+    person = shut_out(readers(file, vault), (readers(file, way),), alone)
+    return None if person is None else named(person)
 
 
 def _link_to(replica: IndexedReplica, name: str, source: str, vault: str, target: str) -> WantedLink:

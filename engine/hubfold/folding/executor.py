@@ -19,11 +19,12 @@ most of it spent waiting, so it is left to a thread while the next batch is read
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -31,14 +32,15 @@ import xxhash
 
 from hubfold import errors
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
-from hubfold.disk import exchange
+from hubfold.disk import exchange, permissions
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems, link_text
-from hubfold.disk.held import WRITE_BITS, HeldFile
+from hubfold.disk.held import WRITE_BITS, Attributes, HeldFile
 from hubfold.disk.locks import take_lock
-from hubfold.errors import BytesDiffer, Interrupted, LeftAlone, OneFile
+from hubfold.errors import AllNamesTaken, BytesDiffer, Interrupted, LeftAlone, OneFile
 from hubfold.folding import seen_twice
-from hubfold.folding.plan import Action, Plan
+from hubfold.folding.plan import Action, Plan, with_one_mtime
+from hubfold.folding.rights import Standing, no_link, no_symlink
 from hubfold.folding.swaps import KeeperGroup, Swap, batches, is_link, reads
 from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
@@ -51,6 +53,10 @@ from hubfold.vault.names import LOCK
 
 if TYPE_CHECKING:
     import filelock
+
+#: What a file system answers that has no such link, or not between these two files.
+_REFUSALS = (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ETXTBSY)
+_FULL = "has as many names as its file system allows"
 
 #: Why files were left alone: some victims each, or their keeper and so all of them.
 _Wrong: TypeAlias = "dict[HeldFile, LeftAlone | OSError] | LeftAlone | OSError | Interrupted"
@@ -88,11 +94,17 @@ class Executor:
         self.stop = stop
         self.outcomes: list[Outcome] = []
         self._filesystems = FileSystems()
+        self._ways = permissions.Ways()
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
         self._new_vaults: list[str] = []
         #: Descriptors that keep displaced files until a thread has the time to free them; none with one reader.
         self._displaced: list[int] = []
+        #: What another kind of link is tried for, the file system having refused the first.
+        self._refused: list[Action] = []
+        #: What the keeper of each payload could not serve, since its file can get no more names.
+        #: By the victims' backend, since not every layout's files may become one with another's.
+        self._full: dict[tuple[tuple[int, int], str], list[Action]] = {}
         #: Signatures of keepers after our own link, chmod and utime calls, which move their ctimes.
         self._ours: dict[tuple[int, int], Signature] = {}
 
@@ -109,13 +121,16 @@ class Executor:
         try:
             # Waited for: what is reported as freed is free.
             with ThreadPoolExecutor(1, "hubfold-free") as behind:
-                for batch in batches(plan.actions, self.readers):
-                    self.stop.check()
-                    try:
-                        self._apply_batch(batch)
-                    finally:
-                        while self._displaced:
-                            behind.submit(os.close, self._displaced.pop())
+                actions: Sequence[Action] = plan.actions
+                while actions:
+                    for batch in batches(actions, self.readers):
+                        self.stop.check()
+                        try:
+                            self._apply_batch(batch)
+                        finally:
+                            while self._displaced:
+                                behind.submit(os.close, self._displaced.pop())
+                    actions = self._second_try()
         finally:
             for lock in self._vaults.values():
                 lock.release()
@@ -124,6 +139,31 @@ class Executor:
                 objects.clear_empty(path)  # nothing came of what it was made for
             self.progress.finish()
         return self.outcomes
+
+    def _second_try(self) -> list[Action]:
+        """What is done instead of what the file system refused: another kind of link, or another keeper."""
+        refused, self._refused = self._refused, []
+        full, self._full = self._full, {}
+        by_keeper: dict[str, list[Action]] = {}
+        for action in refused:
+            by_keeper.setdefault(action.keeper.path, []).append(action)
+        for actions in full.values():
+            for action in self._with_second_keeper(actions):
+                by_keeper.setdefault(action.keeper.path, []).append(action)
+        return [action for actions in by_keeper.values() for action in with_one_mtime(actions)]
+
+    def _with_second_keeper(self, actions: Sequence[Action]) -> Iterator[Action]:
+        """The actions of a keeper that can get no more names, with the first file of them that stays in its place."""
+        replaced = {outcome.action.victim.payload for outcome in self.outcomes if not outcome.error}
+        whole = [a for a in actions if a.may_keep and a.victim.payload not in replaced]
+        second = whole[0].victim if whole else None
+        for action in actions:
+            if second is None or action.victim.payload in (second.payload, *replaced):
+                self._fail(action, f"{action.keeper.path} {_FULL}")
+            else:
+                target = second.path if action.link is LinkKind.HARDLINK else action.target
+                reason = f"{action.reason}, to a second file: {action.keeper.path} {_FULL}"
+                yield replace(action, keeper=second, target=target, reason=reason, instead=())
 
     def _fail(self, action: Action, error: BaseException | str) -> None:
         text = error if isinstance(error, str) else errors.describe(error)
@@ -151,8 +191,10 @@ class Executor:
         # Sharing extents takes nothing from a program that writes meanwhile: the kernel locks and compares.
         shares = actions[0].link is LinkKind.REFLINK
         try:
-            for path in dict.fromkeys(action.vault for action in actions if action.vault is not None):
-                self._lock_vault(path)
+            for path, serves in dict.fromkeys(
+                (a.vault, a.vault_serves) for a in actions if a.vault is not None
+            ):
+                self._lock_vault(path, serves)
             known = actions[0].keeper
             keeper = HeldFile(
                 known.root, known.path, self._ours.get(known.payload, known.signature), lease=not shares
@@ -214,10 +256,11 @@ class Executor:
                 group.swaps.extend(swaps)
         return group if group.swaps else None
 
-    def _lock_vault(self, path: str) -> None:
+    def _lock_vault(self, path: str, serves: str) -> None:
         if path not in self._vaults:
             if not objects.is_vault(path):
                 self._new_vaults.append(path)
+                objects.make(path, serves)
             # The marker under the lock: who clears an empty vault away holds it meanwhile.
             self._vaults[path] = take_lock(os.path.join(path, LOCK))
             objects.prepare(path)
@@ -271,6 +314,7 @@ class Executor:
     # -- changing things ----------------------------------------------------------------------------------------------
 
     def _swap(self, groups: list[KeeperGroup]) -> None:
+        self._ways = permissions.Ways()
         for group in groups:
             self._announce(group)
         self.journal.sync()
@@ -361,9 +405,8 @@ class Executor:
         except FileExistsError:
             self._drop(group.swaps, "the vault holds another file under the digest of this one")
         except OSError as error:
-            self._drop(
-                group.swaps, f"its keeper {keeper.path} could not be made ready: {errors.describe(error)}"
-            )
+            text = f"its keeper {keeper.path} could not be made ready: {errors.describe(error)}"
+            self._drop(group.swaps, text, error)
         else:
             return True
         return False
@@ -400,6 +443,7 @@ class Executor:
     def _replace(self, swap: Swap, keeper: HeldFile) -> bool:
         """Make the link and exchange it with the victim; taken back whole if anything is not as compared."""
         try:
+            self._check_access(swap, keeper)
             if swap.action.link is LinkKind.SYMLINK:
                 owner = swap.victim.attributes.uid, swap.victim.attributes.gid
                 swap.directory.symlink(swap.text, swap.temporary, owner)
@@ -413,6 +457,26 @@ class Executor:
             self._take_back(swap, keeper, error)
             return False
         return True
+
+    def _check_access(self, swap: Swap, keeper: HeldFile) -> None:
+        """Raise `LeftAlone` if the link would change who may read the path, by what files and folders are now."""
+        action, before, now = swap.action, swap.victim.attributes, Attributes.of(swap.victim.fd)
+        if (now.mode, now.uid, now.gid, now.xattrs) != (before.mode, before.uid, before.gid, before.xattrs):
+            raise LeftAlone("its mode, owner or attributes changed meanwhile")
+        victim = self._standing(action.path, now)
+        kept = self._standing(keeper.path, Attributes.of(keeper.fd))
+        target = self._ways.to(os.path.dirname(action.target))
+        involved = (victim.file, kept.file, *victim.way.folders, *kept.way.folders, *target.folders)
+        alone = frozenset[tuple[int, int]]().union(*map(permissions.alone, involved))
+        reason = no_link(victim, kept, alone)
+        if reason is None and action.link is LinkKind.SYMLINK:
+            reason = no_symlink(victim, kept, target, alone)
+        if reason is not None:
+            raise LeftAlone(reason)
+
+    def _standing(self, path: str, attributes: Attributes) -> Standing:
+        way = self._ways.to(os.path.dirname(path))
+        return Standing(path, permissions.of_attributes(attributes, path), way)
 
     def _look_again(self, swap: Swap, keeper: HeldFile) -> None:
         """Raise `LeftAlone` unless what was displaced, the keeper and the link are what was compared."""
@@ -428,6 +492,7 @@ class Executor:
 
         Where it is not sure what the disk holds now, the intent stays open in the journal, and recovery looks again.
         """
+        made = True
         try:
             if swap.displaced:
                 exchange.swap_back(
@@ -438,7 +503,7 @@ class Executor:
                     ours=lambda name: is_link(swap, name, keeper),
                 )
             # The link may be there even if the call that makes it reported an error.
-            elif is_link(swap, swap.temporary, keeper):
+            elif made := is_link(swap, swap.temporary, keeper):
                 swap.directory.unlink(swap.temporary)
             swap.directory.sync()
         except (LeftAlone, OSError) as second:
@@ -447,7 +512,7 @@ class Executor:
             )
             return
         if settled:
-            self._drop([swap], errors.describe(error))
+            self._drop([swap], errors.describe(error), None if made else error)
         else:
             self._fail(swap.action, error)
 
@@ -485,11 +550,28 @@ class Executor:
         self.journal.append("done", number=swap.number)
         self.outcomes.append(Outcome(swap.action))
 
-    def _drop(self, swaps: Iterable[Swap], reason: BaseException | str) -> None:
+    def _drop(
+        self, swaps: Iterable[Swap], reason: BaseException | str, refusal: BaseException | None = None
+    ) -> None:
+        """Give swaps up; what something else is tried for where the file system gave `refusal` has failed not yet."""
         for swap in swaps:
             text = reason if isinstance(reason, str) else errors.describe(reason)
             self.journal.append("dropped", number=swap.number, reason=text)
-            self._fail(swap.action, reason)
+            if not self._tried_again(swap.action, refusal):
+                self._fail(swap.action, reason)
+
+    def _tried_again(self, action: Action, error: BaseException | None) -> bool:
+        """Whether something else is done, what was tried having been refused."""
+        if not isinstance(error, OSError):
+            return False
+        if isinstance(error, AllNamesTaken):
+            self._full.setdefault((action.keeper.payload, action.victim.backend), []).append(action)
+            return True
+        if error.errno not in _REFUSALS or not action.instead:
+            return False
+        refused = f"no {action.link} here: {errors.describe(error)}"
+        self._refused += [replace(one, reason=f"{one.reason} ({refused})") for one in action.instead]
+        return True
 
     # -- reflinks -----------------------------------------------------------------------------------------------------
 
@@ -509,10 +591,10 @@ class Executor:
                 if reason is None:
                     self.journal.append("done", number=swap.number)
                     self.outcomes.append(Outcome(swap.action))
-                else:
+                elif isinstance(reason, Interrupted):
                     self.journal.append("dropped", number=swap.number, reason=errors.describe(reason))
-                    if not isinstance(reason, Interrupted):
-                        self._fail(swap.action, reason)
+                else:
+                    self._drop([swap], reason, reason)
         self.stop.check()
 
     def _share_extents(self, group: KeeperGroup) -> _Wrong:

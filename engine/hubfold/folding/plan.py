@@ -5,8 +5,8 @@ The plan that a dry run shows is the object that the executor applies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hubfold.content import IndexedReplica, LinkKind
 
@@ -30,6 +30,12 @@ class Action:
     keeper_mtime_ns: int | None = None
     #: Whether the keeper is made read-only: programs will reach it by a path that they take for a file of their own.
     read_only: bool = False
+    #: The folder whose users have to get to `target`: what is made of the vault gets its permissions.
+    vault_serves: str = ""
+    #: Whether the victim's file may be kept in its turn, where the keeper can get no more names.
+    may_keep: bool = True
+    #: What is done where the file system refuses this: for shared extents, a link for each name of the payload.
+    instead: tuple[Action, ...] = ()
 
     @property
     def path(self) -> str:
@@ -57,3 +63,15 @@ class Plan:
     def bytes(self) -> int:
         """What the file systems get back if every action succeeds, by allocated blocks."""
         return sum(action.bytes for action in self.actions)
+
+
+def with_one_mtime(actions: Sequence[Action]) -> list[Action]:
+    """The actions of a keeper, each with the one mtime that all its readers believe."""
+    bounds = [action.keeper_mtime_ns for action in actions if action.keeper_mtime_ns is not None]
+    if not bounds:
+        return list(actions)
+    bound = min(bounds)
+    if actions[0].keeper.signature.mtime_ns <= bound:
+        return [replace(action, keeper_mtime_ns=None) for action in actions]
+    older = [a.victim.signature.mtime_ns for a in actions if a.victim.signature.mtime_ns <= bound]
+    return [replace(action, keeper_mtime_ns=min(older, default=bound)) for action in actions]

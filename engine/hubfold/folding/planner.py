@@ -2,20 +2,22 @@
 
 For each duplicate set the payloads are ranked; the first becomes the keeper. Every other payload is tried against the
 keepers in order, and one that none can serve (another owner, a file system without links, a file that tolerates no
-symlink) becomes a keeper itself for those behind it.
+symlink, readers that would be shut out) becomes a keeper itself for those behind it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from hubfold.access import OPEN, Alone, Permissions, Way, breadth, readers
 from hubfold.backend.contract import Capabilities
 from hubfold.backend.sides import Sides
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.folding.plan import Action, Plan, Skip
+from hubfold.folding.plan import Action, Plan, Skip, with_one_mtime
+from hubfold.folding.rights import Makes, Standing, no_link, no_symlink, no_way_back
 from hubfold.vault import names
 from hubfold.vault.names import VaultPlace
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from hubfold.disk.filesystem import FileSystem
 
 Payload = list[IndexedReplica]
+
+#: Less than that is no hole.
+_BLOCK = 4096
 
 #: Why a file whose bytes are not its claimed ones is neither kept nor replaced.
 LIES = "its bytes are not what its name says (see `hubfold verify`)"
@@ -53,10 +58,37 @@ class Surroundings:
     extents: Mapping[tuple[int, int], object] = field(default_factory=dict)
     #: Whether writing through a link is not stopped by the mode of the file.
     privileged: bool = False
+    #: Who may do what with each payload, where its ACL was looked at; else its mode tells.
+    files: Mapping[tuple[int, int], Permissions] = field(default_factory=dict)
+    #: Who gets to the names in each directory.
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    alone: Alone = frozenset()
+    #: Whom this user may make files for, None for anybody.
+    makes: Makes | None = None
+    #: An extended attribute of each payload that this user could not give to a new file.
+    unsettable: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    #: The payloads whose blocks are written in place (`chattr +C`): these share extents among themselves only.
+    in_place: Collection[tuple[int, int]] = ()
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """A payload that stays, and what is replaced by links to it."""
+
+    payload: Payload
+    #: Why none that was ranked before it could serve it, "" for the first.
+    reason: str
+    actions: list[Action] = field(default_factory=list)
+    #: The names that its file gets.
+    names: set[str] = field(default_factory=set)
 
 
 class _No(Exception):
     """This victim cannot be replaced by a link to this keeper; the text is the reason."""
+
+
+class _ShutOut(_No):
+    """Some reader of the victim could not go the way of this kind of link."""
 
 
 def plan(sets: Iterable[DuplicateSet], policy: Policy, around: Surroundings) -> Plan:
@@ -71,6 +103,8 @@ class _Planner:
         self.sides = Sides(around.capabilities)
         self.skipped: list[Skip] = []
         self.notes: dict[str, None] = {}
+        #: The vault objects of the set at hand, each with the payload that it is, or will be, a name of.
+        self._objects: dict[str, tuple[int, int]] = {}
 
     def plan(self, sets: Iterable[DuplicateSet]) -> Plan:
         actions = [action for duplicates in sets for action in self._fold(duplicates)]
@@ -82,46 +116,72 @@ class _Planner:
         return Plan(tuple(actions), tuple(self.skipped), tuple(self.notes))
 
     def _fold(self, duplicates: DuplicateSet) -> list[Action]:
-        candidates = sorted(duplicates.payloads.values(), key=self._rank)
-        keepers: list[Payload] = []
-        actions: dict[int, list[Action]] = {}
-        reasons: dict[int, str] = {}
+        keepers: list[_Keeper] = []
         alone: list[tuple[Payload, str]] = []
-        for payload in candidates:
+        self._objects = {r.path: r.payload for r in duplicates.replicas if r.backend == VAULT}
+        for payload in sorted(duplicates.payloads.values(), key=self._rank):
             liar = next((replica for replica in payload if replica.claim_is_a_lie), None)
             if liar is not None:
                 self.skipped.append(Skip(liar.path, LIES))
                 continue
             reason = ""
-            for number, keeper in enumerate(keepers):
+            for keeper in keepers:
                 try:
-                    found = self._replace(payload, keeper, duplicates)
+                    found = self._replace(payload, keeper.payload, duplicates)
+                    self._take_names(keeper, found)
                 except _No as no:
                     reason = reason or str(no)
                 else:
-                    actions.setdefault(number, []).extend(found)
+                    keeper.actions.extend(found)
                     break
             else:
                 if self._may_keep(payload):
-                    reasons[len(keepers)] = reason
-                    keepers.append(payload)
+                    keepers.append(_Keeper(payload, reason))
                 elif reason:
                     alone.append((payload, reason))
-        for number, keeper in enumerate(keepers):
-            if reasons[number]:
-                alone.append((keeper, reasons[number]))
+        alone += [(keeper.payload, keeper.reason) for keeper in keepers if keeper.reason]
         for payload, reason in alone:
             self.skipped.extend(Skip(replica.path, reason) for replica in payload if replica.backend != VAULT)
-        return [action for number in range(len(keepers)) for action in self._settle(actions.get(number, []))]
+        return [action for keeper in keepers for action in with_one_mtime(keeper.actions)]
+
+    def _take_names(self, keeper: _Keeper, actions: Sequence[Action]) -> None:
+        """Count the names that a keeper gets by `actions`; `_No` where its file system allows no more."""
+        replica = keeper.payload[0]
+        has = {one.path for one in keeper.payload}
+        new = {
+            a.path if a.link is LinkKind.HARDLINK else a.target
+            for a in actions
+            if a.link is not LinkKind.REFLINK
+        }
+        limit = self._filesystem(replica).max_links
+        if limit is not None and replica.nlink + len((keeper.names | new) - has) > limit:
+            raise _No(f"{replica.path} has as many names as its file system allows ({limit:,})")
+        keeper.names |= new
+        self._objects |= {a.target: replica.payload for a in actions if a.link is LinkKind.SYMLINK}
 
     # -- ranking ------------------------------------------------------------------------------------------------
 
-    def _rank(self, payload: Payload) -> tuple[int, bool, str]:
+    def _rank(self, payload: Payload) -> tuple[int, bool, int, int, int, str]:
+        """Names decide last: of two that differ otherwise, the same one is kept whatever they are called."""
+        file = self._file(payload[0])
         return (
             min(self._place(replica) for replica in payload),
             not any(replica.pinned for replica in payload),
+            -max(breadth(readers(file, self._way(replica))) for replica in payload),
+            -breadth(readers(file)),
+            -_holes(payload[0]),
             min(replica.path for replica in payload),
         )
+
+    def _file(self, replica: IndexedReplica) -> Permissions:
+        known = self.around.files.get(replica.payload)
+        return known or Permissions.of(replica.uid, replica.gid, replica.mode, path=replica.path)
+
+    def _way(self, replica: IndexedReplica) -> Way:
+        return self.around.ways.get(os.path.dirname(replica.path), OPEN)
+
+    def _standing(self, replica: IndexedReplica) -> Standing:
+        return Standing(replica.path, self._file(replica), self._way(replica))
 
     def _place(self, replica: IndexedReplica) -> int:
         if replica.backend == VAULT:
@@ -145,19 +205,38 @@ class _Planner:
         shared = self.around.extents.get(payload[0].payload)
         if shared is not None and shared == self.around.extents.get(source.payload):
             return []
-        if self._reflinks(payload[0], source):
-            victim = min(payload, key=lambda replica: replica.path)
-            return [
-                Action(
-                    victim=victim,
-                    keeper=source,
-                    link=LinkKind.REFLINK,
-                    target=source.path,
-                    reason="the file system shares extents: the file stays a file of its own",
-                    bytes=victim.allocated,
-                    digests=duplicates.digests,
-                )
-            ]
+        if not self._reflinks(payload[0], source):
+            return self._links(payload, keeper, source, duplicates)
+        victim = min(payload, key=lambda replica: replica.path)
+        shares = Action(
+            victim=victim,
+            keeper=source,
+            link=LinkKind.REFLINK,
+            target=source.path,
+            reason="the file system shares extents: the file stays a file of its own",
+            bytes=victim.allocated,
+            digests=duplicates.digests,
+        )
+        return [replace(shares, instead=self._instead_of_extents(payload, keeper, source, duplicates))]
+
+    def _instead_of_extents(
+        self, payload: Payload, keeper: Payload, source: IndexedReplica, duplicates: DuplicateSet
+    ) -> tuple[Action, ...]:
+        """What is done where the file system refuses after all, if nobody asked for shared extents alone."""
+        if self.policy.link is LinkKind.REFLINK:
+            return ()
+        told = dict(self.notes)
+        try:
+            return tuple(self._links(payload, keeper, source, duplicates))
+        except _No:
+            return ()
+        finally:
+            self.notes = told
+
+    def _links(
+        self, payload: Payload, keeper: Payload, source: IndexedReplica, duplicates: DuplicateSet
+    ) -> list[Action]:
+        """A link for every name of `payload`."""
         self._check_payload(payload, source)
         if self.sides.apart(payload, keeper):
             raise _No(
@@ -168,7 +247,7 @@ class _Planner:
             for replica in sorted(payload, key=lambda r: r.path)
         ]
         # Only when the last name is replaced does the file system get the blocks back.
-        actions[-1] = replace(actions[-1], bytes=payload[0].allocated)
+        actions[-1] = _freeing(actions[-1], payload[0].allocated)
         return actions
 
     def _reflinks(self, victim: IndexedReplica, keeper: IndexedReplica) -> bool:
@@ -179,10 +258,15 @@ class _Planner:
         here = self._filesystem(victim)
         if here.read_only:
             raise _No("its file system is mounted read-only")
-        if here.shares_with(self._filesystem(keeper)):
+        alike = (victim.payload in self.around.in_place) == (keeper.payload in self.around.in_place)
+        if alike and here.shares_with(self._filesystem(keeper)):
             return True
         if self.policy.link is LinkKind.REFLINK:
-            raise _No("its file system cannot share extents with the keeper's")
+            raise _No(
+                "its file system cannot share extents with the keeper's"
+                if alike
+                else "one of the two is written in place (chattr +C), and such files share no extents with others"
+            )
         return False
 
     def _check_payload(self, payload: Payload, keeper: IndexedReplica) -> None:
@@ -194,15 +278,15 @@ class _Planner:
             raise _No(
                 f"replacing it frees nothing: {hidden} more hard link(s) of it lie outside the scanned roots"
             )
-        if (victim.uid, victim.gid) != (keeper.uid, keeper.gid) and not self.policy.across_owners:
-            if victim.uid != keeper.uid:
-                raise _No(
-                    f"it belongs to another owner than {keeper.path} (--across-owners folds it all the same)"
-                )
-            if victim.mode & 0o040 and not keeper.mode & 0o044:
-                raise _No(f"its group could not read {keeper.path}")
-        if victim.mode & ~keeper.mode & 0o444:
-            raise _No(f"{keeper.path} can be read by fewer users than it")
+        if victim.uid != keeper.uid and not self.policy.across_owners:
+            raise _No(
+                f"it belongs to another owner than {keeper.path} (--across-owners folds it all the same)"
+            )
+        stuck = no_way_back(
+            self._file(victim), victim.gid, self.around.unsettable.get(victim.payload), self.around.makes
+        )
+        if stuck is not None:
+            raise _No(stuck)
 
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
         capabilities = self._capabilities(replica)
@@ -215,38 +299,74 @@ class _Planner:
         here, there = self._filesystem(victim), self._filesystem(source)
         if here.read_only:
             raise _No("its file system is mounted read-only")
+        reason = no_link(self._standing(victim), self._standing(source), self.around.alone)
+        if reason is not None:
+            raise _No(reason)
         across = not here.links_to(there)
-        kind = self._kind(self._allowed(victim, across), across, here, there)
-        if kind is LinkKind.HARDLINK:
-            return Action(
-                victim=victim,
-                keeper=source,
-                link=kind,
-                target=source.path,
-                reason=self._hardlink_reason(victim),
-                bytes=0,
-                digests=duplicates.digests,
-                keeper_mtime_ns=victim.latest_mtime_ns,
-                read_only=not self._capabilities(victim).cache,
-            )
+        found: list[Action] = []
+        for kind in self._kinds(self._allowed(victim, across), across, here, there):
+            try:
+                if kind is LinkKind.HARDLINK:
+                    found.append(self._hardlink(victim, source, duplicates, reason))
+                else:
+                    found.append(self._symlink(victim, source, keeper, duplicates, across=across))
+            except _ShutOut as no:
+                reason = str(no)
+        if not found:
+            raise _No(reason or "no kind of link may stand in its place")
+        return replace(found[0], instead=tuple(replace(other, reason="hard link") for other in found[1:]))
+
+    def _hardlink(
+        self,
+        victim: IndexedReplica,
+        source: IndexedReplica,
+        duplicates: DuplicateSet,
+        not_a_symlink: str | None,
+    ) -> Action:
+        why = self._hardlink_reason(victim) if not_a_symlink is None else f"hard link, since {not_a_symlink}"
+        return Action(
+            victim=victim,
+            keeper=source,
+            link=LinkKind.HARDLINK,
+            target=source.path,
+            reason=why,
+            bytes=0,
+            digests=duplicates.digests,
+            keeper_mtime_ns=victim.latest_mtime_ns,
+            read_only=not self._capabilities(victim).cache,
+            may_keep=self._capabilities(victim).keeps,
+        )
+
+    def _symlink(
+        self,
+        victim: IndexedReplica,
+        source: IndexedReplica,
+        keeper: Payload,
+        duplicates: DuplicateSet,
+        *,
+        across: bool,
+    ) -> Action:
         place, target = self._object(victim, source, keeper, duplicates)
         far, near = "another file system: only a symlink reaches over", "local copy: symlink into the vault"
         return Action(
             victim=victim,
             keeper=source,
-            link=kind,
+            link=LinkKind.SYMLINK,
             target=target,
             reason=far if across else near,
             bytes=0,
             digests=duplicates.digests,
-            vault=place,
+            vault=place.path,
+            vault_serves=place.serves,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=True,
+            may_keep=self._capabilities(victim).keeps,
         )
 
-    def _kind(
+    def _kinds(
         self, allowed: frozenset[LinkKind], across: bool, here: FileSystem, there: FileSystem
-    ) -> LinkKind:
+    ) -> list[LinkKind]:
+        """The kinds of link that may stand there, best first."""
         possible: dict[LinkKind, bool] = {
             LinkKind.SYMLINK: here.symlink,
             LinkKind.HARDLINK: not across,
@@ -260,10 +380,11 @@ class _Planner:
                 raise _No(f"no {self.policy.link} may stand in its place" + self._instead(allowed, possible))
             if not possible.get(self.policy.link, False):
                 raise _No(f"its file system ({here.kind or 'unknown'}) has no {self.policy.link}s")
-            return self.policy.link
-        for kind in (LinkKind.SYMLINK, LinkKind.HARDLINK):
-            if kind in allowed and possible[kind]:
-                return kind
+            return [self.policy.link]
+        kinds: list[LinkKind] = [LinkKind.SYMLINK, LinkKind.HARDLINK]
+        found = [kind for kind in kinds if kind in allowed and possible[kind]]
+        if found:
+            return found
         if across:
             raise _No("it tolerates no symlink, and the keeper is on another file system")
         raise _No("no kind of link may stand in its place")
@@ -281,22 +402,45 @@ class _Planner:
 
     def _object(
         self, victim: IndexedReplica, source: IndexedReplica, keeper: Payload, duplicates: DuplicateSet
-    ) -> tuple[str, str]:
+    ) -> tuple[VaultPlace, str]:
         """The vault and the object that a symlink in place of `victim` points at."""
         own_link = victim.path if self._capabilities(victim).private_objects else None
         held = [replica for replica in keeper if replica.backend == VAULT]
-        if held and own_link is None:
-            return held[0].root, held[0].path
-        places = [VaultPlace(held[0].root, self._filesystem(held[0]), True)] if held else self._places(keeper)
+        if held:
+            filesystem, way = self._filesystem(held[0]), self._way(held[0])
+            places = [VaultPlace(held[0].root, filesystem, True, way=way, serves=held[0].root)]
+        else:
+            places = self._places(keeper)
+        reason = None
         for place in places:
             if place.writable and place.filesystem.links_to(self._filesystem(source)):
-                path = names.object_path(place.path, duplicates.digests, own_link)
+                path = (
+                    held[0].path
+                    if held and own_link is None
+                    else self._object_path(place, source, duplicates, own_link)
+                )
                 if path is None:
                     raise _No("none of its digests can name a vault object")
-                if place.note:
-                    self.notes[place.note] = None
-                return place.path, path
+                closed = no_symlink(
+                    self._standing(victim), self._standing(source), place.way, self.around.alone
+                )
+                if closed is None:
+                    if place.note:
+                        self.notes[place.note] = None
+                    return place, path
+                reason = reason or closed
+        if reason is not None:
+            raise _ShutOut(reason)
         raise _No(f"there is no place for a vault on the file system of {source.path}")
+
+    def _object_path(
+        self, place: VaultPlace, source: IndexedReplica, duplicates: DuplicateSet, own_link: str | None
+    ) -> str | None:
+        """Where an object of `source` lies; beside the one of another keeper of the same content, if there is one."""
+        path = names.object_path(place.path, duplicates.digests, own_link)
+        if path is not None and self._objects.get(path, source.payload) != source.payload:
+            return names.object_path(place.path, duplicates.digests, source.path)
+        return path
 
     def _places(self, keeper: Payload) -> list[VaultPlace]:
         """Vaults of caches first: a keeper outside any cache goes to the vault of a cache on its file system."""
@@ -320,16 +464,15 @@ class _Planner:
     def _filesystem(self, replica: IndexedReplica) -> FileSystem:
         return self.around.filesystems[os.path.dirname(replica.path)]
 
-    # -- all actions of one keeper -----------------------------------------------------------------------------------
 
-    def _settle(self, actions: list[Action]) -> list[Action]:
-        """Give every action of a keeper the one mtime that all its readers believe."""
-        bounds = [a.keeper_mtime_ns for a in actions if a.keeper_mtime_ns is not None]
-        if not bounds:
-            return actions
-        bound, keeper = min(bounds), actions[0].keeper
-        if keeper.signature.mtime_ns <= bound:
-            return [replace(action, keeper_mtime_ns=None) for action in actions]
-        older: Callable[[Action], bool] = lambda action: action.victim.signature.mtime_ns <= bound  # noqa: E731
-        mtime_ns = min((a.victim.signature.mtime_ns for a in actions if older(a)), default=bound)
-        return [replace(action, keeper_mtime_ns=mtime_ns) for action in actions]
+def _holes(replica: IndexedReplica) -> int:
+    """The bytes of a file that take no blocks; 0 for what is only rounded."""
+    missing = replica.signature.size - replica.allocated
+    return missing if missing >= _BLOCK else 0
+
+
+def _freeing(action: Action, bytes_: int) -> Action:
+    """An action, with what may be done instead, that frees so much."""
+    return replace(
+        action, bytes=bytes_, instead=tuple(replace(other, bytes=bytes_) for other in action.instead)
+    )

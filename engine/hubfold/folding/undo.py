@@ -72,10 +72,9 @@ def preview(log: RunLog, others: Others = ALONE) -> Undone:
             payloads.add(intent.payload)
             folder = os.path.dirname(intent.path)
             space = os.statvfs(folder)
-            room.setdefault(os.stat(folder).st_dev, [space.f_bavail * space.f_frsize, 0])[1] += (
-                intent.allocated
-            )
-            undone.bytes_needed += intent.allocated
+            takes = _takes(intent)
+            room.setdefault(os.stat(folder).st_dev, [space.f_bavail * space.f_frsize, 0])[1] += takes
+            undone.bytes_needed += takes
     for free, needed in room.values():
         if needed > free:
             raise NoSpace(
@@ -209,6 +208,13 @@ def _folded(log: RunLog) -> list[Intent]:
     ]
 
 
+def _takes(intent: Intent) -> int:
+    """Bytes that the copy takes, by allocated blocks: it has the holes of what it is read from, and those that the file
+    had before."""
+    now = _through(intent)
+    return intent.allocated if now is None else min(intent.allocated, now.st_blocks * 512)
+
+
 def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
     """Raise `Busy` if a later run has to be taken back first, `LeftAlone` if the user changed or removed the path
     since the run, `OSError` if it cannot be told."""
@@ -320,7 +326,13 @@ def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, 
     try:
         target = directory.create_file(temporary + UNFINISHED)
         try:
-            compare.copy_bytes(source, target, update=digest.update, tick=progress.advance)
+            compare.copy_bytes(
+                source,
+                target,
+                update=digest.update,
+                tick=progress.advance,
+                holes=intent.allocated < intent.size,
+            )
             if digest.hexdigest() != intent.xxh3_128:
                 raise LeftAlone(
                     f"the content behind {intent.target} was changed since the run; the link stays"

@@ -20,6 +20,9 @@ from hubfold.errors import BytesDiffer, LeftAlone
 from hubfold.reading.blocks import Blocks, read_at
 
 CHUNK = 4 << 20
+#: Of this many bytes, or a multiple, are the blocks of file systems.
+_BLOCK = 4096
+_ZEROS = bytes(_BLOCK)
 _SHORTER = "it became shorter while it was read"
 
 
@@ -122,28 +125,49 @@ def read_exactly(fd: int, buffer: bytearray, offset: int) -> None:
 
 
 def copy_bytes(
-    source: int, target: int, *, update: Callable[[memoryview], object], tick: Callable[[int], None]
+    source: int,
+    target: int,
+    *,
+    update: Callable[[memoryview], object],
+    tick: Callable[[int], None],
+    holes: bool = False,
 ) -> int:
     """Copy a whole file between descriptors, holes kept as holes; the length in bytes.
 
-    `update` is given every byte in order (a hash), zeros of holes included.
+    With `holes`, blocks of zeros become holes too: for a file that had some where its copy has none. `update` is given
+    every byte in order (a hash), zeros of holes included.
     """
     size = os.fstat(source).st_size
     for offset, length, is_data in _segments(source, size):
         while length:
             step = min(CHUNK, length)
+            buffer = bytearray(step)
             if is_data:
-                buffer = bytearray(step)
                 read_exactly(source, buffer, offset)
-                _write_all(target, memoryview(buffer), offset)
-            else:
-                buffer = bytearray(step)
+                for start, end in _data_in(buffer, offset) if holes else [(0, step)]:
+                    _write_all(target, memoryview(buffer)[start:end], offset + start)
             update(memoryview(buffer))
             tick(step)
             offset += step
             length -= step
     os.ftruncate(target, size)
     return size
+
+
+def _data_in(buffer: bytearray, offset: int) -> Iterator[tuple[int, int]]:
+    """(start, end) in `buffer`, which is read at `offset`, of what is not in whole blocks of zeros of the file."""
+    start = None
+    at = 0
+    while at < len(buffer):
+        end = min(at + _BLOCK - (offset + at) % _BLOCK, len(buffer))
+        if not buffer.startswith(_ZEROS[: end - at], at):
+            start = at if start is None else start
+        elif start is not None:
+            yield start, at
+            start = None
+        at = end
+    if start is not None:
+        yield start, len(buffer)
 
 
 def read_held(held: HeldFile, *, update: Callable[[memoryview], object], tick: Callable[[int], None]) -> None:

@@ -29,6 +29,9 @@ _FIDEDUPERANGE = 0xC0189436  # linux/fs.h: _IOWR(0x94, 54, struct file_dedupe_ra
 _DEDUPE_STEP = 16 << 20  # what btrfs takes in one call
 _DIFFERS = 1
 
+_FS_IOC_GETFLAGS = 0x80086601  # linux/fs.h: _IOR('f', 1, long)
+_NOCOW = 0x00800000  # FS_NOCOW_FL
+
 _FIEMAP = 0xC020660B  # linux/fiemap.h: _IOWR('f', 11, struct fiemap)
 _FIEMAP_HEADER = struct.Struct("=QQIIII")
 _FIEMAP_EXTENT = struct.Struct("=QQQQQIIII")
@@ -116,6 +119,20 @@ def extents_key(path: str, filesystems: FileSystems) -> object:
         found = extents_of(path) if pool else None
         return (pool, found) if found else None
     return None
+
+
+def written_in_place(path: str) -> bool:
+    """Whether a file has the attribute C of chattr(1): btrfs lets it share extents with others that have it only."""
+    if sys.platform != "linux":
+        return False
+    flags = bytearray(8)
+    with suppress(OSError):
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK)
+        try:
+            fcntl.ioctl(fd, _FS_IOC_GETFLAGS, flags)
+        finally:
+            os.close(fd)
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & _NOCOW)
 
 
 def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:

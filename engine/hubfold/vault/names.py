@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hubfold.access import OPEN, Way
 from hubfold.content import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class VaultPlace:
     writable: bool
     #: What the user has to know if it is used.
     note: str = ""
+    #: Who gets to the objects in it; as it will be, where it is not there yet.
+    way: Way = OPEN
+    #: The folder whose users have to get there: what is made of the vault gets its permissions.
+    serves: str = ""
 
 
 def claims_of(name: str) -> dict[str, str]:

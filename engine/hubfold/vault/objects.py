@@ -5,7 +5,9 @@ Layout, version 1::
     <vault>/.hubfold-vault                     marker; its text tells a person what this folder is
     <vault>/.lock                              held (flock) by a run that changes the vault
     <vault>/objects/<2 hex>/<digest>           an object: one more hard link of a keeper
-    <vault>/objects/<2 hex>/<digest>.<12 hex>  an object of one link's own (`Capabilities.private_objects`)
+    <vault>/objects/<2 hex>/<digest>.<12 hex>  an object of one link's own (`Capabilities.private_objects`), or of a
+                                               second keeper of the content (other readers, or all links taken):
+                                               sha256 of the link's, or of the keeper's path
     <vault>/objects/<2 hex>/<object>.links     the links that need the object, one JSON object per line, appended and
                                                fsynced before the link appears: {"link", "mount", "run"}
 
@@ -25,12 +27,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from hubfold.content import VAULT_MARKER
-from hubfold.disk.directory import Directory, make_folders
+from hubfold.disk.directory import Directory, make_folder_like, make_folders
 from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import LeftAlone
 from hubfold.vault.links import points_at
-from hubfold.vault.names import LINKS, LOCK, OBJECTS, claims_of
+from hubfold.vault.names import LINKS, LOCK, OBJECTS, claims_of, of_object
 
 MARKER_TEXT = """hubfold vault 1
 The files below objects/ are hard links to model files that hubfold keeps one copy of. Symlinks elsewhere point here.
@@ -41,6 +43,15 @@ Do not delete them by hand: `hubfold gc` removes the ones that no link needs, `h
 def is_vault(path: str) -> bool:
     """Whether `path` is a vault: the marker tells, not the name."""
     return os.path.isfile(os.path.join(path, VAULT_MARKER))
+
+
+def make(vault: str, serves: str) -> None:
+    """Make the folder of a vault, not marked yet. Raises `OSError`.
+
+    It gets the permissions of `serves`, whose users have to get there, whatever the umask and the folder above it say.
+    """
+    make_folders(os.path.dirname(vault))
+    make_folder_like(vault, serves)
 
 
 def prepare(vault: str) -> None:
@@ -96,7 +107,7 @@ def add_object(object_: str, keeper: HeldFile) -> None:
     Raises `FileExistsError` if another file lies there, `OSError`.
     """
     folder_path, name = os.path.split(object_)
-    make_folders(folder_path)
+    make_folder_of(object_)
     with Directory.open(folder_path) as folder:
         if not keeper.is_here(folder, name):
             folder.link_from(keeper.directory, keeper.name, name)
@@ -105,6 +116,14 @@ def add_object(object_: str, keeper: HeldFile) -> None:
                 folder.unlink(name)
                 raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
         folder.sync()
+
+
+def make_folder_of(object_: str) -> None:
+    """Make the folder that an object lies in: whoever gets into its vault gets there. Raises `OSError`."""
+    folder = os.path.dirname(object_)
+    vault = of_object(object_)
+    make_folder_like(os.path.dirname(folder), vault)
+    make_folder_like(folder, vault)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
-from hubfold.vault.names import VaultPlace
+from hubfold.disk.permissions import Ways
+from hubfold.vault.names import OBJECTS, VaultPlace
 
 
 def vault_places(
@@ -20,6 +21,7 @@ def vault_places(
     if root.backend == VAULT or root.backend not in backends:
         return []
     backend = backends[root.backend]
+    ways = Ways()
     found = []
     for path in backend.vault_places(root):
         folder = existing(path)
@@ -27,5 +29,8 @@ def vault_places(
         note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
         with suppress(OSError):
             writable = os.access(folder, os.W_OK | os.X_OK)
-            found.append(VaultPlace(path, filesystems.of(folder), writable, note if inside else ""))
+            way = ways.to_new(os.path.join(path, OBJECTS), root.path)
+            here = filesystems.of(folder)
+            place = VaultPlace(path, here, writable, note if inside else "", way=way, serves=root.path)
+            found.append(place)
     return found

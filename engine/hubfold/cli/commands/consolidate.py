@@ -90,6 +90,7 @@ def command(
             return incomplete
         report = engine.apply(plan)
     output.report(report)
+    _show_otherwise(output, preview, report)
     return _show_result(output, report) or incomplete
 
 
@@ -117,6 +118,14 @@ def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
         output.line(f"{_files(len(plan.actions))} to replace, {display.size(plan.bytes)} to reclaim", "bold")
         if condensed:
             output.message("--full lists every file")
+
+
+def _show_otherwise(output: Output, preview: ConsolidateReport, report: ConsolidateReport) -> None:
+    """What the file system refused as it was planned, and what was done instead."""
+    planned = {action.path: (action.link, action.keeper) for action in preview.actions}
+    others = [a for a in report.actions if (a.link, a.keeper) != planned.get(a.path)]
+    for kind, reason in dict.fromkeys((action.link, action.reason) for action in others):
+        output.line(f"otherwise than planned: {kind}: {reason}")
 
 
 def _show_result(output: Output, report: ConsolidateReport) -> int | None:
