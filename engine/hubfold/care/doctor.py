@@ -26,6 +26,7 @@ from hubfold.reports.runs import Notice
 from hubfold.vault import objects
 from hubfold.vault.links import points_at
 from hubfold.vault.names import of_object
+from hubfold.vault.need import Here, Need, need
 
 _FROM_SCAN = {
     "interrupted": (
@@ -64,6 +65,8 @@ class Around:
     caches: Collection[str]
     #: Where content that belongs at one of these paths can be downloaded.
     origins: Callable[[Sequence[str]], Iterable[Origin]]
+    #: What this machine can see of links.
+    here: Here
 
 
 @dataclass(slots=True)
@@ -103,7 +106,7 @@ class Doctor:
     def vaults(self, paths: Iterable[str]) -> None:
         """Objects that nothing needs, and vaults that cannot be read; call it when the links were looked at."""
         for path in paths:
-            self.findings += _of_vault(path, self._needed)
+            self.findings += _of_vault(path, self._needed, self.around.here)
 
     def roots(self, paths: Iterable[str]) -> None:
         """Roots that are not there."""
@@ -156,7 +159,7 @@ class Doctor:
             except OSError as error:
                 self._add("unreadable", patient.path, errors.describe(error), _Cure("check the drive"))
                 return
-            if not any(entry.link == patient.path for entry in objects.read_links(patient.target)):
+            if not self._is_noted(patient):
                 self._unnoted(patient)
         shared = patient.target if patient.link is LinkKind.SYMLINK else patient.path
         if shared in self._seen or patient.size is None or not stat.S_ISREG(st.st_mode):
@@ -170,11 +173,21 @@ class Doctor:
         if not self._is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
             self._written_through(patient, st)
 
+    def _is_noted(self, patient: Patient) -> bool:
+        """Whether the object's list has the link, as made by this machine."""
+        noted = objects.read_links(patient.target)
+        return any(entry.link == patient.path and self.around.here.owns(entry) for entry in noted)
+
+    def _line(self, patient: Patient) -> objects.NeededBy:
+        vault = of_object(patient.target)
+        return self.around.here.needed_by(patient.path, patient.root, patient.run, vault, patient.mount)
+
     def _dangling(self, patient: Patient) -> None:
         """The object is gone: any file with the same bytes becomes the object again."""
 
         def mend(mender: Mender, donor: Donor) -> str:
-            mender.make_object(patient.target, patient.needed_by, patient.wanted, patient.mtime_ns, donor)
+            line = self._line(patient)
+            mender.make_object(patient.target, line, patient.wanted, patient.mtime_ns, donor)
             return fix
 
         fix = "another copy becomes the vault object again"
@@ -186,7 +199,7 @@ class Doctor:
         cure = _Cure("note the link", mendable=True)
         if self.mender is not None:
             try:
-                self.mender.note(patient.target, patient.needed_by)
+                self.mender.note(patient.target, self._line(patient))
                 cure.done = True
             except (OSError, LeftAlone) as error:
                 cure.tried = f"; noting it failed: {errors.describe(error)}"
@@ -344,7 +357,7 @@ class Doctor:
         )
 
 
-def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
+def _of_vault(path: str, needed: Collection[str], here: Here) -> Iterator[Finding]:
     try:
         found = list(objects.objects(path))
     except FileNotFoundError:
@@ -357,8 +370,8 @@ def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
         if object_ in needed:
             continue
         with suppress(OSError):
-            needs = [objects.need(object_, entry) for entry in objects.read_links(object_)]
-            unneeded += all(need is objects.Need.GONE for need in needs)
+            needs = [need(object_, entry, here) for entry in objects.read_links(object_)]
+            unneeded += all(found is Need.GONE for found in needs)
     if unneeded:
         yield Finding(
             "unneeded-objects", path, f"no link needs {unneeded} of its objects", "`hubfold gc` removes them"

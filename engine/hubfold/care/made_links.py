@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from hubfold.content import LinkKind
 from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
-from hubfold.vault import objects
 from hubfold.vault.names import claims_of, of_object
 
 
@@ -55,10 +54,6 @@ class Patient:
         if self.link is LinkKind.SYMLINK:
             return True
         return st.st_ino == self.keeper_inode or same_file(self.keeper, st)
-
-    @property
-    def needed_by(self) -> objects.NeededBy:
-        return objects.NeededBy(self.path, self.mount, self.run)
 
 
 def of_runs(logs: Iterable[RunLog]) -> Iterator[Patient]:

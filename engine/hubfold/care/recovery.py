@@ -72,7 +72,7 @@ def settle(
     settled.left += mends.left
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):
-            settled.waiting = True
+            settled.waiting |= not forget
             settled.left.append(
                 Left(failure.path, f"its mode and time cannot be put back now: {failure.error}")
             )

@@ -261,6 +261,8 @@ class Mender:
             mount = filesystems.of(os.path.dirname(path)).mount
             mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path, mount))
         for mend in mends:
+            for place in (mend.root, mend.mount):
+                self.journal.place(place)
             self.journal.append("mend", **mend.as_record())
         self.journal.sync()
         return mends

@@ -176,6 +176,7 @@ class Care:
             stated=self._stated,
             caches=frozenset(root.path for root in index.roots() if self._is_cache(root)),
             origins=self._origins,
+            here=self._workspace.here(),
         )
 
     def _is_cache(self, root: Root) -> bool:

@@ -142,10 +142,11 @@ class Folding:
         return UndoReport(
             log.run,
             (*expected.restored, *links),
-            tuple(expected.left),
+            (*expected.left, *expected.waiting),
             tuple(expected.failed),
             expected.bytes_needed,
             kept=tuple(expected.kept),
+            waiting=tuple(expected.waiting),
         )
 
     def undo(self, run: str | None = None) -> UndoReport:
@@ -173,11 +174,12 @@ class Folding:
         return UndoReport(
             log.run,
             (*removed, *undone.restored),
-            (*left, *undone.left),
+            (*left, *undone.left, *undone.waiting),
             (*failed, *undone.failed),
             undone.bytes_needed,
             interrupted,
             tuple(undone.kept),
+            tuple(undone.waiting),
         )
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
@@ -187,28 +189,39 @@ class Folding:
         with lock.exclusive(self._workspace.state, "recover"):
             return recovery.recover(self._workspace.state, forget=forget)
 
-    def preview_gc(self) -> GcReport:
-        """The vault objects that no link needs, with what removing them frees."""
-        garbage, kept = gc.find_garbage(
-            self._workspace.vaults(),
-            [root.path for root in self._workspace.index.roots()],
-            self._workspace.links_made(),
-        )
+    def preview_gc(self, *, forget_machine: str | None = None) -> GcReport:
+        """See `Engine.preview_gc`."""
+        vaults = self._workspace.vaults()
+        garbage, kept = self._garbage(vaults, forget_machine)
+        forgotten = gc.noted_by(vaults, forget_machine) if forget_machine else []
         return GcReport(
-            tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept)
+            tuple(item.path for item in garbage),
+            sum(item.bytes for item in garbage),
+            tuple(kept),
+            last_copies=tuple(item.path for item in garbage if item.last),
+            forgotten=tuple(dict.fromkeys(line.link for _, lines in forgotten for line in lines)),
         )
 
-    def gc(self) -> GcReport:
-        """Remove the vault objects that no link needs, and vaults that are empty."""
+    def _garbage(
+        self, vaults: Sequence[str], forget: str | None = None
+    ) -> tuple[list[gc.Garbage], list[Left]]:
+        roots = [root.path for root in self._workspace.index.roots()]
+        links = self._workspace.links_made()
+        return gc.find_garbage(vaults, roots, links, here=self._workspace.here(), forget=forget)
+
+    def gc(self, *, forget_machine: str | None = None) -> GcReport:
+        """See `Engine.gc`."""
         with recovery.alone(self._workspace.state, "gc"):
             vaults = self._workspace.vaults()
-            roots = [root.path for root in self._workspace.index.roots()]
-            report = gc.remove(*gc.find_garbage(vaults, roots, self._workspace.links_made()))
+            lines = gc.noted_by(vaults, forget_machine) if forget_machine else []
+            failed = gc.forget_machine(vaults, forget_machine) if forget_machine else []
+            report = gc.remove(*self._garbage(vaults), here=self._workspace.here())
             for path in vaults:
                 objects.clear_empty(path)
             for path in report.removed:
                 self._workspace.index.forget(path)
-        return report
+        forgotten = dict.fromkeys(line.link for _, noted in lines for line in noted)
+        return replace(report, failed=(*failed, *report.failed), forgotten=tuple(forgotten))
 
 
 def _done(action: Action) -> Done:

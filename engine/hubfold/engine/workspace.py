@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
+    from hubfold.vault.need import Here
 
 StrPath = str | os.PathLike[str]
 #: Files under this many bytes are left alone: they are what people edit.
@@ -212,6 +213,13 @@ class Workspace:
                 return place.path
         raise LeftAlone(f"there is no place for a vault on the file system of {root}")
 
+    def here(self) -> Here:
+        """What this machine can see of links, by what is mounted now."""
+        from hubfold.journal import journal
+        from hubfold.vault.need import Here
+
+        return Here.now(lambda: journal.run_names(self.state.runs))
+
     def links_made(self) -> Iterator[str]:
         from hubfold.journal import journal
 
@@ -268,7 +276,7 @@ class Workspace:
         found = list({root.path: root for root in roots}.values())
         places = [place for root in found for place in self.backends[root.backend].vault_places(root)]
         vaults = dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)])
-        return Holdings(found, self.backends, list(vaults))
+        return Holdings(found, self.backends, list(vaults), self.here)
 
     def caches(self) -> frozenset[str]:
         """The names of the backends whose layout is a cache."""

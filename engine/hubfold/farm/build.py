@@ -25,6 +25,7 @@ from hubfold.journal.records import FarmLink, KeeperChange
 from hubfold.progress import Progress, Stop
 from hubfold.reports.outcomes import Failed
 from hubfold.vault import objects
+from hubfold.vault.need import Here
 
 if TYPE_CHECKING:
     pass
@@ -38,6 +39,7 @@ def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -
     """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm."""
     failed: list[Failed] = []
     filesystems = FileSystems()
+    here = Here.now()
     ours: dict[tuple[int, int], Signature] = {}
     make_folders(plan.path)
     _mark(plan.path)
@@ -46,7 +48,7 @@ def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -
         for number, (item, before) in enumerate([*((item, "") for item in plan.add), *plan.replace], 1):
             stop.check()
             try:
-                _link(plan.path, item, before, number, journal, filesystems, ours)
+                _link(plan.path, item, before, number, journal, filesystems, ours, here)
             except (LeftAlone, OSError) as error:
                 failed.append(Failed(os.path.join(plan.path, item.name), errors.describe(error)))
             progress.advance(1)
@@ -94,6 +96,7 @@ def _link(
     journal: Journal,
     filesystems: FileSystems,
     ours: dict[tuple[int, int], Signature],
+    here: Here,
 ) -> None:
     """Make one link. `ours` are the signatures of sources that this run has changed the mode and the names of."""
     path = os.path.join(farm, item.name)
@@ -104,6 +107,9 @@ def _link(
     keeper = HeldFile(item.source_root, item.source, ours.get(payload, item.signature))
     try:
         mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
+        journal.place(os.path.dirname(farm))
+        journal.place(item.source_root)
+        journal.place(item.vault, objects.id_of(item.vault))
         journal.append("object", path=item.target, keeper=item.source)
         journal.append("farm", **FarmLink(path, farm, text, item.target, temporary, before).as_record())
         if mode & 0o222:
@@ -125,7 +131,7 @@ def _link(
             objects.prepare(item.vault)
             objects.add_object(item.target, keeper)
             mount = filesystems.of(os.path.dirname(path)).mount
-            objects.note_links(item.target, [objects.NeededBy(path, mount, journal.run)])
+            objects.note_links(item.target, [here.needed_by(path, farm, journal.run, item.vault, mount)])
         if not keeper.unchanged():
             raise LeftAlone("it changed while it was being linked")
         ours[payload] = Signature.of(os.fstat(keeper.fd))

@@ -44,7 +44,8 @@ from hubfold.progress import Progress, Stop
 from hubfold.reading import compare, extents
 from hubfold.reading.pool import rotates
 from hubfold.vault import objects
-from hubfold.vault.names import LOCK
+from hubfold.vault.names import LOCK, of_object
+from hubfold.vault.need import Here
 
 if TYPE_CHECKING:
     import filelock
@@ -83,6 +84,7 @@ class Executor:
         self.stop = stop
         self.outcomes: list[Outcome] = []
         self._filesystems = FileSystems()
+        self._here = Here.now()
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
         self._new_vaults: list[str] = []
@@ -293,10 +295,21 @@ class Executor:
         for object_ in dict.fromkeys(
             swap.action.target for swap in group.swaps if swap.action.vault is not None
         ):
+            vault = of_object(object_)
+            self._place(vault, objects.id_of(vault))
             self.journal.append("object", path=object_, keeper=keeper.path)
+        self._place(action.keeper.root)
         for swap in group.swaps:
             intent = self._intent(swap, group, new_mtime_ns, new_mode)
+            self._place(intent.root)
+            self.journal.place(intent.mount)
             self.journal.append("intent", **intent.as_record())
+
+    def _place(self, folder: str, vault: str = "") -> None:
+        """Note where a root or a vault lies, before anything relies on it, and what it is mounted by."""
+        self.journal.place(folder, vault)
+        with suppress(OSError):
+            self.journal.place(self._filesystems.of(folder).mount)
 
     def _intent(self, swap: Swap, group: KeeperGroup, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
         action, attributes = swap.action, swap.victim.attributes
@@ -340,14 +353,8 @@ class Executor:
                 swap.action.target for swap in group.swaps if swap.action.vault is not None
             ):
                 objects.add_object(object_, keeper)
-                objects.note_links(
-                    object_,
-                    [
-                        objects.NeededBy(swap.action.path, self._mount(swap.action.path), self.journal.run)
-                        for swap in group.swaps
-                        if swap.action.target == object_
-                    ],
-                )
+                lines = [self._line(swap.action) for swap in group.swaps if swap.action.target == object_]
+                objects.note_links(object_, lines)
             if any(swap.action.read_only for swap in group.swaps) and keeper.attributes.mode & 0o222:
                 with suppress(
                     PermissionError
@@ -365,6 +372,10 @@ class Executor:
         else:
             return True
         return False
+
+    def _line(self, action: Action) -> objects.NeededBy:
+        vault, mount = of_object(action.target), self._mount(action.path)
+        return self._here.needed_by(action.path, action.victim.root, self.journal.run, vault, mount)
 
     def _mount(self, path: str) -> str:
         return self._filesystems.of(os.path.dirname(path)).mount

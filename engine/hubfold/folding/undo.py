@@ -6,10 +6,9 @@ copy whose hash is not the one of the journal is never put in place. A path that
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
@@ -22,18 +21,28 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.exchange import UNFINISHED
 from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import take_lock
-from hubfold.errors import Busy, LeftAlone, NoSpace
+from hubfold.errors import Away, Busy, LeftAlone, NoSpace
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.on_disk import is_link
+from hubfold.journal.presence import check_there
 from hubfold.journal.records import Intent, KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare
 from hubfold.reports.outcomes import Failed, Left
+from hubfold.vault import objects
+from hubfold.vault.names import of_object
 
 _NONE: Mapping[str, str] = {}
+#: The paths at which the content of a link of a run may lie now, best first.
+Sources = Callable[[RunLog, Intent], Sequence[str]]
 _WRITE = 0o222
+
+
+def _by_path(log: RunLog, intent: Intent) -> Sequence[str]:
+    """Where the content of a link lay when it was made."""
+    return intent.target, intent.keeper
 
 
 @dataclass(slots=True)
@@ -45,16 +54,21 @@ class Undone:
     #: Restored paths of which something stays as the user has it now.
     kept: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    #: Paths that nothing was done about, since they or their content cannot be looked at now.
+    waiting: list[Left] = field(default_factory=list)
     bytes_needed: int = 0
 
 
 def preview(
-    log: RunLog, refolded: Mapping[str, str] = _NONE, changes: Sequence[KeeperChange] | None = None
+    log: RunLog,
+    refolded: Mapping[str, str] = _NONE,
+    changes: Sequence[KeeperChange] | None = None,
+    sources: Sources = _by_path,
 ) -> Undone:
     """What taking `log` back would do. Reads names only, no content; raises `NoSpace` where the copies do not fit.
 
     `refolded` are the paths that a later run has replaced again, with that run; `changes` are what all runs did to
-    keepers (default: this one).
+    keepers (default: this one); `sources` says where the content of a link may lie.
     """
     changes = log.keepers if changes is None else changes
     undone = Undone()
@@ -62,7 +76,12 @@ def preview(
     payloads: set[str] = set()
     for intent in _folded(log):
         try:
-            _check(intent, refolded)
+            _check(log, intent, refolded)
+            if intent.payload not in payloads:
+                _check_content(log, intent, sources)
+        except Away as reason:
+            undone.waiting.append(Left(intent.path, errors.describe(reason)))
+            continue
         except Busy as reason:
             undone.failed.append(Failed(intent.path, str(reason)))
             continue
@@ -93,9 +112,9 @@ def preview(
     return undone
 
 
-def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
+def _check(log: RunLog, intent: Intent, refolded: Mapping[str, str]) -> None:
     """Raise `Busy` if a later run has to be taken back first, `LeftAlone` if the user changed or removed the path
-    since the run, `OSError` if it cannot be told."""
+    since the run, `Away` if that cannot be seen now, `OSError` if it cannot be told."""
     if intent.link is LinkKind.REFLINK:
         return
     if intent.path in refolded:
@@ -104,12 +123,23 @@ def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
     try:
         directory, name = Directory.parent_of(intent.root, intent.path)
     except FileNotFoundError:
-        if not os.path.ismount(intent.mount):
-            raise OSError(errno.ENODEV, f"its drive is not there ({intent.mount})") from None
+        check_there(log.places, intent.root, intent.mount)
         raise LeftAlone("it was deleted since") from None
     with directory:
-        if not is_link(directory, name, intent):
-            raise LeftAlone("it was changed since; the change stays")
+        if is_link(directory, name, intent):
+            return
+    check_there(log.places, intent.root, intent.mount)
+    raise LeftAlone("it was changed since; the change stays")
+
+
+def _check_content(log: RunLog, intent: Intent, sources: Sources) -> None:
+    """Raise `Away` if what a link reads is not there and not seen to be gone."""
+    if intent.link is not LinkKind.SYMLINK or any(map(os.path.lexists, sources(log, intent))):
+        return
+    check_there(log.places, intent.keeper_root)
+    vault = of_object(intent.target)
+    if not objects.is_vault(vault):
+        check_there(log.places, vault)
 
 
 def _folded(log: RunLog) -> list[Intent]:
@@ -127,6 +157,7 @@ def take_back(
     changes: Sequence[KeeperChange] | None = None,
     refolded: Mapping[str, str] = _NONE,
     rest_failed: bool = False,
+    sources: Sources = _by_path,
     progress: Progress,
     stop: Stop,
 ) -> Undone:
@@ -138,7 +169,7 @@ def take_back(
     call goes on from there.
     """
     changes = log.keepers if changes is None else changes
-    undone = Undone(bytes_needed=preview(log, refolded, changes).bytes_needed)
+    undone = Undone(bytes_needed=preview(log, refolded, changes, sources).bytes_needed)
     intents = _folded(log)
     progress.start("restoring", sum(i.size for i in intents), "bytes")
     journal.append("undo")
@@ -148,8 +179,12 @@ def take_back(
         for intent in intents:
             stop.check()
             try:
-                _check(intent, refolded)
-                kept = _restore(log, journal, intent, restored, changes, progress)
+                _check(log, intent, refolded)
+                if intent.payload not in restored:
+                    _check_content(log, intent, sources)
+                kept = _restore(log, journal, intent, restored, changes, sources, progress)
+            except Away as reason:
+                undone.waiting.append(Left(intent.path, errors.describe(reason)))
             except Busy as error:
                 undone.failed.append(Failed(intent.path, str(error)))
             except LeftAlone as reason:
@@ -163,7 +198,7 @@ def take_back(
                 if kept is not None:
                     undone.kept.append(_told(intent, kept))
         undone.failed += restore_keepers(log, used_elsewhere, changes)
-        if not (undone.failed or rest_failed):
+        if not (undone.failed or undone.waiting or rest_failed):
             journal.append("undone")
         journal.sync()
     finally:
@@ -238,6 +273,7 @@ def _restore(
     intent: Intent,
     restored: dict[str, tuple[str, str]],
     changes: Sequence[KeeperChange],
+    sources: Sources,
     progress: Progress,
 ) -> int | None:
     """Restore one path; the mode that it keeps of its user's, if any.
@@ -253,7 +289,7 @@ def _restore(
             directory, name = Directory.parent_of(intent.root, intent.path)
             held.callback(directory.close)
             wanted = intent if kept is None else replace(intent, mode=kept)
-            made["inode"] = _put_back(log, journal, wanted, directory, name, restored, progress)
+            made["inode"] = _put_back(log, journal, wanted, directory, name, restored, sources, progress)
     restored.setdefault(intent.payload, (intent.root, intent.path))
     # Earlier runs may have kept the file that this one replaced: what is there now is another inode.
     journal.append("restored", number=intent.number, **made)
@@ -269,6 +305,7 @@ def _put_back(
     directory: Directory,
     name: str,
     restored: dict[str, tuple[str, str]],
+    sources: Sources,
     progress: Progress,
 ) -> int:
     """Put one file back; its inode."""
@@ -280,7 +317,8 @@ def _put_back(
         if intent.payload in restored:
             _link_to(directory, temporary, *restored[intent.payload])
         else:
-            _copy_back(directory, name, temporary, intent, progress)
+            source = _open_content(directory, name, log, intent, sources)
+            _copy_back(directory, source, temporary, intent, progress)
         if not is_link(directory, name, intent):
             raise LeftAlone("it was changed since; the change stays")
         inode = directory.lstat(temporary).st_ino
@@ -328,9 +366,9 @@ def _link_to(directory: Directory, temporary: str, root: str, path: str) -> None
         directory.link_from(first, first_name, temporary)
 
 
-def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, progress: Progress) -> None:
+def _copy_back(directory: Directory, source: int, temporary: str, intent: Intent, progress: Progress) -> None:
+    """Copy what the descriptor `source` reads, which is closed."""
     digest = xxhash.xxh3_128()
-    source = _open_content(directory, name, intent)
     try:
         target = directory.create_file(temporary + UNFINISHED)
         try:
@@ -348,12 +386,13 @@ def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, 
         os.close(source)
 
 
-def _open_content(directory: Directory, name: str, intent: Intent) -> int:
+def _open_content(directory: Directory, name: str, log: RunLog, intent: Intent, sources: Sources) -> int:
     """The bytes that the path reads; where its link dangles, the keeper's, which the hash will judge."""
     if intent.link is LinkKind.HARDLINK:
         return directory.open_file(name)
-    for path in (intent.target, intent.keeper):
+    for path in sources(log, intent):
         folder, last = os.path.split(path)
         with suppress(FileNotFoundError), Directory.open(folder) as parent:
             return parent.open_file(last)
+    _check_content(log, intent, sources)
     raise LeftAlone(f"nothing is left of its content: neither {intent.target} nor {intent.keeper} is there")

@@ -77,7 +77,7 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
             intent.keeper_inode
             for number, intent in log.intents.items()
             if log.states[number] in ("done", "intent", "restore")
-            or (log.states[number] == "kept" and still_links(intent))
+            or (log.states[number] == "kept" and still_links(intent, log.places))
         )
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)

@@ -4,6 +4,8 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 
 =============  =======================================================================================================
 ``run``        first line: ``version``, ``run``, ``command``, ``started`` (UTC), ``pid``, ``host``, ``hubfold``
+``place``      where a root, vault or mount point lies that what follows relies on, `Placed`: ``path``, ``fs`` and
+               ``inside`` (identity of the file system, path in it), ``inode``, ``vault`` (its id)
 ``object``     about to make a vault object: ``path`` of the object, ``keeper``
 ``keeper``     about to change a keeper's mode or mtime: ``path``, ``root``, ``inode``, ``mode`` and ``mtime_ns`` as
                ``[before, after]``
@@ -43,7 +45,9 @@ from typing import Any
 
 from hubfold.disk.directory import Directory, make_folders
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.identity import Mounts
 from hubfold.errors import JournalDamaged, RunNotFound
+from hubfold.journal.presence import place_of
 from hubfold.journal.run_log import VERSION, RunLog, take
 
 #: A journal whose last record is one of these has nothing open.
@@ -59,6 +63,8 @@ class Journal:
         self.run = run
         self.path = path
         self._pending: list[bytes] = []
+        self._mounts: Mounts | None = None
+        self._placed: set[str] = set()
 
     @classmethod
     def create(cls, folder: str, command: str, version: str) -> Journal:
@@ -99,12 +105,23 @@ class Journal:
         """Add a record; it is on the disk after the next `sync`."""
         self._pending.append(json.dumps({"record": record, **fields}).encode("ascii") + b"\n")
 
+    def place(self, path: str, vault: str = "") -> None:
+        """`append` a ``place``, once for each path."""
+        if path in self._placed:
+            return
+        if self._mounts is None:
+            self._mounts = Mounts.now()
+        self._placed.add(path)
+        self.append("place", **place_of(path, self._mounts, vault).as_record())
+
     def announce(self, record: str, *, path: str, root: str, temporary: str, **told: Any) -> None:
         """`append` an ``aside`` or a ``make``."""
         folder = root
         while not os.path.isdir(folder):
             folder = os.path.dirname(folder)
         mount = FileSystems().of(folder).mount
+        for place in (root, mount):
+            self.place(place)
         self.append(record, path=path, root=root, temporary=temporary, mount=mount, **told)
 
     def sync(self) -> None:

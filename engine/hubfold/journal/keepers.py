@@ -12,6 +12,7 @@ from hubfold.disk import held
 from hubfold.disk.directory import Directory
 from hubfold.errors import LeftAlone
 from hubfold.journal.on_disk import still_links
+from hubfold.journal.presence import Places, check_there
 from hubfold.journal.records import KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed
@@ -31,14 +32,14 @@ def restore_keepers(
         intent.keeper_inode
         for number, intent in log.intents.items()
         if log.states[number] in ("done", *UNDECIDED)
-        or (log.states[number] == "kept" and still_links(intent))
+        or (log.states[number] == "kept" and still_links(intent, log.places))
     }
     ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
     failed: list[Failed] = []
     for change in reversed(log.keepers if changes is None else changes):
         if change.inode in ours and change.inode not in linked and change.inode not in used_elsewhere:
             try:
-                _restore_keeper(change)
+                _restore_keeper(change, log.places)
             except LeftAlone:
                 continue
             except OSError as error:
@@ -48,7 +49,9 @@ def restore_keepers(
     return failed
 
 
-def _restore_keeper(change: KeeperChange) -> None:
+def _restore_keeper(change: KeeperChange, places: Places) -> None:
+    """Raises `Away` where the keeper's root is not to be seen now."""
+    check_there(places, change.root)
     directory, name = Directory.parent_of(change.root, change.path)
     with directory:
         fd = directory.open_file(name)

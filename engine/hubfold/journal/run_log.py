@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubfold.content import LinkKind
+from hubfold.disk.identity import Location
 from hubfold.journal.records import (
     FarmLink,
     Intent,
     KeeperChange,
     Mend,
+    Placed,
     Removed,
     Temporary,
     absolute,
@@ -42,6 +44,8 @@ class RunLog:
     restored_inodes: dict[int, int] = field(default_factory=dict)
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
+    #: Where roots, vaults and mount points lay, by path; older journals have none.
+    places: dict[str, Placed] = field(default_factory=dict)
     farm_links: list[FarmLink] = field(default_factory=list)
     #: What was announced to be removed, and paths of what was to be made.
     removals: list[Removed] = field(default_factory=list)
@@ -141,6 +145,14 @@ def _read_object(log: RunLog, record: Mapping[str, Any]) -> None:
     log.objects.append(path)
 
 
+def _read_place(log: RunLog, record: Mapping[str, Any]) -> None:
+    path, fs, inside, vault = (expect(record[name], str) for name in ("path", "fs", "inside", "vault"))
+    absolute(path)
+    if fs:
+        absolute(inside)
+    log.places[path] = Placed(path, Location(fs, inside), expect(record["inode"], int), vault)
+
+
 def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
     link = FarmLink(**{name: expect(record[name], str) for name in FarmLink.__slots__})
     absolute(link.path, link.root)
@@ -216,6 +228,7 @@ def _read_recovered(log: RunLog, record: Mapping[str, Any]) -> None:
 _READERS = {
     "run": _read_run,
     "object": _read_object,
+    "place": _read_place,
     "keeper": _read_keeper,
     "intent": _read_intent,
     "done": _read_state,

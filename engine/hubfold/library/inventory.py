@@ -15,7 +15,8 @@ from hubfold.errors import HubfoldError, UsageError
 from hubfold.models.names import Name, stands_for
 from hubfold.scanning.walk import TreeWalk
 from hubfold.vault import objects as vault
-from hubfold.vault.links import links_below
+from hubfold.vault.links import links_below, object_named
+from hubfold.vault.need import Here
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ class Links:
 
     def __init__(self, links: Iterable[tuple[str, str]]) -> None:
         self._by_target = sorted({(target, link) for link, target in links})
+        self._by_object: dict[str, list[str]] = {}
+        for target, link in self._by_target:
+            if name := object_named(target):
+                self._by_object.setdefault(name, []).append(link)
+
+    def naming(self, object_: str) -> list[str]:
+        """The links to this vault object, wherever the vault was when they were made."""
+        return self._by_object.get(os.path.basename(object_), [])
 
     def to(self, target: str) -> list[str]:
         """The links that point right at it."""
@@ -56,12 +65,22 @@ class Holdings:
     """The roots that an operation on models works on, looked at once for it, when it first asks."""
 
     def __init__(
-        self, roots: Sequence[Root], backends: Mapping[str, StorageBackend], vaults: Sequence[str]
+        self,
+        roots: Sequence[Root],
+        backends: Mapping[str, StorageBackend],
+        vaults: Sequence[str],
+        here: Callable[[], Here] = Here.now,
     ) -> None:
         self._given = tuple(root for root in roots if root.backend in backends)
         self.backends = backends
         self.vaults = tuple(vaults)
+        self._here = here
         self._commits: dict[str, tuple[str, str]] = {}
+
+    @cached_property
+    def here(self) -> Here:
+        """What this machine can see of the links that vault objects are kept for."""
+        return self._here()
 
     @property
     def roots(self) -> tuple[Root, ...]:

@@ -52,10 +52,13 @@ class RemoveReport:
     left: tuple[Left, ...] = ()
     failed: tuple[Failed, ...] = ()
     interrupted: bool = False
+    #: Of a preview: files of `removed` whose content has no other name, one name of each.
+    last_copies: tuple[str, ...] = ()
 
     def as_json(self) -> Json:
         return {
             "run": self.run,
+            "last_copies": [{"path": path} for path in self.last_copies],
             "models": [model.as_json() for model in self.models],
             "removed": [{"path": path} for path in self.removed],
             "needed": [needed.as_json() for needed in self.needed],

@@ -71,6 +71,8 @@ class UndoReport:
     interrupted: bool = False
     #: Restored paths of which something stays as the user has it since: their mode.
     kept: tuple[Left, ...] = ()
+    #: Those of `left` that the same command restores once what is away is back.
+    waiting: tuple[Left, ...] = ()
 
     def as_json(self) -> Json:
         return {
@@ -78,6 +80,7 @@ class UndoReport:
             "kept": [left.as_json() for left in self.kept],
             "restored": [{"path": path} for path in self.restored],
             "left": [left.as_json() for left in self.left],
+            "waiting": [left.as_json() for left in self.waiting],
             "failed": [failure.as_json() for failure in self.failed],
         }
 
@@ -146,10 +149,16 @@ class GcReport:
     bytes: int
     kept: tuple[Left, ...] = ()
     failed: tuple[Failed, ...] = ()
+    #: Those of `removed` whose content has no other name.
+    last_copies: tuple[str, ...] = ()
+    #: Links that count for nothing, since the machine that noted them is given up.
+    forgotten: tuple[str, ...] = ()
 
     def as_json(self) -> Json:
         return {
             "removed": [{"path": path} for path in self.removed],
+            "last_copies": [{"path": path} for path in self.last_copies],
+            "forgotten": [{"path": path} for path in self.forgotten],
             "reclaimed_bytes": self.bytes,
             "kept": [left.as_json() for left in self.kept],
             "failed": [failure.as_json() for failure in self.failed],

@@ -11,6 +11,8 @@ from hubfold.content import ALGORITHMS
 
 OBJECTS = "objects"
 LINKS = ".links"
+#: Added to the name of a list of links that is being written anew.
+NEW = ".new"
 LOCK = ".lock"
 _LENGTHS = {64: "sha256", 40: "git-sha1", 32: "xxh3_128"}
 _OBJECT_NAME = re.compile(r"([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(\.[0-9a-f]{12})?")

@@ -25,7 +25,8 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
     """Take back the last run, or RUN.
 
     Every path gets its own copy again, with mode, owner, times and attributes as they were. A path that changed
-    since is left alone. Free space is checked first.
+    since is left alone; one that is on a drive that is away, or whose content is, waits for it, and the same command
+    goes on with it then. Free space is checked first.
     """
     output = session.output
     with session.engine() as engine:
@@ -50,7 +51,13 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
                     f"run {preview.run}: {files}, {display.size(preview.bytes_needed)} needed", "bold"
                 )
                 output.message("this was a dry run: nothing was changed. Next: hubfold undo")
-            return tell.failures(output, preview.failed) or None
+            return tell.failures(output, preview.failed) or tell.waits(output, preview) or None
+        if not preview.restored and len(preview.left) == len(preview.waiting):
+            if output.as_json:
+                output.json(preview.as_json())
+            elif yes:
+                tell.left_alone(output, tell.reasons(preview.left), full=full)
+            return tell.failures(output, preview.failed) or tell.waits(output, preview) or None
         question = f"Restore {files} of run {preview.run}, which takes {display.size(preview.bytes_needed)}?"
         if not preview.restored:
             question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
@@ -63,7 +70,7 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
         tell.left_alone(output, tell.reasons(report.left), full=full)
         for kept in report.kept:
             output.line(f"{kept.path}: {kept.reason}")
-    code = tell.failures(output, report.failed)
+    code = tell.failures(output, report.failed) or tell.waits(output, report)
     output.line(f"restored {display.count(len(report.restored), 'file')} of run {report.run}", "bold")
     if report.interrupted:
         output.message(f"stopped before the end: `hubfold undo {report.run}` goes on from here")

@@ -1,0 +1,53 @@
+"""Whether what a journal speaks of can be looked at now: what is missing below a root that is away is not gone.
+
+A journal notes of each root, vault and mount point that it relies on where it lay (``place``, `Placed`). A folder that
+is missing while its root is there, on the file system that it was on, was deleted; everything else waits (`Away`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from hubfold.disk.identity import Location, Mounts, volume
+from hubfold.errors import Away
+from hubfold.journal.records import Placed
+
+Places = Mapping[str, Placed]
+
+
+def check_there(places: Places, root: str, mount: str = "") -> None:
+    """Raise `Away` unless what is missing below `root` can be said to be gone.
+
+    `mount` is where the file system of the path was mounted, "" if that is not known.
+    """
+    known = places.get(root)
+    nested = mount.startswith(os.path.join(root, ""))
+    if mount and (nested or known is None or not known.at):
+        if mount in places and places[mount].at:
+            check_root(places, mount)
+        elif not os.path.ismount(mount):
+            raise Away(f"its drive is not there ({mount})")
+    check_root(places, root)
+
+
+def check_root(places: Places, root: str) -> None:
+    """Raise `Away` unless a root is there, on the file system that it was on."""
+    known = places.get(root)
+    if not os.path.isdir(root):
+        if known is not None and not known.inode:
+            return  # it was not there then either
+        raise Away(f"{root} is not there (is its drive, or its folder, away?)")
+    if known is not None and known.at:
+        now = Mounts.now().location(root)
+        if volume(now.filesystem) != volume(known.at.filesystem):
+            raise Away(f"another drive is mounted at {root} than was there")
+
+
+def place_of(path: str, mounts: Mounts, vault: str = "") -> Placed:
+    """What there is to note of an existing root, vault or mount point; of a missing one, that it is known."""
+    inode = 0
+    with suppress(OSError):
+        inode = os.stat(path).st_ino
+    return Placed(path, mounts.location(path) if inode else Location(), inode, vault)
