@@ -19,7 +19,8 @@ from hubfold.care.made_links import Patient, same_file
 from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
 from hubfold.disk.held import HeldFile
-from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.errors import Away, HubfoldError, Interrupted, LeftAlone
+from hubfold.journal.presence import check_vault
 from hubfold.progress import Progress, Stop
 from hubfold.reports.health import Finding
 from hubfold.reports.runs import Notice
@@ -190,6 +191,12 @@ class Doctor:
             mender.make_object(patient.target, line, patient.wanted, patient.mtime_ns, donor)
             return fix
 
+        try:
+            check_vault(patient.places, of_object(patient.target))
+        except Away as reason:
+            cure = _Cure("connect its drive, or put the folder back")
+            self._add("dangling-link", patient.path, errors.describe(reason), cure)
+            return
         fix = "another copy becomes the vault object again"
         cure = self._cure(patient.wanted, patient.names, of_object(patient.target), fix, mend)
         cure.fix = cure.fix or "no other copy is known: download it again"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hubfold.content import LinkKind
+from hubfold.journal.presence import Places
 from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.vault.names import claims_of, of_object
@@ -31,6 +32,8 @@ class Patient:
     digests: Mapping[str, str]
     mount: str
     run: str
+    #: Where roots, vaults and mounts of its run lay.
+    places: Places
 
     @property
     def wanted(self) -> dict[str, str]:
@@ -62,15 +65,16 @@ def of_runs(logs: Iterable[RunLog]) -> Iterator[Patient]:
     for log in logs:
         for number, intent in log.intents.items():
             if log.states[number] == "done" and intent.link is not LinkKind.REFLINK:
-                found[intent.path] = _of_intent(intent, log.run)
+                found[intent.path] = _of_intent(intent, log)
         for link in () if log.undone else log.farm_links:
             found[link.path] = Patient(
-                link.path, link.root, LinkKind.SYMLINK, link.target, link.text, "", "", 0, None, None, {}, "/", log.run
+                link.path, link.root, LinkKind.SYMLINK, link.target, link.text, "", "", 0, None, None, {}, "/", log.run,
+                log.places,
             )  # fmt: skip
     return iter(found.values())
 
 
-def _of_intent(intent: Intent, run: str) -> Patient:
+def _of_intent(intent: Intent, log: RunLog) -> Patient:
     return Patient(
         intent.path,
         intent.root,
@@ -84,7 +88,8 @@ def _of_intent(intent: Intent, run: str) -> Patient:
         intent.keeper_mtime_ns,
         {**intent.digests, "xxh3_128": intent.xxh3_128},
         intent.mount,
-        run,
+        log.run,
+        log.places,
     )
 
 

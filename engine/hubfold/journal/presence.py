@@ -45,6 +45,18 @@ def check_root(places: Places, root: str) -> None:
             raise Away(f"another drive is mounted at {root} than was there")
 
 
+def check_vault(places: Places, vault: str) -> None:
+    """Raise `Away` unless a vault is there, or the folder that it lay in is and the vault is not."""
+    if not os.path.isdir(vault):
+        above = os.path.dirname(vault)
+        if not os.path.isdir(above):
+            raise Away(f"its vault {vault} is not there (is its drive, or its folder, away?)")
+        known = places.get(vault)
+        now = Mounts.now().location(above)
+        if known is not None and known.at and volume(now.filesystem) != volume(known.at.filesystem):
+            raise Away(f"the drive of its vault {vault} is not there")
+
+
 def place_of(path: str, mounts: Mounts, vault: str = "") -> Placed:
     """What there is to note of an existing root, vault or mount point; of a missing one, that it is known."""
     inode = 0

@@ -80,7 +80,6 @@ class UndoReport:
             "kept": [left.as_json() for left in self.kept],
             "restored": [{"path": path} for path in self.restored],
             "left": [left.as_json() for left in self.left],
-            "waiting": [left.as_json() for left in self.waiting],
             "failed": [failure.as_json() for failure in self.failed],
         }
 
