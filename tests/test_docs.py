@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from hubfold.backend import hookspecs
 from hubfold.cli.app import COMMANDS
@@ -18,7 +21,13 @@ from hubfold.cli.options import HelpWithExamples
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+#: The lint of .ci/run, as it is typed.
+LINT = re.findall(
+    r"^\.venv/bin/(?:ruff .*|mypy)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE
+)
 DESIGN = ROOT / "engine" / "DESIGN.md"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def commands() -> Iterator[tuple[str, HelpWithExamples]]:
@@ -98,6 +107,45 @@ def test_the_readme_has_one_line_for_the_demo_and_one_for_the_tests() -> None:
     assert [line.rpartition(" && ")[2] for line in lines] == [".venv/bin/hubfold demo", ".venv/bin/pytest"]
 
 
+def test_contributing_has_the_commands_of_the_readme_and_of_ci() -> None:
+    set_up, check, _ = re.findall(r"^```\n(.+)\n```$", CONTRIBUTING, re.MULTILINE)
+    assert f"{set_up} && .venv/bin/pytest" in README.splitlines()
+    assert len(LINT) == 3
+    assert check.split(" && ") == [*LINT, ".venv/bin/pytest"]
+
+
+def test_the_hooks_run_what_ci_runs_and_fetch_nothing() -> None:
+    [repo] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert repo["repo"] == "local"
+    assert [hook["entry"] for hook in repo["hooks"]] == LINT
+    for hook in repo["hooks"]:
+        assert (hook["language"], hook["pass_filenames"]) == ("system", False)
+        assert re.search(hook["files"], "engine/hubfold/errors.py") and re.search(
+            hook["files"], "pyproject.toml"
+        )
+
+
+def test_the_changelog_begins_with_the_version_that_is_made() -> None:
+    first = re.findall(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    assert first == PROJECT["project"]["version"]
+
+
+def at_the_top() -> set[str]:
+    """What the project has at its top level, and not what somebody keeps beside it."""
+    if (ROOT / ".git").exists():
+        command = ["git", "-c", "safe.directory=*", "ls-files"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return {path.partition("/")[0] for path in listed.splitlines()}
+    left_out = [line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()]
+    names = {path.name for path in ROOT.iterdir()} - {"PKG-INFO"}
+    return {name for name in names if not any(fnmatch(name, pattern) for pattern in left_out)}
+
+
+def test_what_lies_at_the_top_is_in_the_source_distribution() -> None:
+    included = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {f"/{name}" for name in at_the_top()} == {*included}
+
+
 def test_the_python_of_the_readme_uses_what_there_is() -> None:
     import hubfold
 
@@ -128,6 +176,5 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
 
 
 def test_the_floors_are_floors() -> None:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        dependencies = tomllib.load(file)["project"]["dependencies"]
+    dependencies = PROJECT["project"]["dependencies"]
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", dependency) for dependency in dependencies)

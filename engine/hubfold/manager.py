@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hubfold import display
+from hubfold.disk.paths import free_bytes
 from hubfold.engine.engine import Engine
 from hubfold.errors import HubfoldError, RootError
+from hubfold.library.gather import Library
 from hubfold.models.names import ModelName
 from hubfold.reports.models import Model, ModelPlace, Revision, Wholeness
-
-if TYPE_CHECKING:
-    from hubfold.library.gather import Library
 
 _GB = 10**9
 
@@ -126,8 +125,6 @@ class ModelCacheManager:
         except RootError:
             if os.path.lexists(self._given):
                 raise
-            from hubfold.library.gather import Library
-
             return Library((), ())
 
     def _cache_dir(self, engine: Engine, library: Library) -> str:
@@ -179,6 +176,4 @@ def _listed(model: Model, place: ModelPlace, revision: Revision) -> dict[str, An
 
 
 def _free(folder: str) -> int | None:
-    from hubfold.disk.paths import free_bytes
-
     return free_bytes(folder) if folder else None

@@ -60,6 +60,7 @@ class LocalDirBackend(StorageBackend):
 
     name = "local-dir"
     capabilities = Capabilities(claims=frozenset({"sha256", "git-sha1", "xet"}))
+    fallback = True
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:

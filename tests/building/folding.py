@@ -21,7 +21,7 @@ from hubfold.journal import journal
 from hubfold.progress import Silent, Stop
 from hubfold.reading import extents
 from hubfold.vault import backend as vault_backend
-from hubfold.vault.places import VaultPlace
+from hubfold.vault.names import VaultPlace
 
 CACHE = Capabilities(
     cache=True,

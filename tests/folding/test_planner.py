@@ -12,7 +12,7 @@ from hubfold.disk.filesystem import FileSystem
 from hubfold.folding.plan import Plan
 from hubfold.folding.planner import Policy, Surroundings, plan
 from hubfold.vault import backend
-from hubfold.vault.places import VaultPlace
+from hubfold.vault.names import VaultPlace
 
 SHA = "ab" * 32
 DISK = FileSystem("/", 1, "ext4")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT_MARKER, Role, Root
 from hubfold.disk.paths import canonical
 from hubfold.errors import RootError, UsageError
-from hubfold.scanning.discover import discover
+from hubfold.scanning.discover import discover, fallback
 from tests import CHECKOUT
 from tests.building.scanned import Place
 from tests.faults.filesystems import open_the_way
@@ -48,6 +49,36 @@ def test_any_other_folder_is_a_plain_one(place: Place) -> None:
     place.file("models/a", b"")
     assert found(place, "models") == [("models", "local-dir")]
     assert found(place, "models/") == [("models", "local-dir")]
+
+
+class Plain(StorageBackend):
+    name = "plain"
+    fallback = True
+
+
+class Picky(StorageBackend):
+    """Written before there was a `fallback`: it takes what it recognises."""
+
+    name = "picky"
+
+
+def test_the_backend_that_says_so_takes_what_none_recognises(place: Place) -> None:
+    place.file("models/a", b"")
+    backends = {one.name: one() for one in (Picky, Plain)} | place.backends
+    [root] = discover([place.folder / "models"], backends, environ={})
+    assert root.backend == "plain", "the first that says so"
+    assert fallback(backends) == "plain"
+
+
+def test_where_no_backend_takes_what_none_recognises_it_has_to_be_named(place: Place) -> None:
+    place.file("models/a", b"")
+    backends = {"picky": Picky()}
+    with pytest.raises(RootError, match=r"no backend recognises .*/models") as caught:
+        discover([place.folder / "models"], backends, environ={})
+    assert "--backend" in caught.value.hint
+    [root] = discover([place.folder / "models"], backends, backend="picky", environ={})
+    assert root.backend == "picky"
+    assert fallback(backends) is None
 
 
 def test_a_backend_can_be_named(place: Place) -> None:

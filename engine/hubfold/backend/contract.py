@@ -129,6 +129,8 @@ class StorageBackend(ABC):
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities] = Capabilities()
+    #: Whether a folder that no backend recognises is scanned as this layout. The first that says so takes it.
+    fallback: ClassVar[bool] = False
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from hubfold.duplicates.sets import _SEVERAL, CLASS_IN_MEMORY
+from hubfold.duplicates.sets import CLASS_IN_MEMORY, SEVERAL
 from hubfold.index.rows import DEVICE, DIGESTS, FROM, INODE, ROW, Row
 from hubfold.index.schema import CLAIMED
 
@@ -40,7 +40,7 @@ def want(index: Index, only: str, min_size: int, roots: Collection[str]) -> None
         connection.execute(
             f"""INSERT INTO wanted SELECT s.size, s.files, NOT ({" OR ".join(named)}) FROM (
                 SELECT f.size AS size, COUNT(*) AS files FROM files f INDEXED BY files_by_size
-                WHERE f.size >= ? AND {only} GROUP BY f.size HAVING {_SEVERAL}) s""",
+                WHERE f.size >= ? AND {only} GROUP BY f.size HAVING {SEVERAL}) s""",
             (max(min_size, 1),),
         )
         inside = _inside(index, roots)
@@ -201,7 +201,7 @@ def huge_sizes(index: Index, largest: int) -> list[int]:
 def payloads_of(index: Index, size: int, *, same_sample: bool = False) -> Iterator[list[Row]]:
     """Rows of one size by device and inode, in parts; with `same_sample` those whose sample is not unique."""
     alike = f"""AND d.sample IN (SELECT d.sample {FROM} WHERE f.size = ?1 AND d.sample IS NOT NULL
-        GROUP BY d.sample HAVING {_SEVERAL})"""
+        GROUP BY d.sample HAVING {SEVERAL})"""
     after = (-(1 << 63), -(1 << 63))
     while True:
         rows = index.rows(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: Rows of one size that are held in memory at once; more than that are sorted by digest on disk first.
 CLASS_IN_MEMORY = 50_000
 
-
-_SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
+#: Of a group of rows: they are on two payloads or more.
+SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
 
 
 def duplicate_sets(
@@ -38,7 +38,7 @@ def duplicate_sets(
     sizes = index.rows(
         f"""SELECT f.size, COUNT(*) FROM files f INDEXED BY files_by_size
         CROSS JOIN folders p ON p.id = f.folder_id CROSS JOIN roots r ON r.id = p.root_id
-        WHERE f.size >= ? AND {only} {restricted} GROUP BY f.size HAVING {_SEVERAL} ORDER BY f.size DESC""",
+        WHERE f.size >= ? AND {only} {restricted} GROUP BY f.size HAVING {SEVERAL} ORDER BY f.size DESC""",
         (max(min_size, 1), *chosen),
     )
     batch: list[int] = []

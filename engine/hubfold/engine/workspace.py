@@ -132,7 +132,7 @@ class Workspace:
     def known_roots(self) -> list[Root]:
         """What the user registered or configured, and what was scanned before."""
         from hubfold.disk.paths import canonical
-        from hubfold.scanning.discover import FALLBACK, recognise
+        from hubfold.scanning.discover import fallback, recognise
 
         known: dict[str, Root] = {}
         for source, root in self.sources():
@@ -143,8 +143,9 @@ class Workspace:
             if backend is None:
                 names = os.listdir(path) if os.path.isdir(path) else []
                 recognised = recognise(path, names, self.backends)
-                backend, path = recognised if recognised is not None else (FALLBACK, path)
-            known.setdefault(path, Root(path, backend, root.role, root.limit))
+                backend, path = recognised if recognised is not None else (fallback(self.backends), path)
+            if backend is not None:
+                known.setdefault(path, Root(path, backend, root.role, root.limit))
         for old in self.index.roots() if self.has_index else ():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self.backends]

@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from hubfold.backend.contract import Capabilities
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.disk.filesystem import FileSystem
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.vault import names
-from hubfold.vault.places import VaultPlace
+from hubfold.vault.names import VaultPlace
+
+if TYPE_CHECKING:
+    from hubfold.disk.filesystem import FileSystem
 
 Payload = list[IndexedReplica]
 

@@ -12,9 +12,6 @@ from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.disk.paths import canonical, within
 from hubfold.errors import RootError, UsageError
 
-#: The backend of a folder that no backend recognises.
-FALLBACK = "local-dir"
-
 
 def named_folder(text: str) -> str | None:
     """The folder that `text` names, where it can only be a path; None where it may be the name of a model."""
@@ -69,6 +66,11 @@ def recognise(
     return None
 
 
+def fallback(backends: Mapping[str, StorageBackend]) -> str | None:
+    """The backend of a folder that no backend recognises: the first that says so (hubfold's own are the first)."""
+    return next((name for name, backend in backends.items() if backend.fallback), None)
+
+
 def _is_cache(root: Root, backends: Mapping[str, StorageBackend]) -> bool:
     return root.backend in backends and backends[root.backend].capabilities.cache
 
@@ -87,7 +89,12 @@ def _given(
         name, place = recognised
         return _as_known(Root(place, name), known)
     # What the user once named by `--backend` need not be recognised.
-    return known.get(path) or Root(path, FALLBACK)
+    if path in known:
+        return known[path]
+    taker = fallback(backends)
+    if taker is None:
+        raise RootError(f"no backend recognises {path}", "name the one that it is for with `--backend`")
+    return Root(path, taker)
 
 
 def _as_known(root: Root, known: Mapping[str, Root]) -> Root:

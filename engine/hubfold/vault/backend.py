@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import VAULT, LinkKind, Replica, Root
-from hubfold.vault.names import _LENGTHS, OBJECTS, claims_of
+from hubfold.vault.names import OBJECTS, STATED, claims_of
 
 
 class VaultBackend(StorageBackend):
@@ -18,7 +18,7 @@ class VaultBackend(StorageBackend):
         cache=True,
         links=frozenset({LinkKind.REFLINK}),
         links_across=frozenset(),
-        claims=frozenset(_LENGTHS.values()),
+        claims=STATED,
     )
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:

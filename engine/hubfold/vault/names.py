@@ -1,4 +1,4 @@
-"""The names in a vault: pure, no look at a disk."""
+"""The names in a vault, and where one may lie, as data: pure, no look at a disk."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hubfold.content import ALGORITHMS
+
+if TYPE_CHECKING:
+    from hubfold.disk.filesystem import FileSystem
 
 OBJECTS = "objects"
 LINKS = ".links"
@@ -15,7 +20,20 @@ LINKS = ".links"
 NEW = ".new"
 LOCK = ".lock"
 _LENGTHS = {64: "sha256", 40: "git-sha1", 32: "xxh3_128"}
+#: The algorithms of the digests that objects are named by.
+STATED = frozenset(_LENGTHS.values())
 _OBJECT_NAME = re.compile(r"([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(\.[0-9a-f]{12})?")
+
+
+@dataclass(frozen=True, slots=True)
+class VaultPlace:
+    """A folder that may be, or become, the vault for keepers of a root."""
+
+    path: str
+    filesystem: FileSystem
+    writable: bool
+    #: What the user has to know if it is used.
+    note: str = ""
 
 
 def claims_of(name: str) -> dict[str, str]:
@@ -30,7 +48,7 @@ def object_path(vault: str, digests: Mapping[str, str], own_link: str | None = N
     None if no digest is known that names objects.
     """
     for algorithm in ALGORITHMS:
-        if algorithm in digests and algorithm in _LENGTHS.values():
+        if algorithm in digests and algorithm in STATED:
             name = digests[algorithm]
             if own_link is not None:
                 name += "." + hashlib.sha256(os.fsencode(own_link)).hexdigest()[:12]

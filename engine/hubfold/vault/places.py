@@ -5,22 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, Root
-from hubfold.disk.filesystem import FileSystem, FileSystems
-
-
-@dataclass(frozen=True, slots=True)
-class VaultPlace:
-    """A folder that may be, or become, the vault for keepers of a root."""
-
-    path: str
-    filesystem: FileSystem
-    writable: bool
-    #: What the user has to know if it is used.
-    note: str = ""
+from hubfold.disk.filesystem import FileSystems
+from hubfold.vault.names import VaultPlace
 
 
 def vault_places(
