@@ -192,6 +192,44 @@ class Mounts:
         return at_root[-1] if at_root else None
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A root, vault or mount point, and where it lay when it was looked at; empty where that cannot be told."""
+
+    path: str
+    at: Location
+    #: Of the folder itself; 0 where it was not there yet.
+    inode: int
+    #: The id of a vault, "" for anything else.
+    vault: str = ""
+
+    def as_record(self) -> dict[str, str | int]:
+        return {
+            "path": self.path,
+            "fs": self.at.filesystem,
+            "inside": self.at.inside,
+            "inode": self.inode,
+            "vault": self.vault,
+        }
+
+    def is_at(self, path: str, mounts: Mounts) -> bool:
+        """Whether `path` is this very folder, wherever it is named now."""
+        try:
+            inode = os.stat(path).st_ino
+        except OSError:
+            return False
+        here = mounts.location(path).filesystem if self.at and inode == self.inode else ""
+        return bool(here) and volume(here) == volume(self.at.filesystem)
+
+
+def place_of(path: str, mounts: Mounts, vault: str = "") -> Placed:
+    """Where a root, vault or mount point lies; of a missing one, that it is missing."""
+    inode = 0
+    with suppress(OSError):
+        inode = os.stat(path).st_ino
+    return Placed(path, mounts.location(path) if inode else Location(), inode, vault)
+
+
 def volume(filesystem: str) -> str:
     """An identity without its subvolume: subvolumes are mounted, and moved about, together."""
     return filesystem.partition("#")[0] if filesystem.startswith("btrfs:") else filesystem

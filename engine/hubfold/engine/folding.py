@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from hubfold.care import recovery
-from hubfold.content import IndexedReplica, LinkKind, Root
+from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
@@ -58,8 +58,11 @@ class Folding:
                 raise HubfoldError(
                     f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
                 )
-        sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
+        sets, unseen = _to_be_seen(sets, around.filesystems)
         found = planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
+        away = self._workspace.roots_away(paths)
+        unseen += [Skip(root.path, "it is not there now: what is known of it is left out") for root in away]
+        found = replace(found, skipped=(*found.skipped, *unseen))
         corrupt = [Skip(liar.path, planner.LIES) for liar in self._workspace.index.liars(list(roots))]
         return replace(
             found, skipped=(*found.skipped, *(skip for skip in corrupt if skip not in found.skipped))
@@ -222,6 +225,28 @@ class Folding:
                 self._workspace.index.forget(path)
         forgotten = dict.fromkeys(line.link for _, noted in lines for line in noted)
         return replace(report, failed=(*failed, *report.failed), forgotten=tuple(forgotten))
+
+
+def _to_be_seen(
+    sets: Iterable[DuplicateSet], folders: Collection[str]
+) -> tuple[list[DuplicateSet], list[Skip]]:
+    """(the sets without the replicas whose folders cannot be looked at, those replicas)."""
+    found: list[DuplicateSet] = []
+    unseen: list[Skip] = []
+    for duplicates in sets:
+        there = [
+            one
+            for one in duplicates.replicas
+            if os.path.dirname(one.path) in folders and os.path.lexists(one.path)
+        ]
+        unseen += [
+            Skip(one.path, "it cannot be looked at now (is its drive, or its folder, away?)")
+            for one in duplicates.replicas
+            if one not in there
+        ]
+        if len({one.payload for one in there}) > 1:
+            found.append(replace(duplicates, replicas=tuple(there)))
+    return found, unseen
 
 
 def _done(action: Action) -> Done:

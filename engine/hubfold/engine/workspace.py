@@ -151,7 +151,7 @@ class Workspace:
         return [root for root in known.values() if root.backend in self.backends]
 
     def roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
-        """The scanned roots at or below `paths` (all of them without any), and their vaults."""
+        """The scanned roots at or below `paths` (all of them without any) that are there, and their vaults."""
         from hubfold.disk.paths import canonical, within
 
         roots = self.index.roots(vaults=True)
@@ -170,7 +170,22 @@ class Workspace:
             roots = [
                 root for root in roots if root in chosen or (root.backend == VAULT and root.path in places)
             ]
-        return {root.path: root for root in self.by_role(roots) if root.backend in self.backends}
+        return {
+            root.path: root
+            for root in self.by_role(roots)
+            if root.backend in self.backends and os.path.isdir(root.path)
+        }
+
+    def roots_away(self, paths: Sequence[StrPath]) -> list[Root]:
+        """The scanned roots at or below `paths` (all of them without any) that are not there now."""
+        from hubfold.disk.paths import canonical, within
+
+        wanted = [canonical(path) for path in paths]
+        return [
+            root
+            for root in self.index.roots()
+            if not os.path.isdir(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
+        ]
 
     def by_role(self, roots: Iterable[Root]) -> list[Root]:
         """Primary first."""

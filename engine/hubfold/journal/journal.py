@@ -45,9 +45,8 @@ from typing import Any
 
 from hubfold.disk.directory import Directory, make_folders
 from hubfold.disk.filesystem import FileSystems
-from hubfold.disk.identity import Mounts
+from hubfold.disk.identity import Mounts, place_of
 from hubfold.errors import JournalDamaged, RunNotFound
-from hubfold.journal.presence import place_of
 from hubfold.journal.run_log import VERSION, RunLog, take
 
 #: A journal whose last record is one of these has nothing open.

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 
-from hubfold.disk.identity import Location, Mounts, volume
+from hubfold.disk.identity import Mounts, Placed, volume
 from hubfold.errors import Away
-from hubfold.journal.records import Placed
 
 Places = Mapping[str, Placed]
 
@@ -55,11 +53,3 @@ def check_vault(places: Places, vault: str) -> None:
         now = Mounts.now().location(above)
         if known is not None and known.at and volume(now.filesystem) != volume(known.at.filesystem):
             raise Away(f"the drive of its vault {vault} is not there")
-
-
-def place_of(path: str, mounts: Mounts, vault: str = "") -> Placed:
-    """What there is to note of an existing root, vault or mount point; of a missing one, that it is known."""
-    inode = 0
-    with suppress(OSError):
-        inode = os.stat(path).st_ino
-    return Placed(path, mounts.location(path) if inode else Location(), inode, vault)

@@ -10,7 +10,6 @@ from typing import Any
 
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.disk import held
-from hubfold.disk.identity import Location
 from hubfold.disk.seen import Seen
 
 
@@ -117,27 +116,6 @@ def absolute(*paths: str) -> None:
 def is_temporary(name: str) -> bool:
     """Whether hubfold gives names like this to what it is about to swap in: one component, with its prefix."""
     return name.startswith(TEMPORARY_PREFIX) and os.sep not in name and "\0" not in name and len(name) < 100
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A root, vault or mount point that a run relies on, and where it lay then; empty where that cannot be told."""
-
-    path: str
-    at: Location
-    #: Of the folder itself; 0 where it was not there yet.
-    inode: int
-    #: The id of a vault, "" for anything else.
-    vault: str = ""
-
-    def as_record(self) -> dict[str, Any]:
-        return {
-            "path": self.path,
-            "fs": self.at.filesystem,
-            "inside": self.at.inside,
-            "inode": self.inode,
-            "vault": self.vault,
-        }
 
 
 @dataclass(frozen=True, slots=True)

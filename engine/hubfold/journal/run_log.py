@@ -8,13 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubfold.content import LinkKind
-from hubfold.disk.identity import Location
+from hubfold.disk.identity import Location, Placed
 from hubfold.journal.records import (
     FarmLink,
     Intent,
     KeeperChange,
     Mend,
-    Placed,
     Removed,
     Temporary,
     absolute,

@@ -65,7 +65,9 @@ def scan(
             settled.put((), again=work.again)
         prune_digests(index)
         reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
-        cost = duplicate_cost(index, paths, min_size, shared_extents, may_share)
+        # What is away frees nothing now, and a plan leaves it out.
+        there = [path for path in paths if os.path.isdir(path)]
+        cost = duplicate_cost(index, there, min_size, shared_extents, may_share)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),

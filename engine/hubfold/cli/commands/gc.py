@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.options import Session
-from hubfold.reports.runs import GcReport
+
+if TYPE_CHECKING:
+    from hubfold.reports.runs import GcReport
 
 
 @options.command(
