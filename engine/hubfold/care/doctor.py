@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import errors
+from hubfold import display, errors
 from hubfold.care.made_links import Patient, same_file
 from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
@@ -68,6 +68,8 @@ class Around:
     origins: Callable[[Sequence[str]], Iterable[Origin]]
     #: What this machine can see of links.
     here: Here
+    #: Where the object of a link lies now that its vault moved, None if it did not.
+    moved: Callable[[Patient], str | None]
 
 
 @dataclass(slots=True)
@@ -95,6 +97,8 @@ class Doctor:
     _seen: set[str] = field(default_factory=set)
     _handled: set[tuple[int, int]] = field(default_factory=set)
     _patients: Sequence[Patient] = ()
+    #: Links that dangle since their vault moved, with the object that they are to lead to: by where it was and is.
+    _moved: dict[tuple[str, str], list[tuple[Patient, str]]] = field(default_factory=dict)
     #: Vault objects that a link needs.
     _needed: set[str] = field(default_factory=set)
 
@@ -103,6 +107,8 @@ class Doctor:
         self._patients = list(found)
         for patient in self._patients:
             self._link(patient)
+        for (old, new), links in self._moved.items():
+            self._vault_moved(old, new, links)
 
     def vaults(self, paths: Iterable[str]) -> None:
         """Objects that nothing needs, and vaults that cannot be read; call it when the links were looked at."""
@@ -119,6 +125,7 @@ class Doctor:
     def notices(self, notices: Iterable[Notice]) -> None:
         """What a scan warned of; call it when the links were looked at, whose findings say more."""
         told = {(finding.kind, finding.path) for finding in self.findings}
+        told |= {("dangling-link", one.path) for links in self._moved.values() for one, _ in links}
         for notice in notices:
             if notice.kind in _FROM_SCAN:
                 kind, fix = _FROM_SCAN[notice.kind]
@@ -191,6 +198,11 @@ class Doctor:
             mender.make_object(patient.target, line, patient.wanted, patient.mtime_ns, donor)
             return fix
 
+        now = self.around.moved(patient)
+        if now is not None:
+            self._needed.add(now)
+            self._moved.setdefault((of_object(patient.target), of_object(now)), []).append((patient, now))
+            return
         try:
             check_vault(patient.places, of_object(patient.target))
         except Away as reason:
@@ -201,6 +213,22 @@ class Doctor:
         cure = self._cure(patient.wanted, patient.names, of_object(patient.target), fix, mend)
         cure.fix = cure.fix or "no other copy is known: download it again"
         self._add("dangling-link", patient.path, f"it leads to {patient.target}, which is gone", cure)
+
+    def _vault_moved(self, old: str, new: str, links: Sequence[tuple[Patient, str]]) -> None:
+        number = display.count(len(links), "link")
+        cure = _Cure(f"{number} to it get the new place as text", mendable=True)
+        failed = 0
+        for patient, object_ in links if self.mender is not None else ():
+            try:
+                assert self.mender is not None
+                self.mender.repoint(patient.root, patient.path, patient.text, object_)
+            except (OSError, LeftAlone) as error:
+                failed += 1
+                cure.tried = f"; {patient.path} failed: {errors.describe(error)}"
+        cure.done = self.mender is not None and not failed
+        self._add(
+            "moved-vault", new, f"moved from {old} to {new}; {number} still lead to the old place", cure
+        )
 
     def _unnoted(self, patient: Patient) -> None:
         cure = _Cure("note the link", mendable=True)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from hubfold import errors
 from hubfold.backend import distributions
+from hubfold.care import repoint
 from hubfold.care import settle as care_settle
 from hubfold.errors import LeftAlone
 from hubfold.farm import settle as farm_settle
@@ -69,7 +70,9 @@ def settle(
     emptied = removal_settle.settle(log, forget=forget)
     settled.left += emptied.left
     mends = care_settle.settle(log, journal, forget=forget)
-    settled.left += mends.left
+    pointed = repoint.settle(log, forget=forget)
+    mends.waiting |= pointed.waiting
+    settled.left += (*mends.left, *pointed.left)
     if not (log.farm_links or log.made):
         for failure in restore_keepers(log, used_elsewhere, changes):
             settled.waiting |= not forget
@@ -80,7 +83,11 @@ def settle(
     if log.undone_but_for_the_end and not settled.waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None and not (mends.waiting or emptied.waiting):
+    elif (
+        not log.open_numbers
+        and (log.ended is None or log.repointed)
+        and not (mends.waiting or emptied.waiting)
+    ):
         journal.append("recovered")
     journal.sync()
     return settled

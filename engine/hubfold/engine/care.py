@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 
 from hubfold.care import doctor, made_links, recovery, repairs, verify
 from hubfold.care.doctor import Around, Origin
+from hubfold.care.made_links import Patient
 from hubfold.content import IndexedReplica, Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import LeftAlone, UsageError
-from hubfold.journal import journal, lock
+from hubfold.journal import history, journal, lock
 from hubfold.models.names import Name, UnknownModel, meant
 from hubfold.reading.pool import Threads
 from hubfold.reports.health import DoctorReport, Finding, VerifyReport
@@ -124,7 +125,7 @@ class Care:
                     )
                 )
             scan = self._scanning.scan()
-            logs = list(journal.logs(self._workspace.state.runs))
+            logs = history.as_they_lie_now(journal.logs(self._workspace.state.runs))
             used = {names.of_object(path) for log in logs for path in log.objects}
 
             def place_for(root: str) -> str:
@@ -177,7 +178,12 @@ class Care:
             caches=frozenset(root.path for root in index.roots() if self._is_cache(root)),
             origins=self._origins,
             here=self._workspace.here(),
+            moved=self._moved(),
         )
+
+    def _moved(self) -> Callable[[Patient], str | None]:
+        moved = self._workspace.moved()
+        return lambda it: moved.object_of(it.target, it.path, it.run, it.places)
 
     def _is_cache(self, root: Root) -> bool:
         return root.backend in self._workspace.caches()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from hubfold.care import recovery
+from hubfold.care import recovery, repoint
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
@@ -16,6 +16,8 @@ from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.journal import history, journal, keepers, lock
+from hubfold.journal.records import Intent
+from hubfold.journal.run_log import RunLog
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
@@ -140,17 +142,29 @@ class Folding:
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
         log, logs = history.find(self._workspace.state, run)
-        expected = undo.preview(log, history.folded_again(logs, log), history.keeper_changes(logs))
-        links = [link.path for link in log.farm_links if not log.undone]
+        expected = undo.preview(
+            log, history.folded_again(logs, log), history.keeper_changes(logs), self._sources()
+        )
+        links = [link.path for link in log.farm_links] + [link.path for link in log.repointed]
         return UndoReport(
             log.run,
-            (*expected.restored, *links),
+            (*expected.restored, *(() if log.undone else links)),
             (*expected.left, *expected.waiting),
             tuple(expected.failed),
             expected.bytes_needed,
             kept=tuple(expected.kept),
             waiting=tuple(expected.waiting),
         )
+
+    def _sources(self) -> undo.Sources:
+        """Where the content of a link may lie: where it was made to lead, and where its vault is now."""
+        moved = self._workspace.moved()
+
+        def of(log: RunLog, intent: Intent) -> Sequence[str]:
+            now = moved.object_of(intent.target, intent.path, log.run, log.places)
+            return (intent.target, intent.keeper, *(() if now is None else (now,)))
+
+        return of
 
     def undo(self, run: str | None = None) -> UndoReport:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
@@ -161,6 +175,7 @@ class Folding:
             interrupted = False
             with journal.Journal.reopen(log) as book:
                 removed, left, failed = farm_settle.take_back(log)
+                pointed = repoint.take_back(log)
                 try:
                     undone = undo.take_back(
                         log,
@@ -168,7 +183,9 @@ class Folding:
                         used_elsewhere=used,
                         changes=history.keeper_changes(logs),
                         refolded=history.folded_again(logs, log),
-                        rest_failed=bool(failed),
+                        rest_failed=bool(failed or pointed[2] or pointed[3]),
+                        sources=self._sources(),
+                        roots_now=self._workspace.moved().roots_now(log.places),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
                     )
@@ -176,13 +193,13 @@ class Folding:
                     interrupted = True
         return UndoReport(
             log.run,
-            (*removed, *undone.restored),
-            (*left, *undone.left, *undone.waiting),
-            (*failed, *undone.failed),
+            (*removed, *pointed[0], *undone.restored),
+            (*left, *pointed[1], *undone.left, *pointed[3], *undone.waiting),
+            (*failed, *pointed[2], *undone.failed),
             undone.bytes_needed,
             interrupted,
             tuple(undone.kept),
-            tuple(undone.waiting),
+            (*pointed[3], *undone.waiting),
         )
 
     def recover(self, *, forget: bool = False) -> RecoverReport:

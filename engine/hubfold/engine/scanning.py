@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from hubfold.content import Role
+from hubfold.content import VAULT, Role
 from hubfold.disk.identity import Mounts, place_of
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.index import places
 from hubfold.reading.extents import shared_extents
 from hubfold.reading.pool import Threads
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.runs import ScanReport
 from hubfold.reports.scans import StatusRoot
-from hubfold.scanning import scan
+from hubfold.scanning import places, scan
 from hubfold.state.home import KnownRoot
 
 
@@ -64,7 +63,8 @@ class Scanning:
         """
         index = self._workspace.index
         mounts = Mounts.now()
-        there = [path for path in scanned if os.path.isdir(path)]
+        vaults = [root.path for root in index.roots(vaults=True) if root.backend == VAULT]
+        there = [path for path in (*scanned, *vaults) if os.path.isdir(path)]
         places.note(index, (place_of(path, mounts) for path in there))
         known = places.load(index)
         moved: dict[str, Notice] = {}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
+    from hubfold.vault.moved import Moved
     from hubfold.vault.need import Here
 
 StrPath = str | os.PathLike[str]
@@ -201,9 +202,11 @@ class Workspace:
         return found
 
     def vaults(self) -> list[str]:
-        """Every vault that a known root may have or a run has used, and that is there."""
+        """Every vault that a known root may have or a run has used, and that is there, be it at another place."""
+        from hubfold.disk.identity import Mounts
         from hubfold.journal import journal
         from hubfold.vault import objects
+        from hubfold.vault.moved import mounted_elsewhere
         from hubfold.vault.names import of_object
 
         roots = self.index.roots(vaults=True) if self.has_index else []
@@ -211,8 +214,11 @@ class Workspace:
         for root in roots:
             if root.backend != VAULT and root.backend in self.backends:
                 candidates += self.backends[root.backend].vault_places(root)
+        mounts = Mounts.now()
         for log in journal.logs(self.state.runs):
             candidates += [of_object(path) for path in log.objects]
+            candidates += [of_object(link.target) for link in log.repointed]
+            candidates += mounted_elsewhere(log.places.values(), mounts)
         return [path for path in dict.fromkeys(candidates) if objects.is_vault(path)]
 
     def vault_for(self, root: str) -> str:
@@ -235,6 +241,14 @@ class Workspace:
         from hubfold.vault.need import Here
 
         return Here.now(lambda: journal.run_names(self.state.runs))
+
+    def moved(self) -> Moved:
+        """What tells where vaults and roots lie that are not where runs knew them."""
+        from hubfold.disk.identity import Mounts
+        from hubfold.vault.moved import Moved
+
+        roots = [root.path for root in self.index.roots()] if self.has_index else []
+        return Moved(self.vaults(), roots, Mounts.now())
 
     def links_made(self) -> Iterator[str]:
         from hubfold.journal import journal

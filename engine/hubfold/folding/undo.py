@@ -158,12 +158,14 @@ def take_back(
     refolded: Mapping[str, str] = _NONE,
     rest_failed: bool = False,
     sources: Sources = _by_path,
+    roots_now: Mapping[str, str] = _NONE,
     progress: Progress,
     stop: Stop,
 ) -> Undone:
     """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle` and `preview`.
 
-    With `rest_failed`, something else of the run could not be taken back: it stays one that can be undone.
+    `roots_now` are roots that are not where they were, with where they are. With `rest_failed`, something else of the
+    run could not be taken back: it stays one that can be undone.
 
     Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
     call goes on from there.
@@ -197,7 +199,7 @@ def take_back(
                 undone.restored.append(intent.path)
                 if kept is not None:
                     undone.kept.append(_told(intent, kept))
-        undone.failed += restore_keepers(log, used_elsewhere, changes)
+        undone.failed += restore_keepers(log, used_elsewhere, changes, roots_now)
         if not (undone.failed or undone.waiting or rest_failed):
             journal.append("undone")
         journal.sync()

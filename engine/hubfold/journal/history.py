@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hubfold.content import LinkKind
 from hubfold.errors import RunNotFound
 from hubfold.journal import journal
-from hubfold.journal.on_disk import still_links
-from hubfold.journal.records import Intent, KeeperChange
+from hubfold.journal.on_disk import still_links, text_of
+from hubfold.journal.records import FarmLink, Intent, KeeperChange, Repointed
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.runs import Done, RunDetail, RunSummary
 from hubfold.state.home import StateHome
@@ -36,6 +36,7 @@ def summary(log: RunLog) -> RunSummary:
         actions=len(done)
         + len(undone)
         + len(log.farm_links)
+        + len(log.repointed)
         + len(log.removals)
         + len(log.made)
         + len(log.mended),
@@ -49,6 +50,13 @@ def detail(log: RunLog) -> RunDetail:
     actions += [
         (Done(link.path, link.target, link.target, "symlink", "farm", 0), "undone" if log.undone else "done")
         for link in log.farm_links
+    ]
+    actions += [
+        (
+            Done(link.path, link.target, link.target, "symlink", "moved-vault", 0),
+            "undone" if log.undone else "done",
+        )
+        for link in log.repointed
     ]
     state = "done" if log.ended == "finished" else "unfinished"
     actions += [(Done(item.path, "", "", "removed", log.command, item.bytes), state) for item in log.removals]
@@ -91,6 +99,7 @@ def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
     are the same bytes in another inode.
     """
     found = list(logs)
+    _repoint(found)
     for later, log in enumerate(found):
         given = {
             (mend.path, mend.inode): mend.new
@@ -114,6 +123,34 @@ def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
     return found
 
 
+def _repoint(logs: Sequence[RunLog]) -> None:
+    """Let runs know their links by the text that these have since their vault moved, once or several times."""
+    later: dict[str, list[Repointed]] = {}
+    for log in reversed(logs):
+        for number, intent in log.intents.items() if later else ():
+            if intent.path in later:
+                text, target = _text_now(intent, later[intent.path])
+                log.intents[number] = replace(intent, text=text, target=target)
+        log.farm_links[:] = [
+            replace(link, text=now[0], target=now[1])
+            for link, now in ((link, _text_now(link, later.get(link.path, ()))) for link in log.farm_links)
+        ]
+        for one in reversed(log.repointed):
+            later.setdefault(one.path, []).insert(0, one)
+
+
+def _text_now(link: Intent | FarmLink, later: Sequence[Repointed]) -> tuple[str, str]:
+    """(text, target) of a link that was given others `later`: as far as that was done and not taken back."""
+    known = [(link.text, link.target)]
+    for one in later:
+        if any(one.before == text for text, _ in known):
+            known.append((one.text, one.target))
+    if len(known) == 1:
+        return known[0]
+    now = text_of(link.path)
+    return next((pair for pair in reversed(known) if pair[0] == now), known[-1])
+
+
 def folded_again(logs: Iterable[RunLog], after: RunLog) -> dict[str, str]:
     """Paths that runs later than `after` have replaced and that are not taken back yet, each with the last such run."""
     return {
@@ -132,7 +169,7 @@ def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:
 
 def undoable(log: RunLog) -> bool:
     """Whether there is something of a run that can be taken back; what is still open is for recovery."""
-    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))
+    return not log.undone and ("done" in log.states.values() or bool(log.farm_links or log.repointed))
 
 
 def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:

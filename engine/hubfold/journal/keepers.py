@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from hubfold import errors
 from hubfold.disk import held
@@ -17,16 +18,20 @@ from hubfold.journal.records import KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed
 
+_NONE: Mapping[str, str] = {}
 UNDECIDED = ("intent", "restore")
 
 
 def restore_keepers(
-    log: RunLog, used_elsewhere: Collection[int], changes: Sequence[KeeperChange] | None = None
+    log: RunLog,
+    used_elsewhere: Collection[int],
+    changes: Sequence[KeeperChange] | None = None,
+    roots_now: Mapping[str, str] = _NONE,
 ) -> list[Failed]:
     """Give keepers that nothing links to any more the mode and mtime that they had before any run; what failed.
 
-    `changes` are those of all runs, oldest first (default: of this one). The last run to let go of a keeper need not
-    be the one that changed it.
+    `changes` are those of all runs, oldest first (default: of this one): the last run to let go of a keeper need not be
+    the one that changed it. `roots_now` are roots that are not where they were, with where they are.
     """
     linked = {
         intent.keeper_inode
@@ -39,7 +44,7 @@ def restore_keepers(
     for change in reversed(log.keepers if changes is None else changes):
         if change.inode in ours and change.inode not in linked and change.inode not in used_elsewhere:
             try:
-                _restore_keeper(change, log.places)
+                _restore_keeper(_where_it_is(change, roots_now), log.places)
             except LeftAlone:
                 continue
             except OSError as error:
@@ -47,6 +52,11 @@ def restore_keepers(
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                     failed.append(Failed(change.path, errors.describe(error)))
     return failed
+
+
+def _where_it_is(change: KeeperChange, roots_now: Mapping[str, str]) -> KeeperChange:
+    root = roots_now.get(change.root)
+    return change if root is None else replace(change, path=root + change.path[len(change.root) :], root=root)
 
 
 def _restore_keeper(change: KeeperChange, places: Places) -> None:

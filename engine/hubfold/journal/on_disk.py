@@ -56,3 +56,11 @@ def still_links(intent: Intent, places: Places) -> bool:
     except Away:
         return True
     return False
+
+
+def text_of(path: str) -> str:
+    """The text of a symlink; "" for anything else, and for what cannot be looked at."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

@@ -148,6 +148,24 @@ class FarmLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Repointed:
+    """A symlink of an earlier run that gets another text, since its vault moved."""
+
+    path: str
+    root: str
+    #: The text that it had, and the one that it gets; the object that it leads to then.
+    before: str
+    text: str
+    target: str
+    temporary: str
+    #: Where the file system of `path` is mounted.
+    mount: str
+
+    def as_record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """A path that was announced to be removed, with what it was then; older journals have the first two only."""
 

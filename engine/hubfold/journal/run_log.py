@@ -15,6 +15,7 @@ from hubfold.journal.records import (
     KeeperChange,
     Mend,
     Removed,
+    Repointed,
     Temporary,
     absolute,
     expect,
@@ -46,6 +47,7 @@ class RunLog:
     #: Where roots, vaults and mount points lay, by path; older journals have none.
     places: dict[str, Placed] = field(default_factory=dict)
     farm_links: list[FarmLink] = field(default_factory=list)
+    repointed: list[Repointed] = field(default_factory=list)
     #: What was announced to be removed, and paths of what was to be made.
     removals: list[Removed] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
@@ -82,7 +84,8 @@ class RunLog:
 
     @property
     def needs_recovery(self) -> bool:
-        return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end
+        repointing = bool(self.repointed) and self.undo_begun and not self.undone
+        return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end or repointing
 
     @property
     def undone_but_for_the_end(self) -> bool:
@@ -158,6 +161,14 @@ def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
     if not is_temporary(link.temporary):
         raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
     log.farm_links.append(link)
+
+
+def _read_repoint(log: RunLog, record: Mapping[str, Any]) -> None:
+    link = Repointed(**{name: expect(record[name], str) for name in Repointed.__slots__})
+    absolute(link.path, link.root, link.target)
+    if not is_temporary(link.temporary):
+        raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
+    log.repointed.append(link)
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -236,6 +247,7 @@ _READERS = {
     "aside": _read_temporary,
     "make": _read_temporary,
     "farm": _read_farm,
+    "repoint": _read_repoint,
     "mend": _read_mend,
     "fresh": _read_fresh,
     "mended": _read_mended,
