@@ -102,7 +102,7 @@ _MOUNTING = {
         f"tests/faults/test_{name}.py"
         for name in (
             *("any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness", "lifecycle_places"),
-            *("models", "other_machines", "power_cuts", "races", "sweeps", "tree"),
+            *("models", "other_machines", "power_cuts", "races", "sweeps", "tree", "two_machines"),
         )
     ),
 }

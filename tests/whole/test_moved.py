@@ -124,6 +124,8 @@ def test_doctor_says_where_a_vault_moved_and_points_our_links_there(folded: Movi
     assert told["path"] == str(folded.new / "hubfold")
     assert f"moved from {folded.hf / 'hubfold'} to {folded.new / 'hubfold'}; 1 link" in told["message"]
     assert os.readlink(folded.copy) == text, "nothing was changed"
+    problems = {one["path"]: one["message"] for one in folded("verify", code=3)["problems"]}
+    assert f"its vault moved to {folded.new / 'hubfold'}" in problems[str(folded.copy)]
     assert found(folded, "--fix", "-y", code=0)["fixed"]
     assert folded.copy.read_bytes() == MODEL and os.path.samefile(folded.copy, folded.moved_blob)
     assert folded("doctor")["findings"] == [] and folded("gc", "-y")["removed"] == []

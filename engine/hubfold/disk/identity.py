@@ -65,6 +65,21 @@ _PSEUDO = frozenset(
 )
 
 
+_EXT = frozenset({"ext2", "ext3", "ext4"})
+_WITH_UUID = _EXT | {
+    "bcachefs",
+    "btrfs",
+    "f2fs",
+    "gfs2",
+    "jfs",
+    "nilfs2",
+    "ocfs2",
+    "reiserfs",
+    "tmpfs",
+    "xfs",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where something lies, so that it is found again when its file system is mounted elsewhere."""
@@ -159,15 +174,20 @@ class Mounts:
         return any(True for _ in self._of(filesystem))
 
     def _of(self, filesystem: str) -> Iterator[Mount]:
-        kind = filesystem.partition(":")[0]
+        kind, wanted = filesystem.partition(":")[0], volume(filesystem)
         for mount in self._by_number.values():
-            if mount.kind == kind and filesystem and self._at(mount) == volume(filesystem):
+            if mount.kind == kind and filesystem and self._at(mount, wanted) == wanted:
                 yield mount
 
-    def _at(self, mount: Mount) -> str:
-        """The identity of a mount without its subvolume, "" where another hides it."""
+    def _at(self, mount: Mount, wanted: str) -> str:
+        """The identity of a mount without its subvolume, if it may be `wanted`; "" where another mount hides it.
+
+        What is known by name is not opened for nothing: the server of a share may not answer.
+        """
         if mount.number in self._uuids:
             return self._uuids[mount.number]
+        if not _has_uuid(mount.kind) and _by_name(mount) != wanted:
+            return ""
         try:
             fd = os.open(mount.point, open_flags.DIRECTORY)
         except OSError:
@@ -181,7 +201,7 @@ class Mounts:
 
     def _identity(self, fd: int, mount: Mount) -> str:
         if mount.number not in self._uuids:
-            uuid = "" if mount.kind == "overlay" else _uuid(fd, mount.kind)
+            uuid = _uuid(fd, mount.kind) if _has_uuid(mount.kind) else ""
             self._uuids[mount.number] = f"{mount.kind}:{uuid}" if uuid else _by_name(mount)
         found = self._uuids[mount.number]
         return f"{found}#{_subvolume(fd)}" if found and mount.kind == "btrfs" else found
@@ -277,6 +297,11 @@ def _by_name(mount: Mount) -> str:
     return f"{mount.kind}:{_serial(mount.source) or mount.source}" if named else ""
 
 
+def _has_uuid(kind: str) -> bool:
+    """Whether file systems of this kind are known by a UUID of their own."""
+    return kind in _WITH_UUID
+
+
 def _serial(source: str) -> str:
     """The serial number by which udev knows a device whose file system has no UUID of 128 bits."""
     with suppress(OSError):
@@ -296,7 +321,7 @@ def _uuid(fd: int, kind: str) -> str:
         "xfs": (_XFS_IOC_FSGEOMETRY_V1, 112, 64, b""),
         "btrfs": (_BTRFS_IOC_FS_INFO, 1024, 16, b""),
     }
-    for name in ("", kind):
+    for name in ("", "ext4" if kind in _EXT else kind):
         if name in asked:
             request, size, offset, before = asked[name]
             buffer = bytearray(before.ljust(size, b"\0"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 from hubfold.care import doctor, made_links, recovery, repairs, verify
@@ -56,7 +57,23 @@ class Care:
         ]
         if restart:
             self._workspace.state.verified.forget()
-        return self.read_again(replicas.values(), asked, self._workspace.state.verified)
+        return self._with_moved(self.read_again(replicas.values(), asked, self._workspace.state.verified))
+
+    def _with_moved(self, report: VerifyReport) -> VerifyReport:
+        """The same, with where the vault of a link that dangles is now."""
+        dangling = {problem.path for problem in report.problems if problem.kind == "dangling"}
+        if not dangling:
+            return report
+        where, moved = self._moved(), {}
+        for patient in made_links.of_runs(history.as_they_lie_now(journal.logs(self._workspace.state.runs))):
+            now = where(patient) if patient.path in dangling else None
+            if now is not None:
+                moved[patient.path] = f"its vault moved to {names.of_object(now)} (`hubfold doctor --fix`)"
+        problems = [
+            replace(one, message=moved[one.path]) if one.kind == "dangling" and one.path in moved else one
+            for one in report.problems
+        ]
+        return replace(report, problems=tuple(problems))
 
     def read_again(
         self,

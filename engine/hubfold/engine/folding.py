@@ -175,6 +175,10 @@ class Folding:
             interrupted = False
             with journal.Journal.reopen(log) as book:
                 removed, left, failed = farm_settle.take_back(log)
+                if log.repointed:
+                    # So that recovery looks for what a crash leaves of it.
+                    book.append("undo")
+                    book.sync()
                 pointed = repoint.take_back(log)
                 try:
                     undone = undo.take_back(

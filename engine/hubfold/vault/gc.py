@@ -23,7 +23,7 @@ from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import GcReport
 from hubfold.vault import objects
 from hubfold.vault.links import object_named, texts_below
-from hubfold.vault.names import LINKS, LOCK, of_object
+from hubfold.vault.names import LINKS, LOCK, NEW, of_object
 from hubfold.vault.need import Here, Need, need, why
 from hubfold.vault.objects import NeededBy, clear_empty
 
@@ -103,7 +103,7 @@ def _is_empty(path: str) -> bool:
     """Whether a vault holds nothing but its marker, its lock, and lists of links to objects that are gone."""
     own = {os.path.join(path, name) for name in (VAULT_MARKER, LOCK)}
     return all(
-        os.path.join(folder, name) in own or name.endswith(LINKS)
+        os.path.join(folder, name) in own or name.endswith((LINKS, LINKS + NEW))
         for folder, _, names in os.walk(path)
         for name in names
     )

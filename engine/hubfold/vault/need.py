@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from hubfold.disk.identity import Location, Machine, Mounts, same_place, this_machine
 from hubfold.vault.links import leads_to, points_at
@@ -64,7 +65,7 @@ class Here:
 def need(object_: str, entry: NeededBy, here: Here) -> Need:
     """Look whether the link is there and leads to `object_`, dangling or not."""
     try:
-        if any(_reads(path, object_) for path in (entry.link, *here.mounts.paths(_location(entry)))):
+        if any(_reads(path, object_) for path in chain((entry.link,), here.mounts.paths(_location(entry)))):
             return Need.NEEDED
         return Need.GONE if here.owns(entry) and _is_gone(entry, here) else Need.UNKNOWN
     except OSError:
