@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass, field
 
 from hubfold import errors
 from hubfold.disk import exchange
@@ -62,27 +63,30 @@ def put(directory: Directory, link: Repointed, old: str, new: str, *, through: s
     directory.unlink(displaced)
 
 
-def take_back(log: RunLog) -> tuple[list[str], list[Left], list[Failed], list[Left]]:
-    """Give the links of a run the texts back that they had.
+@dataclass(slots=True)
+class PutBack:
+    """Links that have the texts again that they had, what was left alone, failed, or cannot be looked at now."""
 
-    Returns the paths, what was left alone because the user changed it, what an error kept from being done, and what
-    cannot be looked at now.
-    """
-    restored: list[str] = []
-    left: list[Left] = []
-    failed: list[Failed] = []
-    waiting: list[Left] = []
+    restored: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    waiting: list[Left] = field(default_factory=list)
+
+
+def take_back(log: RunLog) -> PutBack:
+    """Give the links of a run the texts back that they had."""
+    done = PutBack()
     for link in reversed(log.repointed):
         try:
             if _put_back(log, link):
-                restored.append(link.path)
+                done.restored.append(link.path)
         except Away as error:
-            waiting.append(Left(link.path, errors.describe(error)))
+            done.waiting.append(Left(link.path, errors.describe(error)))
         except LeftAlone as error:
-            left.append(Left(link.path, errors.describe(error)))
+            done.left.append(Left(link.path, errors.describe(error)))
         except OSError as error:
-            failed.append(Failed(link.path, errors.describe(error)))
-    return restored, left, failed, waiting
+            done.failed.append(Failed(link.path, errors.describe(error)))
+    return done
 
 
 def _put_back(log: RunLog, link: Repointed) -> bool:
@@ -103,12 +107,12 @@ def _put_back(log: RunLog, link: Repointed) -> bool:
     return False
 
 
-def settle(log: RunLog, *, forget: bool = False) -> Settled:
+def settle_links(log: RunLog, *, forget: bool = False) -> Settled:
     """Remove the temporary links that a crash left; with `forget`, what cannot be looked at is given up."""
     settled = Settled()
     for link in log.repointed if log.ended is None or log.undo_begun else ():
         try:
-            reason = _settle(log, link)
+            reason = _settle_link(log, link)
         except (OSError, LeftAlone) as error:
             what = "given up, it cannot be looked at" if forget else "cannot be looked at now"
             settled.left.append(Left(link.path, f"{what}: {errors.describe(error)}"))
@@ -119,7 +123,7 @@ def settle(log: RunLog, *, forget: bool = False) -> Settled:
     return settled
 
 
-def _settle(log: RunLog, link: Repointed) -> str:
+def _settle_link(log: RunLog, link: Repointed) -> str:
     """Why something has to stay, "" for nothing."""
     check_there(log.places, link.root, link.mount)
     try:

@@ -16,9 +16,9 @@ from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import LeftAlone, UsageError
-from hubfold.journal import history, journal, lock
+from hubfold.journal import journal, lock, others
 from hubfold.models.names import Name, UnknownModel, meant
-from hubfold.reading.pool import Threads
+from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.health import DoctorReport, Finding, VerifyReport
 from hubfold.scanning import discover
 from hubfold.scanning.one_path import OnePath
@@ -65,7 +65,7 @@ class Care:
         if not dangling:
             return report
         where, moved = self._moved(), {}
-        for patient in made_links.of_runs(history.as_they_lie_now(journal.logs(self._workspace.state.runs))):
+        for patient in made_links.of_runs(others.as_they_lie_now(journal.logs(self._workspace.state.runs))):
             now = where(patient) if patient.path in dangling else None
             if now is not None:
                 moved[patient.path] = f"its vault moved to {names.of_object(now)} (`hubfold doctor --fix`)"
@@ -85,10 +85,8 @@ class Care:
             return verify.verify(
                 replicas,
                 self._workspace.index,
-                executor=pool,
+                Readers(pool, self._workspace.progress, self._workspace.stop),
                 links=links,
-                progress=self._workspace.progress,
-                stop=self._workspace.stop,
                 verified=verified,
             )
 
@@ -142,7 +140,7 @@ class Care:
                     )
                 )
             scan = self._scanning.scan()
-            logs = history.as_they_lie_now(journal.logs(self._workspace.state.runs))
+            logs = others.as_they_lie_now(journal.logs(self._workspace.state.runs))
             used = {names.of_object(path) for log in logs for path in log.objects}
 
             def place_for(root: str) -> str:
@@ -159,7 +157,12 @@ class Care:
                 )
             self._digest_unread(made_links.suspects(logs))
             one = doctor.Doctor(
-                self._around(), self._workspace.progress, self._workspace.stop, mender, download, findings
+                self._around(),
+                self._workspace.progress,
+                self._workspace.stop,
+                mender=mender,
+                download=download,
+                findings=findings,
             )
             try:
                 one.links(made_links.of_runs(logs))

@@ -11,11 +11,12 @@ from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
-from hubfold.farm import settle as farm_settle
+from hubfold.farm.settle import take_links_back
 from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.journal import history, journal, keepers, lock
+from hubfold.journal.others import Others
 from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.health import VerifyReport
@@ -73,12 +74,12 @@ class Folding:
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
         return ConsolidateReport(
-            None,
-            tuple(_done(action) for action in plan.actions),
-            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
-            (),
-            plan.bytes,
-            plan.notes,
+            run=None,
+            actions=tuple(_done(action) for action in plan.actions),
+            skipped=tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
+            failed=(),
+            reclaimed_bytes=plan.bytes,
+            notes=plan.notes,
         )
 
     def apply(self, plan: Plan) -> ConsolidateReport:
@@ -99,20 +100,24 @@ class Folding:
                     interrupted = True
                 book.sync()
                 log = journal.read(self._workspace.state.runs, book.run)
-                keepers.restore_keepers(log, ())
+                keepers.restore_keepers(log)
                 if not log.open_numbers:
                     book.append("end", state="interrupted" if interrupted else "finished")
             outcomes = executor.outcomes
             self._note_outcomes(outcomes)
-            failed = [Failed(o.action.path, o.error + self._which_lies(o)) for o in outcomes if o.error]
+            wrong = [one for one in outcomes if one.error and not one.one_file]
+            failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
         return ConsolidateReport(
-            book.run,
-            tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
-            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
-            tuple(failed),
-            _freed(outcomes),
-            plan.notes,
-            interrupted,
+            run=book.run,
+            actions=tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
+            skipped=(
+                *(Left(skip.path, skip.reason) for skip in plan.skipped),
+                *(Left(one.action.path, one.error) for one in outcomes if one.one_file),
+            ),
+            failed=tuple(failed),
+            reclaimed_bytes=_freed(outcomes),
+            notes=plan.notes,
+            interrupted=interrupted,
         )
 
     def _lock_paths(self, action: Action) -> Sequence[str]:
@@ -128,7 +133,7 @@ class Folding:
         with index.batch():
             for outcome in outcomes:
                 for path in (outcome.action.keeper.path, outcome.action.path):
-                    self._workspace.note_path(index, path, proven=not outcome.error)
+                    self._workspace.note_path(index, path, proven=not outcome.error or outcome.one_file)
 
     def _which_lies(self, outcome: Outcome) -> str:
         """Two files with equal digests turned out to differ: read both and say which is not what it says."""
@@ -142,39 +147,35 @@ class Folding:
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
         log, logs = history.find(self._workspace.state, run)
-        expected = undo.preview(
-            log, history.folded_again(logs, log), history.keeper_changes(logs), self._sources()
-        )
+        expected = undo.preview(log, self._others(logs, log))
         links = [link.path for link in log.farm_links] + [link.path for link in log.repointed]
         return UndoReport(
-            log.run,
-            (*expected.restored, *(() if log.undone else links)),
-            (*expected.left, *expected.waiting),
-            tuple(expected.failed),
-            expected.bytes_needed,
+            run=log.run,
+            restored=(*expected.restored, *(() if log.undone else links)),
+            left=(*expected.left, *expected.waiting),
+            failed=tuple(expected.failed),
+            bytes_needed=expected.bytes_needed,
             kept=tuple(expected.kept),
             waiting=tuple(expected.waiting),
         )
 
-    def _sources(self) -> undo.Sources:
-        """Where the content of a link may lie: where it was made to lead, and where its vault is now."""
+    def _others(self, logs: Sequence[RunLog], log: RunLog) -> Others:
+        """What the other runs mean for `log`, and where its vaults and roots are that moved."""
         moved = self._workspace.moved()
 
-        def of(log: RunLog, intent: Intent) -> Sequence[str]:
-            now = moved.object_of(intent.target, intent.path, log.run, log.places)
-            return (intent.target, intent.keeper, *(() if now is None else (now,)))
+        def object_now(intent: Intent) -> str | None:
+            return moved.object_of(intent.target, intent.path, log.run, log.places)
 
-        return of
+        return replace(Others.of(logs, log), object_now=object_now, roots_now=moved.roots_now(log.places))
 
     def undo(self, run: str | None = None) -> UndoReport:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
         with recovery.alone(self._workspace.state, "undo"):
             log, logs = history.find(self._workspace.state, run)
-            used = history.keepers_in_use(logs, but=log.run)
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:
-                removed, left, failed = farm_settle.take_back(log)
+                removed, left, failed = take_links_back(log)
                 if log.repointed:
                     # So that recovery looks for what a crash leaves of it.
                     book.append("undo")
@@ -184,26 +185,22 @@ class Folding:
                     undone = undo.take_back(
                         log,
                         book,
-                        used_elsewhere=used,
-                        changes=history.keeper_changes(logs),
-                        refolded=history.folded_again(logs, log),
-                        rest_failed=bool(failed or pointed[2] or pointed[3]),
-                        sources=self._sources(),
-                        roots_now=self._workspace.moved().roots_now(log.places),
+                        self._others(logs, log),
+                        rest_failed=bool(failed or pointed.failed or pointed.waiting),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
                     )
                 except Interrupted:
                     interrupted = True
         return UndoReport(
-            log.run,
-            (*removed, *pointed[0], *undone.restored),
-            (*left, *pointed[1], *undone.left, *pointed[3], *undone.waiting),
-            (*failed, *pointed[2], *undone.failed),
-            undone.bytes_needed,
-            interrupted,
-            tuple(undone.kept),
-            (*pointed[3], *undone.waiting),
+            run=log.run,
+            restored=(*removed, *pointed.restored, *undone.restored),
+            left=(*left, *pointed.left, *undone.left, *pointed.waiting, *undone.waiting),
+            failed=(*failed, *pointed.failed, *undone.failed),
+            bytes_needed=undone.bytes_needed,
+            interrupted=interrupted,
+            kept=tuple(undone.kept),
+            waiting=(*pointed.waiting, *undone.waiting),
         )
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
@@ -271,7 +268,14 @@ def _to_be_seen(
 
 
 def _done(action: Action) -> Done:
-    return Done(action.path, action.keeper.path, action.target, str(action.link), action.reason, action.bytes)
+    return Done(
+        path=action.path,
+        keeper=action.keeper.path,
+        target=action.target,
+        link=str(action.link),
+        reason=action.reason,
+        bytes=action.bytes,
+    )
 
 
 def _freed(outcomes: Sequence[Outcome]) -> int:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from hubfold.content import VAULT, Role
 from hubfold.disk.identity import Mounts, place_of
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.reading.extents import shared_extents
-from hubfold.reading.pool import Threads
+from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
-from hubfold.reports.runs import ScanReport
-from hubfold.reports.scans import StatusRoot
+from hubfold.reports.scans import ScanReport, StatusRoot
 from hubfold.scanning import places, scan
 from hubfold.state.home import KnownRoot
 
@@ -35,12 +32,9 @@ class Scanning:
                 roots,
                 self._workspace.backends,
                 self._workspace.index,
+                Readers(pool, self._workspace.progress, self._workspace.stop),
                 min_size=min_size,
-                executor=pool,
-                progress=self._workspace.progress,
-                stop=self._workspace.stop,
-                shared_extents=partial(shared_extents, filesystems=self._workspace.filesystems),
-                may_share=self._may_share,
+                sharing=self._workspace.sharing,
             )
         moved = self._follow([root.path for root in report.roots])
         liars = self._workspace.index.liars([root.path for root in report.roots])
@@ -79,12 +73,6 @@ class Scanning:
                 moved[old.path] = Notice(old.path, f"it was moved to {now}, and is known there now")
         return moved
 
-    def _may_share(self, folder: str) -> bool:
-        try:
-            return self._workspace.filesystems.of(folder).pool != ""
-        except OSError:
-            return True
-
     def add_root(
         self,
         path: StrPath,
@@ -100,4 +88,13 @@ class Scanning:
         if role is Role.PRIMARY:
             others = [replace(old, role=Role.SECONDARY) for old in others]
         self._workspace.state.register_roots([*others, known])
-        return StatusRoot(known.path, root.backend, role, 0, 0, limit, True, "added")
+        return StatusRoot(
+            path=known.path,
+            backend=root.backend,
+            role=role,
+            files=0,
+            bytes=0,
+            limit=limit,
+            online=True,
+            source="added",
+        )

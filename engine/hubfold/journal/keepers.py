@@ -1,50 +1,78 @@
-"""What was changed about kept files, and given back when no link needs it any more."""
+"""What is changed about kept files: announced, done, and given back when no link needs it any more.
+
+A kept file that more paths will read as a file of their own gets read-only, and may get an older mtime.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hubfold import errors
-from hubfold.disk import held
 from hubfold.disk.directory import Directory
+from hubfold.disk.held import WRITE_BITS, HeldFile, set_mode
 from hubfold.errors import LeftAlone
+from hubfold.journal.journal import Journal
 from hubfold.journal.on_disk import still_links
+from hubfold.journal.others import ALONE, Others
 from hubfold.journal.presence import Places, check_there
 from hubfold.journal.records import KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed
 
-_NONE: Mapping[str, str] = {}
-UNDECIDED = ("intent", "restore")
+#: States of a number of which it is not known what became of it.
+_UNDECIDED = ("intent", "restore")
 
 
-def restore_keepers(
-    log: RunLog,
-    used_elsewhere: Collection[int],
-    changes: Sequence[KeeperChange] | None = None,
-    roots_now: Mapping[str, str] = _NONE,
-) -> list[Failed]:
+def announce(journal: Journal, keeper: HeldFile, root: str, *, mode: int, mtime_ns: int) -> None:
+    """Append that a kept file, in `root`, gets this mode and mtime; nothing where it has them."""
+    now = keeper.attributes
+    if (mode, mtime_ns) != (now.mode, now.mtime_ns):
+        change = KeeperChange(
+            path=keeper.path,
+            root=root,
+            inode=keeper.signature.inode,
+            mode=(now.mode, mode),
+            mtime_ns=(now.mtime_ns, mtime_ns),
+        )
+        journal.append("keeper", **change.as_record())
+
+
+def make_read_only(keeper: HeldFile) -> bool:
+    """Take the write bits of a kept file, as announced; False where it is not ours to change.
+
+    Then nothing stops a write through its links. Raises `OSError` for anything else.
+    """
+    mode = keeper.attributes.mode
+    try:
+        if mode & WRITE_BITS:
+            set_mode(keeper.fd, mode & ~WRITE_BITS)
+    except PermissionError:
+        return False
+    return True
+
+
+def restore_keepers(log: RunLog, others: Others = ALONE) -> list[Failed]:
     """Give keepers that nothing links to any more the mode and mtime that they had before any run; what failed.
 
-    `changes` are those of all runs, oldest first (default: of this one): the last run to let go of a keeper need not be
-    the one that changed it. `roots_now` are roots that are not where they were, with where they are.
+    The last run to let go of a keeper need not be the one that changed it.
     """
+    changes = log.keepers if others.changes is None else others.changes
     linked = {
         intent.keeper_inode
         for number, intent in log.intents.items()
-        if log.states[number] in ("done", *UNDECIDED)
+        if log.states[number] in ("done", *_UNDECIDED)
         or (log.states[number] == "kept" and still_links(intent, log.places))
     }
     ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
     failed: list[Failed] = []
-    for change in reversed(log.keepers if changes is None else changes):
-        if change.inode in ours and change.inode not in linked and change.inode not in used_elsewhere:
+    for change in reversed(changes):
+        if change.inode in ours and change.inode not in linked and change.inode not in others.keepers:
             try:
-                _restore_keeper(_where_it_is(change, roots_now), log.places)
+                _restore_keeper(_where_it_is(change, others.roots_now), log.places)
             except LeftAlone:
                 continue
             except OSError as error:
@@ -70,7 +98,7 @@ def _restore_keeper(change: KeeperChange, places: Places) -> None:
         if st.st_ino != change.inode:
             return
         if stat.S_IMODE(st.st_mode) == change.mode[1] != change.mode[0]:
-            held.set_mode(fd, change.mode[0])
+            set_mode(fd, change.mode[0])
         if st.st_mtime_ns == change.mtime_ns[1] != change.mtime_ns[0]:
             os.utime(fd, ns=(st.st_atime_ns, change.mtime_ns[0]))
     finally:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from hubfold.disk.paths import plain
 from hubfold.vault.names import OBJECTS, claims_of
 
 
@@ -50,7 +51,4 @@ def points_at(link: str, object_: str) -> bool:
         text = os.readlink(link)
     except OSError:
         return False
-    target = os.path.join(os.path.realpath(os.path.dirname(link)), text)
-    return os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target)) == os.path.join(
-        os.path.realpath(os.path.dirname(object_)), os.path.basename(object_)
-    )
+    return plain(os.path.join(os.path.realpath(os.path.dirname(link)), text)) == plain(object_)

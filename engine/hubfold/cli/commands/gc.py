@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="Give up the links that this machine (its name or id) noted: it is gone for good.",
 )
 @options.before_change
-def command(session: Session, forget_machine: str | None, dry_run: bool, yes: bool) -> int | None:
+def command(session: Session, forget_machine: str | None) -> int | None:
     """Remove vault objects that no link needs.
 
     An object goes only when every link that was made to it was seen to be gone. What another machine noted, what lies
@@ -36,7 +36,7 @@ def command(session: Session, forget_machine: str | None, dry_run: bool, yes: bo
     """
     output = session.output
     with session.engine() as engine:
-        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        tell.recover_first(session, engine)
         preview = engine.preview_gc(forget_machine=forget_machine)
         for path in preview.forgotten:
             output.line(f"given up, noted by {forget_machine}: {path}")
@@ -44,19 +44,18 @@ def command(session: Session, forget_machine: str | None, dry_run: bool, yes: bo
             output.message(f"no vault has a link that {forget_machine} noted")
         for path in preview.removed:
             last = ", the last copy of its content" if path in preview.last_copies else ""
-            output.line(f"{'not needed' if dry_run or not yes else 'removing'}{last}: {path}")
+            what = "removing" if session.yes and not session.dry_run else "not needed"
+            output.line(f"{what}{last}: {path}")
         objects = display.count(len(preview.removed), "object")
-        if dry_run or not (preview.removed or preview.forgotten):
-            if output.as_json:
-                output.json(preview.as_json())
-            output.line(f"{objects} to remove, {display.size(preview.bytes)} to reclaim", "bold")
-            return tell.failures(output, preview.failed) or None
-        question = f"Remove {objects}{_last(preview)} and reclaim {display.size(preview.bytes)}?"
-        if not tell.agreed(session, question, preview, yes=yes):
+        size = display.size(preview.bytes)
+        nothing = not (preview.removed or preview.forgotten)
+        if session.dry_run or nothing:
+            output.line(f"{objects} to remove, {size} to reclaim", "bold")
+        question = f"Remove {objects}{_last(preview)} and reclaim {size}?"
+        if not tell.goes_on(session, preview, question, nothing=nothing, dry=""):
             return None
         report = engine.gc(forget_machine=forget_machine)
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     code = tell.failures(output, report.failed)
     output.line(
         f"removed {display.count(len(report.removed), 'object')}, reclaimed {display.size(report.bytes)}",
