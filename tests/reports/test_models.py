@@ -26,7 +26,7 @@ WHOLE, INCOMPLETE, BROKEN, OFFLINE = Wholeness
 
 
 def revision(name: str = "1", state: Wholeness = WHOLE, *refs: str, at: float | None = None) -> Revision:
-    return Revision(name, refs, f"/r/{name}", state, Judged.LISTING, 1, (), last_modified=at)
+    return Revision(name, refs, f"/r/{name}", state, Judged.LISTING, 1, files=(), last_modified=at)
 
 
 def place(*revisions: Revision, path: str = "/r") -> ModelPlace:
@@ -34,7 +34,7 @@ def place(*revisions: Revision, path: str = "/r") -> ModelPlace:
 
 
 def model(*places: ModelPlace, repo_id: str = "org/a", repo_type: str = "model") -> Model:
-    return Model(repo_type, repo_id, 1, 1, places)
+    return Model(repo_id, repo_type, 1, 1, places)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def partly(
     *missing: MissingFile, files: tuple[str, ...] = ("config.json",), state: Wholeness = INCOMPLETE
 ) -> Revision:
     there = tuple(ModelFile(name, f"/{name}", 5) for name in files)
-    return Revision("1", (), "/r", state, Judged.LISTING, 5, there, missing=missing, expected_bytes=105)
+    return Revision("1", (), "/r", state, Judged.LISTING, 5, files=there, missing=missing, expected_bytes=105)
 
 
 WEIGHTS = MissingFile("weights.bin", 100, "is not there")
@@ -160,4 +160,4 @@ def test_a_check_is_whole_where_every_model_is(states: list[str], whole: bool) -
 def test_a_download_runs_while_bytes_come(rate: float | None, running: bool | None, told: int | None) -> None:
     document = Download("/p", "org/a", "f", 1, 2, rate).as_json()
     assert (document["running"], document["bytes_per_second"]) == (running, told)
-    assert Disk("/", 9, 1, (), rate).as_json()["free_bytes_per_second"] == told
+    assert Disk("/", 9, 1, (), rate=rate).as_json()["free_bytes_per_second"] == told

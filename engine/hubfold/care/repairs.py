@@ -155,7 +155,9 @@ class Mender:
         vault, mount = of_object(target), filesystems.of(os.path.dirname(path)).mount
         text = link_text(path, target, filesystems)
         temporary = self._temporary()
-        link = Repointed(path, root, before, text, target, temporary, mount)
+        link = Repointed(
+            path=path, root=root, before=before, text=text, target=target, temporary=temporary, mount=mount
+        )
         with ExitStack() as held:
             for lock in self._locks(root, path):
                 held.enter_context(passing_lock(lock))

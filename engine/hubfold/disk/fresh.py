@@ -13,7 +13,7 @@ import sys
 
 _AT_EMPTY_PATH, _AT_STATX_FORCE_SYNC = 0x1000, 0x2000  # linux/fcntl.h
 _STATX_CTIME = 0x80  # linux/stat.h
-#: struct statx of linux/stat.h: `stx_ctime` (s64 seconds, u32 nanoseconds).
+#: struct statx of linux/stat.h: ``stx_ctime`` (s64 seconds, u32 nanoseconds).
 _SIZE, _CTIME = 256, struct.Struct("=qI")
 _CTIME_AT = 96
 

@@ -267,7 +267,9 @@ def _read_mounts() -> Iterator[Mount]:
             number, _, _, root, point, *_ = map(_unescaped, before.split())
             kind, source, options, *_ = *map(_unescaped, after.split()), "", ""
             if kind not in _PSEUDO:
-                yield Mount(int(number), point, root, kind, source, options)
+                yield Mount(
+                    number=int(number), point=point, root=root, kind=kind, source=source, options=options
+                )
 
 
 def _unescaped(word: bytes) -> str:

@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica
 from hubfold.duplicates import pending
 from hubfold.duplicates.sets import duplicate_sets
-from hubfold.duplicates.sides import Sides
 from hubfold.duplicates.views import Stacked
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
+
+if TYPE_CHECKING:
+    from hubfold.backend.sides import Sides
+
 
 #: Tells payloads that share all their extents: equal keys (None for no answer) take space once.
 SharedExtents = Callable[[IndexedReplica], object | None]

@@ -111,8 +111,8 @@ class Workspace:
     @cached_property
     def sharing(self) -> Sharing:
         """How duplicates are asked about on the disks, for their cost."""
+        from hubfold.backend.sides import Sides
         from hubfold.duplicates.cost import Sharing
-        from hubfold.duplicates.sides import Sides
         from hubfold.reading.extents import shared_extents
 
         capabilities = {name: backend.capabilities for name, backend in self.backends.items()}

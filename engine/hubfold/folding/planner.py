@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubfold.backend.contract import Capabilities
+from hubfold.backend.sides import Sides
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
-from hubfold.duplicates.sides import Sides
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.vault import names
 from hubfold.vault.names import VaultPlace

@@ -57,9 +57,17 @@ class Here:
     def needed_by(self, link: str, root: str, run: str, object_vault: str, mount: str) -> NeededBy:
         """The line for a link that is about to be made here."""
         at = self.mounts.of(link)
-        machine = self.machine
-        vault = id_of(object_vault)
-        return NeededBy(link, mount, run, root, at.filesystem, at.inside, vault, machine.id, machine.name)
+        return NeededBy(
+            link=link,
+            mount=mount,
+            run=run,
+            root=root,
+            fs=at.filesystem,
+            inside=at.inside,
+            vault=id_of(object_vault),
+            machine=self.machine.id,
+            host=self.machine.name,
+        )
 
 
 def need(object_: str, entry: NeededBy, here: Here) -> Need:
