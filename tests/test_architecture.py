@@ -151,7 +151,7 @@ MAY_CHANGE_DISKS = {
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
-    *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "settle")),
+    *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified"),
     # The folder that a download goes to.
     "hubfold.engine.transfer",

@@ -100,6 +100,13 @@ class BytesDiffer(LeftAlone):
     """Two files that were taken for equal were compared, and are not."""
 
 
+class Away(OSError):
+    """What would have to be looked at is away (a drive, a root): it waits, and the same command ends it later."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.ENODEV, reason)
+
+
 def describe(error: BaseException) -> str:
     """One phrase for a person; the system's own words where there is nothing better."""
     if isinstance(error, OSError) and error.errno is not None:

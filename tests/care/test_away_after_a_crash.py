@@ -42,8 +42,12 @@ def test_a_repair_on_a_drive_that_is_gone_for_good_can_be_given_up(tmp_path: Pat
     assert not settled.waiting and not settled.done and "given up" in settled.left[0].reason
 
 
-def test_a_repair_in_a_cache_that_was_deleted_since_waits_for_nothing(tmp_path: Path) -> None:
-    away = str(tmp_path / "mnt/cache")
-    mend = Mend(1, f"{away}/blob", away, ".hubfold-1", 1, "", 2, f"{away}/hubfold/replaced/blob", "", "/")
+def test_a_repair_in_a_folder_that_was_deleted_since_waits_for_nothing(tmp_path: Path) -> None:
+    cache = str(tmp_path / "mnt/cache")
+    mend = Mend(
+        1, f"{cache}/x/blob", cache, ".hubfold-1", 1, "", 2, f"{cache}/hubfold/replaced/blob", "", "/"
+    )
+    assert settle.settle_mends([mend]).waiting, "its root is missing"
+    os.makedirs(cache)
     assert not settle.settle_mends([mend]).waiting
     assert settle.settle_mends([replace(mend, mount=str(tmp_path))]).waiting

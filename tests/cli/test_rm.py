@@ -11,6 +11,9 @@ def test_rm_shows_asks_and_removes(hubfold: Program, scene: Scene) -> None:
     assert dry.code == 0
     assert f"remove org/base (0123456789ab): {scene.hub}/models--org--base" in dry.out
     assert "3 files to remove, 2.1M to reclaim" in dry.out
+    last = {one["path"] for one in hubfold("rm", "org/base", "--dry-run", "--json").json["last_copies"]}
+    assert str(scene.blob) in last and f"the last copy of their content, {len(last)} files:" in dry.out
+    assert all(f"  {path}\n" in dry.out for path in last)
     assert hubfold("rm", "org/base").code == 5
     assert scene.photograph() == before
     declined = hubfold.on_terminal("rm", "org/base", answers=[("[y/N]", "n\n")])
@@ -26,7 +29,16 @@ def test_rm_shows_asks_and_removes(hubfold: Program, scene: Scene) -> None:
 def test_the_json_report(hubfold: Program, scene: Scene) -> None:
     hubfold("consolidate", "hf", "models", "-y")
     report = hubfold("rm", "org/base", "-y", "--json").json
-    assert set(report) == {"run", "models", "removed", "needed", "left", "failed", "reclaimed_bytes"}
+    assert set(report) == {
+        "run",
+        "models",
+        "removed",
+        "needed",
+        "left",
+        "failed",
+        "reclaimed_bytes",
+        "last_copies",
+    }
     assert {needed["path"] for needed in report["needed"]} == {str(path) for path in scene.copies}
     assert report["reclaimed_bytes"] < 1 << 20
     assert all(path.stat().st_size == scene.size for path in scene.copies)

@@ -683,7 +683,10 @@ def test_the_journal_has_all_that_an_undo_needs(scene: Folding) -> None:
     )
     assert log.objects == [action.target] and log.states == {1: "done"}
     (noted,) = objects.read_links(action.target)
-    assert noted == objects.NeededBy(str(scene.copy), log.intents[1].mount, log.run)
+    assert (noted.link, noted.mount, noted.run) == (str(scene.copy), log.intents[1].mount, log.run)
+    assert {intent.root for intent in log.intents.values()} <= set(log.places)
+    vault = log.places[str(scene.vault)]
+    assert vault.vault == objects.id_of(str(scene.vault)) != "" and vault.inode == scene.vault.stat().st_ino
 
 
 def test_progress_is_told_in_the_bytes_that_are_compared(scene: Folding) -> None:

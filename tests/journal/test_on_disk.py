@@ -43,10 +43,10 @@ class Linked:
 def test_the_link_of_a_run_is_known_again_and_what_replaced_it_is_not(tmp_path: Path, kind: LinkKind) -> None:
     one = Linked(tmp_path, kind)
     assert one.link()
-    assert still_links(one.intent)
+    assert still_links(one.intent, {})
     one.copy.unlink()
     assert not one.link()
-    assert not still_links(one.intent)
+    assert not still_links(one.intent, {})
     one.copy.write_bytes(MODEL)
     assert not one.link(), "the same bytes are not the same link"
     one.copy.unlink()
@@ -84,15 +84,17 @@ def test_a_link_whose_content_is_gone_was_not_written_through(tmp_path: Path) ->
     assert one.link(), "it leads nowhere, and it is the run's"
 
 
-def elsewhere(intent: Intent, folder: Path, *, mount: str) -> Intent:
-    return replace(intent, path=str(folder / "m"), root=str(folder), mount=mount)
+def elsewhere(intent: Intent, root: Path, *, mount: str) -> Intent:
+    return replace(intent, path=str(root / "gone/m"), root=str(root), mount=mount)
 
 
-def test_a_folder_that_is_gone_has_no_link_but_a_drive_that_is_away_may_have(tmp_path: Path) -> None:
+def test_a_folder_that_is_gone_has_no_link_but_a_root_or_a_drive_that_is_away_may_have(
+    tmp_path: Path,
+) -> None:
     one = Linked(tmp_path, LinkKind.SYMLINK)
-    gone = tmp_path / "gone"
-    assert not still_links(elsewhere(one.intent, gone, mount="/"))
-    assert still_links(elsewhere(one.intent, gone, mount=str(tmp_path / "no mount any more")))
+    assert not still_links(elsewhere(one.intent, tmp_path, mount="/"), {})
+    assert still_links(elsewhere(one.intent, tmp_path / "away", mount="/"), {})
+    assert still_links(elsewhere(one.intent, tmp_path, mount=str(tmp_path / "no mount any more")), {})
 
 
 def test_a_path_that_cannot_be_looked_at_is_taken_for_a_link(
@@ -104,9 +106,9 @@ def test_a_path_that_cannot_be_looked_at_is_taken_for_a_link(
         raise OSError(5, "error")
 
     monkeypatch.setattr(Directory, "lstat", fail)
-    assert still_links(one.intent)
+    assert still_links(one.intent, {})
     monkeypatch.undo()
     # A symlink on the way: nobody knows what the path is now.
     one.copy.parent.rename(tmp_path / "moved")
     one.copy.parent.symlink_to(tmp_path / "moved")
-    assert still_links(one.intent)
+    assert still_links(one.intent, {})

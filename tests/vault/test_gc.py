@@ -9,12 +9,14 @@ import pytest
 
 from hubfold.errors import LeftAlone
 from hubfold.vault import gc, names, objects
+from hubfold.vault.need import Here
 from tests.building.folding import Folded
 
 
 def collect(scene: Folded) -> tuple[list[str], list[str]]:
     """(removed, reasons why others are kept)."""
-    report = gc.remove(*gc.find_garbage([str(scene.vault)], list(scene.roots)))
+    here = Here.now(lambda: [scene.log().run])
+    report = gc.remove(*gc.find_garbage([str(scene.vault)], list(scene.roots), here=here), here=here)
     objects.clear_empty(str(scene.vault))
     return list(report.removed), [left.reason for left in report.kept]
 
@@ -41,7 +43,7 @@ def test_a_link_that_was_moved_within_a_root_keeps_its_object(scene: Folded) -> 
 
 def test_a_link_on_a_drive_that_is_away_keeps_its_object(scene: Folded) -> None:
     (object_,) = objects.objects(str(scene.vault))
-    objects.note_links(object_, [objects.NeededBy("/no/such/mount/m", "/no/such/mount", "run")])
+    objects.note_links(object_, [objects.NeededBy("/no/such/mount/m", "/no/such/mount", scene.log().run)])
     scene.copy.unlink()
     removed, kept = collect(scene)
     assert removed == [] and "cannot be looked at now" in kept[0]
@@ -55,11 +57,11 @@ def test_a_noted_link_that_is_a_file_again_needs_nothing(scene: Folded) -> None:
 
 def test_what_removing_frees_is_nothing_while_the_cache_has_the_blob(scene: Folded) -> None:
     scene.copy.unlink()
-    garbage, _ = gc.find_garbage([str(scene.vault)], list(scene.roots))
+    garbage, _ = gc.find_garbage([str(scene.vault)], list(scene.roots), here=Here.now())
     assert [item.bytes for item in garbage] == [0]
     blocks = scene.blob.stat().st_blocks * 512
     scene.blob.unlink()
-    garbage, _ = gc.find_garbage([str(scene.vault)], list(scene.roots))
+    garbage, _ = gc.find_garbage([str(scene.vault)], list(scene.roots), here=Here.now())
     assert [item.bytes for item in garbage] == [blocks]
 
 
@@ -75,7 +77,7 @@ def test_foreign_files_in_the_vault_are_not_touched(scene: Folded) -> None:
 def test_a_vault_that_another_run_holds_is_left_alone(scene: Folded) -> None:
     scene.copy.unlink()
     with objects.lock(str(scene.vault)):
-        report = gc.remove(*gc.find_garbage([str(scene.vault)], []))
+        report = gc.remove(*gc.find_garbage([str(scene.vault)], [], here=Here.now()), here=Here.now())
         assert report.removed == () and "another program holds" in report.failed[0].error
         with pytest.raises(LeftAlone), objects.lock(str(scene.vault)):
             pass
@@ -119,7 +121,9 @@ def test_a_gc_that_was_cut_short_is_finished_by_the_next(
             pass
         else:
             assert left[0] >= 0
-    garbage, kept = gc.find_garbage([str(scene.vault)] if objects.is_vault(str(scene.vault)) else [], [])
-    gc.remove(garbage)
+    garbage, kept = gc.find_garbage(
+        [str(scene.vault)] if objects.is_vault(str(scene.vault)) else [], [], here=Here.now()
+    )
+    gc.remove(garbage, here=Here.now())
     objects.clear_empty(str(scene.vault)) if garbage else None
     assert kept == [] and not any(path.is_file() for path in scene.vault.rglob("*"))

@@ -14,19 +14,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import errors
+from hubfold import display, errors
 from hubfold.care.made_links import Patient, same_file
 from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
 from hubfold.disk.held import HeldFile
-from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.errors import Away, HubfoldError, Interrupted, LeftAlone
 from hubfold.faults import BackendFault, Fault
+from hubfold.journal.presence import check_vault
 from hubfold.progress import Progress, Stop
 from hubfold.reports.health import Finding
 from hubfold.reports.outcomes import Notice
 from hubfold.vault import objects
 from hubfold.vault.links import points_at
 from hubfold.vault.names import of_object
+from hubfold.vault.need import Here, Need, need
 
 _FROM_SCAN = {
     "interrupted": (
@@ -68,6 +70,10 @@ class Around:
     caches: Collection[str]
     #: Where content that belongs at one of these paths can be downloaded.
     origins: Callable[[Sequence[str]], Iterable[Origin]]
+    #: What this machine can see of links.
+    here: Here
+    #: Where the object of a link lies now that its vault moved, None if it did not.
+    moved: Callable[[Patient], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ class Doctor:
     _seen: set[str] = field(default_factory=set)
     _handled: set[tuple[int, int]] = field(default_factory=set)
     _patients: Sequence[Patient] = ()
+    #: Links that dangle since their vault moved, with the object that they are to lead to: by where it was and is.
+    _moved: dict[tuple[str, str], list[tuple[Patient, str]]] = field(default_factory=dict)
     #: Vault objects that a link needs.
     _needed: set[str] = field(default_factory=set)
 
@@ -122,11 +130,13 @@ class Doctor:
         self._patients = list(found)
         for patient in self._patients:
             self._link(patient)
+        for (old, new), links in self._moved.items():
+            self._vault_moved(old, new, links)
 
     def vaults(self, paths: Iterable[str]) -> None:
         """Objects that nothing needs, and vaults that cannot be read; call it when the links were looked at."""
         for path in paths:
-            self.findings += _of_vault(path, self._needed)
+            self.findings += _of_vault(path, self._needed, self.around.here)
 
     def roots(self, paths: Iterable[str]) -> None:
         """Roots that are not there."""
@@ -143,6 +153,7 @@ class Doctor:
     def notices(self, notices: Iterable[Notice]) -> None:
         """What a scan warned of; call it when the links were looked at, whose findings say more."""
         told = {(finding.kind, finding.path) for finding in self.findings}
+        told |= {("dangling-link", one.path) for links in self._moved.values() for one, _ in links}
         for notice in notices:
             if notice.kind in _FROM_SCAN:
                 kind, fix = _FROM_SCAN[notice.kind]
@@ -184,7 +195,7 @@ class Doctor:
             except OSError as error:
                 self._add("unreadable", patient.path, errors.describe(error), _Cure("check the drive"))
                 return
-            if not any(entry.link == patient.path for entry in objects.read_links(patient.target)):
+            if not self._is_noted(patient):
                 self._unnoted(patient)
         shared = patient.target if patient.link is LinkKind.SYMLINK else patient.path
         if shared in self._seen or patient.size is None or not stat.S_ISREG(st.st_mode):
@@ -198,23 +209,60 @@ class Doctor:
         if not self._is_content(path, Signature.of(st), {"xxh3_128": patient.digests["xxh3_128"]}):
             self._written_through(patient, st)
 
+    def _is_noted(self, patient: Patient) -> bool:
+        """Whether the object's list has the link, as made by this machine."""
+        noted = objects.read_links(patient.target)
+        return any(entry.link == patient.path and self.around.here.owns(entry) for entry in noted)
+
+    def _line(self, patient: Patient) -> objects.NeededBy:
+        vault = of_object(patient.target)
+        return self.around.here.needed_by(patient.path, patient.root, patient.run, vault, patient.mount)
+
     def _dangling(self, patient: Patient) -> None:
         """The object is gone: any file with the same bytes becomes the object again."""
 
         def mend(mender: Mender, donor: Donor) -> str:
-            mender.make_object(patient.target, patient.needed_by, patient.wanted, patient.mtime_ns, donor)
+            line = self._line(patient)
+            mender.make_object(patient.target, line, patient.wanted, patient.mtime_ns, donor)
             return fix
 
+        now = self.around.moved(patient)
+        if now is not None:
+            self._needed.add(now)
+            self._moved.setdefault((of_object(patient.target), of_object(now)), []).append((patient, now))
+            return
+        try:
+            check_vault(patient.places, of_object(patient.target))
+        except Away as reason:
+            cure = _Cure("connect its drive, or put the folder back")
+            self._add("dangling-link", patient.path, errors.describe(reason), cure)
+            return
         fix = "another copy becomes the vault object again"
         cure = self._cure(_Mending(patient.wanted, patient.names, of_object(patient.target), fix, mend))
         cure.fix = cure.fix or "no other copy is known: download it again"
         self._add("dangling-link", patient.path, f"it leads to {patient.target}, which is gone", cure)
 
+    def _vault_moved(self, old: str, new: str, links: Sequence[tuple[Patient, str]]) -> None:
+        number = display.count(len(links), "link")
+        cure = _Cure(f"{number} to it get the new place as text", mendable=True)
+        failed = 0
+        for patient, object_ in links if self.mender is not None else ():
+            try:
+                assert self.mender is not None
+                self.mender.repoint(patient.root, patient.path, patient.text, object_)
+            except (OSError, LeftAlone) as error:
+                failed += 1
+                cure.tried = f"; {patient.path} failed: {errors.describe(error)}"
+        cure.done = self.mender is not None and not failed
+        self._add(
+            "moved-vault", new, f"moved from {old} to {new}; {number} still lead to the old place", cure
+        )
+
     def _unnoted(self, patient: Patient) -> None:
         cure = _Cure("note the link", mendable=True)
         if self.mender is not None:
             try:
-                self.mender.note(patient.target, patient.needed_by)
+                self.mender.note(patient.target, self._line(patient))
                 cure.done = True
             except (OSError, LeftAlone) as error:
                 cure.tried = f"; noting it failed: {errors.describe(error)}"
@@ -391,7 +439,7 @@ class Doctor:
         )
 
 
-def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
+def _of_vault(path: str, needed: Collection[str], here: Here) -> Iterator[Finding]:
     try:
         found = list(objects.objects(path))
     except FileNotFoundError:
@@ -404,8 +452,8 @@ def _of_vault(path: str, needed: Collection[str]) -> Iterator[Finding]:
         if object_ in needed:
             continue
         with suppress(OSError):
-            needs = [objects.need(object_, entry) for entry in objects.read_links(object_)]
-            unneeded += all(need is objects.Need.GONE for need in needs)
+            needs = [need(object_, entry, here) for entry in objects.read_links(object_)]
+            unneeded += all(found is Need.GONE for found in needs)
     if unneeded:
         yield Finding(
             "unneeded-objects", path, f"no link needs {unneeded} of its objects", "`hubfold gc` removes them"

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hubfold.content import LinkKind
+from hubfold.journal.presence import Places
 from hubfold.journal.records import FarmLink, Intent
 from hubfold.journal.run_log import RunLog
-from hubfold.vault import objects
 from hubfold.vault.names import claims_of, of_object
 
 
@@ -32,6 +32,8 @@ class Patient:
     digests: Mapping[str, str]
     mount: str
     run: str
+    #: Where roots, vaults and mounts of its run lay.
+    places: Places
 
     @property
     def wanted(self) -> dict[str, str]:
@@ -56,10 +58,6 @@ class Patient:
             return True
         return st.st_ino == self.keeper_inode or same_file(self.keeper, st)
 
-    @property
-    def needed_by(self) -> objects.NeededBy:
-        return objects.NeededBy(self.path, self.mount, self.run)
-
 
 def of_runs(logs: Iterable[RunLog]) -> Iterator[Patient]:
     """The links of all runs, in the order in which they were made; a path that was linked again later only once."""
@@ -67,13 +65,13 @@ def of_runs(logs: Iterable[RunLog]) -> Iterator[Patient]:
     for log in logs:
         for number, intent in log.intents.items():
             if log.states[number] == "done" and intent.link is not LinkKind.REFLINK:
-                found[intent.path] = _of_intent(intent, log.run)
+                found[intent.path] = _of_intent(intent, log)
         for link in () if log.undone else log.farm_links:
-            found[link.path] = _of_farm(link, log.run)
+            found[link.path] = _of_farm(link, log)
     return iter(found.values())
 
 
-def _of_intent(intent: Intent, run: str) -> Patient:
+def _of_intent(intent: Intent, log: RunLog) -> Patient:
     return Patient(
         path=intent.path,
         root=intent.root,
@@ -87,11 +85,12 @@ def _of_intent(intent: Intent, run: str) -> Patient:
         mtime_ns=intent.keeper_mtime_ns,
         digests={**intent.digests, "xxh3_128": intent.xxh3_128},
         mount=intent.mount,
-        run=run,
+        run=log.run,
+        places=log.places,
     )
 
 
-def _of_farm(link: FarmLink, run: str) -> Patient:
+def _of_farm(link: FarmLink, log: RunLog) -> Patient:
     """A farm's link: what its keeper was is not in the journal."""
     return Patient(
         path=link.path,
@@ -106,7 +105,8 @@ def _of_farm(link: FarmLink, run: str) -> Patient:
         mtime_ns=None,
         digests={},
         mount="/",
-        run=run,
+        run=log.run,
+        places=log.places,
     )
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from hubfold import errors
 from hubfold.backend import distributions
+from hubfold.care import repoint
 from hubfold.care.settle import settle_repairs
 from hubfold.errors import LeftAlone
 from hubfold.farm.settle import settle_links
@@ -123,10 +124,12 @@ def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: boo
     emptied = settle_removal(log, forget=forget)
     settled.left += emptied.left
     mends = settle_repairs(log, journal, forget=forget)
-    settled.left += mends.left
+    pointed = repoint.settle_links(log, forget=forget)
+    mends.waiting |= pointed.waiting
+    settled.left += (*mends.left, *pointed.left)
     if not (log.farm_links or log.made):
-        for failure in restore_keepers(log, others.keepers, others.changes):
-            settled.waiting = True
+        for failure in restore_keepers(log, others):
+            settled.waiting |= not forget
             settled.left.append(
                 Left(failure.path, f"its mode and time cannot be put back now: {failure.error}")
             )
@@ -134,7 +137,11 @@ def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: boo
     if log.undone_but_for_the_end and not settled.waiting:
         journal.append("undone")
         log.undone = True
-    elif not log.open_numbers and log.ended is None and not (mends.waiting or emptied.waiting):
+    elif (
+        not log.open_numbers
+        and (log.ended is None or log.repointed)
+        and not (mends.waiting or emptied.waiting)
+    ):
         journal.append("recovered")
     journal.sync()
     return settled

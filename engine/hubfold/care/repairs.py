@@ -23,16 +23,18 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from hubfold.care import exchange
+from hubfold.care.repoint import put
 from hubfold.care.settle import settle_mends
 from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
-from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.exchange import SPARE_SUFFIX
+from hubfold.disk.filesystem import FileSystems, link_text
 from hubfold.disk.held import WRITE_BITS, Attributes, HeldFile
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
-from hubfold.journal.records import Mend
+from hubfold.journal.records import Mend, Repointed
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare
 from hubfold.reading.digests import Job, available, read
@@ -147,6 +149,36 @@ class Mender:
         with objects.lock(of_object(object_)):
             objects.note_links(object_, [needed_by])
 
+    def repoint(self, root: str, path: str, before: str, target: str) -> None:
+        """Give a link whose vault moved a text that leads to `target`. Raises `LeftAlone`, `OSError`."""
+        filesystems = FileSystems()
+        vault, mount = of_object(target), filesystems.of(os.path.dirname(path)).mount
+        text = link_text(path, target, filesystems)
+        temporary = self._temporary()
+        link = Repointed(
+            path=path, root=root, before=before, text=text, target=target, temporary=temporary, mount=mount
+        )
+        with ExitStack() as held:
+            for lock in self._locks(root, path):
+                held.enter_context(passing_lock(lock))
+            held.enter_context(objects.lock(vault))
+            directory, _ = Directory.parent_of(root, path)
+            held.enter_context(directory)
+            for place in (root, mount):
+                self.journal.place(place)
+            self.journal.place(vault, objects.id_of(vault))
+            self.journal.append("repoint", **link.as_record())
+            self.journal.sync()
+            before_, self._unsettled = (
+                self._unsettled,
+                True,
+            )  # until nothing of it is left under a temporary name
+            try:
+                put(directory, link, before, text, through=target)
+            finally:
+                left = (directory.lstat_or_none(name) for name in (temporary, temporary + SPARE_SUFFIX))
+                self._unsettled = before_ or any(st is not None for st in left)
+
     def make_object(
         self,
         object_: str,
@@ -259,6 +291,8 @@ class Mender:
         files = [replace(self._mend(root, path, kept, donor.path), inode=inode) for root, path in names]
         mends = [*links, *files]
         for mend in mends:
+            for place in (mend.root, mend.mount):
+                self.journal.place(place)
             self.journal.append("mend", **mend.as_record())
         self.journal.sync()
         return mends

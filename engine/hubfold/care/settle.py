@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from hubfold import errors
@@ -11,9 +10,12 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.exchange import SPARE_SUFFIX
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
+from hubfold.journal.presence import Places, check_there
 from hubfold.journal.records import Mend
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Left, Settled
+
+_NONE: Places = {}
 
 
 def settle_repairs(log: RunLog, journal: Journal, *, forget: bool = False) -> Settled:
@@ -22,21 +24,21 @@ def settle_repairs(log: RunLog, journal: Journal, *, forget: bool = False) -> Se
     With `forget`, what cannot be looked at is given up.
     """
     mends = [mend for number, mend in log.mends.items() if number not in log.mended]
-    settled = settle_mends(mends, forget=forget)
+    settled = settle_mends(mends, log.places, forget=forget)
     if settled.done:
         journal.append("mended", numbers=settled.done)
         log.mended.update(settled.done)
     return settled
 
 
-def settle_mends(mends: Iterable[Mend], *, forget: bool = False) -> Settled:
+def settle_mends(mends: Iterable[Mend], places: Places = _NONE, *, forget: bool = False) -> Settled:
     """As `settle_repairs`, for mends that are not whole."""
     settled = Settled()
     useless: dict[str, list[bool]] = {}
     owned: set[str] = set()
     for mend in mends:
         try:
-            reason, here = _settle(mend)
+            reason, here = _settle(mend, places)
         except (OSError, LeftAlone) as error:
             what = "given up, it cannot be looked at" if forget else "cannot be looked at now"
             settled.left.append(Left(mend.path, f"{what}: {errors.describe(error)}"))
@@ -60,13 +62,12 @@ def settle_mends(mends: Iterable[Mend], *, forget: bool = False) -> Settled:
     return settled
 
 
-def _settle(mend: Mend) -> tuple[str, str]:
+def _settle(mend: Mend, places: Places) -> tuple[str, str]:
     """(why something has to stay, what lies at the path)."""
+    check_there(places, mend.root, mend.mount)
     try:
         directory, name = Directory.parent_of(mend.root, mend.path)
     except FileNotFoundError:
-        if not (os.path.isdir(mend.root) or (mend.mount and os.path.ismount(mend.mount))):
-            raise
         return "", OTHER  # its folder was deleted since, and our names with it
     reason = ""
     with directory:

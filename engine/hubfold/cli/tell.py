@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hubfold.engine.engine import Engine
     from hubfold.json_form import JsonForm
     from hubfold.reports.outcomes import Failed, Left, Notice
-    from hubfold.reports.runs import RecoverReport
+    from hubfold.reports.runs import RecoverReport, UndoReport
 
 #: The last word of a dry run.
 DRY_RUN = "this was a dry run: nothing was changed"
@@ -32,11 +32,16 @@ def left_alone(
         by_reason.setdefault(reason, []).append(path)
     for reason, paths in by_reason.items():
         output.line(f"left alone, {display.count(len(paths), noun)}: {reason}")
-        some = paths if full or not sys.stdout.isatty() else paths[:FEW]
-        for path in some:
-            output.line(f"  {path}")
-        if len(some) < len(paths):
-            output.line(f"  and {len(paths) - len(some):,} more (--full lists them)")
+        some(output, paths, full=full)
+
+
+def some(output: Output, paths: Sequence[str], *, full: bool = False) -> None:
+    """Paths, indented; on a terminal a few of them unless `full`."""
+    shown = paths if full or not sys.stdout.isatty() else paths[:FEW]
+    for path in shown:
+        output.line(f"  {path}")
+    if len(shown) < len(paths):
+        output.line(f"  and {len(paths) - len(shown):,} more (--full lists them)")
 
 
 def warnings(output: Output, found: Iterable[Notice]) -> None:
@@ -54,6 +59,17 @@ def failures(output: Output, failed: Sequence[Failed]) -> int:
     for failure in failed:
         output.warning(f"left alone because of an error: {failure.path}: {failure.error}")
     return SOME_LEFT if failed else 0
+
+
+def waits(output: Output, report: UndoReport) -> int:
+    """Say that a run stays open for what is away; returns the exit code that this makes."""
+    if not report.waiting:
+        return 0
+    files = display.count(len(report.waiting), "file")
+    output.message(
+        f"{files} of it cannot be looked at now: `hubfold undo {report.run}` goes on when they can"
+    )
+    return SOME_LEFT
 
 
 def recovered(output: Output, report: RecoverReport) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 from hubfold.care import doctor, made_links, recovery, repairs, verify
 from hubfold.care.doctor import Around, Origin
+from hubfold.care.made_links import Patient
 from hubfold.content import IndexedReplica, Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import LeftAlone, UsageError
-from hubfold.journal import journal, lock
+from hubfold.journal import journal, lock, others
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, UnknownModel, meant
 from hubfold.reading.pool import Readers, Threads
@@ -56,7 +58,23 @@ class Care:
         ]
         if restart:
             self._workspace.state.verified.forget()
-        return self.read_again(replicas.values(), asked, self._workspace.state.verified)
+        return self._with_moved(self.read_again(replicas.values(), asked, self._workspace.state.verified))
+
+    def _with_moved(self, report: VerifyReport) -> VerifyReport:
+        """The same, with where the vault of a link that dangles is now."""
+        dangling = {problem.path for problem in report.problems if problem.kind == "dangling"}
+        if not dangling:
+            return report
+        where, moved = self._moved(), {}
+        for patient in made_links.of_runs(others.as_they_lie_now(journal.logs(self._workspace.state.runs))):
+            now = where(patient) if patient.path in dangling else None
+            if now is not None:
+                moved[patient.path] = f"its vault moved to {names.of_object(now)} (`hubfold doctor --fix`)"
+        problems = [
+            replace(one, message=moved[one.path]) if one.kind == "dangling" and one.path in moved else one
+            for one in report.problems
+        ]
+        return replace(report, problems=tuple(problems))
 
     def read_again(
         self,
@@ -123,7 +141,7 @@ class Care:
                     )
                 )
             scan = self._scanning.scan()
-            logs = list(journal.logs(self._workspace.state.runs))
+            logs = others.as_they_lie_now(journal.logs(self._workspace.state.runs))
             used = {names.of_object(path) for log in logs for path in log.objects}
 
             def place_for(root: str) -> str:
@@ -182,7 +200,13 @@ class Care:
             stated=self._stated,
             caches=frozenset(root.path for root in index.roots() if self._is_cache(root)),
             origins=partial(self._origins, holdings),
+            here=self._workspace.here(),
+            moved=self._moved(),
         )
+
+    def _moved(self) -> Callable[[Patient], str | None]:
+        moved = self._workspace.moved()
+        return lambda it: moved.object_of(it.target, it.path, it.run, it.places)
 
     def _is_cache(self, root: Root) -> bool:
         return root.backend in self._workspace.caches()

@@ -224,13 +224,19 @@ class Engine:
         """
         return self._folding.recover(forget=forget)
 
-    def preview_gc(self) -> GcReport:
-        """The vault objects that no link needs, with what removing them frees."""
-        return self._folding.preview_gc()
+    def preview_gc(self, *, forget_machine: str | None = None) -> GcReport:
+        """The vault objects that no link needs, with what removing them frees, and which of them are last copies.
 
-    def gc(self) -> GcReport:
-        """Remove the vault objects that no link needs, and vaults that are empty."""
-        return self._folding.gc()
+        With `forget_machine`, as if the machine of this name or id had noted no link.
+        """
+        return self._folding.preview_gc(forget_machine=forget_machine)
+
+    def gc(self, *, forget_machine: str | None = None) -> GcReport:
+        """Remove the vault objects that no link needs, and vaults that are empty.
+
+        With `forget_machine`, what the machine of this name or id noted is given up first.
+        """
+        return self._folding.gc(forget_machine=forget_machine)
 
     # farming
 

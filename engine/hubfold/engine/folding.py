@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from hubfold.care import recovery
-from hubfold.content import IndexedReplica, LinkKind, Root
+from hubfold.care import recovery, repoint
+from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
@@ -17,6 +17,8 @@ from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.journal import history, journal, keepers, lock
 from hubfold.journal.others import Others
+from hubfold.journal.records import Intent
+from hubfold.journal.run_log import RunLog
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
@@ -62,8 +64,11 @@ class Folding:
                 )
             if chosen not in roots:
                 raise HubfoldError(f"{chosen} is left out: its plugin failed", "`hubfold scan` says how")
-        sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
+        sets, unseen = _to_be_seen(sets, around.filesystems)
         found = planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
+        away = self._workspace.roots_away(paths)
+        unseen += [Skip(root.path, "it is not there now: what is known of it is left out") for root in away]
+        found = replace(found, skipped=(*found.skipped, *unseen))
         corrupt = [Skip(liar.path, planner.LIES) for liar in self._workspace.index.liars(list(roots))]
         return replace(
             found, skipped=(*found.skipped, *(skip for skip in corrupt if skip not in found.skipped))
@@ -98,7 +103,7 @@ class Folding:
                     interrupted = True
                 book.sync()
                 log = journal.read(self._workspace.state.runs, book.run)
-                keepers.restore_keepers(log, ())
+                keepers.restore_keepers(log)
                 if not log.open_numbers:
                     book.append("end", state="interrupted" if interrupted else "finished")
             outcomes = executor.outcomes
@@ -145,16 +150,26 @@ class Folding:
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
         log, logs = history.find(self._workspace.state, run)
-        expected = undo.preview(log, Others.of(logs, log))
-        links = [link.path for link in log.farm_links if not log.undone]
+        expected = undo.preview(log, self._others(logs, log))
+        links = [link.path for link in log.farm_links] + [link.path for link in log.repointed]
         return UndoReport(
             run=log.run,
-            restored=(*expected.restored, *links),
-            left=tuple(expected.left),
+            restored=(*expected.restored, *(() if log.undone else links)),
+            left=(*expected.left, *expected.waiting),
             failed=tuple(expected.failed),
             bytes_needed=expected.bytes_needed,
             kept=tuple(expected.kept),
+            waiting=tuple(expected.waiting),
         )
+
+    def _others(self, logs: Sequence[RunLog], log: RunLog) -> Others:
+        """What the other runs mean for `log`, and where its vaults and roots are that moved."""
+        moved = self._workspace.moved()
+
+        def object_now(intent: Intent) -> str | None:
+            return moved.object_of(intent.target, intent.path, log.run, log.places)
+
+        return replace(Others.of(logs, log), object_now=object_now, roots_now=moved.roots_now(log.places))
 
     def undo(self, run: str | None = None) -> UndoReport:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
@@ -164,12 +179,17 @@ class Folding:
             interrupted = False
             with journal.Journal.reopen(log) as book:
                 removed, left, failed = take_links_back(log)
+                if log.repointed:
+                    # So that recovery looks for what a crash leaves of it.
+                    book.append("undo")
+                    book.sync()
+                pointed = repoint.take_back(log)
                 try:
                     undone = undo.take_back(
                         log,
                         book,
-                        Others.of(logs, log),
-                        rest_failed=bool(failed),
+                        self._others(logs, log),
+                        rest_failed=bool(failed or pointed.failed or pointed.waiting),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
                     )
@@ -177,12 +197,13 @@ class Folding:
                     interrupted = True
         return UndoReport(
             run=log.run,
-            restored=(*removed, *undone.restored),
-            left=(*left, *undone.left),
-            failed=(*failed, *undone.failed),
+            restored=(*removed, *pointed.restored, *undone.restored),
+            left=(*left, *pointed.left, *undone.left, *pointed.waiting, *undone.waiting),
+            failed=(*failed, *pointed.failed, *undone.failed),
             bytes_needed=undone.bytes_needed,
             interrupted=interrupted,
             kept=tuple(undone.kept),
+            waiting=(*pointed.waiting, *undone.waiting),
         )
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
@@ -192,28 +213,61 @@ class Folding:
         with lock.exclusive(self._workspace.state, "recover"):
             return recovery.recover(self._workspace.state, forget=forget)
 
-    def preview_gc(self) -> GcReport:
-        """The vault objects that no link needs, with what removing them frees."""
-        garbage, kept = gc.find_garbage(
-            self._workspace.vaults(),
-            [root.path for root in self._workspace.index.roots()],
-            self._workspace.links_made(),
-        )
+    def preview_gc(self, *, forget_machine: str | None = None) -> GcReport:
+        """See `Engine.preview_gc`."""
+        vaults = self._workspace.vaults()
+        garbage, kept = self._garbage(vaults, forget_machine)
+        forgotten = gc.noted_by(vaults, forget_machine) if forget_machine else []
         return GcReport(
-            tuple(item.path for item in garbage), sum(item.bytes for item in garbage), tuple(kept)
+            tuple(item.path for item in garbage),
+            sum(item.bytes for item in garbage),
+            tuple(kept),
+            last_copies=tuple(item.path for item in garbage if item.last),
+            forgotten=tuple(dict.fromkeys(line.link for _, lines in forgotten for line in lines)),
         )
 
-    def gc(self) -> GcReport:
-        """Remove the vault objects that no link needs, and vaults that are empty."""
+    def _garbage(
+        self, vaults: Sequence[str], forget: str | None = None
+    ) -> tuple[list[gc.Garbage], list[Left]]:
+        roots = [root.path for root in self._workspace.index.roots()]
+        links = self._workspace.links_made()
+        return gc.find_garbage(vaults, roots, links, here=self._workspace.here(), forget=forget)
+
+    def gc(self, *, forget_machine: str | None = None) -> GcReport:
+        """See `Engine.gc`."""
         with recovery.alone(self._workspace.state, "gc"):
             vaults = self._workspace.vaults()
-            roots = [root.path for root in self._workspace.index.roots()]
-            report = gc.remove(*gc.find_garbage(vaults, roots, self._workspace.links_made()))
+            lines = gc.noted_by(vaults, forget_machine) if forget_machine else []
+            failed = gc.forget_machine(vaults, forget_machine) if forget_machine else []
+            report = gc.remove(*self._garbage(vaults), here=self._workspace.here())
             for path in vaults:
                 objects.clear_empty(path)
             for path in report.removed:
                 self._workspace.index.forget(path)
-        return report
+        forgotten = dict.fromkeys(line.link for _, noted in lines for line in noted)
+        return replace(report, failed=(*failed, *report.failed), forgotten=tuple(forgotten))
+
+
+def _to_be_seen(
+    sets: Iterable[DuplicateSet], folders: Collection[str]
+) -> tuple[list[DuplicateSet], list[Skip]]:
+    """(the sets without the replicas whose folders cannot be looked at, those replicas)."""
+    found: list[DuplicateSet] = []
+    unseen: list[Skip] = []
+    for duplicates in sets:
+        there = [
+            one
+            for one in duplicates.replicas
+            if os.path.dirname(one.path) in folders and os.path.lexists(one.path)
+        ]
+        unseen += [
+            Skip(one.path, "it cannot be looked at now (is its drive, or its folder, away?)")
+            for one in duplicates.replicas
+            if one not in there
+        ]
+        if len({one.payload for one in there}) > 1:
+            found.append(replace(duplicates, replicas=tuple(there)))
+    return found, unseen
 
 
 def _done(action: Action) -> Done:

@@ -11,7 +11,7 @@ from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
-from hubfold.journal import journal
+from hubfold.journal import journal, others
 from hubfold.removal import carry_out, leftovers
 from hubfold.removal import plan as removal_plan
 from hubfold.removal.plan import RemovePlan, Wish
@@ -95,7 +95,7 @@ class Removing:
         only = [root.path for root in holdings.roots if any(within(root.path, path) for path in wanted)]
         return leftovers.plan(
             holdings,
-            journal.logs(self._workspace.state.runs),
+            others.as_they_lie_now(journal.logs(self._workspace.state.runs)),
             before_ns=time.time_ns() - int(older_than * 10**9),
             old_revisions=old_revisions,
             only=only,

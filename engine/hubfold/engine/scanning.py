@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hubfold.content import Role
+from hubfold.content import VAULT, Role
+from hubfold.disk.identity import Mounts, place_of
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import ScanReport, StatusRoot
-from hubfold.scanning import scan
+from hubfold.scanning import places, scan
 from hubfold.state.home import KnownRoot
 
 
@@ -34,6 +36,7 @@ class Scanning:
                 min_size=min_size,
                 sharing=self._workspace.sharing,
             )
+        moved = self._follow([root.path for root in report.roots])
         liars = self._workspace.index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
         left_out = {root.path for root in report.roots if root.left_out}
@@ -42,9 +45,32 @@ class Scanning:
         self._workspace.left_out.update(left_out)
         return replace(
             report,
-            roots=tuple(self._workspace.with_primary(report.roots)),
-            warnings=(*report.warnings, *told),
+            roots=tuple(self._workspace.with_primary(one for one in report.roots if one.path not in moved)),
+            warnings=(*(one for one in report.warnings if one.path not in moved), *told, *moved.values()),
         )
+
+    def _follow(self, scanned: Sequence[str]) -> dict[str, Notice]:
+        """Forget roots that are not there where they are found under another path, by what the user is told of each.
+
+        Their rows are those of the place where they lie now; what the user registered follows.
+        """
+        index = self._workspace.index
+        mounts = Mounts.now()
+        vaults = [root.path for root in index.roots(vaults=True) if root.backend == VAULT]
+        there = [path for path in (*scanned, *vaults) if os.path.isdir(path)]
+        places.note(index, (place_of(path, mounts) for path in there))
+        known = places.load(index)
+        moved: dict[str, Notice] = {}
+        for old in index.roots(vaults=True):
+            before = known.get(old.path)
+            if before is None or os.path.isdir(old.path):
+                continue
+            now = next((path for path in there if before.is_at(path, mounts)), None)
+            if now is not None:
+                self._workspace.state.move_root(old.path, now)
+                index.remove_root(old.path)
+                moved[old.path] = Notice(old.path, f"it was moved to {now}, and is known there now")
+        return moved
 
     def add_root(
         self,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
+    from hubfold.vault.moved import Moved
+    from hubfold.vault.need import Here
 
 StrPath = str | os.PathLike[str]
 #: Files under this many bytes are left alone: they are what people edit.
@@ -188,7 +190,7 @@ class Workspace:
         return [root for root in known.values() if root.backend in self.backends]
 
     def roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
-        """The scanned roots at or below `paths` (all of them without any), and their vaults."""
+        """The scanned roots at or below `paths` (all of them without any) that are there, and their vaults."""
         from hubfold.disk.paths import canonical, within
 
         roots = self.index.roots(vaults=True)
@@ -202,7 +204,22 @@ class Workspace:
             roots = [
                 root for root in roots if root in chosen or (root.backend == VAULT and root.path in places)
             ]
-        return {root.path: root for root in self.by_role(roots) if root.backend in self.backends}
+        return {
+            root.path: root
+            for root in self.by_role(roots)
+            if root.backend in self.backends and os.path.isdir(root.path)
+        }
+
+    def roots_away(self, paths: Sequence[StrPath]) -> list[Root]:
+        """The scanned roots at or below `paths` (all of them without any) that are not there now."""
+        from hubfold.disk.paths import canonical, within
+
+        wanted = [canonical(path) for path in paths]
+        return [
+            root
+            for root in self.index.roots()
+            if not os.path.isdir(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
+        ]
 
     def by_role(self, roots: Iterable[Root]) -> list[Root]:
         """Primary first."""
@@ -218,9 +235,11 @@ class Workspace:
         return found
 
     def vaults(self) -> list[str]:
-        """Every vault that a known root may have or a run has used, and that is there."""
+        """Every vault that a known root may have or a run has used, and that is there, be it at another place."""
+        from hubfold.disk.identity import Mounts
         from hubfold.journal import journal
         from hubfold.vault import objects
+        from hubfold.vault.moved import mounted_elsewhere
         from hubfold.vault.names import of_object
 
         roots = self.index.roots(vaults=True) if self.has_index else []
@@ -228,8 +247,11 @@ class Workspace:
         for root in roots:
             if root.backend != VAULT:
                 candidates += self._vault_places(root)
+        mounts = Mounts.now()
         for log in journal.logs(self.state.runs):
             candidates += [of_object(path) for path in log.objects]
+            candidates += [of_object(link.target) for link in log.repointed]
+            candidates += mounted_elsewhere(log.places.values(), mounts)
         return [path for path in dict.fromkeys(candidates) if objects.is_vault(path)]
 
     def vault_for(self, root: str) -> str:
@@ -245,6 +267,21 @@ class Workspace:
             if place.writable and place.filesystem.links_to(here):
                 return place.path
         raise LeftAlone(f"there is no place for a vault on the file system of {root}")
+
+    def here(self) -> Here:
+        """What this machine can see of links, by what is mounted now."""
+        from hubfold.journal import journal
+        from hubfold.vault.need import Here
+
+        return Here.now(lambda: journal.run_names(self.state.runs))
+
+    def moved(self) -> Moved:
+        """What tells where vaults and roots lie that are not where runs knew them."""
+        from hubfold.disk.identity import Mounts
+        from hubfold.vault.moved import Moved
+
+        roots = [root.path for root in self.index.roots()] if self.has_index else []
+        return Moved(self.vaults(), roots, Mounts.now())
 
     def links_made(self) -> Iterator[str]:
         from hubfold.journal import journal
@@ -317,7 +354,9 @@ class Workspace:
             places = [place for root in chosen for place in self._vault_places(root)]
             return list(dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)]))
 
-        return Holdings(chosen, self.backends, vaults, unasked=unasked, progress=progress, stop=stop)
+        return Holdings(
+            chosen, self.backends, vaults, self.here, unasked=unasked, progress=progress, stop=stop
+        )
 
     def holdings_at(self, paths: Sequence[StrPath]) -> Holdings:
         """What the known roots and those at or below `paths` hold."""

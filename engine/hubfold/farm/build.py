@@ -23,6 +23,7 @@ from hubfold.journal.records import FarmLink
 from hubfold.progress import Progress, Stop
 from hubfold.reports.outcomes import Failed
 from hubfold.vault import objects
+from hubfold.vault.need import Here
 
 MARKER_TEXT = b"""hubfold farm 1
 A folder of links that `hubfold farm` builds and refreshes; it holds no content of its own.
@@ -57,6 +58,7 @@ class _Builder:
         self._farm = farm
         self._journal = journal
         self._filesystems = FileSystems()
+        self._here = Here.now()
         self._number = 0
         #: Signatures of sources that this run has changed the mode and the names of, by payload.
         self._ours: dict[tuple[int, int], Signature] = {}
@@ -92,6 +94,9 @@ class _Builder:
 
     def _announce(self, made: FarmLink, item: WantedLink, keeper: HeldFile) -> None:
         now = keeper.attributes
+        self._journal.place(os.path.dirname(self._farm))
+        self._journal.place(item.source_root)
+        self._journal.place(item.vault, objects.id_of(item.vault))
         self._journal.append("object", path=item.target, keeper=item.source)
         self._journal.append("farm", **made.as_record())
         mode = now.mode & ~WRITE_BITS
@@ -109,7 +114,8 @@ class _Builder:
             objects.prepare(item.vault)
             objects.add_object(item.target, keeper)
             mount = self._filesystems.of(os.path.dirname(made.path)).mount
-            objects.note_links(item.target, [objects.NeededBy(made.path, mount, self._journal.run)])
+            line = self._here.needed_by(made.path, self._farm, self._journal.run, item.vault, mount)
+            objects.note_links(item.target, [line])
         if not keeper.unchanged():
             raise LeftAlone("it changed while it was being linked")
 

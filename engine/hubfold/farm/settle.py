@@ -9,8 +9,9 @@ from contextlib import suppress
 from hubfold import errors
 from hubfold.content import FARM_MARKER
 from hubfold.disk.directory import Directory
-from hubfold.errors import LeftAlone
+from hubfold.errors import Away, LeftAlone
 from hubfold.farm.build import exchange_link
+from hubfold.journal.presence import check_there
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed, Left
 
@@ -37,6 +38,10 @@ def take_links_back(log: RunLog) -> tuple[list[str], list[Left], list[Failed]]:
                     directory.unlink(name)
                 directory.sync()
         except FileNotFoundError:
+            try:
+                check_there(log.places, os.path.dirname(link.root))
+            except Away as error:
+                failed.append(Failed(link.path, errors.describe(error)))
             continue  # its folder is gone with it: an undo that was cut short had come this far, or the user deleted it
         except LeftAlone as error:
             left.append(Left(link.path, errors.describe(error)))

@@ -49,7 +49,8 @@ from hubfold.progress import Progress, Stop
 from hubfold.reading import compare, extents
 from hubfold.reading.pool import rotates
 from hubfold.vault import objects
-from hubfold.vault.names import LOCK
+from hubfold.vault.names import LOCK, of_object
+from hubfold.vault.need import Here
 
 if TYPE_CHECKING:
     import filelock
@@ -95,6 +96,7 @@ class Executor:
         self.outcomes: list[Outcome] = []
         self._filesystems = FileSystems()
         self._ways = permissions.Ways()
+        self._here = Here.now()
         self._number = 0
         self._vaults: dict[str, filelock.BaseFileLock] = {}
         self._new_vaults: list[str] = []
@@ -345,10 +347,21 @@ class Executor:
         mtime_ns = keeper.attributes.mtime_ns if action.keeper_mtime_ns is None else action.keeper_mtime_ns
         keepers.announce(self.journal, keeper, action.keeper.root, mode=mode, mtime_ns=mtime_ns)
         for object_ in group.objects:
+            vault = of_object(object_)
+            self._place(vault, objects.id_of(vault))
             self.journal.append("object", path=object_, keeper=keeper.path)
+        self._place(action.keeper.root)
         for swap in group.swaps:
             intent = self._intent(swap, group, mtime_ns, mode)
+            self._place(intent.root)
+            self.journal.place(intent.mount)
             self.journal.append("intent", **intent.as_record())
+
+    def _place(self, folder: str, vault: str = "") -> None:
+        """Note where a root or a vault lies, before anything relies on it, and what it is mounted by."""
+        self.journal.place(folder, vault)
+        with suppress(OSError):
+            self.journal.place(self._filesystems.of(folder).mount)
 
     def _intent(self, swap: Swap, group: KeeperGroup, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
         action, attributes = swap.action, swap.victim.attributes
@@ -392,11 +405,8 @@ class Executor:
                 return False
             for object_ in group.objects:
                 objects.add_object(object_, keeper)
-                paths = [swap.action.path for swap in group.swaps if swap.action.target == object_]
-                run = self.journal.run
-                objects.note_links(
-                    object_, [objects.NeededBy(path, self._mount(path), run) for path in paths]
-                )
+                lines = [self._line(swap.action) for swap in group.swaps if swap.action.target == object_]
+                objects.note_links(object_, lines)
             if group.read_only:
                 keepers.make_read_only(keeper)
             if action.keeper_mtime_ns is not None:
@@ -410,6 +420,10 @@ class Executor:
         else:
             return True
         return False
+
+    def _line(self, action: Action) -> objects.NeededBy:
+        vault, mount = of_object(action.target), self._mount(action.path)
+        return self._here.needed_by(action.path, action.victim.root, self.journal.run, vault, mount)
 
     def _drop_views(self, group: KeeperGroup) -> bool:
         """Leave out the victims that are the keeper's own file, seen through another mount; whether any is left.

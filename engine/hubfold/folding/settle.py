@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
@@ -13,6 +12,7 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.exchange import SPARE_SUFFIX, UNFINISHED
 from hubfold.errors import LeftAlone
 from hubfold.journal.on_disk import is_link, is_original, written_through
+from hubfold.journal.presence import check_there
 from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.reading import compare
@@ -21,11 +21,12 @@ from hubfold.reading import compare
 def settle_number(log: RunLog, number: int, intent: Intent) -> tuple[str, str]:
     """(state, reason) of an open number. Raises `OSError` or `LeftAlone` if its path cannot be looked at."""
     undoing = log.states[number] == "restore"
+    if os.path.isdir(os.path.dirname(intent.path)):
+        check_there(log.places, intent.root, intent.mount)  # what lies there may be another drive's
     try:
         return _settle_restore(intent, log.restores[number]) if undoing else _settle_intent(intent)
     except FileNotFoundError:
-        if not os.path.ismount(intent.mount):
-            raise OSError(errno.ENODEV, f"its drive is not there ({intent.mount})") from None
+        check_there(log.places, intent.root, intent.mount)
         if os.path.lexists(os.path.dirname(intent.path)):
             raise
         return "kept" if undoing else "dropped", "its folder was deleted since"

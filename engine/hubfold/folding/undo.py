@@ -6,7 +6,6 @@ copy whose hash is not the one of the journal is never put in place. A path that
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -22,16 +21,19 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.exchange import UNFINISHED
 from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import take_lock
-from hubfold.errors import Busy, LeftAlone, NoSpace
+from hubfold.errors import Away, Busy, LeftAlone, NoSpace
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.on_disk import is_link
 from hubfold.journal.others import ALONE, Others
+from hubfold.journal.presence import check_there
 from hubfold.journal.records import Intent, KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare
 from hubfold.reports.outcomes import Failed, Left
+from hubfold.vault import objects
+from hubfold.vault.names import of_object
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class Undone:
     #: Restored paths of which something stays as the user has it now.
     kept: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    #: Paths that nothing was done about, since they or their content cannot be looked at now.
+    waiting: list[Left] = field(default_factory=list)
     bytes_needed: int = 0
 
 
@@ -54,7 +58,12 @@ def preview(log: RunLog, others: Others = ALONE) -> Undone:
     payloads: set[str] = set()
     for intent in _folded(log):
         try:
-            _check(intent, others.refolded)
+            _check(log, intent, others.refolded)
+            if intent.payload not in payloads:
+                _check_content(log, intent, others)
+        except Away as reason:
+            undone.waiting.append(Left(intent.path, errors.describe(reason)))
+            continue
         except Busy as reason:
             undone.failed.append(Failed(intent.path, str(reason)))
             continue
@@ -110,8 +119,8 @@ def take_back(
         for intent in intents:
             stop.check()
             undo.path(intent, undone)
-        undone.failed += restore_keepers(log, others.keepers, others.changes)
-        if not (undone.failed or rest_failed):
+        undone.failed += restore_keepers(log, others)
+        if not (undone.failed or undone.waiting or rest_failed):
             journal.append("undone")
         journal.sync()
     finally:
@@ -134,8 +143,12 @@ class _Undo:
     def path(self, intent: Intent, undone: Undone) -> None:
         """Restore one path, and note in `undone` what became of it."""
         try:
-            _check(intent, self._others.refolded)
+            _check(self._log, intent, self._others.refolded)
+            if intent.payload not in self._restored:
+                _check_content(self._log, intent, self._others)
             kept = self._restore(intent)
+        except Away as reason:
+            undone.waiting.append(Left(intent.path, errors.describe(reason)))
         except Busy as error:
             undone.failed.append(Failed(intent.path, str(error)))
         except LeftAlone as reason:
@@ -178,7 +191,8 @@ class _Undo:
             if intent.payload in self._restored:
                 _link_to(directory, temporary, *self._restored[intent.payload])
             else:
-                _copy_back(directory, name, temporary, intent, self._progress)
+                source = _open_content(directory, name, self._log, intent, self._others)
+                _copy_back(directory, source, temporary, intent, self._progress)
             if not is_link(directory, name, intent):
                 raise LeftAlone("it was changed since; the change stays")
             inode = directory.lstat(temporary).st_ino
@@ -215,9 +229,9 @@ def _takes(intent: Intent) -> int:
     return intent.allocated if now is None else min(intent.allocated, now.st_blocks * 512)
 
 
-def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
+def _check(log: RunLog, intent: Intent, refolded: Mapping[str, str]) -> None:
     """Raise `Busy` if a later run has to be taken back first, `LeftAlone` if the user changed or removed the path
-    since the run, `OSError` if it cannot be told."""
+    since the run, `Away` if that cannot be seen now, `OSError` if it cannot be told."""
     if intent.link is LinkKind.REFLINK:
         return
     if intent.path in refolded:
@@ -226,12 +240,23 @@ def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
     try:
         directory, name = Directory.parent_of(intent.root, intent.path)
     except FileNotFoundError:
-        if not os.path.ismount(intent.mount):
-            raise OSError(errno.ENODEV, f"its drive is not there ({intent.mount})") from None
+        check_there(log.places, intent.root, intent.mount)
         raise LeftAlone("it was deleted since") from None
     with directory:
-        if not is_link(directory, name, intent):
-            raise LeftAlone("it was changed since; the change stays")
+        if is_link(directory, name, intent):
+            return
+    check_there(log.places, intent.root, intent.mount)
+    raise LeftAlone("it was changed since; the change stays")
+
+
+def _check_content(log: RunLog, intent: Intent, others: Others) -> None:
+    """Raise `Away` if what a link reads is not there and not seen to be gone."""
+    if intent.link is not LinkKind.SYMLINK or any(map(os.path.lexists, _sources(intent, others))):
+        return
+    check_there(log.places, intent.keeper_root)
+    vault = of_object(intent.target)
+    if not objects.is_vault(vault):
+        check_there(log.places, vault)
 
 
 def _restored_before(log: RunLog) -> dict[str, tuple[str, str]]:
@@ -320,9 +345,9 @@ def _link_to(directory: Directory, temporary: str, root: str, path: str) -> None
         directory.link_from(first, first_name, temporary)
 
 
-def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, progress: Progress) -> None:
+def _copy_back(directory: Directory, source: int, temporary: str, intent: Intent, progress: Progress) -> None:
+    """Copy what the descriptor `source` reads, which is closed."""
     digest = xxhash.xxh3_128()
-    source = _open_content(directory, name, intent)
     try:
         target = directory.create_file(temporary + UNFINISHED)
         try:
@@ -346,12 +371,19 @@ def _copy_back(directory: Directory, name: str, temporary: str, intent: Intent, 
         os.close(source)
 
 
-def _open_content(directory: Directory, name: str, intent: Intent) -> int:
+def _sources(intent: Intent, others: Others) -> Sequence[str]:
+    """Where the content of a link may lie: where it led when it was made, and where its vault is now."""
+    now = others.object_now(intent)
+    return (intent.target, intent.keeper, *(() if now is None else (now,)))
+
+
+def _open_content(directory: Directory, name: str, log: RunLog, intent: Intent, others: Others) -> int:
     """The bytes that the path reads; where its link dangles, the keeper's, which the hash will judge."""
     if intent.link is LinkKind.HARDLINK:
         return directory.open_file(name)
-    for path in (intent.target, intent.keeper):
+    for path in _sources(intent, others):
         folder, last = os.path.split(path)
         with suppress(FileNotFoundError), Directory.open(folder) as parent:
             return parent.open_file(last)
+    _check_content(log, intent, others)
     raise LeftAlone(f"nothing is left of its content: neither {intent.target} nor {intent.keeper} is there")

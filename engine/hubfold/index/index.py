@@ -342,7 +342,7 @@ class Index:
         """SQLite stores any type in any column: a row that hubfold did not write must not end in a traceback."""
         try:
             yield
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise IndexDamaged(
                 f"the index {self.path} has a row that hubfold did not write: {error}",
                 HINT_DELETE.format(path=self.path),

@@ -32,6 +32,7 @@ def summary(log: RunLog) -> RunSummary:
         actions=len(done)
         + len(undone)
         + len(log.farm_links)
+        + len(log.repointed)
         + len(log.removals)
         + len(log.made)
         + len(log.mended),
@@ -45,6 +46,10 @@ def detail(log: RunLog) -> RunDetail:
     state = "undone" if log.undone else "done"
     actions += [
         (_told(link.path, "symlink", "farm", link.target, link.target), state) for link in log.farm_links
+    ]
+    actions += [
+        (_told(link.path, "symlink", "moved-vault", link.target, link.target), state)
+        for link in log.repointed
     ]
     state = "done" if log.ended == "finished" else "unfinished"
     actions += [(_told(item.path, "removed", log.command, size=item.bytes), state) for item in log.removals]
@@ -71,7 +76,7 @@ def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:
 
 def undoable(log: RunLog) -> bool:
     """Whether there is something of a run that can be taken back; what is still open is for recovery."""
-    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))
+    return not log.undone and ("done" in log.states.values() or bool(log.farm_links or log.repointed))
 
 
 def _done(intent: Intent) -> Done:

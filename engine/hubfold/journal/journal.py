@@ -4,6 +4,8 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 
 =============  =======================================================================================================
 ``run``        first line: ``version``, ``run``, ``command``, ``started`` (UTC), ``pid``, ``host``, ``hubfold``
+``place``      where a root, vault or mount point lies that what follows relies on, `Placed`: ``path``, ``fs`` and
+               ``inside`` (identity of the file system, path in it), ``inode``, ``vault`` (its id)
 ``object``     about to make a vault object: ``path`` of the object, ``keeper``
 ``keeper``     about to change a keeper's mode or mtime: ``path``, ``root``, ``inode``, ``mode`` and ``mtime_ns`` as
                ``[before, after]``
@@ -14,6 +16,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
+``repoint``    about to give a symlink another text, `Repointed`; known again by its text, so it needs no ``done``
 ``mend``       about to give a name other bytes, `Mend`, with its ``number``
 ``fresh``      what the mends ``numbers`` put in place is made: its ``inode``
 ``mended``     the mends ``numbers`` are whole and what they displaced is gone
@@ -43,6 +46,7 @@ from typing import Any
 
 from hubfold.disk.directory import Directory, make_folders
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.identity import Mounts, place_of
 from hubfold.errors import JournalDamaged, RunNotFound
 from hubfold.journal.run_log import VERSION, RunLog, take
 
@@ -63,6 +67,8 @@ class Journal:
         self.path = path
         self._pending: list[bytes] = []
         self._filesystems = FileSystems()
+        self._mounts: Mounts | None = None
+        self._placed: set[str] = set()
 
     @classmethod
     def create(cls, folder: str, command: str, version: str) -> Journal:
@@ -103,9 +109,20 @@ class Journal:
         """Add a record; it is on the disk after the next `sync`."""
         self._pending.append(json.dumps({"record": record, **fields}).encode("ascii") + b"\n")
 
+    def place(self, path: str, vault: str = "") -> None:
+        """`append` a ``place``, once for each path."""
+        if path in self._placed:
+            return
+        if self._mounts is None:
+            self._mounts = Mounts.now()
+        self._placed.add(path)
+        self.append("place", **place_of(path, self._mounts, vault).as_record())
+
     def announce(self, record: str, *, path: str, root: str, temporary: str, **told: Any) -> None:
         """`append` an ``aside`` or a ``make``."""
         mount = self._filesystems.at(root).mount
+        for place in (root, mount):
+            self.place(place)
         self.append(record, path=path, root=root, temporary=temporary, mount=mount, **told)
 
     def sync(self) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 from hubfold import errors
 from hubfold.disk.directory import Directory
@@ -16,6 +17,8 @@ from hubfold.disk.held import WRITE_BITS, HeldFile, set_mode
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
 from hubfold.journal.on_disk import still_links
+from hubfold.journal.others import ALONE, Others
+from hubfold.journal.presence import Places, check_there
 from hubfold.journal.records import KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed
@@ -52,26 +55,24 @@ def make_read_only(keeper: HeldFile) -> bool:
     return True
 
 
-def restore_keepers(
-    log: RunLog, used_elsewhere: Collection[int], changes: Sequence[KeeperChange] | None = None
-) -> list[Failed]:
+def restore_keepers(log: RunLog, others: Others = ALONE) -> list[Failed]:
     """Give keepers that nothing links to any more the mode and mtime that they had before any run; what failed.
 
-    `changes` are those of all runs, oldest first (default: of this one). The last run to let go of a keeper need not
-    be the one that changed it.
+    The last run to let go of a keeper need not be the one that changed it.
     """
+    changes = log.keepers if others.changes is None else others.changes
     linked = {
         intent.keeper_inode
         for number, intent in log.intents.items()
         if log.states[number] in ("done", *_UNDECIDED)
-        or (log.states[number] == "kept" and still_links(intent))
+        or (log.states[number] == "kept" and still_links(intent, log.places))
     }
     ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
     failed: list[Failed] = []
-    for change in reversed(log.keepers if changes is None else changes):
-        if change.inode in ours and change.inode not in linked and change.inode not in used_elsewhere:
+    for change in reversed(changes):
+        if change.inode in ours and change.inode not in linked and change.inode not in others.keepers:
             try:
-                _restore_keeper(change)
+                _restore_keeper(_where_it_is(change, others.roots_now), log.places)
             except LeftAlone:
                 continue
             except OSError as error:
@@ -81,7 +82,14 @@ def restore_keepers(
     return failed
 
 
-def _restore_keeper(change: KeeperChange) -> None:
+def _where_it_is(change: KeeperChange, roots_now: Mapping[str, str]) -> KeeperChange:
+    root = roots_now.get(change.root)
+    return change if root is None else replace(change, path=root + change.path[len(change.root) :], root=root)
+
+
+def _restore_keeper(change: KeeperChange, places: Places) -> None:
+    """Raises `Away` where the keeper's root is not to be seen now."""
+    check_there(places, change.root)
     directory, name = Directory.parent_of(change.root, change.path)
     with directory:
         fd = directory.open_file(name)

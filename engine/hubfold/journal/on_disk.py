@@ -7,7 +7,8 @@ import stat
 
 from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
-from hubfold.errors import LeftAlone
+from hubfold.errors import Away, LeftAlone
+from hubfold.journal.presence import Places, check_there
 from hubfold.journal.records import Intent
 
 
@@ -39,16 +40,27 @@ def written_through(directory: Directory, name: str, intent: Intent) -> bool:
     return (st.st_size, st.st_mtime_ns) != (intent.size, intent.keeper_mtime_ns)
 
 
-def still_links(intent: Intent) -> bool:
+def still_links(intent: Intent, places: Places) -> bool:
     """Whether the path is still the link that the run made. What cannot be looked at now is taken for one."""
     try:
         directory, name = Directory.parent_of(intent.root, intent.path)
+        with directory:
+            if is_link(directory, name, intent):
+                return True
     except FileNotFoundError:
-        return not os.path.ismount(intent.mount)
+        pass
     except (OSError, LeftAlone):
         return True
-    with directory:
-        try:
-            return is_link(directory, name, intent)
-        except OSError:
-            return True
+    try:
+        check_there(places, intent.root, intent.mount)
+    except Away:
+        return True
+    return False
+
+
+def text_of(path: str) -> str:
+    """The text of a symlink; "" for anything else, and for what cannot be looked at."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

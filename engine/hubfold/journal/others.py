@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.content import LinkKind
-from hubfold.journal.on_disk import still_links
-from hubfold.journal.records import KeeperChange
+from hubfold.journal.on_disk import still_links, text_of
+from hubfold.journal.records import FarmLink, Intent, KeeperChange, Repointed
 from hubfold.journal.run_log import RunLog
 
 
@@ -21,6 +21,10 @@ class Others:
     changes: Sequence[KeeperChange] | None = None
     #: Paths that a later run has replaced again, each with the last such run.
     refolded: Mapping[str, str] = field(default_factory=dict)
+    #: Where the object of a link lies now that its vault moved, None if it did not.
+    object_now: Callable[[Intent], str | None] = lambda intent: None
+    #: Roots that are not where they were, with where they are.
+    roots_now: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, logs: Collection[RunLog], log: RunLog) -> Others:
@@ -40,6 +44,7 @@ def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
     are the same bytes in another inode.
     """
     found = list(logs)
+    _repoint(found)
     for later, log in enumerate(found):
         given = {
             (mend.path, mend.inode): mend.new
@@ -63,6 +68,34 @@ def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
     return found
 
 
+def _repoint(logs: Sequence[RunLog]) -> None:
+    """Let runs know their links by the text that these have since their vault moved, once or several times."""
+    later: dict[str, list[Repointed]] = {}
+    for log in reversed(logs):
+        for number, intent in log.intents.items() if later else ():
+            if intent.path in later:
+                text, target = _text_now(intent, later[intent.path])
+                log.intents[number] = replace(intent, text=text, target=target)
+        log.farm_links[:] = [
+            replace(link, text=now[0], target=now[1])
+            for link, now in ((link, _text_now(link, later.get(link.path, ()))) for link in log.farm_links)
+        ]
+        for one in reversed(log.repointed):
+            later.setdefault(one.path, []).insert(0, one)
+
+
+def _text_now(link: Intent | FarmLink, later: Sequence[Repointed]) -> tuple[str, str]:
+    """(text, target) of a link that was given others `later`: as far as that was done and not taken back."""
+    known = [(link.text, link.target)]
+    for one in later:
+        if any(one.before == text for text, _ in known):
+            known.append((one.text, one.target))
+    if len(known) == 1:
+        return known[0]
+    now = text_of(link.path)
+    return next((pair for pair in reversed(known) if pair[0] == now), known[-1])
+
+
 def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
     """`Others.keepers`: what links of other runs than `but` still read."""
     used: set[int] = set()
@@ -73,7 +106,7 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
             intent.keeper_inode
             for number, intent in log.intents.items()
             if log.states[number] in ("done", "intent", "restore")
-            or (log.states[number] == "kept" and still_links(intent))
+            or (log.states[number] == "kept" and still_links(intent, log.places))
         )
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)

@@ -145,6 +145,21 @@ class FarmLink(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Repointed(Record):
+    """A symlink of an earlier run that gets another text, since its vault moved."""
+
+    path: str
+    root: str
+    #: The text that it had, and the one that it gets; the object that it leads to then.
+    before: str
+    text: str
+    target: str
+    temporary: str
+    #: Where the file system of `path` is mounted.
+    mount: str
+
+
+@dataclass(frozen=True, slots=True)
 class Removed(Record):
     """A path that was announced to be removed, with what it was then; older journals have the first two only."""
 

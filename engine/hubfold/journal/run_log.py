@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubfold.content import LinkKind
+from hubfold.disk.identity import Location, Placed
 from hubfold.journal.records import (
     FarmLink,
     Intent,
     KeeperChange,
     Mend,
     Removed,
+    Repointed,
     Temporary,
     absolute,
     expect,
@@ -42,7 +44,10 @@ class RunLog:
     restored_inodes: dict[int, int] = field(default_factory=dict)
     keepers: list[KeeperChange] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
+    #: Where roots, vaults and mount points lay, by path; older journals have none.
+    places: dict[str, Placed] = field(default_factory=dict)
     farm_links: list[FarmLink] = field(default_factory=list)
+    repointed: list[Repointed] = field(default_factory=list)
     #: What was announced to be removed, and paths of what was to be made.
     removals: list[Removed] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
@@ -79,7 +84,8 @@ class RunLog:
 
     @property
     def needs_recovery(self) -> bool:
-        return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end
+        repointing = bool(self.repointed) and self.undo_begun and not self.undone
+        return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end or repointing
 
     @property
     def undone_but_for_the_end(self) -> bool:
@@ -140,12 +146,28 @@ def _read_object(log: RunLog, record: Mapping[str, Any]) -> None:
     log.objects.append(path)
 
 
+def _read_place(log: RunLog, record: Mapping[str, Any]) -> None:
+    path, fs, inside, vault = (expect(record[name], str) for name in ("path", "fs", "inside", "vault"))
+    absolute(path)
+    if fs:
+        absolute(inside)
+    log.places[path] = Placed(path, Location(fs, inside), expect(record["inode"], int), vault)
+
+
 def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
     link = FarmLink(**{name: expect(record[name], str) for name in FarmLink.__slots__})
     absolute(link.path, link.root)
     if not is_temporary(link.temporary):
         raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
     log.farm_links.append(link)
+
+
+def _read_repoint(log: RunLog, record: Mapping[str, Any]) -> None:
+    link = Repointed(**{name: expect(record[name], str) for name in Repointed.__slots__})
+    absolute(link.path, link.root, link.target)
+    if not is_temporary(link.temporary):
+        raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
+    log.repointed.append(link)
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -219,6 +241,7 @@ def _read_recovered(log: RunLog, record: Mapping[str, Any]) -> None:
 _READERS = {
     "run": _read_run,
     "object": _read_object,
+    "place": _read_place,
     "keeper": _read_keeper,
     "intent": _read_intent,
     "done": _read_state,
@@ -227,6 +250,7 @@ _READERS = {
     "aside": _read_temporary,
     "make": _read_temporary,
     "farm": _read_farm,
+    "repoint": _read_repoint,
     "mend": _read_mend,
     "fresh": _read_fresh,
     "mended": _read_mended,

@@ -21,7 +21,8 @@ from hubfold.progress import Progress, Silent, Stop
 from hubfold.reports.outcomes import Notice
 from hubfold.scanning.walk import TreeWalk
 from hubfold.vault import objects as vault
-from hubfold.vault.links import links_below
+from hubfold.vault.links import links_below, object_named
+from hubfold.vault.need import Here
 
 if TYPE_CHECKING:
     from hubfold.backend.changes import Removal
@@ -47,6 +48,14 @@ class Links:
 
     def __init__(self, links: Iterable[tuple[str, str]]) -> None:
         self._by_target = sorted({(target, link) for link, target in links})
+        self._by_object: dict[str, list[str]] = {}
+        for target, link in self._by_target:
+            if name := object_named(target):
+                self._by_object.setdefault(name, []).append(link)
+
+    def naming(self, object_: str) -> list[str]:
+        """The links to this vault object, wherever the vault was when they were made."""
+        return self._by_object.get(os.path.basename(object_), [])
 
     def to(self, target: str) -> list[str]:
         """The links that point right at it."""
@@ -77,6 +86,7 @@ class Holdings:
         roots: Sequence[Root],
         backends: Mapping[str, GuardedBackend],
         vaults: Callable[[], Sequence[str]] = tuple,
+        here: Callable[[], Here] = Here.now,
         *,
         unasked: Sequence[str] = (),
         progress: Progress | None = None,
@@ -88,12 +98,18 @@ class Holdings:
         self._unasked = tuple(unasked)
         self._progress = progress or Silent()
         self._stop = Stop() if stop is None else stop
+        self._here = here
         self._commits: dict[str, tuple[str, str]] = {}
         self._left_out: set[str] = set()
         self._failed: list[Notice] = []
         self._whole: dict[str, _Whole | None] = {}
 
     # roots
+
+    @cached_property
+    def here(self) -> Here:
+        """What this machine can see of the links that vault objects are kept for."""
+        return self._here()
 
     @property
     def roots(self) -> tuple[Root, ...]:

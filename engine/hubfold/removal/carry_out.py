@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from hubfold.backend.changes import Removal
@@ -11,6 +12,7 @@ from hubfold.journal.journal import Journal
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name
 from hubfold.progress import Progress, Stop
+from hubfold.removal.measure import last_names
 from hubfold.removal.needs import stat_through
 from hubfold.removal.plan import RemovePlan
 from hubfold.removal.remover import Remover
@@ -24,11 +26,11 @@ def garbage(objects: Iterable[str]) -> list[Garbage]:
     """Vault objects as `vault/gc.remove` wants them."""
     found = []
     for object_ in objects:
-        st = stat_through(object_)
-        if st is not None:
+        with suppress(OSError):
+            one = gc.garbage_at(object_)
             noted = stat_through(object_ + names.LINKS)
-            size = st.st_blocks * 512 if st.st_nlink == 1 else 0
-            found.append(Garbage(object_, size + (noted.st_blocks * 512 if noted is not None else 0)))
+            lists = noted.st_blocks * 512 if noted is not None else 0
+            found.append(replace(one, bytes=one.bytes + lists))
     return found
 
 
@@ -42,6 +44,7 @@ def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
         bytes=what.bytes,
         needed=what.needed,
         left=what.left,
+        last_copies=last_names((*what.removing.seen, *what.objects)),
     )
 
 
@@ -63,7 +66,7 @@ def carry_out(
         remover.carry_out(what.removals)
     except Interrupted:
         interrupted = True
-    told = gc.remove(garbage([] if interrupted else what.objects))
+    told = gc.remove(garbage([] if interrupted else what.objects), here=holdings.here)
     for path in {names.of_object(object_) for object_ in told.removed}:
         clear_empty(path)
     freed = remover.freed + told.bytes
@@ -75,5 +78,6 @@ def carry_out(
         bytes=freed,
         left=(*what.left, *told.kept),
         failed=(*remover.failed, *told.failed),
+        last_copies=(),
         interrupted=interrupted,
     )

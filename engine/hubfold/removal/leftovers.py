@@ -14,6 +14,7 @@ from dataclasses import replace
 from hubfold.backend.changes import Leftover, LeftoverKind, Removal
 from hubfold.content import LinkKind, Root
 from hubfold.errors import HubfoldError
+from hubfold.journal.presence import check_there
 from hubfold.journal.run_log import RunLog
 from hubfold.library.inventory import Holdings
 from hubfold.removal.needs import Names
@@ -69,23 +70,24 @@ def _dangling(logs: Iterable[RunLog]) -> Iterator[Removal]:
     for log in logs:
         for number, intent in log.intents.items():
             ours = intent.link is LinkKind.SYMLINK and log.states[number] == "done"
-            if ours and _leads_nowhere(intent.path, intent.text, intent.target):
+            if ours and _leads_nowhere(log, intent.path, intent.root, intent.text, intent.target):
                 found[intent.path] = (intent.root, intent.backend)
         if not log.undone:
             for link in log.farm_links:
-                if _leads_nowhere(link.path, link.text, link.target):
+                if _leads_nowhere(log, link.path, link.root, link.text, link.target):
                     found[link.path] = (link.root, "")
     for path, (root, backend) in sorted(found.items()):
         yield Removal(root, backend, "", "", kind=str(LeftoverKind.DANGLING), links=(path,))
 
 
-def _leads_nowhere(path: str, text: str, target: str) -> bool:
-    """Whether `path` is the link that was made, and its object is known to be gone: a drive that is away is no proof.
-
-    A relative link leads to its own file system, which is there; another is proved to be by the vault's marker.
-    """
+def _leads_nowhere(log: RunLog, path: str, root: str, text: str, target: str) -> bool:
+    """Whether `path` is the link that was made, and its object was seen to be gone: by looking into its own vault."""
+    vault = of_object(target)
     with suppress(OSError):
         if os.readlink(path) != text or os.path.lexists(os.path.join(os.path.dirname(path), text)):
             return False
-        return not os.path.isabs(text) or objects.is_vault(of_object(target))
+        check_there(log.places, root)
+        known = log.places.get(vault)
+        same = known is None or not known.vault or objects.id_of(vault) == known.vault
+        return same and objects.is_vault(vault) and not os.path.lexists(target)
     return False

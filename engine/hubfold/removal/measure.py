@@ -34,6 +34,19 @@ def measure(paths: Iterable[str], folders: Iterable[str] = ()) -> int:
     return freed
 
 
+def last_names(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of `paths` whose content has no name that is not among them: one path for each content."""
+    names: dict[tuple[int, int], set[str]] = {}
+    links: dict[tuple[int, int], int] = {}
+    for path in paths:
+        with suppress(OSError):
+            st = os.lstat(path)
+            if stat.S_ISREG(st.st_mode):
+                names.setdefault((st.st_dev, st.st_ino), set()).add(path)
+                links[st.st_dev, st.st_ino] = st.st_nlink
+    return tuple(min(found) for inode, found in names.items() if links[inode] <= len(found))
+
+
 def shared_bytes(path: str, st: os.stat_result) -> int:
     """What another file has too of a file's extents; a long symlink has a block, but no extents to share."""
     if not stat.S_ISREG(st.st_mode):

@@ -16,7 +16,8 @@ from hubfold.models.names import Name
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
 from hubfold.vault.names import LINKS
-from hubfold.vault.objects import Need, need, read_links
+from hubfold.vault.need import Need, need
+from hubfold.vault.objects import read_links
 
 #: Payloads by any of their names, as the index knows them.
 Names = Callable[[os.stat_result], Sequence[IndexedReplica]]
@@ -111,14 +112,18 @@ class Needs:
         if object_ in self.objects:
             return
         own = {path for removal in self.removals for path in removal.content}
-        noted = {
-            entry.link
-            for entry in read_links(object_)
-            if need(object_, entry) is not Need.GONE and entry.link not in own
-        }
-        pointing = {link for link in self.holdings.links.to(paths.plain(object_)) if not self._goes(link)}
-        needers = sorted(noted | pointing)
-        stay = [link for link in needers if not self._note(number, link, path, STAYS)]
+        found = (*self.holdings.links.to(paths.plain(object_)), *self.holdings.links.naming(object_))
+        pointing = {link for link in found if not self._goes(link)}
+        unseen: set[str] = set()
+        for entry in read_links(object_):
+            needed = need(object_, entry, self.holdings.here)
+            if needed is Need.NEEDED and entry.link not in own:
+                pointing.add(entry.link)
+            elif needed is Need.UNKNOWN:
+                unseen.add(entry.link)
+        # The path of a link that is not seen from here is no path of this machine: only its object is kept for it.
+        self.found += [Needed(link, path, STAYS) for link in sorted(unseen - pointing)]
+        stay = [link for link in sorted(pointing) if not self._note(number, link, path, STAYS)] or unseen
         # Without its list nobody knows here who needs it: `gc` asks the journals.
         if not stay and os.path.lexists(object_ + LINKS):
             self.objects.append(object_)

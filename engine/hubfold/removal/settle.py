@@ -12,6 +12,7 @@ from hubfold.disk.directory import Directory, remove_tree
 from hubfold.disk.paths import within
 from hubfold.disk.seen import Seen, below, look
 from hubfold.errors import LeftAlone
+from hubfold.journal.presence import check_there
 from hubfold.journal.records import Temporary
 from hubfold.journal.run_log import RunLog
 from hubfold.removal.empty import empty
@@ -26,12 +27,11 @@ def settle_removal(log: RunLog, *, forget: bool = False) -> Settled:
     settled = Settled()
     for item in log.temporaries:
         try:
+            check_there(log.places, item.root, item.mount)
             settled.left += _settle_out(log, item) if item.out else _settle_in(item)
             continue
         except (FileNotFoundError, NotADirectoryError, LeftAlone):
-            if not item.mount or os.path.ismount(item.mount):
-                continue  # somebody took the folder away that it was in
-            reason = f"its drive is not there ({item.mount})"
+            continue  # somebody took the folder away that it was in
         except OSError as error:
             reason = errors.describe(error)
         what = "given up, it cannot be removed" if forget else "it cannot be removed now"

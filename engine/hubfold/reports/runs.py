@@ -49,6 +49,8 @@ class UndoReport(JsonForm):
     failed: tuple[Failed, ...]
     bytes_needed: int = field(default=0, metadata=UNTOLD)
     interrupted: bool = field(default=False, metadata=UNTOLD)
+    #: Those of `left` that the same command restores once what is away is back.
+    waiting: tuple[Left, ...] = field(default=(), metadata=UNTOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,10 @@ class GcReport(JsonForm):
     bytes: int = field(metadata=told("reclaimed_bytes"))
     kept: tuple[Left, ...] = ()
     failed: tuple[Failed, ...] = ()
+    #: Those of `removed` whose content has no other name.
+    last_copies: tuple[str, ...] = field(default=(), metadata=PATHS)
+    #: Links that count for nothing, since the machine that noted them is given up.
+    forgotten: tuple[str, ...] = field(default=(), metadata=PATHS)
 
 
 @dataclass(frozen=True, slots=True)

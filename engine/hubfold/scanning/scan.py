@@ -61,7 +61,9 @@ def scan(
             for root, error in walked
             if root.backend != VAULT
         ]
-        cost = duplicate_cost(index, paths, min_size, sharing)
+        # What is away frees nothing now, and a plan leaves it out.
+        there = [path for path in paths if os.path.isdir(path)]
+        cost = duplicate_cost(index, there, min_size, sharing)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),

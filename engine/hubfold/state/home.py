@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hubfold.content import Role
@@ -141,6 +141,14 @@ class StateHome:
             for root in roots
         ]
         self._replace(self.roots, {"version": 1, "roots": entries})
+
+    def move_root(self, old: str, new: str) -> None:
+        """Let what is registered for a root hold for another path, unless that is registered itself."""
+        roots = self.registered_roots()
+        if any(root.path == old for root in roots):
+            taken = any(root.path == new for root in roots)
+            kept = [replace(root, path=new) if root.path == old else root for root in roots]
+            self.register_roots([root for root in roots if root.path != old] if taken else kept)
 
     def asked(self) -> dict[Revised, Selections]:
         """What was asked for of revisions of which not all was; empty where ``asked.json`` is missing or damaged."""

@@ -1,8 +1,8 @@
 """Removes vault objects that no link needs.
 
 A link is asked on the disk, not in the index: the ones that the object's ``.links`` names, those that runs made, and
-every symlink into the vault that is met below the known roots, since a folder of links may have been moved after it was
-noted.
+every symlink to such an object that is met below the known roots and those that the lists name, since a folder of links
+may have been moved after it was noted. An object goes only when each link was seen to be gone (`need`).
 
 There is no journal: the list goes first, then the object, each in one call, so that a crash leaves an object without a
 list at the most, which the next look finds.
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from hubfold import errors
 from hubfold.content import VAULT_MARKER
 from hubfold.disk.directory import Directory
-from hubfold.disk.paths import plain, target_of
 from hubfold.errors import LeftAlone
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import GcReport
 from hubfold.vault import objects
-from hubfold.vault.links import links_below
-from hubfold.vault.names import LINKS, LOCK, of_object
-from hubfold.vault.objects import clear_empty
+from hubfold.vault.links import object_named, texts_below
+from hubfold.vault.names import LINKS, LOCK, NEW, of_object
+from hubfold.vault.need import Here, Need, need, why
+from hubfold.vault.objects import NeededBy, clear_empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,22 @@ class Garbage:
 
     path: str
     bytes: int
+    #: Whether the content has no other name.
+    last: bool = False
 
 
 def find_garbage(
-    vaults: Iterable[str], roots: Collection[str], links: Iterable[str] = ()
+    vaults: Iterable[str],
+    roots: Collection[str],
+    links: Iterable[str] = (),
+    *,
+    here: Here,
+    forget: str | None = None,
 ) -> tuple[list[Garbage], list[Left]]:
     """(objects that no link needs, objects that are kept with the reason). Nothing is changed.
 
-    `links` are those that runs made, in case that an object's list of them is lost.
+    `links` are those that runs made, in case that an object's list of them is lost. What the machine `forget` (by name
+    or id) noted counts for nothing.
     """
     garbage: list[Garbage] = []
     kept: list[Left] = []
@@ -52,31 +60,103 @@ def find_garbage(
     for path in vaults:
         try:
             found = list(objects.objects(path))
+            noted = {object_: objects.read_links(object_) for object_ in found}
         except FileNotFoundError:
-            found = []
+            found, noted = [], {}
         except OSError as error:
             kept.append(Left(path, f"cannot be read: {errors.describe(error)}"))
             continue
         if not found and _is_empty(path):
             garbage.append(Garbage(path, 0))  # a gc that was cut short emptied it
         for object_ in found:
-            reason = _needed(object_)
+            reason = _needed(object_, here, forget)
             if reason is None:
                 if met is None:
-                    met = {target for _, target in links_below(roots)}
-                    met.update(target for link in links if (target := target_of(link)) is not None)
-                if plain(object_) in met:
+                    met = _met(roots, links, noted.values())
+                if os.path.basename(object_) in met:
                     reason = "a link that it does not list needs it (`hubfold doctor --fix` notes it)"
             if reason is not None:
                 kept.append(Left(object_, reason))
                 continue
-            st = os.lstat(object_)
-            garbage.append(Garbage(object_, st.st_blocks * 512 if st.st_nlink == 1 else 0))
+            garbage.append(garbage_at(object_))
     return garbage, kept
 
 
-def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
+def garbage_at(object_: str) -> Garbage:
+    """Raises `OSError`."""
+    st = os.lstat(object_)
+    last = st.st_nlink == 1
+    return Garbage(object_, st.st_blocks * 512 if last else 0, last)
+
+
+def _met(roots: Collection[str], links: Iterable[str], noted: Iterable[Iterable[NeededBy]]) -> set[str]:
+    """The names of objects that any symlink names: below the roots, those of links that were noted, or made by runs."""
+    places = dict.fromkeys([*roots, *(entry.root for lines in noted for entry in lines if entry.root)])
+    met = {name for _, text in texts_below(places) if (name := object_named(text))}
+    for link in links:
+        with suppress(OSError):
+            met.add(object_named(os.readlink(link)))
+    return met
+
+
+def _is_empty(path: str) -> bool:
+    """Whether a vault holds nothing but its marker, its lock, and lists of links to objects that are gone."""
+    own = {os.path.join(path, name) for name in (VAULT_MARKER, LOCK)}
+    return all(
+        os.path.join(folder, name) in own or name.endswith((LINKS, LINKS + NEW))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def _needed(object_: str, here: Here, forget: str | None) -> str | None:
+    """Why the object has to stay, None if nothing that was noted needs it."""
+    try:
+        noted = objects.read_links(object_)
+    except OSError as error:
+        return f"its list of links cannot be read: {errors.describe(error)}"
+    unknown = None
+    for entry in noted:
+        needed = need(object_, entry, here)
+        if needed is Need.NEEDED:
+            return f"{entry.link} needs it"
+        if needed is Need.UNKNOWN and not _is_of(entry, forget):
+            unknown = entry
+    return None if unknown is None else why(unknown, here)
+
+
+def _is_of(entry: NeededBy, machine: str | None) -> bool:
+    return bool(machine) and machine in (entry.machine, entry.host)
+
+
+def noted_by(vaults: Iterable[str], machine: str) -> list[tuple[str, list[NeededBy]]]:
+    """(object, its lines) of the objects for which `machine`, by name or id, noted links. Raises `OSError`."""
+    found = []
+    for path in vaults:
+        for object_ in objects.objects(path):
+            lines = [entry for entry in objects.read_links(object_) if _is_of(entry, machine)]
+            if lines:
+                found.append((object_, lines))
+    return found
+
+
+def forget_machine(vaults: Iterable[str], machine: str) -> list[Failed]:
+    """Give up what `machine` noted: its lines leave the lists; what could not be written."""
+    failed = []
+    for path in vaults:
+        try:
+            with objects.lock(path):
+                for object_, lines in noted_by([path], machine):
+                    objects.drop_links(object_, lines)
+        except (OSError, LeftAlone) as error:
+            failed.append(Failed(path, errors.describe(error)))
+    return failed
+
+
+def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = (), *, here: Here) -> GcReport:
     """Remove objects, each one looked at again under the vault's lock, then what is empty of the vaults."""
+    here = here.again()
+    last: list[str] = []
     removed: list[str] = []
     failed: list[Failed] = []
     stayed = list(kept)
@@ -95,7 +175,9 @@ def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
         try:
             with objects.lock(path):
                 for item in items:
-                    reason = _needed(item.path)
+                    reason = _needed(item.path, here, None)
+                    if reason is None and not item.last and garbage_at(item.path).last:
+                        reason = "it has become the last copy of its content meanwhile; look again"
                     if reason is not None:
                         stayed.append(Left(item.path, reason))
                         continue
@@ -106,32 +188,8 @@ def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
                         folder.unlink(os.path.basename(item.path))
                     removed.append(item.path)
                     freed += item.bytes
+                    if item.last:
+                        last.append(item.path)
         except (OSError, LeftAlone) as error:
             failed.append(Failed(path, errors.describe(error)))
-    return GcReport(tuple(removed), freed, tuple(stayed), tuple(failed))
-
-
-def _is_empty(path: str) -> bool:
-    """Whether a vault holds nothing but its marker, its lock, and lists of links to objects that are gone."""
-    own = {os.path.join(path, name) for name in (VAULT_MARKER, LOCK)}
-    return all(
-        os.path.join(folder, name) in own or name.endswith(LINKS)
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
-
-
-def _needed(object_: str) -> str | None:
-    """Why the object has to stay, None if nothing that was noted needs it."""
-    try:
-        noted = objects.read_links(object_)
-    except OSError as error:
-        return f"its list of links cannot be read: {errors.describe(error)}"
-    unknown = None
-    for entry in noted:
-        need = objects.need(object_, entry)
-        if need is objects.Need.NEEDED:
-            return f"{entry.link} needs it"
-        if need is objects.Need.UNKNOWN:
-            unknown = entry.link
-    return None if unknown is None else f"{unknown} cannot be looked at now (is its drive away?)"
+    return GcReport(tuple(removed), freed, tuple(stayed), tuple(failed), tuple(last))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from hubfold.disk.paths import RealPaths, plain
+from hubfold.vault.names import OBJECTS, claims_of
 
 
 def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -15,6 +16,14 @@ def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
     Of a folder that lies in two of them each link comes once. What cannot be read is passed over.
     """
     resolved = RealPaths()
+    for path, text in texts_below(roots):
+        real = resolved.of(os.path.dirname(path))
+        top, last = os.path.split(os.path.normpath(os.path.join(real, text)))
+        yield path, os.path.join(resolved.of(top), last)
+
+
+def texts_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(link, its text) of every symlink below the roots, each once. What cannot be read is passed over."""
     seen: set[str] = set()
     for root in roots:
         pending = [root]
@@ -25,12 +34,21 @@ def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
             seen.add(folder)
             names, below = _listed(folder)
             pending += below
-            real = resolved.of(folder) if names else ""
             for name in names:
                 path = os.path.join(folder, name)
                 with suppress(OSError):
-                    top, last = os.path.split(os.path.normpath(os.path.join(real, os.readlink(path))))
-                    yield path, os.path.join(resolved.of(top), last)
+                    yield path, os.readlink(path)
+
+
+def object_named(text: str) -> str:
+    """The name of the vault object that the text of a symlink leads to, in whichever vault; "" if to none."""
+    top, _, name = text.rpartition("/")
+    return name if top.endswith(f"{OBJECTS}/{name[:2]}") and claims_of(name) else ""
+
+
+def leads_to(text: str, object_: str) -> bool:
+    """Whether the text of a symlink names this object in some vault: this one, or where this one was before."""
+    return object_named(text) == os.path.basename(object_)
 
 
 def _listed(folder: str) -> tuple[list[str], list[str]]:

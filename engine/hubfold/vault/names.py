@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: The folder of the objects, what an object's list of links ends in, and the lock.
 OBJECTS = "objects"
 LINKS = ".links"
+#: Added to the name of a list of links that is being written anew.
+NEW = ".new"
 LOCK = ".lock"
 
 #: By hex digits.

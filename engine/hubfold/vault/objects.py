@@ -2,42 +2,46 @@
 
 Layout, version 1::
 
-    <vault>/.hubfold-vault                     marker; its text tells a person what this folder is
+    <vault>/.hubfold-vault                     marker; its text tells a person what this folder is, and a line
+                                               ``id <32 hex>`` which vault it is, wherever it is moved to
     <vault>/.lock                              held (flock) by a run that changes the vault
     <vault>/objects/<2 hex>/<digest>           an object: one more hard link of a keeper
     <vault>/objects/<2 hex>/<digest>.<12 hex>  an object of one link's own (`Capabilities.private_objects`), or of a
                                                second keeper of the content (other readers, or all links taken):
                                                sha256 of the link's, or of the keeper's path
     <vault>/objects/<2 hex>/<object>.links     the links that need the object, one JSON object per line, appended and
-                                               fsynced before the link appears: {"link", "mount", "run"}
+                                               fsynced before the link appears (`NeededBy`)
 
 A digest is 64 hex (sha256), 40 hex (git-sha1) or 32 hex (xxh3_128): its length tells the algorithm. A line in
-``.links`` is a hint that is checked against the disk, so that the vault can be understood without the index.
+``.links`` is a hint that is checked against the disk, so that the vault can be understood without the index. Vaults
+of older versions have no id until a run prepares them again, and lines with "link", "mount" and "run" only.
 """
 
 from __future__ import annotations
 
-import enum
 import errno
 import json
 import os
-import stat
+import re
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from hubfold.content import VAULT_MARKER
 from hubfold.disk.directory import Directory, make_folder_like, make_folders
 from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import LeftAlone
-from hubfold.vault.links import points_at
-from hubfold.vault.names import LINKS, LOCK, OBJECTS, claims_of, of_object
+from hubfold.vault.names import LINKS, LOCK, NEW, OBJECTS, claims_of, of_object
 
 MARKER_TEXT = """hubfold vault 1
 The files below objects/ are hard links to model files that hubfold keeps one copy of. Symlinks elsewhere point here.
 Do not delete them by hand: `hubfold gc` removes the ones that no link needs, `hubfold undo` takes the links back.
 """
+
+
+_ID = re.compile(rb"^id ([0-9a-f]{32})$", re.MULTILINE)
 
 
 def is_vault(path: str) -> bool:
@@ -55,11 +59,25 @@ def make(vault: str, serves: str) -> None:
 
 
 def prepare(vault: str) -> None:
-    """Make the vault, marked, durable. Raises `OSError`."""
+    """Make the vault, marked, with an id, durable; call it with the vault's lock held. Raises `OSError`."""
     make_folders(vault)
     with Directory.open(vault) as folder:
         if folder.lstat_or_none(VAULT_MARKER) is None:
-            _write_marker(folder)
+            _write_marker(folder, MARKER_TEXT)
+        if not id_of(vault):
+            # A line that a crash cut short is no id, and must not swallow this one.
+            with suppress(PermissionError):  # another user's vault of an older version: he gives it one
+                _write_marker(folder, f"\nid {secrets.token_hex(16)}\n")
+
+
+def id_of(vault: str) -> str:
+    """Which vault this is, "" for one of an older version and where there is none (to be read)."""
+    try:
+        with open(os.path.join(vault, VAULT_MARKER), "rb") as file:
+            found = _ID.search(file.read(4096))
+    except OSError:
+        return ""
+    return found[1].decode() if found else ""
 
 
 @contextmanager
@@ -128,11 +146,30 @@ def make_folder_of(object_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NeededBy:
-    """A line of an object's ``.links``."""
+    """A line of an object's ``.links``; lines of older versions have the first three only."""
 
     link: str
+    #: Where the file system of the link was mounted.
     mount: str
     run: str
+    #: The root that the link lies in.
+    root: str = ""
+    #: The identity of the file system that the link is on, and its path inside that (`identity.Location`).
+    fs: str = ""
+    inside: str = ""
+    #: The id of the vault.
+    vault: str = ""
+    #: Who made it: the id of the machine, and its name for people.
+    machine: str = ""
+    host: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Lines with the same key are about one link."""
+        return self.link, self.machine, self.fs, self.inside
+
+
+_FIELDS = tuple(field.name for field in fields(NeededBy))
 
 
 def note_links(object_: str, links: Iterable[NeededBy]) -> None:
@@ -145,13 +182,20 @@ def note_links(object_: str, links: Iterable[NeededBy]) -> None:
             if new:
                 folder.own_file(fd)
             for entry in links:
-                line = json.dumps({"link": entry.link, "mount": entry.mount, "run": entry.run})
                 # A line that a crash cut short must not swallow this one.
-                os.write(fd, b"\n" + line.encode("ascii") + b"\n")
+                os.write(fd, b"\n" + _line(entry))
             os.fsync(fd)
         finally:
             os.close(fd)
         folder.sync()
+
+
+def _line(entry: NeededBy) -> bytes:
+    told = {name: getattr(entry, name) for name in _FIELDS if getattr(entry, name)}
+    return (
+        json.dumps({"link": entry.link, "mount": entry.mount, "run": entry.run, **told}).encode("ascii")
+        + b"\n"
+    )
 
 
 def read_links(object_: str) -> list[NeededBy]:
@@ -161,53 +205,46 @@ def read_links(object_: str) -> list[NeededBy]:
             text = file.read()
     except FileNotFoundError:
         return []
-    found: dict[str, NeededBy] = {}
+    found: dict[tuple[str, ...], NeededBy] = {}
     for line in text.split(b"\n"):
         try:
             entry = json.loads(line)
-            link, mount, run = entry["link"], entry["mount"], entry["run"]
-        except (ValueError, TypeError, KeyError):
+            known = NeededBy(**{name: entry[name] for name in _FIELDS if name in entry})
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue
-        if (
-            isinstance(link, str)
-            and isinstance(mount, str)
-            and isinstance(run, str)
-            and "\0" not in link + mount
-        ):
-            found[link] = NeededBy(link, mount, run)
+        values = [getattr(known, name) for name in _FIELDS]
+        if all(isinstance(value, str) and "\0" not in value for value in values):
+            found[known.key] = known
     return list(found.values())
 
 
-class Need(enum.Enum):
-    """Whether a noted link still needs its object."""
+def drop_links(object_: str, lines: Iterable[NeededBy]) -> None:
+    """Take lines out of an object's ``.links``, durable; call it with the vault's lock held. Raises `OSError`.
 
-    NEEDED = "needed"
-    GONE = "gone"
-    #: Its drive is away or it cannot be read: that never means it is gone (invariant 5).
-    UNKNOWN = "unknown"
+    Without any line left the object is still one that has a list.
+    """
+    gone = {entry.key for entry in lines}
+    stay = [entry for entry in read_links(object_) if entry.key not in gone]
+    folder_path, name = os.path.split(object_ + LINKS)
+    with Directory.open(folder_path) as folder:
+        with suppress(FileNotFoundError):
+            folder.unlink(name + NEW)  # a crash left it
+        fd = folder.create_file(name + NEW, 0o644)
+        try:
+            folder.own_file(fd)
+            os.write(fd, b"".join(map(_line, stay)))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        folder.rename(name + NEW, name)
+        folder.sync()
 
 
-def need(object_: str, entry: NeededBy) -> Need:
-    """Look whether the link is there and reads `object_`."""
-    try:
-        st = os.lstat(entry.link)
-    except (FileNotFoundError, NotADirectoryError):
-        return Need.GONE if os.path.ismount(entry.mount) else Need.UNKNOWN
-    except OSError:
-        return Need.UNKNOWN
-    if not stat.S_ISLNK(st.st_mode):
-        return Need.GONE
-    return Need.NEEDED if points_at(entry.link, object_) else Need.GONE
-
-
-def _write_marker(folder: Directory) -> None:
-    try:
-        fd = folder.create_file(VAULT_MARKER, 0o644)
-    except FileExistsError:
-        return
+def _write_marker(folder: Directory, text: str) -> None:
+    fd = folder.append_file(VAULT_MARKER, 0o644)
     try:
         folder.own_file(fd)
-        os.write(fd, MARKER_TEXT.encode())
+        os.write(fd, text.encode())
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -225,9 +262,8 @@ def _without_names(path: str) -> bool:
             for prefix in os.listdir(top):
                 folder = os.path.join(top, prefix)
                 for name in os.listdir(folder):
-                    if name.endswith(LINKS) and not os.path.lexists(
-                        os.path.join(folder, name[: -len(LINKS)])
-                    ):
+                    object_ = os.path.join(folder, name.removesuffix(NEW).removesuffix(LINKS))
+                    if name.endswith((LINKS, LINKS + NEW)) and not os.path.lexists(object_):
                         os.unlink(os.path.join(folder, name))
                 with suppress(OSError):
                     os.rmdir(folder)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import click
+
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.options import Session
+
+if TYPE_CHECKING:
+    from hubfold.reports.runs import GcReport
 
 
 @options.command(
@@ -12,28 +19,42 @@ from hubfold.cli.options import Session
     examples=[
         ("hubfold gc --dry-run", "which vault objects no link needs, and what they take"),
         ("hubfold gc -y", "remove them without a question"),
+        ("hubfold gc --forget-machine old-laptop", "give up what a machine that is gone for good noted"),
     ],
 )
+@click.option(
+    "--forget-machine",
+    metavar="NAME",
+    help="Give up the links that this machine (its name or id) noted: it is gone for good.",
+)
 @options.before_change
-def command(session: Session) -> int | None:
+def command(session: Session, forget_machine: str | None) -> int | None:
     """Remove vault objects that no link needs.
 
-    An object goes only when every link that was made to it is known to be gone; one behind a missing drive stays.
+    An object goes only when every link that was made to it was seen to be gone. What another machine noted, what lies
+    on a drive that is away or below a folder that is missing, stays.
     """
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
-        preview = engine.preview_gc()
+        preview = engine.preview_gc(forget_machine=forget_machine)
+        for path in preview.forgotten:
+            output.line(f"given up, noted by {forget_machine}: {path}")
+        if forget_machine and not preview.forgotten:
+            output.message(f"no vault has a link that {forget_machine} noted")
         for path in preview.removed:
-            output.line(f"{'removing' if session.yes and not session.dry_run else 'not needed'}: {path}")
+            last = ", the last copy of its content" if path in preview.last_copies else ""
+            what = "removing" if session.yes and not session.dry_run else "not needed"
+            output.line(f"{what}{last}: {path}")
         objects = display.count(len(preview.removed), "object")
         size = display.size(preview.bytes)
-        if session.dry_run or not preview.removed:
+        nothing = not (preview.removed or preview.forgotten)
+        if session.dry_run or nothing:
             output.line(f"{objects} to remove, {size} to reclaim", "bold")
-        question = f"Remove {objects} and reclaim {size}?"
-        if not tell.goes_on(session, preview, question, nothing=not preview.removed, dry=""):
+        question = f"Remove {objects}{_last(preview)} and reclaim {size}?"
+        if not tell.goes_on(session, preview, question, nothing=nothing, dry=""):
             return None
-        report = engine.gc()
+        report = engine.gc(forget_machine=forget_machine)
     output.report(report)
     code = tell.failures(output, report.failed)
     output.line(
@@ -41,3 +62,8 @@ def command(session: Session) -> int | None:
         "bold",
     )
     return code or None
+
+
+def _last(preview: GcReport) -> str:
+    number = len(preview.last_copies)
+    return f", the last copies of {display.count(number, 'file')}," if number else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -78,8 +79,16 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
     for needed in preview.needed:
         output.line(f"needed by {needed.path}: {needed.becomes}")
     tell.left_alone(output, tell.reasons(preview.left), full=full, noun="path")
+    tell_last_copies(output, preview.last_copies, full=full)
     files = display.count(len(preview.removed), "file")
     output.line(f"{files} to remove, {display.size(preview.bytes)} to reclaim", "bold")
+
+
+def tell_last_copies(output: Output, paths: Sequence[str], *, full: bool) -> None:
+    """The files that go and whose content has no other name."""
+    if paths:
+        output.line(f"the last copy of their content, {display.count(len(paths), 'file')}:")
+        tell.some(output, paths, full=full)
 
 
 def result(output: Output, report: RemoveReport) -> int | None:

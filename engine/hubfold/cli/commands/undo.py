@@ -30,7 +30,8 @@ def command(session: Session, run: str | None) -> int | None:
     """Take back the last run, or RUN.
 
     Every path gets its own copy again, with mode, owner, times and attributes as they were. A path that changed
-    since is left alone. Free space is checked first.
+    since is left alone; one that is on a drive that is away, or whose content is, waits for it, and the same command
+    goes on with it then. Free space is checked first.
     """
     output = session.output
     with session.engine() as engine:
@@ -43,8 +44,11 @@ def command(session: Session, run: str | None) -> int | None:
         files = display.count(len(preview.restored), "file")
         # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
         nothing = not (preview.restored or preview.left)
+        waits = bool(preview.waiting) and not preview.restored and len(preview.left) == len(preview.waiting)
         size = display.size(preview.bytes_needed)
-        if nothing:
+        if waits and session.yes:
+            _stays(session, preview)
+        elif nothing:
             output.line(f"nothing to take back in run {preview.run}", "bold")
         elif session.dry_run:
             output.line(f"run {preview.run}: {files}, {size} needed", "bold")
@@ -52,14 +56,15 @@ def command(session: Session, run: str | None) -> int | None:
         if not preview.restored:
             question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
         dry = f"{tell.DRY_RUN}. Next: hubfold undo"
-        if not tell.goes_on(session, preview, question, nothing=nothing, dry=dry):
-            looked = session.dry_run or nothing
-            return tell.failures(output, preview.failed) or None if looked else None
+        if not tell.goes_on(session, preview, question, nothing=nothing or waits, dry=dry):
+            looked = session.dry_run or nothing or waits
+            code = tell.failures(output, preview.failed) or tell.waits(output, preview)
+            return code or None if looked else None
         report = engine.undo(preview.run)
     output.report(report)
     if session.yes:
         _stays(session, report)
-    code = tell.failures(output, report.failed)
+    code = tell.failures(output, report.failed) or tell.waits(output, report)
     output.line(f"restored {display.count(len(report.restored), 'file')} of run {report.run}", "bold")
     if report.interrupted:
         output.message(f"stopped before the end: `hubfold undo {report.run}` goes on from here")
