@@ -137,13 +137,8 @@ class _Walks:
             advance=self._progress.advance,
             stop=self._stop,
         )
-        backend = self._backends[root.backend]
         try:
-            for replica in backend.replicas(root, walk):
-                try:
-                    recording.put(replica)
-                except (TypeError, ValueError, OverflowError) as error:
-                    raise backend.unusable_replica(root, error) from error
+            self._backends[root.backend].replicas(root, walk, recording.put)
         except Interrupted:
             recording.abandon()
             raise
