@@ -99,12 +99,6 @@ def _size(value: Any, what: str) -> int:
     return value
 
 
-def _time(value: Any, what: str) -> int:
-    if type(value) is not int:
-        raise Unfit(f"{what} is {_shown(value)}, where a time in ns is asked for")
-    return value
-
-
 def _number(value: Any, what: str) -> int:
     if type(value) is not int:
         raise Unfit(f"{what} is {_kind(value)}, where an int is asked for")
@@ -221,7 +215,7 @@ _REPLICA: Mapping[str, Check] = {
     "revision": optional(text),
     "links": optional(_LINK_KINDS),
     "pinned": yes_or_no,
-    "latest_mtime_ns": optional(_time),
+    "latest_mtime_ns": optional(_number),
 }
 
 _SNAPSHOT: Mapping[str, Check] = {
@@ -325,7 +319,7 @@ def leftover(value: Any, what: str) -> Leftover:
         "kind": _instance(LeftoverKind),
         "path": path,
         "removal": removal,
-        "mtime_ns": optional(_time),
+        "mtime_ns": optional(_number),
     }
     return _record(value, Leftover, fields, what)
 
