@@ -123,7 +123,9 @@ def _removals(root: Root, walk: Walk, wanted: Callable[[Snapshot], bool]) -> Ite
         for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
             snapshot = copy.snapshot() if copy.is_one() else None
             if snapshot is not None and wanted(snapshot):
-                yield local_upkeep.removal(root.path, snapshot, copy.home, copy.downloads, copy.notes, walk)
+                yield local_upkeep.removal(
+                    root.path, snapshot, copy.home, walk, downloads=copy.downloads, notes=copy.notes
+                )
 
 
 def _notes_on(path: str, suffix: str, root: str) -> Iterator[str]:
@@ -203,15 +205,15 @@ class _Copy:
         waited = {file.etag: name for name, file in listing.items() if name not in ours}
         repo_id, repo_type = self.walk.commit_repo(commit) or ("", "model")
         return Snapshot(
-            repo_id,
-            repo_type,
-            commit,
-            (),
-            self.path,
-            files,
-            self.path,
-            {name: file.size for name, file in listing.items()} or None,
-            tuple(
+            repo_id=repo_id,
+            repo_type=repo_type,
+            revision=commit,
+            refs=(),
+            path=self.path,
+            files=files,
+            home=self.path,
+            expected={name: file.size for name, file in listing.items()} or None,
+            incomplete=tuple(
                 Partial(path, size, waited.get(etag or ""))
                 for path, size, etag in partials
                 if not listing or etag in waited

@@ -122,7 +122,7 @@ class Scene:
     def undo(self) -> undo.Undone:
         log = self.log()
         with journal.Journal.reopen(log) as book:
-            return undo.take_back(log, book, used_elsewhere=(), progress=Silent(), stop=Stop())
+            return undo.take_back(log, book, progress=Silent(), stop=Stop())
 
     def recover(self) -> recovery.Settled:
         log = self.log()
@@ -130,5 +130,25 @@ class Scene:
             return recovery.settle(log, book)
 
 
+class Folded(Scene):
+    """`copy` is a link to the vault object of `blob`; both read `MODEL`."""
+
+    MODEL = os.urandom(1 << 20)
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base)
+        self.blob = self.file(self.cache, "blobs/x", self.MODEL)
+        self.copy = self.file(self.root("models"), "m", self.MODEL)
+        self.apply(self.plan(self.blob, self.copy))
+
+
 def hold(root: Path, path: Path) -> HeldFile:
     return HeldFile(str(root), str(path))
+
+
+def errors(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.error for outcome in outcomes]
+
+
+def leftovers(base: Path) -> list[Path]:
+    return [path for path in base.rglob(".hubfold-*") if path.name not in (".hubfold-vault", ".hubfold-farm")]

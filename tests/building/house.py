@@ -166,7 +166,7 @@ class House:
 
     def _find_ways(self, start: str) -> dict[str, tuple[str, ...]]:
         # A package that is on the way to a module is loaded with it, and so is what that package imports at its top.
-        ways = {start: (start,)}
+        ways: dict[str, tuple[str, ...]] = {start: (start,)}
         todo = deque([(start, True)])
         while todo:
             name, whole = todo.popleft()
@@ -232,15 +232,17 @@ def not_allowed(house: House, rooms: Sequence[Room]) -> list[str]:
 
 def not_used(house: House, rooms: Sequence[Room]) -> list[str]:
     """What the table allows and no module does: a permission that nobody needs is taken away."""
-    used = set()
+    used: set[tuple[str, str, bool]] = set()
     for name, one in house.arrows():
         here, there = room_of(name, rooms), room_of(one.module, rooms)
         if here is not None and there is not None:
             used.add((here.name, there.name, one.when is When.TYPING))
-            used.add((here.name, there.name, None))
-    wanted = {(room.name, other, None) for room in rooms for other in room.imports}
+    wanted = {(room.name, other, False) for room in rooms for other in room.imports}
     wanted |= {(room.name, other, True) for room in rooms for other in room.annotates}
-    return sorted(f"{here} never imports {there}" for here, there, _ in wanted - used)
+    return sorted(
+        f"{here} never imports {there}{' for annotations' if typing else ''}"
+        for here, there, typing in wanted - used
+    )
 
 
 def kept_away(house: House, rooms: Sequence[Room]) -> list[str]:
@@ -262,7 +264,7 @@ def circles(house: House) -> list[str]:
     leads: dict[str, set[str]] = {name: set() for name in house.modules}
     for name, one in house.arrows():
         leads[name].add(one.module)
-    found = {}
+    found: dict[frozenset[str], str] = {}
     for start in leads:
         way = _way_back(start, leads)
         if way is not None:
@@ -272,7 +274,7 @@ def circles(house: House) -> list[str]:
 
 def _way_back(start: str, leads: Mapping[str, Collection[str]]) -> tuple[str, ...] | None:
     ways: dict[str, tuple[str, ...]] = {}
-    todo = deque([(start,)])
+    todo: deque[tuple[str, ...]] = deque([(start,)])
     while todo:
         way = todo.popleft()
         for name in sorted(leads[way[-1]]):
@@ -462,6 +464,41 @@ def naming(house: House, words: Iterable[str], besides: Collection[str]) -> list
     ]
 
 
+_DECIDING = (
+    ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.With, ast.BoolOp, ast.Raise, ast.comprehension, ast.Match,
+)  # fmt: skip
+
+
+def decides(module: Module) -> bool:
+    """Whether a module has logic: a function that does one thing or another, or one thing to many."""
+    functions = (
+        node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    return any(isinstance(node, _DECIDING) for function in functions for node in ast.walk(function))
+
+
+def test_of(module: str) -> str:
+    """The test file of a module's own, below ``tests/``: in the folder of its room, with its name."""
+    first, *rest = module.split(".")
+    *folders, name = [
+        part for part in (rest if first == "hubfold" else ["plugins", *rest]) if part != "commands"
+    ]
+    return "/".join([*folders, f"test_{name}.py"])
+
+
+def untested(house: House, tests: Collection[str], listed: Mapping[str, Collection[str]]) -> list[str]:
+    """Modules with logic that have no test file of their own and are not `listed` with others; and stale entries."""
+    found = []
+    for name, module in house.modules.items():
+        own = "." in name and test_of(name) in tests
+        if name in listed:
+            found += [f"{name} is listed and has {test_of(name)}"] if own else []
+            found += [f"{name}: there is no {other}" for other in listed[name] if other not in tests]
+        elif decides(module) and not own:
+            found.append(f"{name} has no {test_of(name) if '.' in name else 'test'}")
+    return found + [f"{name} is no module" for name in listed if name not in house.modules]
+
+
 def private_elsewhere(house: House) -> list[str]:
     """Names with an underscore that a module uses and does not define: another module's business."""
     found = []
@@ -486,6 +523,35 @@ def private_elsewhere(house: House) -> list[str]:
             if ast.unparse(node.value) not in foreign
         ]
     return found
+
+
+def crowded(house: House, parameters: int, arguments: int, besides: Collection[str] = ()) -> list[str]:
+    """Functions with more than so many parameters (`self` left out), and calls that hand over more without a name.
+
+    `besides` are functions, by module and name, and calls, as they are written, that may; and stale ones of these.
+    """
+    found, used = [], set()
+    for name, module in house.modules.items():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                what, count, most = f"{name}.{node.name}", _parameters(node), parameters
+            elif isinstance(node, ast.Call):
+                what, count, most = ast.unparse(node.func), len(node.args), arguments
+            else:
+                continue
+            if count > most and what in besides:
+                used.add(what)
+            elif count > most:
+                does = "calls" if isinstance(node, ast.Call) else "has"
+                found.append(f"{name}:{node.lineno} {does} {what}: {count}")
+    return found + [f"{what} is not crowded" for what in besides if what not in used]
+
+
+def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    named = [*node.args.posonlyargs, *node.args.args]
+    own = bool(named) and named[0].arg in ("self", "cls")
+    more = [one for one in (node.args.vararg, node.args.kwarg) if one is not None]
+    return len(named) + len(node.args.kwonlyargs) + len(more) - own
 
 
 def _is_private(name: str) -> bool:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.building.waiting import PATIENCE
 from tests.faults import commands
 
 
@@ -107,11 +108,17 @@ class Program:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Finished(done.returncode, done.stdout, done.stderr)
+
+    def imports(self, *arguments: str) -> list[str]:
+        """The modules that are imported when it is started so, in order."""
+        done = self.started(*arguments, environ={"PYTHONPROFILEIMPORTTIME": "1"})
+        lines = [line for line in done.err.splitlines() if line.startswith("import time:")]
+        return [line.rpartition("|")[2].strip() for line in lines[1:]]
 
     def on_terminal(
         self,
@@ -123,6 +130,10 @@ class Program:
         """Run on a terminal of `columns`; each of `answers` is (text to wait for, what is typed then)."""
         controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        # A typed Ctrl-C would else throw away what was printed and is not read yet.
+        modes = termios.tcgetattr(terminal)
+        modes[3] |= termios.NOFLSH
+        termios.tcsetattr(terminal, termios.TCSANOW, modes)
         process = subprocess.Popen(
             self.command(arguments),
             env={**self.environ, **(environ or {})},
@@ -135,7 +146,7 @@ class Program:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(terminal)
-        seen, waiting, deadline = b"", list(answers), time.monotonic() + 60
+        seen, waiting, deadline = b"", list(answers), time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if waiting and waiting[0][0].encode() in seen:
                 os.write(controller, waiting.pop(0)[1].encode())
@@ -152,7 +163,7 @@ class Program:
         else:
             process.kill()
         os.close(controller)
-        code = process.wait(timeout=10)
+        code = process.wait(PATIENCE)
         assert not waiting, f"never asked {waiting[0][0]!r}: {seen!r}"
         assert b"Traceback" not in seen, seen
         return Finished(code, seen.decode("utf-8", "surrogateescape").replace("\r\n", "\n"))
@@ -210,3 +221,7 @@ class Scene:
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+#: A finished run, and what was there before it (`Scene.photograph`).
+Folded = tuple[str, dict[str, tuple[object, ...]]]

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import StorageBackend
 from hubfold.backend.registry import load
 from hubfold.care.verify import verify
-from hubfold.content import VAULT, DuplicateSet, IndexedReplica
-from hubfold.duplicates.cost import SharedExtents
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica, Replica, Root
+from hubfold.duplicates.cost import SharedExtents, Sharing
 from hubfold.duplicates.sets import duplicate_sets
 from hubfold.faults import Origin
 from hubfold.index.index import Index
 from hubfold.progress import Stop
 from hubfold.reading.digests import Job, Reading
+from hubfold.reading.pool import Readers
 from hubfold.reports.health import VerifyReport
-from hubfold.reports.runs import ScanReport
+from hubfold.reports.scans import ScanReport
 from hubfold.scanning.discover import discover
+from hubfold.scanning.recording import Recording
 from hubfold.scanning.scan import scan
 from hubfold.vault.backend import VaultBackend
 
@@ -63,10 +67,9 @@ class Place:
                 roots,
                 self.backends,
                 self.index,
+                Readers(executor or threads, stop=Stop() if stop is None else stop),
                 min_size=min_size,
-                executor=executor or threads,
-                stop=stop,
-                shared_extents=shared_extents,
+                sharing=Sharing(shared_extents),
             )
 
     def verify(
@@ -74,7 +77,7 @@ class Place:
     ) -> VerifyReport:
         chosen = self.index.below("/") if replicas is None else replicas
         with ThreadPoolExecutor(2) as threads:
-            return verify(chosen, self.index, executor=threads, links=links)
+            return verify(chosen, self.index, Readers(threads), links=links)
 
     def sets(self) -> list[list[str]]:
         """The duplicate sets, as paths from the folder."""
@@ -93,3 +96,38 @@ class Place:
 
 def read_nothing(job: Job, *_: object) -> Reading:
     raise AssertionError(f"{job.path} was read")
+
+
+def noise(seed: str, size: int = 1 << 20) -> bytes:
+    return hashlib.shake_128(seed.encode()).digest(size)
+
+
+def blob(place: Place, cache: str, content: bytes, repo: str = "models--org--base", name: str = "") -> Path:
+    """A file of a hub cache, named by its sha256, with the snapshot link to it."""
+    digest = name or hashlib.sha256(content).hexdigest()
+    commit = "c" * 40
+    path = place.file(f"{cache}/{repo}/blobs/{digest}", content)
+    place.file(f"{cache}/{repo}/refs/main", commit.encode())
+    link = place.folder / cache / repo / "snapshots" / commit / f"{digest[:6]}.safetensors"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(f"../../blobs/{digest}")
+    return path
+
+
+def git_blob(place: Place, cache: str, content: bytes, repo: str = "models--org--base") -> Path:
+    digest = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return blob(place, cache, content, repo, digest)
+
+
+def record(index: Index, root: str, *replicas: Replica, backend: str = "hub-cache") -> None:
+    recording = Recording(index, Root(root, backend))
+    for replica in replicas:
+        assert recording.put(replica)
+    recording.abandon()
+
+
+def made_up(path: str, inode: int, size: int = 100, device: int = 1, **fields: Any) -> Replica:
+    """A replica with a stat of our choosing."""
+    numbers = {"st_blocks": -(-size // 512), "st_mtime_ns": 10, "st_ctime_ns": 20}
+    result = os.stat_result((0o100644, inode, device, 1, 0, 0, size, 0, 0, 0), numbers)
+    return Replica(path, result, **fields)

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub, StoredFile
+from tests.building.waiting import until
 
 # The client writes in steps of 10 MB, which no test wants to wait for.
 _DOWNLOAD = """
@@ -37,8 +37,12 @@ class Half(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         if self.tell() < self._half:
             return super().read(self._half - self.tell())
-        self._go_on.wait(60)
+        self._go_on.wait()
         return super().read(size)
+
+
+def half_of_it(folder: Path, least: int) -> bool:
+    return any(path.stat().st_size >= least // 2 for path in folder.rglob("*.incomplete"))
 
 
 @contextmanager
@@ -63,11 +67,8 @@ def half_downloaded(
             [sys.executable, "-c", _DOWNLOAD, arguments], env={**os.environ, **hub.environ()}
         )
         try:
-            deadline = time.monotonic() + 30
-            while not any(path.stat().st_size >= least // 2 for path in folder.rglob("*.incomplete")):
-                assert time.monotonic() < deadline, "the client did not begin"
-                assert client.poll() is None, "the client ended"
-                time.sleep(0.02)
+            until(lambda: client.poll() is not None or half_of_it(folder, least), "the client did not begin")
+            assert client.poll() is None, "the client ended"
             yield go_on
         finally:
             client.kill()

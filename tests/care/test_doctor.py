@@ -13,8 +13,8 @@ from hubfold import Engine
 from hubfold.content import LinkKind
 from hubfold.errors import Interrupted
 from hubfold.progress import Silent, Stop
-from hubfold.reports.health import Finding
-from hubfold.testing.trees import Tree, copy_of, hub_cache, local_dir, model_files
+from hubfold.testing.trees import Tree, copy_of, hub_cache, model_files
+from tests.building.doctored import blob, build, fold, kinds, weights, write_through
 
 
 @pytest.fixture
@@ -23,50 +23,11 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         yield engine
 
 
-def build(tree: Tree) -> Tree:
-    """A cache, a second cache and a local copy, all of one model."""
-    tree.hub.add("org/model", model_files("model"))
-    copies = {
-        "hf/hub": hub_cache("org/model"),
-        "second/hub": hub_cache("org/model"),
-        "models": local_dir("org/model"),
-    }
-    return tree.build(copies)
-
-
 @pytest.fixture
 def folded(tree: Tree, engine: Engine) -> Tree:
     """A cache, a second cache, a local copy; all that is big is folded into the first."""
     fold(build(tree), engine)
     return tree
-
-
-def fold(tree: Tree, engine: Engine, link: LinkKind | None = None) -> None:
-    roots = [tree["hf/hub"], tree["second/hub"], tree["models"]]
-    engine.scan(roots)
-    report = engine.apply(engine.plan(roots, link=link))
-    assert report.actions and not report.failed
-
-
-def weights(tree: Tree) -> Path:
-    return tree["models/model.safetensors"]
-
-
-def blob(tree: Tree, cache: str = "hf/hub") -> Path:
-    (found,) = (path for path in tree[cache].glob("models--*/blobs/*") if path.stat().st_size > 1 << 20)
-    return found
-
-
-def write_through(path: Path) -> None:
-    """As a training script does that opens the file it thinks is its own; root is not stopped by the mode."""
-    path.chmod(0o644)
-    with open(path, "r+b") as file:
-        file.seek(1 << 20)
-        file.write(b"trained!")
-
-
-def kinds(findings: tuple[Finding, ...]) -> list[str]:
-    return [finding.kind for finding in findings]
 
 
 def test_a_healthy_tree_has_no_findings(folded: Tree, engine: Engine) -> None:

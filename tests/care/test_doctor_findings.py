@@ -13,8 +13,7 @@ import pytest
 from hubfold import Engine
 from hubfold.testing import snapshot
 from hubfold.testing.trees import Tree, copy_of, hub_cache, model_files
-from tests.care.test_doctor import blob, build, fold, kinds, weights, write_through
-from tests.care.test_repairs import RIGHT, cut_short, rot
+from tests.building.doctored import RIGHT, blob, build, cut_short, fold, kinds, rot, weights, write_through
 
 Harm = Callable[[Tree, Engine, pytest.MonkeyPatch], Path]
 

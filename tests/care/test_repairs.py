@@ -13,12 +13,13 @@ import pytest
 from filelock import FileLock
 
 from hubfold import Engine
-from hubfold.care import exchange, recovery, settle
+from hubfold.care import exchange, recovery, repairs
 from hubfold.content import LinkKind
 from hubfold.disk import directory as fsops
 from hubfold.journal import journal
 from hubfold.reading import compare
 from hubfold.reports.health import Finding
+from hubfold.reports.outcomes import Settled
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import (
     Tree,
@@ -30,9 +31,7 @@ from hubfold.testing.trees import (
     safetensors,
     with_xet_hash,
 )
-from tests.care.test_doctor import blob, build, fold, kinds, weights, write_through
-
-RIGHT = model_files("model")["model.safetensors"]
+from tests.building.doctored import RIGHT, blob, build, cut_short, fold, kinds, rot, weights, write_through
 
 
 @pytest.fixture
@@ -54,27 +53,6 @@ def copied(folded: Tree, engine: Engine) -> Tree:
     folded.build({"drive": copy_of("hf/hub")})
     engine.scan([folded["drive"]])
     return folded
-
-
-def rot(path: Path) -> None:
-    """Other bytes with the same times, as a fault of the drive leaves them."""
-    st = path.stat()
-    path.chmod(0o644)  # what is kept is read-only, and not everybody is root
-    with open(path, "r+b") as file:
-        file.seek(1 << 20)
-        file.write(b"rotten!")
-    path.chmod(st.st_mode)
-    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
-
-
-def cut_short(tree: Tree, cache: str) -> Path:
-    """A blob of another length than the repository's listing says, where the client writes one (1.33 and later)."""
-    if not list(tree[cache].glob("models--*/trees/*.json")):
-        pytest.skip("this huggingface_hub writes no listing")
-    path = blob(tree, cache)
-    path.chmod(0o644)
-    os.truncate(path, (1 << 20) + 1)
-    return path
 
 
 def one(findings: tuple[Finding, ...], kind: str) -> Finding:
@@ -203,7 +181,7 @@ class Crash(BaseException):
 
 
 def crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle, "settle_all", lambda mends: settle.Settled(waiting=True))
+    monkeypatch.setattr(repairs, "settle_mends", lambda mends: Settled(waiting=True))
 
 
 def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(

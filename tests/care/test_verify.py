@@ -12,9 +12,9 @@ import pytest
 
 from hubfold import Engine
 from hubfold.progress import Stop
+from hubfold.reading.pool import Readers
 from tests.building import tree
-from tests.building.scanned import Place
-from tests.scanning.test_scan import blob, git_blob, noise
+from tests.building.scanned import Place, blob, git_blob, noise
 
 MIB = 1 << 20
 
@@ -81,7 +81,7 @@ def test_a_blob_that_is_not_its_name_is_corrupt_however_it_came_to_be(
     place.scan("hub")
     rot(path)
     if touched:
-        os.utime(path)
+        os.utime(path, ns=(1, 1))
     (problem,) = place.verify().problems
     assert (problem.path, problem.kind) == (str(path), "corrupt")
     assert ("written to since" in problem.message) is touched
@@ -178,7 +178,7 @@ def test_a_round_that_was_cut_short_goes_on_where_it_was(place: Place, tmp_path:
     def again(kind: type[Verified] = Verified, below: str = "") -> VerifyReport:
         with ThreadPoolExecutor(1) as executor:
             known = list(place.index.below(str(place.folder / below)))
-            return verify(known, place.index, executor=executor, verified=kind(str(tmp_path / "verified")))
+            return verify(known, place.index, Readers(executor), verified=kind(str(tmp_path / "verified")))
 
     for number in range(6):
         place.file(f"plain/{number}", noise(f"{number}"))
@@ -214,7 +214,7 @@ def test_it_can_be_stopped(place: Place) -> None:
     stop = Stop()
     stop.set()
     with ThreadPoolExecutor(1) as executor, pytest.raises(Interrupted):
-        verify(place.index.below("/"), place.index, executor=executor, stop=stop)
+        verify(place.index.below("/"), place.index, Readers(executor, stop=stop))
 
 
 def test_what_only_the_vault_has_by_now_is_read_too(tmp_path: Path) -> None:

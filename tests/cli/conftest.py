@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.building.program import COMMIT, Program, Scene
+from tests.building.program import COMMIT, Folded, Program, Scene
 
 
 @pytest.fixture
@@ -32,3 +32,10 @@ def scene(hubfold: Program) -> Scene:
         copy.write_bytes(content)
     made.tuned.write_bytes(tuned)
     return made
+
+
+@pytest.fixture
+def folded(hubfold: Program, scene: Scene) -> Folded:
+    """A finished run and what was there before it."""
+    before = scene.photograph()
+    return hubfold("consolidate", "hf", "models", "-y", "--json").json["run"], before

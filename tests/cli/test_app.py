@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.building.program import Program
@@ -78,10 +76,5 @@ def test_wrong_usage_is_exit_2_and_two_lines(hubfold: Program, typed: list[str])
 
 
 def test_help_starts_at_once(hubfold: Program) -> None:
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
-        hubfold.started("--help")
-        times.append(time.monotonic() - began)
-    # 0.15 s on a quiet machine; the best of five, doubled, so that a busy one does not fail the test.
-    assert min(times) < 0.3
+    # Imports are what takes the time: 125 here, most of them Python's own. (Which ones: `test_architecture.py`.)
+    assert len(hubfold.imports("--help")) < 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,7 @@ from hubfold.testing.loopback_hub import LoopbackHub, StoredFile
 from hubfold.testing.trees import model_files
 from tests.building.program import Program
 from tests.building.stalling import Half
+from tests.building.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -122,12 +122,10 @@ def test_ctrl_c_ends_a_download_at_once_and_the_same_command_goes_on(
         process = subprocess.Popen(
             hubfold.command(["download", "org/base"]), env=hubfold.environ, stderr=subprocess.PIPE, text=True
         )
-        deadline = time.monotonic() + 30
-        while not hub.downloads(1 << 20):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: hub.downloads(1 << 20), "the download did not begin")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        # The rest has not been let come: it ends without it.
+        _, said = process.communicate(timeout=PATIENCE)
         go_on.set()
     assert process.returncode == 130
     assert "the same command goes on from here" in said

@@ -7,20 +7,23 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.building.pausing import Pausing
 from tests.building.program import Program, Scene
+from tests.building.waiting import PATIENCE
 from tests.faults.filesystems import open_the_way
 
 MANY = 160
+#: The exchange before which a run is held.
+HELD_AT = 40
 
 
 @pytest.fixture
 def many(scene: Scene) -> list[Path]:
-    """Enough copies that folding them takes a while."""
+    """Copies, so many that there is something left to do when the run is held."""
     small = os.urandom(16384)
     folder = scene.models / "many"
     folder.mkdir()
@@ -34,16 +37,8 @@ ARGUMENTS = ("consolidate", "models", "--min-size", "4KiB", "--link", "hardlink"
 
 
 @pytest.fixture
-def slow(hubfold: Program) -> Program:
-    """The program as on a slow disk: every exchange of two names takes its time."""
-    if not shutil.which("strace"):
-        pytest.skip("needs strace")
-    delayed = Program.__new__(Program)
-    delayed.home, delayed.environ = hubfold.home, hubfold.environ
-    # -DD: the program is the process that we started, and a typed Ctrl-C does not reach strace.
-    trace = ["-e", "trace=renameat2", "-e", "inject=renameat2:delay_enter=5000"]
-    delayed.prefix = ["strace", "-DD", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, *trace]
-    return delayed
+def held(hubfold: Program) -> Pausing:
+    return Pausing(hubfold, HELD_AT)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -51,10 +46,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_ctrl_c_stops_between_two_actions_and_says_how_to_go_on(
-    hubfold: Program, slow: Program, scene: Scene, many: list[Path]
+    hubfold: Program, held: Pausing, scene: Scene, many: list[Path]
 ) -> None:
     before = contents(scene.models)
-    done = slow.on_terminal(*ARGUMENTS, columns=120, answers=[("[y/N]", "y\n"), ("folding", "\x03")])
+    done = held.on_terminal(*ARGUMENTS, columns=120, answers=[("[y/N]", "y\n"), ("paused", "\x03")])
     assert done.code == 130
     assert "stopping after what is being done now" in done.out
     assert "the same command goes on from here" in done.out
@@ -63,7 +58,7 @@ def test_ctrl_c_stops_between_two_actions_and_says_how_to_go_on(
     assert told is not None
     files = [path for path in scene.models.rglob("*") if path.is_file()]
     linked = len(files) - len({path.stat().st_ino for path in files})
-    assert 0 < linked == int(told[1]) < MANY - 1
+    assert HELD_AT <= linked == int(told[1]) < MANY - 1
     assert contents(scene.models) == before
     assert "interrupted" in hubfold("runs").out
     assert hubfold(*ARGUMENTS, "-y").code == 0
@@ -72,21 +67,17 @@ def test_ctrl_c_stops_between_two_actions_and_says_how_to_go_on(
 
 
 def test_a_second_run_says_who_is_at_work_and_changes_nothing(
-    hubfold: Program, slow: Program, scene: Scene, many: list[Path]
+    hubfold: Program, held: Pausing, scene: Scene, many: list[Path]
 ) -> None:
     first = subprocess.Popen(
-        slow.command([*ARGUMENTS, "-y"]), env=hubfold.environ, cwd=hubfold.home, stdout=subprocess.PIPE
+        held.command([*ARGUMENTS, "-y"]), env=hubfold.environ, cwd=hubfold.home, stdout=subprocess.PIPE
     )
     try:
-        lock = Path(hubfold.environ["HUBFOLD_HOME"], "lock.json")
-        deadline = time.monotonic() + 30
-        while not (lock.exists() and lock.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.001)
-        first.send_signal(signal.SIGSTOP)
+        held.wait()
         second = hubfold("consolidate", "models", "-y")
     finally:
-        first.send_signal(signal.SIGCONT)
-        first.communicate(timeout=60)
+        held.go_on()
+        first.communicate(timeout=PATIENCE)
     assert first.returncode == 0
     assert second.code == 4
     what, hint = second.err.splitlines()[-2:]
@@ -95,17 +86,16 @@ def test_a_second_run_says_who_is_at_work_and_changes_nothing(
 
 
 def test_a_killed_run_is_recovered_by_the_next(
-    hubfold: Program, slow: Program, scene: Scene, many: list[Path]
+    hubfold: Program, held: Pausing, scene: Scene, many: list[Path]
 ) -> None:
     before = contents(scene.models)
     process = subprocess.Popen(
-        slow.command([*ARGUMENTS, "-y"]), env=hubfold.environ, cwd=hubfold.home, stdout=subprocess.DEVNULL
+        held.command([*ARGUMENTS, "-y"]), env=hubfold.environ, cwd=hubfold.home, stdout=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 30
-    while len({path.stat().st_ino for path in many}) > MANY - 20 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    held.wait()
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL
+    assert len({path.stat().st_ino for path in many}) < MANY, "something was done"
     assert contents(scene.models) == before
     assert "hubfold recover" in hubfold().err
     recovered = hubfold("recover")

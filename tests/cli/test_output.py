@@ -11,7 +11,8 @@ from tests.building.program import Program
 
 #: Stands in for a command: the sink's own calls, in a process of its own.
 _SINK = """
-import sys
+import itertools, sys, time
+time.monotonic = itertools.count(0.0, {tick}).__next__
 from hubfold.cli.output import Column, Output
 output = Output(as_json={as_json}, quiet={quiet}, plain={plain})
 PATH = "/models/" + "very-long-name/" * 12 + "caf\\udce9 \\x1b[31m[bold]red[/bold] \\u202etxt.\\nsafetensors"
@@ -39,8 +40,11 @@ def sink(hubfold: Program) -> Sink:
     return other
 
 
-def program(body: str, *, as_json: bool = False, quiet: bool = False, plain: bool = False) -> str:
-    return _SINK.format(body=body, as_json=as_json, quiet=quiet, plain=plain)
+def program(
+    body: str, *, as_json: bool = False, quiet: bool = False, plain: bool = False, tick: float = 0.05
+) -> str:
+    """What `body` does, in a world where `tick` seconds pass from one look at the clock to the next."""
+    return _SINK.format(body=body, as_json=as_json, quiet=quiet, plain=plain, tick=tick)
 
 
 @pytest.mark.parametrize("columns", ["40", "200"])
@@ -112,12 +116,10 @@ def test_a_terminal_that_knows_no_utf8_gets_escapes(sink: Sink) -> None:
 
 def test_the_bar_shows_bytes_and_goes_when_done(sink: Sink) -> None:
     body = """
-import time
 bar = output.progress()
 bar.start("reading /models/\\x1b[31m[bold]x[/bold]", 4_000_000, "bytes")
 for _ in range(8):
     bar.advance(500_000)
-    time.sleep(0.12)
 bar.finish()
 bar.start("looking", None, "files"); bar.advance(3); bar.finish()"""
     done = sink.on_terminal(program(body), columns=120)
@@ -129,12 +131,13 @@ bar.start("looking", None, "files"); bar.advance(3); bar.finish()"""
 
 def test_what_is_done_in_a_blink_draws_nothing(sink: Sink) -> None:
     body = 'bar = output.progress(); bar.start("reading", 10, "bytes"); bar.advance(10); bar.finish()'
-    assert sink.on_terminal(program(body)).out == ""
+    assert sink.on_terminal(program(body, tick=0)).out == ""
+    assert "reading" in sink.on_terminal(program(body, tick=1)).out
 
 
 def test_there_is_no_bar_in_a_pipe(sink: Sink) -> None:
     body = 'bar = output.progress(); bar.start("reading", 10, "bytes"); bar.advance(10); bar.finish()'
-    assert sink(program(body)).err == ""
+    assert sink(program(body, tick=1)).err == ""
 
 
 @pytest.mark.parametrize(

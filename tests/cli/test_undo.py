@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.building.program import Program, Scene
-
-
-@pytest.fixture
-def folded(hubfold: Program, scene: Scene) -> tuple[str, dict[str, tuple[object, ...]]]:
-    """A finished run and what was there before it."""
-    before = scene.photograph()
-    return hubfold("consolidate", "hf", "models", "-y", "--json").json["run"], before
-
-
-Folded = tuple[str, dict[str, tuple[object, ...]]]
+from tests.building.program import Folded, Program, Scene
 
 
 def test_undo_brings_everything_back(hubfold: Program, scene: Scene, folded: Folded) -> None:
@@ -87,31 +75,6 @@ def test_a_run_whose_paths_all_changed_since_does_not_stand_before_older_ones(
     assert new.read_text() == "mine now"
     assert f"restored 2 files of run {run}" in hubfold("undo", "-y").out
     assert not first.is_symlink() and not second.is_symlink()
-
-
-def test_runs_lists_them_and_shows_one(hubfold: Program, scene: Scene, folded: Folded) -> None:
-    run, _ = folded
-    listed = hubfold("runs")
-    assert listed.code == 0
-    assert run in listed.out and "finished" in listed.out
-    assert hubfold("runs", "-q").out == f"{run}\n"
-    shown = hubfold("runs", run)
-    assert all(str(copy) in shown.out for copy in scene.copies)
-    detail = hubfold("runs", run, "--json").json
-    assert {action["state"] for action in detail["actions"]} == {"done"}
-    hubfold("undo", "-y")
-    assert "undone" in hubfold("runs").out
-
-
-@pytest.mark.parametrize(
-    "command", [["undo", "nonsense", "-y"], ["runs", "nonsense"], ["runs", "../../etc/passwd"]]
-)
-def test_an_unknown_run_is_an_error(hubfold: Program, folded: Folded, command: list[str]) -> None:
-    done = hubfold(*command)
-    assert done.code == 1
-    what, hint = done.err.splitlines()
-    assert command[1] in what
-    assert "hubfold runs" in hint
 
 
 def test_nothing_to_undo(hubfold: Program) -> None:

@@ -13,6 +13,7 @@ from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, model_files
 from tests.building.program import Program
 from tests.building.stalling import half_downloaded
+from tests.building.waiting import until
 
 MIB = 1 << 20
 
@@ -50,7 +51,10 @@ def test_a_download_that_goes_on_and_one_that_stands_still(
         assert "stands still" in hubfold("watch", "--once", "--interval", "0.1").out
         [partial] = cache.rglob("*.incomplete")
         with growing(partial):
-            assert "1 running download" in hubfold("watch", "--once", "--interval", "0.5").out
+            until(
+                lambda: "1 running download" in hubfold("watch", "--once", "--interval", "0.2").out,
+                "no look has seen it grow",
+            )
 
 
 @contextmanager

@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import signal
+import re
+import socket
 import stat
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hubfold import errors
-from hubfold.content import Signature
 from hubfold.disk import directory as fsops
-from hubfold.disk import exchange, open_flags
-from hubfold.disk import held as disk_held
 from hubfold.disk.directory import Directory
-from hubfold.disk.held import Attributes, HeldFile, Lease
 from hubfold.errors import LeftAlone
+from tests.building.descriptors import nothing_stays_open
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for another user")
 SOMEBODY = 12345
 
 
-def open_descriptors() -> set[tuple[str, str]]:
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
-        except FileNotFoundError:
-            continue  # the one that listed the folder
-    return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    before = open_descriptors()
-    yield
-    assert open_descriptors() == before
+def test_a_descriptor_left_open_is_seen_and_one_that_others_close_meanwhile_is_not(tmp_path: Path) -> None:
+    others = socket.socket()
+    with pytest.raises(AssertionError, match=re.escape(str(tmp_path))), nothing_stays_open():
+        left = os.open(tmp_path, os.O_RDONLY)
+    os.close(left)
+    with nothing_stays_open():
+        others.close()
 
 
 @pytest.fixture(params=["descriptors", "paths"])
@@ -331,86 +316,6 @@ def test_an_ordinary_user_gives_nothing_away(tmp_path: Path, monkeypatch: pytest
     assert not fsops.privileged() and calls.calls == []
 
 
-# -- a name in the place of another ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_without_exchange_the_displaced_file_has_two_names_for_a_moment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(Directory, "exchange", refuse)
-    (tmp_path / "new").write_bytes(b"new")
-    (tmp_path / "name").write_bytes(b"old")
-    with Directory.open(str(tmp_path)) as here:
-        displaced = exchange.swap_in(here, "new", "name")
-        assert displaced == "new~" and here.names() == ["name", "new~"]
-        assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new~").read_bytes() == b"old"
-        with pytest.raises(LeftAlone, match="the file as it was before is at new~ beside it"):
-            exchange.swap_back(here, "new", "name", displaced, ours=lambda name: False)
-        assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new~").read_bytes() == b"old"
-        exchange.swap_back(here, "new", "name", displaced, ours=lambda name: name == "name")
-        assert here.names() == ["name"] and (tmp_path / "name").read_bytes() == b"old"
-
-
-def test_with_exchange_the_displaced_file_has_the_temporary_name(tmp_path: Path) -> None:
-    (tmp_path / "new").write_bytes(b"new")
-    (tmp_path / "name").write_bytes(b"old")
-    with Directory.open(str(tmp_path)) as here:
-        displaced = exchange.swap_in(here, "new", "name")
-        assert displaced == "new" and (tmp_path / "new").read_bytes() == b"old"
-        with pytest.raises(LeftAlone, match="the file as it was before is at new beside it"):
-            exchange.swap_back(here, "new", "name", displaced, ours=lambda name: False)
-        assert (tmp_path / "name").read_bytes() == b"new" and (tmp_path / "new").read_bytes() == b"old"
-        exchange.swap_back(here, "new", "name", displaced, ours=lambda name: name == "new")
-        assert here.names() == ["name"]
-    assert (tmp_path / "name").read_bytes() == b"old"
-
-
-def test_what_somebody_removes_while_a_swap_is_taken_back_is_no_reason_to_give_up(tmp_path: Path) -> None:
-    (tmp_path / "new").write_bytes(b"new")
-    (tmp_path / "name").write_bytes(b"old")
-
-    def gone_meanwhile(name: str) -> bool:
-        (tmp_path / name).unlink()
-        return False
-
-    with Directory.open(str(tmp_path)) as here:
-        displaced = exchange.swap_in(here, "new", "name")
-        exchange.swap_back(here, "new", "name", displaced, ours=gone_meanwhile)
-        assert here.names() == ["name"] and (tmp_path / "name").read_bytes() == b"old"
-
-
-def test_another_error_of_the_exchange_is_no_reason_for_the_long_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(Directory, "exchange", fail)
-    (tmp_path / "new").write_bytes(b"new")
-    (tmp_path / "name").write_bytes(b"old")
-    with Directory.open(str(tmp_path)) as here, pytest.raises(OSError, match="Input/output"):
-        exchange.swap_in(here, "new", "name")
-    assert (tmp_path / "name").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_rename_that_fails_leaves_no_second_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(fsops, "_libc", None)
-    monkeypatch.setattr(Directory, "rename", fail)
-    (tmp_path / "new").write_bytes(b"new")
-    (tmp_path / "name").write_bytes(b"old")
-    with Directory.open(str(tmp_path)) as here, pytest.raises(OSError, match="Input/output"):
-        exchange.swap_in(here, "new", "name")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["name", "new"]
-    assert (tmp_path / "name").stat().st_nlink == 1
-
-
 def test_a_tree_is_removed_without_following_links_and_its_folders_are_counted(tmp_path: Path) -> None:
     for folder in ("gone/a/b", "stays"):
         (tmp_path / folder).mkdir(parents=True)
@@ -421,262 +326,3 @@ def test_a_tree_is_removed_without_following_links_and_its_folders_are_counted(t
     with Directory.open(str(tmp_path)) as here:
         assert fsops.remove_tree(here, "gone") == blocks * 512
     assert [p.name for p in tmp_path.iterdir()] == ["stays"] and (tmp_path / "stays" / "f").exists()
-
-
-# -- attributes --------------------------------------------------------------------------------------------------------
-
-
-def test_attributes_go_from_one_file_to_another(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_bytes(b"1")
-    two.write_bytes(b"2")
-    os.setxattr(one, "user.a", b"\x00value")
-    os.setxattr(two, "user.other", b"stays")
-    os.chmod(one, 0o4751)
-    os.utime(one, ns=(1_500_000_000_000000001, 1_400_000_000_000000002))
-    with open(one, "rb") as source, open(two, "rb") as target:
-        given = Attributes.of(source.fileno())
-        given.give_to(target.fileno())
-    assert given.mode == 0o4751 and given.xattrs == {"user.a": b"\x00value"}
-    st = os.stat(two)
-    assert (stat.S_IMODE(st.st_mode), st.st_atime_ns, st.st_mtime_ns) == (
-        0o4751,
-        1_500_000_000_000000001,
-        1_400_000_000_000000002,
-    )
-    assert os.getxattr(two, "user.a") == b"\x00value"
-
-
-@ROOT
-def test_the_owner_is_given_before_the_mode_which_it_would_cut(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"")
-    with open(tmp_path / "f", "rb") as file:
-        Attributes(0o6755, SOMEBODY, SOMEBODY + 1, 1, 2, {}).give_to(file.fileno())
-    st = os.stat(tmp_path / "f")
-    assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)) == (SOMEBODY, SOMEBODY + 1, 0o6755)
-
-
-def test_what_is_so_already_needs_no_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The owner, and a label that the file system gave the new file by itself, may not be ours to set."""
-    (tmp_path / "f").write_bytes(b"")
-    os.setxattr(tmp_path / "f", "user.label", b"same")
-
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    with open(tmp_path / "f", "rb") as file:
-        attributes = Attributes.of(file.fileno())
-        monkeypatch.setattr(os, "fchown", refuse)
-        monkeypatch.setattr(os, "setxattr", refuse)
-        attributes.give_to(file.fileno())
-    for other in (
-        Attributes(0o600, attributes.uid + 1, attributes.gid, 1, 2, {}),
-        Attributes(0o600, attributes.uid, attributes.gid + 1, 1, 2, {}),
-        Attributes(0o600, attributes.uid, attributes.gid, 1, 2, {"user.label": b"other"}),
-        Attributes(0o600, attributes.uid, attributes.gid, 1, 2, {"user.new": b""}),
-    ):
-        with open(tmp_path / "f", "rb") as file, pytest.raises(PermissionError):
-            other.give_to(file.fileno())
-
-
-def test_where_no_mode_can_be_set_by_descriptor_it_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "f").write_bytes(b"")
-    before = os.stat(tmp_path / "f").st_mode
-    with open(tmp_path / "f", "rb") as file:
-        with monkeypatch.context() as patch:
-            patch.delattr(os, "fchmod")
-            disk_held.set_mode(file.fileno(), 0o400)
-        assert os.stat(tmp_path / "f").st_mode == before
-        disk_held.set_mode(file.fileno(), 0o400)
-    assert stat.S_IMODE(os.stat(tmp_path / "f").st_mode) == 0o400
-
-
-@pytest.mark.parametrize(
-    ("code", "known"),
-    [(errno.EOPNOTSUPP, True), (errno.ENOSYS, True), (errno.EPERM, True), (errno.EIO, False)],
-)
-def test_no_extended_attributes_is_not_an_error_but_an_error_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, known: bool
-) -> None:
-    def refuse(fd: int) -> list[str]:
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(os, "listxattr", refuse)
-    with open(__file__, "rb") as file:
-        if known:
-            assert disk_held.read_xattrs(file.fileno()) == {}
-        else:
-            with pytest.raises(OSError, match="Input/output"):
-                disk_held.read_xattrs(file.fileno())
-
-
-def test_an_attribute_that_cannot_be_read_does_not_hide_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "f").write_bytes(b"")
-    os.setxattr(tmp_path / "f", "user.z", b"read")
-    real = os.listxattr
-    monkeypatch.setattr(os, "listxattr", lambda fd: ["user.removed", *real(fd)])
-    with open(tmp_path / "f", "rb") as file:
-        assert disk_held.read_xattrs(file.fileno()) == {"user.z": b"read"}
-
-
-# -- leases and files that are held ------------------------------------------------------------------------------------
-
-
-def test_a_lease_knows_a_writer_and_lets_it_go_on(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"old")
-    fd = os.open(tmp_path / "f", open_flags.READ)
-    lease = Lease(fd)
-    assert lease.held and not lease.wanted
-    writer = subprocess.Popen(
-        [sys.executable, "-c", f"open({str(tmp_path / 'f')!r}, 'r+b').write(b'new')"], env=dict(os.environ)
-    )
-    until = time.monotonic() + 10
-    while not lease.wanted and time.monotonic() < until:
-        time.sleep(0.01)
-    assert lease.wanted and writer.poll() is None and (tmp_path / "f").read_bytes() == b"old"
-    lease.release()
-    assert not lease.held and not lease.wanted
-    assert writer.wait(10) == 0 and (tmp_path / "f").read_bytes() == b"new"
-    os.close(fd)
-
-
-def test_a_writer_that_waits_sends_a_signal_that_ends_nothing(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"")
-    fd = os.open(tmp_path / "f", open_flags.READ)
-    lease = Lease(fd)
-    assert fcntl.fcntl(fd, fcntl.F_GETSIG) == signal.SIGURG
-    with pytest.raises(BlockingIOError):
-        os.open(tmp_path / "f", os.O_WRONLY | os.O_NONBLOCK)
-    assert lease.wanted
-    lease.release()
-    os.close(fd)
-
-
-def test_a_file_open_for_writing_gives_no_lease_and_no_hold(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"")
-    with open(tmp_path / "f", "r+b"), pytest.raises(LeftAlone, match="open for writing"):
-        HeldFile(str(tmp_path), str(tmp_path / "f"))
-
-
-def test_a_file_system_without_leases_must_do_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    (tmp_path / "f").write_bytes(b"")
-    with monkeypatch.context() as patch:
-        patch.setattr(fcntl, "fcntl", refuse)
-        held = HeldFile(str(tmp_path), str(tmp_path / "f"))
-        assert held.lease is not None and not held.lease.held and not held.write_wanted and held.unchanged()
-        held.close()
-
-
-def test_a_lease_that_is_gone_is_let_go_without_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "f").write_bytes(b"")
-    held = HeldFile(str(tmp_path), str(tmp_path / "f"))
-    lease = held.lease
-    assert lease is not None and lease.held
-
-    def refuse(*_: object) -> int:
-        raise OSError(errno.EAGAIN, "")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fcntl, "fcntl", refuse)
-        lease.release()
-    held.close()
-
-
-def test_what_is_held_is_a_regular_file_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "f").write_bytes(b"12")
-    (tmp_path / "l").symlink_to("f")
-    (tmp_path / "d").mkdir()
-    now = Signature.of(os.stat(tmp_path / "f"))
-    with pytest.raises(LeftAlone, match="it is a symlink now"):
-        HeldFile(str(tmp_path), str(tmp_path / "l"))
-    with pytest.raises(LeftAlone, match="no regular file"):
-        HeldFile(str(tmp_path), str(tmp_path / "d"))
-    with pytest.raises(FileNotFoundError):
-        HeldFile(str(tmp_path), str(tmp_path / "none"))
-    for field in Signature._fields:
-        with pytest.raises(LeftAlone, match="it changed since it was scanned"):
-            HeldFile(str(tmp_path), str(tmp_path / "f"), now._replace(**{field: getattr(now, field) + 1}))
-    held = HeldFile(str(tmp_path), str(tmp_path / "f"), now)
-    assert held.signature == now and held.lease is not None and held.lease.held
-    held.close()
-    with monkeypatch.context() as patch:
-        patch.delattr(os, "close")  # a descriptor closed twice may be somebody else's by then
-        held.close()
-    free = HeldFile(str(tmp_path), str(tmp_path / "f"), lease=False)
-    assert free.lease is None and not free.write_wanted
-    free.close()
-
-
-@pytest.mark.parametrize("change", ["size", "mtime", "inode", "kind", "gone"])
-def test_a_name_is_the_held_file_only_while_it_is_that_file_unchanged(tmp_path: Path, change: str) -> None:
-    path = tmp_path / "f"
-    path.write_bytes(b"12")
-    held = HeldFile(str(tmp_path), str(path), lease=False)
-    os.link(path, tmp_path / "second")
-    assert held.is_here(held.directory, "f") and held.is_here(held.directory, "second") and held.unchanged()
-    if change == "size":
-        os.truncate(path, 1)
-        os.utime(path, ns=(1, held.signature.mtime_ns))
-    elif change == "mtime":
-        os.utime(path, ns=(held.attributes.atime_ns, held.signature.mtime_ns + 1))
-    elif change in ("inode", "kind"):
-        path.unlink()
-        path.write_bytes(b"12") if change == "inode" else path.symlink_to("second")
-        os.utime(path, ns=(1, held.signature.mtime_ns), follow_symlinks=False)
-    else:
-        path.unlink()
-    assert not held.is_here(held.directory, "f")
-    assert held.unchanged() == (change in ("inode", "kind", "gone"))
-    held.close()
-
-
-def test_a_waiting_writer_means_that_a_held_file_is_not_unchanged(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"12")
-    held = HeldFile(str(tmp_path), str(tmp_path / "f"))
-    assert held.unchanged() and not held.write_wanted
-    with pytest.raises(BlockingIOError):
-        os.open(tmp_path / "f", os.O_WRONLY | os.O_NONBLOCK)
-    assert held.write_wanted and not held.unchanged()
-    held.close()
-    os.close(os.open(tmp_path / "f", os.O_WRONLY | os.O_NONBLOCK))
-
-
-# -- words for people --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (OSError(errno.EACCES, "x"), "permission denied"),
-        (OSError(errno.EPERM, "x"), "not permitted"),
-        (OSError(errno.EROFS, "x"), "the file system is read-only"),
-        (OSError(errno.ENOSPC, "x"), "no space left on the file system"),
-        (OSError(errno.EDQUOT, "x"), "the disk quota is used up"),
-        (OSError(errno.EIO, "x"), "the drive reported an error"),
-        (OSError(errno.ENOENT, "x"), "it is gone"),
-        (OSError(errno.EMLINK, "x"), "the file system allows no more hard links to this file"),
-        (OSError(errno.EXDEV, "x"), "the file system does not link between these two places"),
-        (OSError(errno.EOPNOTSUPP, "x"), "the file system does not support it"),
-        (OSError(errno.ENOSYS, "x"), "the system does not support it"),
-        (OSError(errno.ENOTEMPTY, "Directory not empty"), "Directory not empty"),
-        (OSError("no number"), "no number"),
-        (LeftAlone("its own words"), "its own words"),
-    ],
-)
-def test_an_error_is_told_in_one_phrase(error: BaseException, words: str) -> None:
-    assert errors.describe(error) == words
-
-
-def test_a_full_disk_and_a_used_up_quota_are_both_out_of_space() -> None:
-    assert frozenset({errno.ENOSPC, errno.EDQUOT}) == errors.OUT_OF_SPACE

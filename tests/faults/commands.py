@@ -27,8 +27,9 @@ import hubfold as hubfold_package
 import hubfold_plugins
 from tests import CHECKOUT
 from tests.building.tree import environment
+from tests.building.waiting import PATIENCE
 
-from .strace_sweep import PATIENCE, STARTER, Command, Failed, Waiting
+from .strace_sweep import STARTER, Command, Failed, Waiting
 
 #: Everything a command may import, so that a fork has it already; but huggingface_hub, which reads the environment
 #: once, when it is imported.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubfold.reading import extents
+from tests.building.waiting import PATIENCE
 
 MIB = 1 << 20
 _MEMORY = "/dev/shm"
@@ -51,7 +52,7 @@ class Mounted:
 
 def run(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a system tool; its own message is in the error."""
-    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=PATIENCE)
     if check and done.returncode != 0:
         raise Unavailable(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip() or done.returncode}")
     return done
@@ -80,7 +81,7 @@ def mount_points(below: str) -> list[str]:
 
 def unmount(path: str) -> None:
     """Unmount `path`: politely, then for a while again (a killed process may still hold it), then lazily."""
-    for pause in (0.0, 0.02, 0.1, 0.3):
+    for pause in (0.0, 0.02, 0.1, 0.3, 1.0, 3.0):
         time.sleep(pause)
         done = run("umount", path, check=False)
         if done.returncode == 0 or "not mounted" in done.stderr or not os.path.lexists(path):
@@ -183,6 +184,20 @@ class Mounts:
         mounted = Mounted(at or self.place(), "bind")
         os.makedirs(mounted.path, exist_ok=True)
         run("mount", "--bind", source, mounted.path)
+        return mounted
+
+    def bindfs(self, source: str, *options: str) -> Mounted:
+        """`source` once more, through FUSE."""
+        need("bindfs")
+        mounted = Mounted(self.place(), source, "bindfs")
+        run("bindfs", *options, source, mounted.path)
+        return mounted
+
+    def mergerfs(self, *sources: str) -> Mounted:
+        """Folders as one, through FUSE, with inode numbers of its own."""
+        need("mergerfs")
+        mounted = Mounted(self.place(), sources[0], "mergerfs")
+        run("mergerfs", "-o", "inodecalc=path-hash,cache.attr=60", ":".join(sources), mounted.path)
         return mounted
 
     def overlay(self, lower: str, at: str | None = None) -> Mounted:

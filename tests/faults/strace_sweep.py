@@ -18,13 +18,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from tests.building.waiting import PATIENCE, until
 
 from .filesystems import Mounted, Mounts, Unavailable, copy_image, run, unmount
 
@@ -33,8 +34,6 @@ PYTHON = sys.executable
 KILL = "KILL"
 #: What is added to the name of a waiting command's output: a pipe, which it reads a byte from before it starts.
 STARTER = ".start"
-#: Seconds after which a struck command is taken for hung.
-PATIENCE = 60.0
 
 _PATH = ("EIO", "EACCES", "EROFS", "ENOSPC")
 #: The calls that change something, with the errors that each can answer.
@@ -230,7 +229,7 @@ def need_strace() -> None:
         "/nonexistent",
     )
     done = subprocess.run(
-        probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30
+        probe, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=PATIENCE
     )
     if "INJECTED" not in done.stderr:
         raise Unavailable(f"strace cannot inject here: {done.stderr.strip()[:200]}")
@@ -450,14 +449,15 @@ def complaints(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 class Window:
-    """A command held for `milliseconds` on entering one of its calls, so that something can happen meanwhile."""
+    """A command held on entering one of its calls until `ended` is asked for: what happens meanwhile has its time."""
 
-    def __init__(self, command: Command, log: str, name: str, number: int, milliseconds: int = 700) -> None:
+    def __init__(self, command: Command, log: str, name: str, number: int) -> None:
         self._log = Path(log)
         self._log.unlink(missing_ok=True)
         self._name, self._number = name, number
-        held = f"inject={name}:delay_enter={milliseconds}ms:when={number}"
-        argv = ["strace", "-f", "-qq", "-y", "-s", "64", "-o", log, "-e", f"trace={name}", "-e", held]
+        held = f"inject={name}:delay_enter={PATIENCE:.0f}s:when={number}"
+        # -D: the command is our child, and goes on by itself when strace is killed.
+        argv = ["strace", "-D", "-f", "-qq", "-y", "-s", "64", "-o", log, "-e", f"trace={name}", "-e", held]
         self._process = subprocess.Popen(
             [*argv, *command.argv],
             env=command.environment(),
@@ -471,20 +471,26 @@ class Window:
 
     def opened(self) -> None:
         """Wait until the command stands before the call."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            if self._log.exists():
-                calls = parse(self._log.read_text(errors="replace"))
-                # strace logs a call that it does not know the name of, whatever it was told to trace.
-                if any(call.name == self._name and call.number >= self._number for call in calls):
-                    return
-            if self._process.poll() is not None:
-                raise Failed(f"ended before {self._name} #{self._number}: {self._process.communicate()}")
-            time.sleep(0.005)
-        raise Failed(f"never came to {self._name} #{self._number}")
+        until(
+            lambda: self._stands() or self._process.poll() is not None,
+            f"never came to {self._name} #{self._number}",
+        )
+        if not self._stands() or self._process.poll() is not None:
+            raise Failed(f"ended before {self._name} #{self._number}: {self._process.communicate()}")
+
+    def _stands(self) -> bool:
+        # strace logs a call that it does not know the name of, whatever it was told to trace.
+        return self._log.exists() and any(
+            call.name == self._name and call.number >= self._number
+            for call in parse(self._log.read_text(errors="replace"))
+        )
 
     def ended(self) -> Outcome:
-        """Wait for the end of the command."""
+        """Let the command go on, untraced from here, and wait for its end."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        tracer = int(status.partition("TracerPid:")[2].split()[0])
+        if tracer:
+            os.kill(tracer, signal.SIGKILL)
         stdout, stderr = self._process.communicate(timeout=PATIENCE)
         calls = parse(self._log.read_text(errors="replace"))
         return Outcome(self._process.returncode, stdout, stderr, tuple(calls))

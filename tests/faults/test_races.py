@@ -20,6 +20,7 @@ import pytest
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, copy_of, hub_cache, local_dir, model_files, safetensors
 from tests.building import tree
+from tests.building.waiting import PATIENCE, until
 
 from .commands import from_nothing, must
 from .filesystems import Mounts
@@ -42,11 +43,9 @@ class Scene:
         self.copy = os.path.join(place, "models/one/model.safetensors")
         self.blob = next(path for path in self.tree.keepers if tree.digest(path) == tree.digest(self.copy))
 
-    def held(
-        self, *options: str, call: str = "renameat2", number: int = 1, milliseconds: int = 700
-    ) -> Window:
+    def held(self, *options: str, call: str = "renameat2", number: int = 1) -> Window:
         argv = ("consolidate", *self.tree.roots, *options, "-y")
-        window = Window(from_nothing(self.place, *argv), str(self.log), call, number, milliseconds)
+        window = Window(from_nothing(self.place, *argv), str(self.log), call, number)
         window.opened()
         return window
 
@@ -79,6 +78,13 @@ def test_a_file_saved_anew_between_compare_and_swap_stays(scene: Scene, link: st
     scene.left_alone(outcome, scene.copy, "changed while it was being replaced", (scene.copy,))
 
 
+def writer_waits(path: str) -> bool:
+    """Whether somebody who opens `path` for writing is kept waiting by a lease (proc_locks(5))."""
+    inode = f":{os.stat(path).st_ino} "
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("BREAKING" in line and inode in line for line in lines)
+
+
 @LINKS
 def test_an_edit_in_place_waits_and_lands_in_its_own_file(scene: Scene, link: str) -> None:
     """The lease: a program that opens the file for writing waits until hubfold has let go of it."""
@@ -90,8 +96,9 @@ def test_an_edit_in_place_waits_and_lands_in_its_own_file(scene: Scene, link: st
     window = scene.held("--link", link)
     writer = threading.Thread(target=edit)
     writer.start()
+    until(lambda: writer_waits(scene.copy), "nobody waits for the lease")
     outcome = window.ended()
-    writer.join(60)
+    writer.join(PATIENCE)
     assert Path(scene.copy).read_bytes().startswith(EDITED) and not os.path.islink(scene.copy)
     scene.left_alone(outcome, scene.copy, "changed while it was being replaced", (scene.copy,))
 
@@ -181,7 +188,7 @@ def test_a_second_run_says_which_one_is_at_work(scene: Scene, second: str) -> No
         must(scene.place, "consolidate", *scene.tree.roots, "-y")
         tree.write(scene_file + ".copy", tree.model("weights"))
         scene.before = tree.census(scene.place)
-    window = scene.held(milliseconds=2500)
+    window = scene.held()
     argv = {"consolidate": ("consolidate", *scene.tree.roots, "-y"), "recover": ("recover",)}
     ran = must(scene.place, *argv.get(second, (second, "-y")), good=(4,))
     assert "consolidate" in ran.stderr and "process" in ran.stderr
@@ -248,12 +255,18 @@ def test_a_download_into_the_same_repo_during_consolidate(tmp_path: Path, loopba
     loopback_hub.add("org/base", newer)
     for number in (1, 2, 3):
         window = Window(
-            from_nothing(place, "consolidate", *roots, "-y"), str(tmp_path / "log"), "renameat2", number, 2500
+            from_nothing(place, "consolidate", *roots, "-y"), str(tmp_path / "log"), "renameat2", number
         )
         window.opened()
-        made.sync("project/cache")
-        made.sync("models/base")
+        loopback_hub.forget_hits()
+        client = threading.Thread(
+            target=lambda: [made.sync(name) for name in ("project/cache", "models/base")]
+        )
+        client.start()
+        # It may have to wait for a lock that the run holds.
+        until(lambda: any(hit.filename for hit in loopback_hub.hits), "the client did not ask for a file")
         outcome = window.ended()
+        client.join(PATIENCE)
         assert outcome.returncode in (0, 3), outcome.stderr
         snapshots = sorted((made["project/cache"] / "models--org--base/snapshots").iterdir())
         contents = {snapshot.joinpath("model.safetensors").read_bytes() for snapshot in snapshots}

@@ -1,4 +1,4 @@
-"""The journal as text: what is written is read back, and what hubfold would not have written is refused by its line."""
+"""The journal as a file: what is announced is on the disk, whole lines only, and runs have names in their order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +13,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hubfold.content import LinkKind
-from hubfold.disk.held import Attributes
-from hubfold.disk.seen import Seen
 from hubfold.errors import JournalDamaged, RunNotFound
-from hubfold.journal import journal, records
+from hubfold.journal import journal
 from hubfold.journal.journal import Journal
-from hubfold.journal.records import FarmLink, Intent, KeeperChange, Mend, Removed, Temporary
-from hubfold.journal.run_log import RunLog
-
-INTENT = Intent(
-    number=1,
-    path="/models/m\udcff\n",
-    root="/models",
-    backend="plain",
-    link=LinkKind.SYMLINK,
-    target="/v/objects/ab/abcd",
-    text="../v/objects/ab/abcd",
-    temporary=".hubfold-run-1",
-    keeper="/hub/b",
-    keeper_root="/hub",
-    keeper_inode=5,
-    keeper_mtime_ns=6,
-    size=7,
-    xxh3_128="ef" * 16,
-    digests={"sha256": "ab" * 32},
-    payload="1:8",
-    inode=8,
-    mode=0o644,
-    uid=9,
-    gid=10,
-    atime_ns=11,
-    mtime_ns=12,
-    xattrs={"user.a": b"\x00\xff"},
-    allocated=13,
-    bytes=14,
-    reason="local copy",
-    mount="/",
-    locks=("/hub/.locks/l",),
-    keeper_mode=15,
+from tests.building.journals import (
+    ASIDE,
+    FARM,
+    INTENT,
+    KEEPER,
+    LINK,
+    MEND,
+    REMOVED,
+    RUN,
+    written,
 )
-KEEPER = KeeperChange("/hub/b", "/hub", 5, (0o644, 0o444), (1, 2))
-FARM = FarmLink("/farm/m", "/farm", "../hub/b", "/hub/b", ".hubfold-run-farm", "before")
-MEND = Mend(1, "/models/m", "/models", ".hubfold-mend", 21, "", 0, "/v/objects/ab/kept", "/hub/b")
-ASIDE = {"path": "/hub/snap", "root": "/hub", "temporary": "/hub/.hubfold-aside", "mount": "/mnt"}
-REMOVED = Removed("/models/m/f", 3, 23, 24, "", "/models/m", "/models", "local")
-LINK = Removed("/hub/l", 0, text="../blobs/b")
-RUN = {"record": "run", "version": 1, "command": "consolidate", "started": "2026-01-01T00:00:00Z"}
 
-#: A record of each kind, after those which it needs.
 RECORDS: list[dict[str, Any]] = [
     RUN,
     {"record": "object", "path": "/v/objects/ab/abcd", "keeper": "/hub/b"},
@@ -81,44 +46,6 @@ RECORDS: list[dict[str, Any]] = [
     {"record": "remove", **REMOVED.as_record()},
     {"record": "remove", **LINK.as_record()},
 ]
-RUN_NAME = "20260101-000000-000001"
-
-
-def written(folder: Path, *records: dict[str, Any] | bytes) -> RunLog:
-    lines = [r if isinstance(r, bytes) else json.dumps(r).encode() + b"\n" for r in records]
-    (folder / f"{RUN_NAME}.jsonl").write_bytes(b"".join(lines))
-    return journal.read(str(folder), RUN_NAME)
-
-
-def states(folder: Path, *records: str, before: tuple[dict[str, Any], ...] = ()) -> RunLog:
-    """The log of an intent (if there are records about it) and these records about it."""
-    about = [{"record": record, "number": 1, "temporary": ".hubfold-u"} for record in records]
-    return written(
-        folder, RUN, *([{"record": "intent", **INTENT.as_record()}] if about else []), *about, *before
-    )
-
-
-# -- what is written is read back --------------------------------------------------------------------------------------
-
-
-def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    log = written(tmp_path, *RECORDS)
-    assert (log.path, log.run) == (str(tmp_path / f"{RUN_NAME}.jsonl"), RUN_NAME)
-    assert (log.command, log.started) == ("consolidate", "2026-01-01T00:00:00Z")
-    assert log.intents == {1: INTENT} and log.states == {1: "kept"} and log.reasons == {1: "it was changed"}
-    assert log.restores == {1: ".hubfold-run-1-undo"} and log.objects == ["/v/objects/ab/abcd"]
-    assert (
-        log.keepers == [KEEPER]
-        and log.farm_links == [FARM]
-        and log.removals == [Removed("/hub/f", 3), REMOVED, LINK]
-    )
-    assert log.temporaries == [
-        Temporary("/hub", "/hub/snap", "/hub/.hubfold-aside", True, mount="/mnt"),
-        Temporary("/", "/made", "/.hubfold-made", False),
-    ]
-    assert log.made == ["/made"] and (log.ended, log.freed) == ("finished", 4)
-    assert log.mends == {1: replace(MEND, new=22)} and log.mended == {1}
-    assert INTENT.attributes == Attributes(0o644, 9, 10, 11, 12, {"user.a": b"\x00\xff"})
 
 
 def test_a_new_journal_says_who_began_it_and_where(tmp_path: Path) -> None:
@@ -300,250 +227,6 @@ def test_a_run_is_named_after_the_last_even_if_that_is_in_the_future(
         assert book.run == expected > last
 
 
-# -- what a log says of its run ----------------------------------------------------------------------------------------
-
-END = {"record": "end", "state": "finished"}
-STOPPED = {"record": "end", "state": "interrupted"}
-UNDO, UNDONE, RECOVERED = {"record": "undo"}, {"record": "undone"}, {"record": "recovered"}
-
-
-@pytest.mark.parametrize(
-    ("records", "others", "state", "needs_recovery", "open_"),
-    [
-        ((), (), "unfinished", True, []),
-        ((), (END,), "finished", False, []),
-        ((), (STOPPED,), "interrupted", False, []),
-        (("done",), (), "unfinished", True, []),
-        (("done",), (END,), "finished", False, []),
-        (("dropped",), (END,), "finished", False, []),
-        ((), (RECOVERED,), "recovered", False, []),
-        ((), (END, RECOVERED), "finished", False, []),
-        (("restore",), (END, UNDO), "partly undone", True, [1]),
-        (("done",), (END, UNDO), "partly undone", False, []),
-        (("restore", "restored"), (END, UNDO), "partly undone", True, []),
-        (("kept",), (END, UNDO), "partly undone", True, []),
-        (("restored",), (END, UNDO, UNDONE), "undone", False, []),
-        (("restored",), (END, UNDO, UNDONE, UNDO), "partly undone", True, []),
-        ((), (END, UNDO), "partly undone", False, []),
-    ],
-)
-def test_the_state_of_a_run(
-    tmp_path: Path,
-    records: tuple[str, ...],
-    others: tuple[dict[str, Any], ...],
-    state: str,
-    needs_recovery: bool,
-    open_: list[int],
-) -> None:
-    log = states(tmp_path, *records, before=others)
-    assert (log.state, log.needs_recovery, log.open_numbers) == (state, needs_recovery, open_)
-
-
-def test_a_run_that_has_just_begun_has_done_nothing(tmp_path: Path) -> None:
-    log = written(tmp_path, RUN)
-    assert log == RunLog(str(tmp_path / f"{RUN_NAME}.jsonl"), RUN_NAME, "consolidate", RUN["started"])
-    assert (log.freed, log.ended, log.undo_begun, log.undone) == (0, None, False, False)
-
-
-def test_an_announced_replacement_needs_recovery_whatever_the_end_says(tmp_path: Path) -> None:
-    log = written(tmp_path, RUN, {"record": "intent", **INTENT.as_record()}, END)
-    assert log.open_numbers == [1] and log.needs_recovery
-
-
-def test_the_symlinks_that_a_run_made_are_those_not_taken_back(tmp_path: Path) -> None:
-    intents = [
-        INTENT,
-        replace(INTENT, number=2, path="/models/hard", link=LinkKind.HARDLINK),
-        replace(INTENT, number=3, path="/models/dropped"),
-    ]
-    records = [{"record": "intent", **intent.as_record()} for intent in intents]
-    told = [
-        {"record": "done", "number": 1},
-        {"record": "done", "number": 2},
-        {"record": "dropped", "number": 3},
-    ]
-    farm = {"record": "farm", **FARM.as_record()}
-    log = written(tmp_path, RUN, *records, *told, farm, END)
-    assert log.links_made() == [INTENT.path, "/farm/m"]
-    assert written(tmp_path, RUN, farm, END, UNDO, UNDONE).links_made() == []
-
-
-# -- what hubfold would not have written -------------------------------------------------------------------------------
-
-
-def refused(folder: Path, *records: dict[str, Any] | bytes) -> str:
-    with pytest.raises(JournalDamaged) as caught:
-        written(folder, *records)
-    assert str(caught.value).startswith(
-        f"line {len(records)} of {folder}/{RUN_NAME}.jsonl is not what hubfold writes ("
-    )
-    assert "nothing was touched because of it" in caught.value.hint
-    return str(caught.value)
-
-
-#: What a field is replaced by: a wrong type for a text, a number, a list, an object.
-WRONG = {str: 5, int: "5", list: "x", tuple: "x", dict: "x"}
-
-
-@pytest.mark.parametrize(
-    ("number", "field"),
-    [
-        (number, field)
-        for number, record in enumerate(RECORDS)
-        for field in record
-        if (record["record"], field) not in (("object", "keeper"), ("intent", "link"))
-    ],
-)
-def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int, field: str) -> None:
-    """But for what nobody reads, and what an older journal has not."""
-    before, record = RECORDS[:number], RECORDS[number]
-    wrong = {**record, field: WRONG[type(record[field])]}
-    assert "5" in refused(tmp_path, *before, wrong) or isinstance(record[field], dict | tuple | list)
-    if field in ("freed", "reason", "record", "keeper_mode", "mount") or (record["record"], field) == (
-        "object",
-        "keeper",
-    ):
-        return
-    if record["record"] == "remove" and field not in ("path", "bytes", "root"):
-        return
-    refused(tmp_path, *before, {name: value for name, value in record.items() if name != field})
-
-
-@pytest.mark.parametrize(
-    ("number", "field"),
-    [
-        *((1, "path"), (2, "path"), (2, "root"), (6, "path"), (6, "root"), (7, "path")),
-        *((14, name) for name in ("path", "root")),
-        *((3, name) for name in ("path", "root", "target", "keeper", "keeper_root", "locks")),
-        *((8, name) for name in ("path", "root", "temporary")),
-        *((9, name) for name in ("path", "root", "temporary")),
-        *((11, name) for name in ("path", "root", "kept")),
-    ],
-)
-@pytest.mark.parametrize("path", ["hub/b", "/hub/../b", "/..", "/hub/\0b", ""])
-def test_a_path_is_absolute_and_leads_nowhere_else(
-    tmp_path: Path, number: int, field: str, path: str
-) -> None:
-    record = {**RECORDS[number], field: [path] if field == "locks" else path}
-    assert f"{path!r} is no absolute path" in refused(tmp_path, *RECORDS[:number], record)
-
-
-def test_two_dots_in_a_name_are_a_name(tmp_path: Path) -> None:
-    intent = replace(INTENT, path="/models/a..b", temporary=".hubfold-a..b")
-    assert written(tmp_path, RUN, {"record": "intent", **intent.as_record()}).intents == {1: intent}
-
-
-@pytest.mark.parametrize("number", [3, 4, 6, 8, 9, 11])
-@pytest.mark.parametrize(
-    "name", ["precious", ".hubfold", ".hubfold-a\0", ".hubfold-" + "a" * 91, "-.hubfold-x"]
-)
-def test_a_temporary_has_a_name_that_hubfold_gives(tmp_path: Path, number: int, name: str) -> None:
-    folder = "/hub/" if number in (8, 9) else ""
-    refused(tmp_path, *RECORDS[:number], {**RECORDS[number], "temporary": folder + name})
-
-
-@pytest.mark.parametrize("number", [3, 4, 6, 11])
-def test_a_temporary_lies_beside_its_path(tmp_path: Path, number: int) -> None:
-    for name in ("../.hubfold-x", ".hubfold-x/y", "/.hubfold-x"):
-        refused(tmp_path, *RECORDS[:number], {**RECORDS[number], "temporary": name})
-
-
-def test_the_longest_name_that_hubfold_gives() -> None:
-    assert records.is_temporary(".hubfold-" + "a" * 90) and not records.is_temporary(".hubfold-" + "a" * 91)
-
-
-@pytest.mark.parametrize("record", ["done", "dropped", "restore", "restored", "kept"])
-def test_a_number_that_was_never_announced(tmp_path: Path, record: str) -> None:
-    told = {"record": record, "number": 2, "temporary": ".hubfold-x"}
-    assert "number 2 was never announced" in refused(tmp_path, *RECORDS[:4], told)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"mode": [1]},
-        {"mode": [1, 2, 3]},
-        {"mtime_ns": []},
-        {"mtime_ns": [1, "2"]},
-        {"mode": [True, 1]},
-    ],
-)
-def test_a_change_has_a_before_and_an_after(tmp_path: Path, changes: dict[str, object]) -> None:
-    refused(tmp_path, RUN, {**RECORDS[2], **changes})
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"link": "portal"},
-        {"digests": {"sha256": 5}},
-        {"digests": []},
-        {"xattrs": {"user.a": 5}},
-        {"xattrs": {"user.a": "!"}},
-        {"locks": [5]},
-        {"locks": None},
-        {"size": True},
-        {"size": 1.0},
-    ],
-)
-def test_an_intent_has_the_form_of_an_intent(tmp_path: Path, changes: dict[str, object]) -> None:
-    refused(tmp_path, RUN, {**RECORDS[3], **changes})
-
-
-def test_a_journal_of_a_newer_version_is_told_as_such(tmp_path: Path) -> None:
-    assert "version 2 is newer than this hubfold" in refused(tmp_path, {**RUN, "version": 2})
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"\n",
-        b"[]\n",
-        b"5\n",
-        b'{"record": []}\n',
-        b'{"record": "x"}\n',
-        b"{}\n",
-        b"\xff\n",
-        b"[" * 100_000 + b"\n",
-        b"9" * 5000 + b"\n",
-    ],
-)
-def test_a_line_that_is_no_record_is_refused(tmp_path: Path, line: bytes) -> None:
-    refused(tmp_path, RUN, line)
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["/a", "a/../b"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-
-
-@pytest.mark.parametrize(
-    ("removed", "seen", "still"),
-    [
-        (REMOVED, Seen(None, 1, 23, 3, 24), True),
-        (REMOVED, Seen(None, 1, 22, 3, 24), False),
-        (REMOVED, Seen(None, 1, 23, 4, 24), False),
-        (REMOVED, Seen(None, 1, 23, 3, 25), False),
-        (REMOVED, Seen("../blobs/b", 1, 23, 3, 24), False),
-        (LINK, Seen("../blobs/b", 1, 99, 9, 0), True),
-        (LINK, Seen("elsewhere", 1, 99, 9, 0), False),
-        (LINK, Seen(None, 1, 0, 0, 0), False),
-        # An older journal knows no more than the path; it has no local copies.
-        (Removed("/hub/f", 3), Seen(None, 1, 23, 3, 24), True),
-        (Removed("/models/m/f", 3, copy="/models/m"), Seen(None, 1, 0, 3, 0), False),
-    ],
-)
-def test_what_was_to_be_removed_is_known_again(removed: Removed, seen: Seen, still: bool) -> None:
-    assert removed.is_still(seen) is still
-
-
 def test_what_is_made_or_put_aside_says_where_its_file_system_is_mounted(tmp_path: Path) -> None:
     missing = str(tmp_path / "not" / "made" / "yet")
     with Journal.create(str(tmp_path / "runs"), "rm", "test") as book:
@@ -553,30 +236,7 @@ def test_what_is_made_or_put_aside_says_where_its_file_system_is_mounted(tmp_pat
         assert os.path.ismount(item.mount) and missing.startswith(item.mount)
 
 
-def test_a_removal_of_what_lies_outside_its_copy_is_refused(tmp_path: Path) -> None:
-    record = {"record": "remove", **REMOVED.as_record()}
-    assert "no part of" in refused(tmp_path, RUN, {**record, "path": "/models/mine"})
-    assert "no absolute path" in refused(tmp_path, RUN, {**record, "copy": "models/m"})
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_whatever_stands_in_a_field_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
-    number = data.draw(st.integers(0, len(RECORDS) - 1))
-    field = data.draw(st.sampled_from(sorted(RECORDS[number])))
-    record = {**RECORDS[number], field: data.draw(JSON)}
-    try:
-        log = written(tmp_path, *RECORDS[:number], record, *RECORDS[number + 1 :])
-    except JournalDamaged:
-        return
-    paths = [*log.objects, *log.made, *(removed.path for removed in log.removals)]
-    paths += [path for removed in log.removals if removed.copy for path in (removed.copy, removed.root)]
-    paths += [p for i in log.intents.values() for p in (i.path, i.root, i.keeper, i.keeper_root, i.target)]
-    paths += [p for change in log.keepers for p in (change.path, change.root)]
-    assert all(os.path.isabs(path) and "\0" not in path and ".." not in path.split("/") for path in paths)
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cut=st.integers(0, 5000), junk=st.binary(max_size=20))
 def test_whatever_bytes_a_journal_ends_in_it_is_read_or_refused(
     tmp_path: Path, cut: int, junk: bytes
@@ -602,10 +262,24 @@ def test_what_is_announced_names_the_mount_of_the_nearest_folder_that_is_there(t
     assert (told["record"], told["root"], told["size"]) == ("make", str(root), 1)
 
 
-def test_what_was_to_be_removed_is_known_again_by_what_it_was() -> None:
-    file, link = Seen(None, 1, 3, 7, 9), Seen("there", 1, 4, 1, 9)
-    assert Removed("/f", 7, inode=3, mtime_ns=9).is_still(file)
-    assert not Removed("/f", 8, inode=3, mtime_ns=9).is_still(file)
-    assert not Removed("/f", 7, inode=3, mtime_ns=9).is_still(link)
-    assert Removed("/l", 1, text="there").is_still(link) and not Removed("/l", 1, text="else").is_still(link)
-    assert Removed("/f", 7).is_still(file) and not Removed("/f", 7, copy="/copy").is_still(file)
+def test_the_mounts_are_read_once_whatever_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    really = open
+
+    def counted(path: Any, *arguments: Any, **words: Any) -> Any:
+        read.extend([path] if path == "/proc/self/mountinfo" else [])
+        return really(path, *arguments, **words)
+
+    monkeypatch.setattr("builtins.open", counted)
+    root = tmp_path / "root"
+    with Journal.create(str(tmp_path / "runs"), "rm", "1") as book:
+        for number in range(20):
+            (root / str(number)).mkdir(parents=True)
+            place = str(root / str(number) / "not" / "there")
+            book.announce("make", path=place, root=place, temporary=str(root / f".hubfold-{number}"))
+        book.append("end", state="finished")
+    mounts = {item.mount for item in journal.read(str(tmp_path / "runs"), book.run).temporaries}
+    assert len(mounts) == 1 and all(map(os.path.ismount, mounts))
+    assert len(read) == 1

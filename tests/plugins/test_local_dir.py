@@ -323,7 +323,7 @@ def test_metadata_that_is_a_link_out_of_the_folder_is_not_followed(tree: Tree) -
     assert scan(LocalDirBackend, tree["base"])["model.bin"].claims == {}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300) | st.lists(st.sampled_from([COMMIT, GIT, SHA256, NOW, "", "..", "-1", "\r"])).map(
     lambda lines: "\n".join(lines).encode()
 ))  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import gc
 import os
 import shutil
 import struct
@@ -23,6 +22,7 @@ from hubfold.folding.planner import Policy
 from hubfold.journal.journal import Journal
 from hubfold.progress import Silent, Stop
 from hubfold.reading import extents, page_cache
+from tests.building.descriptors import nothing_stays_open
 from tests.building.folding import Scene
 from tests.faults.filesystems import Mounts, Unavailable, physical
 
@@ -63,11 +63,9 @@ def shared(path: Path) -> int:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
-    gc.collect()  # what tests before left to it
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    assert len(os.listdir("/proc/self/fd")) == before
+def all_is_closed() -> Iterator[None]:
+    with nothing_stays_open():
+        yield
 
 
 class Pair:

@@ -20,7 +20,7 @@ from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Trust
 from hubfold.errors import Interrupted
 from hubfold.progress import Stop
 from tests import CHECKOUT
-from tests.building.scanned import Place
+from tests.building.scanned import Place, blob, git_blob, noise
 from tests.faults.filesystems import open_the_way
 
 MIB = 1 << 20
@@ -31,27 +31,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
     one = Place(tmp_path)
     with one.index:
         yield one
-
-
-def noise(seed: str, size: int = MIB) -> bytes:
-    return hashlib.shake_128(seed.encode()).digest(size)
-
-
-def blob(place: Place, cache: str, content: bytes, repo: str = "models--org--base", name: str = "") -> Path:
-    """A file of a hub cache, named by its sha256, with the snapshot link to it."""
-    digest = name or hashlib.sha256(content).hexdigest()
-    commit = "c" * 40
-    path = place.file(f"{cache}/{repo}/blobs/{digest}", content)
-    place.file(f"{cache}/{repo}/refs/main", commit.encode())
-    link = place.folder / cache / repo / "snapshots" / commit / f"{digest[:6]}.safetensors"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(f"../../blobs/{digest}")
-    return path
-
-
-def git_blob(place: Place, cache: str, content: bytes, repo: str = "models--org--base") -> Path:
-    digest = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    return blob(place, cache, content, repo, digest)
 
 
 class Counting(ThreadPoolExecutor):

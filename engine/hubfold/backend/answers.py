@@ -204,6 +204,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "keeps": yes_or_no,
     "private_objects": yes_or_no,
     "claims": _frozenset(text),
+    "copies_over": _frozenset(text),
 }
 
 _REPLICA: Mapping[str, Check] = {

@@ -17,7 +17,7 @@ from hubfold.errors import LeftAlone, UsageError
 from hubfold.journal import journal, lock
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, UnknownModel, meant
-from hubfold.reading.pool import Threads
+from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.health import DoctorReport, Finding, VerifyReport
 from hubfold.scanning import discover
 from hubfold.scanning.one_path import OnePath
@@ -68,10 +68,8 @@ class Care:
             return verify.verify(
                 replicas,
                 self._workspace.index,
-                executor=pool,
+                Readers(pool, self._workspace.progress, self._workspace.stop),
                 links=links,
-                progress=self._workspace.progress,
-                stop=self._workspace.stop,
                 verified=verified,
             )
 
@@ -146,9 +144,9 @@ class Care:
                 self._around(holdings),
                 self._workspace.progress,
                 self._workspace.stop,
-                mender,
-                download,
-                findings,
+                mender=mender,
+                download=download,
+                findings=findings,
             )
             try:
                 one.links(made_links.of_runs(logs))

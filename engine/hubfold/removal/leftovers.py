@@ -1,7 +1,7 @@
 """Cleans up: what clients and hubfold left behind, and nothing that somebody may still be at.
 
 Age is a courtesy (a download that was touched today may be gone on with); what protects one that is running is the lock
-that its client holds, which `removal` takes before it removes anything.
+that its client holds, which `remover` takes before it removes anything.
 """
 
 from __future__ import annotations

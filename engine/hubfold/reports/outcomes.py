@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hubfold.json_form import UNTOLD, JsonForm
 
 if TYPE_CHECKING:
     from hubfold.faults import Fault
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Left(JsonForm):
     """A path that was left alone on purpose."""
 
     path: str
     reason: str
 
-    def as_json(self) -> Json:
-        return {"path": self.path, "reason": self.reason}
-
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(JsonForm):
     """A path that was left alone because something went wrong."""
 
     path: str
     error: str
 
-    def as_json(self) -> Json:
-        return {"path": self.path, "error": self.error}
-
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(JsonForm):
     """Something about one path that the user should know."""
 
     path: str
     message: str
     #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
-    kind: str = "notice"
+    kind: str = field(default="notice", metadata=UNTOLD)
 
     @classmethod
     def of(cls, fault: Fault) -> Notice:
@@ -51,9 +45,6 @@ class Notice:
     def line(self) -> str:
         """The one line that a user reads."""
         return f"{self.path}: {self.message}" if self.path else self.message
-
-    def as_json(self) -> Json:
-        return {"path": self.path, "message": self.message}
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from hubfold.disk.paths import RealPaths
+from hubfold.disk.paths import RealPaths, plain
 
 
 def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -56,7 +56,4 @@ def points_at(link: str, object_: str) -> bool:
         text = os.readlink(link)
     except OSError:
         return False
-    target = os.path.join(os.path.realpath(os.path.dirname(link)), text)
-    return os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target)) == os.path.join(
-        os.path.realpath(os.path.dirname(object_)), os.path.basename(object_)
-    )
+    return plain(os.path.join(os.path.realpath(os.path.dirname(link)), text)) == plain(object_)

@@ -1,0 +1,39 @@
+"""`hubfold` alone: what there is, and what comes next."""
+
+from __future__ import annotations
+
+from tests.building.program import Program, Scene
+
+
+def test_first_contact_without_any_index(hubfold: Program) -> None:
+    done = hubfold()
+    assert done.code == 0
+    assert "hubfold demo" in done.out
+    assert "next: hubfold scan" in done.err
+    assert not (hubfold.home / "state").exists(), "looking writes nothing"
+
+
+def test_the_status_follows_the_user(hubfold: Program, scene: Scene) -> None:
+    assert "next: hubfold scan" in hubfold().err
+    hubfold("roots", "add", "models")
+    hubfold("scan")
+    status = hubfold()
+    assert str(scene.hub) in status.out and str(scene.models) in status.out
+    assert "4.2M reclaimable" in status.out
+    assert "next: hubfold consolidate --dry-run" in status.err
+    hubfold("consolidate", "-y")
+    status = hubfold()
+    assert "0B reclaimable" in status.out
+    assert "last run: " in status.out and "finished" in status.out
+    report = hubfold("--json").json
+    assert report["reclaimable_bytes"] == 0
+    assert report["last_run"]["state"] == "finished"
+
+
+def test_the_status_is_there_at_once(hubfold: Program, scene: Scene) -> None:
+    hubfold("scan", "hf", "models")
+    imported = hubfold.imports()
+    assert "sqlite3" in imported, "it looks into the index"
+    assert not {"huggingface_hub", "sqlite_utils", "rich"} & set(imported)
+    # Imports are what takes the time: 231 here.
+    assert len(imported) < 300

@@ -1,0 +1,1 @@
+"""Which payloads have one content."""

@@ -1,0 +1,1 @@
+"""What users call a model, and which of its files they want."""
