@@ -146,7 +146,7 @@ def bad() -> Iterator[tuple[type, str, Any]]:
     )
     yield from ((Replica, "links", value) for value in ((), ["reflink"], frozenset({"reflink"}), "reflink"))
     yield from ((Replica, "pinned", value) for value in (1, None, "yes"))
-    yield from ((Replica, "latest_mtime_ns", value) for value in ("1", 1.5, True, 1 << 64))
+    yield from ((Replica, "latest_mtime_ns", value) for value in ("1", 1.5, True))
     yield from ((Snapshot, "refs", value) for value in ("main", (3,), None, {"main"}))
     yield from ((Snapshot, "files", value) for value in (None, "x", ("config.json",), (None,), {FILE: 1}))
     yield from ((Snapshot, "expected", value) for value in ({"x": "3"}, {"x": -1}, {3: 3}, [("x", 3)], 3))

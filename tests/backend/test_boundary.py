@@ -17,7 +17,7 @@ from hubfold.backend.answers import Unfit
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import LinkKind, Replica, Root, Snapshot
-from hubfold.errors import Interrupted
+from hubfold.errors import IndexDamaged, Interrupted
 from hubfold.faults import BackendFault, Faults, Origin
 from hubfold.progress import Stop
 from hubfold.scanning.walk import TreeWalk
@@ -48,7 +48,7 @@ class Guarded:
             "recognise": lambda: one.recognise(root.path, os.listdir(root.path)),
             "default_roots": lambda: one.default_roots({"HOME": "/home/me"}),
             "vault_places": lambda: one.vault_places(root),
-            "replicas": lambda: list(one.replicas(root, walk)),
+            "replicas": lambda: taken(one, root, walk),
             "snapshots": lambda: one.snapshots(root, walk),
             "lock_paths": lambda: one.lock_paths(root, f"{root.path}/boxed/model.safetensors"),
             "removals": lambda: one.removals(root, "model", "acme/boxed", None, walk),
@@ -60,6 +60,12 @@ class Guarded:
             "place": lambda: one.place("boxed/model.safetensors"),
         }
         return asked[method]()
+
+
+def taken(one: GuardedBackend, root: Root, walk: TreeWalk) -> list[Replica]:
+    found: list[Replica] = []
+    one.replicas(root, walk, found.append)
+    return found
 
 
 @pytest.fixture
@@ -181,17 +187,17 @@ def test_half_an_answer_is_none(guarded: Guarded, method: str) -> None:
     assert "half way" in str(*guarded.faults)
 
 
-def test_replicas_come_one_by_one_until_the_fault(guarded: Guarded) -> None:
-    good = list(guarded.backend.replicas(guarded.root, guarded.walk()))
+def test_replicas_are_taken_one_by_one_until_the_fault(guarded: Guarded) -> None:
+    good = taken(guarded.backend, guarded.root, guarded.walk())
     Box.faults["replicas"] = after(1, good)
-    found = guarded.backend.replicas(guarded.root, guarded.walk())
-    assert next(found) == good[0]
+    found: list[Replica] = []
     with pytest.raises(BackendFault):
-        next(found)
+        guarded.backend.replicas(guarded.root, guarded.walk(), found.append)
+    assert found == good[:1]
     assert "half way" in str(*guarded.faults)
 
 
-def test_who_stops_reading_ends_the_plugin_and_no_fault_is_seen(guarded: Guarded) -> None:
+def test_who_takes_replicas_ends_the_plugin_and_no_fault_is_seen(guarded: Guarded) -> None:
     ended = []
 
     def endless() -> Iterator[Replica]:
@@ -203,11 +209,24 @@ def test_who_stops_reading_ends_the_plugin_and_no_fault_is_seen(guarded: Guarded
             ended.append(True)
 
     Box.faults["replicas"] = endless
-    found = guarded.backend.replicas(guarded.root, guarded.walk())
-    next(found)
-    found.close()
-    assert ended
+    for error in (
+        Interrupted("stopped"),
+        IndexDamaged("of what is ours"),
+        OSError("full"),
+        KeyboardInterrupt(),
+    ):
+        with pytest.raises(type(error)):
+            guarded.backend.replicas(guarded.root, guarded.walk(), lambda _, error=error: raising(error)())  # type: ignore[misc]
+    assert len(ended) == 4
     assert not list(guarded.faults)
+
+
+def test_what_cannot_be_taken_is_the_fault_of_who_gives_it(guarded: Guarded) -> None:
+    """A `stat` that nobody asked the system for is found out when its figures are used."""
+    stat = os.stat_result((None,) * 10)  # type: ignore[arg-type]
+    Box.faults["replicas"] = lambda: [Replica(f"{guarded.root.path}/x", stat)]
+    with pytest.raises(BackendFault):
+        guarded.backend.replicas(guarded.root, guarded.walk(), lambda replica: replica.stat.st_size + 1)
 
 
 def test_a_stop_is_no_fault_even_where_the_plugin_swallows_it(guarded: Guarded) -> None:
@@ -232,7 +251,7 @@ def test_a_stop_is_no_fault_even_where_the_plugin_swallows_it(guarded: Guarded) 
 
     one = GuardedBackend(Swallowing(), ORIGIN, guarded.faults)
     with pytest.raises(Interrupted):
-        list(one.replicas(guarded.root, guarded.walk(stop)))
+        one.replicas(guarded.root, guarded.walk(stop), print)
     with pytest.raises(Interrupted):
         one.snapshots(guarded.root, guarded.walk(stop))
     assert not list(guarded.faults)

@@ -53,8 +53,7 @@ def scan(
         commits=commits,
         found=lambda name, path: found.append((name, path)),
     )
-    replicas = {
-        os.path.relpath(replica.path, root): replica
-        for replica in GuardedBackend(backend()).replicas(place, walk)
-    }
+    found_replicas: list[Replica] = []
+    GuardedBackend(backend()).replicas(place, walk, found_replicas.append)
+    replicas = {os.path.relpath(replica.path, root): replica for replica in found_replicas}
     return Scanned(root, replicas, walk, found)

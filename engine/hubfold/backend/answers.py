@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubfold.backend.contract import Capabilities
@@ -97,12 +96,6 @@ def _name(value: Any, what: str) -> str:
 def _size(value: Any, what: str) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
         raise Unfit(f"{what} is {_shown(value)}, where a number of bytes is asked for")
-    return value
-
-
-def _time(value: Any, what: str) -> int:
-    if type(value) is not int or abs(value) >= 1 << 63:
-        raise Unfit(f"{what} is {_shown(value)}, where a time in ns is asked for")
     return value
 
 
@@ -211,6 +204,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "keeps": yes_or_no,
     "private_objects": yes_or_no,
     "claims": _frozenset(text),
+    "copies_over": _frozenset(text),
 }
 
 _REPLICA: Mapping[str, Check] = {
@@ -222,7 +216,7 @@ _REPLICA: Mapping[str, Check] = {
     "revision": optional(text),
     "links": optional(_LINK_KINDS),
     "pinned": yes_or_no,
-    "latest_mtime_ns": optional(_time),
+    "latest_mtime_ns": optional(_number),
 }
 
 _SNAPSHOT: Mapping[str, Check] = {
@@ -243,39 +237,48 @@ def capabilities(value: Any) -> Capabilities:
     return _record(value, Capabilities, _CAPABILITIES, "capabilities")
 
 
-_FIELDS = attrgetter(*_REPLICA)
-#: The types that fields of replicas were met with and that the contract has, in the order of `_REPLICA`.
-_known_types: set[tuple[type, ...]] = set()
+_stat_result = os.stat_result
 
 
 def replica(value: Any, what: str) -> Replica:
-    """One replica. Asked of every file of a tree, so what is of known types is looked at by its texts alone."""
+    """One replica. Asked of every file of a tree: one that is as most are is looked at by one chain of comparisons."""
     if type(value) is Replica:
-        place, _, claims, repo_id, repo_type, revision, *_ = fields = _FIELDS(value)
-        if tuple(map(type, fields)) in _known_types and is_normal(place) and _is_encodable(place):
-            if repo_id is None and revision is None and repo_type is None and not claims:
-                return value
-            known = (one for one in (repo_id, repo_type, revision) if one is not None)
-            if all(map(_is_text, (*known, *claims, *claims.values()))):
-                return value
-    return _looked_into(value, what)
+        place = value.path
+        if (
+            type(place) is str
+            and place[:1] == "/"
+            and "/." not in place
+            and "//" not in place
+            and "\0" not in place
+            and place[-1] != "/"
+            and type(value.stat) is _stat_result
+            and type(value.claims) is dict
+            and (value.links is None or _are_kinds(value.links))
+            and (value.pinned is False or value.pinned is True)
+            and (value.latest_mtime_ns is None or type(value.latest_mtime_ns) is int)
+            and place.isascii()
+            and (not value.claims or _are_texts(value.claims))
+            and (value.repo_id is None or _is_plain(value.repo_id))
+            and (value.repo_type is None or _is_plain(value.repo_type))
+            and (value.revision is None or _is_plain(value.revision))
+        ):
+            return value
+    return _record(value, Replica, _REPLICA, what)
 
 
-def _is_text(value: Any) -> bool:
-    return type(value) is str and _is_encodable(value)
+def _is_plain(value: Any) -> bool:
+    return type(value) is str and value.isascii()
 
 
-def _looked_into(value: Any, what: str) -> Replica:
-    found = _record(value, Replica, _REPLICA, what)
-    if type(found) is Replica:
-        types = tuple(map(type, _FIELDS(found)))
-        # Of sets and mappings the type alone says nothing of what is in them: claims are looked at each time.
-        if types[_LINKS] is type(None):
-            _known_types.add(types)
-    return found
+def _are_kinds(links: Any) -> bool:
+    return type(links) is frozenset and all(type(kind) is LinkKind for kind in links)
 
 
-_LINKS = list(_REPLICA).index("links")
+def _are_texts(claims: dict[Any, Any]) -> bool:
+    for name, digest in claims.items():  # noqa: SIM110 - a generator costs twice as much, at every file
+        if type(name) is not str or type(digest) is not str:
+            return False
+    return True
 
 
 def snapshot(value: Any, what: str) -> Snapshot:
@@ -317,7 +320,7 @@ def leftover(value: Any, what: str) -> Leftover:
         "kind": _instance(LeftoverKind),
         "path": path,
         "removal": removal,
-        "mtime_ns": optional(_time),
+        "mtime_ns": optional(_number),
     }
     return _record(value, Leftover, fields, what)
 

@@ -98,20 +98,23 @@ class GuardedBackend:
 
     # reading a root
 
-    def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
-        """See `StorageBackend.replicas`. After `BackendFault` nothing is known of what was not given yet."""
+    def replicas(self, root: Root, walk: Walk, take: Callable[[Replica], object]) -> None:
+        """See `StorageBackend.replicas`: each is handed to `take`, whose `TypeError` and `ValueError` are faults too.
+
+        After `BackendFault` nothing is known of what was not taken yet.
+        """
         handed = HandedWalk(walk)
         check = answers.replica
-        given = False
+        taking = False
         try:
             for answer in answers.items(self._backend.replicas(root, handed), "its answer"):
                 found = check(answer, "a replica")
-                given = True
-                yield found
-                given = False
+                taking = True
+                take(found)
+                taking = False
         except BaseException as error:
-            if given:
-                raise  # whoever reads has ended it
+            if taking and not isinstance(error, (TypeError, ValueError, OverflowError)):
+                raise
             self._blame(StorageBackend.replicas, root.path, error, handed)
         handed.check()
 
@@ -235,10 +238,6 @@ class GuardedBackend:
         if isinstance(error, KeyboardInterrupt):
             raise error
         raise self._fault(method, root, error) from error
-
-    def unusable_replica(self, root: Root, error: Exception) -> BackendFault:
-        """The fault that a replica of the root turned out to be when it was used."""
-        return self._fault(StorageBackend.replicas, root.path, error)
 
     def _fault(self, method: Method, root: str, error: BaseException) -> BackendFault:
         return BackendFault(self._note(method, root, error))

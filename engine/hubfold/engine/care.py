@@ -11,7 +11,7 @@ from functools import partial
 from hubfold.care import doctor, made_links, recovery, repairs, verify
 from hubfold.care.doctor import Around, Origin
 from hubfold.care.made_links import Patient
-from hubfold.content import IndexedReplica, Root
+from hubfold.content import IndexedReplica, Replica, Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
@@ -234,7 +234,8 @@ class Care:
         if known is None or known.backend not in self._workspace.backends:
             return {}
         walk = OnePath(known, self._workspace.backends, path)
-        found = self._workspace.backends[known.backend].replicas(known, walk)
+        found: list[Replica] = []
+        self._workspace.backends[known.backend].replicas(known, walk, found.append)
         return next((replica.claims for replica in found if replica.path == path), {})
 
     def _origins(self, holdings: Holdings, paths: Sequence[str]) -> Iterator[Origin]:

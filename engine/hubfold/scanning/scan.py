@@ -57,7 +57,7 @@ def scan(
             settled.put((), again=work.again)
         prune_digests(index)
         reports = [
-            _report(index, root, error, root.path in walks.left_out)
+            _report(index, root, error, left_out=root.path in walks.left_out)
             for root, error in walked
             if root.backend != VAULT
         ]
@@ -134,13 +134,8 @@ class _Walks:
             advance=self._progress.advance,
             stop=self._stop,
         )
-        backend = self._backends[root.backend]
         try:
-            for replica in backend.replicas(root, walk):
-                try:
-                    recording.put(replica)
-                except (TypeError, ValueError, OverflowError) as error:
-                    raise backend.unusable_replica(root, error) from error
+            self._backends[root.backend].replicas(root, walk, recording.put)
         except Interrupted:
             recording.abandon()
             raise
@@ -183,7 +178,7 @@ class _Walks:
                 self._found(VAULT, place)
 
 
-def _report(index: Index, root: Root, error: str | None, left_out: bool) -> RootReport:
+def _report(index: Index, root: Root, error: str | None, *, left_out: bool) -> RootReport:
     found = totals(index, root)
     return RootReport(
         path=root.path,

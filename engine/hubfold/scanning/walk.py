@@ -282,29 +282,29 @@ class TreeWalk:
         with os.scandir(fd) as listing:
             entries = list(listing)
         content.names = {entry.name for entry in entries}
-        regular = []
+        files = content.files
+        look = self._memory is not None
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
-                regular.append(entry)
+                if not look:
+                    content.regular.append(entry.name)
+                    continue
+                try:
+                    files.append((entry.name, entry.stat(follow_symlinks=False)))
+                except OSError as error:
+                    self._failed(os.path.join(path, entry.name), error)
             elif entry.is_symlink():
                 content.links.append(entry.name)
             elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith(OWN_PREFIX):
                 content.folders.append(entry.name)
         # One search through all names at once: it is asked of every folder and hardly ever true.
         if f"\0{OWN_PREFIX}" in "\0" + "\0".join(content.names):
-            regular = [entry for entry in regular if not entry.name.startswith(OWN_PREFIX)]
-        if self._memory is None:
-            content.regular = [entry.name for entry in regular]
-            return
-        files = content.files
-        for entry in regular:
-            try:
-                files.append((entry.name, entry.stat(follow_symlinks=False)))
-            except OSError as error:
-                self._failed(os.path.join(path, entry.name), error)
-        hashed = [(name, signature_tuple(st)) for name, st in files]
-        # marshal is the fastest way to bytes; it is only ever written here, never loaded.
-        content.fingerprint = xxhash.xxh3_128_digest(marshal.dumps(hashed, 2))
+            files[:] = [(name, st) for name, st in files if not name.startswith(OWN_PREFIX)]
+            content.regular = [name for name in content.regular if not name.startswith(OWN_PREFIX)]
+        if look:
+            hashed = [(name, signature_tuple(st)) for name, st in files]
+            # marshal is the fastest way to bytes; it is only ever written here, never loaded.
+            content.fingerprint = xxhash.xxh3_128_digest(marshal.dumps(hashed, 2))
 
     def _parts(self, path: str, content: _Content) -> Iterator[Folder]:
         """The folder with those of its files that are new or changed, in parts of at most `PART` files."""

@@ -73,7 +73,9 @@ class BackendContract:
         """The replicas of the root, by the walk that the engine uses."""
         root = Root(str(built.root), self.backend.name)
         walk = TreeWalk(root, {self.backend.name: self.guarded()}, memory=memory)
-        return list(self.guarded().replicas(root, walk)), walk
+        found: list[Replica] = []
+        self.guarded().replicas(root, walk, found.append)
+        return found, walk
 
     def walk(self, root: Root) -> TreeWalk:
         """A walk of the root, as the engine hands it out."""
