@@ -8,19 +8,23 @@ The tiers that take longer are asked for by the environment:
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree
+from tests import places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytest.register_assert_rewrite("hubfold.testing.contract", "tests.building")
 
@@ -44,12 +48,42 @@ os.environ |= {
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
+    places.leave()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def new_folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Path]]:
+    """Makes folders for one test, in memory where `places` says so; they are gone after it unless it failed."""
+    memory = None if request.node.nodeid.startswith(places.ON_DISK) else places.in_memory()
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        # Numbered by a count of our own: pytest lists all folders that there are to find the number of the next.
+        made.append((memory or tmp_path_factory.getbasetemp()) / f"{name}-{next(_numbers)}")
+        made[-1].mkdir(mode=0o700)
+        return made[-1]
+
+    failed = request.session.testsfailed
+    yield make
+    if request.session.testsfailed == failed:
+        for folder in made:
+            places.remove(folder)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, new_folder: Callable[[str], Path]) -> Path:
+    return new_folder(re.sub(r"\W", "_", request.node.name)[:30])
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def isolated(new_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own, outside its `tmp_path`; returns it."""
-    home = tmp_path_factory.mktemp("home")
+    home = new_folder("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("HF_HOME", str(home / "hf"))
     monkeypatch.setenv("HF_HUB_CACHE", str(home / "hf" / "hub"))
@@ -75,12 +109,17 @@ def tree(tmp_path: Path, loopback_hub: LoopbackHub) -> Tree:
 
 
 @pytest.fixture
-def other_drive(tmp_path: Path) -> Iterator[Path]:
+def other_drive(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder on another file system."""
-    memory = "/dev/shm"
-    if not os.access(memory, os.W_OK) or os.stat(memory).st_dev == tmp_path.stat().st_dev:
-        pytest.skip(f"{memory} is no other file system here")
-    with tempfile.TemporaryDirectory(dir=memory) as place:
+    drives = [places.MEMORY, str(tmp_path_factory.getbasetemp())]
+    others = [
+        drive
+        for drive in drives
+        if os.access(drive, os.W_OK) and os.stat(drive).st_dev != tmp_path.stat().st_dev
+    ]
+    if not others:
+        pytest.skip(f"{places.MEMORY} is no other file system here")
+    with tempfile.TemporaryDirectory(dir=others[0]) as place:
         yield Path(place)
 
 
@@ -92,6 +131,10 @@ _TIERS = {
     ),
 }
 
+
+# How long an example takes says how busy the machine is, and nothing of hubfold.
+settings.register_profile("steady", deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("steady")
 
 #: Tests with one of these fixtures run one after another: what another process mounts meanwhile could take the device
 #: number of a btrfs that is remounted, and a fault would then strike another call than the one that was recorded.
@@ -105,7 +148,7 @@ _MOUNTING = {
         f"tests/faults/test_{name}.py"
         for name in (
             *("any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness", "lifecycle_places"),
-            *("models", "power_cuts", "races", "sweeps", "tree"),
+            *("models", "power_cuts", "races", "seen_twice", "sweeps", "tree"),
         )
     ),
 }

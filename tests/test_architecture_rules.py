@@ -224,6 +224,51 @@ def test_a_list_of_exceptions_has_nothing_that_needs_none() -> None:
     assert rules.reaching_a_disk(house(), ["hubfold.attic"]) == ["hubfold.attic is no module"]
 
 
+LOGIC = "def f(a):\n    if a:\n        return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "own"),
+    [
+        ("hubfold.words", "test_words.py"),
+        ("hubfold.cellar.wine", "cellar/test_wine.py"),
+        ("hubfold.cli.commands.scan", "cli/test_scan.py"),
+        ("hubfold_plugins.ours", "plugins/test_ours.py"),
+    ],
+)
+def test_a_module_with_logic_and_without_a_test_is_told(module: str, own: str) -> None:
+    one = House(SOUND | {module: LOGIC})
+    assert rules.untested(one, [], {}) == [f"{module} has no {own}"]
+    assert rules.untested(one, [own], {}) == []
+    assert rules.untested(one, ["other.py"], {module: ["other.py"]}) == []
+    assert rules.untested(one, [], {module: ["other.py"]}) == [f"{module}: there is no other.py"]
+    assert rules.untested(one, [own, "other.py"], {module: ["other.py"]}) == [
+        f"{module} is listed and has {own}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "X = 1 if Y else 2", "class A:\n    x: int\n", "def f(a):\n    return {'a': a}\n"]
+)
+def test_a_module_without_logic_needs_no_test(text: str) -> None:
+    assert rules.untested(house(words=text), [], {}) == []
+    assert rules.untested(house(words=text), [], {"hubfold.attic": []}) == ["hubfold.attic is no module"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LOGIC,
+        "def f(a):\n    return [b for b in a]",
+        "def f(a):\n    raise a",
+        "def f(a):\n    with a: ...",
+        "class A:\n    def f(self):\n        return self.a or 1",
+    ],
+)
+def test_logic_is_seen(text: str) -> None:
+    assert rules.untested(house(words=text), [], {})
+
+
 def test_a_name_that_a_package_hands_on_is_of_its_home() -> None:
     lazy = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hubfold.words import SALT\n"
     front = {"hubfold": lazy + "__getattr__ = 1\n", "hubfold.cellar.wine": "from hubfold import SALT\n"}

@@ -464,6 +464,41 @@ def naming(house: House, words: Iterable[str], besides: Collection[str]) -> list
     ]
 
 
+_DECIDING = (
+    ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.With, ast.BoolOp, ast.Raise, ast.comprehension, ast.Match,
+)  # fmt: skip
+
+
+def decides(module: Module) -> bool:
+    """Whether a module has logic: a function that does one thing or another, or one thing to many."""
+    functions = (
+        node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    return any(isinstance(node, _DECIDING) for function in functions for node in ast.walk(function))
+
+
+def test_of(module: str) -> str:
+    """The test file of a module's own, below ``tests/``: in the folder of its room, with its name."""
+    first, *rest = module.split(".")
+    *folders, name = [
+        part for part in (rest if first == "hubfold" else ["plugins", *rest]) if part != "commands"
+    ]
+    return "/".join([*folders, f"test_{name}.py"])
+
+
+def untested(house: House, tests: Collection[str], listed: Mapping[str, Collection[str]]) -> list[str]:
+    """Modules with logic that have no test file of their own and are not `listed` with others; and stale entries."""
+    found = []
+    for name, module in house.modules.items():
+        own = "." in name and test_of(name) in tests
+        if name in listed:
+            found += [f"{name} is listed and has {test_of(name)}"] if own else []
+            found += [f"{name}: there is no {other}" for other in listed[name] if other not in tests]
+        elif decides(module) and not own:
+            found.append(f"{name} has no {test_of(name) if '.' in name else 'test'}")
+    return found + [f"{name} is no module" for name in listed if name not in house.modules]
+
+
 def private_elsewhere(house: House) -> list[str]:
     """Names with an underscore that a module uses and does not define: another module's business."""
     found = []

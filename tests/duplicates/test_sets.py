@@ -165,10 +165,10 @@ def test_a_name_that_was_not_scanned_again_lends_no_digest(place: Place) -> None
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_sets_are_those_of_the_bytes(data: st.DataObject) -> None:
+def test_sets_are_those_of_the_bytes(tmp_path: Path, data: st.DataObject) -> None:
     """Any mix of names, links, claims and what was read: a set has equal bytes, and equal bytes that share a known
     digest are in one set."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
         root = Path(folder) / "root"
         root.mkdir()
         contents = data.draw(

@@ -108,10 +108,11 @@ def change(draw: Draw, index: Index) -> None:
 
 @given(data=st.data())
 @settings(max_examples=20, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
-def test_figures_stay_those_of_the_rows(data: st.DataObject) -> None:
+def test_figures_stay_those_of_the_rows(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever happens to rows and digests in between, and whatever is asked when."""
     draw = data.draw
-    with tempfile.TemporaryDirectory() as folder, Index(Path(folder) / "index.db") as index, index.together():
+    folder = tempfile.mkdtemp(dir=tmp_path)
+    with Index(Path(folder) / "index.db") as index, index.together():
         index.file.connection.execute("PRAGMA synchronous = 0")
         for _ in range(30):
             change(draw, index)
@@ -206,10 +207,10 @@ class Tree:
 
 @given(data=st.data())
 @settings(max_examples=12, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
-def test_a_scan_again_tells_what_a_first_scan_would(data: st.DataObject) -> None:
+def test_a_scan_again_tells_what_a_first_scan_would(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever was changed in the trees since."""
     draw = data.draw
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
         one = Place(Path(folder))
         tree = Tree(one.folder)
         with one.index:

@@ -24,6 +24,10 @@ if sys.platform != "win32":
 #: File systems without hard links and symlinks, by the names in /proc/self/mountinfo.
 _NO_LINKS = frozenset({"vfat", "msdos", "exfat", "fuse.fusefat", "fuse.exfat-fuse", "fuse.exfat"})
 
+#: File systems that show files of others under numbers of their own. All of FUSE may, but what has a drive of its own
+#: ("fuseblk").
+_STACKED = frozenset({"overlay", "aufs", "unionfs", "ecryptfs", "shiftfs", "9p", "virtiofs"})
+
 _BTRFS_MAGIC = 0x9123683E  # linux/magic.h
 _XFS_MAGIC = 0x58465342
 # linux/btrfs.h: _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args), fsid at offset 16
@@ -46,6 +50,11 @@ class FileSystem:
     hardlink: bool = True
     symlink: bool = True
     read_only: bool = False
+
+    @property
+    def stacked(self) -> bool:
+        """Whether it may show files that another file system shows too."""
+        return self.kind in _STACKED or self.kind.partition(".")[0] == "fuse"
 
     def links_to(self, other: FileSystem) -> bool:
         """Whether a hard link between the two is possible."""

@@ -8,12 +8,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica
 from hubfold.duplicates import pending
 from hubfold.duplicates.sets import duplicate_sets
+from hubfold.duplicates.views import Stacked
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
+
+if TYPE_CHECKING:
+    from hubfold.backend.sides import Sides
+
 
 #: Tells payloads that share all their extents: equal keys (None for no answer) take space once.
 SharedExtents = Callable[[IndexedReplica], object | None]
@@ -23,10 +29,13 @@ MayShare = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """How the disks are asked what shares extents; not at all, where there is no `extents`."""
+    """How the disks are asked what is one file, or shares extents; not at all, where there is no `extents`."""
 
     extents: SharedExtents | None = None
     possible: MayShare | None = None
+    stacked: Stacked | None = None
+    #: Which payloads stay two files, as their clients need both.
+    sides: Sides | None = None
 
 
 #: Every payload takes space of its own.
@@ -62,7 +71,8 @@ def duplicate_cost(
     if sharing.extents is None or not _may_share(index, sharing.possible):
         figures += [(size, sets, freed, 0) for size, sets, freed in pending.plain_costs(index, paths)]
         only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
-    for size, same in groupby(duplicate_sets(index, paths, min_size, only), attrgetter("size")):
+    found = duplicate_sets(index, paths, min_size, only, stacked=sharing.stacked)
+    for size, same in groupby(found, attrgetter("size")):
         sets, freed = 0, 0
         for duplicates in same:
             index.file.settle()
@@ -71,7 +81,7 @@ def duplicate_cost(
                 again.add(size)
             if len(shares) > 1:
                 sets += 1
-                freed += _freed(list(shares.values()))
+                freed += _freed_by_side(list(shares.values()), sharing)
         if sets:
             figures.append((size, sets, freed, 0))
     if not tally.put(figures, again):
@@ -81,13 +91,13 @@ def duplicate_cost(
     return Cost(sets, freed)
 
 
-def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None = None) -> int:
+def reclaimable(duplicates: DuplicateSet, sharing: Sharing = UNASKED) -> int:
     """Bytes, by allocated blocks, that folding a set frees: all payloads but the keeper.
 
     A payload with names outside of the set frees nothing, nor does one that must stay or that tolerates no link;
     payloads that share their extents are folded already.
     """
-    return _freed(list(_shares(duplicates, shared_extents).values()))
+    return _freed_by_side(list(_shares(duplicates, sharing.extents).values()), sharing)
 
 
 def cost_key(roots: Iterable[str], min_size: int) -> str:
@@ -113,6 +123,18 @@ def _shares(
             replicas
         )
     return shares
+
+
+def _freed_by_side(shares: list[list[list[IndexedReplica]]], sharing: Sharing) -> int:
+    """`_freed`, where copies and what a client copies over them are folded apart, unless extents do for both."""
+    sides, payloads = sharing.sides, [payload for share in shares for payload in share]
+    if sides is None or not any(map(sides.copied_over, payloads)):
+        return _freed(shares)
+    possible = sharing.possible
+    if possible is not None and all(possible(os.path.dirname(payload[0].path)) for payload in payloads):
+        return _freed(shares)
+    cached = [share for share in shares if all(map(sides.cached, share))]
+    return _freed(cached) + _freed([share for share in shares if share not in cached])
 
 
 def _freed(shares: list[list[list[IndexedReplica]]]) -> int:

@@ -81,7 +81,7 @@ def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, in
     """(size, duplicate sets, bytes that folding frees) of the plain sizes, as `cost.reclaimable` has it.
 
     A size of which some payload's names have different signatures is made one that is not plain: only one of them
-    tells of the payload.
+    tells of the payload. So is one of which two devices have a file with the same times: it may be one file (`views`).
     """
     few = _few(index, 1 << 62)
     by, size_of = _plan(few)
@@ -95,6 +95,12 @@ def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, in
                 CROSS JOIN files f ON f.size = m.size AND f.device = m.device AND f.inode = m.inode
                 GROUP BY m.size, m.device, m.inode
                 HAVING MIN(f.mtime_ns) <> MAX(f.mtime_ns) OR MIN(f.ctime_ns) <> MAX(f.ctime_ns))"""
+        )
+        connection.execute(
+            """UPDATE wanted SET plain = 0 WHERE plain AND size IN (
+                SELECT f.size FROM files f INDEXED BY files_by_size
+                WHERE f.size IN (SELECT size FROM wanted WHERE plain)
+                GROUP BY f.size, f.mtime_ns, f.ctime_ns HAVING MIN(f.device) <> MAX(f.device))"""
         )
     return index.rows(
         f"""SELECT size, COUNT(*), SUM(frees - CASE WHEN stay THEN 0 ELSE largest END) FROM (

@@ -100,11 +100,15 @@ class Folding:
                     book.append("end", state="interrupted" if interrupted else "finished")
             outcomes = executor.outcomes
             self._note_outcomes(outcomes)
-            failed = [Failed(o.action.path, o.error + self._which_lies(o)) for o in outcomes if o.error]
+            wrong = [one for one in outcomes if one.error and not one.one_file]
+            failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
         return ConsolidateReport(
             run=book.run,
             actions=tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
-            skipped=tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
+            skipped=(
+                *(Left(skip.path, skip.reason) for skip in plan.skipped),
+                *(Left(one.action.path, one.error) for one in outcomes if one.one_file),
+            ),
             failed=tuple(failed),
             reclaimed_bytes=_freed(outcomes),
             notes=plan.notes,
@@ -124,7 +128,7 @@ class Folding:
         with index.batch():
             for outcome in outcomes:
                 for path in (outcome.action.keeper.path, outcome.action.path):
-                    self._workspace.note_path(index, path, proven=not outcome.error)
+                    self._workspace.note_path(index, path, proven=not outcome.error or outcome.one_file)
 
     def _which_lies(self, outcome: Outcome) -> str:
         """Two files with equal digests turned out to differ: read both and say which is not what it says."""

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from hubfold.content import DuplicateSet, IndexedReplica
+from hubfold.content import DuplicateSet
 from hubfold.disk.paths import canonical
 from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError
 from hubfold.journal import history, journal
-from hubfold.reading.extents import shared_extents
 from hubfold.reports.runs import RunDetail, RunSummary
 from hubfold.reports.scans import DupesReport, StatusRoot
 
@@ -84,7 +83,7 @@ class Memory:
     ) -> DupesReport:
         """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
         found = [
-            (duplicates, reclaimable(duplicates, self.shared_extents))
+            (duplicates, reclaimable(duplicates, self._workspace.sharing))
             for duplicates in self.duplicate_sets(self._workspace.roots_of(paths), min_size)
         ]
         found.sort(key=lambda item: item[0].replicas[0].path)
@@ -96,13 +95,12 @@ class Memory:
 
     def duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""
-        for duplicates in sets.duplicate_sets(self._workspace.index, list(roots), min_size):
+        for duplicates in sets.duplicate_sets(
+            self._workspace.index, list(roots), min_size, stacked=self._workspace.stacked
+        ):
             distinct = {replica.path: replica for replica in duplicates.replicas}
             if len({replica.payload for replica in distinct.values()}) > 1:
                 yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
-
-    def shared_extents(self, replica: IndexedReplica) -> object:
-        return shared_extents(replica, self._workspace.filesystems)
 
     def runs(self) -> list[RunSummary]:
         """Past runs, newest first. Raises `JournalDamaged`."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from hubfold.content import Role
-from hubfold.duplicates.cost import Sharing
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.reading.extents import shared_extents
 from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import ScanReport, StatusRoot
@@ -35,9 +32,7 @@ class Scanning:
                 self._workspace.index,
                 Readers(pool, self._workspace.progress, self._workspace.stop),
                 min_size=min_size,
-                sharing=Sharing(
-                    partial(shared_extents, filesystems=self._workspace.filesystems), self._may_share
-                ),
+                sharing=self._workspace.sharing,
             )
         liars = self._workspace.index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
@@ -51,12 +46,6 @@ class Scanning:
             roots=tuple(self._workspace.with_primary(report.roots)),
             warnings=(*report.warnings, *told),
         )
-
-    def _may_share(self, folder: str) -> bool:
-        try:
-            return self._workspace.filesystems.of(folder).pool != ""
-        except OSError:
-            return True
 
     def add_root(
         self,

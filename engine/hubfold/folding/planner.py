@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubfold.backend.contract import Capabilities
+from hubfold.backend.sides import Sides
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.vault import names
@@ -67,6 +68,7 @@ class _Planner:
     def __init__(self, policy: Policy, around: Surroundings) -> None:
         self.policy = policy
         self.around = around
+        self.sides = Sides(around.capabilities)
         self.skipped: list[Skip] = []
         self.notes: dict[str, None] = {}
 
@@ -157,6 +159,10 @@ class _Planner:
                 )
             ]
         self._check_payload(payload, source)
+        if self.sides.apart(payload, keeper):
+            raise _No(
+                "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
+            )
         actions = [
             self._link(replica, source, keeper, duplicates)
             for replica in sorted(payload, key=lambda r: r.path)

@@ -37,7 +37,7 @@ FROM = f"FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id 
 _LARGEST = (1 << 63) - 1
 
 #: Places in a `ROW`.
-SIZE, DEVICE, INODE, CTIME, ROOT, XXH3 = 0, 1, 2, 4, 7, 19
+SIZE, DEVICE, INODE, MTIME, CTIME, FOLDER, ROOT, XXH3 = 0, 1, 2, 3, 4, 5, 7, 19
 
 
 def stored_signature(signature: tuple[int, int, int, int, int]) -> tuple[int, int, int, int, int]:

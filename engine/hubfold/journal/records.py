@@ -1,4 +1,4 @@
-"""What is announced before it happens: the records of the journal that undo and recovery work with."""
+"""What is announced before it happens: the records that undo and recovery work with (the format: see `journal`)."""
 
 from __future__ import annotations
 

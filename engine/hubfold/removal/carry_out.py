@@ -21,7 +21,7 @@ from hubfold.vault.objects import clear_empty
 
 
 def garbage(objects: Iterable[str]) -> list[Garbage]:
-    """Vault objects as `gc.remove` wants them."""
+    """Vault objects as `vault/gc.remove` wants them."""
     found = []
     for object_ in objects:
         st = stat_through(object_)

@@ -166,7 +166,10 @@ class TarWriter:
             self._folder.sync()
 
     def abandon(self) -> None:
-        self._file.close()
+        # What is left open closes itself when it is collected, and complains on stderr that the file below is closed.
+        for layer in (self._tar, self._packed, self._file):
+            with suppress(OSError, ValueError):
+                layer.close()
         with self._folder, suppress(FileNotFoundError):
             self._folder.unlink(self._temporary)
 

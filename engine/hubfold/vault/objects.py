@@ -63,26 +63,14 @@ def lock(vault: str) -> Iterator[None]:
 
 def clear_empty(path: str) -> None:
     """Remove a vault that holds no object any more, and lists of links whose object is gone."""
-    top = os.path.join(path, OBJECTS)
-    with suppress(OSError, LeftAlone), lock(path):
-        with suppress(FileNotFoundError):
-            for prefix in os.listdir(top):
-                folder = os.path.join(top, prefix)
-                for name in os.listdir(folder):
-                    if name.endswith(LINKS) and not os.path.lexists(
-                        os.path.join(folder, name[: -len(LINKS)])
-                    ):
-                        os.unlink(os.path.join(folder, name))
-                with suppress(OSError):
-                    os.rmdir(folder)
-            os.rmdir(top)
-        if set(os.listdir(path)) - {VAULT_MARKER, LOCK}:
-            return  # what a repair took out of the way is kept here
-        # The marker last: a vault without one is found by nobody.
-        os.unlink(os.path.join(path, LOCK))
-        os.unlink(os.path.join(path, VAULT_MARKER))
+    with suppress(OSError, LeftAlone):
+        if not _without_names(path):
+            return
+        # Not under the lock: as long as its file is open, FUSE keeps a name for it.
         try:
             os.rmdir(path)
+        except FileNotFoundError:
+            return
         except OSError:
             prepare(path)  # somebody uses it again already
 
@@ -205,3 +193,28 @@ def _write_marker(folder: Directory) -> None:
     finally:
         os.close(fd)
     folder.sync()
+
+
+def _without_names(path: str) -> bool:
+    """Take the names out of a vault without objects, the marker last: a vault without one is found by nobody.
+
+    False where something stays: objects, or what a repair took out of the way.
+    """
+    top = os.path.join(path, OBJECTS)
+    with lock(path):
+        with suppress(FileNotFoundError):
+            for prefix in os.listdir(top):
+                folder = os.path.join(top, prefix)
+                for name in os.listdir(folder):
+                    if name.endswith(LINKS) and not os.path.lexists(
+                        os.path.join(folder, name[: -len(LINKS)])
+                    ):
+                        os.unlink(os.path.join(folder, name))
+                with suppress(OSError):
+                    os.rmdir(folder)
+            os.rmdir(top)
+        if set(os.listdir(path)) - {VAULT_MARKER, LOCK}:
+            return False
+        os.unlink(os.path.join(path, LOCK))
+        os.unlink(os.path.join(path, VAULT_MARKER))
+    return True
