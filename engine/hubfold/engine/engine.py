@@ -271,7 +271,7 @@ class Engine:
         limit: int | None = None,
         revisions: bool = False,
     ) -> ModelsReport:
-        """The models of all roots (or those named), a row each or one for each revision; see `model_selection`.
+        """The models of all roots (or those named), a row each or one for each revision; see `library/filters`.
 
         A copy of which nothing says what it is is named by its folder. Raises `UsageError`, `UnknownModel` for a name
         that no root has.
