@@ -168,7 +168,7 @@ _MOUNTING = {
     ),
 }
 #: What its tests need takes long to make and serves all of them.
-_TOGETHER = {"tests/whole/test_after_folding.py"}
+_TOGETHER = {"tests/whole/test_after_folding.py", "tests/backend/test_registry.py"}
 
 
 @pytest.hookimpl(optionalhook=True)
