@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree
@@ -151,6 +152,10 @@ _TIERS = {
 }
 
 
+# How long an example takes says how busy the machine is, and nothing of hubfold.
+settings.register_profile("steady", deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("steady")
+
 #: Tests with one of these fixtures run one after another: what another process mounts meanwhile could take the device
 #: number of a btrfs that is remounted, and a fault would then strike another call than the one that was recorded.
 _MOUNT = {"mounts", "btrfs"}
@@ -163,7 +168,7 @@ _MOUNTING = {
         f"tests/faults/test_{name}.py"
         for name in (
             *("any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness", "lifecycle_places"),
-            *("models", "power_cuts", "races", "sweeps", "tree"),
+            *("models", "power_cuts", "races", "seen_twice", "sweeps", "tree"),
         )
     ),
 }

@@ -83,7 +83,9 @@ HOUSE = (
         "farm", "vault journal reports disk models ground", annotates="index backend", never="folding index"
     ),
     room("folding", "vault journal reading reports backend disk ground", never="duplicates index state"),
-    room("duplicates", "reading index reports ground", never="vault journal state backend"),
+    room(
+        "duplicates", "reading index reports ground", annotates="backend", never="vault journal state backend"
+    ),
     room("vault", "reports backend disk ground", never="journal reading index state"),
     room("journal", "state reports disk ground", never="reading index backend"),
     room("reading", "disk ground", never="index state reports backend"),
@@ -93,7 +95,7 @@ HOUSE = (
     room("backend", "ground", never="disk models", holds="backend changes peek"),
     room("disk", "ground", never="models"),
     room("models", "ground"),
-    room("ground", "", holds="content errors progress display lazy"),
+    room("ground", "", holds="content errors progress display json_form lazy"),
 )
 
 #: Imports inside functions that lead into another room: a command line is answered before what they load is.
@@ -113,9 +115,14 @@ COMPUTED = ["hubfold.lazy", "hubfold.cli.app", "hubfold.backend.registry"]
 
 #: What is decided from its arguments alone, through everything that it imports: no disk, no clock, no chance.
 PURE = [
-    *("hubfold.content", "hubfold.errors", "hubfold.progress", "hubfold.display"),
+    *("hubfold.content", "hubfold.errors", "hubfold.progress", "hubfold.display", "hubfold.json_form"),
     *("hubfold.models", "hubfold.reports"),
-    *("hubfold.backend.contract", "hubfold.backend.changes", "hubfold.backend.hookspecs"),
+    *(
+        "hubfold.backend.contract",
+        "hubfold.backend.changes",
+        "hubfold.backend.hookspecs",
+        "hubfold.backend.sides",
+    ),
     *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.duplicates.grouping"),
     *("hubfold.vault.names", "hubfold.transfer.archive"),
 ]
@@ -139,7 +146,7 @@ MAY_CHANGE_DISKS = {
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
-    *(f"hubfold.folding.{name}" for name in ("executor", "settle", "undo")),
+    *(f"hubfold.folding.{name}" for name in ("executor", "seen_twice", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
@@ -150,6 +157,13 @@ MAY_CHANGE_DISKS = {
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
+
+#: Functions of more than six parameters, and calls of the kernel's own functions.
+CROWDED = [
+    *("struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap"),
+    # One look at all roots, and what its walks have in common: they change together.
+    *("hubfold.library.gather.gather", "hubfold.scanning.walk.__init__"),
+]
 
 #: What only a layout's plugin may know.
 LAYOUT = (
@@ -237,6 +251,10 @@ def test_no_module_uses_what_is_private_to_another() -> None:
     assert not rules.private_elsewhere(real())
 
 
+def test_functions_take_six_parameters_and_the_sixth_argument_has_a_name() -> None:
+    assert not rules.crowded(real(), 6, 5, CROWDED)
+
+
 def test_plugins_never_open_or_write_a_file() -> None:
     # `recognise` has no walk yet, so it may look at names; content and metadata come through the walk.
     allowed = {
@@ -256,7 +274,7 @@ def test_plugins_never_open_or_write_a_file() -> None:
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
     facade = {
         *("hubfold", "hubfold.demo", "hubfold.engine.engine", "hubfold.backend.changes"),
-        *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.progress"),
+        *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.json_form", "hubfold.progress"),
     }
     typed = {"hubfold.folding.plan", "hubfold.backend.registry"}
     for name, one in real().arrows():
@@ -361,3 +379,64 @@ def test_a_scan_without_anything_to_read_imports_no_more_than_it_uses(tmp_path: 
     home = {"HUBFOLD_HOME": str(tmp_path / "state"), "HF_HOME": str(tmp_path / "hf")}
     loaded = imported("scan", "--json", str(tmp_path / "models"), **home)
     assert not loaded & (HEAVY | {"concurrent", "logging", "email", "socket", "tempfile"})
+
+
+# -- where the tests are
+
+
+#: Modules with logic whose tests have another name, because what they do is shown by what is built on them.
+TESTED_BY = {
+    "hubfold": ["test_architecture.py", "test_lazy.py"],
+    "hubfold.backend.changes": ["removal/test_removal.py", "plugins/test_hub_cache.py"],
+    "hubfold.backend.contract": ["backend/test_registry.py", "plugins/test_contract.py"],
+    "hubfold.care.exchange": ["care/test_settle.py", "care/test_repairs.py"],
+    "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
+    "hubfold.cli.commands.restore": ["cli/test_backup.py"],
+    "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
+    "hubfold.demo": ["cli/test_demo.py"],
+    "hubfold.duplicates.cost": ["duplicates/test_sets.py", "index/test_tallies.py"],
+    "hubfold.duplicates.digesting": ["scanning/test_scan.py", "index/test_tallies.py"],
+    "hubfold.duplicates.evidence": ["duplicates/test_sets.py"],
+    "hubfold.duplicates.pending": ["duplicates/test_sets.py", "index/test_tallies.py"],
+    "hubfold.engine.care": ["care/test_doctor.py", "care/test_verify.py"],
+    "hubfold.engine.farming": ["farm/test_build.py"],
+    "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
+    "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.models": ["library/test_gather.py", "library/test_availability.py"],
+    "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
+    "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
+    "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
+    "hubfold.farm.settle": ["farm/test_build.py", "faults/test_sweeps.py"],
+    "hubfold.folding.plan": ["folding/test_planner.py"],
+    "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
+    "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
+    "hubfold.index.housekeeping": ["index/test_index.py", "index/test_tallies.py"],
+    "hubfold.index.invalidation": ["index/test_tallies.py"],
+    "hubfold.index.migrations": ["index/test_database.py"],
+    "hubfold.library.inventory": ["removal/test_removal.py", "removal/test_leftovers.py"],
+    "hubfold.removal.carry_out": ["removal/test_removal.py", "removal/test_empty.py"],
+    "hubfold.removal.needs": ["removal/test_removal.py"],
+    "hubfold.removal.plan": ["removal/test_removal.py"],
+    "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],
+    "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
+    "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],
+    "hubfold.testing.contract": ["plugins/test_contract.py", "backend/test_registry.py"],
+    "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/test_hub_cache.py"],
+    "hubfold.transfer.hub": ["transfer/test_download.py"],
+    "hubfold.transfer.placer": ["transfer/test_download.py"],
+    "hubfold_plugins.hub_metadata": ["plugins/test_local_dir.py"],
+    "hubfold_plugins.hub_repository": ["plugins/test_hub_cache.py"],
+    "hubfold_plugins.hub_upkeep": ["removal/test_leftovers.py", "removal/test_removal.py"],
+    "hubfold_plugins.local_upkeep": ["removal/test_removal.py"],
+    "hubfold.reports.health": ["cli/test_doctor.py", "cli/test_verify.py"],
+    "hubfold.reports.removals": ["cli/test_rm.py", "cli/test_clean.py"],
+    "hubfold.reports.runs": ["cli/test_consolidate.py", "cli/test_runs.py"],
+    "hubfold.reports.scans": ["cli/test_scan.py", "cli/test_roots.py"],
+    "hubfold.reports.transfers": ["cli/test_backup.py", "transfer/test_download.py"],
+}
+
+
+def test_a_module_has_tests_of_its_name_in_the_folder_of_its_room_or_says_where_they_are() -> None:
+    folder = CHECKOUT / "tests"
+    tests = {path.relative_to(folder).as_posix() for path in folder.rglob("test_*.py")}
+    assert not rules.untested(real(), tests, TESTED_BY)

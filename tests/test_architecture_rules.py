@@ -55,6 +55,7 @@ RULES: Mapping[str, Rule] = {
     "layout": lambda one: rules.naming(one, ["blobs"], besides={"hubfold.yard"}),
     "api": lambda one: rules.more_than_the_api(one, {"hubfold", "hubfold.words"}, {"hubfold.yard"}),
     "private": rules.private_elsewhere,
+    "crowded": lambda one: rules.crowded(one, 2, 2),
 }
 
 
@@ -124,6 +125,10 @@ def test_a_sound_house_breaks_no_rule(rule: str) -> None:
         ("layout", "well", "f'{name}/blobs'", "hubfold.well says '/blobs'"),
         # What the API leads to is as good as part of it.
         ("api", "words", "import hubfold.cellar.wine", "hubfold.words → hubfold.cellar.wine"),
+        ("crowded", COOK, "def f(a, *, b, c): ...", "hubfold.kitchen.cook:1 has hubfold.kitchen.cook.f: 3"),
+        ("crowded", COOK, "class A:\n    def f(self, a, b, *c): ...",
+         "hubfold.kitchen.cook:2 has hubfold.kitchen.cook.f: 3"),
+        ("crowded", COOK, "mix(1, 2, 3)", "hubfold.kitchen.cook:1 calls mix: 3"),
         ("private", COOK, "from hubfold.words import _SALT",
          "hubfold.kitchen.cook:1 imports _SALT of hubfold.words"),
         ("private", COOK, "from hubfold import words\nwords._SALT",
@@ -206,10 +211,62 @@ def test_a_listed_import_in_a_function_is_let_through_until_it_is_gone() -> None
     ]
 
 
+def test_self_and_what_has_a_name_do_not_crowd() -> None:
+    text = "class A:\n    def f(self, a, b): ...\nmix(1, salt=2, pepper=3)\n"
+    assert rules.crowded(house(kitchen__cook=text), 2, 2) == []
+    assert rules.crowded(house(kitchen__cook="mix(1, 2, 3)"), 2, 2, ["mix"]) == []
+
+
 def test_a_list_of_exceptions_has_nothing_that_needs_none() -> None:
+    assert rules.crowded(house(), 2, 2, ["mix"]) == ["mix is not crowded"]
     assert rules.changing_disks(house(), ["hubfold.well"]) == ["hubfold.well changes no disk"]
     assert rules.computed(house(), ["hubfold.well"]) == ["hubfold.well"]
     assert rules.reaching_a_disk(house(), ["hubfold.attic"]) == ["hubfold.attic is no module"]
+
+
+LOGIC = "def f(a):\n    if a:\n        return 1\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "own"),
+    [
+        ("hubfold.words", "test_words.py"),
+        ("hubfold.cellar.wine", "cellar/test_wine.py"),
+        ("hubfold.cli.commands.scan", "cli/test_scan.py"),
+        ("hubfold_plugins.ours", "plugins/test_ours.py"),
+    ],
+)
+def test_a_module_with_logic_and_without_a_test_is_told(module: str, own: str) -> None:
+    one = House(SOUND | {module: LOGIC})
+    assert rules.untested(one, [], {}) == [f"{module} has no {own}"]
+    assert rules.untested(one, [own], {}) == []
+    assert rules.untested(one, ["other.py"], {module: ["other.py"]}) == []
+    assert rules.untested(one, [], {module: ["other.py"]}) == [f"{module}: there is no other.py"]
+    assert rules.untested(one, [own, "other.py"], {module: ["other.py"]}) == [
+        f"{module} is listed and has {own}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "X = 1 if Y else 2", "class A:\n    x: int\n", "def f(a):\n    return {'a': a}\n"]
+)
+def test_a_module_without_logic_needs_no_test(text: str) -> None:
+    assert rules.untested(house(words=text), [], {}) == []
+    assert rules.untested(house(words=text), [], {"hubfold.attic": []}) == ["hubfold.attic is no module"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LOGIC,
+        "def f(a):\n    return [b for b in a]",
+        "def f(a):\n    raise a",
+        "def f(a):\n    with a: ...",
+        "class A:\n    def f(self):\n        return self.a or 1",
+    ],
+)
+def test_logic_is_seen(text: str) -> None:
+    assert rules.untested(house(words=text), [], {})
 
 
 def test_a_name_that_a_package_hands_on_is_of_its_home() -> None:

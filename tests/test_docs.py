@@ -175,38 +175,6 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
             assert (ROOT / target).exists(), target
 
 
-def named_tests(page: Path) -> Iterator[tuple[str, str]]:
-    """(file, test) of what a page says of tests, either "" where it says only the other; `…` ends the start of one."""
-    text = page.read_text(encoding="utf-8")
-    for path, test in re.findall(r"\b((?:\w+/)*test_\w+\.py)(?:::(test_\w+…?))?", text):
-        yield path.removeprefix("tests/"), test
-    for test in re.findall(r"`[:…]*(test_[a-z0-9_]+…?)`", text):
-        yield "", test
-
-
-@pytest.mark.parametrize(
-    "page", ["README.md", "engine/DESIGN.md", "engine/hubfold/SAFETY.md", "tests/README.md"]
-)
-def test_the_tests_that_a_page_names_are_there(page: str) -> None:
-    files = {path.relative_to(ROOT / "tests"): path for path in (ROOT / "tests").rglob("test_*.py")}
-    names = {
-        path: set(re.findall(r"def (test_\w+)", source.read_text("utf-8"))) for path, source in files.items()
-    }
-    stems = {path.stem for path in files}
-    for path, test in named_tests(ROOT / page):
-        meant = [one for one in files if not path or one == Path(path) or one.name == path]
-        assert meant, f"{page}: there is no {path}"
-        there = set().union(*(names[one] for one in meant)) | (stems if not path else set())
-        found = [
-            name for name in there if name == test or (test.endswith("…") and name.startswith(test[:-1]))
-        ]
-        assert found or not test, f"{page}: there is no {test} in {path or 'tests'}"
-
-
-def test_safety_names_a_test_for_each_promise() -> None:
-    assert len(list(named_tests(ROOT / "engine/hubfold/SAFETY.md"))) > 60
-
-
 def test_the_floors_are_floors() -> None:
     dependencies = PROJECT["project"]["dependencies"]
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", dependency) for dependency in dependencies)

@@ -1,11 +1,14 @@
-"""Names of code and of tests in the texts for whoever carries on: what moved, or is gone, is found here.
+"""Names of code and of tests in texts and docstrings, for whoever carries on: what moved, or is gone, is found here.
 
-A module is written with its room (``folding/plan``), so that what looks like a path in backticks is one.
+A module is written with its room (``folding/plan``), so that what looks like a path in backticks is one. Docstrings,
+which have their module's imports beside them, may leave the room out.
 """
 
 from __future__ import annotations
 
+import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -21,8 +24,18 @@ ENGINE = ROOT / "engine" / "hubfold"
 TESTS = ROOT / "tests"
 #: Where a path in a text may begin.
 FROM = (ENGINE, ROOT / "plugins", TESTS, ROOT)
-#: Names of other people's code.
-THEIRS = {"huggingface_hub", "prune", "sweep_shared_blob"}
+#: Programs, names and words of other people.
+THEIRS = {
+    "cp",
+    "dmesg",
+    "du",
+    "f_type",
+    "huggingface_hub",
+    "prune",
+    "space/name",
+    "sweep_shared_blob",
+    "with",
+}
 
 
 def quoted(name: str) -> list[str]:
@@ -48,6 +61,23 @@ def test_every_name_of_code_is_one(name: str) -> None:
     assert not {word: told for word in quoted(name) if (told := wrong_with(word))}
 
 
+def test_every_name_in_a_docstring_is_one() -> None:
+    wrong = {
+        (module, word): told
+        for module, text in sources().items()
+        for word in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+        if (told := wrong_with(word)) and not is_imported(word) and not is_variable(word)
+    }
+    assert not wrong
+
+
+def test_a_name_in_a_docstring_need_not_have_its_room() -> None:
+    assert all(map(is_imported, ("executor", "plan.Action.keeper", "os.path.join", "hubfold.content")))
+    assert is_variable("root.path") and is_variable("names")
+    for word in ("plan.NoSuch", "scan.no_such", "no_such_word", "os.no_such", "hubfold.walk.Memory"):
+        assert not is_imported(word) and not is_variable(word), word
+
+
 @pytest.mark.parametrize(
     "word",
     (
@@ -68,7 +98,6 @@ def test_a_name_that_is_gone_is_seen(word: str) -> None:
             "folding/plan.Action.keeper",
             "content.Replica",
             "Replica.claims",
-            "plan",
         ),
         *("still_needed", "rm", "O_NOFOLLOW", "hubfold undo", "engine/DESIGN.md", "roots.json"),
     ),
@@ -79,14 +108,14 @@ def test_a_name_that_is_there_is_not_taken_for_one_that_is_gone(word: str) -> No
 
 def wrong_with(word: str) -> str:
     """What is wrong with a text in backticks; empty if nothing is, or if it is no name of code."""
-    if re.search(r"\btest_\w+\.py", word):
+    if word in THEIRS or re.search(r"\btest_\w+\.py", word):
         return ""  # see `is_test`
     if re.fullmatch(r"[\w.]*/[\w./]*", word):
         there = is_path(word) or is_in_module(word) or is_text(word.rstrip("/"))
         return "" if there else "there is no such path"
     if re.fullmatch(r"[a-zA-Z_]\w*(\.\w+)+", word):
         return "" if is_path(word) or is_member(word) or is_text(word) else "there is no such name"
-    if not re.fullmatch(r"[a-z_]\w*", word) or word in THEIRS | {*COMMANDS}:
+    if not re.fullmatch(r"[a-z_]\w*", word) or word in COMMANDS:
         return ""
     if word not in words() and not is_text(word):
         return "the code has no such word"
@@ -117,8 +146,32 @@ def is_member(word: str) -> bool:
     return any(has(module, word) for module in classes().get(first, ()))
 
 
+def is_imported(word: str) -> bool:
+    """A module of ours, whatever its room, a name in one, or a whole dotted name."""
+    first, _, member = word.partition(".")
+    if any(not member or has(module, member) for module in sources() if module.endswith(f".{first}")):
+        return True
+    if first not in {"hubfold", *sys.stdlib_module_names}:
+        return False
+    try:
+        pkgutil.resolve_name(word)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def is_variable(word: str) -> bool:
+    """An argument, or a name in one: a word of the code that need not be a module, though one may be called so."""
+    first, *more = word.split(".")
+    is_module = any(module.rpartition(".")[2] == first for module in sources())
+    return words().issuperset((first, *more)) and not (more and is_module)
+
+
 def has(module: str, dotted: str) -> bool:
-    found: object = import_module(module.replace("/", "."))
+    module = module.replace("/", ".")
+    if f"{module}.{dotted}" in sources():
+        return True
+    found: object = import_module(module)
     for name in dotted.split("."):
         if not hasattr(found, name) and name not in getattr(found, "__annotations__", {}):
             return False

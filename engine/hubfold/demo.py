@@ -27,10 +27,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hubfold.errors import RootError, UsageError
+from hubfold.json_form import JsonForm, told
 from hubfold.testing.loopback_hub import LoopbackHub
 
 BASE, CHAT = "demo/base", "demo/chat"
@@ -57,39 +58,23 @@ json.dump(answers, sys.stdout)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(JsonForm):
     """One command of the demo, and the space that the folder took after it, in bytes by allocated blocks."""
 
     command: str
     exit_code: int
-    seconds: float
+    seconds: float = field(metadata=told(value=lambda seconds: round(seconds, 3)))
     allocated_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class DemoReport:
+class DemoReport(JsonForm):
     """The finished demo. `complaints` is empty if every claim held."""
 
     folder: str
     steps: tuple[Step, ...]
     checks: tuple[str, ...]
     complaints: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "folder": self.folder,
-            "steps": [
-                {
-                    "command": step.command,
-                    "exit_code": step.exit_code,
-                    "seconds": round(step.seconds, 3),
-                    "allocated_bytes": step.allocated_bytes,
-                }
-                for step in self.steps
-            ],
-            "checks": list(self.checks),
-            "complaints": list(self.complaints),
-        }
 
 
 class Demo:

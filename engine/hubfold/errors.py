@@ -88,6 +88,10 @@ class Busy(LeftAlone):
     """Another program holds the lock of a path right now; later it may be free."""
 
 
+class OneFile(LeftAlone):
+    """Two paths turned out to be one file."""
+
+
 class BytesDiffer(LeftAlone):
     """Two files that were taken for equal were compared, and are not."""
 

@@ -59,6 +59,9 @@ class HubCacheBackend(StorageBackend):
         links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}),
         links_across=frozenset({LinkKind.SYMLINK}),
         private_objects=True,
+        # ``_hf_hub_download_to_local_dir``, all releases to 2.4.0: a copy whose notes are not believed is hashed where
+        # its etag is a sha256; any other is overwritten by `shutil.copyfile` of the blob.
+        copies_over=frozenset({"git-sha1"}),
         claims=frozenset({"sha256", "git-sha1", "xet"}),
     )
 
@@ -160,7 +163,7 @@ class HubCacheBackend(StorageBackend):
         needed: set[str] = set()
         for repository in {_repository_of(path) for path in paths}:
             if repository is not None:
-                needed |= Upkeep(root.path, repository, "", "", "", walk).needed(paths)
+                needed |= Upkeep(root.path, repository, walk).needed(paths)
         for path in paths:
             store = _store_of(os.path.dirname(path))
             if store is not None and users_of(path, os.path.dirname(store), walk) != set():
@@ -181,7 +184,7 @@ class HubCacheBackend(StorageBackend):
 
         repository = _repository_of(snapshot.path)
         if repository is not None:
-            upkeep = Upkeep(root.path, repository, snapshot.repo_id, snapshot.repo_type, "", walk)
+            upkeep = Upkeep(root.path, repository, walk, snapshot.repo_id, snapshot.repo_type)
             yield from upkeep.parts(snapshot.revision, snapshot.refs)
 
     def place(self, name: str) -> PartPlace | None:
@@ -215,7 +218,7 @@ def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
     from hubfold_plugins.hub_upkeep import Upkeep
 
     known = Repository(path, path, walk)
-    return Upkeep(root.path, path, known.repo_id, known.repo_type, cache, walk)
+    return Upkeep(root.path, path, walk, known.repo_id, known.repo_type, cache=cache)
 
 
 def _locks(root: str, cache: str, walk: Walk) -> Iterator[Leftover]:

@@ -136,28 +136,27 @@ class Repository:
         if not files and blobs:
             # A download that did not come as far as its first ref, or that of a client which wrote none.
             yield Snapshot(
-                self.repo_id,
-                self.repo_type,
-                "",
-                (),
-                self.path,
-                (),
-                self.path,
-                None,
-                tuple(partials.get("", ())),
+                repo_id=self.repo_id,
+                repo_type=self.repo_type,
+                revision="",
+                refs=(),
+                path=self.path,
+                files=(),
+                home=self.path,
+                incomplete=tuple(partials.get("", ())),
             )
         for commit in sorted(files):
             listing = {name: file.size for name, file in self._tree(commit)[0].items()}
             yield Snapshot(
-                self.repo_id,
-                self.repo_type,
-                commit,
-                tuple(sorted(self.refs.get(commit, ()))),
-                os.path.join(top, commit),
-                tuple(sorted(files[commit], key=lambda file: file.name)),
-                self.path,
-                listing or None,
-                tuple(partials.get(commit, ())),
+                repo_id=self.repo_id,
+                repo_type=self.repo_type,
+                revision=commit,
+                refs=tuple(sorted(self.refs.get(commit, ()))),
+                path=os.path.join(top, commit),
+                files=tuple(sorted(files[commit], key=lambda file: file.name)),
+                home=self.path,
+                expected=listing or None,
+                incomplete=tuple(partials.get(commit, ())),
             )
 
     def _partials(
@@ -256,14 +255,28 @@ class Repository:
                     f"has {stat.st_size} bytes, its repository says {known.size}: it is damaged",
                     kind="damaged",
                 )
-        return Replica(path, stat, claims, self.repo_id, self.repo_type, _commit_or_none(revision))
+        return Replica(
+            path,
+            stat,
+            claims,
+            repo_id=self.repo_id,
+            repo_type=self.repo_type,
+            revision=_commit_or_none(revision),
+        )
 
     def _plain_file(self, path: str, stat: os.stat_result, commit: str, name: str) -> Replica:
         """A file in the place of a snapshot's symlink: symlinks were off, or somebody put it there."""
         known = self._tree(commit)[0].get(name)
         claims = dict(known.claims) if known is not None and known.size == stat.st_size else {}
-        revision = _commit_or_none(commit)
-        return Replica(path, stat, claims, self.repo_id, self.repo_type, revision, links=_NO_SYMLINK)
+        return Replica(
+            path,
+            stat,
+            claims,
+            repo_id=self.repo_id,
+            repo_type=self.repo_type,
+            revision=_commit_or_none(commit),
+            links=_NO_SYMLINK,
+        )
 
     def _blob_link(self, name: str, shared: Shared) -> None:
         """A blob that is a symlink is a view: of the shared store, or of a vault on another drive."""

@@ -94,10 +94,10 @@ class Upkeep:
 
     root: str
     path: str
-    repo_id: str
-    repo_type: str
-    cache: str
     walk: Walk
+    repo_id: str = ""
+    repo_type: str = ""
+    cache: str = ""
 
     def _removal(self, **what: object) -> Removal:
         return Removal(self.root, "hub-cache", self.repo_id, self.repo_type, path=self.path, **what)  # type: ignore[arg-type]

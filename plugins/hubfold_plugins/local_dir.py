@@ -109,7 +109,7 @@ class LocalDirBackend(StorageBackend):
                     and (revisions is None or snapshot.revision in revisions)
                 ):
                     yield local_upkeep.removal(
-                        root.path, snapshot, copy.home, copy.downloads, copy.notes, walk
+                        root.path, snapshot, copy.home, walk, downloads=copy.downloads, notes=copy.notes
                     )
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
@@ -197,15 +197,15 @@ class _Copy:
         waited = {file.etag: name for name, file in listing.items() if name not in ours}
         repo_id, repo_type = self.walk.commit_repo(commit) or ("", "model")
         return Snapshot(
-            repo_id,
-            repo_type,
-            commit,
-            (),
-            self.path,
-            files,
-            self.path,
-            {name: file.size for name, file in listing.items()} or None,
-            tuple(
+            repo_id=repo_id,
+            repo_type=repo_type,
+            revision=commit,
+            refs=(),
+            path=self.path,
+            files=files,
+            home=self.path,
+            expected={name: file.size for name, file in listing.items()} or None,
+            incomplete=tuple(
                 Partial(path, size, waited.get(etag or ""))
                 for path, size, etag in partials
                 if not listing or etag in waited

@@ -8,7 +8,7 @@ for a smaller one.
 from __future__ import annotations
 
 import os
-import stat as stat_module
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,10 @@ def removal(
     root: str,
     snapshot: Snapshot,
     home: str,
+    walk: Walk,
+    *,
     downloads: Mapping[str, Download],
     notes: Collection[str],
-    walk: Walk,
 ) -> Removal:
     """The copy of `snapshot` with its `downloads` by name; `notes` is every file below ``<home>/download``."""
     content: list[str] = []
@@ -39,8 +40,8 @@ def removal(
         st = walk.stat(path)
         if st is None:
             continue
-        link = stat_module.S_ISLNK(st.st_mode)
-        if link or (stat_module.S_ISREG(st.st_mode) and download.believes(st)):
+        link = stat.S_ISLNK(st.st_mode)
+        if link or (stat.S_ISREG(st.st_mode) and download.believes(st)):
             content.append(path)
         else:
             kept.append(Kept(path, "was changed since it was downloaded"))

@@ -70,7 +70,15 @@ class SymlinkFarmBackend(StorageBackend):
                     files.setdefault(model, []).append(SnapshotFile(file, path, walk.size(path)))
         for model in sorted(files):
             kind, repo_id, revision, place = model
-            yield Snapshot(repo_id, kind, revision, (), place, tuple(files[model]), place)
+            yield Snapshot(
+                repo_id=repo_id,
+                repo_type=kind,
+                revision=revision,
+                refs=(),
+                path=place,
+                files=tuple(files[model]),
+                home=place,
+            )
 
 
 #: (repo_type, repo_id, revision, its folder in the farm)

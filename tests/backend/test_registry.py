@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
-import os
 import shutil
 import subprocess
 import sys
-import zipfile
-from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
@@ -24,37 +20,9 @@ from hubfold.backend.hookspecs import hookimpl
 from hubfold.content import Root
 from hubfold.errors import PluginError
 from hubfold.testing import BackendContract, Built
+from tests.building.distributions import BUILT_IN, loaded, write_distribution
 
 EXAMPLE = Path(__file__).parent / "example_distribution"
-BUILT_IN = ["hub-cache", "local-dir", "symlink-farm"]
-
-_REPORT = """
-import json, sys
-from hubfold import errors
-from hubfold.backend import registry
-try:
-    found = registry.load()
-except errors.PluginError as error:
-    json.dump({"error": str(error), "hint": error.hint}, sys.stdout)
-else:
-    json.dump({
-        "backends": {name: [one.plugin, one.distribution, one.version] for name, one in found.items()},
-        "broken": [str(broken) for broken in found.broken],
-    }, sys.stdout)
-"""
-
-
-def loaded(*places: Path, **environ: str) -> dict:  # type: ignore[type-arg]
-    """What a process finds that has these folders on its path."""
-    path = os.pathsep.join(str(place) for place in places)
-    answer = subprocess.run(
-        [sys.executable, "-c", _REPORT],
-        env={**os.environ, "PYTHONPATH": path, **environ},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(answer.stdout)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +39,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--disable-pip-version-check", "--target", str(target), str(source)], check=True)
     return target
-
-
-def write_distribution(
-    place: Path, name: str, version: str, points: Mapping[str, str], modules: Mapping[str, str] = {}
-) -> Path:
-    info = place / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    lines = "".join(f"{point} = {module}\n" for point, module in points.items())
-    (info / "entry_points.txt").write_text(f"[hubfold]\n{lines}")
-    for module, text in modules.items():
-        (place / f"{module}.py").write_text(text)
-    return place
 
 
 def plugin(name: str, *backends: type[StorageBackend]) -> ModuleType:
@@ -218,51 +173,6 @@ def test_a_distribution_with_damaged_metadata_is_left_out_and_named(installed: P
     assert list(found["backends"]) == [*BUILT_IN, "ollama"]
     [message] = found["broken"]
     assert str(tmp_path) in message
-
-
-def egg(place: Path, *, archive: bool) -> Path:
-    """What an old installer leaves, as a folder beside the module or as an archive on the path."""
-    module = "from hubfold import StorageBackend, hookimpl\nclass B(StorageBackend):\n    name = 'old'\n"
-    module += "@hookimpl\ndef hubfold_storage_backends(): return [B]\n"
-    info = "EGG-INFO" if archive else "old-1.egg-info"
-    files = {
-        f"{info}/PKG-INFO": "Name: old\nVersion: 1\n",
-        f"{info}/entry_points.txt": "[hubfold]\nold = old_module\n",
-        "old_module.py": module,
-    }
-    if archive:
-        with zipfile.ZipFile(place / "old-1-py3.egg", "w") as file:
-            for name, text in files.items():
-                file.writestr(name, text)
-        return place / "old-1-py3.egg"
-    for name, text in files.items():
-        (place / name).parent.mkdir(exist_ok=True)
-        (place / name).write_text(text)
-    return place
-
-
-@pytest.mark.parametrize("archive", [False, True])
-def test_plugins_in_eggs_are_found_too(tmp_path: Path, archive: bool) -> None:
-    found = loaded(egg(tmp_path, archive=archive))
-    assert list(found["backends"]) == [*BUILT_IN, "old"]
-
-
-def test_without_other_plugins_nothing_parses_metadata(tmp_path: Path) -> None:
-    """…and with one, the same is found as by asking for all."""
-    report = (
-        "import sys\nfrom hubfold.backend import registry\nregistry.load()\n"
-        "print('importlib.metadata' in sys.modules)"
-    )
-    other = write_distribution(tmp_path, "other", "1", {"x": "no_such_module"})
-    for places, expected in (([], "False"), ([other], "True")):
-        answer = subprocess.run(
-            [sys.executable, "-c", report],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert answer.stdout.strip() == expected
 
 
 def test_an_unknown_backend_is_an_error_that_tells_what_there_is() -> None:

@@ -122,7 +122,7 @@ class Scene:
     def undo(self) -> undo.Undone:
         log = self.log()
         with journal.Journal.reopen(log) as book:
-            return undo.take_back(log, book, used_elsewhere=(), progress=Silent(), stop=Stop())
+            return undo.take_back(log, book, progress=Silent(), stop=Stop())
 
     def recover(self) -> recovery.Settled:
         log = self.log()

@@ -464,6 +464,41 @@ def naming(house: House, words: Iterable[str], besides: Collection[str]) -> list
     ]
 
 
+_DECIDING = (
+    ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.With, ast.BoolOp, ast.Raise, ast.comprehension, ast.Match,
+)  # fmt: skip
+
+
+def decides(module: Module) -> bool:
+    """Whether a module has logic: a function that does one thing or another, or one thing to many."""
+    functions = (
+        node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    return any(isinstance(node, _DECIDING) for function in functions for node in ast.walk(function))
+
+
+def test_of(module: str) -> str:
+    """The test file of a module's own, below ``tests/``: in the folder of its room, with its name."""
+    first, *rest = module.split(".")
+    *folders, name = [
+        part for part in (rest if first == "hubfold" else ["plugins", *rest]) if part != "commands"
+    ]
+    return "/".join([*folders, f"test_{name}.py"])
+
+
+def untested(house: House, tests: Collection[str], listed: Mapping[str, Collection[str]]) -> list[str]:
+    """Modules with logic that have no test file of their own and are not `listed` with others; and stale entries."""
+    found = []
+    for name, module in house.modules.items():
+        own = "." in name and test_of(name) in tests
+        if name in listed:
+            found += [f"{name} is listed and has {test_of(name)}"] if own else []
+            found += [f"{name}: there is no {other}" for other in listed[name] if other not in tests]
+        elif decides(module) and not own:
+            found.append(f"{name} has no {test_of(name) if '.' in name else 'test'}")
+    return found + [f"{name} is no module" for name in listed if name not in house.modules]
+
+
 def private_elsewhere(house: House) -> list[str]:
     """Names with an underscore that a module uses and does not define: another module's business."""
     found = []
@@ -488,6 +523,35 @@ def private_elsewhere(house: House) -> list[str]:
             if ast.unparse(node.value) not in foreign
         ]
     return found
+
+
+def crowded(house: House, parameters: int, arguments: int, besides: Collection[str] = ()) -> list[str]:
+    """Functions with more than so many parameters (`self` left out), and calls that hand over more without a name.
+
+    `besides` are functions, by module and name, and calls, as they are written, that may; and stale ones of these.
+    """
+    found, used = [], set()
+    for name, module in house.modules.items():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                what, count, most = f"{name}.{node.name}", _parameters(node), parameters
+            elif isinstance(node, ast.Call):
+                what, count, most = ast.unparse(node.func), len(node.args), arguments
+            else:
+                continue
+            if count > most and what in besides:
+                used.add(what)
+            elif count > most:
+                does = "calls" if isinstance(node, ast.Call) else "has"
+                found.append(f"{name}:{node.lineno} {does} {what}: {count}")
+    return found + [f"{what} is not crowded" for what in besides if what not in used]
+
+
+def _parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    named = [*node.args.posonlyargs, *node.args.args]
+    own = bool(named) and named[0].arg in ("self", "cls")
+    more = [one for one in (node.args.vararg, node.args.kwarg) if one is not None]
+    return len(named) + len(node.args.kwonlyargs) + len(more) - own
 
 
 def _is_private(name: str) -> bool:

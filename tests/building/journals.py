@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,15 @@ def states(folder: Path, *records: str, before: tuple[dict[str, Any], ...] = ())
     return written(
         folder, RUN, *([{"record": "intent", **INTENT.as_record()}] if about else []), *about, *before
     )
+
+
+def intent(number: int = 1, **fields: Any) -> dict[str, Any]:
+    return {"record": "intent", **replace(INTENT, number=number, **fields).as_record()}
+
+
+def about(number: int, record: str, **fields: Any) -> dict[str, Any]:
+    return {"record": record, "number": number, **fields}
+
+
+def restored(number: int, inode: int) -> list[dict[str, Any]]:
+    return [about(number, "restore", temporary=".hubfold-u"), about(number, "restored", inode=inode)]

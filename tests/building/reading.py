@@ -31,3 +31,22 @@ def resident_pages(path: Path) -> int:
     size = path.stat().st_size
     with open(path, "rb") as file:
         return page_cache.pages(file.fileno(), 0, size) or 0
+
+
+class Seen:
+    """Collects what a reader is told."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray()
+        self.ticks: list[int] = []
+
+    def update(self, view: memoryview) -> None:
+        self.bytes += view
+
+    def tick(self, amount: int) -> None:
+        assert amount > 0
+        self.ticks.append(amount)
+
+    @property
+    def total(self) -> int:
+        return sum(self.ticks)

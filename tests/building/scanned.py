@@ -13,13 +13,14 @@ from hubfold.backend.contract import StorageBackend
 from hubfold.backend.registry import load
 from hubfold.care.verify import verify
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, Replica, Root
-from hubfold.duplicates.cost import SharedExtents
+from hubfold.duplicates.cost import SharedExtents, Sharing
 from hubfold.duplicates.sets import duplicate_sets
 from hubfold.index.index import Index
 from hubfold.progress import Stop
 from hubfold.reading.digests import Job, Reading
+from hubfold.reading.pool import Readers
 from hubfold.reports.health import VerifyReport
-from hubfold.reports.runs import ScanReport
+from hubfold.reports.scans import ScanReport
 from hubfold.scanning.discover import discover
 from hubfold.scanning.recording import Recording
 from hubfold.scanning.scan import scan
@@ -58,10 +59,9 @@ class Place:
                 roots,
                 self.backends,
                 self.index,
+                Readers(executor or threads, stop=Stop() if stop is None else stop),
                 min_size=min_size,
-                executor=executor or threads,
-                stop=stop,
-                shared_extents=shared_extents,
+                sharing=Sharing(shared_extents),
             )
 
     def verify(
@@ -69,7 +69,7 @@ class Place:
     ) -> VerifyReport:
         chosen = self.index.below("/") if replicas is None else replicas
         with ThreadPoolExecutor(2) as threads:
-            return verify(chosen, self.index, executor=threads, links=links)
+            return verify(chosen, self.index, Readers(threads), links=links)
 
     def sets(self) -> list[list[str]]:
         """The duplicate sets, as paths from the folder."""

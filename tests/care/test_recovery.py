@@ -16,6 +16,7 @@ from hubfold.errors import JournalDamaged
 from hubfold.folding import undo
 from hubfold.folding.planner import Policy
 from hubfold.journal import history, journal
+from hubfold.journal.others import Others
 from hubfold.progress import Silent, Stop
 from hubfold.reports.outcomes import Left
 from tests.building.folding import Scene
@@ -287,16 +288,8 @@ def test_a_keeper_gets_its_mode_back_whichever_run_is_undone_last(
     order = list(journal.logs(scene.runs))
     for log in order if first_back == "older" else order[::-1]:
         logs = list(journal.logs(scene.runs))
-        used = history.keepers_in_use(logs, but=log.run)
         with journal.Journal.reopen(log) as book:
-            undo.take_back(
-                log,
-                book,
-                used_elsewhere=used,
-                changes=history.keeper_changes(logs),
-                progress=Silent(),
-                stop=Stop(),
-            )
+            undo.take_back(log, book, Others.of(logs, log), progress=Silent(), stop=Stop())
     assert engine_scene.blob.stat().st_mode == mode
     assert another.read_bytes() == MODEL and not another.is_symlink()
 

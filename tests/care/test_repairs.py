@@ -13,12 +13,13 @@ import pytest
 from filelock import FileLock
 
 from hubfold import Engine
-from hubfold.care import exchange, recovery, settle
+from hubfold.care import exchange, recovery, repairs
 from hubfold.content import LinkKind
 from hubfold.disk import directory as fsops
 from hubfold.journal import journal
 from hubfold.reading import compare
 from hubfold.reports.health import Finding
+from hubfold.reports.outcomes import Settled
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import (
     Tree,
@@ -180,7 +181,7 @@ class Crash(BaseException):
 
 
 def crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle, "settle_all", lambda mends: settle.Settled(waiting=True))
+    monkeypatch.setattr(repairs, "settle_mends", lambda mends: Settled(waiting=True))
 
 
 def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(

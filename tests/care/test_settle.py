@@ -82,7 +82,7 @@ def test_each_state_is_settled(
     mend = scene.mend()
     if suffix:
         mend = Mend(1, mend.path, mend.root, ".hubfold-1", mend.inode, "", mend.new, mend.kept, "")
-    settled = settle.settle_all([mend])
+    settled = settle.settle_mends([mend])
     assert scene.reads() == after
     assert settled.done == ([1] if done else []) and not settled.waiting
     assert bool(settled.left) is (after[0] is not None)
@@ -93,23 +93,23 @@ def test_each_state_is_settled(
 def test_what_was_not_made_whole_goes_whatever_it_is(scene: Scene) -> None:
     scene.temporary.write_bytes(b"half a co")
     scene.put(scene.path, CHANGED)
-    settle.settle_all([scene.mend(made=False)])
+    settle.settle_mends([scene.mend(made=False)])
     assert scene.reads() == (None, CHANGED)
 
 
 def test_changed_bytes_with_no_further_name_go_back(scene: Scene) -> None:
     scene.put(scene.temporary, CHANGED)
     scene.put(scene.path, FRESH)
-    settle.settle_all([scene.mend()])
+    settle.settle_mends([scene.mend()])
     assert scene.reads() == (None, CHANGED)
 
 
 def test_a_folder_that_is_gone_is_settled_and_a_root_that_is_away_is_not(scene: Scene) -> None:
     mend = scene.mend()
     deeper = Mend(2, str(scene.root / "gone" / "blob"), mend.root, ".hubfold-2", 1, "", 2, mend.kept, "")
-    assert not settle.settle_all([deeper]).waiting
+    assert not settle.settle_mends([deeper]).waiting
     scene.root.rename(scene.root.with_name("away"))
-    settled = settle.settle_all([mend])
+    settled = settle.settle_mends([mend])
     assert settled.waiting and "cannot be looked at now" in settled.left[0].reason
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from hubfold import Engine
 from hubfold.progress import Stop
+from hubfold.reading.pool import Readers
 from tests.building import tree
 from tests.building.scanned import Place, blob, git_blob, noise
 
@@ -177,7 +178,7 @@ def test_a_round_that_was_cut_short_goes_on_where_it_was(place: Place, tmp_path:
     def again(kind: type[Verified] = Verified, below: str = "") -> VerifyReport:
         with ThreadPoolExecutor(1) as executor:
             known = list(place.index.below(str(place.folder / below)))
-            return verify(known, place.index, executor=executor, verified=kind(str(tmp_path / "verified")))
+            return verify(known, place.index, Readers(executor), verified=kind(str(tmp_path / "verified")))
 
     for number in range(6):
         place.file(f"plain/{number}", noise(f"{number}"))
@@ -213,7 +214,7 @@ def test_it_can_be_stopped(place: Place) -> None:
     stop = Stop()
     stop.set()
     with ThreadPoolExecutor(1) as executor, pytest.raises(Interrupted):
-        verify(place.index.below("/"), place.index, executor=executor, stop=stop)
+        verify(place.index.below("/"), place.index, Readers(executor, stop=stop))
 
 
 def test_what_only_the_vault_has_by_now_is_read_too(tmp_path: Path) -> None:

@@ -186,6 +186,20 @@ class Mounts:
         run("mount", "--bind", source, mounted.path)
         return mounted
 
+    def bindfs(self, source: str, *options: str) -> Mounted:
+        """`source` once more, through FUSE."""
+        need("bindfs")
+        mounted = Mounted(self.place(), source, "bindfs")
+        run("bindfs", *options, source, mounted.path)
+        return mounted
+
+    def mergerfs(self, *sources: str) -> Mounted:
+        """Folders as one, through FUSE, with inode numbers of its own."""
+        need("mergerfs")
+        mounted = Mounted(self.place(), sources[0], "mergerfs")
+        run("mergerfs", "-o", "inodecalc=path-hash,cache.attr=60", ":".join(sources), mounted.path)
+        return mounted
+
     def overlay(self, lower: str, at: str | None = None) -> Mounted:
         """`lower` with a writable layer above it (the layer lives on a tmpfs: overlay on overlay is refused)."""
         need_root()

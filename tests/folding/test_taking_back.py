@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 import threading
@@ -23,75 +22,18 @@ from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.locks import take_lock
 from hubfold.errors import Interrupted, LeftAlone
 from hubfold.folding import executor, swaps
-from hubfold.folding.executor import Executor, Outcome
-from hubfold.folding.plan import Action, Plan
+from hubfold.folding.executor import Executor
+from hubfold.folding.plan import Plan
 from hubfold.folding.planner import Policy
 from hubfold.journal import journal
 from hubfold.journal.records import Intent
-from hubfold.progress import Silent, Stop
 from hubfold.reading import compare
 from hubfold.vault import objects
 from tests.building.descriptors import nothing_stays_open
-from tests.building.folding import Scene
+from tests.building.executing import MODEL, Folding
 from tests.building.waiting import PATIENCE
 
-MODEL = os.urandom(300_000)
 KINDS = pytest.mark.parametrize("kind", [LinkKind.SYMLINK, LinkKind.HARDLINK])
-
-
-class Folding(Scene):
-    """A blob in a cache and copies of it, a plan for them, and what the executor is told and tells."""
-
-    def __init__(self, base: Path) -> None:
-        super().__init__(base)
-        self.models = self.root("models")
-        self.blob = self.file(self.cache, "blobs/x", MODEL)
-        self.copy = self.file(self.models, "m", MODEL)
-        self.policy = Policy()
-        self.locks: Callable[[Action], Sequence[str]] = lambda action: ()
-        self.progress = Progress()
-        self.stop = Stop()
-        self.readers = 2
-
-    def fold(self, *copies: Path) -> list[Outcome]:
-        return self.run(self.plan(self.blob, *(copies or [self.copy]), policy=self.policy))
-
-    def run(self, what: Plan) -> list[Outcome]:
-        """As the engine: what is open in the journal stays open."""
-        with journal.Journal.create(self.runs, "consolidate", "test") as book:
-            return Executor(
-                book, locks=self.locks, readers=self.readers, progress=self.progress, stop=self.stop
-            ).apply(what)
-
-    def errors(self, *copies: Path) -> list[str]:
-        return [outcome.error for outcome in self.fold(*copies)]
-
-    @property
-    def state_of_journal(self) -> dict[int, str]:
-        return self.log().states
-
-    @property
-    def temporaries(self) -> list[Path]:
-        return list(self.models.rglob(".hubfold-*"))
-
-    def is_as_before(self) -> bool:
-        return not self.copy.is_symlink() and self.copy.read_bytes() == MODEL and self.temporaries == []
-
-
-class Progress(Silent):
-    def __init__(self) -> None:
-        self.started: list[tuple[str, int | None, str]] = []
-        self.total = 0
-        self.finished = 0
-
-    def start(self, task: str, total: int | None, unit: str) -> None:
-        self.started.append((task, total, unit))
-
-    def advance(self, amount: int) -> None:
-        self.total += amount
-
-    def finish(self) -> None:
-        self.finished += 1
 
 
 @pytest.fixture
@@ -750,72 +692,6 @@ def test_progress_is_told_in_the_bytes_that_are_compared(scene: Folding) -> None
     assert scene.progress.started == [("folding", 4 * len(MODEL), "bytes")]
     # The keeper is read once for both.
     assert scene.progress.total == 3 * len(MODEL) and scene.progress.finished == 1
-
-
-def batches(scene: Folding) -> list[list[str]]:
-    """The names that were announced together."""
-    found: list[list[str]] = [[]]
-    for line in Path(scene.log().path).read_text().splitlines():
-        record = json.loads(line)
-        if record["record"] == "intent":
-            found[-1].append(os.path.basename(record["path"]))
-        elif record["record"] == "done" and found[-1]:
-            found.append([])
-    return [names for names in found if names]
-
-
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [
-        (1, [["a"], ["b", "c"], ["d"]]),
-        (2, [["a", "b", "c"], ["d"]]),
-        (3, [["a", "b", "c"], ["d"]]),
-        (4, [["a", "b", "c", "d"]]),
-    ],
-)
-def test_batches_never_part_the_names_of_a_file(
-    scene: Folding, monkeypatch: pytest.MonkeyPatch, limit: int, expected: list[list[str]]
-) -> None:
-    monkeypatch.setattr(swaps, "BATCH_ACTIONS", limit)
-    a, b, d = (scene.file(scene.models, name, MODEL) for name in "abd")
-    os.link(b, scene.models / "c")
-    assert scene.errors(a, b, scene.models / "c", d) == [""] * 4
-    assert batches(scene) == expected
-    assert {path.stat().st_ino for path in scene.models.iterdir() if path.is_symlink()} == {
-        scene.blob.stat().st_ino
-    }
-
-
-@pytest.mark.parametrize(
-    ("readers", "constant", "limit", "expected"),
-    [
-        (1, "BATCH_BYTES", len(MODEL), [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]]),
-        (1, "BATCH_BYTES", 2 * len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
-        (1, "BATCH_BYTES", 2 * len(MODEL) + 1, [["a", "b", "c"], ["d", "e", "f"]]),
-        # What can be read at once is: else large files would be read one by one.
-        (2, "BATCH_BYTES", len(MODEL), [["a", "b"], ["c", "d"], ["e", "f"]]),
-        (3, "BATCH_BYTES", len(MODEL), [["a", "b", "c"], ["d", "e", "f"]]),
-        (3, "BATCH_ACTIONS", 2, [["a", "b"], ["c", "d"], ["e", "f"]]),
-        (1, "BATCH_ACTIONS", 6, [["a", "b", "c", "d", "e", "f"]]),
-    ],
-)
-def test_a_batch_ends_when_it_has_enough_files_or_bytes_of_keepers(
-    scene: Folding,
-    monkeypatch: pytest.MonkeyPatch,
-    readers: int,
-    constant: str,
-    limit: int,
-    expected: list[list[str]],
-) -> None:
-    scene.readers = readers
-    monkeypatch.setattr(swaps, constant, limit)
-    plans = []
-    for name in "abcdef":
-        content = os.urandom(len(MODEL))
-        blob = scene.file(scene.cache, f"blobs/{name}", content)
-        plans.append(scene.plan(blob, scene.file(scene.models, name, content)))
-    assert not any(o.error for o in scene.run(Plan(tuple(a for what in plans for a in what.actions))))
-    assert batches(scene) == expected
 
 
 def test_a_keeper_that_the_run_itself_changed_serves_the_next_batch(

@@ -23,7 +23,7 @@ from hubfold.index import schema
 from hubfold.index.housekeeping import prune_digests, totals
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
-from hubfold.reports.runs import ScanReport
+from hubfold.reports.scans import ScanReport
 from hubfold.scanning.recording import Recording
 from tests.building.scanned import Place, read_nothing
 

@@ -260,3 +260,26 @@ def test_what_is_announced_names_the_mount_of_the_nearest_folder_that_is_there(t
     above = [str(tmp_path), *map(str, tmp_path.parents)]
     assert told["mount"] == next(folder for folder in above if os.path.ismount(folder))
     assert (told["record"], told["root"], told["size"]) == ("make", str(root), 1)
+
+
+def test_the_mounts_are_read_once_whatever_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    really = open
+
+    def counted(path: Any, *arguments: Any, **words: Any) -> Any:
+        read.extend([path] if path == "/proc/self/mountinfo" else [])
+        return really(path, *arguments, **words)
+
+    monkeypatch.setattr("builtins.open", counted)
+    root = tmp_path / "root"
+    with Journal.create(str(tmp_path / "runs"), "rm", "1") as book:
+        for number in range(20):
+            (root / str(number)).mkdir(parents=True)
+            place = str(root / str(number) / "not" / "there")
+            book.announce("make", path=place, root=place, temporary=str(root / f".hubfold-{number}"))
+        book.append("end", state="finished")
+    mounts = {item.mount for item in journal.read(str(tmp_path / "runs"), book.run).temporaries}
+    assert len(mounts) == 1 and all(map(os.path.ismount, mounts))
+    assert len(read) == 1

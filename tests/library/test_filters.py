@@ -57,14 +57,14 @@ def test_a_filter_that_makes_no_sense_is_refused_before_the_disks_are_asked(
 def revision(
     name: str, size: int, state: Wholeness = Wholeness.WHOLE, *refs: str, at: float | None = None
 ) -> Revision:
-    return Revision(name, refs, f"/r/{name}", state, Judged.FILES, size, (), last_modified=at)
+    return Revision(name, refs, f"/r/{name}", state, Judged.FILES, size, files=(), last_modified=at)
 
 
 def model(name: str, *revisions: Revision, kind: str = "model", accessed: float | None = None) -> Model:
     size = sum(one.bytes for one in revisions)
     place = ModelPlace("/r", "plain", Role.SECONDARY, True, f"/r/{name}", size, revisions)
     modified = max((one.last_modified for one in revisions if one.last_modified), default=None)
-    return Model(kind, name, size, size, (place,), last_accessed=accessed, last_modified=modified)
+    return Model(name, kind, size, size, (place,), last_accessed=accessed, last_modified=modified)
 
 
 DAY = 86_400.0

@@ -23,14 +23,14 @@ def library(*roots: Path, got: int | None = None, physical: int = 0) -> Library:
         Wholeness.INCOMPLETE,
         Judged.LISTING,
         0,
-        (),
+        files=(),
         missing=(MissingFile("weights", 100, "is not there"),),
         partials=partials,
     )
     # In two places: a download is told once.
     places = tuple(ModelPlace(at, "plain", Role.SECONDARY, True, at, 0, (revision,)) for at in ("/a", "/b"))
     return Library(
-        (Model("model", "org/a", 0, 0, places),),
+        (Model("org/a", "model", 0, 0, places),),
         tuple(Root(str(root), "plain") for root in roots),
         physical,
     )

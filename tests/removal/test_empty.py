@@ -277,3 +277,29 @@ def test_a_copy_that_was_downloaded_again_is_not_taken_for_the_rest_of_the_old_o
     assert not any("hubfold rm" in one.reason for one in engine.recover().left)
     removed = engine.preview_remove([path]).removed
     assert os.path.join(path, "a.bin") in removed and os.path.join(path, "b.bin") not in removed
+
+
+def test_removing_many_revisions_reads_the_mounts_no_more_often_than_removing_two(  # type: ignore[no-untyped-def]
+    tmp_path, monkeypatch
+) -> None:
+    read: list[object] = []
+    really = open
+
+    def counted(path, *arguments, **words):  # type: ignore[no-untyped-def]
+        read.extend([path] if path == "/proc/self/mountinfo" else [])
+        return really(path, *arguments, **words)
+
+    times = []
+    for count in (2, 20):
+        place = str(tmp_path / str(count))
+        for number in range(count):
+            files = {"model.bin": tree.model(f"weights {number}", 5000)}
+            tree.cache(os.path.join(place, "hf/hub"), "org/one", files, f"{number:040x}")
+        with Engine(environ=tree.environment(place)) as engine, monkeypatch.context() as patch:
+            engine.scan([os.path.join(place, "hf/hub")], min_size=1)
+            plan = engine.plan_remove(["org/one"])
+            read.clear()
+            patch.setattr("builtins.open", counted)
+            assert len(engine.apply_removal(plan).models[0].revisions) == count
+        times.append(len(read))
+    assert times[0] == times[1]

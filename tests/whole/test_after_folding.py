@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from hubfold import Engine
+from hubfold.content import LinkKind
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import fine_tune_of, safetensors
 from tests.building.waiting import PATIENCE
@@ -260,9 +262,53 @@ def test_a_local_dir_that_was_folded_is_up_to_date_and_fetches_no_big_file(
         client("download", f"org/{name}", home.cache, home.local / name)
     assert home.hub.downloads(at_least=BIG) == []
     assert home.read() == home.contents
-    # All of them are links still: nothing was copied back either.
+    # It is a link still: nothing was copied back either.
     assert (home.local / "base" / "model.safetensors").is_symlink()
-    assert (home.local / "base" / "vocab.txt").is_symlink()
+    # And what a client would copy from its cache onto itself never became one.
+    assert not (home.local / "base" / "vocab.txt").is_symlink()
+
+
+@pytest.fixture(
+    scope="module", params=[NEWEST, *(pytest.param(release, marks=pytest.mark.clients) for release in OLDER)]
+)
+def another(request: pytest.FixtureRequest, hub: LoopbackHub) -> Iterator[Client]:
+    client = Client(request.param, hub)
+    yield client
+    client.close()
+
+
+#: What became of a client's notes about a local copy: where clients to 0.23 have them, and later ones.
+_NOTES = {
+    "there": lambda local: None,
+    "in the other place": lambda local: _moved(local),
+    "lost": lambda local: [
+        shutil.rmtree(local / name, ignore_errors=True) for name in (".cache", ".huggingface")
+    ],
+    "older than the file": lambda local: [os.utime(path) for path in local.iterdir() if path.is_file()],
+}
+
+
+def _moved(local: Path) -> None:
+    old, new = local / ".huggingface", local / ".cache" / "huggingface"
+    if old.exists():
+        new.parent.mkdir()
+        old.rename(new)
+    else:
+        new.rename(old)
+
+
+@pytest.mark.parametrize("link", [None, LinkKind.HARDLINK], ids=["auto", "hardlink"])
+@pytest.mark.parametrize("notes", _NOTES)
+def test_a_folded_local_dir_syncs_as_an_unfolded_one(
+    home: Home, engine: Engine, client: Client, another: Client, notes: str, link: LinkKind | None
+) -> None:
+    """Written by one release, synced by any other, whatever it makes of the notes."""
+    fold(engine, home, link=link)
+    for name in ("base", "tuned"):
+        _NOTES[notes](home.local / name)
+        another("download", f"org/{name}", home.cache, home.local / name)
+    assert home.read() == home.contents
+    assert engine.verify([home.cache]).problems == ()
 
 
 @pytest.mark.parametrize("age", [-3600, 3600])

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import pluggy
 
-from hubfold.backend import distributions as installed
-from hubfold.backend import hookspecs
+from hubfold.backend import distributions, hookspecs
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.errors import PluginError
 
@@ -154,17 +153,17 @@ class BuiltIn:
 
 def _with_plugins(only_own: bool, broken: list[BrokenPlugin]) -> list[_Distribution]:
     """Installed distributions with plugins, hubfold's own first, then by name, each name once."""
-    own = _Distribution(hookspecs.PROJECT, installed.version_of(hookspecs.PROJECT), (BuiltIn(),))
-    if only_own or not installed.others_may_have(ENTRY_POINT_GROUP, besides=hookspecs.PROJECT):
+    own = _Distribution(hookspecs.PROJECT, distributions.version_of(hookspecs.PROJECT), (BuiltIn(),))
+    if only_own or not distributions.others_may_have(ENTRY_POINT_GROUP, besides=hookspecs.PROJECT):
         return [own]
     return [own, *_others(broken)]
 
 
 def _others(broken: list[BrokenPlugin]) -> list[_Distribution]:
-    from importlib.metadata import distributions
+    from importlib import metadata
 
     found: dict[str, _Distribution] = {}
-    for distribution in distributions():
+    for distribution in metadata.distributions():
         try:
             # The text is asked first: parsing every entry_points.txt of a big environment costs more than the rest
             # of start-up.

@@ -22,7 +22,7 @@ from hubfold.disk.held import HeldFile
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
 from hubfold.progress import Progress, Stop
 from hubfold.reports.health import Finding
-from hubfold.reports.runs import Notice
+from hubfold.reports.outcomes import Notice
 from hubfold.vault import objects
 from hubfold.vault.links import points_at
 from hubfold.vault.names import of_object
@@ -64,6 +64,25 @@ class Around:
     caches: Collection[str]
     #: Where content that belongs at one of these paths can be downloaded.
     origins: Callable[[Sequence[str]], Iterable[Origin]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mending:
+    """How content that is gone or changed can be had again."""
+
+    wanted: Mapping[str, str]
+    #: The names that should have it, as (root, path).
+    names: Sequence[tuple[str, str]]
+    #: The root whose vault a download goes to; "" for none.
+    root: str
+    #: What is told before it is done, "{}" for who has the content.
+    fix: str
+    #: Lets a donor mend it; what is told then.
+    mend: Callable[[Mender, Donor], str]
+    #: Who is asked first.
+    first: Sequence[Donor] = ()
+    #: The payload that has other bytes.
+    changed: os.stat_result | None = None
 
 
 @dataclass(slots=True)
@@ -178,7 +197,7 @@ class Doctor:
             return fix
 
         fix = "another copy becomes the vault object again"
-        cure = self._cure(patient.wanted, patient.names, of_object(patient.target), fix, mend)
+        cure = self._cure(_Mending(patient.wanted, patient.names, of_object(patient.target), fix, mend))
         cure.fix = cure.fix or "no other copy is known: download it again"
         self._add("dangling-link", patient.path, f"it leads to {patient.target}, which is gone", cure)
 
@@ -200,7 +219,14 @@ class Doctor:
         known |= dict(self._names(st, patient.wanted))
         names = [(root, path) for path, root in known.items() if path not in {one for _, one, _ in owners}]
         read_only = any(objects.is_vault(root) or root not in self.around.caches for root, _ in names)
-        case = Case(tuple(names), st, patient.wanted, patient.mtime_ns, owners, read_only)
+        case = Case(
+            names=tuple(names),
+            changed=st,
+            wanted=patient.wanted,
+            mtime_ns=patient.mtime_ns,
+            owners=owners,
+            read_only=read_only,
+        )
         self._handled.add((st.st_dev, st.st_ino))
         if not any(same_file(path, st) for _, path in case.names):
             return  # only who these bytes belong to has them by now
@@ -264,40 +290,41 @@ class Doctor:
         donor = next((Donor(path, root, keeper=True) for root, path in case.names if path == keeper), None)
         first = [donor] if donor is not None and not same_file(donor.path, case.changed) else []
         root = case.names[0][0] if case.names else ""
-        return self._cure(case.wanted, case.names, root, "put right from {}", mend, first, case.changed)
+        return self._cure(
+            _Mending(
+                wanted=case.wanted,
+                names=case.names,
+                root=root,
+                fix="put right from {}",
+                mend=mend,
+                first=first,
+                changed=case.changed,
+            )
+        )
 
-    def _cure(
-        self,
-        wanted: Mapping[str, str],
-        names: Sequence[tuple[str, str]],
-        root: str,
-        fix: str,
-        mend: Callable[[Mender, Donor], str],
-        first: Sequence[Donor] = (),
-        changed: os.stat_result | None = None,
-    ) -> _Cure:
-        """Let `mend` use the first file that has the wanted bytes; `changed` is the payload that has others."""
+    def _cure(self, how: _Mending) -> _Cure:
+        """Let the first file that has the wanted bytes mend it."""
         cure = _Cure()
-        known = [*first, *(Donor(path, root) for root, path in names)]
-        known += (Donor(replica.path, replica.root) for replica in self.around.having(wanted))
-        for donor in self._good(known, wanted, changed):
-            cure.mendable, cure.fix = True, fix.format(donor.path)
-            if self.mender is None or self._try(cure, self.mender, donor, mend):
+        known = [*how.first, *(Donor(path, root) for root, path in how.names)]
+        known += (Donor(replica.path, replica.root) for replica in self.around.having(how.wanted))
+        for donor in self._good(known, how.wanted, how.changed):
+            cure.mendable, cure.fix = True, how.fix.format(donor.path)
+            if self.mender is None or self._try(cure, self.mender, donor, how.mend):
                 return cure
         cure.mendable, cure.fix = False, ""
-        for origin in self.around.origins([path for _, path in names]) if root else ():
+        for origin in self.around.origins([path for _, path in how.names]) if how.root else ():
             if not self.download:
-                how = "`hubfold doctor --fix --download` does"
-                cure.fix = f"no other copy is known: download it again, as {how} ({origin.what})"
+                again = "download it again, as `hubfold doctor --fix --download` does"
+                cure.fix = f"no other copy is known: {again} ({origin.what})"
                 return cure
             cure.mendable, cure.fix = True, f"download it anew ({origin.what})"
             if self.mender is None:
                 return cure
             try:
-                with self.mender.fetched(root, names[0][1], origin.fetch) as donor:
-                    if not any(self._good([donor], wanted, None)):
+                with self.mender.fetched(how.root, how.names[0][1], origin.fetch) as donor:
+                    if not any(self._good([donor], how.wanted, None)):
                         raise LeftAlone("what came is not what the name says")
-                    if self._try(cure, self.mender, donor, mend):
+                    if self._try(cure, self.mender, donor, how.mend):
                         cure.fix = cure.fix.replace(donor.path, f"the Hub ({origin.what})")
                         return cure
             except Interrupted:

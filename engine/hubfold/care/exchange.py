@@ -19,8 +19,8 @@ from hubfold.vault import objects
 
 #: A folder of a vault with what a repair took out of the way.
 REPLACED = "replaced"
-
-# -- the changed bytes -----------------------------------------------------------------------------------------------
+#: What lies at the path of a mend.
+OLD, NEW, OTHER = "old", "new", "other"
 
 
 def name_to_keep(place: str, path: str, inode: int) -> str:
@@ -51,20 +51,19 @@ def keep(name: tuple[str, str], kept: str, inode: int) -> None:
         folder.sync()
 
 
-def is_inode(root: str, path: str, st: os.stat_result) -> bool:
-    """Whether a path is a name of this inode; False where it cannot be looked at."""
+def drop(kept: str) -> None:
+    """Take the further name of the changed bytes away, since a path of the user's has them."""
     try:
-        directory, name = Directory.parent_of(root, path)
-    except (OSError, LeftAlone):
-        return False
-    with directory:
-        now = directory.lstat_or_none(name)
-    return (
-        now is not None and stat.S_ISREG(now.st_mode) and (now.st_dev, now.st_ino) == (st.st_dev, st.st_ino)
-    )
-
-
-# -- names -----------------------------------------------------------------------------------------------------------
+        folder = Directory.open(os.path.dirname(kept))
+    except FileNotFoundError:
+        return
+    with folder:
+        st = folder.lstat_or_none(os.path.basename(kept))
+        if st is not None and st.st_nlink > 1:
+            folder.unlink(os.path.basename(kept))
+            folder.sync()
+    with suppress(OSError):
+        os.rmdir(os.path.dirname(kept))
 
 
 def exchange(directory: Directory, mend: Mend) -> None:
@@ -87,9 +86,17 @@ def link_in(source: Directory, name: str, mend: Mend) -> None:
         exchange(directory, mend)
 
 
-def _is_new(directory: Directory, name: str, mend: Mend) -> bool:
-    st = directory.lstat_or_none(name)
-    return st is not None and st.st_ino == mend.new
+def is_inode(root: str, path: str, st: os.stat_result) -> bool:
+    """Whether a path is a name of this inode; False where it cannot be looked at."""
+    try:
+        directory, name = Directory.parent_of(root, path)
+    except (OSError, LeftAlone):
+        return False
+    with directory:
+        now = directory.lstat_or_none(name)
+    return (
+        now is not None and stat.S_ISREG(now.st_mode) and (now.st_dev, now.st_ino) == (st.st_dev, st.st_ino)
+    )
 
 
 def is_old(directory: Directory, name: str, mend: Mend) -> bool:
@@ -102,26 +109,12 @@ def is_old(directory: Directory, name: str, mend: Mend) -> bool:
     return stat.S_ISREG(st.st_mode) and st.st_ino == mend.inode and _keeps(mend)
 
 
+def _is_new(directory: Directory, name: str, mend: Mend) -> bool:
+    st = directory.lstat_or_none(name)
+    return st is not None and st.st_ino == mend.new
+
+
 def _keeps(mend: Mend) -> bool:
     with suppress(OSError):
         return os.lstat(mend.kept).st_ino == (mend.new if mend.text else mend.inode)
     return False
-
-
-#: What lies at the path of a mend.
-OLD, NEW, OTHER = "old", "new", "other"
-
-
-def drop(kept: str) -> None:
-    """Take the further name of the changed bytes away, since a path of the user's has them."""
-    try:
-        folder = Directory.open(os.path.dirname(kept))
-    except FileNotFoundError:
-        return
-    with folder:
-        st = folder.lstat_or_none(os.path.basename(kept))
-        if st is not None and st.st_nlink > 1:
-            folder.unlink(os.path.basename(kept))
-            folder.sync()
-    with suppress(OSError):
-        os.rmdir(os.path.dirname(kept))

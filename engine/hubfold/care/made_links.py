@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hubfold.content import LinkKind
-from hubfold.journal.records import Intent
+from hubfold.journal.records import FarmLink, Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.vault import objects
 from hubfold.vault.names import claims_of, of_object
@@ -69,27 +69,44 @@ def of_runs(logs: Iterable[RunLog]) -> Iterator[Patient]:
             if log.states[number] == "done" and intent.link is not LinkKind.REFLINK:
                 found[intent.path] = _of_intent(intent, log.run)
         for link in () if log.undone else log.farm_links:
-            found[link.path] = Patient(
-                link.path, link.root, LinkKind.SYMLINK, link.target, link.text, "", "", 0, None, None, {}, "/", log.run
-            )  # fmt: skip
+            found[link.path] = _of_farm(link, log.run)
     return iter(found.values())
 
 
 def _of_intent(intent: Intent, run: str) -> Patient:
     return Patient(
-        intent.path,
-        intent.root,
-        intent.link,
-        intent.target,
-        intent.text,
-        intent.keeper,
-        intent.keeper_root,
-        intent.keeper_inode,
-        intent.size,
-        intent.keeper_mtime_ns,
-        {**intent.digests, "xxh3_128": intent.xxh3_128},
-        intent.mount,
-        run,
+        path=intent.path,
+        root=intent.root,
+        link=intent.link,
+        target=intent.target,
+        text=intent.text,
+        keeper=intent.keeper,
+        keeper_root=intent.keeper_root,
+        keeper_inode=intent.keeper_inode,
+        size=intent.size,
+        mtime_ns=intent.keeper_mtime_ns,
+        digests={**intent.digests, "xxh3_128": intent.xxh3_128},
+        mount=intent.mount,
+        run=run,
+    )
+
+
+def _of_farm(link: FarmLink, run: str) -> Patient:
+    """A farm's link: what its keeper was is not in the journal."""
+    return Patient(
+        path=link.path,
+        root=link.root,
+        link=LinkKind.SYMLINK,
+        target=link.target,
+        text=link.text,
+        keeper="",
+        keeper_root="",
+        keeper_inode=0,
+        size=None,
+        mtime_ns=None,
+        digests={},
+        mount="/",
+        run=run,
     )
 
 

@@ -8,39 +8,93 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hubfold import errors
 from hubfold.backend import distributions
-from hubfold.care import settle as care_settle
+from hubfold.care.settle import settle_repairs
 from hubfold.errors import LeftAlone
-from hubfold.farm import settle as farm_settle
+from hubfold.farm.settle import settle_links
 from hubfold.folding.settle import restored_inode, settle_number
-from hubfold.journal import history, journal, lock
+from hubfold.journal import journal, lock
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
-from hubfold.journal.records import KeeperChange
+from hubfold.journal.others import ALONE, Others, as_they_lie_now
 from hubfold.journal.run_log import RunLog
-from hubfold.removal import settle as removal_settle
+from hubfold.removal.settle import settle_removal
 from hubfold.reports.outcomes import Left, Settled
 from hubfold.reports.runs import RecoverReport
 from hubfold.state.home import StateHome
 
 
-def settle(
-    log: RunLog,
-    journal: Journal,
-    used_elsewhere: Collection[int] = (),
-    changes: Sequence[KeeperChange] | None = None,
-    *,
-    forget: bool = False,
-) -> Settled:
+@contextmanager
+def alone(state: StateHome, command: str) -> Iterator[None]:
+    """Be the only command that changes something, with what crashes left tidied up.
+
+    Raises `Locked` at once where another one runs, `JournalDamaged`, `OSError`.
+    """
+    with lock.exclusive(state, command):
+        recover(state)
+        yield
+
+
+@contextmanager
+def changing(state: StateHome, command: str) -> Iterator[Journal]:
+    """`alone`, with the journal of a new run; the caller says how the run ended."""
+    with alone(state, command), begin(state, command) as book:
+        yield book
+
+
+def begin(state: StateHome, command: str) -> Journal:
+    """The journal of a new run; call it within `alone`."""
+    return Journal.create(state.runs, command, distributions.version_of("hubfold"))
+
+
+def unsettled(state: StateHome) -> list[str]:
+    """The runs that a crash may have left something of, oldest first; reads the last line of each journal."""
+    return [
+        run
+        for run in journal.run_names(state.runs)
+        if not _settled(os.path.join(state.runs, run + journal.SUFFIX))
+    ]
+
+
+def recover(state: StateHome, *, forget: bool = False) -> RecoverReport:
+    """Finish or roll back what crashes left; call it within `exclusive`. Raises `JournalDamaged`, `OSError`.
+
+    With `forget`, what cannot be looked at is given up, and not tried again.
+    """
+    runs = unsettled(state)
+    if not runs:
+        return RecoverReport()
+    logs = {log.run: log for log in as_they_lie_now(journal.logs(state.runs))}
+    told: list[str] = []
+    settled = Settled()
+    for run in runs:
+        log = logs[run]
+        if not log.needs_recovery:
+            continue
+        told.append(run)
+        with Journal.reopen(log) as book:
+            found = settle(log, book, Others.of(logs.values(), log), forget=forget)
+        settled.finished += found.finished
+        settled.rolled_back += found.rolled_back
+        settled.left += found.left
+        settled.waiting |= found.waiting
+    return RecoverReport(
+        runs=tuple(told),
+        finished=tuple(settled.finished),
+        rolled_back=tuple(settled.rolled_back),
+        left=tuple(settled.left),
+        waiting=settled.waiting,
+    )
+
+
+def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: bool = False) -> Settled:
     """Settle every open number of `log` and write down how, in `journal` (its own, reopened).
 
     A path that cannot be looked at now (its drive is away) stays open for the next time; with `forget` it is given up.
-    `used_elsewhere` are the inodes of keepers that other runs rely on: their mode and mtime stay. `changes` are for
-    `restore_keepers`.
     """
     settled = Settled()
     for number in log.open_numbers:
@@ -65,13 +119,13 @@ def settle(
             settled.finished.append(intent.path)
         else:
             settled.rolled_back.append(intent.path)
-    farm_settle.settle(log)
-    emptied = removal_settle.settle(log, forget=forget)
+    settle_links(log)
+    emptied = settle_removal(log, forget=forget)
     settled.left += emptied.left
-    mends = care_settle.settle(log, journal, forget=forget)
+    mends = settle_repairs(log, journal, forget=forget)
     settled.left += mends.left
     if not (log.farm_links or log.made):
-        for failure in restore_keepers(log, used_elsewhere, changes):
+        for failure in restore_keepers(log, others.keepers, others.changes):
             settled.waiting = True
             settled.left.append(
                 Left(failure.path, f"its mode and time cannot be put back now: {failure.error}")
@@ -86,15 +140,6 @@ def settle(
     return settled
 
 
-def unsettled(state: StateHome) -> list[str]:
-    """The runs that a crash may have left something of, oldest first; reads the last line of each journal."""
-    return [
-        run
-        for run in journal.run_names(state.runs)
-        if not _settled(os.path.join(state.runs, run + journal.SUFFIX))
-    ]
-
-
 def _settled(path: str) -> bool:
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
@@ -106,59 +151,3 @@ def _settled(path: str) -> bool:
         return json.loads(tail[:-1].rpartition(b"\n")[2])["record"] in journal.CLOSING
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def recover(state: StateHome, *, forget: bool = False) -> RecoverReport:
-    """Finish or roll back what crashes left; call it within `exclusive`. Raises `JournalDamaged`, `OSError`.
-
-    With `forget`, what cannot be looked at is given up, and not tried again.
-    """
-    runs = unsettled(state)
-    if not runs:
-        return RecoverReport()
-    logs = {log.run: log for log in history.as_they_lie_now(journal.logs(state.runs))}
-    told: list[str] = []
-    settled = Settled()
-    for run in runs:
-        log = logs[run]
-        if not log.needs_recovery:
-            continue
-        told.append(run)
-        used = history.keepers_in_use(logs.values(), but=run)
-        with Journal.reopen(log) as book:
-            changes = history.keeper_changes(logs.values())
-            found = settle(log, book, used, changes, forget=forget)
-        settled.finished += found.finished
-        settled.rolled_back += found.rolled_back
-        settled.left += found.left
-        settled.waiting |= found.waiting
-    return RecoverReport(
-        tuple(told),
-        tuple(settled.finished),
-        tuple(settled.rolled_back),
-        tuple(settled.left),
-        settled.waiting,
-    )
-
-
-@contextmanager
-def alone(state: StateHome, command: str) -> Iterator[None]:
-    """Be the only command that changes something, with what crashes left tidied up.
-
-    Raises `Locked` at once where another one runs, `JournalDamaged`, `OSError`.
-    """
-    with lock.exclusive(state, command):
-        recover(state)
-        yield
-
-
-@contextmanager
-def changing(state: StateHome, command: str) -> Iterator[Journal]:
-    """`alone`, with the journal of a new run; the caller says how the run ended."""
-    with alone(state, command), begin(state, command) as book:
-        yield book
-
-
-def begin(state: StateHome, command: str) -> Journal:
-    """The journal of a new run; call it within `alone`."""
-    return Journal.create(state.runs, command, distributions.version_of("hubfold"))

@@ -9,7 +9,7 @@ Bytes that are not what they should be (`Case`) are put right like this::
     its inode journalled, fsynced
     each name exchanged, looked at, its directory fsynced, what it displaced unlinked
 
-so that at each instant each path reads the changed bytes or the right ones, both whole; `mending.settle` cleans up
+so that at each instant each path reads the changed bytes or the right ones, both whole; `care.settle` cleans up
 after a crash and after an error alike. A vault object is made again with its list of links first: a list without an
 object is nobody's, and what is not whole has a name that the journal lists.
 """
@@ -22,12 +22,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from hubfold.care import exchange, settle
+from hubfold.care import exchange
+from hubfold.care.settle import settle_mends
 from hubfold.content import TEMPORARY_PREFIX, Signature
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
-from hubfold.disk.held import Attributes, HeldFile
+from hubfold.disk.held import WRITE_BITS, Attributes, HeldFile
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
@@ -38,7 +39,6 @@ from hubfold.reading.digests import Job, available, read
 from hubfold.vault import objects
 from hubfold.vault.names import of_object
 
-_WRITE = 0o222
 #: What link(2) says of a file that it cannot give another name here; then it is copied.
 _NO_LINK = frozenset({errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP})
 
@@ -105,6 +105,7 @@ class Mender:
         self._stop = stop
         self._journal: Journal | None = None
         self._number = 0
+        self._filesystems = FileSystems()
         #: Something was left that only recovery can settle.
         self._unsettled = False
         self._new_vaults: list[str] = []
@@ -178,7 +179,7 @@ class Mender:
                 try:
                     # A file that somebody may write to stays his alone; another is one payload with its object.
                     now = source.attributes
-                    shared = not now.mode & _WRITE and now.uid == owner.st_uid
+                    shared = not now.mode & WRITE_BITS and now.uid == owner.st_uid
                     if not (shared and _linked(source, folder, temporary)):
                         _copy(source, folder, temporary, _of_vault(now, owner, mtime_ns), self._progress)
                     self._check(folder, temporary, wanted, donor)
@@ -234,7 +235,7 @@ class Mender:
                 exchange.keep(names[0], kept, case.changed.st_ino)
                 mends = self._exchange_all(case, mends, donor)
             except BaseException:
-                settled = settle.settle_all(mends)
+                settled = settle_mends(mends)
                 if not (settled.waiting or settled.done):
                     self._unsettled = before
                 raise
@@ -250,20 +251,32 @@ class Mender:
 
     def _announce(self, case: Case, names: Sequence[tuple[str, str]], kept: str, donor: Donor) -> list[Mend]:
         inode = case.changed.st_ino
-        filesystems = FileSystems()
-        mends = []
-        for root, path, text in (owner for owner in case.owners if owner[2]):
-            temporary = self._temporary()
-            mount = filesystems.of(os.path.dirname(path)).mount
-            mends.append(Mend(self._number, path, root, temporary, 0, text, inode, kept, kept, mount))
-        for root, path in names:
-            temporary = self._temporary()
-            mount = filesystems.of(os.path.dirname(path)).mount
-            mends.append(Mend(self._number, path, root, temporary, inode, "", 0, kept, donor.path, mount))
+        links = [
+            replace(self._mend(root, path, kept, kept), text=text, new=inode)
+            for root, path, text in case.owners
+            if text
+        ]
+        files = [replace(self._mend(root, path, kept, donor.path), inode=inode) for root, path in names]
+        mends = [*links, *files]
         for mend in mends:
             self.journal.append("mend", **mend.as_record())
         self.journal.sync()
         return mends
+
+    def _mend(self, root: str, path: str, kept: str, source: str) -> Mend:
+        temporary = self._temporary()
+        return Mend(
+            number=self._number,
+            path=path,
+            root=root,
+            temporary=temporary,
+            inode=0,
+            text="",
+            new=0,
+            kept=kept,
+            source=source,
+            mount=self._filesystems.of(os.path.dirname(path)).mount,
+        )
 
     def _exchange_all(self, case: Case, mends: list[Mend], donor: Donor) -> list[Mend]:
         owners, shared = [m for m in mends if m.text], [m for m in mends if not m.text]
@@ -291,7 +304,7 @@ class Mender:
         mtime_ns = case.mtime_ns
         if mtime_ns is None:
             mtime_ns = min(os.lstat(donor.path).st_mtime_ns, like.mtime_ns)
-        like = replace(like, mtime_ns=mtime_ns, mode=like.mode & ~(_WRITE if case.read_only else 0))
+        like = replace(like, mtime_ns=mtime_ns, mode=like.mode & ~(WRITE_BITS if case.read_only else 0))
         if donor.private:
             _give(donor, like)
         with self._held(donor) as source:
@@ -336,7 +349,7 @@ def _attributes(donor: Donor) -> Attributes:
 def _of_vault(like: Attributes, owner: os.stat_result, mtime_ns: int | None) -> Attributes:
     """What an object is besides its bytes: read-only, and of whom its folder is."""
     mtime_ns = like.mtime_ns if mtime_ns is None else mtime_ns
-    mode = like.mode & ~_WRITE
+    mode = like.mode & ~WRITE_BITS
     return replace(like, mode=mode, uid=owner.st_uid, gid=owner.st_gid, mtime_ns=mtime_ns, xattrs={})
 
 

@@ -16,21 +16,21 @@ from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Left, Settled
 
 
-def settle(log: RunLog, journal: Journal, *, forget: bool = False) -> Settled:
+def settle_repairs(log: RunLog, journal: Journal, *, forget: bool = False) -> Settled:
     """Take back, or find done, what a crash left of a run's repairs; what was done is written down.
 
     With `forget`, what cannot be looked at is given up.
     """
     mends = [mend for number, mend in log.mends.items() if number not in log.mended]
-    settled = settle_all(mends, forget=forget)
+    settled = settle_mends(mends, forget=forget)
     if settled.done:
         journal.append("mended", numbers=settled.done)
         log.mended.update(settled.done)
     return settled
 
 
-def settle_all(mends: Iterable[Mend], *, forget: bool = False) -> Settled:
-    """As `settle`, for mends that are not whole."""
+def settle_mends(mends: Iterable[Mend], *, forget: bool = False) -> Settled:
+    """As `settle_repairs`, for mends that are not whole."""
     settled = Settled()
     useless: dict[str, list[bool]] = {}
     owned: set[str] = set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat as stat_module
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,12 +17,11 @@ from itertools import islice
 
 from hubfold.content import VAULT, IndexedReplica, Signature
 from hubfold.index.index import Index
-from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading.digests import Job, Reading, available
-from hubfold.reading.pool import Readers, in_order, read_all
+from hubfold.reading.pool import Readers, in_order
 from hubfold.reports.health import Problem, VerifyReport
 from hubfold.state.verified import Verified
-from hubfold.vault import objects as vault
+from hubfold.vault import objects
 from hubfold.vault.names import claims_of
 
 #: What is computed where nothing is known to compare with: the next time there is.
@@ -55,11 +54,9 @@ class _Target:
 def verify(
     replicas: Iterable[IndexedReplica],
     index: Index,
+    readers: Readers,
     *,
-    executor: Readers,
     links: Iterable[str] = (),
-    progress: Progress | None = None,
-    stop: Stop | None = None,
     verified: Verified | None = None,
 ) -> VerifyReport:
     """Read every replica and compare; `links` are symlinks of which only is asked whether they lead anywhere.
@@ -69,8 +66,6 @@ def verify(
     What was computed is recorded in the index, except where it contradicts what was computed before without any sign
     of an edit: then the drive is not to be believed. Raises `Interrupted`.
     """
-    progress = Silent() if progress is None else progress
-    stop = Stop() if stop is None else stop
     problems = [problem for path in links if (problem := _of_link(path)) is not None]
     checked, bytes_read, resumed = 0, 0, 0
     before = verified.load() if verified is not None else frozenset()
@@ -82,9 +77,9 @@ def verify(
         covered |= {target.key for target in targets.values()} if verified is not None else set()
         resumed += sum(len(target.replicas) for target in targets.values() if target.key in before)
         jobs = in_order(target.job() for target in targets.values() if target.key not in before)
-        progress.start("verifying", sum(job.signature.size for job in jobs), "bytes")
+        readers.progress.start("verifying", sum(job.signature.size for job in jobs), "bytes")
         try:
-            for reading in read_all(jobs, executor, progress, stop):
+            for reading in readers.read(jobs):
                 bytes_read += reading.bytes_read
                 found = list(_judge(targets[reading.job.path], reading))
                 problems += found
@@ -93,7 +88,7 @@ def verify(
                 if verified is not None and not found:
                     verified.note(targets[reading.job.path].key)
         finally:
-            progress.finish()
+            readers.progress.finish()
     if verified is not None:
         verified.finish(covered)
     found_all = tuple(sorted(problems, key=lambda problem: problem.path))
@@ -105,32 +100,32 @@ def unscanned_objects(vaults: Iterable[str], replicas: Collection[IndexedReplica
 
     Their content may be nowhere else: a client may have deleted what was kept.
     """
-    objects: dict[tuple[int, int], IndexedReplica] = {}
+    unscanned: dict[tuple[int, int], IndexedReplica] = {}
     for place in vaults:
-        for path in vault.objects(place):
+        for path in objects.objects(place):
             with suppress(OSError):
                 st = os.lstat(path)
                 found = IndexedReplica(
-                    path,
-                    place,
-                    VAULT,
-                    Signature.of(st),
-                    st.st_blocks * 512,
-                    st.st_nlink,
-                    stat_module.S_IMODE(st.st_mode),
-                    st.st_uid,
-                    st.st_gid,
-                    claims_of(os.path.basename(path)),
-                    {},
+                    path=path,
+                    root=place,
+                    backend=VAULT,
+                    signature=Signature.of(st),
+                    allocated=st.st_blocks * 512,
+                    nlink=st.st_nlink,
+                    mode=stat.S_IMODE(st.st_mode),
+                    uid=st.st_uid,
+                    gid=st.st_gid,
+                    claims=claims_of(os.path.basename(path)),
+                    computed={},
                 )
-                objects.setdefault(found.payload, found)
+                unscanned.setdefault(found.payload, found)
     for replica in replicas:
-        if replica.payload in objects:
+        if replica.payload in unscanned:
             with suppress(OSError):
                 st = os.lstat(replica.path)
                 if (st.st_dev, st.st_ino) == replica.payload:
-                    del objects[replica.payload]
-    return list(objects.values())
+                    del unscanned[replica.payload]
+    return list(unscanned.values())
 
 
 def _targets(replicas: list[IndexedReplica], problems: list[Problem]) -> dict[str, _Target]:
@@ -140,14 +135,14 @@ def _targets(replicas: list[IndexedReplica], problems: list[Problem]) -> dict[st
         path = replica.path
         try:
             st = os.lstat(path)
-            if stat_module.S_ISLNK(st.st_mode):
+            if stat.S_ISLNK(st.st_mode):
                 # Folded since the index knew it as a file: what it reads now is what counts.
                 path = os.path.realpath(path, strict=True)
                 st = os.lstat(path)
         except OSError as error:
             problems.append(_of_error(replica, error))
             continue
-        if not stat_module.S_ISREG(st.st_mode):
+        if not stat.S_ISREG(st.st_mode):
             problems.append(Problem(replica.path, "edited", "is no file any more"))
             continue
         key = st.st_dev, st.st_ino

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,18 +24,24 @@ if TYPE_CHECKING:
     from hubfold.engine.engine import Engine
 
 Example = tuple[str, str]
+#: Options that a `Session` has, for the commands that take them.
+_OF_SESSION = frozenset({"dry_run", "yes", "full", "threads"})
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+@dataclass(slots=True)
 class Session:
-    """One command line: its output and its engine."""
+    """One command line: its output, its engine, and the flags that mean the same for every command that has them."""
 
-    def __init__(self, output: Output) -> None:
-        self.output = output
-        self.stop = Stop()
+    output: Output
+    dry_run: bool = False
+    yes: bool = False
+    full: bool = False
+    threads: int | None = None
+    stop: Stop = field(default_factory=Stop)
 
     @contextmanager
-    def engine(self, threads: int | None = None, *, silent: bool = False) -> Iterator[Engine]:
+    def engine(self, *, silent: bool = False) -> Iterator[Engine]:
         """An engine that draws progress and that the first Ctrl-C stops between two actions.
 
         At its end its notices are printed, but for a `silent` one.
@@ -42,7 +49,7 @@ class Session:
         from hubfold.engine.engine import Engine
 
         with (
-            Engine(progress=self.output.progress(), stop=self.stop, threads=threads) as engine,
+            Engine(progress=self.output.progress(), stop=self.stop, threads=self.threads) as engine,
             _interrupts(self._on_interrupt),
         ):
             try:
@@ -148,7 +155,7 @@ def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> in
 
 
 def output_options(function: Function) -> Function:
-    """Add --json, -q and --no-color, and hand the function a `Session` made of them.
+    """Add --json, -q and --no-color, and hand the function a `Session` made of them and of its other flags.
 
     Given before the command or after it, a flag counts.
     """
@@ -166,7 +173,8 @@ def output_options(function: Function) -> Function:
             plain=no_color or (above is not None and above.plain),
         )
         ctx.obj = output
-        return function(session=Session(output), **kwargs)
+        flags = {name: kwargs.pop(name) for name in _OF_SESSION & kwargs.keys()}
+        return function(session=Session(output, **flags), **kwargs)
 
     return with_session  # type: ignore[return-value]
 
@@ -185,7 +193,23 @@ def paths(function: Function) -> Function:
     return click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.UNPROCESSED)(function)
 
 
+def gathered(**parts: type[Any]) -> Callable[[Function], Function]:
+    """Hand the options that are fields of a dataclass over as one argument. Stands right above the function."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def with_parts(**kwargs: Any) -> Any:
+            for name, part in parts.items():
+                kwargs[name] = part(**{one.name: kwargs.pop(one.name) for one in fields(part)})
+            return function(**kwargs)
+
+        return with_parts  # type: ignore[return-value]
+
+    return decorate
+
+
 def threads(function: Function) -> Function:
+    """--threads, which the session has."""
     return click.option(
         "--threads",
         type=click.IntRange(min=1),
@@ -204,7 +228,12 @@ def min_size(function: Function) -> Function:
     )(function)
 
 
+def full(function: Function) -> Function:
+    """--full, which the session has."""
+    return click.option("--full", is_flag=True, help="List every file on a terminal too.")(function)
+
+
 def before_change(function: Function) -> Function:
-    """--dry-run and -y, for commands that change something."""
+    """--dry-run and -y, for commands that change something; the session has them."""
     function = click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
     return click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")(function)

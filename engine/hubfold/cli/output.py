@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
+    from hubfold.json_form import JsonForm
     from hubfold.progress import Progress
 
 #: Room that the last column of a table needs; below it, a terminal gets one block of lines per row.
@@ -64,9 +65,14 @@ class Output:
 
     # data
 
-    def json(self, report: Any) -> None:
+    def json(self, document: Any) -> None:
         """The one JSON document of a command."""
-        sys.stdout.write(f"{display.as_json(report)}\n")
+        sys.stdout.write(f"{display.as_json(document)}\n")
+
+    def report(self, report: JsonForm) -> None:
+        """A report as the one JSON document, where JSON is asked for."""
+        if self.as_json:
+            self.json(report.as_json())
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of data for people."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from hubfold import display
 from hubfold.cli.errors import SOME_LEFT
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
     from hubfold.engine.engine import Engine
-    from hubfold.reports.outcomes import Failed, Left
-    from hubfold.reports.runs import Notice, RecoverReport
+    from hubfold.json_form import JsonForm
+    from hubfold.reports.outcomes import Failed, Left, Notice
+    from hubfold.reports.runs import RecoverReport
 
+#: The last word of a dry run.
+DRY_RUN = "this was a dry run: nothing was changed"
 #: How many paths a terminal gets of a list that is not the point of the command.
 FEW = 3
 
@@ -70,37 +73,39 @@ def recovered(output: Output, report: RecoverReport) -> None:
         )
 
 
-def recover_first(session: Session, engine: Engine, *, dry_run: bool, yes: bool) -> None:
+def recover_first(session: Session, engine: Engine, *, asks: bool = True) -> None:
     """Tidy up after a crash before anything is looked at, unless this command line may change nothing at all."""
-    if not dry_run and (yes or session.output.can_ask):
+    if not session.dry_run and (not asks or session.yes or session.output.can_ask):
         recovered(session.output, engine.recover())
 
 
-class Preview(Protocol):
-    """What a command would do."""
-
-    def as_json(self) -> Mapping[str, object]: ...
-
-
-def only_looked(
-    output: Output, preview: Preview, *, dry_run: bool, nothing: bool, then: str | None = None
+def goes_on(
+    session: Session,
+    preview: JsonForm,
+    question: str | Callable[[], bool],
+    *,
+    nothing: bool,
+    dry: str = DRY_RUN,
 ) -> bool:
-    """Whether a command ends with its preview: it was a dry run, or there is nothing to do; `then` comes next."""
-    if not (dry_run or nothing):
+    """Whether a command does what its preview says: it is no dry run, there is something to do, and the user agrees.
+
+    `question`, or what asks it. `dry` is the last word of a dry run. Where it ends here, JSON has the preview.
+    """
+    output = session.output
+    if session.dry_run or nothing:
+        output.report(preview)
+        if dry and not (nothing or output.as_json):
+            output.message(dry)
         return False
-    if output.as_json:
-        output.json(preview.as_json())
-    elif not nothing:
-        output.message("this was a dry run: nothing was changed" + (f". Next: {then}" if then else ""))
-    return True
+    return question() if callable(question) else agreed(session, question, preview)
 
 
-def agreed(session: Session, question: str, preview: Preview | None = None, *, yes: bool) -> bool:
+def agreed(session: Session, question: str, preview: JsonForm | None = None) -> bool:
     """Whether to go on: `-y`, or a yes at the terminal. Where nobody can be asked, JSON still has the preview."""
     output = session.output
-    if preview is not None and output.as_json and not yes and not output.can_ask:
-        output.json(preview.as_json())
-    if yes or session.confirm(question):
+    if preview is not None and not session.yes and not output.can_ask:
+        output.report(preview)
+    if session.yes or session.confirm(question):
         return True
     output.message("nothing was changed")
     return False

@@ -1,9 +1,8 @@
-"""The file-system calls that hubfold's safety rests on.
+"""Directories held open, and the calls on names in them that hubfold's safety rests on.
 
-Only this module, `comparing` and `extents` beside it, and their callers (`executor`, `undo`, `recovery`, `removal`,
-`farm`, `vault` …) change anything outside hubfold's own state. Names are acted on through open directories, so that
-nobody can swap a parent under us; files are opened with ``O_NOFOLLOW``. Where a platform lacks a call, a function says
-so and the caller leaves the path alone.
+Whatever is changed outside of hubfold's own state is changed by these calls, or through a descriptor that they gave.
+Names are acted on through open directories, so that nobody can swap a parent under us; files are opened with
+``O_NOFOLLOW``. Where a platform lacks a call, a function says so and the caller leaves the path alone.
 """
 
 from __future__ import annotations
@@ -13,8 +12,11 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Sequence
+from itertools import takewhile
 
 from hubfold.disk import open_flags
+from hubfold.disk.paths import upwards
 from hubfold.errors import LeftAlone
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
@@ -43,26 +45,7 @@ class Directory:
     @classmethod
     def make_below(cls, root: str, folder: str) -> Directory:
         """Open `folder`, with what is missing of it below `root` made and durable; no component may be a symlink."""
-        relative = os.path.relpath(folder, root)
-        if os.path.isabs(relative) or os.pardir in relative.split(os.sep):
-            raise LeftAlone(f"{folder} does not lie below {root}")
-        here = cls.open(root)
-        for part in [] if relative == os.curdir else relative.split(os.sep):
-            try:
-                made = here.mkdir(part)
-                try:
-                    deeper = here.child(part)
-                except OSError as error:
-                    if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                        raise LeftAlone(f"{os.path.join(here.path, part)} is no directory") from None
-                    raise
-                if made:
-                    deeper.give_to_owner_of(here)
-                    here.sync()
-            finally:
-                here.close()
-            here = deeper
-        return here
+        return cls._down(root, _parts_below(root, folder), make=True)
 
     @classmethod
     def parent_of(cls, root: str, path: str) -> tuple[Directory, str]:
@@ -71,22 +54,35 @@ class Directory:
         No component below `root` may be a symlink (`LeftAlone` says which), so that neither a planted link nor a
         swapped parent can lead outside.
         """
-        relative = os.path.relpath(path, root)
-        parts = relative.split(os.sep)
-        if os.path.isabs(relative) or os.pardir in parts or relative == os.curdir:
+        parts = _parts_below(root, path)
+        if not parts:
             raise LeftAlone(f"{path} does not lie below {root}")
+        return cls._down(root, parts[:-1], make=False), parts[-1]
+
+    @classmethod
+    def _down(cls, root: str, parts: Sequence[str], *, make: bool) -> Directory:
         here = cls.open(root)
-        for part in parts[:-1]:
+        for part in parts:
             try:
-                deeper = here.child(part)
-            except OSError as error:
-                if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                    raise LeftAlone(f"{os.path.join(here.path, part)} is no directory any more") from None
-                raise
+                deeper = here._enter(part, make=make)
             finally:
                 here.close()
             here = deeper
-        return here, parts[-1]
+        return here
+
+    def _enter(self, name: str, *, make: bool) -> Directory:
+        made = make and self.mkdir(name)
+        try:
+            deeper = self.child(name)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                any_more = "" if make else " any more"
+                raise LeftAlone(f"{os.path.join(self.path, name)} is no directory{any_more}") from None
+            raise
+        if made:
+            deeper.give_to_owner_of(self)
+            self.sync()
+        return deeper
 
     def child(self, name: str) -> Directory:
         """A sub-directory, not followed if it is a symlink."""
@@ -216,12 +212,9 @@ class Directory:
 
 def make_folders(path: str) -> list[str]:
     """Make `path` and what is missing above it, each durable before the next; the new ones, outermost first."""
-    missing: list[str] = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
+    missing = takewhile(lambda folder: not os.path.isdir(folder), upwards(path))
     made: list[str] = []
-    for folder in reversed(missing):
+    for folder in reversed(list(missing)):
         with Directory.open(os.path.dirname(folder)) as parent:
             if parent.mkdir(os.path.basename(folder)):
                 made.append(folder)
@@ -252,13 +245,10 @@ def privileged() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-# -- what a file is besides its bytes ------------------------------------------------------------------------------
-
-
-# -- leases --------------------------------------------------------------------------------------------------------
-
-
-# -- a file held while it is acted on --------------------------------------------------------------------------------
-
-
-# -- errors as people read them --------------------------------------------------------------------------------------
+def _parts_below(root: str, path: str) -> list[str]:
+    """The components of `path` from `root` on; `LeftAlone` if it does not lie there."""
+    relative = os.path.relpath(path, root)
+    parts = relative.split(os.sep)
+    if os.path.isabs(relative) or os.pardir in parts:
+        raise LeftAlone(f"{path} does not lie below {root}")
+    return [] if relative == os.curdir else parts

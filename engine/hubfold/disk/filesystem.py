@@ -13,8 +13,10 @@ import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from hubfold.disk import open_flags
+from hubfold.disk.paths import existing, plain, upwards
 
 if sys.platform != "win32":
     import fcntl
@@ -22,8 +24,17 @@ if sys.platform != "win32":
 #: File systems without hard links and symlinks, by the names in /proc/self/mountinfo.
 _NO_LINKS = frozenset({"vfat", "msdos", "exfat", "fuse.fusefat", "fuse.exfat-fuse", "fuse.exfat"})
 
+#: File systems that show files of others under numbers of their own. All of FUSE may, but what has a drive of its own
+#: ("fuseblk").
+_STACKED = frozenset({"overlay", "aufs", "unionfs", "ecryptfs", "shiftfs", "9p", "virtiofs"})
+
 _BTRFS_MAGIC = 0x9123683E  # linux/magic.h
 _XFS_MAGIC = 0x58465342
+# linux/btrfs.h: _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args), fsid at offset 16
+_BTRFS_IOC_FS_INFO = 0x8400941F
+# xfs_fs.h: _IOR('X', 100, struct xfs_fsop_geom_v1), flags at offset 92
+_XFS_IOC_FSGEOMETRY_V1 = 0x80705864
+_XFS_GEOMETRY_REFLINK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,11 @@ class FileSystem:
     symlink: bool = True
     read_only: bool = False
 
+    @property
+    def stacked(self) -> bool:
+        """Whether it may show files that another file system shows too."""
+        return self.kind in _STACKED or self.kind.partition(".")[0] == "fuse"
+
     def links_to(self, other: FileSystem) -> bool:
         """Whether a hard link between the two is possible."""
         return self.hardlink and self.device == other.device and self.mount == other.mount
@@ -50,10 +66,9 @@ class FileSystem:
 
 
 class FileSystems:
-    """Looks file systems up by directory, each directory once."""
+    """Looks file systems up by directory, each directory once; what is mounted is read once, when first asked."""
 
     def __init__(self) -> None:
-        self._mounts = _mounts()
         self._known: dict[str, FileSystem] = {}
 
     def of(self, directory: str) -> FileSystem:
@@ -62,19 +77,31 @@ class FileSystems:
             self._known[directory] = self._look(directory)
         return self._known[directory]
 
+    def at(self, path: str) -> FileSystem:
+        """The file system that a folder `path` is on, or would be on if it was made; `OSError`."""
+        return self.of(existing(path))
+
+    @cached_property
+    def _mounts(self) -> dict[str, str]:
+        return _mounts()
+
     def _look(self, directory: str) -> FileSystem:
         device = os.stat(directory).st_dev
         if sys.platform == "win32":
             return FileSystem(os.path.splitdrive(os.path.realpath(directory))[0], device, "")
         real = os.path.realpath(directory)
-        mount = real
-        while mount not in self._mounts and mount != os.path.dirname(mount):
-            mount = os.path.dirname(mount)
+        mount = next((folder for folder in upwards(real) if folder in self._mounts), "/")
         kind = self._mounts.get(mount, "")
         mounted = os.statvfs(directory).f_flag
         links = kind not in _NO_LINKS
         return FileSystem(
-            mount, device, kind, _pool(real, device), links, links, bool(mounted & os.ST_RDONLY)
+            mount=mount,
+            device=device,
+            kind=kind,
+            pool=_pool(real, device),
+            hardlink=links,
+            symlink=links,
+            read_only=bool(mounted & os.ST_RDONLY),
         )
 
 
@@ -84,11 +111,9 @@ def link_text(link: str, target: str, filesystems: FileSystems) -> str:
     Relative within one file system, so that it can be mounted elsewhere as a whole; absolute across.
     """
     here = os.path.realpath(os.path.dirname(link))
-    there = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
-    folder = os.path.dirname(there)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return os.path.relpath(there, here) if filesystems.of(here).links_to(filesystems.of(folder)) else there
+    there = plain(target)
+    together = filesystems.of(here).links_to(filesystems.at(os.path.dirname(there)))
+    return os.path.relpath(there, here) if together else there
 
 
 def _mounts() -> dict[str, str]:
@@ -126,16 +151,8 @@ def _magic(fd: int) -> int:
     buffer = ctypes.create_string_buffer(256)
     if ctypes.CDLL(None).fstatfs(fd, buffer) != 0:
         return 0
-    return (
-        int(struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)[0]) & 0xFFFFFFFF
-    )
-
-
-_BTRFS_IOC_FS_INFO = (
-    0x8400941F  # linux/btrfs.h: _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args), fsid at offset 16
-)
-_XFS_IOC_FSGEOMETRY_V1 = 0x80705864  # xfs_fs.h: _IOR('X', 100, struct xfs_fsop_geom_v1), flags at offset 92
-_XFS_GEOMETRY_REFLINK = 1 << 20
+    (magic,) = struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)
+    return int(magic) & 0xFFFFFFFF
 
 
 def _btrfs_id(fd: int) -> str:

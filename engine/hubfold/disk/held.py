@@ -17,6 +17,9 @@ from hubfold.errors import LeftAlone
 if sys.platform != "win32":  # pragma: no branch: the tests run on Linux
     import fcntl
 
+#: What lets anybody write to a file.
+WRITE_BITS = 0o222
+
 _SIGURG = 23 if sys.platform == "linux" else 0
 
 
@@ -35,7 +38,12 @@ class Attributes:
     def of(cls, fd: int) -> Attributes:
         st = os.fstat(fd)
         return cls(
-            stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid, st.st_atime_ns, st.st_mtime_ns, read_xattrs(fd)
+            mode=stat.S_IMODE(st.st_mode),
+            uid=st.st_uid,
+            gid=st.st_gid,
+            atime_ns=st.st_atime_ns,
+            mtime_ns=st.st_mtime_ns,
+            xattrs=read_xattrs(fd),
         )
 
     def give_to(self, fd: int) -> None:

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from hubfold.errors import UsageError
-
-
-def free_bytes(folder: str) -> int | None:
-    """Bytes that this user may still write where `folder` is, or would be."""
-    place = folder
-    while not os.path.isdir(place) and place != os.path.dirname(place):
-        place = os.path.dirname(place)
-    try:
-        space = os.statvfs(place)
-    except OSError:
-        return None
-    return space.f_bavail * space.f_frsize
 
 
 def canonical(path: str | os.PathLike[str]) -> str:
@@ -24,13 +13,6 @@ def canonical(path: str | os.PathLike[str]) -> str:
     if not path:
         raise UsageError("an empty text is no path", "is a variable of your script not set?")
     return os.path.realpath(os.fsdecode(path))
-
-
-def existing(path: str) -> str:
-    """The nearest folder at or above `path` that is there."""
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def plain(path: str) -> str:
@@ -50,3 +32,25 @@ def target_of(link: str) -> str | None:
 def within(path: str, root: str) -> bool:
     """Whether `path` is `root` or lies below it, by their text."""
     return path == root or path.startswith(root if root.endswith("/") else root + "/")
+
+
+def upwards(path: str) -> Iterator[str]:
+    """`path` and each folder above it by its text, up to ``/``, or to "" for a relative one."""
+    yield path
+    while (above := os.path.dirname(path)) != path:
+        path = above
+        yield path
+
+
+def existing(path: str) -> str:
+    """The nearest folder at or above `path` that is there."""
+    return next((folder for folder in upwards(path) if os.path.isdir(folder)), path)
+
+
+def free_bytes(folder: str) -> int | None:
+    """Bytes that this user may still write where `folder` is, or would be; None where that cannot be told."""
+    try:
+        space = os.statvfs(existing(folder))
+    except OSError:
+        return None
+    return space.f_bavail * space.f_frsize

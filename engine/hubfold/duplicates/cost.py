@@ -8,17 +8,38 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, IndexedReplica
 from hubfold.duplicates import pending
 from hubfold.duplicates.sets import duplicate_sets
+from hubfold.duplicates.views import Stacked
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
+
+if TYPE_CHECKING:
+    from hubfold.backend.sides import Sides
+
 
 #: Tells payloads that share all their extents: equal keys (None for no answer) take space once.
 SharedExtents = Callable[[IndexedReplica], object | None]
 #: Whether files in a folder, or anywhere on its file system, can share extents; True where that cannot be told.
 MayShare = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How the disks are asked what is one file, or shares extents; not at all, where there is no `extents`."""
+
+    extents: SharedExtents | None = None
+    possible: MayShare | None = None
+    stacked: Stacked | None = None
+    #: Which payloads stay two files, as their clients need both.
+    sides: Sides | None = None
+
+
+#: Every payload takes space of its own.
+UNASKED = Sharing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +54,11 @@ def duplicate_cost(
     index: Index,
     roots: Iterable[str],
     min_size: int,
-    shared_extents: SharedExtents | None = None,
-    may_share: MayShare | None = None,
+    sharing: Sharing = UNASKED,
 ) -> Cost:
     """Add up the duplicate sets of these roots; only sizes that something changed of are worked out again."""
     paths = list(roots)
-    key = f"duplicates {shared_extents is not None} {cost_key(paths, min_size)}"
+    key = f"duplicates {sharing.extents is not None} {cost_key(paths, min_size)}"
     remembered = index.remembered(key)
     if remembered is not None:
         return Cost(*map(int, remembered.split()))
@@ -48,33 +68,36 @@ def duplicate_cost(
     figures: list[tuple[int, int, int, int]] = []
     # What shares its extents changes without any change of a file: that has to be asked again each time.
     again: set[int] = set()
-    if shared_extents is None or not _may_share(index, may_share):
+    if sharing.extents is None or not _may_share(index, sharing.possible):
         figures += [(size, sets, freed, 0) for size, sets, freed in pending.plain_costs(index, paths)]
         only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
-    for size, same in groupby(duplicate_sets(index, paths, min_size, only), attrgetter("size")):
+    found = duplicate_sets(index, paths, min_size, only, stacked=sharing.stacked)
+    for size, same in groupby(found, attrgetter("size")):
         sets, freed = 0, 0
         for duplicates in same:
             index.file.settle()
-            shares = _shares(duplicates, shared_extents)
+            shares = _shares(duplicates, sharing.extents)
             if any(kind == "extents" for kind, _ in shares):
                 again.add(size)
             if len(shares) > 1:
                 sets += 1
-                freed += _freed(list(shares.values()))
+                freed += _freed_by_side(list(shares.values()), sharing)
         if sets:
             figures.append((size, sets, freed, 0))
     if not tally.put(figures, again):
-        return duplicate_cost(index, paths, min_size, shared_extents, may_share)
+        return duplicate_cost(index, paths, min_size, sharing)
     sets, freed, _ = tally.sums()
     index.remember(key, f"{sets} {freed}")
     return Cost(sets, freed)
 
 
-def _may_share(index: Index, may_share: MayShare | None) -> bool:
-    """Whether some file of a plain size lies where extents can be shared, as far as can be told."""
-    return may_share is None or any(
-        may_share(os.fsdecode(folder)) for _, folder in pending.plain_devices(index)
-    )
+def reclaimable(duplicates: DuplicateSet, sharing: Sharing = UNASKED) -> int:
+    """Bytes, by allocated blocks, that folding a set frees: all payloads but the keeper.
+
+    A payload with names outside of the set frees nothing, nor does one that must stay or that tolerates no link;
+    payloads that share their extents are folded already.
+    """
+    return _freed_by_side(list(_shares(duplicates, sharing.extents).values()), sharing)
 
 
 def cost_key(roots: Iterable[str], min_size: int) -> str:
@@ -82,13 +105,11 @@ def cost_key(roots: Iterable[str], min_size: int) -> str:
     return f"{min_size} {paths}"
 
 
-def reclaimable(duplicates: DuplicateSet, shared_extents: SharedExtents | None = None) -> int:
-    """Bytes, by allocated blocks, that folding a set frees: all payloads but the keeper.
-
-    A payload with names outside of the set frees nothing, nor does one that must stay or that tolerates no link;
-    payloads that share their extents are folded already.
-    """
-    return _freed(list(_shares(duplicates, shared_extents).values()))
+def _may_share(index: Index, may_share: MayShare | None) -> bool:
+    """Whether some file of a plain size lies where extents can be shared, as far as can be told."""
+    return may_share is None or any(
+        may_share(os.fsdecode(folder)) for _, folder in pending.plain_devices(index)
+    )
 
 
 def _shares(
@@ -102,6 +123,18 @@ def _shares(
             replicas
         )
     return shares
+
+
+def _freed_by_side(shares: list[list[list[IndexedReplica]]], sharing: Sharing) -> int:
+    """`_freed`, where copies and what a client copies over them are folded apart, unless extents do for both."""
+    sides, payloads = sharing.sides, [payload for share in shares for payload in share]
+    if sides is None or not any(map(sides.copied_over, payloads)):
+        return _freed(shares)
+    possible = sharing.possible
+    if possible is not None and all(possible(os.path.dirname(payload[0].path)) for payload in payloads):
+        return _freed(shares)
+    cached = [share for share in shares if all(map(sides.cached, share))]
+    return _freed(cached) + _freed([share for share in shares if share not in cached])
 
 
 def _freed(shares: list[list[list[IndexedReplica]]]) -> int:

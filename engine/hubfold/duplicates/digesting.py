@@ -32,9 +32,8 @@ from hubfold.index.rows import (
     sample_of,
     signature_of,
 )
-from hubfold.progress import Progress, Stop
 from hubfold.reading.digests import SAMPLE, SMALL, Job, Reading, available
-from hubfold.reading.pool import Readers, in_order, read_all
+from hubfold.reading.pool import Readers, in_order
 from hubfold.reports.outcomes import Notice
 
 #: What is read in full where nobody claims anything: the fastest that is good enough to group by.
@@ -52,7 +51,7 @@ class Payload:
 
     path: str
     signature: Signature
-    #: What counts for grouping (`grouping.Evidence.digests`).
+    #: What counts for grouping (`evidence.Evidence.digests`).
     digests: dict[str, str]
     sample: str | None
     #: Some name of it lies in a root of this scan.
@@ -81,9 +80,7 @@ def digest(
     index: Index,
     roots: Collection[str],
     min_size: int,
-    executor: Readers,
-    progress: Progress,
-    stop: Stop,
+    readers: Readers,
     only: str = "1",
 ) -> Work:
     """Read what the duplicates among files of `min_size` bytes or more depend on, and record the digests.
@@ -92,11 +89,11 @@ def digest(
     leaves over; payloads of other roots are read where they are needed to compare with. What could not be read has no
     digest, so it is equal to nothing.
     """
-    reader = _Reader(index, executor, progress, stop)
+    reader = _Reader(index, readers)
     scanned = {os.fsencode(root) for root in roots}
     pending.want(index, only, min_size, roots)
     for page in pending.unsettled_sizes(index, SMALL):
-        stop.check()
+        readers.stop.check()
         with index.trusting():
             classes = [_payloads(rows, scanned) for _, rows in groupby(page, itemgetter(SIZE))]
         classes = [payloads for payloads in classes if any(payload.scanned for payload in payloads)]
@@ -116,7 +113,7 @@ def digest(
             reader.page_done()
     here = {number for number, path in index.rows("SELECT id, path FROM roots") if path in scanned}
     for page in pending.plain_unread(index, SMALL):
-        stop.check()
+        readers.stop.check()
         reader.read(*_jobs(index, page, here), "reading")
         reader.page_done()
     return reader.work
@@ -198,12 +195,10 @@ def _common_algorithm(contents: Sequence[Collection[str]]) -> str:
 class _Reader:
     """Runs jobs, records what they find, and keeps count."""
 
-    def __init__(self, index: Index, executor: Readers, progress: Progress, stop: Stop) -> None:
+    def __init__(self, index: Index, readers: Readers) -> None:
         self.work = Work()
         self._index = index
-        self._executor = executor
-        self._progress = progress
-        self._stop = stop
+        self._readers = readers
         self._files: set[tuple[int, int]] = set()
 
     def run(
@@ -226,11 +221,11 @@ class _Reader:
             return {}
         found: dict[tuple[int, int], str] = {}
         total = sum(job.signature.size for job in jobs) if task == "reading" else None
-        self._progress.start(task, total, "bytes")
+        self._readers.progress.start(task, total, "bytes")
         unsaved: list[Reading] = []
         saved = time.monotonic()
         try:
-            for reading in read_all(in_order(jobs), self._executor, self._progress, self._stop):
+            for reading in self._readers.read(in_order(jobs)):
                 unsaved.append(reading)
                 self._count(reading, scanned)
                 if SAMPLE in reading.digests:
@@ -241,7 +236,7 @@ class _Reader:
                     saved = time.monotonic()
         finally:
             self._save(unsaved)
-            self._progress.finish()
+            self._readers.progress.finish()
         return found
 
     def page_done(self) -> None:

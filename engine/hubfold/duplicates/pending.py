@@ -1,4 +1,4 @@
-"""Which sizes are not settled: files that have to be read before it is known what they share."""
+"""The sizes that duplicates are among: what is to be read before they are known, and what the plain ones cost."""
 
 from __future__ import annotations
 
@@ -51,15 +51,6 @@ def want(index: Index, only: str, min_size: int, roots: Collection[str]) -> None
             )
 
 
-def _inside(index: Index, roots: Collection[str]) -> str:
-    """SQL for a file in one of these roots; none where the index has no others."""
-    known = {path: number for number, path in index.rows("SELECT id, path FROM roots")}
-    chosen = {known[path] for path in map(os.fsencode, roots) if path in known}
-    if len(chosen) == len(known):
-        return ""
-    return f"AND f.folder_id IN (SELECT id FROM folders WHERE root_id IN ({', '.join(map(str, sorted(chosen)))}))"
-
-
 def plain_unread(index: Index, largest: int) -> Iterator[list[Row]]:
     """Files of plain sizes of at most `largest` bytes that were not read yet, in parts of `PLAIN_PAGE` rows.
 
@@ -87,10 +78,10 @@ def plain_unread(index: Index, largest: int) -> Iterator[list[Row]]:
 
 
 def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, int]]:
-    """(size, duplicate sets, bytes that folding frees) of the plain sizes, as `scan.reclaimable` has it.
+    """(size, duplicate sets, bytes that folding frees) of the plain sizes, as `cost.reclaimable` has it.
 
     A size of which some payload's names have different signatures is made one that is not plain: only one of them
-    tells of the payload.
+    tells of the payload. So is one of which two devices have a file with the same times: it may be one file (`views`).
     """
     few = _few(index, 1 << 62)
     by, size_of = _plan(few)
@@ -104,6 +95,12 @@ def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, in
                 CROSS JOIN files f ON f.size = m.size AND f.device = m.device AND f.inode = m.inode
                 GROUP BY m.size, m.device, m.inode
                 HAVING MIN(f.mtime_ns) <> MAX(f.mtime_ns) OR MIN(f.ctime_ns) <> MAX(f.ctime_ns))"""
+        )
+        connection.execute(
+            """UPDATE wanted SET plain = 0 WHERE plain AND size IN (
+                SELECT f.size FROM files f INDEXED BY files_by_size
+                WHERE f.size IN (SELECT size FROM wanted WHERE plain)
+                GROUP BY f.size, f.mtime_ns, f.ctime_ns HAVING MIN(f.device) <> MAX(f.device))"""
         )
     return index.rows(
         f"""SELECT size, COUNT(*), SUM(frees - CASE WHEN stay THEN 0 ELSE largest END) FROM (
@@ -119,24 +116,6 @@ def plain_costs(index: Index, roots: Collection[str]) -> list[tuple[int, int, in
             GROUP BY size, digest HAVING COUNT(*) > 1)
         GROUP BY size"""
     )
-
-
-def _plan(few: bool) -> tuple[str, str]:
-    """SQL after ``files f`` and for its size, so that SQLite goes by the sizes or through all files in their order.
-
-    Left to itself it takes the index of sizes for both, and then each row is a page of its own.
-    """
-    return ("INDEXED BY files_by_size", "f.size") if few else ("", "+f.size")
-
-
-def _few(index: Index, largest: int) -> bool:
-    """Whether the files of plain sizes of at most `largest` bytes are so few that they are not all gone through."""
-    ((every, wanted),) = index.rows(
-        """SELECT (SELECT COALESCE(SUM(files), 0) FROM roots), COALESCE(SUM(files), 0) FROM wanted
-        WHERE plain AND size <= ?""",
-        (largest,),
-    )
-    return bool(wanted * 4 < every)
 
 
 def plain_devices(index: Index) -> list[tuple[int, bytes]]:
@@ -217,6 +196,33 @@ def payloads_of(index: Index, size: int, *, same_sample: bool = False) -> Iterat
             rows = [row for row in rows if (row[DEVICE], row[INODE]) != last]
         after = (rows[-1][DEVICE], rows[-1][INODE])
         yield rows
+
+
+def _inside(index: Index, roots: Collection[str]) -> str:
+    """SQL for a file in one of these roots; none where the index has no others."""
+    known = {path: number for number, path in index.rows("SELECT id, path FROM roots")}
+    chosen = {known[path] for path in map(os.fsencode, roots) if path in known}
+    if len(chosen) == len(known):
+        return ""
+    return f"AND f.folder_id IN (SELECT id FROM folders WHERE root_id IN ({', '.join(map(str, sorted(chosen)))}))"
+
+
+def _plan(few: bool) -> tuple[str, str]:
+    """SQL after ``files f`` and for its size, so that SQLite goes by the sizes or through all files in their order.
+
+    Left to itself it takes the index of sizes for both, and then each row is a page of its own.
+    """
+    return ("INDEXED BY files_by_size", "f.size") if few else ("", "+f.size")
+
+
+def _few(index: Index, largest: int) -> bool:
+    """Whether the files of plain sizes of at most `largest` bytes are so few that they are not all gone through."""
+    ((every, wanted),) = index.rows(
+        """SELECT (SELECT COALESCE(SUM(files), 0) FROM roots), COALESCE(SUM(files), 0) FROM wanted
+        WHERE plain AND size <= ?""",
+        (largest,),
+    )
+    return bool(wanted * 4 < every)
 
 
 def _rows_of_sizes(index: Index, sizes: list[int]) -> list[Row]:

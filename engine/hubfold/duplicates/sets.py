@@ -1,4 +1,4 @@
-"""Files of one size: the duplicate sets among them, and which of them are still to be read.
+"""The duplicate sets among the files that the index knows.
 
 A size at a time (small ones together), so that memory is bounded by the files of one size; of a size that very many
 files have, SQLite sorts or pages the rows on disk.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hubfold.content import DuplicateSet, Trust
 from hubfold.duplicates.evidence import evidence
 from hubfold.duplicates.grouping import groups
+from hubfold.duplicates.views import Stacked, without_views
 from hubfold.index.rows import DEVICE, FROM, INODE, ROW, SIZE, XXH3, Row, root_clause
 
 if TYPE_CHECKING:
@@ -27,13 +28,25 @@ SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
 
 
 def duplicate_sets(
-    index: Index, roots: Collection[str] | None = None, min_size: int = 0, only: str = "1"
+    index: Index,
+    roots: Collection[str] | None = None,
+    min_size: int = 0,
+    only: str = "1",
+    *,
+    stacked: Stacked | None = None,
 ) -> Iterator[DuplicateSet]:
     """Sets of at least two payloads of one content, the biggest size first.
 
     `roots` restricts to replicas of these roots, `min_size` (bytes) to files of that size or more, `only` to the sizes
-    of which this SQL about ``f.size`` is true. Empty files are no duplicates: there is nothing to fold.
+    of which this SQL about ``f.size`` is true. Empty files are no duplicates: there is nothing to fold. A file that is
+    seen through two mounts is one payload, see `views.without_views`.
     """
+    for rows in _same_size(index, roots, min_size, only):
+        yield from _sets(index, rows, stacked)
+
+
+def _same_size(index: Index, roots: Collection[str] | None, min_size: int, only: str) -> Iterator[list[Row]]:
+    """The rows of one size, or those of one digest where the files of a size are too many, in turn."""
     restricted, chosen = ("", ()) if roots is None else root_clause(roots)
     sizes = index.rows(
         f"""SELECT f.size, COUNT(*) FROM files f INDEXED BY files_by_size
@@ -45,38 +58,36 @@ def duplicate_sets(
     held = 0
     for size, count in sizes:
         if count > CLASS_IN_MEMORY and _only_xxh3(index, size):
-            yield from _sets_on_disk(index, size, restricted, chosen)
+            yield from _on_disk(index, size, restricted, chosen)
             continue
         batch.append(size)
         held += count
         if held >= CLASS_IN_MEMORY // 4 or len(batch) >= 500:
-            yield from _sets_in_memory(index, batch, restricted, chosen)
+            yield from _in_memory(index, batch, restricted, chosen)
             batch, held = [], 0
-    yield from _sets_in_memory(index, batch, restricted, chosen)
+    yield from _in_memory(index, batch, restricted, chosen)
 
 
-def _sets_in_memory(
+def _in_memory(
     index: Index, sizes: list[int], restricted: str, chosen: tuple[bytes, ...]
-) -> Iterator[DuplicateSet]:
+) -> Iterator[list[Row]]:
     marks = ", ".join("?" * len(sizes))
     rows = index.rows(
         f"SELECT {ROW} {FROM} WHERE f.size IN ({marks}) {restricted} ORDER BY f.size DESC",
         (*sizes, *chosen),
     )
     for _, same_size in groupby(rows, itemgetter(SIZE)):
-        yield from _sets(index, list(same_size))
+        yield list(same_size)
 
 
-def _sets_on_disk(
-    index: Index, size: int, restricted: str, chosen: tuple[bytes, ...]
-) -> Iterator[DuplicateSet]:
+def _on_disk(index: Index, size: int, restricted: str, chosen: tuple[bytes, ...]) -> Iterator[list[Row]]:
     """Where every known digest of a size is of one algorithm, equal ones are neighbours once sorted."""
     rows = index.stream(
         f"SELECT {ROW} {FROM} WHERE f.size = ? AND d.xxh3_128 IS NOT NULL {restricted} ORDER BY d.xxh3_128",
         (size, *chosen),
     )
     for _, same_digest in groupby(rows, itemgetter(XXH3)):
-        yield from _sets(index, list(same_digest))
+        yield list(same_digest)
 
 
 def _only_xxh3(index: Index, size: int) -> bool:
@@ -88,13 +99,14 @@ def _only_xxh3(index: Index, size: int) -> bool:
     return not any(counts[0])
 
 
-def _sets(index: Index, rows: list[Row]) -> Iterator[DuplicateSet]:
+def _sets(index: Index, rows: list[Row], stacked: Stacked | None) -> Iterator[DuplicateSet]:
     payloads: dict[tuple[int, int], list[Row]] = {}
     for row in rows:
         payloads.setdefault((row[DEVICE], row[INODE]), []).append(row)
-    if len(payloads) < 2:
-        return
     with index.trusting():
+        payloads = without_views(payloads, stacked)
+        if len(payloads) < 2:
+            return
         members = list(payloads.values())
         known = [evidence(names) for names in members]
         found = [group for group in groups([one.digests for one in known]) if len(group.members) > 1]

@@ -16,7 +16,7 @@ from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import LeftAlone, UsageError
 from hubfold.journal import journal, lock
 from hubfold.models.names import Name, UnknownModel, meant
-from hubfold.reading.pool import Threads
+from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.health import DoctorReport, Finding, VerifyReport
 from hubfold.scanning import discover
 from hubfold.scanning.one_path import OnePath
@@ -67,10 +67,8 @@ class Care:
             return verify.verify(
                 replicas,
                 self._workspace.index,
-                executor=pool,
+                Readers(pool, self._workspace.progress, self._workspace.stop),
                 links=links,
-                progress=self._workspace.progress,
-                stop=self._workspace.stop,
                 verified=verified,
             )
 
@@ -141,7 +139,12 @@ class Care:
                 )
             self._digest_unread(made_links.suspects(logs))
             one = doctor.Doctor(
-                self._around(), self._workspace.progress, self._workspace.stop, mender, download, findings
+                self._around(),
+                self._workspace.progress,
+                self._workspace.stop,
+                mender=mender,
+                download=download,
+                findings=findings,
             )
             try:
                 one.links(made_links.of_runs(logs))

@@ -42,10 +42,9 @@ if TYPE_CHECKING:
         RecoverReport,
         RunDetail,
         RunSummary,
-        ScanReport,
         UndoReport,
     )
-    from hubfold.reports.scans import DupesReport, StatusRoot
+    from hubfold.reports.scans import DupesReport, ScanReport, StatusRoot
     from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome

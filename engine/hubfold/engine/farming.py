@@ -73,12 +73,13 @@ class Farming:
 def _farm_report(plan: FarmPlan, run: str | None, failed: Sequence[Failed]) -> FarmReport:
     missing = {failure.path for failure in failed}
     added = [*(item.name for item in plan.add), *(item.name for item, _ in plan.replace)]
+    paths = (os.path.join(plan.path, name) for name in added)
     return FarmReport(
-        plan.path,
-        run,
-        tuple(path for name in added if (path := os.path.join(plan.path, name)) not in missing),
-        plan.keep,
-        tuple(os.path.join(plan.path, name) for name, _ in plan.remove),
-        plan.left,
-        tuple(failed),
+        path=plan.path,
+        run=run,
+        added=tuple(path for path in paths if path not in missing),
+        kept=plan.keep,
+        removed=tuple(os.path.join(plan.path, name) for name, _ in plan.remove),
+        left=plan.left,
+        failed=tuple(failed),
     )

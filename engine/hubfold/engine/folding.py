@@ -11,11 +11,12 @@ from hubfold.content import IndexedReplica, LinkKind, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
-from hubfold.farm import settle as farm_settle
+from hubfold.farm.settle import take_links_back
 from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor, Outcome
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.journal import history, journal, keepers, lock
+from hubfold.journal.others import Others
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
@@ -68,12 +69,12 @@ class Folding:
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
         return ConsolidateReport(
-            None,
-            tuple(_done(action) for action in plan.actions),
-            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
-            (),
-            plan.bytes,
-            plan.notes,
+            run=None,
+            actions=tuple(_done(action) for action in plan.actions),
+            skipped=tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
+            failed=(),
+            reclaimed_bytes=plan.bytes,
+            notes=plan.notes,
         )
 
     def apply(self, plan: Plan) -> ConsolidateReport:
@@ -99,15 +100,19 @@ class Folding:
                     book.append("end", state="interrupted" if interrupted else "finished")
             outcomes = executor.outcomes
             self._note_outcomes(outcomes)
-            failed = [Failed(o.action.path, o.error + self._which_lies(o)) for o in outcomes if o.error]
+            wrong = [one for one in outcomes if one.error and not one.one_file]
+            failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
         return ConsolidateReport(
-            book.run,
-            tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
-            tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
-            tuple(failed),
-            _freed(outcomes),
-            plan.notes,
-            interrupted,
+            run=book.run,
+            actions=tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
+            skipped=(
+                *(Left(skip.path, skip.reason) for skip in plan.skipped),
+                *(Left(one.action.path, one.error) for one in outcomes if one.one_file),
+            ),
+            failed=tuple(failed),
+            reclaimed_bytes=_freed(outcomes),
+            notes=plan.notes,
+            interrupted=interrupted,
         )
 
     def _lock_paths(self, action: Action) -> Sequence[str]:
@@ -123,7 +128,7 @@ class Folding:
         with index.batch():
             for outcome in outcomes:
                 for path in (outcome.action.keeper.path, outcome.action.path):
-                    self._workspace.note_path(index, path, proven=not outcome.error)
+                    self._workspace.note_path(index, path, proven=not outcome.error or outcome.one_file)
 
     def _which_lies(self, outcome: Outcome) -> str:
         """Two files with equal digests turned out to differ: read both and say which is not what it says."""
@@ -137,14 +142,14 @@ class Folding:
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
         log, logs = history.find(self._workspace.state, run)
-        expected = undo.preview(log, history.folded_again(logs, log), history.keeper_changes(logs))
+        expected = undo.preview(log, Others.of(logs, log))
         links = [link.path for link in log.farm_links if not log.undone]
         return UndoReport(
-            log.run,
-            (*expected.restored, *links),
-            tuple(expected.left),
-            tuple(expected.failed),
-            expected.bytes_needed,
+            run=log.run,
+            restored=(*expected.restored, *links),
+            left=tuple(expected.left),
+            failed=tuple(expected.failed),
+            bytes_needed=expected.bytes_needed,
             kept=tuple(expected.kept),
         )
 
@@ -152,18 +157,15 @@ class Folding:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
         with recovery.alone(self._workspace.state, "undo"):
             log, logs = history.find(self._workspace.state, run)
-            used = history.keepers_in_use(logs, but=log.run)
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:
-                removed, left, failed = farm_settle.take_back(log)
+                removed, left, failed = take_links_back(log)
                 try:
                     undone = undo.take_back(
                         log,
                         book,
-                        used_elsewhere=used,
-                        changes=history.keeper_changes(logs),
-                        refolded=history.folded_again(logs, log),
+                        Others.of(logs, log),
                         rest_failed=bool(failed),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
@@ -171,13 +173,13 @@ class Folding:
                 except Interrupted:
                     interrupted = True
         return UndoReport(
-            log.run,
-            (*removed, *undone.restored),
-            (*left, *undone.left),
-            (*failed, *undone.failed),
-            undone.bytes_needed,
-            interrupted,
-            tuple(undone.kept),
+            run=log.run,
+            restored=(*removed, *undone.restored),
+            left=(*left, *undone.left),
+            failed=(*failed, *undone.failed),
+            bytes_needed=undone.bytes_needed,
+            interrupted=interrupted,
+            kept=tuple(undone.kept),
         )
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
@@ -212,7 +214,14 @@ class Folding:
 
 
 def _done(action: Action) -> Done:
-    return Done(action.path, action.keeper.path, action.target, str(action.link), action.reason, action.bytes)
+    return Done(
+        path=action.path,
+        keeper=action.keeper.path,
+        target=action.target,
+        link=str(action.link),
+        reason=action.reason,
+        bytes=action.bytes,
+    )
 
 
 def _freed(outcomes: Sequence[Outcome]) -> int:

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from hubfold.content import DuplicateSet, IndexedReplica
+from hubfold.content import DuplicateSet
 from hubfold.disk.paths import canonical
 from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError
 from hubfold.journal import history, journal
-from hubfold.reading.extents import shared_extents
 from hubfold.reports.runs import RunDetail, RunSummary
 from hubfold.reports.scans import DupesReport, StatusRoot
 
@@ -36,27 +35,27 @@ class Memory:
             state = states.pop(root.path, None)
             if root.path not in found and (source != "found" or os.path.isdir(root.path)):
                 found[root.path] = StatusRoot(
-                    root.path,
-                    root.backend or (state.root.backend if state else ""),
-                    root.role,
-                    state.files if state else 0,
-                    state.bytes if state else 0,
-                    root.limit,
-                    os.path.isdir(root.path),
-                    source,
+                    path=root.path,
+                    backend=root.backend or (state.root.backend if state else ""),
+                    role=root.role,
+                    files=state.files if state else 0,
+                    bytes=state.bytes if state else 0,
+                    limit=root.limit,
+                    online=os.path.isdir(root.path),
+                    source=source,
                 )
         for state in states.values():
             found.setdefault(
                 state.root.path,
                 StatusRoot(
-                    state.root.path,
-                    state.root.backend,
-                    state.root.role,
-                    state.files,
-                    state.bytes,
-                    state.root.limit,
-                    os.path.isdir(state.root.path),
-                    "scanned",
+                    path=state.root.path,
+                    backend=state.root.backend,
+                    role=state.root.role,
+                    files=state.files,
+                    bytes=state.bytes,
+                    limit=state.root.limit,
+                    online=os.path.isdir(state.root.path),
+                    source="scanned",
                 ),
             )
         return self._workspace.with_primary(found.values())
@@ -84,7 +83,7 @@ class Memory:
     ) -> DupesReport:
         """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
         found = [
-            (duplicates, reclaimable(duplicates, self.shared_extents))
+            (duplicates, reclaimable(duplicates, self._workspace.sharing))
             for duplicates in self.duplicate_sets(self._workspace.roots_of(paths), min_size)
         ]
         found.sort(key=lambda item: item[0].replicas[0].path)
@@ -96,13 +95,12 @@ class Memory:
 
     def duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""
-        for duplicates in sets.duplicate_sets(self._workspace.index, list(roots), min_size):
+        for duplicates in sets.duplicate_sets(
+            self._workspace.index, list(roots), min_size, stacked=self._workspace.stacked
+        ):
             distinct = {replica.path: replica for replica in duplicates.replicas}
             if len({replica.payload for replica in distinct.values()}) > 1:
                 yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
-
-    def shared_extents(self, replica: IndexedReplica) -> object:
-        return shared_extents(replica, self._workspace.filesystems)
 
     def runs(self) -> list[RunSummary]:
         """Past runs, newest first. Raises `JournalDamaged`."""

@@ -121,12 +121,9 @@ class Models:
         freed = []
         for model in models:
             asked = [ModelName(model.id, model.repo_id, model.repo_type)] if model.repo_id else []
+            wish = plan.Wish(asked, () if asked else (model.id,))
             try:
-                freed.append(
-                    plan.plan(
-                        holdings, asked, () if asked else (model.id,), names=self._workspace.names_of
-                    ).bytes
-                )
+                freed.append(plan.plan(holdings, wish, names=self._workspace.names_of).bytes)
             except HubfoldError:
                 freed.append(0)  # it lies where nothing can be removed: in a farm, on a drive that is away
         return freed

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 
 from hubfold.care import recovery
+from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.journal import journal
 from hubfold.removal import carry_out, leftovers
 from hubfold.removal import plan as removal_plan
-from hubfold.removal.plan import RemovePlan
+from hubfold.removal.plan import RemovePlan, Wish
 from hubfold.reports.removals import RemoveReport
 from hubfold.scanning import discover
 
@@ -34,22 +35,30 @@ class Removing:
         roots: Sequence[StrPath] = (),
     ) -> RemovePlan:
         """See `Engine.plan_remove`."""
-        # A cache that is named by the folder above it, or that lies in another one, is found all the same.
-        only = [root.path for root in self._workspace.discover(roots)] if roots else []
+        only = [root.path for path in roots for root in self._caches_at(path)]
         folders = {model: discover.named_folder(model) for model in models}
         copies = [folder for folder in folders.values() if folder is not None]
         asked = [self._workspace.model_name(model, revision) for model in models if folders[model] is None]
         return removal_plan.plan(
             self._workspace.holdings(only),
-            asked,
-            copies,
-            lambda: journal.logs(self._workspace.state.runs),
-            with_links=with_links,
-            with_copies=with_copies,
+            Wish(
+                models=asked,
+                copies=copies,
+                only=only,
+                with_links=with_links,
+                with_copies=with_copies,
+                suggest=list(self._workspace.config.models or ()),
+            ),
             names=self._workspace.names_of,
-            only=only,
-            suggest=self._workspace.config.models or (),
+            logs=lambda: journal.logs(self._workspace.state.runs),
         )
+
+    def _caches_at(self, path: StrPath) -> list[Root]:
+        """The cache that lies at `path`, and no other that lies in it; where none does, those below it, since a cache
+        may be named by the folder above it. Raises `RootError`."""
+        found = self._workspace.discover([path])
+        named = canonical(os.path.expanduser(os.fspath(path)))
+        return [root for root in found if root.path == named] or found
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
@@ -95,8 +104,7 @@ class Removing:
 
     def plan_clean_all(self, cache: StrPath) -> RemovePlan:
         """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
-        path = os.path.expanduser(os.fspath(cache))
-        root = self._workspace.discover([path])[0]
+        root = self._caches_at(cache)[0]
         if not self._workspace.backends[root.backend].capabilities.cache:
             raise UsageError(f"{root.path} is no cache", "name the folder that `hubfold roots` shows for it")
         holdings = self._workspace.holdings([root.path])

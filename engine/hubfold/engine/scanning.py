@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from hubfold.content import Role
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.reading.extents import shared_extents
-from hubfold.reading.pool import Threads
+from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
-from hubfold.reports.runs import ScanReport
-from hubfold.reports.scans import StatusRoot
+from hubfold.reports.scans import ScanReport, StatusRoot
 from hubfold.scanning import scan
 from hubfold.state.home import KnownRoot
 
@@ -33,12 +30,9 @@ class Scanning:
                 roots,
                 self._workspace.backends,
                 self._workspace.index,
+                Readers(pool, self._workspace.progress, self._workspace.stop),
                 min_size=min_size,
-                executor=pool,
-                progress=self._workspace.progress,
-                stop=self._workspace.stop,
-                shared_extents=partial(shared_extents, filesystems=self._workspace.filesystems),
-                may_share=self._may_share,
+                sharing=self._workspace.sharing,
             )
         liars = self._workspace.index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
@@ -52,12 +46,6 @@ class Scanning:
             roots=tuple(self._workspace.with_primary(report.roots)),
             warnings=(*report.warnings, *told),
         )
-
-    def _may_share(self, folder: str) -> bool:
-        try:
-            return self._workspace.filesystems.of(folder).pool != ""
-        except OSError:
-            return True
 
     def add_root(
         self,
@@ -74,4 +62,13 @@ class Scanning:
         if role is Role.PRIMARY:
             others = [replace(old, role=Role.SECONDARY) for old in others]
         self._workspace.state.register_roots([*others, known])
-        return StatusRoot(known.path, root.backend, role, 0, 0, limit, True, "added")
+        return StatusRoot(
+            path=known.path,
+            backend=root.backend,
+            role=role,
+            files=0,
+            bytes=0,
+            limit=limit,
+            online=True,
+            source="added",
+        )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hubfold.care import recovery
-from hubfold.content import Root
+from hubfold.content import Root, Signature
 from hubfold.disk import directory
 from hubfold.engine.farming import Farming
 from hubfold.engine.scanning import Scanning
@@ -73,16 +73,21 @@ class Transfer:
         if any(model.wanted for model in plan.models):
             with recovery.changing(self._workspace.state, "download") as book:
                 placer = Placer(
-                    book, self._workspace.backends[plan.cache.backend], plan.cache, plan.share, plan.caches,
-                    lambda signature, sha256: self._workspace.index.record_digests(signature, {"sha256": sha256}),
-                    self._workspace.progress, self._workspace.stop,
-                )  # fmt: skip
+                    journal=book,
+                    backend=self._workspace.backends[plan.cache.backend],
+                    cache=plan.cache,
+                    share=plan.share,
+                    caches=plan.caches,
+                    learned=self._learned,
+                    progress=self._workspace.progress,
+                    stop=self._workspace.stop,
+                )
                 placer.place_all([wanted for model in plan.models for wanted in model.wanted])
                 book.append("end", state="finished")
                 run, reused, lies = book.run, tuple(placer.placed), tuple(placer.lies)
         self._workspace.state.remember_asked(download.asked_for(plan, self._workspace.state.asked()))
         report = download.fetch_all(
-            self._workspace.hub(bars=bars), plan, run, reused, lies, self._workspace.stop
+            self._workspace.hub(bars=bars), plan, self._workspace.stop, run=run, reused=reused, lies=lies
         )
         folders = [model.path for model in report.models if model.path]
         if to is None or not folders:
@@ -90,6 +95,9 @@ class Transfer:
         self._remember_cache(plan.cache)
         farm = self._farming.farm(to, snapshots=folders)
         return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
+
+    def _learned(self, signature: Signature, sha256: str) -> None:
+        self._workspace.index.record_digests(signature, {"sha256": sha256})
 
     def _remember_cache(self, cache: Root) -> None:
         """A cache that was named by `into` is one of the roots from now on, so that its models are found."""

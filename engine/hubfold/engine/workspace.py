@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import VAULT, Role, Root
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica
     from hubfold.disk.filesystem import FileSystems
+    from hubfold.duplicates.cost import Sharing
     from hubfold.index.index import Index
     from hubfold.library.inventory import Holdings
     from hubfold.models.names import ModelName
@@ -104,6 +105,30 @@ class Workspace:
         from hubfold.disk.filesystem import FileSystems
 
         return FileSystems()
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        """How duplicates are asked about on the disks, for their cost."""
+        from hubfold.backend.sides import Sides
+        from hubfold.duplicates.cost import Sharing
+        from hubfold.reading.extents import shared_extents
+
+        capabilities = {name: backend.capabilities for name, backend in self.backends.items()}
+        extents = partial(shared_extents, filesystems=self.filesystems)
+        return Sharing(extents, self._may_share, self.stacked, Sides(capabilities))
+
+    def _may_share(self, folder: str) -> bool:
+        try:
+            return self.filesystems.of(folder).pool != ""
+        except OSError:
+            return True
+
+    def stacked(self, folder: str) -> bool:
+        """Whether a folder lies where files of another file system are shown; False where that cannot be told."""
+        try:
+            return self.filesystems.of(folder).stacked
+        except OSError:
+            return False
 
     def discover(
         self, paths: Sequence[StrPath] = (), *, backend: str | None = None, known: bool = True

@@ -1,4 +1,4 @@
-"""Farms: folders of symlinks into the vault, ``DIR/<org>/<name>/<file>``.
+"""Builds farms: folders of symlinks into the vault, ``DIR/<org>/<name>/<file>``.
 
 They cost nothing and outlive the cache's own deletions. A farm links one revision of each model: the one that ``main``
 names, else another named one, else any. Building it again adds what is new, points links at the revision of today and
@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from hubfold import errors
 from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Signature
-from hubfold.disk import held
 from hubfold.disk.directory import Directory, make_folders
 from hubfold.disk.filesystem import FileSystems, link_text
-from hubfold.disk.held import HeldFile
+from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.errors import LeftAlone
 from hubfold.farm.plan import FarmPlan, WantedLink
+from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
-from hubfold.journal.records import FarmLink, KeeperChange
+from hubfold.journal.records import FarmLink
 from hubfold.progress import Progress, Stop
 from hubfold.reports.outcomes import Failed
 from hubfold.vault import objects
-
-if TYPE_CHECKING:
-    pass
 
 MARKER_TEXT = b"""hubfold farm 1
 A folder of links that `hubfold farm` builds and refreshes; it holds no content of its own.
@@ -37,16 +32,15 @@ A folder of links that `hubfold farm` builds and refreshes; it holds no content 
 def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -> list[Failed]:
     """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm."""
     failed: list[Failed] = []
-    filesystems = FileSystems()
-    ours: dict[tuple[int, int], Signature] = {}
+    builder = _Builder(plan.path, journal)
     make_folders(plan.path)
     _mark(plan.path)
     progress.start("linking", len(plan.add) + len(plan.replace), "files")
     try:
-        for number, (item, before) in enumerate([*((item, "") for item in plan.add), *plan.replace], 1):
+        for item, before in (*((item, "") for item in plan.add), *plan.replace):
             stop.check()
             try:
-                _link(plan.path, item, before, number, journal, filesystems, ours)
+                builder.link(item, before)
             except (LeftAlone, OSError) as error:
                 failed.append(Failed(os.path.join(plan.path, item.name), errors.describe(error)))
             progress.advance(1)
@@ -54,6 +48,81 @@ def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -
     finally:
         progress.finish()
     return failed
+
+
+class _Builder:
+    """Makes the links of one farm under one journal."""
+
+    def __init__(self, farm: str, journal: Journal) -> None:
+        self._farm = farm
+        self._journal = journal
+        self._filesystems = FileSystems()
+        self._number = 0
+        #: Signatures of sources that this run has changed the mode and the names of, by payload.
+        self._ours: dict[tuple[int, int], Signature] = {}
+
+    def link(self, item: WantedLink, before: str) -> None:
+        """Make one link; `before` is the text of the link that it replaces, "" for none. Raises as `build` tells."""
+        path = os.path.join(self._farm, item.name)
+        make_folders(os.path.dirname(path))
+        self._number += 1
+        made = FarmLink(
+            path=path,
+            root=self._farm,
+            text=link_text(path, item.target, self._filesystems),
+            target=item.target,
+            temporary=f"{TEMPORARY_PREFIX}{self._journal.run}-{self._number}",
+            before=before,
+        )
+        payload = item.signature.device, item.signature.inode
+        keeper = HeldFile(item.source_root, item.source, self._ours.get(payload, item.signature))
+        try:
+            self._announce(made, item, keeper)
+            self._keep(made, item, keeper)
+            self._ours[payload] = Signature.of(os.fstat(keeper.fd))
+        finally:
+            keeper.close()
+        directory, name = Directory.parent_of(self._farm, path)
+        with directory:
+            if before:
+                exchange_link(directory, name, before, made.text, made.temporary)
+            elif directory.lstat_or_none(name) is None:
+                directory.symlink(made.text, name)
+            directory.sync()
+
+    def _announce(self, made: FarmLink, item: WantedLink, keeper: HeldFile) -> None:
+        now = keeper.attributes
+        self._journal.append("object", path=item.target, keeper=item.source)
+        self._journal.append("farm", **made.as_record())
+        mode = now.mode & ~WRITE_BITS
+        keepers.announce(self._journal, keeper, item.source_root, mode=mode, mtime_ns=now.mtime_ns)
+        os.fsync(keeper.fd)
+        self._journal.sync()
+
+    def _keep(self, made: FarmLink, item: WantedLink, keeper: HeldFile) -> None:
+        """Make the object that the link is to point at, which notes the link."""
+        if keeper.write_wanted:
+            raise LeftAlone("a program wants to write to it")
+        keepers.make_read_only(keeper)
+        with objects.lock(item.vault):
+            objects.prepare(item.vault)
+            objects.add_object(item.target, keeper)
+            mount = self._filesystems.of(os.path.dirname(made.path)).mount
+            objects.note_links(item.target, [objects.NeededBy(made.path, mount, self._journal.run)])
+        if not keeper.unchanged():
+            raise LeftAlone("it changed while it was being linked")
+
+
+def exchange_link(directory: Directory, name: str, before: str, text: str, temporary: str) -> None:
+    """Put a link with `text` in the place of the one with `before`; nothing is left of it where that fails."""
+    directory.symlink(text, temporary)
+    try:
+        if directory.readlink(name) != before:
+            raise LeftAlone("it was changed meanwhile")
+        directory.rename(temporary, name)
+    except (LeftAlone, OSError):
+        directory.unlink(temporary)
+        raise
 
 
 def _remove_stale(plan: FarmPlan, journal: Journal) -> Iterator[Failed]:
@@ -84,69 +153,3 @@ def _mark(path: str) -> None:
             finally:
                 os.close(fd)
             folder.sync()
-
-
-def _link(
-    farm: str,
-    item: WantedLink,
-    before: str,
-    number: int,
-    journal: Journal,
-    filesystems: FileSystems,
-    ours: dict[tuple[int, int], Signature],
-) -> None:
-    """Make one link. `ours` are the signatures of sources that this run has changed the mode and the names of."""
-    path = os.path.join(farm, item.name)
-    make_folders(os.path.dirname(path))
-    text = link_text(path, item.target, filesystems)
-    temporary = f"{TEMPORARY_PREFIX}{journal.run}-{number}"
-    payload = item.signature.device, item.signature.inode
-    keeper = HeldFile(item.source_root, item.source, ours.get(payload, item.signature))
-    try:
-        mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
-        journal.append("object", path=item.target, keeper=item.source)
-        journal.append("farm", **FarmLink(path, farm, text, item.target, temporary, before).as_record())
-        if mode & 0o222:
-            change = KeeperChange(
-                item.source,
-                item.source_root,
-                keeper.signature.inode,
-                (mode, mode & ~0o222),
-                (mtime_ns, mtime_ns),
-            )
-            journal.append("keeper", **change.as_record())
-        os.fsync(keeper.fd)
-        journal.sync()
-        if keeper.write_wanted:
-            raise LeftAlone("a program wants to write to it")
-        with suppress(PermissionError):  # not ours to change: then nothing stops a write through the link
-            held.set_mode(keeper.fd, mode & ~0o222)
-        with objects.lock(item.vault):
-            objects.prepare(item.vault)
-            objects.add_object(item.target, keeper)
-            mount = filesystems.of(os.path.dirname(path)).mount
-            objects.note_links(item.target, [objects.NeededBy(path, mount, journal.run)])
-        if not keeper.unchanged():
-            raise LeftAlone("it changed while it was being linked")
-        ours[payload] = Signature.of(os.fstat(keeper.fd))
-    finally:
-        keeper.close()
-    directory, name = Directory.parent_of(farm, path)
-    with directory:
-        if before:
-            exchange_link(directory, name, before, text, temporary)
-        elif directory.lstat_or_none(name) is None:
-            directory.symlink(text, name)
-        directory.sync()
-
-
-def exchange_link(directory: Directory, name: str, before: str, text: str, temporary: str) -> None:
-    """Put a link with `text` in the place of the one with `before`; nothing is left of it where that fails."""
-    directory.symlink(text, temporary)
-    try:
-        if directory.readlink(name) != before:
-            raise LeftAlone("it was changed meanwhile")
-        directory.rename(temporary, name)
-    except (LeftAlone, OSError):
-        directory.unlink(temporary)
-        raise

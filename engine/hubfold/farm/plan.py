@@ -8,7 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hubfold.content import TEMPORARY_PREFIX, VAULT, Root, Signature, Snapshot, SnapshotFile
+from hubfold.content import (
+    TEMPORARY_PREFIX,
+    VAULT,
+    IndexedReplica,
+    Root,
+    Signature,
+    Snapshot,
+    SnapshotFile,
+)
 from hubfold.disk.filesystem import FileSystems
 from hubfold.errors import LeftAlone
 from hubfold.models.names import ModelName, Name, UnknownModel, stands_for, unknown
@@ -120,7 +128,9 @@ def wanted_links(
         for file in snapshot.files:
             try:
                 name = link_name(snapshot, file.name, flat=flat)
-                wanted.append(_wanted(name, file, index, roots, backends, filesystems))
+                wanted.append(
+                    _wanted(name, file, index, roots=roots, backends=backends, filesystems=filesystems)
+                )
             except LeftAlone as reason:
                 left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
     return wanted, left
@@ -130,6 +140,7 @@ def _wanted(
     name: str,
     file: SnapshotFile,
     index: Index,
+    *,
     roots: Mapping[str, Root],
     backends: Mapping[str, StorageBackend],
     filesystems: FileSystems,
@@ -141,13 +152,24 @@ def _wanted(
     if replica is None:
         raise LeftAlone("its content is in no scanned root")
     if replica.backend == VAULT:
-        return WantedLink(name, source, replica.root, replica.root, source, replica.signature)
+        return _link_to(replica, name, source, replica.root, source)
     here = filesystems.of(os.path.dirname(source))
     for place in vault_places(roots[replica.root], backends, filesystems):
         target = object_path(place.path, replica.digests)
         if place.writable and place.filesystem.links_to(here) and target is not None:
-            return WantedLink(name, source, replica.root, place.path, target, replica.signature)
+            return _link_to(replica, name, source, place.path, target)
     raise LeftAlone(f"there is no place for a vault on the file system of {source}")
+
+
+def _link_to(replica: IndexedReplica, name: str, source: str, vault: str, target: str) -> WantedLink:
+    return WantedLink(
+        name=name,
+        source=source,
+        source_root=replica.root,
+        vault=vault,
+        target=target,
+        signature=replica.signature,
+    )
 
 
 def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> FarmPlan:
@@ -178,7 +200,9 @@ def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> Fa
         for name, text in _links_below(path)
         if name not in names and not os.path.exists(os.path.join(path, name))
     )
-    return FarmPlan(path, tuple(add), tuple(replace), keep, remove, tuple(stays))
+    return FarmPlan(
+        path=path, add=tuple(add), replace=tuple(replace), keep=keep, remove=remove, left=tuple(stays)
+    )
 
 
 def _into_a_vault(link: str) -> bool:

@@ -15,7 +15,7 @@ from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed, Left
 
 
-def take_back(log: RunLog) -> tuple[list[str], list[Left], list[Failed]]:
+def take_links_back(log: RunLog) -> tuple[list[str], list[Left], list[Failed]]:
     """Remove the links that a run gave a farm, or put back what they replaced.
 
     Returns the paths, what was left alone because the user changed it, and what an error kept from being done.
@@ -58,7 +58,7 @@ def _clear_empty(farms: Iterable[str]) -> None:
                 os.rmdir(folder)
 
 
-def settle(log: RunLog) -> None:
+def settle_links(log: RunLog) -> None:
     """Remove the temporary links that a crash left in a farm."""
     for link in log.farm_links:
         with suppress(OSError, LeftAlone):

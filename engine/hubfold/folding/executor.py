@@ -5,6 +5,7 @@ Actions go in batches, so that a batch shares one fsync of the journal and one o
     locks of the layouts' own programs, files held open, read leases     nothing is changed yet
     victims compared byte for byte with their keeper, keepers fsynced: several keepers at once
     intents journalled, fsynced
+    victims that turn out to be the keeper's own file, seen twice, left out
     vault objects and `.links` made, fsynced; the keeper made read-only, its mtime settled
     each link made under a temporary name, exchanged with the victim
     displaced file, keeper and link looked at again; swapped back if one is not what was compared
@@ -33,13 +34,15 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.disk import exchange
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems, link_text
-from hubfold.disk.held import HeldFile, set_mode
+from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import take_lock
-from hubfold.errors import BytesDiffer, Interrupted, LeftAlone
+from hubfold.errors import BytesDiffer, Interrupted, LeftAlone, OneFile
+from hubfold.folding import seen_twice
 from hubfold.folding.plan import Action, Plan
 from hubfold.folding.swaps import KeeperGroup, Swap, batches, is_link, reads
+from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
-from hubfold.journal.records import Intent, KeeperChange
+from hubfold.journal.records import Intent
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare, extents
 from hubfold.reading.pool import rotates
@@ -61,6 +64,8 @@ class Outcome:
     error: str = ""
     #: The bytes were compared and are not the same, so one of the two is not what its name or digest says.
     differs: bool = False
+    #: Nothing went wrong: victim and keeper are one file, seen twice.
+    one_file: bool = False
 
 
 class Executor:
@@ -122,7 +127,9 @@ class Executor:
 
     def _fail(self, action: Action, error: BaseException | str) -> None:
         text = error if isinstance(error, str) else errors.describe(error)
-        self.outcomes.append(Outcome(action, text, isinstance(error, BytesDiffer)))
+        self.outcomes.append(
+            Outcome(action, text, isinstance(error, BytesDiffer), isinstance(error, OneFile))
+        )
 
     # -- a batch ----------------------------------------------------------------------------------------------------
 
@@ -185,7 +192,16 @@ class Executor:
                         else ""
                     )
                     swaps.append(
-                        Swap(self._number, action, victim, directory, name, temporary, text, len(swaps))
+                        Swap(
+                            number=self._number,
+                            action=action,
+                            victim=victim,
+                            directory=directory,
+                            name=name,
+                            temporary=temporary,
+                            text=text,
+                            turn=len(swaps),
+                        )
                     )
             except (LeftAlone, OSError) as error:
                 opened.close()
@@ -278,24 +294,13 @@ class Executor:
 
     def _announce(self, group: KeeperGroup) -> None:
         keeper, action = group.keeper, group.action
-        mode, mtime_ns = keeper.attributes.mode, keeper.attributes.mtime_ns
-        new_mode = mode & ~0o222 if any(swap.action.read_only for swap in group.swaps) else mode
-        new_mtime_ns = mtime_ns if action.keeper_mtime_ns is None else action.keeper_mtime_ns
-        if (new_mode, new_mtime_ns) != (mode, mtime_ns):
-            change = KeeperChange(
-                keeper.path,
-                action.keeper.root,
-                keeper.signature.inode,
-                (mode, new_mode),
-                (mtime_ns, new_mtime_ns),
-            )
-            self.journal.append("keeper", **change.as_record())
-        for object_ in dict.fromkeys(
-            swap.action.target for swap in group.swaps if swap.action.vault is not None
-        ):
+        mode = keeper.attributes.mode & ~(WRITE_BITS if group.read_only else 0)
+        mtime_ns = keeper.attributes.mtime_ns if action.keeper_mtime_ns is None else action.keeper_mtime_ns
+        keepers.announce(self.journal, keeper, action.keeper.root, mode=mode, mtime_ns=mtime_ns)
+        for object_ in group.objects:
             self.journal.append("object", path=object_, keeper=keeper.path)
         for swap in group.swaps:
-            intent = self._intent(swap, group, new_mtime_ns, new_mode)
+            intent = self._intent(swap, group, mtime_ns, mode)
             self.journal.append("intent", **intent.as_record())
 
     def _intent(self, swap: Swap, group: KeeperGroup, keeper_mtime_ns: int, keeper_mode: int) -> Intent:
@@ -336,23 +341,17 @@ class Executor:
         """Vault objects and their `.links`, then the keeper's mode and mtime; whether the swaps may go on."""
         keeper, action = group.keeper, group.action
         try:
-            for object_ in dict.fromkeys(
-                swap.action.target for swap in group.swaps if swap.action.vault is not None
-            ):
+            if not self._drop_views(group):
+                return False
+            for object_ in group.objects:
                 objects.add_object(object_, keeper)
+                paths = [swap.action.path for swap in group.swaps if swap.action.target == object_]
+                run = self.journal.run
                 objects.note_links(
-                    object_,
-                    [
-                        objects.NeededBy(swap.action.path, self._mount(swap.action.path), self.journal.run)
-                        for swap in group.swaps
-                        if swap.action.target == object_
-                    ],
+                    object_, [objects.NeededBy(path, self._mount(path), run) for path in paths]
                 )
-            if any(swap.action.read_only for swap in group.swaps) and keeper.attributes.mode & 0o222:
-                with suppress(
-                    PermissionError
-                ):  # not ours to change: then nothing stops a write through the link
-                    set_mode(keeper.fd, keeper.attributes.mode & ~0o222)
+            if group.read_only:
+                keepers.make_read_only(keeper)
             if action.keeper_mtime_ns is not None:
                 os.utime(keeper.fd, ns=(keeper.attributes.atime_ns, action.keeper_mtime_ns))
                 keeper.signature = keeper.signature._replace(mtime_ns=action.keeper_mtime_ns)
@@ -365,6 +364,32 @@ class Executor:
         else:
             return True
         return False
+
+    def _drop_views(self, group: KeeperGroup) -> bool:
+        """Leave out the victims that are the keeper's own file, seen through another mount; whether any is left.
+
+        A link to itself would be all that remained of it.
+        """
+        keeper = group.keeper
+        suspects = [victim for victim in group.victims if self._may_be(victim, keeper)]
+        found = seen_twice.views(keeper, suspects) if suspects else ()
+        for swap in [swap for swap in group.swaps if swap.victim in suspects]:
+            if found is None and self._stacked(swap.victim, keeper):
+                error = LeftAlone("it may be its keeper, seen through another mount: that cannot be told")
+            elif swap.victim in (found or ()):
+                error = OneFile(f"it is the same file as {keeper.path}, seen through another mount")
+            else:
+                continue
+            group.swaps.remove(swap)
+            self._drop([swap], error)
+        return bool(group.swaps)
+
+    def _may_be(self, victim: HeldFile, keeper: HeldFile) -> bool:
+        """Whether two inodes may be one file: never on one file system that has its files for itself."""
+        return victim.signature.device != keeper.signature.device or self._stacked(victim, keeper)
+
+    def _stacked(self, *files: HeldFile) -> bool:
+        return any(self._filesystems.of(os.path.dirname(held.path)).stacked for held in files)
 
     def _mount(self, path: str) -> str:
         return self._filesystems.of(os.path.dirname(path)).mount
@@ -457,9 +482,10 @@ class Executor:
         self.journal.append("done", number=swap.number)
         self.outcomes.append(Outcome(swap.action))
 
-    def _drop(self, swaps: Iterable[Swap], reason: str) -> None:
+    def _drop(self, swaps: Iterable[Swap], reason: BaseException | str) -> None:
         for swap in swaps:
-            self.journal.append("dropped", number=swap.number, reason=reason)
+            text = reason if isinstance(reason, str) else errors.describe(reason)
+            self.journal.append("dropped", number=swap.number, reason=text)
             self._fail(swap.action, reason)
 
     # -- reflinks -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubfold.backend.contract import Capabilities
+from hubfold.backend.sides import Sides
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.vault import names
@@ -67,6 +68,7 @@ class _Planner:
     def __init__(self, policy: Policy, around: Surroundings) -> None:
         self.policy = policy
         self.around = around
+        self.sides = Sides(around.capabilities)
         self.skipped: list[Skip] = []
         self.notes: dict[str, None] = {}
 
@@ -147,16 +149,20 @@ class _Planner:
             victim = min(payload, key=lambda replica: replica.path)
             return [
                 Action(
-                    victim,
-                    source,
-                    LinkKind.REFLINK,
-                    source.path,
-                    "the file system shares extents: the file stays a file of its own",
-                    victim.allocated,
-                    duplicates.digests,
+                    victim=victim,
+                    keeper=source,
+                    link=LinkKind.REFLINK,
+                    target=source.path,
+                    reason="the file system shares extents: the file stays a file of its own",
+                    bytes=victim.allocated,
+                    digests=duplicates.digests,
                 )
             ]
         self._check_payload(payload, source)
+        if self.sides.apart(payload, keeper):
+            raise _No(
+                "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
+            )
         actions = [
             self._link(replica, source, keeper, duplicates)
             for replica in sorted(payload, key=lambda r: r.path)
@@ -213,27 +219,26 @@ class _Planner:
         kind = self._kind(self._allowed(victim, across), across, here, there)
         if kind is LinkKind.HARDLINK:
             return Action(
-                victim,
-                source,
-                kind,
-                source.path,
-                self._hardlink_reason(victim),
-                0,
-                duplicates.digests,
+                victim=victim,
+                keeper=source,
+                link=kind,
+                target=source.path,
+                reason=self._hardlink_reason(victim),
+                bytes=0,
+                digests=duplicates.digests,
                 keeper_mtime_ns=victim.latest_mtime_ns,
                 read_only=not self._capabilities(victim).cache,
             )
         place, target = self._object(victim, source, keeper, duplicates)
+        far, near = "another file system: only a symlink reaches over", "local copy: symlink into the vault"
         return Action(
-            victim,
-            source,
-            kind,
-            target,
-            "another file system: only a symlink reaches over"
-            if across
-            else "local copy: symlink into the vault",
-            0,
-            duplicates.digests,
+            victim=victim,
+            keeper=source,
+            link=kind,
+            target=target,
+            reason=far if across else near,
+            bytes=0,
+            digests=duplicates.digests,
             vault=place,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=True,

@@ -31,6 +31,16 @@ def settle_number(log: RunLog, number: int, intent: Intent) -> tuple[str, str]:
         return "kept" if undoing else "dropped", "its folder was deleted since"
 
 
+def restored_inode(intent: Intent) -> dict[str, object]:
+    """The inode of a restored path, for the journal; nothing where the user took it away."""
+    try:
+        directory, name = Directory.parent_of(intent.root, intent.path)
+        with directory:
+            return {"inode": directory.lstat(name).st_ino}
+    except (OSError, LeftAlone):
+        return {}
+
+
 def _settle_intent(intent: Intent) -> tuple[str, str]:
     """(state, reason) of a replacement that a crash cut short."""
     if intent.link is LinkKind.REFLINK:
@@ -113,13 +123,3 @@ def _has_the_bytes(directory: Directory, name: str, intent: Intent) -> bool:
     digest = xxhash.xxh3_128()
     compare.read_all(directory, name, update=digest.update)
     return digest.hexdigest() == intent.xxh3_128
-
-
-def restored_inode(intent: Intent) -> dict[str, object]:
-    """The inode of a restored path, for the journal; nothing where the user took it away."""
-    try:
-        directory, name = Directory.parent_of(intent.root, intent.path)
-        with directory:
-            return {"inode": directory.lstat(name).st_ino}
-    except (OSError, LeftAlone):
-        return {}

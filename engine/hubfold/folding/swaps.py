@@ -52,6 +52,16 @@ class KeeperGroup:
         return self.action.link is LinkKind.REFLINK
 
     @property
+    def read_only(self) -> bool:
+        """Whether the keeper is made read-only for one of them."""
+        return any(swap.action.read_only for swap in self.swaps)
+
+    @property
+    def objects(self) -> list[str]:
+        """The vault objects that the links are to point at."""
+        return list(dict.fromkeys(swap.action.target for swap in self.swaps if swap.action.vault is not None))
+
+    @property
     def victims(self) -> list[HeldFile]:
         return list(dict.fromkeys(swap.victim for swap in self.swaps))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
@@ -20,20 +20,18 @@ from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.disk import exchange
 from hubfold.disk.directory import Directory
 from hubfold.disk.exchange import UNFINISHED
-from hubfold.disk.held import HeldFile
+from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import Busy, LeftAlone, NoSpace
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.on_disk import is_link
+from hubfold.journal.others import ALONE, Others
 from hubfold.journal.records import Intent, KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare
 from hubfold.reports.outcomes import Failed, Left
-
-_NONE: Mapping[str, str] = {}
-_WRITE = 0o222
 
 
 @dataclass(slots=True)
@@ -48,21 +46,15 @@ class Undone:
     bytes_needed: int = 0
 
 
-def preview(
-    log: RunLog, refolded: Mapping[str, str] = _NONE, changes: Sequence[KeeperChange] | None = None
-) -> Undone:
-    """What taking `log` back would do. Reads names only, no content; raises `NoSpace` where the copies do not fit.
-
-    `refolded` are the paths that a later run has replaced again, with that run; `changes` are what all runs did to
-    keepers (default: this one).
-    """
-    changes = log.keepers if changes is None else changes
+def preview(log: RunLog, others: Others = ALONE) -> Undone:
+    """What taking `log` back would do. Reads names only, no content; raises `NoSpace` where the copies do not fit."""
+    changes = log.keepers if others.changes is None else others.changes
     undone = Undone()
     room: dict[int, list[int]] = {}
     payloads: set[str] = set()
     for intent in _folded(log):
         try:
-            _check(intent, refolded)
+            _check(intent, others.refolded)
         except Busy as reason:
             undone.failed.append(Failed(intent.path, str(reason)))
             continue
@@ -93,6 +85,130 @@ def preview(
     return undone
 
 
+def take_back(
+    log: RunLog,
+    journal: Journal,
+    others: Others = ALONE,
+    *,
+    rest_failed: bool = False,
+    progress: Progress,
+    stop: Stop,
+) -> Undone:
+    """Take `log` back, journalled in `journal` (its own, reopened).
+
+    With `rest_failed`, something else of the run could not be taken back: it stays one that can be undone.
+
+    Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
+    call goes on from there.
+    """
+    undone = Undone(bytes_needed=preview(log, others).bytes_needed)
+    intents = _folded(log)
+    progress.start("restoring", sum(i.size for i in intents), "bytes")
+    journal.append("undo")
+    journal.sync()
+    undo = _Undo(log, journal, others, progress)
+    try:
+        for intent in intents:
+            stop.check()
+            undo.path(intent, undone)
+        undone.failed += restore_keepers(log, others.keepers, others.changes)
+        if not (undone.failed or rest_failed):
+            journal.append("undone")
+        journal.sync()
+    finally:
+        progress.finish()
+    return undone
+
+
+class _Undo:
+    """One run on its way back."""
+
+    def __init__(self, log: RunLog, journal: Journal, others: Others, progress: Progress) -> None:
+        self._log = log
+        self._journal = journal
+        self._others = others
+        self._changes = log.keepers if others.changes is None else others.changes
+        self._progress = progress
+        #: (root, path) of the first restored name of each payload.
+        self._restored = _restored_before(log)
+
+    def path(self, intent: Intent, undone: Undone) -> None:
+        """Restore one path, and note in `undone` what became of it."""
+        try:
+            _check(intent, self._others.refolded)
+            kept = self._restore(intent)
+        except Busy as error:
+            undone.failed.append(Failed(intent.path, str(error)))
+        except LeftAlone as reason:
+            undone.left.append(Left(intent.path, str(reason)))
+            self._journal.append("kept", number=intent.number, reason=str(reason))
+            self._log.states[intent.number] = "kept"
+        except OSError as error:
+            undone.failed.append(Failed(intent.path, errors.describe(error)))
+        else:
+            undone.restored.append(intent.path)
+            if kept is not None:
+                undone.kept.append(_told(intent, kept))
+
+    def _restore(self, intent: Intent) -> int | None:
+        """Restore one path; the mode that it keeps of its user's, if any."""
+        made: dict[str, int] = {}
+        kept = _kept_mode(intent, _through(intent), self._changes)
+        if intent.link is not LinkKind.REFLINK:
+            with ExitStack() as held:
+                for lock in intent.locks:
+                    held.callback(take_lock(lock).release)
+                directory, name = Directory.parent_of(intent.root, intent.path)
+                held.callback(directory.close)
+                wanted = intent if kept is None else replace(intent, mode=kept)
+                made["inode"] = self._put_back(wanted, directory, name)
+        self._restored.setdefault(intent.payload, (intent.root, intent.path))
+        # Earlier runs may have kept the file that this one replaced: what is there now is another inode.
+        self._journal.append("restored", number=intent.number, **made)
+        self._journal.sync()
+        self._log.states[intent.number] = "restored"
+        return kept
+
+    def _put_back(self, intent: Intent, directory: Directory, name: str) -> int:
+        """Put one file back; its inode."""
+        temporary = f"{TEMPORARY_PREFIX}{self._log.run}-{intent.number}-undo"
+        self._journal.append("restore", number=intent.number, temporary=temporary)
+        self._journal.sync()
+        displaced = ""
+        try:
+            if intent.payload in self._restored:
+                _link_to(directory, temporary, *self._restored[intent.payload])
+            else:
+                _copy_back(directory, name, temporary, intent, self._progress)
+            if not is_link(directory, name, intent):
+                raise LeftAlone("it was changed since; the change stays")
+            inode = directory.lstat(temporary).st_ino
+            displaced = exchange.swap_in(directory, temporary, name)
+            if not is_link(directory, displaced, intent):
+                raise LeftAlone("it was changed while it was being restored; the change stays")
+            directory.sync()
+            directory.unlink(displaced)
+        except (LeftAlone, OSError):
+            if displaced:
+                _swap_back(directory, temporary, name, displaced=displaced, intent=intent, inode=inode)
+            else:
+                for unused in (temporary, temporary + UNFINISHED):
+                    with suppress(FileNotFoundError):
+                        directory.unlink(unused)
+            directory.sync()
+            self._journal.append("done", number=intent.number)  # as before the undo
+            self._journal.sync()
+            raise
+        return inode
+
+
+def _folded(log: RunLog) -> list[Intent]:
+    """What is still folded of a run, newest first."""
+    return [
+        log.intents[number] for number in sorted(log.intents, reverse=True) if log.states[number] == "done"
+    ]
+
+
 def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
     """Raise `Busy` if a later run has to be taken back first, `LeftAlone` if the user changed or removed the path
     since the run, `OSError` if it cannot be told."""
@@ -112,67 +228,8 @@ def _check(intent: Intent, refolded: Mapping[str, str]) -> None:
             raise LeftAlone("it was changed since; the change stays")
 
 
-def _folded(log: RunLog) -> list[Intent]:
-    """What is still folded of a run, newest first."""
-    return [
-        log.intents[number] for number in sorted(log.intents, reverse=True) if log.states[number] == "done"
-    ]
-
-
-def take_back(
-    log: RunLog,
-    journal: Journal,
-    *,
-    used_elsewhere: Collection[int],
-    changes: Sequence[KeeperChange] | None = None,
-    refolded: Mapping[str, str] = _NONE,
-    rest_failed: bool = False,
-    progress: Progress,
-    stop: Stop,
-) -> Undone:
-    """Take `log` back, journalled in `journal` (its own, reopened). The rest is as for `recovery.settle` and `preview`.
-
-    With `rest_failed`, something else of the run could not be taken back: it stays one that can be undone.
-
-    Raises `NoSpace` before anything is changed, `Interrupted` between two paths when a stop was asked for; the same
-    call goes on from there.
-    """
-    changes = log.keepers if changes is None else changes
-    undone = Undone(bytes_needed=preview(log, refolded, changes).bytes_needed)
-    intents = _folded(log)
-    progress.start("restoring", sum(i.size for i in intents), "bytes")
-    journal.append("undo")
-    journal.sync()
-    restored = _restored_before(log)
-    try:
-        for intent in intents:
-            stop.check()
-            try:
-                _check(intent, refolded)
-                kept = _restore(log, journal, intent, restored, changes, progress)
-            except Busy as error:
-                undone.failed.append(Failed(intent.path, str(error)))
-            except LeftAlone as reason:
-                undone.left.append(Left(intent.path, str(reason)))
-                journal.append("kept", number=intent.number, reason=str(reason))
-                log.states[intent.number] = "kept"
-            except OSError as error:
-                undone.failed.append(Failed(intent.path, errors.describe(error)))
-            else:
-                undone.restored.append(intent.path)
-                if kept is not None:
-                    undone.kept.append(_told(intent, kept))
-        undone.failed += restore_keepers(log, used_elsewhere, changes)
-        if not (undone.failed or rest_failed):
-            journal.append("undone")
-        journal.sync()
-    finally:
-        progress.finish()
-    return undone
-
-
 def _restored_before(log: RunLog) -> dict[str, tuple[str, str]]:
-    """As `restored` of `_restore`: what an undo that was cut short had restored, as far as it is as it was left."""
+    """What an undo that was cut short had restored, as far as it is as it was left: (root, path) by payload."""
     found: dict[str, tuple[str, str]] = {}
     wanted = {intent.payload for intent in _folded(log)}
     for number, intent in log.intents.items():
@@ -215,13 +272,13 @@ def _kept_mode(intent: Intent, now: os.stat_result | None, changes: Sequence[Kee
     """
     if now is None or intent.keeper_mode < 0 or (now.st_ino, now.st_uid) != (intent.keeper_inode, intent.uid):
         return None
-    ours = {intent.keeper_mode, intent.keeper_mode & ~_WRITE}
+    ours = {intent.keeper_mode, intent.keeper_mode & ~WRITE_BITS}
     ours.update(mode for change in changes if change.inode == now.st_ino for mode in change.mode)
     mode = stat.S_IMODE(now.st_mode)
     if mode in ours:
         return None
-    if any(mode & _WRITE == known & _WRITE for known in ours):
-        mode = mode & ~_WRITE | intent.mode & _WRITE
+    if any(mode & WRITE_BITS == known & WRITE_BITS for known in ours):
+        mode = mode & ~WRITE_BITS | intent.mode & WRITE_BITS
     return None if mode == intent.mode else mode
 
 
@@ -232,81 +289,10 @@ def _told(intent: Intent, mode: int) -> Left:
     )
 
 
-def _restore(
-    log: RunLog,
-    journal: Journal,
-    intent: Intent,
-    restored: dict[str, tuple[str, str]],
-    changes: Sequence[KeeperChange],
-    progress: Progress,
-) -> int | None:
-    """Restore one path; the mode that it keeps of its user's, if any.
-
-    `restored` holds (root, path) of the first restored name of each payload.
-    """
-    made: dict[str, int] = {}
-    kept = _kept_mode(intent, _through(intent), changes)
-    if intent.link is not LinkKind.REFLINK:
-        with ExitStack() as held:
-            for lock in intent.locks:
-                held.callback(take_lock(lock).release)
-            directory, name = Directory.parent_of(intent.root, intent.path)
-            held.callback(directory.close)
-            wanted = intent if kept is None else replace(intent, mode=kept)
-            made["inode"] = _put_back(log, journal, wanted, directory, name, restored, progress)
-    restored.setdefault(intent.payload, (intent.root, intent.path))
-    # Earlier runs may have kept the file that this one replaced: what is there now is another inode.
-    journal.append("restored", number=intent.number, **made)
-    journal.sync()
-    log.states[intent.number] = "restored"
-    return kept
-
-
-def _put_back(
-    log: RunLog,
-    journal: Journal,
-    intent: Intent,
-    directory: Directory,
-    name: str,
-    restored: dict[str, tuple[str, str]],
-    progress: Progress,
-) -> int:
-    """Put one file back; its inode."""
-    temporary = f"{TEMPORARY_PREFIX}{log.run}-{intent.number}-undo"
-    journal.append("restore", number=intent.number, temporary=temporary)
-    journal.sync()
-    displaced = ""
-    try:
-        if intent.payload in restored:
-            _link_to(directory, temporary, *restored[intent.payload])
-        else:
-            _copy_back(directory, name, temporary, intent, progress)
-        if not is_link(directory, name, intent):
-            raise LeftAlone("it was changed since; the change stays")
-        inode = directory.lstat(temporary).st_ino
-        displaced = exchange.swap_in(directory, temporary, name)
-        if not is_link(directory, displaced, intent):
-            raise LeftAlone("it was changed while it was being restored; the change stays")
-        directory.sync()
-        directory.unlink(displaced)
-    except (LeftAlone, OSError):
-        if displaced:
-            _swap_back(directory, temporary, name, displaced, intent, inode)
-        else:
-            for unused in (temporary, temporary + UNFINISHED):
-                with suppress(FileNotFoundError):
-                    directory.unlink(unused)
-        directory.sync()
-        journal.append("done", number=intent.number)  # as before the undo
-        journal.sync()
-        raise
-    return inode
-
-
 def _swap_back(
-    directory: Directory, temporary: str, name: str, displaced: str, intent: Intent, inode: int
+    directory: Directory, temporary: str, name: str, *, displaced: str, intent: Intent, inode: int
 ) -> None:
-    """Put the link back, unless somebody saved another file there since."""
+    """Put the link back, unless somebody saved another file there since; `inode` is what was put in its place."""
 
     def is_restored(candidate: str) -> bool:
         st = directory.lstat_or_none(candidate)

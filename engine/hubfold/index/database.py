@@ -38,6 +38,18 @@ _MASK = (1 << 64) - 1
 _EARLIEST = -(1 << 62)
 
 
+class IndexUnusable(HubfoldError):
+    """The index is whole as far as is known, but its file or folder cannot be read or written."""
+
+
+class Hostile(IndexDamaged):
+    """The schema was tampered with. Never mended by itself: the user should know."""
+
+
+class Newer(IndexDamaged):
+    """The schema is of a later release. Never mended by itself: that release may still be in use."""
+
+
 def signed(number: int) -> int:
     """An unsigned 64-bit number (device, inode) as SQLite can store it: two's complement."""
     number &= _MASK
@@ -238,6 +250,12 @@ class Opened:
         return IndexDamaged(f"the index {self.path} is damaged: {error}", HINT_DELETE.format(path=self.path))
 
 
+def fingerprint(connection: sqlite3.Connection) -> str:
+    """A hash over everything that the schema has."""
+    schema = sorted(_schema(connection).items())
+    return hashlib.sha256(repr(schema).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def _identity(path: str) -> tuple[int, int] | None:
     try:
         st = os.stat(path)
@@ -280,18 +298,6 @@ def _check_file(path: str) -> None:
             raise damaged
 
 
-class IndexUnusable(HubfoldError):
-    """The index is whole as far as is known, but its file or folder cannot be read or written."""
-
-
-class Hostile(IndexDamaged):
-    """The schema was tampered with. Never mended by itself: the user should know."""
-
-
-class Newer(IndexDamaged):
-    """The schema is of a later release. Never mended by itself: that release may still be in use."""
-
-
 def _check_schema(db: Database, path: str) -> None:
     """Refuse a schema that the migrations did not make: a planted trigger or view would run in our statements."""
     from sqlite_utils import Database
@@ -327,12 +333,6 @@ def _check_schema(db: Database, path: str) -> None:
 def _schema(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None]:
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
     return {(kind, name): sql for kind, name, sql in rows}
-
-
-def fingerprint(connection: sqlite3.Connection) -> str:
-    """A hash over everything that the schema has."""
-    schema = sorted(_schema(connection).items())
-    return hashlib.sha256(repr(schema).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _is_current(connection: sqlite3.Connection) -> bool:

@@ -1,7 +1,6 @@
 """The index: what the last scans found, in SQLite. A cache: deleting it loses time, never data.
 
-Everything here answers without touching the scanned trees. Sets of duplicates are worked out a size at a time, so
-that memory is bounded by the files of one size, not by all of them.
+Everything here answers without touching the scanned trees.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from hubfold.index.rows import (
     Row,
     below_clause,
     raw,
+    replica_of,
     root_clause,
     stored_signature,
 )
-from hubfold.index.rows import replica as replica_of
 from hubfold.index.schema import CLAIMED
 
 if TYPE_CHECKING:
@@ -121,7 +120,12 @@ class Index:
                 root = Root(os.fsdecode(path), backend, Role(role), limit)
             found.append(
                 RootState(
-                    root, files, size, allocated, scanned_at, None if device is None else unsigned(device)
+                    root=root,
+                    files=files,
+                    bytes=size,
+                    allocated=allocated,
+                    scanned_at=scanned_at,
+                    device=None if device is None else unsigned(device),
                 )
             )
         return found

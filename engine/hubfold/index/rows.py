@@ -37,7 +37,7 @@ FROM = f"FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id 
 _LARGEST = (1 << 63) - 1
 
 #: Places in a `ROW`.
-SIZE, DEVICE, INODE, CTIME, ROOT, XXH3 = 0, 1, 2, 4, 7, 19
+SIZE, DEVICE, INODE, MTIME, CTIME, FOLDER, ROOT, XXH3 = 0, 1, 2, 3, 4, 5, 7, 19
 
 
 def stored_signature(signature: tuple[int, int, int, int, int]) -> tuple[int, int, int, int, int]:
@@ -112,7 +112,7 @@ def sample_of(row: Row) -> str | None:
     return None if row[21] is None else str(row[21].hex())
 
 
-def replica(row: Row) -> IndexedReplica:
+def replica_of(row: Row) -> IndexedReplica:
     """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
     root, backend, *about = row[ROOT:]
     repo_id, repo_type, revision, links, pinned, latest = row[22:]

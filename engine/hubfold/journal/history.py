@@ -1,15 +1,11 @@
-"""Past runs as people look at them, and what the runs say about each other."""
+"""Past runs as people look at them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
-from hubfold.content import LinkKind
 from hubfold.errors import RunNotFound
 from hubfold.journal import journal
-from hubfold.journal.on_disk import still_links
-from hubfold.journal.records import Intent, KeeperChange
+from hubfold.journal.others import as_they_lie_now
+from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.runs import Done, RunDetail, RunSummary
 from hubfold.state.home import StateHome
@@ -46,93 +42,17 @@ def summary(log: RunLog) -> RunSummary:
 def detail(log: RunLog) -> RunDetail:
     """A run action by action, in the order in which it was done."""
     actions = [(_done(log.intents[number]), _STATES[log.states[number]]) for number in sorted(log.intents)]
+    state = "undone" if log.undone else "done"
     actions += [
-        (Done(link.path, link.target, link.target, "symlink", "farm", 0), "undone" if log.undone else "done")
-        for link in log.farm_links
+        (_told(link.path, "symlink", "farm", link.target, link.target), state) for link in log.farm_links
     ]
     state = "done" if log.ended == "finished" else "unfinished"
-    actions += [(Done(item.path, "", "", "removed", log.command, item.bytes), state) for item in log.removals]
-    actions += [(Done(path, "", "", "made", log.command, 0), state) for path in log.made]
-    actions += [
-        (
-            Done(mend.path, mend.source, "", "mended", log.command, 0),
-            "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back",
-        )
-        for number, mend in log.mends.items()
-    ]
+    actions += [(_told(item.path, "removed", log.command, size=item.bytes), state) for item in log.removals]
+    actions += [(_told(path, "made", log.command), state) for path in log.made]
+    for number, mend in log.mends.items():
+        state = "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back"
+        actions.append((_told(mend.path, "mended", log.command, mend.source), state))
     return RunDetail(summary(log), tuple(actions))
-
-
-def _done(intent: Intent) -> Done:
-    return Done(intent.path, intent.keeper, intent.target, str(intent.link), intent.reason, intent.bytes)
-
-
-def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
-    """Inodes of keepers that links of other runs than `but` still read."""
-    used: set[int] = set()
-    for log in logs:
-        if log.run == but:
-            continue
-        used.update(
-            intent.keeper_inode
-            for number, intent in log.intents.items()
-            if log.states[number] in ("done", "intent", "restore")
-            or (log.states[number] == "kept" and still_links(intent))
-        )
-        if log.farm_links and not log.undone:
-            used.update(change.inode for change in log.keepers)
-    return used
-
-
-def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
-    """The runs, oldest first, with the inodes that later ones have given to their keepers and links since.
-
-    `doctor --fix` gives a path other bytes; and a run may replace what an earlier one had kept: what its undo puts back
-    are the same bytes in another inode.
-    """
-    found = list(logs)
-    for later, log in enumerate(found):
-        given = {
-            (mend.path, mend.inode): mend.new
-            for number, mend in log.mends.items()
-            if number in log.mended and not mend.text
-        }
-        for number, inode in log.restored_inodes.items():
-            if log.states[number] == "restored":
-                given[log.intents[number].path, log.intents[number].inode] = inode
-        for earlier in found[:later] if given else ():
-            for number, intent in earlier.intents.items():
-                # A hard link is a name of its own: what became of the keeper's other names says nothing about it.
-                path = intent.path if intent.link is LinkKind.HARDLINK else intent.keeper
-                new = given.get((path, intent.keeper_inode))
-                if new is not None:
-                    earlier.intents[number] = replace(intent, keeper_inode=new)
-            earlier.keepers[:] = [
-                replace(change, inode=given.get((change.path, change.inode), change.inode))
-                for change in earlier.keepers
-            ]
-    return found
-
-
-def folded_again(logs: Iterable[RunLog], after: RunLog) -> dict[str, str]:
-    """Paths that runs later than `after` have replaced and that are not taken back yet, each with the last such run."""
-    return {
-        intent.path: log.run
-        for log in logs
-        if log.run > after.run
-        for number, intent in log.intents.items()
-        if intent.link is not LinkKind.REFLINK and log.states[number] in ("done", "intent", "restore")
-    }
-
-
-def keeper_changes(logs: Iterable[RunLog]) -> list[KeeperChange]:
-    """What the runs did to keepers, oldest first."""
-    return [change for log in logs for change in log.keepers]
-
-
-def undoable(log: RunLog) -> bool:
-    """Whether there is something of a run that can be taken back; what is still open is for recovery."""
-    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))
 
 
 def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:
@@ -147,3 +67,24 @@ def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:
         if undoable(log):
             return log, logs
     raise RunNotFound("there is no run to take back", "see `hubfold runs`")
+
+
+def undoable(log: RunLog) -> bool:
+    """Whether there is something of a run that can be taken back; what is still open is for recovery."""
+    return not log.undone and ("done" in log.states.values() or bool(log.farm_links))
+
+
+def _done(intent: Intent) -> Done:
+    return Done(
+        path=intent.path,
+        keeper=intent.keeper,
+        target=intent.target,
+        link=str(intent.link),
+        reason=intent.reason,
+        bytes=intent.bytes,
+    )
+
+
+def _told(path: str, how: str, reason: str, source: str = "", target: str = "", *, size: int = 0) -> Done:
+    """What is no replacement in the words of one."""
+    return Done(path=path, keeper=source, target=target, link=how, reason=reason, bytes=size)

@@ -50,6 +50,9 @@ from hubfold.journal.run_log import VERSION, RunLog, take
 CLOSING = frozenset({"end", "undone", "recovered"})
 SUFFIX = ".jsonl"
 
+#: Moment of the start (UTC), and something that makes it unique.
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6,}")
+
 
 class Journal:
     """A run's journal, open for appending. Nothing is buffered past `sync`."""
@@ -59,6 +62,7 @@ class Journal:
         self.run = run
         self.path = path
         self._pending: list[bytes] = []
+        self._filesystems = FileSystems()
 
     @classmethod
     def create(cls, folder: str, command: str, version: str) -> Journal:
@@ -101,10 +105,7 @@ class Journal:
 
     def announce(self, record: str, *, path: str, root: str, temporary: str, **told: Any) -> None:
         """`append` an ``aside`` or a ``make``."""
-        folder = root
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        mount = FileSystems().of(folder).mount
+        mount = self._filesystems.at(root).mount
         self.append(record, path=path, root=root, temporary=temporary, mount=mount, **told)
 
     def sync(self) -> None:
@@ -133,20 +134,6 @@ class Journal:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _new_run(folder: str) -> str:
-    """A name after all others: their order is the order of the runs, within a second and when the clock goes back."""
-    run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{secrets.randbelow(1 << 23):06x}"
-    last = max(filter(_RUN_NAME.fullmatch, run_names(folder)), default="")
-    if run > last:
-        return run
-    moment, _, number = last.rpartition("-")
-    return f"{moment}-{int(number, 16) + 1:06x}" if number < "f" * 6 else last + "0"
-
-
-#: Moment of the start (UTC), and something that makes it unique.
-_RUN_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6,}")
 
 
 def run_names(folder: str) -> list[str]:
@@ -182,3 +169,13 @@ def logs(folder: str) -> Iterator[RunLog]:
     """Every run, oldest first. Raises `JournalDamaged` at a damaged one."""
     for run in run_names(folder):
         yield read(folder, run)
+
+
+def _new_run(folder: str) -> str:
+    """A name after all others: their order is the order of the runs, within a second and when the clock goes back."""
+    run = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{secrets.randbelow(1 << 23):06x}"
+    last = max(filter(_RUN_NAME.fullmatch, run_names(folder)), default="")
+    if run > last:
+        return run
+    moment, _, number = last.rpartition("-")
+    return f"{moment}-{int(number, 16) + 1:06x}" if number < "f" * 6 else last + "0"

@@ -1,4 +1,7 @@
-"""What was changed about kept files, and given back when no link needs it any more."""
+"""What is changed about kept files: announced, done, and given back when no link needs it any more.
+
+A kept file that more paths will read as a file of their own gets read-only, and may get an older mtime.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,45 @@ import stat
 from collections.abc import Collection, Sequence
 
 from hubfold import errors
-from hubfold.disk import held
 from hubfold.disk.directory import Directory
+from hubfold.disk.held import WRITE_BITS, HeldFile, set_mode
 from hubfold.errors import LeftAlone
+from hubfold.journal.journal import Journal
 from hubfold.journal.on_disk import still_links
 from hubfold.journal.records import KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed
 
-UNDECIDED = ("intent", "restore")
+#: States of a number of which it is not known what became of it.
+_UNDECIDED = ("intent", "restore")
+
+
+def announce(journal: Journal, keeper: HeldFile, root: str, *, mode: int, mtime_ns: int) -> None:
+    """Append that a kept file, in `root`, gets this mode and mtime; nothing where it has them."""
+    now = keeper.attributes
+    if (mode, mtime_ns) != (now.mode, now.mtime_ns):
+        change = KeeperChange(
+            path=keeper.path,
+            root=root,
+            inode=keeper.signature.inode,
+            mode=(now.mode, mode),
+            mtime_ns=(now.mtime_ns, mtime_ns),
+        )
+        journal.append("keeper", **change.as_record())
+
+
+def make_read_only(keeper: HeldFile) -> bool:
+    """Take the write bits of a kept file, as announced; False where it is not ours to change.
+
+    Then nothing stops a write through its links. Raises `OSError` for anything else.
+    """
+    mode = keeper.attributes.mode
+    try:
+        if mode & WRITE_BITS:
+            set_mode(keeper.fd, mode & ~WRITE_BITS)
+    except PermissionError:
+        return False
+    return True
 
 
 def restore_keepers(
@@ -30,7 +63,7 @@ def restore_keepers(
     linked = {
         intent.keeper_inode
         for number, intent in log.intents.items()
-        if log.states[number] in ("done", *UNDECIDED)
+        if log.states[number] in ("done", *_UNDECIDED)
         or (log.states[number] == "kept" and still_links(intent))
     }
     ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
@@ -57,7 +90,7 @@ def _restore_keeper(change: KeeperChange) -> None:
         if st.st_ino != change.inode:
             return
         if stat.S_IMODE(st.st_mode) == change.mode[1] != change.mode[0]:
-            held.set_mode(fd, change.mode[0])
+            set_mode(fd, change.mode[0])
         if st.st_mtime_ns == change.mtime_ns[1] != change.mtime_ns[0]:
             os.utime(fd, ns=(st.st_atime_ns, change.mtime_ns[0]))
     finally:

@@ -1,4 +1,4 @@
-"""What is announced before it happens: the records of the journal that undo and recovery work with."""
+"""What is announced before it happens: the records that undo and recovery work with (the format: see `journal`)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
-from hubfold.disk import held
+from hubfold.disk.held import Attributes
 from hubfold.disk.seen import Seen
+
+#: The fields of an `Intent` that are texts, and those that are numbers.
+_TEXTS = (
+    "path", "root", "backend", "text", "target", "temporary", "keeper", "keeper_root", "xxh3_128", "payload",
+    "reason", "mount",
+)  # fmt: skip
+_NUMBERS = (
+    "number", "keeper_inode", "keeper_mtime_ns", "keeper_mode", "size", "inode", "mode", "uid", "gid", "atime_ns",
+    "mtime_ns", "allocated", "bytes",
+)  # fmt: skip
+
+
+class Record:
+    """Base of what the journal holds of one thing under one word."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def as_record(self) -> dict[str, Any]:
+        """Its fields as `Journal.append` takes them."""
+        return {name: getattr(self, name) for name in type(self).__slots__}
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Record):
     """One replacement as announced. `inode`, `mtime_ns` … are the victim's; device numbers may change at a reboot,
     so files are known again by inode, size and mtime on the file system of their path."""
 
@@ -60,11 +80,18 @@ class Intent:
     keeper_mode: int = -1
 
     @property
-    def attributes(self) -> held.Attributes:
-        return held.Attributes(self.mode, self.uid, self.gid, self.atime_ns, self.mtime_ns, self.xattrs)
+    def attributes(self) -> Attributes:
+        return Attributes(
+            mode=self.mode,
+            uid=self.uid,
+            gid=self.gid,
+            atime_ns=self.atime_ns,
+            mtime_ns=self.mtime_ns,
+            xattrs=self.xattrs,
+        )
 
     def as_record(self) -> dict[str, Any]:
-        record = {name: getattr(self, name) for name in self.__slots__}
+        record = Record.as_record(self)
         record["digests"] = dict(self.digests)
         record["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
         return record
@@ -87,39 +114,15 @@ class Intent:
         }
         values["locks"] = tuple(expect(lock, str) for lock in values["locks"])
         intent = cls(**values)
-        absolute(intent.path, intent.root, intent.target, intent.keeper, intent.keeper_root, *intent.locks)
+        paths = (intent.path, intent.root, intent.target, intent.keeper, intent.keeper_root)
+        absolute(*paths, *intent.locks)
         if not is_temporary(intent.temporary):
             raise ValueError(f"{intent.temporary!r} is no temporary name of hubfold")
         return intent
 
 
-_TEXTS = (
-    "path root backend text target temporary keeper keeper_root xxh3_128 payload reason mount".split()  # noqa: SIM905
-)
-_NUMBERS = (
-    "number keeper_inode keeper_mtime_ns keeper_mode size inode mode uid gid atime_ns mtime_ns allocated bytes".split()  # noqa: SIM905
-)
-
-
-def expect(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
-
-
-def absolute(*paths: str) -> None:
-    for path in paths:
-        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
-            raise ValueError(f"{path!r} is no absolute path")
-
-
-def is_temporary(name: str) -> bool:
-    """Whether hubfold gives names like this to what it is about to swap in: one component, with its prefix."""
-    return name.startswith(TEMPORARY_PREFIX) and os.sep not in name and "\0" not in name and len(name) < 100
-
-
 @dataclass(frozen=True, slots=True)
-class KeeperChange:
+class KeeperChange(Record):
     """A keeper whose mode or mtime was changed, [before, after] each."""
 
     path: str
@@ -128,12 +131,9 @@ class KeeperChange:
     mode: tuple[int, int]
     mtime_ns: tuple[int, int]
 
-    def as_record(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 @dataclass(frozen=True, slots=True)
-class FarmLink:
+class FarmLink(Record):
     """A symlink that a farm was given. `before` is the text of the link that it replaced, "" for none."""
 
     path: str
@@ -143,12 +143,9 @@ class FarmLink:
     temporary: str
     before: str = ""
 
-    def as_record(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Record):
     """A path that was announced to be removed, with what it was then; older journals have the first two only."""
 
     path: str
@@ -163,9 +160,9 @@ class Removed:
     backend: str = ""
 
     def as_record(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)} | {
-            "bytes": self.bytes
-        }
+        """As `Record.as_record`, without what is empty."""
+        record = Record.as_record(self)
+        return {name: value for name, value in record.items() if value} | {"bytes": self.bytes}
 
     def is_still(self, seen: Seen) -> bool:
         """Whether that is what was to be removed. An older journal knows the path only."""
@@ -191,7 +188,7 @@ class Temporary:
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class Mend(Record):
     """A name that `doctor --fix` is about to give other bytes, by an exchange with `temporary` beside it."""
 
     number: int
@@ -210,5 +207,21 @@ class Mend:
     #: Where the file system of `path` was mounted; "" in older journals.
     mount: str = ""
 
-    def as_record(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+
+def expect(value: Any, kind: type) -> Any:
+    """`value`, if it is of this very type; else raises `TypeError`."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def absolute(*paths: str) -> None:
+    """Raise `ValueError` for a path that is not absolute, or that leads upwards."""
+    for path in paths:
+        if not os.path.isabs(path) or "\0" in path or os.pardir in path.split(os.sep):
+            raise ValueError(f"{path!r} is no absolute path")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether hubfold gives names like this to what it is about to swap in: one component, with its prefix."""
+    return name.startswith(TEMPORARY_PREFIX) and os.sep not in name and "\0" not in name and len(name) < 100

@@ -112,9 +112,8 @@ def _read_keeper(log: RunLog, record: Mapping[str, Any]) -> None:
     mode, mtime_ns = before_after
     path, root = expect(record["path"], str), expect(record["root"], str)
     absolute(path, root)
-    log.keepers.append(
-        KeeperChange(path, root, expect(record["inode"], int), (mode[0], mode[1]), (mtime_ns[0], mtime_ns[1]))
-    )
+    inode = expect(record["inode"], int)
+    log.keepers.append(KeeperChange(path, root, inode, (mode[0], mode[1]), (mtime_ns[0], mtime_ns[1])))
 
 
 def _read_restore(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -162,11 +161,15 @@ def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
 
 
 def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
-    root, path, temporary = (expect(record[name], str) for name in ("root", "path", "temporary"))
-    locks = tuple(expect(lock, str) for lock in expect(record.get("locks", []), list))
-    mount = expect(record.get("mount", ""), str)
-    item = Temporary(root, path, temporary, record["record"] == "aside", locks, mount)
-    absolute(item.root, item.path, item.temporary, *locks)
+    item = Temporary(
+        root=expect(record["root"], str),
+        path=expect(record["path"], str),
+        temporary=expect(record["temporary"], str),
+        out=record["record"] == "aside",
+        locks=tuple(expect(lock, str) for lock in expect(record.get("locks", []), list)),
+        mount=expect(record.get("mount", ""), str),
+    )
+    absolute(item.root, item.path, item.temporary, *item.locks)
     if not is_temporary(os.path.basename(item.temporary)):
         raise ValueError(f"{item.temporary!r} is no temporary name of hubfold")
     log.temporaries.append(item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hubfold import display
@@ -180,16 +180,16 @@ def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> Checked
     if missing_bytes is None or missing != revision.missing:
         missing_bytes = max(expected - revision.bytes, 0) if expected is not None else None
     return CheckedModel(
-        wanted.name,
-        model.id,
-        wanted.revision,
-        "incomplete" if missing else "cached",
-        revision.path,
-        place.root,
-        revision.bytes,
-        expected,
-        missing,
-        missing_bytes if missing else 0,
+        name=wanted.name,
+        id=model.id,
+        revision=wanted.revision,
+        status="incomplete" if missing else "cached",
+        path=revision.path,
+        root=place.root,
+        bytes=revision.bytes,
+        expected_bytes=expected,
+        missing=missing,
+        missing_bytes=missing_bytes if missing else 0,
     )
 
 
@@ -284,11 +284,3 @@ def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iter
         yield Recommendation(
             kind, f"{model.id}: {_lack(wrong or model.missing)}{how_much}", command, model.name
         )
-
-
-def statuses(report: CheckReport) -> Mapping[str, int]:
-    """How many of the models are cached, incomplete and missing."""
-    counts = dict.fromkeys(("cached", "incomplete", "missing"), 0)
-    for model in report.models:
-        counts[model.status] += 1
-    return counts

@@ -66,7 +66,13 @@ def judge(snapshot: Snapshot) -> Judgement:
     partial = {part.name: part.size for part in snapshot.incomplete if part.name is not None}
     expected = snapshot.expected
     broken = [
-        MissingFile(name, (expected or {}).get(name), "leads nowhere", partial.get(name, 0), damaged=True)
+        MissingFile(
+            name,
+            (expected or {}).get(name),
+            "leads nowhere",
+            partial_bytes=partial.get(name, 0),
+            damaged=True,
+        )
         for name, size in sizes.items()
         if size is None
     ]
@@ -77,7 +83,7 @@ def judge(snapshot: Snapshot) -> Judgement:
             if size is not None and expected.get(name, size) != size
         ]
         absent = [
-            MissingFile(name, size, "is not there", partial.get(name, 0))
+            MissingFile(name, size, "is not there", partial_bytes=partial.get(name, 0))
             for name, size in expected.items()
             if name not in sizes
         ]
@@ -90,7 +96,7 @@ def judge(snapshot: Snapshot) -> Judgement:
         for name in sorted(by_index | by_name - sizes.keys())
     ]
     absent += [
-        MissingFile(part.name or "", None, "was not downloaded to its end", part.size)
+        MissingFile(part.name or "", None, "was not downloaded to its end", partial_bytes=part.size)
         for part in snapshot.incomplete
     ]
     if not sizes and not absent:

@@ -21,7 +21,7 @@ from hubfold.models.names import Name, stands_for
 from hubfold.models.patterns import Selections
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reports.models import Judged, Model, ModelPlace, Revision, Wholeness
-from hubfold.reports.runs import Notice
+from hubfold.reports.outcomes import Notice
 from hubfold.scanning.walk import TreeWalk
 
 if TYPE_CHECKING:
@@ -221,18 +221,29 @@ def _remembered(root: Root, replicas: Iterable[IndexedReplica]) -> list[tuple[tu
     for name, by_revision in known.items():
         revisions = tuple(
             Revision(
-                revision,
-                (),
-                root.path,
-                Wholeness.OFFLINE,
-                Judged.FILES,
-                sum(by_revision[revision].values()),
-                (),
+                revision=revision,
+                refs=(),
+                path=root.path,
+                state=Wholeness.OFFLINE,
+                judged=Judged.FILES,
+                bytes=sum(by_revision[revision].values()),
+                files=(),
             )
             for revision in sorted(by_revision)
         )
         size = sum({payload: n for found in by_revision.values() for payload, n in found.items()}.values())
         places.append(
-            (name, ModelPlace(root.path, root.backend, root.role, False, root.path, size, revisions))
+            (
+                name,
+                ModelPlace(
+                    root=root.path,
+                    backend=root.backend,
+                    role=root.role,
+                    cache=False,
+                    path=root.path,
+                    bytes=size,
+                    revisions=revisions,
+                ),
+            )
         )
     return places

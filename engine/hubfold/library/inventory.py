@@ -31,7 +31,7 @@ class HeldRevision:
 
 
 class Links:
-    """Symlinks by what they point at, one hop (see `gc.links_below`)."""
+    """Symlinks by what they point at, one hop (see `vault/links.links_below`)."""
 
     def __init__(self, links: Iterable[tuple[str, str]]) -> None:
         self._by_target = sorted({(target, link) for link, target in links})

@@ -79,17 +79,17 @@ class Joined:
         times = [self._payloads[payload].modified for payload in used]
         place.revisions.append(
             Revision(
-                snapshot.revision,
-                snapshot.refs,
-                snapshot.path,
-                judgement.state,
-                judgement.judged,
-                sum(self._payloads[payload].size for payload in used),
-                tuple(ModelFile(file.name, file.path, file.size) for file in snapshot.files),
-                judgement.missing,
-                snapshot.incomplete,
-                None if snapshot.expected is None else sum(snapshot.expected.values()),
-                max(times) if times else _modified(snapshot.path),
+                revision=snapshot.revision,
+                refs=snapshot.refs,
+                path=snapshot.path,
+                state=judgement.state,
+                judged=judgement.judged,
+                bytes=sum(self._payloads[payload].size for payload in used),
+                files=tuple(ModelFile(file.name, file.path, file.size) for file in snapshot.files),
+                missing=judgement.missing,
+                partials=snapshot.incomplete,
+                expected_bytes=None if snapshot.expected is None else sum(snapshot.expected.values()),
+                last_modified=max(times) if times else _modified(snapshot.path),
             ).only(selections)
         )
 
@@ -113,7 +113,14 @@ class Joined:
             may_share = bool(self._filesystems.of(os.path.dirname(path)).pool)
             unit = (extents.extents_key(path, self._filesystems) if may_share else None) or key
         return _Payload(
-            path, unit, may_share, st.st_size, st.st_blocks * 512, st.st_nlink, st.st_atime, st.st_mtime
+            path=path,
+            unit=unit,
+            may_share=may_share,
+            size=st.st_size,
+            allocated=st.st_blocks * 512,
+            nlink=st.st_nlink,
+            accessed=st.st_atime,
+            modified=st.st_mtime,
         )
 
     def _real(self, path: str, hops: int = 0) -> str:
@@ -150,7 +157,11 @@ class Joined:
         known = {key[:2] for key in self._models}
         for name in sorted({name for name, _ in offline} - known):
             away = [place for other, place in offline if other == name]
-            models.append(Model(*name, max(place.bytes for place in away), 0, tuple(away)))
+            repo_type, repo_id = name
+            size = max(place.bytes for place in away)
+            models.append(
+                Model(repo_type=repo_type, repo_id=repo_id, bytes=size, physical_bytes=0, places=tuple(away))
+            )
         models.sort(key=lambda model: (model.repo_type, not model.repo_id, model.id))
         begun = sum(_allocated(partial) for partial in self._partials.values())
         return models, taken, sum(units.sizes.values()) + begun
@@ -159,21 +170,30 @@ class Joined:
         payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
         used = {payload.unit for payload in payloads}
         there = [self._place(place) for place in places]
+        repo_type, repo_id, _ = key
         return Model(
-            key[0],
-            key[1],
-            max(place.bytes for place in there),
-            sum(units.share(unit, key) for unit in used),
-            (*there, *away),
-            max((payload.accessed for payload in payloads), default=None),
-            max((payload.modified for payload in payloads), default=None),
+            repo_type=repo_type,
+            repo_id=repo_id,
+            bytes=max(place.bytes for place in there),
+            physical_bytes=sum(units.share(unit, key) for unit in used),
+            places=(*there, *away),
+            last_accessed=max((payload.accessed for payload in payloads), default=None),
+            last_modified=max((payload.modified for payload in payloads), default=None),
         )
 
     def _place(self, place: _PlaceOf) -> ModelPlace:
         size = sum(self._payloads[payload].size for payload in place.payloads)
         revisions = tuple(sorted(place.revisions, key=lambda one: one.revision))
         root = place.root
-        return ModelPlace(root.path, root.backend, root.role, place.cache, place.path, size, revisions)
+        return ModelPlace(
+            root=root.path,
+            backend=root.backend,
+            role=root.role,
+            cache=place.cache,
+            path=place.path,
+            bytes=size,
+            revisions=revisions,
+        )
 
 
 class _Units:

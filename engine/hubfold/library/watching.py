@@ -16,13 +16,13 @@ def look(library: Library, before: Look | None = None, at: float | None = None) 
     moment = time.monotonic() if at is None else at
     seconds = max(moment - before.at, 1e-3) if before is not None else None
     return Look(
-        moment,
-        library.models,
-        tuple(_downloads(library, before, seconds)),
-        tuple(_disks(library, before, seconds)),
-        library.physical_bytes,
-        None if before is None else _rate(library.physical_bytes, before.physical_bytes, seconds),
-        library.warnings,
+        at=moment,
+        models=library.models,
+        downloads=tuple(_downloads(library, before, seconds)),
+        disks=tuple(_disks(library, before, seconds)),
+        physical_bytes=library.physical_bytes,
+        rate=None if before is None else _rate(library.physical_bytes, before.physical_bytes, seconds),
+        warnings=library.warnings,
     )
 
 
@@ -41,12 +41,12 @@ def _downloads(library: Library, before: Look | None, seconds: float | None) -> 
                     continue
                 seen.add(partial.path)
                 yield Download(
-                    partial.path,
-                    model.id,
-                    partial.name,
-                    partial.size,
-                    sizes.get(partial.name) if partial.name is not None else None,
-                    _rate(partial.size, known.get(partial.path, 0), seconds),
+                    path=partial.path,
+                    model=model.id,
+                    name=partial.name,
+                    bytes=partial.size,
+                    expected_bytes=sizes.get(partial.name) if partial.name is not None else None,
+                    rate=_rate(partial.size, known.get(partial.path, 0), seconds),
                 )
 
 
@@ -66,9 +66,9 @@ def _disks(library: Library, before: Look | None, seconds: float | None) -> Iter
             continue
         free = space.f_bavail * space.f_frsize
         yield Disk(
-            mount,
-            space.f_blocks * space.f_frsize,
-            free,
-            tuple(paths),
-            _rate(free, known[mount], seconds) if mount in known else None,
+            mount=mount,
+            total_bytes=space.f_blocks * space.f_frsize,
+            free_bytes=free,
+            rate=_rate(free, known[mount], seconds) if mount in known else None,
+            roots=tuple(paths),
         )

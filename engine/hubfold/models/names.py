@@ -5,18 +5,13 @@ A repo id is data that may come from anywhere (invariant 9): what could not be o
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.models.patterns import ALL, Selection
-
-if TYPE_CHECKING:
-    pass
 
 REPO_TYPES = ("model", "dataset", "space", "kernel")
 #: huggingface_hub allows less (no ``--``, 96 characters), but has allowed more; what is certain is that these are safe.
@@ -81,6 +76,17 @@ class ModelName:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ConfiguredModel:
+    """A model that the user counts on. `size` is what it takes on disk, in bytes, where the user stated it."""
+
+    name: str
+    repo_id: str
+    revision: str | None = None
+    size: int | None = None
+    selection: Selection = ALL
+
+
 def parse(
     text: str, configured: Mapping[str, ConfiguredModel] | None = None, revision: str | None = None
 ) -> ModelName:
@@ -95,40 +101,13 @@ def parse(
         raise UsageError(f"{chosen!r} is not a revision", "give a branch, a tag or a commit hash")
     if model is None:
         return ModelName(text, repo_id, repo_type, chosen)
-    return ModelName(text, repo_id, repo_type, chosen, model.size, model.selection)
-
-
-def _split(text: str) -> tuple[str | None, str]:
-    """(repo_type or None, repo_id). ``model/gpt2`` and ``datasets/org/name`` name their type."""
-    repo_type, rest = None, text.removeprefix("hf://")
-    head, slash, tail = rest.partition("/")
-    singular = head.removesuffix("s")
-    # `space/name` could be an organisation called so, `spaces/…` and three parts cannot: the Hub has taken these words.
-    if slash and singular in REPO_TYPES:
-        repo_type, rest = singular, tail
-    if not _REPO_ID.fullmatch(rest) or ".." in rest:
-        raise UsageError(f"{text!r} is not a repo id", "write it like org/name, or datasets/org/name")
-    return repo_type, rest
+    return ModelName(text, repo_id, repo_type, chosen, expected_bytes=model.size, selection=model.selection)
 
 
 def stands_for(asked: str, revision: str, refs: Iterable[str]) -> bool:
     """Whether `asked` (a branch, a tag, a commit hash or the first digits of one) stands for a revision."""
     digits = len(asked) >= _FEWEST_DIGITS and revision.startswith(asked)
     return asked == revision or asked in refs or digits
-
-
-def nearest(text: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Up to three of `names` that `text` may have been meant to be, the nearest first."""
-    key = text.lower()
-    scores = {name: _likeness(key, name.lower()) for name in names}
-    return tuple(sorted((name for name in scores if scores[name]), key=lambda name: -scores[name]))[:3]
-
-
-def _likeness(one: str, other: str) -> float:
-    """From 0 (nothing alike) to 1. What follows the organisation counts: many models share that."""
-    of_ends = difflib.SequenceMatcher(None, one.rpartition("/")[2], other.rpartition("/")[2]).ratio()
-    whole = difflib.SequenceMatcher(None, one, other).ratio()
-    return max(of_ends, whole) if of_ends >= 0.6 or whole >= 0.85 else 0
 
 
 def unknown(
@@ -153,12 +132,30 @@ def meant(text: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredModel:
-    """A model that the user counts on. `size` is what it takes on disk, in bytes, where the user stated it."""
+def nearest(text: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Up to three of `names` that `text` may have been meant to be, the nearest first."""
+    key = text.lower()
+    scores = {name: _likeness(key, name.lower()) for name in names}
+    return tuple(sorted((name for name in scores if scores[name]), key=lambda name: -scores[name]))[:3]
 
-    name: str
-    repo_id: str
-    revision: str | None = None
-    size: int | None = None
-    selection: Selection = ALL
+
+def _split(text: str) -> tuple[str | None, str]:
+    """(repo_type or None, repo_id). ``model/gpt2`` and ``datasets/org/name`` name their type."""
+    repo_type, rest = None, text.removeprefix("hf://")
+    head, slash, tail = rest.partition("/")
+    singular = head.removesuffix("s")
+    # `space/name` could be an organisation called so, `spaces/…` and three parts cannot: the Hub has taken these words.
+    if slash and singular in REPO_TYPES:
+        repo_type, rest = singular, tail
+    if not _REPO_ID.fullmatch(rest) or ".." in rest:
+        raise UsageError(f"{text!r} is not a repo id", "write it like org/name, or datasets/org/name")
+    return repo_type, rest
+
+
+def _likeness(one: str, other: str) -> float:
+    """From 0 (nothing alike) to 1. What follows the organisation counts: many models share that."""
+    import difflib  # here: only who mistyped a name needs it
+
+    of_ends = difflib.SequenceMatcher(None, one.rpartition("/")[2], other.rpartition("/")[2]).ratio()
+    whole = difflib.SequenceMatcher(None, one, other).ratio()
+    return max(of_ends, whole) if of_ends >= 0.6 or whole >= 0.85 else 0

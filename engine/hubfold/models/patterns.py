@@ -5,11 +5,12 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from hubfold.json_form import JsonForm
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(JsonForm):
     """The files that match one of `include` (all where there is none) and none of `exclude`."""
 
     include: tuple[str, ...] = ()
@@ -26,9 +27,6 @@ class Selection:
     def __str__(self) -> str:
         parts = [f"only {' '.join(self.include)}"] if self.include else []
         return ", ".join([*parts, *([f"not {' '.join(self.exclude)}"] if self.exclude else [])])
-
-    def as_json(self) -> dict[str, Any]:
-        return {"include": list(self.include), "exclude": list(self.exclude)}
 
 
 #: Everything there is.

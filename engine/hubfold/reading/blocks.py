@@ -1,7 +1,7 @@
 """Blocks of open files, each read from where it is, so that the user's page cache stays as it was.
 
 A part of a file that is in the page cache is copied from there; a part that is not is read past the cache
-(``O_DIRECT``), so that it costs no copy and displaces nothing. Which is which `residency` tells. Never through mmap:
+(``O_DIRECT``), so that it costs no copy and displaces nothing. Which is which `page_cache` tells. Never through mmap:
 a file that is cut short meanwhile would kill the process.
 """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat as stat_module
+import stat
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -39,6 +39,7 @@ _XXH3 = ("xxh3_128",)
 
 _SAMPLES = 5
 _SAMPLE_BLOCK = 16 << 10
+_xet_import = threading.Lock()
 _FLAGS = open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK
 
 
@@ -66,11 +67,6 @@ class Reading:
     missing: bool = False
     #: The file is not, or did not stay, as the signature says.
     changed: bool = False
-
-
-class _Hash(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
-    def hexdigest(self) -> str: ...
 
 
 def available(algorithm: str) -> bool:
@@ -102,7 +98,7 @@ def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | 
         return _unreadable(job, error, 0)
     try:
         st = os.fstat(fd)
-        if not stat_module.S_ISREG(st.st_mode) or Signature.of(st) != job.signature:
+        if not stat.S_ISREG(st.st_mode) or Signature.of(st) != job.signature:
             return Reading(job, changed=True)
         digests = _digests(fd, job, counter)
         if counter.short or Signature.of(os.fstat(fd)) != job.signature:
@@ -112,6 +108,24 @@ def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | 
         return _unreadable(job, error, counter.bytes)
     finally:
         os.close(fd)
+
+
+def read_many(
+    jobs: Sequence[Job], advance: Callable[[int], object] | None = None, stop: Stop | None = None
+) -> list[Reading]:
+    """`read` of several files in one task; where `stop` is set, those that were read by then."""
+    readings = []
+    for job in jobs:
+        try:
+            readings.append(read(job, advance, stop))
+        except Interrupted:
+            break
+    return readings
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
 
 
 def _read_at_once(job: Job) -> Reading:
@@ -126,7 +140,7 @@ def _read_at_once(job: Job) -> Reading:
     data = b""
     try:
         st = os.fstat(fd)
-        if not stat_module.S_ISREG(st.st_mode) or signature_tuple(st) != job.signature:
+        if not stat.S_ISREG(st.st_mode) or signature_tuple(st) != job.signature:
             return Reading(job, changed=True)
         data = os.read(fd, job.signature.size)
         if len(data) < job.signature.size or signature_tuple(os.fstat(fd)) != job.signature:
@@ -136,19 +150,6 @@ def _read_at_once(job: Job) -> Reading:
     finally:
         os.close(fd)
     return Reading(job, {"xxh3_128": xxhash.xxh3_128_hexdigest(data)}, len(data))
-
-
-def read_many(
-    jobs: Sequence[Job], advance: Callable[[int], object] | None = None, stop: Stop | None = None
-) -> list[Reading]:
-    """`read` of several files in one task; where `stop` is set, those that were read by then."""
-    readings = []
-    for job in jobs:
-        try:
-            readings.append(read(job, advance, stop))
-        except Interrupted:
-            break
-    return readings
 
 
 def _unreadable(job: Job, error: OSError, bytes_read: int) -> Reading:
@@ -220,9 +221,6 @@ def _xet_hash_files() -> Callable[[list[str]], list[Any]]:
             if quiet:
                 del os.environ["HF_XET_LOG_DEST"]
     return cast("Callable[[list[str]], list[Any]]", hash_files)
-
-
-_xet_import = threading.Lock()
 
 
 def _sample(fd: int, size: int, counter: _Counter) -> str:

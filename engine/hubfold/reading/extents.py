@@ -25,6 +25,17 @@ if sys.platform != "win32":  # pragma: no branch: the tests run on Linux
     import fcntl
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_FIDEDUPERANGE = 0xC0189436  # linux/fs.h: _IOWR(0x94, 54, struct file_dedupe_range)
+_DEDUPE_STEP = 16 << 20  # what btrfs takes in one call
+_DIFFERS = 1
+
+_FIEMAP = 0xC020660B  # linux/fiemap.h: _IOWR('f', 11, struct fiemap)
+_FIEMAP_HEADER = struct.Struct("=QQIIII")
+_FIEMAP_EXTENT = struct.Struct("=QQQQQIIII")
+_EXTENT_LAST = 0x1
+_EXTENT_SHARED = 0x2000
+#: UNKNOWN, DELALLOC, DATA_INLINE: such an extent has no address that could be compared.
+_EXTENT_NO_ADDRESS = 0x2 | 0x4 | 0x200
 
 
 def clone_extents(source: int, target: int) -> None:
@@ -32,11 +43,6 @@ def clone_extents(source: int, target: int) -> None:
     if sys.platform != "linux":
         raise OSError(errno.EOPNOTSUPP, "no shared extents on this platform")
     fcntl.ioctl(target, _FICLONE, source)
-
-
-_FIDEDUPERANGE = 0xC0189436  # linux/fs.h: _IOWR(0x94, 54, struct file_dedupe_range)
-_DEDUPE_STEP = 16 << 20  # what btrfs takes in one call
-_DIFFERS = 1
 
 
 def share_extents(
@@ -73,6 +79,50 @@ def share_extents(
     return wrong
 
 
+def physical(fd: int) -> tuple[tuple[int, int, int], ...] | None:
+    """The physical extents of a file as (logical, physical, length) in bytes, neighbours merged; None if unknown."""
+    found: list[tuple[int, int, int]] = []
+    for logical, physical, length, marks in _mapped(fd):
+        if marks & _EXTENT_NO_ADDRESS:
+            return None
+        if found and found[-1][0] + found[-1][2] == logical and found[-1][1] + found[-1][2] == physical:
+            logical, physical, length = found[-1][0], found[-1][1], found[-1][2] + length
+            found.pop()
+        found.append((logical, physical, length))
+    return tuple(found)
+
+
+def shared_bytes(fd: int) -> int:
+    """How many bytes of a file lie in extents that another file has too; 0 where that cannot be told."""
+    return sum(length for _, _, length, marks in _mapped(fd) if marks & _EXTENT_SHARED)
+
+
+def extents_of(path: str) -> object:
+    """The physical extents of a file on a file system that can share them; None where they cannot be told."""
+    try:
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return physical(fd)
+    finally:
+        os.close(fd)
+
+
+def extents_key(path: str, filesystems: FileSystems) -> object:
+    """`shared_extents` of the regular file at `path`."""
+    with suppress(OSError):
+        pool = filesystems.of(os.path.dirname(path)).pool
+        found = extents_of(path) if pool else None
+        return (pool, found) if found else None
+    return None
+
+
+def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:
+    """A key that two payloads have in common when they share all their extents, None where that cannot be."""
+    return extents_key(replica.path, filesystems)
+
+
 def _read_range(
     held: HeldFile, start: int, length: int, buffer: bytearray, tick: Callable[[int], None]
 ) -> None:
@@ -95,35 +145,6 @@ def _dedupe_range(keeper: HeldFile, victim: HeldFile, offset: int, length: int) 
             raise OSError(errno.EIO, "the kernel shared nothing", victim.path)
         offset += done
         length -= min(done, length)
-
-
-_FIEMAP = 0xC020660B  # linux/fiemap.h: _IOWR('f', 11, struct fiemap)
-_FIEMAP_HEADER = struct.Struct("=QQIIII")
-_FIEMAP_EXTENT = struct.Struct("=QQQQQIIII")
-_EXTENT_LAST = 0x1
-#: UNKNOWN, DELALLOC, DATA_INLINE: such an extent has no address that could be compared.
-_EXTENT_NO_ADDRESS = 0x2 | 0x4 | 0x200
-
-
-_EXTENT_SHARED = 0x2000
-
-
-def physical(fd: int) -> tuple[tuple[int, int, int], ...] | None:
-    """The physical extents of a file as (logical, physical, length) in bytes, neighbours merged; None if unknown."""
-    found: list[tuple[int, int, int]] = []
-    for logical, physical, length, marks in _mapped(fd):
-        if marks & _EXTENT_NO_ADDRESS:
-            return None
-        if found and found[-1][0] + found[-1][2] == logical and found[-1][1] + found[-1][2] == physical:
-            logical, physical, length = found[-1][0], found[-1][1], found[-1][2] + length
-            found.pop()
-        found.append((logical, physical, length))
-    return tuple(found)
-
-
-def shared_bytes(fd: int) -> int:
-    """How many bytes of a file lie in extents that another file has too; 0 where that cannot be told."""
-    return sum(length for _, _, length, marks in _mapped(fd) if marks & _EXTENT_SHARED)
 
 
 def _mapped(fd: int) -> Iterator[tuple[int, int, int, int]]:
@@ -152,29 +173,3 @@ def _mapped(fd: int) -> Iterator[tuple[int, int, int, int]]:
             start = logical + length
             if flags & _EXTENT_LAST:
                 return
-
-
-def extents_of(path: str) -> object:
-    """The physical extents of a file on a file system that can share them; None where they cannot be told."""
-    try:
-        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        return physical(fd)
-    finally:
-        os.close(fd)
-
-
-def shared_extents(replica: IndexedReplica, filesystems: FileSystems) -> object:
-    """A key that two payloads have in common when they share all their extents, None where that cannot be."""
-    return extents_key(replica.path, filesystems)
-
-
-def extents_key(path: str, filesystems: FileSystems) -> object:
-    """`shared_extents` of the regular file at `path`."""
-    with suppress(OSError):
-        pool = filesystems.of(os.path.dirname(path)).pool
-        found = extents_of(path) if pool else None
-        return (pool, found) if found else None
-    return None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading import digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
-    from hubfold.progress import Progress, Stop
     from hubfold.reading.digests import Job, Reading
 
 #: Tasks handed to the executor and not finished yet: enough to keep it busy, few enough to stop soon.
@@ -52,52 +53,56 @@ class Threads:
 
 
 #: What reads: threads of ours, or any executor.
-Readers: TypeAlias = "Threads | Executor"
+Workers: TypeAlias = "Threads | Executor"
 
 
-def read_all(jobs: Iterable[Job], executor: Readers, progress: Progress, stop: Stop) -> Iterator[Reading]:
-    """Read every job's file; results come as they are ready.
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who reads files, who is told how far that is, and who may stop it."""
 
-    A rotating disk has one reader at a time. Raises `Interrupted` where `stop` is set, after the reads that are
-    under way have ended.
-    """
-    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+    workers: Workers
+    progress: Progress = field(default_factory=Silent)
+    stop: Stop = field(default_factory=Stop)
 
-    # Progress and stop live in this process: an executor of other processes is told of neither.
-    shared = isinstance(executor, Threads | ThreadPoolExecutor)
-    waiting: dict[int, deque[Job]] = {}
-    for job in jobs:
-        waiting.setdefault(job.signature.device, deque()).append(job)
-    running: dict[Future[list[Reading]], int] = {}
-    try:
-        while waiting or running:
-            if stop:
-                # What is nearly read is still taken; the files under way end by themselves.
-                waiting.clear()
-            for device in list(waiting):
-                limit = 1 if rotates(device) else IN_FLIGHT
-                while waiting[device] and list(running.values()).count(device) < limit:
-                    task = _task(waiting[device])
-                    future = (
-                        executor.submit(digests.read_many, task, progress.advance, stop)
-                        if shared
-                        else executor.submit(digests.read_many, task)
-                    )
-                    running[future] = device
-                if not waiting[device]:
-                    del waiting[device]
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                del running[future]
-                for reading in future.result():
-                    if not shared:
-                        progress.advance(reading.bytes_read)
-                    yield reading
-        stop.check()
-    finally:
-        for future in running:
-            future.cancel()
-        wait(running)
+    def read(self, jobs: Iterable[Job]) -> Iterator[Reading]:
+        """Read every job's file; results come as they are ready.
+
+        A rotating disk has one reader at a time. Raises `Interrupted` where a stop is asked for, after the reads that
+        are under way have ended.
+        """
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+        # Progress and stop live in this process: an executor of other processes is told of neither.
+        shared = isinstance(self.workers, Threads | ThreadPoolExecutor)
+        told = (self.progress.advance, self.stop) if shared else ()
+        waiting: dict[int, deque[Job]] = {}
+        for job in jobs:
+            waiting.setdefault(job.signature.device, deque()).append(job)
+        running: dict[Future[list[Reading]], int] = {}
+        try:
+            while waiting or running:
+                if self.stop:
+                    # What is nearly read is still taken; the files under way end by themselves.
+                    waiting.clear()
+                for device in list(waiting):
+                    limit = 1 if rotates(device) else IN_FLIGHT
+                    while waiting[device] and list(running.values()).count(device) < limit:
+                        task = _task(waiting[device])
+                        running[self.workers.submit(digests.read_many, task, *told)] = device
+                    if not waiting[device]:
+                        del waiting[device]
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    del running[future]
+                    for reading in future.result():
+                        if not shared:
+                            self.progress.advance(reading.bytes_read)
+                        yield reading
+            self.stop.check()
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
 
 
 def _task(waiting: deque[Job]) -> list[Job]:

@@ -21,7 +21,7 @@ from hubfold.vault.objects import clear_empty
 
 
 def garbage(objects: Iterable[str]) -> list[Garbage]:
-    """Vault objects as `gc.remove` wants them."""
+    """Vault objects as `vault/gc.remove` wants them."""
     found = []
     for object_ in objects:
         st = stat_through(object_)
@@ -34,16 +34,14 @@ def garbage(objects: Iterable[str]) -> list[Garbage]:
 
 def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
     """A plan in the form of a report."""
+    files = (path for removal in what.removals for path in removal.files if path in what.removing.seen)
     return RemoveReport(
-        run,
-        tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
-        (
-            *(path for removal in what.removals for path in removal.files if path in what.removing.seen),
-            *what.objects,
-        ),
-        what.bytes,
-        what.needed,
-        what.left,
+        run=run,
+        models=tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
+        removed=(*files, *what.objects),
+        bytes=what.bytes,
+        needed=what.needed,
+        left=what.left,
     )
 
 

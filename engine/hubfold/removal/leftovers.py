@@ -1,7 +1,7 @@
 """Cleans up: what clients and hubfold left behind, and nothing that somebody may still be at.
 
 Age is a courtesy (a download that was touched today may be gone on with); what protects one that is running is the lock
-that its client holds, which `removal` takes before it removes anything.
+that its client holds, which `remover` takes before it removes anything.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from hubfold.removal.needs import Names
 from hubfold.removal.plan import RemovePlan, hold_against_needs
 from hubfold.vault import objects
 from hubfold.vault.names import of_object
-
-DAY_NS = 24 * 3600 * 10**9
 
 
 def plan(

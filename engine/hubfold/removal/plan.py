@@ -36,6 +36,21 @@ REST = "the rest of"
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user asked to remove: models (or the revision that each asks for), and local copies by their folders."""
+
+    models: Sequence[ModelName] = ()
+    copies: Sequence[str] = ()
+    #: Only what lies in these roots; without any, in all.
+    only: Collection[str] = ()
+    #: Links elsewhere that read the content, and local copies of the models, go too.
+    with_links: bool = False
+    with_copies: bool = False
+    #: Further names for who mistyped one.
+    suggest: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RemovePlan:
     """What would go, and what would not, with the reasons. The plan that is shown is the one that is carried out."""
 
@@ -54,23 +69,14 @@ class RemovePlan:
 
 
 def plan(
-    holdings: Holdings,
-    models: Sequence[ModelName],
-    copies: Sequence[str] = (),
-    logs: Callable[[], Iterable[RunLog]] = tuple,
-    *,
-    with_links: bool = False,
-    with_copies: bool = False,
-    names: Names,
-    only: Collection[str] = (),
-    suggest: Iterable[str] = (),
+    holdings: Holdings, wish: Wish, *, names: Names, logs: Callable[[], Iterable[RunLog]] = tuple
 ) -> RemovePlan:
-    """The plan for removing `models` (or the revision that each asks for) from the caches `only` (default: all).
+    """The plan for what a user asked to remove.
 
-    Local copies of a model stay, unless `with_copies` says that they go too, or `copies` has their folders, which may
-    be what an earlier run of `logs` left of one. `suggest` are further names for who mistyped one. Raises
-    `UnknownModel`, `HubfoldError` for a revision that is nowhere or what lies in no cache.
+    A folder of a local copy may be what an earlier run of `logs` left of one. Raises `UnknownModel`, `HubfoldError` for
+    a revision that is nowhere or what lies in no cache.
     """
+    models, copies, only, suggest = wish.models, wish.copies, wish.only, wish.suggest
     removals: list[Removal] = []
     left: list[Left] = []
     held = [one for one in holdings.held() if not only or one.root.path in only]
@@ -85,7 +91,7 @@ def plan(
         commits = resolve(of_name, asked.revision) if asked.revision is not None else None
         found = list(_removals(holdings, name, commits, only))
         for removal in found:
-            if with_copies or holdings.backends[removal.backend].capabilities.cache:
+            if wish.with_copies or holdings.backends[removal.backend].capabilities.cache:
                 removals.append(removal)
             elif removal.path not in copies:
                 left.append(Left(removal.path or removal.root, COPY))
@@ -100,7 +106,7 @@ def plan(
             f"no cache holds {models[0].name}; it stays at {left[0].path}: {left[0].reason}",
             "`hubfold rm --help` shows how local copies are removed",
         )
-    return hold_against_needs(holdings, removals, left, with_links=with_links, names=names)
+    return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names)
 
 
 def _removals(
@@ -184,13 +190,14 @@ def hold_against_needs(
         now = look(path)
         if now is not None:
             seen[path] = now
+    lists = (object_ + LINKS for object_ in needs.objects)
     return RemovePlan(
-        Removing(tuple(removals), seen),
-        tuple(needs.objects),
-        tuple(needs.found),
-        (*left, *needs.left, *stays),
-        measure([*files, *needs.objects, *(object_ + LINKS for object_ in needs.objects)], folders),
-        tuple(needs.others),
+        removing=Removing(tuple(removals), seen),
+        objects=tuple(needs.objects),
+        needed=tuple(needs.found),
+        left=(*left, *needs.left, *stays),
+        bytes=measure([*files, *needs.objects, *lists], folders),
+        others=tuple(needs.others),
     )
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hubfold import errors
 from hubfold.backend.changes import Removal
@@ -276,10 +276,12 @@ class Remover:
 
 
 def _removed(path: str, seen: Seen, copy: str, removal: Removal) -> Removed:
-    where = (copy, removal.root, removal.backend) if copy else ()
-    if seen.text is not None:
-        return Removed(path, 0, 0, 0, seen.text, *where)
-    return Removed(path, seen.size, seen.inode, seen.mtime_ns, "", *where)
+    what = (
+        Removed(path, 0, text=seen.text)
+        if seen.text is not None
+        else Removed(path, seen.size, inode=seen.inode, mtime_ns=seen.mtime_ns)
+    )
+    return replace(what, copy=copy, root=removal.root, backend=removal.backend) if copy else what
 
 
 def _last_name(directory: Directory, name: str, path: str) -> int:

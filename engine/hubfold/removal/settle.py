@@ -18,7 +18,7 @@ from hubfold.removal.empty import empty
 from hubfold.reports.outcomes import Left, Settled
 
 
-def settle(log: RunLog, *, forget: bool = False) -> Settled:
+def settle_removal(log: RunLog, *, forget: bool = False) -> Settled:
     """Remove what a crash left under names of hubfold's own: folders on their way out, files on their way in.
 
     What cannot be removed now is tried again another time; with `forget` it is given up.
@@ -40,6 +40,15 @@ def settle(log: RunLog, *, forget: bool = False) -> Settled:
     if log.ended is None and not settled.waiting:
         settled.left += _cut_short(log)
     return settled
+
+
+def rest_of(log: RunLog) -> Iterator[tuple[str, str]]:
+    """(folder of a local copy, path) of all that a run was to remove of local copies and that is there as it was."""
+    for removed in log.removals:
+        if removed.copy:
+            seen = look(removed.path)
+            if seen is not None and removed.is_still(seen):
+                yield removed.copy, removed.path
 
 
 def _settle_in(item: Temporary) -> list[Left]:
@@ -81,15 +90,6 @@ def _settle_out(log: RunLog, item: Temporary) -> list[Left]:
         now = item.temporary + path[len(item.path) :]
         told.append(f"{path} was put there meanwhile, and another is there now; it is at {now}")
     return [Left(item.path, f"it was being removed and is gone, but {text}") for text in told]
-
-
-def rest_of(log: RunLog) -> Iterator[tuple[str, str]]:
-    """(folder of a local copy, path) of all that a run was to remove of local copies and that is there as it was."""
-    for removed in log.removals:
-        if removed.copy:
-            seen = look(removed.path)
-            if seen is not None and removed.is_still(seen):
-                yield removed.copy, removed.path
 
 
 def _cut_short(log: RunLog) -> list[Left]:

@@ -7,11 +7,12 @@ seconds since the epoch, as the file system has them.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hubfold.content import Partial, Role
+from hubfold.json_form import NULLABLE, PATHS, SPREAD, UNTOLD, Json, JsonForm, told
 from hubfold.models.patterns import Selections, wanted
-from hubfold.reports.runs import Json, Notice
+from hubfold.reports.outcomes import Notice
 
 
 class Wholeness(enum.StrEnum):
@@ -37,59 +38,48 @@ class Judged(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class MissingFile:
+class MissingFile(JsonForm):
     """A file that a revision should have and has not. `name` is empty where only its download is known."""
 
     name: str
     #: How long it should be, None where nothing says so.
     bytes: int | None
-    reason: str
     #: What an interrupted download has of it.
-    partial_bytes: int = 0
+    partial_bytes: int = field(default=0, kw_only=True)
+    reason: str
     #: Its name is there, and what it gives is not the file.
-    damaged: bool = False
-
-    def as_json(self) -> Json:
-        return {
-            "name": self.name,
-            "bytes": self.bytes,
-            "partial_bytes": self.partial_bytes,
-            "reason": self.reason,
-        }
+    damaged: bool = field(default=False, metadata=UNTOLD)
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(JsonForm):
     """One file of a revision: its name in the repo, what a program opens, and its bytes (None: cannot be opened)."""
 
     name: str
     path: str
     bytes: int | None
 
-    def as_json(self) -> Json:
-        return {"name": self.name, "path": self.path, "bytes": self.bytes}
-
 
 @dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(JsonForm):
     """One revision of a model in one place. `bytes` counts a file with two names once."""
 
-    revision: str
+    revision: str = field(metadata=NULLABLE)
     refs: tuple[str, ...]
     path: str
     state: Wholeness
-    judged: Judged
-    bytes: int
-    files: tuple[ModelFile, ...]
-    missing: tuple[MissingFile, ...] = ()
-    partials: tuple[Partial, ...] = ()
+    judged: Judged = field(metadata=told("judged_by"))
+    bytes: int = field(metadata=told("size_bytes", after=("file_count",)))
+    missing: tuple[MissingFile, ...] = field(default=(), metadata=told(after=("missing_bytes",)))
+    partials: tuple[Partial, ...] = field(default=(), metadata=UNTOLD)
     #: What the listing of this revision adds up to, None where there is none.
-    expected_bytes: int | None = None
+    expected_bytes: int | None = field(default=None, metadata=UNTOLD)
     last_modified: float | None = None
     #: What was asked for, where that leaves out files that are not there: it is whole with less.
-    selected: Selections = ()
+    selected: Selections = field(default=(), metadata=told(optional=True))
+    files: tuple[ModelFile, ...] = field(kw_only=True, metadata=told(with_files=True))
     #: The same held against all there is, where `selected` says what it is held against.
-    unselected: Revision | None = None
+    unselected: Revision | None = field(default=None, metadata=UNTOLD)
 
     def only(self, selections: Selections) -> Revision:
         """The same, held against what was asked for instead of all there is.
@@ -121,42 +111,27 @@ class Revision:
         return file.partial_bytes > 0 or not self.files
 
     @property
+    def file_count(self) -> int:
+        return len(self.files)
+
+    @property
     def missing_bytes(self) -> int | None:
         """What has to be fetched to make it whole; None where that is not known of some file."""
         sizes = [file.bytes for file in self.missing]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
-    def as_json(self, *, files: bool = False) -> Json:
-        report: Json = {
-            "revision": self.revision or None,
-            "refs": list(self.refs),
-            "path": self.path,
-            "state": str(self.state),
-            "judged_by": str(self.judged),
-            "size_bytes": self.bytes,
-            "file_count": len(self.files),
-            "missing": [file.as_json() for file in self.missing],
-            "missing_bytes": self.missing_bytes,
-            "last_modified": self.last_modified,
-        }
-        if self.selected:
-            report["selected"] = [selection.as_json() for selection in self.selected]
-        if files:
-            report["files"] = [file.as_json() for file in self.files]
-        return report
-
 
 @dataclass(frozen=True, slots=True)
-class ModelPlace:
+class ModelPlace(JsonForm):
     """A model in one root. `bytes` is what its files amount to there, `path` the folder with all its revisions."""
 
     root: str
     backend: str
     role: Role
     #: The root is a cache that programs fetch from.
-    cache: bool
+    cache: bool = field(metadata=UNTOLD)
     path: str
-    bytes: int
+    bytes: int = field(metadata=told("size_bytes"))
     revisions: tuple[Revision, ...]
 
     @property
@@ -167,33 +142,23 @@ class ModelPlace:
             key=lambda one: ("main" not in one.refs, not one.refs, -(one.last_modified or 0), one.revision),
         )
 
-    def as_json(self, *, files: bool = False) -> Json:
-        return {
-            "root": self.root,
-            "backend": self.backend,
-            "role": str(self.role),
-            "path": self.path,
-            "size_bytes": self.bytes,
-            "revisions": [revision.as_json(files=files) for revision in self.revisions],
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class Model(JsonForm):
     """One model, dataset, space or kernel, wherever it lies. `places` are in the order in which they are preferred."""
 
-    repo_type: str
     #: Empty for a copy of which nothing says what it is; its `id` is its path then.
-    repo_id: str
+    repo_id: str = field(metadata=told(value=lambda text: text or None, before=("id",)))
+    repo_type: str = field(metadata=told(after=("state", "cached")))
     #: One copy of it: the largest of its places.
-    bytes: int
+    bytes: int = field(metadata=told("size_bytes"))
     #: Its share of the disks: a payload that several models use counts in equal parts.
     physical_bytes: int
-    places: tuple[ModelPlace, ...]
-    last_accessed: float | None = None
-    last_modified: float | None = None
     #: What `hubfold rm` of its id would free now; None where that was not asked.
-    freed_bytes: int | None = None
+    freed_bytes: int | None = field(default=None, kw_only=True, metadata=told(after=("refs",)))
+    last_accessed: float | None = field(default=None, kw_only=True)
+    last_modified: float | None = field(default=None, kw_only=True)
+    places: tuple[ModelPlace, ...]
 
     @property
     def id(self) -> str:
@@ -226,28 +191,14 @@ class Model:
             return Wholeness.WHOLE
         return Wholeness.OFFLINE if states == {Wholeness.OFFLINE} else Wholeness.INCOMPLETE
 
-    def as_json(self, *, files: bool = False) -> Json:
-        return {
-            "id": self.id,
-            "repo_id": self.repo_id or None,
-            "repo_type": self.repo_type,
-            "state": str(self.state),
-            "cached": self.cached,
-            "size_bytes": self.bytes,
-            "physical_bytes": self.physical_bytes,
-            "freed_bytes": self.freed_bytes,
-            "refs": list(self.refs),
-            "last_accessed": self.last_accessed,
-            "last_modified": self.last_modified,
-            "places": [place.as_json(files=files) for place in self.places],
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class ModelsReport:
+class ModelsReport(JsonForm):
     """The models asked for. `rows` has each of them once, or with each of its revisions if those were asked for."""
 
-    rows: tuple[tuple[Model, Revision | None], ...]
+    rows: tuple[tuple[Model, Revision | None], ...] = field(
+        metadata=told("models", lambda rows: [_Row.of(*row) for row in rows])
+    )
     #: Of the models in `rows`, every payload once.
     physical_bytes: int
     warnings: tuple[Notice, ...] = ()
@@ -256,27 +207,23 @@ class ModelsReport:
     def models(self) -> tuple[Model, ...]:
         return tuple({model.id: model for model, _ in self.rows}.values())
 
-    def as_json(self, *, files: bool = False) -> Json:
-        """``{"models": […]}``; with revisions as rows each is ``{"id", "repo_id", "repo_type", …}`` of a revision."""
-        return {
-            "models": [
-                model.as_json(files=files)
-                if revision is None
-                else {
-                    "id": model.id,
-                    "repo_id": model.repo_id or None,
-                    "repo_type": model.repo_type,
-                    **revision.as_json(files=files),
-                }
-                for model, revision in self.rows
-            ],
-            "physical_bytes": self.physical_bytes,
-            "warnings": [warning.as_json() for warning in self.warnings],
-        }
+
+@dataclass(frozen=True, slots=True)
+class _Row(JsonForm):
+    """A revision as a row of its own."""
+
+    id: str
+    repo_id: str = field(metadata=NULLABLE)
+    repo_type: str
+    revision: Revision = field(metadata=SPREAD)
+
+    @classmethod
+    def of(cls, model: Model, revision: Revision | None) -> _Row | Model:
+        return model if revision is None else cls(model.id, model.repo_id, model.repo_type, revision)
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedModel:
+class CheckedModel(JsonForm):
     """A model that the user counts on. `status` is cached, incomplete or missing."""
 
     name: str
@@ -286,7 +233,7 @@ class CheckedModel:
     status: str
     path: str | None = None
     root: str | None = None
-    bytes: int = 0
+    bytes: int = field(default=0, metadata=told("size_bytes"))
     #: What it should take: by its listing, else as the configuration says; None where nobody knows.
     expected_bytes: int | None = None
     missing: tuple[MissingFile, ...] = ()
@@ -294,29 +241,12 @@ class CheckedModel:
     #: Names that are near to one that nothing is known of.
     near: tuple[str, ...] = ()
     #: Other copies of its files, and what folding them would free.
-    copies: tuple[str, ...] = ()
+    copies: tuple[str, ...] = field(default=(), metadata=PATHS)
     reclaimable_bytes: int = 0
-
-    def as_json(self) -> Json:
-        return {
-            "name": self.name,
-            "id": self.id,
-            "revision": self.revision,
-            "status": self.status,
-            "path": self.path,
-            "root": self.root,
-            "size_bytes": self.bytes,
-            "expected_bytes": self.expected_bytes,
-            "missing": [file.as_json() for file in self.missing],
-            "missing_bytes": self.missing_bytes,
-            "near": list(self.near),
-            "copies": [{"path": path} for path in self.copies],
-            "reclaimable_bytes": self.reclaimable_bytes,
-        }
 
 
 @dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(JsonForm):
     """What to do next; `kind` is download, resume, broken, connect, duplicate or space."""
 
     kind: str
@@ -324,15 +254,12 @@ class Recommendation:
     command: str = ""
     model: str | None = None
 
-    def as_json(self) -> Json:
-        return {"kind": self.kind, "message": self.message, "command": self.command, "model": self.model}
-
 
 @dataclass(frozen=True, slots=True)
-class CheckReport:
+class CheckReport(JsonForm):
     """The models that the user counts on, and the disk that the missing ones would go to."""
 
-    models: tuple[CheckedModel, ...]
+    models: tuple[CheckedModel, ...] = field(metadata=told(after=("whole",)))
     cache: str | None
     free_bytes: int | None
     recommendations: tuple[Recommendation, ...] = ()
@@ -342,90 +269,60 @@ class CheckReport:
     def whole(self) -> bool:
         return all(model.status == "cached" for model in self.models)
 
-    def as_json(self) -> Json:
-        return {
-            "models": [model.as_json() for model in self.models],
-            "whole": self.whole,
-            "cache": self.cache,
-            "free_bytes": self.free_bytes,
-            "recommendations": [recommendation.as_json() for recommendation in self.recommendations],
-            "warnings": [warning.as_json() for warning in self.warnings],
-        }
+
+def _rounded(rate: float | None) -> int | None:
+    return None if rate is None else round(rate)
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
+class Download(JsonForm):
     """One download that is not at its end. `rate` in bytes per second since the look before, None at the first look."""
 
     path: str
     model: str
     name: str | None
     bytes: int
-    expected_bytes: int | None
-    rate: float | None = None
+    expected_bytes: int | None = field(metadata=told(after=("running",)))
+    rate: float | None = field(default=None, metadata=told("bytes_per_second", _rounded))
 
-    def as_json(self) -> Json:
-        return {
-            "path": self.path,
-            "model": self.model,
-            "name": self.name,
-            "bytes": self.bytes,
-            "expected_bytes": self.expected_bytes,
-            "running": None if self.rate is None else self.rate > 0,
-            "bytes_per_second": None if self.rate is None else round(self.rate),
-        }
+    @property
+    def running(self) -> bool | None:
+        """Whether it has grown since the look before; None at the first look."""
+        return None if self.rate is None else self.rate > 0
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(JsonForm):
     """One file system with roots on it."""
 
     mount: str
     total_bytes: int
     free_bytes: int
-    roots: tuple[str, ...]
     #: Change of the free space in bytes per second since the look before: negative while it fills up.
-    rate: float | None = None
-
-    def as_json(self) -> Json:
-        return {
-            "mount": self.mount,
-            "total_bytes": self.total_bytes,
-            "free_bytes": self.free_bytes,
-            "free_bytes_per_second": None if self.rate is None else round(self.rate),
-            "roots": list(self.roots),
-        }
+    rate: float | None = field(default=None, kw_only=True, metadata=told("free_bytes_per_second", _rounded))
+    roots: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Look(JsonForm):
     """What `watch` shows: models, downloads and space at one moment. `at` is monotonic, in seconds."""
 
-    at: float
-    models: tuple[Model, ...]
+    at: float = field(metadata=UNTOLD)
+    models: tuple[Model, ...] = field(metadata=told(value=lambda models: [_in_brief(one) for one in models]))
     downloads: tuple[Download, ...]
     disks: tuple[Disk, ...]
     #: Models and downloads together, every payload once, by allocated blocks.
     physical_bytes: int
     #: Growth of that in bytes per second since the look before.
-    rate: float | None = None
+    rate: float | None = field(default=None, metadata=told("bytes_per_second", _rounded))
     warnings: tuple[Notice, ...] = ()
 
-    def as_json(self) -> Json:
-        return {
-            "models": [
-                {
-                    "id": model.id,
-                    "state": str(model.state),
-                    "cached": model.cached,
-                    "size_bytes": model.bytes,
-                    "physical_bytes": model.physical_bytes,
-                }
-                for model in self.models
-            ],
-            "downloads": [download.as_json() for download in self.downloads],
-            "disks": [disk.as_json() for disk in self.disks],
-            "physical_bytes": self.physical_bytes,
-            "bytes_per_second": None if self.rate is None else round(self.rate),
-            "warnings": [warning.as_json() for warning in self.warnings],
-        }
+
+def _in_brief(model: Model) -> Json:
+    return {
+        "id": model.id,
+        "state": model.state,
+        "cached": model.cached,
+        "size_bytes": model.bytes,
+        "physical_bytes": model.physical_bytes,
+    }

@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-Json = dict[str, Any]
+from hubfold.json_form import UNTOLD, JsonForm
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Left(JsonForm):
     """A path that was left alone on purpose."""
 
     path: str
     reason: str
 
-    def as_json(self) -> Json:
-        return {"path": self.path, "reason": self.reason}
-
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(JsonForm):
     """A path that was left alone because something went wrong."""
 
     path: str
     error: str
 
-    def as_json(self) -> Json:
-        return {"path": self.path, "error": self.error}
-
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(JsonForm):
     """Something about one path that the user should know."""
 
     path: str
     message: str
     #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
-    kind: str = "notice"
-
-    def as_json(self) -> Json:
-        return {"path": self.path, "message": self.message}
+    kind: str = field(default="notice", metadata=UNTOLD)
 
 
 @dataclass(slots=True)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hubfold.json_form import PATHS, UNTOLD, JsonForm, told
 from hubfold.reports.outcomes import Failed, Left
-from hubfold.reports.outcomes import Json as Json
 
 
 @dataclass(frozen=True, slots=True)
-class Needed:
+class Needed(JsonForm):
     """A path elsewhere that needs content which is to go, and what becomes of it."""
 
     path: str
     content: str
     becomes: str
 
-    def as_json(self) -> Json:
-        return {"path": self.path, "content": self.content, "becomes": self.becomes}
-
 
 @dataclass(frozen=True, slots=True)
-class RemovedModel:
+class RemovedModel(JsonForm):
     """A model, revision or leftover that goes (or would go). `kind` is model, revision, or what sort of leftover."""
 
     kind: str
@@ -30,36 +27,16 @@ class RemovedModel:
     revisions: tuple[str, ...] = ()
     path: str = ""
 
-    def as_json(self) -> Json:
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            "root": self.root,
-            "revisions": list(self.revisions),
-            "path": self.path,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class RemoveReport:
+class RemoveReport(JsonForm):
     """Models or leftovers removed (`run` None: a preview). `bytes` is what the file systems get back."""
 
     run: str | None
     models: tuple[RemovedModel, ...]
-    removed: tuple[str, ...]
-    bytes: int
+    removed: tuple[str, ...] = field(metadata=PATHS)
     needed: tuple[Needed, ...] = ()
     left: tuple[Left, ...] = ()
     failed: tuple[Failed, ...] = ()
-    interrupted: bool = False
-
-    def as_json(self) -> Json:
-        return {
-            "run": self.run,
-            "models": [model.as_json() for model in self.models],
-            "removed": [{"path": path} for path in self.removed],
-            "needed": [needed.as_json() for needed in self.needed],
-            "left": [left.as_json() for left in self.left],
-            "failed": [failure.as_json() for failure in self.failed],
-            "reclaimed_bytes": self.bytes,
-        }
+    bytes: int = field(kw_only=True, metadata=told("reclaimed_bytes"))
+    interrupted: bool = field(default=False, metadata=UNTOLD)

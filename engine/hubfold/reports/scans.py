@@ -1,16 +1,16 @@
-"""What a scan returns, apart from the other `reports`: every command that scans needs it, and no other of them."""
+"""What looking for content returns: a scan, the duplicates, the known roots."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from hubfold.content import DuplicateSet, Role
-from hubfold.reports.outcomes import Json, Notice
+from hubfold.content import DuplicateSet, IndexedReplica, Role
+from hubfold.json_form import Json, JsonForm, told
+from hubfold.reports.outcomes import Notice
 
 
 @dataclass(frozen=True, slots=True)
-class RootReport:
+class RootReport(JsonForm):
     """One root after a scan. `bytes` by length, `allocated_bytes` by blocks, each payload counted once."""
 
     path: str
@@ -19,24 +19,11 @@ class RootReport:
     files: int
     bytes: int
     allocated_bytes: int
-    error: str | None = None
-
-    def as_json(self) -> Json:
-        report: Json = {
-            "path": self.path,
-            "backend": self.backend,
-            "role": str(self.role),
-            "files": self.files,
-            "bytes": self.bytes,
-            "allocated_bytes": self.allocated_bytes,
-        }
-        if self.error is not None:
-            report["error"] = self.error
-        return report
+    error: str | None = field(default=None, metadata=told(optional=True))
 
 
 @dataclass(frozen=True, slots=True)
-class ScanReport:
+class ScanReport(JsonForm):
     """A finished scan. `bytes_read` and `files_read` are about content, not about names and metadata."""
 
     roots: tuple[RootReport, ...]
@@ -46,7 +33,7 @@ class ScanReport:
     reclaimable_bytes: int
     bytes_read: int
     files_read: int
-    seconds: float
+    seconds: float = field(metadata=told(value=lambda seconds: round(seconds, 3)))
     warnings: tuple[Notice, ...] = ()
 
     @property
@@ -55,44 +42,42 @@ class ScanReport:
         unread = any(notice.kind == "unreadable" for notice in self.warnings)
         return unread or any(root.error for root in self.roots)
 
-    def as_json(self) -> Json:
-        return {
-            "roots": [root.as_json() for root in self.roots],
-            "files": self.files,
-            "bytes": self.bytes,
-            "duplicate_sets": self.duplicate_sets,
-            "reclaimable_bytes": self.reclaimable_bytes,
-            "bytes_read": self.bytes_read,
-            "files_read": self.files_read,
-            "seconds": round(self.seconds, 3),
-            "warnings": [warning.as_json() for warning in self.warnings],
-        }
+
+@dataclass(frozen=True, slots=True)
+class DupesReport(JsonForm):
+    """Duplicate sets with what folding each would free, in bytes by allocated blocks."""
+
+    sets: tuple[tuple[DuplicateSet, int], ...] = field(
+        metadata=told(value=lambda sets: [_set(*one) for one in sets])
+    )
+    reclaimable_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class DupesReport:
-    """Duplicate sets with what folding each would free, in bytes by allocated blocks."""
+class StatusRoot(JsonForm):
+    """One known root for the status view."""
 
-    sets: tuple[tuple[DuplicateSet, int], ...]
-    reclaimable_bytes: int
-
-    def as_json(self) -> Json:
-        return {
-            "sets": [
-                {
-                    "size": duplicates.size,
-                    "digests": dict(duplicates.digests),
-                    "trust": str(duplicates.trust),
-                    "reclaimable_bytes": reclaimable,
-                    "replicas": [_replica_json(replica) for replica in duplicates.replicas],
-                }
-                for duplicates, reclaimable in self.sets
-            ],
-            "reclaimable_bytes": self.reclaimable_bytes,
-        }
+    path: str
+    backend: str
+    role: Role
+    files: int
+    bytes: int
+    limit: int | None
+    online: bool
+    source: str = ""
 
 
-def _replica_json(replica: Any) -> Json:
+def _set(duplicates: DuplicateSet, reclaimable: int) -> Json:
+    return {
+        "size": duplicates.size,
+        "digests": duplicates.digests,
+        "trust": duplicates.trust,
+        "reclaimable_bytes": reclaimable,
+        "replicas": [_replica(replica) for replica in duplicates.replicas],
+    }
+
+
+def _replica(replica: IndexedReplica) -> Json:
     report: Json = {
         "path": replica.path,
         "root": replica.root,
@@ -105,17 +90,3 @@ def _replica_json(replica: Any) -> Json:
     if replica.revision is not None:
         report["revision"] = replica.revision
     return report
-
-
-@dataclass(frozen=True, slots=True)
-class StatusRoot:
-    """One known root for the status view."""
-
-    path: str
-    backend: str
-    role: Role
-    files: int
-    bytes: int
-    limit: int | None
-    online: bool
-    source: str = ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hubfold.backend import peek
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, VAULT_MARKER, Root
-from hubfold.disk.paths import canonical, within
+from hubfold.disk.paths import canonical, existing, within
 from hubfold.errors import RootError, UsageError
 
 
@@ -146,10 +146,7 @@ def instead_of(path: str) -> str:
     found = near(path)
     if found:
         return f"did you mean {' or '.join(found)}?"
-    parent = os.path.dirname(path)
-    while not os.path.isdir(parent):
-        parent = os.path.dirname(parent)
-    return f"there is only {parent}: check the spelling, and that its drive is connected"
+    return f"there is only {existing(path)}: check the spelling, and that its drive is connected"
 
 
 def near(path: str) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import stat as stat_module
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubfold.content import Replica, Root, Signature, signature_tuple
+from hubfold.disk.paths import upwards
 from hubfold.index.database import loaded_time, signed, stored_time, unsigned
 from hubfold.index.index import Index, now
 from hubfold.index.invalidation import changed, counting, loosen
@@ -40,6 +41,7 @@ _COUNT = _COLUMNS.count(",") + 1
 _SIZE = _COLUMNS.split(", ").index("size")
 _UPDATE = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", "))
 _NO_CLAIMS = (None,) * len(CLAIM_COLUMNS)
+_DIGESTS = ", ".join(DIGEST_COLUMNS.values())
 _HEX = {
     "sha256": re.compile("[0-9a-f]{64}"),
     "git-sha1": re.compile("[0-9a-f]{40}"),
@@ -159,7 +161,7 @@ class Recording:
         ):
             self.rejected.append((path, f"is left out: outside of the root {self.root.path}"))
             return False
-        if not stat_module.S_ISREG(st.st_mode):
+        if not stat.S_ISREG(st.st_mode):
             self.rejected.append((path, "is left out: no regular file"))
             return False
         latest = replica.latest_mtime_ns
@@ -320,7 +322,7 @@ class Recording:
         marks = ", ".join(map(str, devices))
 
         def unknown(path: str) -> bool:
-            return bool(failed) and any(step in failed for step in _upwards(path, self.root.path))
+            return bool(failed) and any(step in failed for step in upwards(path))
 
         away, dropped = 0, 0
         noted: set[int] = set()
@@ -373,19 +375,3 @@ def _text(stored: object) -> str:
     if not isinstance(stored, bytes):
         raise sqlite3.DatabaseError(f"{stored!r} is no path")
     return os.fsdecode(stored)
-
-
-def _encoded(text: str | None) -> bytes | None:
-    return None if text is None else os.fsencode(text)
-
-
-_DIGESTS = ", ".join(DIGEST_COLUMNS.values())
-
-
-def _upwards(path: str, top: str) -> Iterator[str]:
-    """`path` and the folders above it, up to `top`."""
-    while True:
-        yield path
-        if len(path) <= len(top) or path == "/":
-            return
-        path = os.path.dirname(path)

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, VAULT_MARKER, Root
-from hubfold.duplicates.cost import MayShare, SharedExtents, cost_key, duplicate_cost
+from hubfold.duplicates.cost import UNASKED, Sharing, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
 from hubfold.index.database import IndexUnusable
 from hubfold.index.housekeeping import name_repositories, prune_digests, totals
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
-from hubfold.progress import Progress, Silent, Stop
+from hubfold.progress import Progress, Stop
 from hubfold.reading.pool import Readers
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport
@@ -34,13 +34,10 @@ def scan(
     roots: Iterable[Root],
     backends: Mapping[str, StorageBackend],
     index: Index,
+    readers: Readers,
     *,
     min_size: int,
-    executor: Readers,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
-    shared_extents: SharedExtents | None = None,
-    may_share: MayShare | None = None,
+    sharing: Sharing = UNASKED,
 ) -> ScanReport:
     """Scan `roots` and what lies in them: caches that other backends recognise, and their vaults.
 
@@ -48,16 +45,14 @@ def scan(
     after `Interrupted` the next scan goes on from there. Raises `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`.
     """
     begun = time.monotonic()
-    progress = Silent() if progress is None else progress
-    stop = Stop() if stop is None else stop
-    walks = _Walks(list(roots), backends, index, progress, stop)
+    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop)
     with index.together():
         walked = walks.run()
     paths = [root.path for root, _ in walked]
     settled = Tally(index, f"settled {cost_key(paths, min_size)}")
     work = Work()
     if settled.stale:
-        work = digest(index, paths, min_size, executor, progress, stop, settled.where("f.size"))
+        work = digest(index, paths, min_size, readers, settled.where("f.size"))
     with index.together():
         name_repositories(index, walks.commits)
         if settled.stale:
@@ -65,7 +60,7 @@ def scan(
             settled.put((), again=work.again)
         prune_digests(index)
         reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
-        cost = duplicate_cost(index, paths, min_size, shared_extents, may_share)
+        cost = duplicate_cost(index, paths, min_size, sharing)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),
@@ -186,4 +181,12 @@ class _Walks:
 
 def _report(index: Index, root: Root, error: str | None) -> RootReport:
     found = totals(index, root)
-    return RootReport(root.path, root.backend, root.role, found.files, found.bytes, found.allocated, error)
+    return RootReport(
+        path=root.path,
+        backend=root.backend,
+        role=root.role,
+        files=found.files,
+        bytes=found.bytes,
+        allocated_bytes=found.allocated,
+        error=error,
+    )

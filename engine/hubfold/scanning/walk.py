@@ -9,15 +9,14 @@ from __future__ import annotations
 import errno
 import marshal
 import os
-import stat as stat_module
+import stat
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 import xxhash
 
 from hubfold.backend.contract import Folder, StorageBackend
-from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature
+from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature, signature_tuple
 from hubfold.disk import open_flags
 from hubfold.disk.paths import within
 from hubfold.progress import Stop
@@ -36,8 +35,6 @@ _DIRECTORY_FLAGS = open_flags.DIRECTORY | open_flags.NOFOLLOW
 _FILE_FLAGS = open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK
 #: Errors that mean that a name is not there (any more), and nothing else.
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
-
-_signature_of = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 class Memory(Protocol):
@@ -134,10 +131,10 @@ class TreeWalk:
         self._visited: set[tuple[int, int]] = set()
         self._prefix = root.path if root.path.endswith("/") else root.path + "/"
 
-    # the contract of `backend.Walk`
+    # the contract of `contract.Walk`
 
     def folders(self, path: str) -> Iterator[Folder]:
-        """See `backend.Walk.folders`; a folder with very many changed files comes in several parts."""
+        """See `contract.Walk.folders`; a folder with very many changed files comes in several parts."""
         pending = [path]
         while pending:
             self._stop.check()
@@ -175,7 +172,7 @@ class TreeWalk:
             return None
         try:
             # O_NONBLOCK and this check: a FIFO planted as metadata must not hang the scan.
-            if not stat_module.S_ISREG(os.fstat(fd).st_mode):
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return None
             with open(fd, "rb", closefd=False) as file:
                 data = file.read(limit + 1)
@@ -283,7 +280,7 @@ class TreeWalk:
         # One search through all names at once: it is asked of every folder and hardly ever true.
         if f"\0{OWN_PREFIX}" in "\0" + "\0".join(content.names):
             files[:] = [(name, st) for name, st in files if not name.startswith(OWN_PREFIX)]
-        hashed = [(name, _signature_of(st)) for name, st in files]
+        hashed = [(name, signature_tuple(st)) for name, st in files]
         # marshal is the fastest way to bytes; it is only ever written here, never loaded.
         content.fingerprint = xxhash.xxh3_128_digest(marshal.dumps(hashed, 2))
 
@@ -292,18 +289,26 @@ class TreeWalk:
         changed: list[tuple[str, os.stat_result]] = []
         count = len(content.files)
         if self._memory.fingerprint(path) == content.fingerprint:
-            listed = Listed(path, content.device, content.fingerprint, True, (), count)
+            listed = Listed(path, content.device, content.fingerprint, same=True, files=count)
         else:
             known = self._memory.signatures(path)
-            changed = [(name, st) for name, st in content.files if known.get(name) != _signature_of(st)]
+            changed = [(name, st) for name, st in content.files if known.get(name) != signature_tuple(st)]
             renumbered = frozenset(
                 known[name].device
                 for name, st in changed
-                if name in known and known[name][1:] == _signature_of(st)[1:]
+                if name in known and known[name][1:] == signature_tuple(st)[1:]
             )
             stale = set(known).difference(name for name, _ in content.files) if known else set()
             stale.update(name for name, _ in changed if name in known)
-            listed = Listed(path, content.device, content.fingerprint, False, stale, count, renumbered)
+            listed = Listed(
+                path,
+                content.device,
+                content.fingerprint,
+                same=False,
+                stale=stale,
+                files=count,
+                renumbered=renumbered,
+            )
         self.unchanged += count - len(changed)
         self._memory.listed(listed)
         if self._advance is not None and count:

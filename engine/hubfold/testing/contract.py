@@ -18,7 +18,7 @@ from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
 from hubfold.scanning.walk import Listed, TreeWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
 _LENGTHS = {"sha256": 64, "git-sha1": 40, "xxh3_128": 32, "xet": 64}
 _ODD_NAMES = (
@@ -197,7 +197,7 @@ class BackendContract:
 
 
 class Remembered:
-    """What a scan remembers for the next one, in a dictionary: `hubfold.walk.Memory`."""
+    """What a scan remembers for the next one, in a dictionary: `hubfold.scanning.walk.Memory`."""
 
     def __init__(self) -> None:
         self._fingerprints: dict[str, bytes] = {}
@@ -287,12 +287,3 @@ def _refuse(patch: pytest.MonkeyPatch, folder: str) -> None:
 
 def _denied(folder: str) -> NoReturn:
     raise PermissionError(13, "Permission denied", folder)
-
-
-def names_below(folder: Path) -> Iterator[str]:
-    """The paths of all regular files below `folder`, from it."""
-    for place, _, files in os.walk(folder):
-        for name in files:
-            path = os.path.join(place, name)
-            if not os.path.islink(path):
-                yield os.path.relpath(path, folder)

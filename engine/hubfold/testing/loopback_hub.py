@@ -236,10 +236,12 @@ class LoopbackHub:
             git.update(chunk)
         lfs = (path.endswith(LFS_SUFFIXES) or size >= LFS_FROM) if file.lfs is None else file.lfs
         if not lfs:
-            return StoredFile(path, size, git.hexdigest(), None, file.xet_hash, source)
+            return StoredFile(path, size, git.hexdigest(), sha256=None, xet_hash=file.xet_hash, source=source)
         pointer = _lfs_pointer(sha256.hexdigest(), size)
         pointer_sha1 = hashlib.sha1(b"blob %d\0" % len(pointer) + pointer).hexdigest()
-        return StoredFile(path, size, pointer_sha1, sha256.hexdigest(), file.xet_hash, source)
+        return StoredFile(
+            path, size, pointer_sha1, sha256=sha256.hexdigest(), xet_hash=file.xet_hash, source=source
+        )
 
     def _spooled(self, chunks: Iterable[bytes]) -> Path:
         with self._lock:
@@ -419,7 +421,8 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         # Before the body leaves: a client that has read its answer finds the hit counted.
         repo_id = repository.repo_id if repository else None
-        self.hub()._note(Hit(self.command, urlsplit(self.path).path, int(status), repo_id, filename, sent))
+        path = urlsplit(self.path).path
+        self.hub()._note(Hit(self.command, path, int(status), repo_id, filename=filename, bytes=sent))
 
 
 _PREFIXES = frozenset(f"{kind}s" for kind in _KINDS if kind != "model")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from hubfold import display
 from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
-from hubfold.display import size as shown_size
+from hubfold.disk.paths import existing
 from hubfold.errors import HubfoldError, NoSpace, describe
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
@@ -90,36 +91,22 @@ def plan(
     return BackupPlan(target, tuple(chosen), tuple(failed), size)
 
 
-def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str, int]]:
-    """(sha256, "" where it is not known yet; size) of each content once."""
-    seen: set[object] = set()
-    for model in models:
-        for part in model.parts:
-            if part.text is None:
-                st = os.stat(part.source)
-                replica = known(os.path.realpath(part.source))
-                sha256 = replica.digests.get("sha256", "") if replica is not None else ""
-                key = sha256 or (st.st_dev, st.st_ino)
-                if key not in seen:
-                    seen.add(key)
-                    yield sha256, st.st_size
-
-
-def _rank(holdings: Holdings, held: HeldRevision) -> tuple[bool, bool, int]:
-    """Caches first: a folder of copies does not say what a model is made of."""
-    cache = holdings.backend(held.root).capabilities.cache
-    return not cache, held.snapshot.broken, -len(held.snapshot.files)
-
-
 def preview(planned: BackupPlan) -> BackupReport:
     """A plan in the form of a report."""
     models = tuple(_told(model) for model in planned.models)
-    return BackupReport(planned.target, None, models, planned.bytes, 0, planned.failed)
+    return BackupReport(
+        target=planned.target, run=None, models=models, bytes=planned.bytes, written=0, failed=planned.failed
+    )
 
 
-def _told(model: ModelParts) -> BackedUpModel:
-    snapshot = model.held.snapshot
-    return BackedUpModel(str(model.held.name), snapshot.revision, len(snapshot.files), model.bytes)
+def check_space(folder: str, needed: int, what: str, hint: str) -> None:
+    """Raise `NoSpace`, with the figures, where the file system at or above `folder` has not the room."""
+    folder = existing(folder)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise NoSpace(
+            f"{folder} has {display.size(free)} free, and {what} takes {display.size(needed)}", hint
+        )
 
 
 @dataclass(slots=True)
@@ -155,7 +142,12 @@ class Saver:
         self.writer.finish(done)
         sizes = {part.sha256: part.size for model in done for part in model.parts}
         return BackupReport(
-            planned.target, None, tuple(told), sum(sizes.values()), self.written, tuple(failed)
+            target=planned.target,
+            run=None,
+            models=tuple(told),
+            bytes=sum(sizes.values()),
+            written=self.written,
+            failed=tuple(failed),
         )
 
     def needed(self, planned: BackupPlan) -> int:
@@ -221,13 +213,27 @@ class _Unfit(HubfoldError):
     """A model that cannot be backed up as it is; the others go on."""
 
 
-def check_space(folder: str, needed: int, what: str, hint: str) -> None:
-    """Raise `NoSpace`, with the figures, where the file system at or above `folder` has not the room."""
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise NoSpace(f"{folder} has {shown_size(free)} free, and {what} takes {shown_size(needed)}", hint)
+def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str, int]]:
+    """(sha256, "" where it is not known yet; size) of each content once."""
+    seen: set[object] = set()
+    for model in models:
+        for part in model.parts:
+            if part.text is None:
+                st = os.stat(part.source)
+                replica = known(os.path.realpath(part.source))
+                sha256 = replica.digests.get("sha256", "") if replica is not None else ""
+                key = sha256 or (st.st_dev, st.st_ino)
+                if key not in seen:
+                    seen.add(key)
+                    yield sha256, st.st_size
 
 
-__all__ = ["BackupPlan", "Saver", "check_space", "plan", "preview"]
+def _rank(holdings: Holdings, held: HeldRevision) -> tuple[bool, bool, int]:
+    """Caches first: a folder of copies does not say what a model is made of."""
+    cache = holdings.backend(held.root).capabilities.cache
+    return not cache, held.snapshot.broken, -len(held.snapshot.files)
+
+
+def _told(model: ModelParts) -> BackedUpModel:
+    snapshot = model.held.snapshot
+    return BackedUpModel(str(model.held.name), snapshot.revision, len(snapshot.files), model.bytes)

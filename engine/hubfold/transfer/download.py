@@ -19,11 +19,11 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hubfold import display
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, IndexedReplica, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
-from hubfold.display import size as shown_size
 from hubfold.errors import HubfoldError, NoSpace, UsageError
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
@@ -127,7 +127,7 @@ def plan(
         listing = hub.listing(name, revision, selection)
         if not listing.files and selection:
             raise UsageError(f"no file of {name} matches", "look at what is included and excluded")
-        found.append(_model(backend, cache, asked, listing, of_size, rank))
+        found.append(_model(backend, cache, asked, listing, of_size=of_size, rank=rank))
     return DownloadPlan(cache, tuple(found), caches)
 
 
@@ -136,6 +136,7 @@ def _model(
     cache: Root,
     asked: ModelName,
     listing: Listing,
+    *,
     of_size: Callable[[int], Iterable[IndexedReplica]],
     rank: Callable[[IndexedReplica], object],
 ) -> ModelDownload:
@@ -159,7 +160,13 @@ def _model(
         if not candidates or "sha256" not in candidates[0].digests:
             fetch += file.size
     return ModelDownload(
-        name, asked.revision, listing, asked.selection, present, tuple(wanted.values()), fetch
+        name=name,
+        revision=asked.revision,
+        listing=listing,
+        selection=asked.selection,
+        present_bytes=present,
+        wanted=tuple(wanted.values()),
+        fetch_bytes=fetch,
     )
 
 
@@ -192,9 +199,10 @@ def check_space(planned: DownloadPlan) -> None:
     free = shutil.disk_usage(folder).free
     margin = min(MARGIN, (fetch + copies) // 20)
     if fetch + copies and fetch + copies + margin > free:
+        parts = f"{display.size(fetch)} to download, {display.size(copies)} to copy"
         raise NoSpace(
-            f"{folder} has {shown_size(free)} free, and this takes {shown_size(fetch + copies)}"
-            f" ({shown_size(fetch)} to download, {shown_size(copies)} to copy), with {shown_size(margin)} to spare",
+            f"{folder} has {display.size(free)} free, and this takes {display.size(fetch + copies)} ({parts}), "
+            f"with {display.size(margin)} to spare",
             "make room (`hubfold clean`, `hubfold rm`, `hubfold consolidate`), or name another cache by --into",
         )
 
@@ -233,25 +241,29 @@ def preview(planned: DownloadPlan) -> DownloadReport:
 def _told(model: ModelDownload, path: str | None, fetched: int | None) -> DownloadedModel:
     listing = model.listing
     return DownloadedModel(
-        str(model.name),
-        path,
-        listing.commit if listing else os.path.basename(path) if path else None,
-        len(listing.files) if listing else 0,
-        listing.bytes if listing else 0,
-        model.present_bytes,
-        model.fetch_bytes if fetched is None else fetched,
+        name=str(model.name),
+        path=path,
+        commit=listing.commit if listing else os.path.basename(path) if path else None,
+        files=len(listing.files) if listing else 0,
+        bytes=listing.bytes if listing else 0,
+        present_bytes=model.present_bytes,
+        fetch_bytes=model.fetch_bytes if fetched is None else fetched,
     )
 
 
 def fetch_all(
     hub: Hub,
     planned: DownloadPlan,
+    stop: Stop,
+    *,
     run: str | None,
     reused: tuple[Reused, ...],
     lies: tuple[Failed, ...],
-    stop: Stop,
 ) -> DownloadReport:
-    """Let the client fetch what is left of each model. Raises the first error if no model could be had."""
+    """Let the client fetch what is left of each model. Raises the first error if no model could be had.
+
+    `run` is what has put `reused` into the cache already, and found the `lies`.
+    """
     done: list[DownloadedModel] = []
     failed = list(lies)
     first: HubfoldError | None = None
@@ -278,4 +290,4 @@ def fetch_all(
         done.append(_told(model, path, fetched))
     if first is not None and not done:
         raise first
-    return DownloadReport(planned.cache.path, run, tuple(done), reused, (), tuple(failed))
+    return DownloadReport(planned.cache.path, run, tuple(done), reused, failed=tuple(failed))

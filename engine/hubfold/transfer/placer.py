@@ -13,11 +13,11 @@ from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, Root, Signature
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
-from hubfold.disk.held import HeldFile, set_mode
+from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import LeftAlone
+from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
-from hubfold.journal.records import KeeperChange
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare, extents
 from hubfold.reports.outcomes import Failed
@@ -84,7 +84,7 @@ class Placer:
             )
             self.journal.sync()
             try:
-                digest = self._make(how, keeper, item, source, folder, temporary)
+                digest = self._make(how, keeper, folder, temporary, item=item, source=source)
                 if digest != item.sha256:
                     self._lie(item, source, keeper, digest)
                     return False
@@ -110,10 +110,11 @@ class Placer:
         self,
         how: str,
         keeper: HeldFile,
-        item: WantedFile,
-        source: IndexedReplica,
         folder: Directory,
         temporary: str,
+        *,
+        item: WantedFile,
+        source: IndexedReplica,
     ) -> str:
         """Make the file under its temporary name, durable; the sha256 of what it reads."""
         digest = hashlib.sha256()
@@ -137,15 +138,13 @@ class Placer:
         return digest.hexdigest()
 
     def _hardlink(self, keeper: HeldFile, source: IndexedReplica, folder: Directory, temporary: str) -> None:
-        mode = keeper.attributes.mode
-        if source.backend not in self.caches and mode & 0o222:
-            times = (keeper.attributes.mtime_ns, keeper.attributes.mtime_ns)
-            change = KeeperChange(
-                source.path, source.root, keeper.signature.inode, (mode, mode & ~0o222), times
-            )
-            self.journal.append("keeper", **change.as_record())
+        now = keeper.attributes
+        if source.backend not in self.caches and now.mode & WRITE_BITS:
+            mode = now.mode & ~WRITE_BITS
+            keepers.announce(self.journal, keeper, source.root, mode=mode, mtime_ns=now.mtime_ns)
             self.journal.sync()
-            set_mode(keeper.fd, mode & ~0o222)
+            if not keepers.make_read_only(keeper):
+                raise LeftAlone("it cannot be made read-only")
         os.fsync(keeper.fd)
         folder.link_from(keeper.directory, keeper.name, temporary)
         if not keeper.is_here(folder, temporary) or not keeper.unchanged():

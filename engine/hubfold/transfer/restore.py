@@ -2,7 +2,7 @@
 
 Everything of a model is made under a folder of hubfold's own beside it, which the journal names and recovery removes.
 Per content: written there, compared with its sha256, fsynced, then moved to its place if that is one where a program
-expects content (stage 0). When all of it is there, by the stages of `changes.Place`: the layout's listings, each
+expects content (stage 0). When all of it is there, by the stages of `changes.PartPlace`: the layout's listings, each
 snapshot folder in one rename, refs. What is at a place already stays: content with the same bytes is taken for restored
 (so an interrupted restore goes on), anything else is told.
 """
@@ -136,9 +136,14 @@ class Restorer:
             self.progress.finish()
             self._clear()
         return RestoreReport(
-            self.planned.root.path, self.journal.run, tuple(done), tuple(self.restored), self.written,
-            tuple(self.left), tuple(self.failed),
-        )  # fmt: skip
+            root=self.planned.root.path,
+            run=self.journal.run,
+            models=tuple(done),
+            restored=tuple(self.restored),
+            written=self.written,
+            left=tuple(self.left),
+            failed=tuple(self.failed),
+        )
 
     def _path(self, name: str) -> str:
         return os.path.join(self.planned.root.path, name)

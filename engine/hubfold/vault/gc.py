@@ -75,32 +75,6 @@ def find_garbage(
     return garbage, kept
 
 
-def _is_empty(path: str) -> bool:
-    """Whether a vault holds nothing but its marker, its lock, and lists of links to objects that are gone."""
-    own = {os.path.join(path, name) for name in (VAULT_MARKER, LOCK)}
-    return all(
-        os.path.join(folder, name) in own or name.endswith(LINKS)
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
-
-
-def _needed(object_: str) -> str | None:
-    """Why the object has to stay, None if nothing that was noted needs it."""
-    try:
-        noted = objects.read_links(object_)
-    except OSError as error:
-        return f"its list of links cannot be read: {errors.describe(error)}"
-    unknown = None
-    for entry in noted:
-        need = objects.need(object_, entry)
-        if need is objects.Need.NEEDED:
-            return f"{entry.link} needs it"
-        if need is objects.Need.UNKNOWN:
-            unknown = entry.link
-    return None if unknown is None else f"{unknown} cannot be looked at now (is its drive away?)"
-
-
 def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
     """Remove objects, each one looked at again under the vault's lock, then what is empty of the vaults."""
     removed: list[str] = []
@@ -135,3 +109,29 @@ def remove(garbage: Iterable[Garbage], kept: Iterable[Left] = ()) -> GcReport:
         except (OSError, LeftAlone) as error:
             failed.append(Failed(path, errors.describe(error)))
     return GcReport(tuple(removed), freed, tuple(stayed), tuple(failed))
+
+
+def _is_empty(path: str) -> bool:
+    """Whether a vault holds nothing but its marker, its lock, and lists of links to objects that are gone."""
+    own = {os.path.join(path, name) for name in (VAULT_MARKER, LOCK)}
+    return all(
+        os.path.join(folder, name) in own or name.endswith(LINKS)
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def _needed(object_: str) -> str | None:
+    """Why the object has to stay, None if nothing that was noted needs it."""
+    try:
+        noted = objects.read_links(object_)
+    except OSError as error:
+        return f"its list of links cannot be read: {errors.describe(error)}"
+    unknown = None
+    for entry in noted:
+        need = objects.need(object_, entry)
+        if need is objects.Need.NEEDED:
+            return f"{entry.link} needs it"
+        if need is objects.Need.UNKNOWN:
+            unknown = entry.link
+    return None if unknown is None else f"{unknown} cannot be looked at now (is its drive away?)"

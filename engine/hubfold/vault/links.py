@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from hubfold.disk.paths import plain
+
 
 def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(link, what it points at, one hop, as `plain` has it) of every symlink below the roots."""
@@ -30,7 +32,4 @@ def points_at(link: str, object_: str) -> bool:
         text = os.readlink(link)
     except OSError:
         return False
-    target = os.path.join(os.path.realpath(os.path.dirname(link)), text)
-    return os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target)) == os.path.join(
-        os.path.realpath(os.path.dirname(object_)), os.path.basename(object_)
-    )
+    return plain(os.path.join(os.path.realpath(os.path.dirname(link)), text)) == plain(object_)

@@ -14,9 +14,12 @@ from hubfold.content import ALGORITHMS
 if TYPE_CHECKING:
     from hubfold.disk.filesystem import FileSystem
 
+#: The folder of the objects, what an object's list of links ends in, and the lock.
 OBJECTS = "objects"
 LINKS = ".links"
 LOCK = ".lock"
+
+#: By hex digits.
 _LENGTHS = {64: "sha256", 40: "git-sha1", 32: "xxh3_128"}
 #: The algorithms of the digests that objects are named by.
 STATED = frozenset(_LENGTHS.values())

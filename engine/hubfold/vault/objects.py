@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from hubfold.content import VAULT_MARKER
-from hubfold.disk import directory
+from hubfold.disk.directory import Directory, make_folders
 from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import LeftAlone
@@ -38,43 +38,17 @@ Do not delete them by hand: `hubfold gc` removes the ones that no link needs, `h
 """
 
 
+def is_vault(path: str) -> bool:
+    """Whether `path` is a vault: the marker tells, not the name."""
+    return os.path.isfile(os.path.join(path, VAULT_MARKER))
+
+
 def prepare(vault: str) -> None:
     """Make the vault, marked, durable. Raises `OSError`."""
-    directory.make_folders(vault)
-    with directory.Directory.open(vault) as folder:
+    make_folders(vault)
+    with Directory.open(vault) as folder:
         if folder.lstat_or_none(VAULT_MARKER) is None:
             _write_marker(folder)
-
-
-def _write_marker(folder: directory.Directory) -> None:
-    try:
-        fd = folder.create_file(VAULT_MARKER, 0o644)
-    except FileExistsError:
-        return
-    try:
-        folder.own_file(fd)
-        os.write(fd, MARKER_TEXT.encode())
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    folder.sync()
-
-
-def add_object(object_: str, keeper: HeldFile) -> None:
-    """Make `object_` a hard link of the keeper, durable; nothing to do where it is one already.
-
-    Raises `FileExistsError` if another file lies there, `OSError`.
-    """
-    folder_path, name = os.path.split(object_)
-    directory.make_folders(folder_path)
-    with directory.Directory.open(folder_path) as folder:
-        if not keeper.is_here(folder, name):
-            folder.link_from(keeper.directory, keeper.name, name)
-            if not keeper.is_here(folder, name):
-                # The keeper's path was swapped for another file in the last moment; what came is no object.
-                folder.unlink(name)
-                raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
-        folder.sync()
 
 
 @contextmanager
@@ -85,6 +59,52 @@ def lock(vault: str) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def clear_empty(path: str) -> None:
+    """Remove a vault that holds no object any more, and lists of links whose object is gone."""
+    with suppress(OSError, LeftAlone):
+        if not _without_names(path):
+            return
+        # Not under the lock: as long as its file is open, FUSE keeps a name for it.
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            prepare(path)  # somebody uses it again already
+
+
+def objects(vault: str) -> Iterator[str]:
+    """The paths of the objects in a vault, sorted; none where a crash came before the first. Raises `OSError`."""
+    top = os.path.join(vault, OBJECTS)
+    try:
+        prefixes = sorted(os.listdir(top))
+    except FileNotFoundError:
+        return
+    for prefix in prefixes:
+        folder = os.path.join(top, prefix)
+        if len(prefix) == 2 and os.path.isdir(folder) and not os.path.islink(folder):
+            for name in sorted(os.listdir(folder)):
+                if claims_of(name) and name.startswith(prefix):
+                    yield os.path.join(folder, name)
+
+
+def add_object(object_: str, keeper: HeldFile) -> None:
+    """Make `object_` a hard link of the keeper, durable; nothing to do where it is one already.
+
+    Raises `FileExistsError` if another file lies there, `OSError`.
+    """
+    folder_path, name = os.path.split(object_)
+    make_folders(folder_path)
+    with Directory.open(folder_path) as folder:
+        if not keeper.is_here(folder, name):
+            folder.link_from(keeper.directory, keeper.name, name)
+            if not keeper.is_here(folder, name):
+                # The keeper's path was swapped for another file in the last moment; what came is no object.
+                folder.unlink(name)
+                raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
+        folder.sync()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +119,7 @@ class NeededBy:
 def note_links(object_: str, links: Iterable[NeededBy]) -> None:
     """Append lines to an object's ``.links``, durable."""
     folder_path, name = os.path.split(object_)
-    with directory.Directory.open(folder_path) as folder:
+    with Directory.open(folder_path) as folder:
         new = folder.lstat_or_none(name + LINKS) is None
         fd = folder.append_file(name + LINKS)
         try:
@@ -161,30 +181,27 @@ def need(object_: str, entry: NeededBy) -> Need:
     return Need.NEEDED if points_at(entry.link, object_) else Need.GONE
 
 
-def objects(vault: str) -> Iterator[str]:
-    """The paths of the objects in a vault, sorted; none where a crash came before the first. Raises `OSError`."""
-    top = os.path.join(vault, OBJECTS)
+def _write_marker(folder: Directory) -> None:
     try:
-        prefixes = sorted(os.listdir(top))
-    except FileNotFoundError:
+        fd = folder.create_file(VAULT_MARKER, 0o644)
+    except FileExistsError:
         return
-    for prefix in prefixes:
-        folder = os.path.join(top, prefix)
-        if len(prefix) == 2 and os.path.isdir(folder) and not os.path.islink(folder):
-            for name in sorted(os.listdir(folder)):
-                if claims_of(name) and name.startswith(prefix):
-                    yield os.path.join(folder, name)
+    try:
+        folder.own_file(fd)
+        os.write(fd, MARKER_TEXT.encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    folder.sync()
 
 
-def is_vault(path: str) -> bool:
-    """Whether `path` is a vault: the marker tells, not the name."""
-    return os.path.isfile(os.path.join(path, VAULT_MARKER))
+def _without_names(path: str) -> bool:
+    """Take the names out of a vault without objects, the marker last: a vault without one is found by nobody.
 
-
-def clear_empty(path: str) -> None:
-    """Remove a vault that holds no object any more, and lists of links whose object is gone."""
+    False where something stays: objects, or what a repair took out of the way.
+    """
     top = os.path.join(path, OBJECTS)
-    with suppress(OSError, LeftAlone), lock(path):
+    with lock(path):
         with suppress(FileNotFoundError):
             for prefix in os.listdir(top):
                 folder = os.path.join(top, prefix)
@@ -197,11 +214,7 @@ def clear_empty(path: str) -> None:
                     os.rmdir(folder)
             os.rmdir(top)
         if set(os.listdir(path)) - {VAULT_MARKER, LOCK}:
-            return  # what a repair took out of the way is kept here
-        # The marker last: a vault without one is found by nobody.
+            return False
         os.unlink(os.path.join(path, LOCK))
         os.unlink(os.path.join(path, VAULT_MARKER))
-        try:
-            os.rmdir(path)
-        except OSError:
-            prepare(path)  # somebody uses it again already
+    return True

@@ -9,6 +9,7 @@ from contextlib import suppress
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.paths import existing
 from hubfold.vault.names import VaultPlace
 
 
@@ -21,9 +22,7 @@ def vault_places(
     backend = backends[root.backend]
     found = []
     for path in backend.vault_places(root):
-        folder = path
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
+        folder = existing(path)
         inside = os.path.dirname(path) == root.path and backend.capabilities.cache
         note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
         with suppress(OSError):

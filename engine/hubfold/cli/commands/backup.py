@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="DIR|FILE.tar[.zst]", type=click.UNPROCESSED)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
 @click.option("--dry-run", is_flag=True, help="Show what would be saved, and do nothing.")
-def command(session: Session, target: str, models: tuple[str, ...], dry_run: bool) -> int | None:
+def command(session: Session, target: str, models: tuple[str, ...]) -> int | None:
     """Back up models to a folder or a file, each content once.
 
     Each file is checked against its digest while it is read. A folder can be gone on with after an interruption, and
@@ -39,20 +39,18 @@ def command(session: Session, target: str, models: tuple[str, ...], dry_run: boo
     with session.engine() as engine:
         plan = engine.plan_backup(target, models)
         preview = engine.preview_backup(plan)
-        if dry_run or not preview.models:
-            if output.as_json:
-                output.json(preview.as_json())
+        if session.dry_run or not preview.models:
+            output.report(preview)
             show(output, preview.models)
             output.line(
                 f"{display.count(len(preview.models), 'revision')}, {display.size(preview.bytes)}", "bold"
             )
-            if not dry_run and not preview.failed:
+            if not session.dry_run and not preview.failed:
                 output.message("no root holds a model, so nothing was written")
             return tell.failures(output, preview.failed) or None
         tell.recovered(output, engine.recover())
         report = engine.backup(plan)
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     show(output, report.models)
     count = display.count(len(report.models), "revision")
     output.line(

@@ -50,9 +50,8 @@ def command(session: Session, models: tuple[str, ...]) -> int | None:
     output = session.output
     with session.engine(silent=output.quiet) as engine:
         report = engine.check(models)
-    if output.as_json:
-        output.json(report.as_json())
-    else:
+    output.report(report)
+    if not output.as_json:
         _show(output, report)
     return None if report.whole else SOME_LEFT
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -45,8 +47,6 @@ def command(
     old_revisions: bool,
     cache: str | None,
     older_than: float,
-    dry_run: bool,
-    yes: bool,
 ) -> int | None:
     """Remove what was left behind: interrupted downloads, stale locks, empty repositories, dangling links of hubfold.
 
@@ -58,20 +58,20 @@ def command(
             "--all goes with no PATH and no --old-revisions", "it empties the cache that it names"
         )
     with session.engine() as engine:
-        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        tell.recover_first(session, engine)
         if cache is not None:
             plan = engine.plan_clean_all(cache)
         else:
             plan = engine.plan_clean(paths, old_revisions=old_revisions, older_than=older_than * 3600)
         preview = engine.preview_removal(plan)
         _show(output, preview)
-        if tell.only_looked(output, preview, dry_run=dry_run, nothing=not preview.models):
-            return None
-        if not _agreed(session, preview, cache, yes=yes):
+        question: str | Callable[[], bool] = f"Remove this and reclaim {display.size(preview.bytes)}?"
+        if cache is not None and not session.yes:
+            question = partial(_typed_its_name, output, preview)
+        if not tell.goes_on(session, preview, question, nothing=not preview.models):
             return None
         report = engine.apply_removal(plan, "clean")
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     return result(output, report)
 
 
@@ -95,14 +95,9 @@ def _show(output: Output, preview: RemoveReport) -> None:
     output.line(f"{files} to remove, {display.size(preview.bytes)} to reclaim", "bold")
 
 
-def _agreed(session: Session, preview: RemoveReport, cache: str | None, *, yes: bool) -> bool:
-    output = session.output
-    if cache is None or yes:
-        question = f"Remove this and reclaim {display.size(preview.bytes)}?"
-        return tell.agreed(session, question, preview, yes=yes)
+def _typed_its_name(output: Output, preview: RemoveReport) -> bool:
     if not output.can_ask:
-        if output.as_json:
-            output.json(preview.as_json())
+        output.report(preview)
         raise NeedsConfirmation(
             "this would empty a cache and there is nobody to ask; nothing was changed",
             "give -y to do it without a question, or --dry-run to only look",

@@ -46,7 +46,7 @@ _LONG = 40
 @options.min_size
 @click.option("--into", metavar="CACHE", help="Fold into this cache: its copies stay before those of others.")
 @click.option("--across-owners", is_flag=True, help="Merge files of different owners too.")
-@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.full
 @options.before_change
 @options.threads
 def command(
@@ -56,10 +56,6 @@ def command(
     min_size: int,
     into: str | None,
     across_owners: bool,
-    full: bool,
-    dry_run: bool,
-    yes: bool,
-    threads: int | None,
 ) -> int | None:
     """Fold duplicates into one copy and leave a link in each old place.
 
@@ -69,8 +65,8 @@ def command(
     from hubfold.content import LinkKind
 
     output = session.output
-    with session.engine(threads) as engine:
-        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+    with session.engine() as engine:
+        tell.recover_first(session, engine)
         scan = engine.scan([*paths, into] if paths and into is not None else paths, min_size=min_size)
         for root in scan.roots:
             if root.error is not None:
@@ -86,18 +82,14 @@ def command(
             across_owners=across_owners,
         )
         preview = engine.preview(plan)
-        _show_plan(output, plan, full=full)
+        _show_plan(output, plan, full=session.full)
         incomplete = SOME_LEFT if scan.failed else None
-        if tell.only_looked(
-            output, preview, dry_run=dry_run, nothing=not plan.actions, then="hubfold consolidate"
-        ):
-            return incomplete
         question = f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
-        if not tell.agreed(session, question, preview, yes=yes):
+        dry = f"{tell.DRY_RUN}. Next: hubfold consolidate"
+        if not tell.goes_on(session, preview, question, nothing=not plan.actions, dry=dry):
             return incomplete
         report = engine.apply(plan)
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     return _show_result(output, report) or incomplete
 
 

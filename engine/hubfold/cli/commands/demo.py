@@ -49,8 +49,7 @@ def command(session: Session, folder: str | None, size: int, keep: bool) -> int 
             os.rmdir(where)
         raise
     report = demo.run()
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     for complaint in report.complaints:
         output.warning(f"does not hold: {complaint}")
     output.line()

@@ -29,7 +29,7 @@ from hubfold.errors import UsageError
     help="With --fix: fetch content anew that no good copy is left of. Not with HF_HUB_OFFLINE.",
 )
 @click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
-def command(session: Session, fix: bool, download: bool, yes: bool) -> int | None:
+def command(session: Session, fix: bool, download: bool) -> int | None:
     """Look for dangling links, interrupted downloads, misplaced caches, changed blobs and offline roots.
 
     Content that was written through a link is put right from another copy, which is read whole and compared with the
@@ -47,11 +47,10 @@ def command(session: Session, fix: bool, download: bool, yes: bool) -> int | Non
             question = f"Mend {display.count(len(mendable), 'finding')}?"
             for finding in mendable:
                 output.line(f"{finding.kind}: {finding.path}: {finding.fix}")
-            if not tell.agreed(session, question, yes=yes):
+            if not tell.agreed(session, question):
                 return None
             report = engine.doctor(fix=True, download=download)
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     for finding in report.findings:
         output.line(f"{finding.kind}: {finding.path}", "green" if finding.fixed else "red")
         output.line(f"  {finding.message}")

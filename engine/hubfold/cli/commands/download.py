@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from hubfold.reports.transfers import DownloadReport
 
 _ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which revision and which files of each model."""
+
+    revision: str | None
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
 
 
 @options.command(
@@ -44,16 +53,9 @@ _ALL = "all"
     "--to", metavar="DIR", help="Also make DIR a folder of links: one model's files, or org/name/ each."
 )
 @options.before_change
+@options.gathered(only=Only)
 def command(
-    session: Session,
-    models: tuple[str, ...],
-    revision: str | None,
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    into: str | None,
-    to: str | None,
-    dry_run: bool,
-    yes: bool,
+    session: Session, models: tuple[str, ...], only: Only, into: str | None, to: str | None
 ) -> int | None:
     """Download models into the cache, never a second copy.
 
@@ -66,29 +68,29 @@ def command(
     output = session.output
     with session.engine() as engine:
         chosen = models or _choose(output, engine)
-        plan = engine.plan_download(chosen, revision, include=include, exclude=exclude, into=into)
+        plan = engine.plan_download(
+            chosen, only.revision, include=only.include, exclude=only.exclude, into=into
+        )
         shared = plan.shared_files
-        if dry_run or yes:
+        if session.dry_run or session.yes:
             plan = replace(plan, share=True)
         preview = engine.preview_download(plan)
         _show(output, preview, shared)
-        if dry_run:
-            if output.as_json:
-                output.json(preview.as_json())
+        if session.dry_run:
+            output.report(preview)
             try:
                 engine.check_space(plan)
             except NoSpace as error:
                 output.warning(f"{error}: {error.hint}")
-            output.message("this was a dry run: nothing was changed")
+            output.message(tell.DRY_RUN)
             return None
-        if shared and not yes and output.can_ask:
+        if shared and not session.yes and output.can_ask:
             files = display.count(len(shared), "file")
             question = f"Hard-link {files} of your folders into the cache and make them read-only (no: copy)?"
             plan = replace(plan, share=session.confirm(question))
         tell.recovered(output, engine.recover())
         report = engine.download(plan, to=to, bars=output.watched)
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     for model in report.models:
         output.message(f"{model.name}: whole, {display.size(model.fetch_bytes)} were downloaded")
         if model.path and not output.as_json:

@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 )
 @click.argument("path", metavar="DIR", type=click.UNPROCESSED)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
-@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.full
 @options.before_change
-def command(
-    session: Session, path: str, models: tuple[str, ...], full: bool, dry_run: bool, yes: bool
-) -> int | None:
+def command(session: Session, path: str, models: tuple[str, ...]) -> int | None:
     """Build or refresh a folder of links, DIR/<org>/<name>/<file>, which takes no space.
 
     What is only added needs no question; links of ours that lead nowhere any more are removed after one.
@@ -36,31 +34,30 @@ def command(
     with session.engine() as engine:
         preview = engine.preview_farm(path, models)
         changes = bool(preview.added or preview.removed)
-        if dry_run or not changes:
+        if session.dry_run or not changes:
             report = preview
         else:
-            tell.recover_first(session, engine, dry_run=dry_run, yes=yes or not preview.removed)
+            tell.recover_first(session, engine, asks=bool(preview.removed))
             for link in preview.removed:
                 output.line(f"remove {link}")
             if preview.removed:
                 links = display.count(len(preview.removed), "link")
                 question = f"Remove {links} and add {len(preview.added):,} in {path}?"
-                if not tell.agreed(session, question, preview, yes=yes):
+                if not tell.agreed(session, question, preview):
                     return None
             report = engine.farm(path, models)
-    if output.as_json:
-        output.json(report.as_json())
-    if dry_run:
+    output.report(report)
+    if session.dry_run:
         for link in report.added:
             output.line(f"add {link}")
         for link in report.removed:
             output.line(f"remove {link}")
-    tell.left_alone(output, tell.reasons(report.left), full=full)
+    tell.left_alone(output, tell.reasons(report.left), full=session.full)
     code = tell.failures(output, report.failed)
     output.line(
         f"{report.path}: {len(report.added):,} added, {len(report.removed):,} removed, {report.kept:,} kept",
         "bold",
     )
-    if dry_run and changes:
-        output.message("this was a dry run: nothing was changed")
+    if session.dry_run and changes:
+        output.message(tell.DRY_RUN)
     return code or None

@@ -15,30 +15,26 @@ from hubfold.cli.options import Session
     ],
 )
 @options.before_change
-def command(session: Session, dry_run: bool, yes: bool) -> int | None:
+def command(session: Session) -> int | None:
     """Remove vault objects that no link needs.
 
     An object goes only when every link that was made to it is known to be gone; one behind a missing drive stays.
     """
     output = session.output
     with session.engine() as engine:
-        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        tell.recover_first(session, engine)
         preview = engine.preview_gc()
         for path in preview.removed:
-            output.line(f"{'not needed' if dry_run or not yes else 'removing'}: {path}")
+            output.line(f"{'removing' if session.yes and not session.dry_run else 'not needed'}: {path}")
         objects = display.count(len(preview.removed), "object")
-        if dry_run or not preview.removed:
-            if output.as_json:
-                output.json(preview.as_json())
-            output.line(f"{objects} to remove, {display.size(preview.bytes)} to reclaim", "bold")
-            return tell.failures(output, preview.failed) or None
-        if not tell.agreed(
-            session, f"Remove {objects} and reclaim {display.size(preview.bytes)}?", preview, yes=yes
-        ):
+        size = display.size(preview.bytes)
+        if session.dry_run or not preview.removed:
+            output.line(f"{objects} to remove, {size} to reclaim", "bold")
+        question = f"Remove {objects} and reclaim {size}?"
+        if not tell.goes_on(session, preview, question, nothing=not preview.removed, dry=""):
             return None
         report = engine.gc()
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     code = tell.failures(output, report.failed)
     output.line(
         f"removed {display.count(len(report.removed), 'object')}, reclaimed {display.size(report.bytes)}",

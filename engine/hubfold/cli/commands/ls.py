@@ -13,6 +13,7 @@ asked for of it, which was not all. With ``--revisions`` the rows of ``models`` 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
     from hubfold.reports.models import Model, ModelPlace, ModelsReport, Revision
 
 _COMMIT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which rows are shown, and in which order."""
+
+    revisions: bool
+    filters: tuple[str, ...]
+    sort: str | None
+    limit: int | None
 
 
 @options.command(
@@ -55,15 +66,8 @@ _COMMIT = 12
     help="accessed, modified, name or size; append :asc or :desc (default: by name).",
 )
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show the first N only.")
-def command(
-    session: Session,
-    models: tuple[str, ...],
-    revisions: bool,
-    files: bool,
-    filters: tuple[str, ...],
-    sort: str | None,
-    limit: int | None,
-) -> None:
+@options.gathered(rows=Rows)
+def command(session: Session, models: tuple[str, ...], rows: Rows, files: bool) -> None:
     """Show the models of all roots: caches, local copies and farms.
 
     SIZE is one copy of the model, ON DISK its share of the disks (what several models use counts in parts), FREED what
@@ -73,7 +77,9 @@ def command(
     """
     output = session.output
     with session.engine() as engine:
-        report = engine.models(models, filters=filters, sort=sort, limit=limit, revisions=revisions)
+        report = engine.models(
+            models, filters=rows.filters, sort=rows.sort, limit=rows.limit, revisions=rows.revisions
+        )
     if output.as_json:
         output.json(report.as_json(files=files))
         return
@@ -82,9 +88,9 @@ def command(
         return
     tell.warnings(output, report.warnings)
     if not report.rows:
-        output.line("no models" if not (models or filters) else "no model fits")
+        output.line("no models" if not (models or rows.filters) else "no model fits")
         return
-    if revisions:
+    if rows.revisions:
         _revisions(output, report)
     else:
         _models(output, report)

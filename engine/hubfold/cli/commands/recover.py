@@ -27,9 +27,8 @@ def command(session: Session, forget: bool) -> int | None:
     output = session.output
     with session.engine() as engine:
         report = engine.recover(forget=forget)
-    if output.as_json:
-        output.json(report.as_json())
-    elif not report.runs:
+    output.report(report)
+    if not report.runs:
         output.line("nothing to recover")
     tell.recovered(output, report)
     return SOME_LEFT if report.left else None

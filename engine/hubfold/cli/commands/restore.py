@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
 @click.option("--into", metavar="CACHE", help="Into this cache instead of the client's own.")
 @options.before_change
-def command(
-    session: Session, source: str, models: tuple[str, ...], into: str | None, dry_run: bool, yes: bool
-) -> int | None:
+def command(session: Session, source: str, models: tuple[str, ...], into: str | None) -> int | None:
     """Restore models from a backup.
 
     Every file is compared with its sha256 before it is put into place; what is there already stays. After an
@@ -36,21 +34,18 @@ def command(
     """
     output = session.output
     with session.engine() as engine:
-        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        tell.recover_first(session, engine)
         plan = engine.plan_restore(source, models, into=into)
         preview = engine.preview_restore(plan)
         show(output, preview.models)
         files, size = display.count(len(preview.restored), "file"), display.size(preview.written)
-        if dry_run or not preview.restored:
-            if output.as_json:
-                output.json(preview.as_json())
+        if session.dry_run or not preview.restored:
             output.line(f"{files} to make in {preview.root}, {size} to write", "bold")
-            return None
-        if not tell.agreed(session, f"Make {files} in {preview.root}, {size}?", preview, yes=yes):
+        question = f"Make {files} in {preview.root}, {size}?"
+        if not tell.goes_on(session, preview, question, nothing=not preview.restored, dry=""):
             return None
         report = engine.restore(source, plan)
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     tell.left_alone(output, tell.reasons(report.left))
     output.line(
         f"restored {display.count(len(report.models), 'revision')} into {report.root},"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--from", "caches", multiple=True, metavar="CACHE", help="Only from this cache (may be repeated)."
 )
-@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.full
 @options.before_change
 def command(
     session: Session,
@@ -44,9 +44,6 @@ def command(
     with_links: bool,
     with_copies: bool,
     caches: tuple[str, ...],
-    full: bool,
-    dry_run: bool,
-    yes: bool,
 ) -> int | None:
     """Remove models from the caches.
 
@@ -58,18 +55,15 @@ def command(
     """
     output = session.output
     with session.engine() as engine:
-        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        tell.recover_first(session, engine)
         plan = engine.plan_remove(models, revision, with_links, with_copies=with_copies, roots=caches)
         preview = engine.preview_removal(plan)
-        show(output, preview, full=full)
-        if tell.only_looked(output, preview, dry_run=dry_run, nothing=not preview.models):
-            return None
+        show(output, preview, full=session.full)
         question = f"Remove {_what(preview)} and reclaim {display.size(preview.bytes)}? It cannot be undone."
-        if not tell.agreed(session, question, preview, yes=yes):
+        if not tell.goes_on(session, preview, question, nothing=not preview.models):
             return None
         report = engine.apply_removal(plan)
-    if output.as_json:
-        output.json(report.as_json())
+    output.report(report)
     return result(output, report)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -75,8 +75,7 @@ def add(session: Session, path: str, backend: str | None, role: str, limit: int 
 
     with session.engine() as engine:
         root = engine.add_root(path, backend=backend, role=Role(role), limit=limit)
-    if session.output.as_json:
-        session.output.json(as_json(root))
+    session.output.report(root)
     session.output.line(f"added {root.path} ({root.backend}, {root.role})")
     session.output.message("next: hubfold scan")
 
@@ -93,8 +92,7 @@ def rm(session: Session, path: str) -> None:
     """Forget the root PATH. Nothing in it is touched."""
     with session.engine() as engine:
         root = engine.remove_root(path)
-    if session.output.as_json:
-        session.output.json(as_json(root))
+    session.output.report(root)
     session.output.line(f"removed {root.path} from the roots; its files stay as they are")
 
 
@@ -107,7 +105,7 @@ def _list(session: Session) -> None:
     with session.engine() as engine:
         roots = engine.roots()
     if output.as_json:
-        output.json({"roots": [as_json(root) for root in roots]})
+        output.json({"roots": [root.as_json() for root in roots]})
     elif output.quiet:
         output.names(root.path for root in roots)
     elif not roots:
@@ -143,16 +141,3 @@ def show(output: Output, roots: list[StatusRoot]) -> None:
             for root in roots
         ],
     )
-
-
-def as_json(root: StatusRoot) -> dict[str, Any]:
-    return {
-        "path": root.path,
-        "backend": root.backend,
-        "role": str(root.role),
-        "files": root.files,
-        "bytes": root.bytes,
-        "limit": root.limit,
-        "online": root.online,
-        "source": root.source,
-    }

@@ -65,8 +65,8 @@ def command(session: Session, run: str | None) -> None:
 
 
 def _show_run(output: Output, detail: RunDetail) -> None:
+    output.report(detail)
     if output.as_json:
-        output.json(detail.as_json())
         return
     if output.quiet:
         output.names(done.path for done, _ in detail.actions)

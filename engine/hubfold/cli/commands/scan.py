@@ -14,7 +14,7 @@ from hubfold.cli.output import Column
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.runs import ScanReport
+    from hubfold.reports.scans import ScanReport
 
 
 @options.command(
@@ -29,19 +29,16 @@ if TYPE_CHECKING:
 @click.option("--backend", metavar="NAME", help="The layout of PATH (default: what it is recognised as).")
 @options.min_size
 @options.threads
-def command(
-    session: Session, paths: tuple[str, ...], backend: str | None, min_size: int, threads: int | None
-) -> int | None:
+def command(session: Session, paths: tuple[str, ...], backend: str | None, min_size: int) -> int | None:
     """Walk the roots and tell what duplicates cost.
 
     Updates the index and changes nothing else. Files whose digest is known from their name or metadata are not read; a
     second scan reads only what has changed.
     """
-    with session.engine(threads) as engine:
+    with session.engine() as engine:
         report = engine.scan(paths, backend=backend, min_size=min_size)
-    if session.output.as_json:
-        session.output.json(report.as_json())
-    else:
+    session.output.report(report)
+    if not session.output.as_json:
         show(session.output, report)
     return SOME_LEFT if report.failed else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hubfold import display
-from hubfold.cli.commands import roots as roots_command
+from hubfold.cli.commands import roots
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -15,13 +15,13 @@ def status(session: Session) -> None:
     """Roots, space, what could be reclaimed, the last run, the next command. From the index; nothing is walked."""
     output = session.output
     with session.engine() as engine:
-        roots = engine.roots()
+        known = engine.roots()
         runs = engine.runs()
-        scanned = any(root.files for root in roots)
+        scanned = any(root.files for root in known)
         reclaimable = engine.dupes(limit=1).reclaimable_bytes if scanned else 0
     last = runs[0] if runs else None
     if not scanned:
-        command = "hubfold scan" if roots else "hubfold scan PATH"
+        command = "hubfold scan" if known else "hubfold scan PATH"
     elif any(run.state == "unfinished" for run in runs):
         command = "hubfold recover"
     elif reclaimable:
@@ -31,7 +31,7 @@ def status(session: Session) -> None:
     if output.as_json:
         output.json(
             {
-                "roots": [roots_command.as_json(root) for root in roots],
+                "roots": [root.as_json() for root in known],
                 "reclaimable_bytes": reclaimable,
                 "last_run": last.as_json() if last else None,
                 "next": command,
@@ -40,8 +40,8 @@ def status(session: Session) -> None:
         return
     output.line("hubfold keeps one copy of every model file.", "bold")
     output.line()
-    if roots:
-        roots_command.show(output, roots)
+    if known:
+        roots.show(output, known)
         output.line()
     else:
         output.line("No cache was found here. Name a folder with models, or try `hubfold demo` first.")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import INTERRUPTED
 from hubfold.cli.options import Session
+
+if TYPE_CHECKING:
+    from hubfold.reports.runs import UndoReport
 
 
 @options.command(
@@ -19,9 +24,9 @@ from hubfold.cli.options import Session
     ],
 )
 @click.argument("run", required=False, metavar="[RUN]")
-@click.option("--full", is_flag=True, help="List every file on a terminal too.")
+@options.full
 @options.before_change
-def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: bool) -> int | None:
+def command(session: Session, run: str | None) -> int | None:
     """Take back the last run, or RUN.
 
     Every path gets its own copy again, with mode, owner, times and attributes as they were. A path that changed
@@ -29,43 +34,41 @@ def command(session: Session, run: str | None, full: bool, dry_run: bool, yes: b
     """
     output = session.output
     with session.engine() as engine:
-        tell.recover_first(session, engine, dry_run=dry_run, yes=yes)
+        tell.recover_first(session, engine)
         preview = engine.preview_undo(run)
-        if not (output.as_json or yes):
+        if not (output.as_json or session.yes):
             for path in preview.restored:
                 output.line(f"restore {path}")
-            tell.left_alone(output, tell.reasons(preview.left), full=full)
-            for kept in preview.kept:
-                output.line(f"{kept.path}: {kept.reason}")
+            _stays(session, preview)
         files = display.count(len(preview.restored), "file")
         # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
         nothing = not (preview.restored or preview.left)
-        if dry_run or nothing:
-            if output.as_json:
-                output.json(preview.as_json())
-            elif nothing:
-                output.line(f"nothing to take back in run {preview.run}", "bold")
-            else:
-                output.line(
-                    f"run {preview.run}: {files}, {display.size(preview.bytes_needed)} needed", "bold"
-                )
-                output.message("this was a dry run: nothing was changed. Next: hubfold undo")
-            return tell.failures(output, preview.failed) or None
-        question = f"Restore {files} of run {preview.run}, which takes {display.size(preview.bytes_needed)}?"
+        size = display.size(preview.bytes_needed)
+        if nothing:
+            output.line(f"nothing to take back in run {preview.run}", "bold")
+        elif session.dry_run:
+            output.line(f"run {preview.run}: {files}, {size} needed", "bold")
+        question = f"Restore {files} of run {preview.run}, which takes {size}?"
         if not preview.restored:
             question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
-        if not tell.agreed(session, question, preview, yes=yes):
-            return None
+        dry = f"{tell.DRY_RUN}. Next: hubfold undo"
+        if not tell.goes_on(session, preview, question, nothing=nothing, dry=dry):
+            looked = session.dry_run or nothing
+            return tell.failures(output, preview.failed) or None if looked else None
         report = engine.undo(preview.run)
-    if output.as_json:
-        output.json(report.as_json())
-    elif yes:
-        tell.left_alone(output, tell.reasons(report.left), full=full)
-        for kept in report.kept:
-            output.line(f"{kept.path}: {kept.reason}")
+    output.report(report)
+    if session.yes:
+        _stays(session, report)
     code = tell.failures(output, report.failed)
     output.line(f"restored {display.count(len(report.restored), 'file')} of run {report.run}", "bold")
     if report.interrupted:
         output.message(f"stopped before the end: `hubfold undo {report.run}` goes on from here")
         return INTERRUPTED
     return code or None
+
+
+def _stays(session: Session, report: UndoReport) -> None:
+    """What is not taken back, and what of a path that is."""
+    tell.left_alone(session.output, tell.reasons(report.left), full=session.full)
+    for kept in report.kept:
+        session.output.line(f"{kept.path}: {kept.reason}")

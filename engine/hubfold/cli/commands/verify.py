@@ -21,18 +21,17 @@ from hubfold.cli.options import Session
 @click.argument("targets", nargs=-1, metavar="[PATH|MODEL]...", type=click.UNPROCESSED)
 @click.option("--restart", is_flag=True, help="Read again what an interrupted verify has found good, too.")
 @options.threads
-def command(session: Session, targets: tuple[str, ...], restart: bool, threads: int | None) -> int | None:
+def command(session: Session, targets: tuple[str, ...], restart: bool) -> int | None:
     """Read content again and compare it with its claims and with the index.
 
     Tells what was edited here from what is corrupt, where it can. Exit code 3 where there is any problem. After an
     interruption the same command goes on.
     """
     output = session.output
-    with session.engine(threads) as engine:
+    with session.engine() as engine:
         report = engine.verify(targets, restart=restart)
-    if output.as_json:
-        output.json(report.as_json())
-    elif output.quiet:
+    output.report(report)
+    if output.quiet and not output.as_json:
         output.names(problem.path for problem in report.problems)
     for problem in report.problems:
         output.line(f"{problem.kind}: {problem.path}", "red")

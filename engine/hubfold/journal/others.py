@@ -1,0 +1,91 @@
+"""What the runs say about each other: whose keepers they read, and what later ones made of earlier ones' paths."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hubfold.content import LinkKind
+from hubfold.journal.on_disk import still_links
+from hubfold.journal.records import KeeperChange
+from hubfold.journal.run_log import RunLog
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What all runs together mean for one that is settled or taken back."""
+
+    #: Inodes of keepers that links of other runs read: their mode and mtime stay.
+    keepers: Collection[int] = ()
+    #: What was done to keepers, oldest first; None where only the run itself did anything.
+    changes: Sequence[KeeperChange] | None = None
+    #: Paths that a later run has replaced again, each with the last such run.
+    refolded: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, logs: Collection[RunLog], log: RunLog) -> Others:
+        """`logs` are all runs, oldest first, `log` among them."""
+        changes = [change for one in logs for change in one.keepers]
+        return cls(keepers_in_use(logs, but=log.run), changes, folded_again(logs, log))
+
+
+#: There are no others.
+ALONE = Others()
+
+
+def as_they_lie_now(logs: Iterable[RunLog]) -> list[RunLog]:
+    """The runs, oldest first, with the inodes that later ones have given to their keepers and links since.
+
+    `doctor --fix` gives a path other bytes; and a run may replace what an earlier one had kept: what its undo puts back
+    are the same bytes in another inode.
+    """
+    found = list(logs)
+    for later, log in enumerate(found):
+        given = {
+            (mend.path, mend.inode): mend.new
+            for number, mend in log.mends.items()
+            if number in log.mended and not mend.text
+        }
+        for number, inode in log.restored_inodes.items():
+            if log.states[number] == "restored":
+                given[log.intents[number].path, log.intents[number].inode] = inode
+        for earlier in found[:later] if given else ():
+            for number, intent in earlier.intents.items():
+                # A hard link is a name of its own: what became of the keeper's other names says nothing about it.
+                path = intent.path if intent.link is LinkKind.HARDLINK else intent.keeper
+                new = given.get((path, intent.keeper_inode))
+                if new is not None:
+                    earlier.intents[number] = replace(intent, keeper_inode=new)
+            earlier.keepers[:] = [
+                replace(change, inode=given.get((change.path, change.inode), change.inode))
+                for change in earlier.keepers
+            ]
+    return found
+
+
+def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
+    """`Others.keepers`: what links of other runs than `but` still read."""
+    used: set[int] = set()
+    for log in logs:
+        if log.run == but:
+            continue
+        used.update(
+            intent.keeper_inode
+            for number, intent in log.intents.items()
+            if log.states[number] in ("done", "intent", "restore")
+            or (log.states[number] == "kept" and still_links(intent))
+        )
+        if log.farm_links and not log.undone:
+            used.update(change.inode for change in log.keepers)
+    return used
+
+
+def folded_again(logs: Iterable[RunLog], after: RunLog) -> dict[str, str]:
+    """`Others.refolded`: what runs later than `after` have replaced and what is not taken back yet."""
+    return {
+        intent.path: log.run
+        for log in logs
+        if log.run > after.run
+        for number, intent in log.intents.items()
+        if intent.link is not LinkKind.REFLINK and log.states[number] in ("done", "intent", "restore")
+    }

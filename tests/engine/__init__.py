@@ -1,0 +1,1 @@
+"""Every operation, over services that share a workspace."""
