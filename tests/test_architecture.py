@@ -95,7 +95,7 @@ HOUSE = (
     room("backend", "ground", never="disk models", holds="backend changes peek"),
     room("disk", "ground", never="models"),
     room("models", "ground"),
-    room("ground", "", holds="content errors progress display json_form lazy"),
+    room("ground", "", holds="content errors faults progress display json_form lazy"),
 )
 
 #: Imports inside functions that lead into another room: a command line is answered before what they load is.
@@ -115,7 +115,8 @@ COMPUTED = ["hubfold.lazy", "hubfold.cli.app", "hubfold.backend.registry"]
 
 #: What is decided from its arguments alone, through everything that it imports: no disk, no clock, no chance.
 PURE = [
-    *("hubfold.content", "hubfold.errors", "hubfold.progress", "hubfold.display", "hubfold.json_form"),
+    *("hubfold.content", "hubfold.errors", "hubfold.faults", "hubfold.progress", "hubfold.display"),
+    "hubfold.json_form",
     *("hubfold.models", "hubfold.reports"),
     *(
         "hubfold.backend.contract",
@@ -161,8 +162,8 @@ MAY_CHANGE_DISKS = {
 #: Functions of more than six parameters, and calls of the kernel's own functions.
 CROWDED = [
     *("struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap"),
-    # One look at all roots, and what its walks have in common: they change together.
-    *("hubfold.library.gather.gather", "hubfold.scanning.walk.__init__"),
+    # What its walks have in common: they change together.
+    "hubfold.scanning.walk.__init__",
 ]
 
 #: What only a layout's plugin may know.
@@ -413,7 +414,8 @@ TESTED_BY = {
     "hubfold.index.housekeeping": ["index/test_index.py", "index/test_tallies.py"],
     "hubfold.index.invalidation": ["index/test_tallies.py"],
     "hubfold.index.migrations": ["index/test_database.py"],
-    "hubfold.library.inventory": ["removal/test_removal.py", "removal/test_leftovers.py"],
+    "hubfold.faults": ["backend/test_boundary.py", "cli/test_faulty_plugin.py"],
+    "hubfold.reports.outcomes": ["cli/test_faulty_plugin.py"],
     "hubfold.removal.carry_out": ["removal/test_removal.py", "removal/test_empty.py"],
     "hubfold.removal.needs": ["removal/test_removal.py"],
     "hubfold.removal.plan": ["removal/test_removal.py"],

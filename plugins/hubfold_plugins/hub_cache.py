@@ -148,6 +148,12 @@ class HubCacheBackend(StorageBackend):
             if removal is not None:
                 yield removal
 
+    def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
+        for upkeep in _upkeeps(root, walk):
+            removal = upkeep.removal(None)
+            if removal is not None:
+                yield removal
+
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
         caches = [root.path] if _is_whole(root) else []
         for upkeep in _upkeeps(root, walk):

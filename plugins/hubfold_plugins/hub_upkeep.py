@@ -64,7 +64,7 @@ def read(path: str, walk: Walk) -> Contents:
 
 
 def _sort(found: Contents, path: str, is_link: bool, walk: Walk) -> None:
-    part, _, below = os.path.relpath(path, found.path).partition("/")
+    part, _, below = path[len(found.path) + 1 :].partition("/")
     commit = below.partition("/")[0]
     if part == "refs" and below and not is_link:
         named = (walk.read_text(path, 256) or "").strip()

@@ -25,7 +25,7 @@ from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, Snapshot
 from hubfold_plugins.hub_metadata import COMMIT, Download, TreeFile, etag_of_partial, read_download, read_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from hubfold.backend.changes import Removal
 
@@ -98,19 +98,15 @@ class LocalDirBackend(StorageBackend):
     def removals(
         self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
     ) -> Iterator[Removal]:
-        from hubfold_plugins import local_upkeep
+        def wanted(snapshot: Snapshot) -> bool:
+            return (snapshot.repo_type, snapshot.repo_id) == (repo_type, repo_id) and (
+                revisions is None or snapshot.revision in revisions
+            )
 
-        for folder in walk.folders(root.path):
-            for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
-                snapshot = copy.snapshot() if copy.is_one() else None
-                if (
-                    snapshot is not None
-                    and (snapshot.repo_type, snapshot.repo_id) == (repo_type, repo_id)
-                    and (revisions is None or snapshot.revision in revisions)
-                ):
-                    yield local_upkeep.removal(
-                        root.path, snapshot, copy.home, walk, downloads=copy.downloads, notes=copy.notes
-                    )
+        return _removals(root, walk, wanted)
+
+    def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
+        return _removals(root, walk, lambda snapshot: True)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         """What a client has noted anew since the notes were taken away: it downloads there again."""
@@ -118,6 +114,18 @@ class LocalDirBackend(StorageBackend):
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         return next((locks for locks in _notes_on_each(path, ".lock", root.path) if locks), [])
+
+
+def _removals(root: Root, walk: Walk, wanted: Callable[[Snapshot], bool]) -> Iterator[Removal]:
+    from hubfold_plugins import local_upkeep
+
+    for folder in walk.folders(root.path):
+        for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
+            snapshot = copy.snapshot() if copy.is_one() else None
+            if snapshot is not None and wanted(snapshot):
+                yield local_upkeep.removal(
+                    root.path, snapshot, copy.home, walk, downloads=copy.downloads, notes=copy.notes
+                )
 
 
 def _notes_on(path: str, suffix: str, root: str) -> Iterator[str]:

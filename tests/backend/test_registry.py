@@ -186,7 +186,7 @@ def test_a_module_can_be_registered_by_hand() -> None:
         name = "mine"
 
     found = registry.load({}, plugin("mine", Mine))
-    assert isinstance(found.named("mine"), Mine)
+    assert (found.named("mine").name, found["mine"].distribution) == ("mine", "no distribution")
     with pytest.raises(PluginError, match="two plugins have a backend called 'mine'"):
         registry.load({}, plugin("one", Mine), plugin("two", Mine))
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Replica, Root
 from hubfold.scanning.walk import Memory, TreeWalk
 
@@ -47,10 +48,13 @@ def scan(
     place = Root(str(root), backend.name)
     walk = TreeWalk(
         place,
-        {cls.name: cls() for cls in (backend, *others)},
+        {cls.name: GuardedBackend(cls()) for cls in (backend, *others)},
         memory=memory,
         commits=commits,
         found=lambda name, path: found.append((name, path)),
     )
-    replicas = {os.path.relpath(replica.path, root): replica for replica in backend().replicas(place, walk)}
+    replicas = {
+        os.path.relpath(replica.path, root): replica
+        for replica in GuardedBackend(backend()).replicas(place, walk)
+    }
     return Scanned(root, replicas, walk, found)

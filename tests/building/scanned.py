@@ -9,12 +9,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import StorageBackend
 from hubfold.backend.registry import load
 from hubfold.care.verify import verify
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, Replica, Root
 from hubfold.duplicates.cost import SharedExtents, Sharing
 from hubfold.duplicates.sets import duplicate_sets
+from hubfold.faults import Origin
 from hubfold.index.index import Index
 from hubfold.progress import Stop
 from hubfold.reading.digests import Job, Reading
@@ -34,9 +36,15 @@ class Place:
         self.folder = folder
         self.database = folder / "index.db"
         registry = load({})
-        self.backends: dict[str, StorageBackend] = {VAULT: VaultBackend()}
+        self.backends: dict[str, GuardedBackend] = {VAULT: GuardedBackend(VaultBackend())}
         self.backends |= {name: registry.named(name) for name in registry}
         self.index = Index(self.database)
+
+    def load(self, backend: StorageBackend) -> None:
+        """One more backend, as if it came with a plugin."""
+        self.backends[backend.name] = GuardedBackend(
+            backend, Origin(f"p-{backend.name}", "some-plugins", "1.0")
+        )
 
     def file(self, path: str, content: bytes) -> Path:
         target = self.folder / path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT_MARKER, Role, Root
 from hubfold.disk.paths import canonical
@@ -64,7 +65,7 @@ class Picky(StorageBackend):
 
 def test_the_backend_that_says_so_takes_what_none_recognises(place: Place) -> None:
     place.file("models/a", b"")
-    backends = {one.name: one() for one in (Picky, Plain)} | place.backends
+    backends = {one.name: GuardedBackend(one()) for one in (Picky, Plain)} | place.backends
     [root] = discover([place.folder / "models"], backends, environ={})
     assert root.backend == "plain", "the first that says so"
     assert fallback(backends) == "plain"
@@ -72,7 +73,7 @@ def test_the_backend_that_says_so_takes_what_none_recognises(place: Place) -> No
 
 def test_where_no_backend_takes_what_none_recognises_it_has_to_be_named(place: Place) -> None:
     place.file("models/a", b"")
-    backends = {"picky": Picky()}
+    backends = {"picky": GuardedBackend(Picky())}
     with pytest.raises(RootError, match=r"no backend recognises .*/models") as caught:
         discover([place.folder / "models"], backends, environ={})
     assert "--backend" in caught.value.hint

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import Folder, StorageBackend
 from hubfold.content import VAULT_MARKER, Root, Signature
 from hubfold.disk.paths import within
@@ -62,7 +63,7 @@ class Plain(StorageBackend):
     name = "plain"
 
 
-BACKENDS: dict[str, StorageBackend] = {"plain": Plain(), "marked": Marked()}
+BACKENDS = {"plain": GuardedBackend(Plain()), "marked": GuardedBackend(Marked())}
 
 
 def walk_of(path: Path, **options: object) -> TreeWalk:

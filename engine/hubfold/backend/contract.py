@@ -199,6 +199,14 @@ class StorageBackend(ABC):
         if one is not None:
             yield one
 
+    def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal] | None:
+        """The `removals` of every model of the root, of each all of its revisions, by one walk.
+
+        None (the default) where the layout answers for one model at a time: then it is asked about one after the
+        other, and what that costs is the number of models times whatever `removals` walks for each.
+        """
+        return None
+
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
         """What programs of this layout left behind in the root, whatever its age."""
         return iter(())

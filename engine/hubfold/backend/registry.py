@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Protocol, cast
 import pluggy
 
 from hubfold.backend import distributions, hookspecs
-from hubfold.backend.contract import Capabilities, StorageBackend
+from hubfold.backend.boundary import GuardedBackend, guarded, told
 from hubfold.errors import PluginError
+from hubfold.faults import Fault, Faults, Origin
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
     from types import ModuleType
+
+    from hubfold.backend.contract import Capabilities
 
 ENTRY_POINT_GROUP = "hubfold"
 
@@ -26,12 +29,9 @@ BLOCK_VARIABLE = "HUBFOLD_NO_PLUGINS"
 
 @dataclass(frozen=True, slots=True)
 class LoadedBackend:
-    """One backend class and where it comes from."""
+    """One backend and where it comes from."""
 
-    backend: type[StorageBackend]
-    plugin: str
-    distribution: str
-    version: str
+    backend: GuardedBackend
 
     @property
     def name(self) -> str:
@@ -41,17 +41,17 @@ class LoadedBackend:
     def capabilities(self) -> Capabilities:
         return self.backend.capabilities
 
+    @property
+    def plugin(self) -> str:
+        return self.backend.origin.plugin
 
-@dataclass(frozen=True, slots=True)
-class BrokenPlugin:
-    """A plugin that could not be loaded; everything else goes on without it."""
+    @property
+    def distribution(self) -> str:
+        return self.backend.origin.distribution
 
-    plugin: str
-    distribution: str
-    error: str
-
-    def __str__(self) -> str:
-        return f"plugin {self.plugin!r} of {self.distribution} is left out: {self.error}"
+    @property
+    def version(self) -> str:
+        return self.backend.origin.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ class Registry(Mapping[str, LoadedBackend]):
     """The loaded backends by name, in order of registration, and the plugins that failed."""
 
     backends: Mapping[str, LoadedBackend]
-    broken: tuple[BrokenPlugin, ...] = ()
+    #: What could not be loaded; everything else goes on without it.
+    broken: tuple[Fault, ...] = ()
 
     def __getitem__(self, name: str) -> LoadedBackend:
         return self.backends[name]
@@ -70,14 +71,15 @@ class Registry(Mapping[str, LoadedBackend]):
     def __len__(self) -> int:
         return len(self.backends)
 
-    def named(self, name: str) -> StorageBackend:
-        """An instance of the backend called `name`; `PluginError` where none is loaded."""
+    def named(self, name: str, faults: Faults | None = None) -> GuardedBackend:
+        """The backend called `name`, which notes its `faults`; `PluginError` where none is loaded."""
         if name not in self.backends:
             raise PluginError(
                 f"no backend is called {name!r}",
                 f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)",
             )
-        return self.backends[name].backend()
+        found = self.backends[name].backend
+        return found if faults is None else found.noting(faults)
 
 
 def load(environ: Mapping[str, str] = os.environ, *modules: ModuleType) -> Registry:
@@ -87,42 +89,28 @@ def load(environ: Mapping[str, str] = os.environ, *modules: ModuleType) -> Regis
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    broken: list[BrokenPlugin] = []
-    origins: dict[str, _Origin] = {}
+    broken: list[Fault] = []
+    origins: dict[str, Origin] = {}
     only_own = environ.get(BLOCK_VARIABLE, "") not in ("", "0")
     for distribution in _with_plugins(only_own, broken):
         for entry_point in distribution.entry_points:
-            origin = _Origin(entry_point.name, distribution.name, distribution.version)
+            origin = Origin(entry_point.name, distribution.name, distribution.version)
             # Two distributions may give their entry points one name; pluggy wants a name for each.
             key = f"{origin.distribution}:{origin.plugin}"
             try:
                 manager.register(entry_point.load(), name=key)
                 manager.check_pending()
-            except _ANYTHING as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
                 manager.unregister(name=key)
-                broken.append(origin.broken(error))
+                broken.append(Fault(origin, told(error)))
             else:
                 origins[key] = origin
     for module in modules:
         manager.register(module)
     manager.check_pending()
     return _collect(manager, origins, broken)
-
-
-#: What somebody else's code can raise. `SystemExit` is no `Exception`: a module that exits must not end hubfold.
-_ANYTHING = (Exception, SystemExit)
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    plugin: str
-    distribution: str
-    version: str
-
-    def broken(self, error: BaseException) -> BrokenPlugin:
-        return BrokenPlugin(
-            self.plugin, f"{self.distribution} {self.version}", f"{type(error).__name__}: {error}"
-        )
 
 
 class _EntryPoint(Protocol):
@@ -151,7 +139,7 @@ class BuiltIn:
         return import_module(self.module)
 
 
-def _with_plugins(only_own: bool, broken: list[BrokenPlugin]) -> list[_Distribution]:
+def _with_plugins(only_own: bool, broken: list[Fault]) -> list[_Distribution]:
     """Installed distributions with plugins, hubfold's own first, then by name, each name once."""
     own = _Distribution(hookspecs.PROJECT, distributions.version_of(hookspecs.PROJECT), (BuiltIn(),))
     if only_own or not distributions.others_may_have(ENTRY_POINT_GROUP, besides=hookspecs.PROJECT):
@@ -159,7 +147,7 @@ def _with_plugins(only_own: bool, broken: list[BrokenPlugin]) -> list[_Distribut
     return [own, *_others(broken)]
 
 
-def _others(broken: list[BrokenPlugin]) -> list[_Distribution]:
+def _others(broken: list[Fault]) -> list[_Distribution]:
     from importlib import metadata
 
     found: dict[str, _Distribution] = {}
@@ -176,8 +164,9 @@ def _others(broken: list[BrokenPlugin]) -> list[_Distribution]:
             points = tuple(point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP)
             if not isinstance(name, str):
                 raise ValueError("its metadata has no name")
-        except _ANYTHING as error:
-            broken.append(_Origin("?", f"a distribution in {_place(distribution)}", "").broken(error))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others go on
+            origin = Origin("?", f"a distribution in {_place(distribution)}", "")
+            broken.append(Fault(origin, told(error)))
             continue
         if name != hookspecs.PROJECT:
             found.setdefault(name, _Distribution(name, version, points))
@@ -188,34 +177,29 @@ def _place(distribution: Distribution) -> str:
     return str(distribution.locate_file(""))
 
 
-def _collect(
-    manager: pluggy.PluginManager, origins: Mapping[str, _Origin], broken: list[BrokenPlugin]
-) -> Registry:
+def _collect(manager: pluggy.PluginManager, origins: Mapping[str, Origin], broken: list[Fault]) -> Registry:
     backends: dict[str, LoadedBackend] = {}
     for implementation in manager.hook.hubfold_storage_backends.get_hookimpls():
         origin = origins.get(
-            implementation.plugin_name, _Origin(implementation.plugin_name, "no distribution", "?")
+            implementation.plugin_name, Origin(implementation.plugin_name, "no distribution", "?")
         )
         try:
-            classes = [_checked(cls) for cls in cast("Iterable[object]", implementation.function())]
-        except _ANYTHING as error:
-            broken.append(origin.broken(error))
+            loaded = [
+                LoadedBackend(guarded(cls, origin))
+                for cls in cast("Iterable[object]", implementation.function())
+            ]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
+            broken.append(Fault(origin, told(error)))
             continue
-        for cls in classes:
-            if cls.name in backends:
-                other = backends[cls.name]
+        for one in loaded:
+            if one.name in backends:
+                other = backends[one.name]
                 raise PluginError(
-                    f"two plugins have a backend called {cls.name!r}: {other.plugin!r} ({other.distribution}) "
+                    f"two plugins have a backend called {one.name!r}: {other.plugin!r} ({other.distribution}) "
                     f"and {origin.plugin!r} ({origin.distribution})",
                     f"uninstall one of them, or set {BLOCK_VARIABLE}=1 to leave out all but hubfold's own",
                 )
-            backends[cls.name] = LoadedBackend(cls, origin.plugin, origin.distribution, origin.version)
+            backends[one.name] = one
     return Registry(backends, tuple(broken))
-
-
-def _checked(cls: object) -> type[StorageBackend]:
-    if not (isinstance(cls, type) and issubclass(cls, StorageBackend)):
-        raise TypeError(f"{cls!r} is not a subclass of hubfold.StorageBackend")
-    if not isinstance(getattr(cls, "name", None), str) or not cls.name:
-        raise TypeError(f"{cls.__qualname__} has no `name`")
-    return cls

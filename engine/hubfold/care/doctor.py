@@ -20,6 +20,7 @@ from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
 from hubfold.disk.held import HeldFile
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone
+from hubfold.faults import BackendFault, Fault
 from hubfold.progress import Progress, Stop
 from hubfold.reports.health import Finding
 from hubfold.reports.outcomes import Notice
@@ -39,6 +40,9 @@ _FROM_SCAN = {
     ),
     "unreadable": ("unreadable", "run hubfold as a user who may read it, or check the drive"),
 }
+
+
+_MEND_PLUGIN = "tell whoever wrote it, or uninstall it; HUBFOLD_NO_PLUGINS=1 leaves out all but hubfold's own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,11 @@ class Doctor:
                 fix = "connect its drive, or `hubfold roots rm` it"
                 self.findings.append(Finding("offline-root", root, "it is not there", fix))
 
+    def faults(self, faults: Iterable[Fault]) -> None:
+        """What plugins did wrong while all was looked at."""
+        for fault in faults:
+            self.findings.append(Finding("faulty-plugin", fault.root, str(fault), _MEND_PLUGIN))
+
     def notices(self, notices: Iterable[Notice]) -> None:
         """What a scan warned of; call it when the links were looked at, whose findings say more."""
         told = {(finding.kind, finding.path) for finding in self.findings}
@@ -214,7 +223,19 @@ class Doctor:
 
     def _written_through(self, patient: Patient, st: os.stat_result) -> None:
         """Other bytes lie behind a link than were compared when it was made."""
-        owners = tuple(self._owners(patient, st))
+        told = f"what it reads ({patient.target}) was changed since the link was made, for every path that shares it"
+        try:
+            owners = tuple(self._owners(patient, st))
+        except BackendFault as fault:
+            # A client that updated a local copy may have written just these bytes.
+            self._handled.add((st.st_dev, st.st_ino))
+            self._add(
+                "written-through",
+                patient.path,
+                told,
+                _Cure(f"{fault}: nobody can tell whose bytes these are"),
+            )
+            return
         known = {path: root for root, path in patient.names}
         known |= dict(self._names(st, patient.wanted))
         names = [(root, path) for path, root in known.items() if path not in {one for _, one, _ in owners}]
@@ -234,7 +255,6 @@ class Doctor:
         cure.fix = cure.fix or (
             "no other copy has the old bytes: download the model again, or `hubfold undo` if the change is wanted"
         )
-        told = f"what it reads ({patient.target}) was changed since the link was made, for every path that shares it"
         self._add("written-through", patient.path, told, cure)
 
     def _owners(self, patient: Patient, st: os.stat_result) -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hubfold import display
-from hubfold.cli.errors import INTERRUPTED
+from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
 from hubfold.cli.output import Output
 from hubfold.errors import Interrupted, UsageError
 from hubfold.progress import Stop
@@ -39,6 +39,8 @@ class Session:
     full: bool = False
     threads: int | None = None
     stop: Stop = field(default_factory=Stop)
+    #: A plugin did something wrong: what it was asked about is left out.
+    plugin_failed: bool = False
 
     @contextmanager
     def engine(self, *, silent: bool = False) -> Iterator[Engine]:
@@ -55,7 +57,10 @@ class Session:
             try:
                 yield engine
             finally:
-                for notice in engine.notices if not silent else ():
+                self.plugin_failed |= bool(engine.faults)
+                for notice in (
+                    (*engine.notices, *(fault.line for fault in engine.faults)) if not silent else ()
+                ):
                     self.output.warning(notice)
 
     def confirm(self, question: str) -> bool:
@@ -174,7 +179,9 @@ def output_options(function: Function) -> Function:
         )
         ctx.obj = output
         flags = {name: kwargs.pop(name) for name in _OF_SESSION & kwargs.keys()}
-        return function(session=Session(output, **flags), **kwargs)
+        session = Session(output, **flags)
+        code = function(session=session, **kwargs)
+        return SOME_LEFT if session.plugin_failed and not code else code
 
     return with_session  # type: ignore[return-value]
 

@@ -62,6 +62,7 @@ class Output:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         self.plain = plain or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self._warned: set[str] = set()
 
     # data
 
@@ -138,8 +139,14 @@ class Output:
             self._print(sys.stderr, text)
 
     def warning(self, text: str) -> None:
-        """Something that may need the user; shown with `-q` too."""
-        self._print(sys.stderr, f"warning: {text}", "yellow")
+        """Something that may need the user, told once; shown with `-q` too."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._print(sys.stderr, f"warning: {text}", "yellow")
+
+    def told(self, text: str) -> None:
+        """This is told in another way: it is no warning any more."""
+        self._warned.add(text)
 
     def error(self, what: str, hint: str = "") -> None:
         """Two lines: what went wrong, and what to do next."""

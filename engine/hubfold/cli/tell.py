@@ -42,7 +42,7 @@ def left_alone(
 def warnings(output: Output, found: Iterable[Notice]) -> None:
     """What could not be read, or is odd."""
     for warning in found:
-        output.warning(f"{warning.path}: {warning.message}")
+        output.warning(warning.line)
 
 
 def reasons(left: Iterable[Left]) -> list[tuple[str, str]]:

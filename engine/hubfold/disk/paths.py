@@ -15,6 +15,44 @@ def canonical(path: str | os.PathLike[str]) -> str:
     return os.path.realpath(os.fsdecode(path))
 
 
+#: Symlinks in a row that the kernel follows (path_resolution(7)).
+_MOST_HOPS = 40
+
+
+class RealPaths:
+    """`os.path.realpath` for many paths, each folder on the way asked once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The absolute `path` free of symlinks, whether there is anything or not."""
+        return self._of(path, 0)
+
+    def _of(self, path: str, hops: int) -> str:
+        folder, name = os.path.split(path)
+        if hops > _MOST_HOPS:
+            return os.path.realpath(path)
+        if folder == path:
+            return path
+        real = self._folder(folder, hops)
+        if name in ("", os.curdir):
+            return real
+        if name == os.pardir:
+            return os.path.dirname(real)
+        here = os.path.join(real, name)
+        try:
+            text = os.readlink(here)
+        except OSError:
+            return here
+        return self._of(os.path.join(real, text), hops + 1)
+
+    def _folder(self, path: str, hops: int) -> str:
+        if path not in self._folders:
+            self._folders[path] = self._of(path, hops)
+        return self._folders[path]
+
+
 def plain(path: str) -> str:
     """`path` with symlinks in its folders resolved, itself not followed."""
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))

@@ -15,6 +15,7 @@ from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import LeftAlone, UsageError
 from hubfold.journal import journal, lock
+from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, UnknownModel, meant
 from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.health import DoctorReport, Finding, VerifyReport
@@ -138,8 +139,9 @@ class Care:
                     stop=self._workspace.stop,
                 )
             self._digest_unread(made_links.suspects(logs))
+            holdings = self._workspace.holdings()
             one = doctor.Doctor(
-                self._around(),
+                self._around(holdings),
                 self._workspace.progress,
                 self._workspace.stop,
                 mender=mender,
@@ -150,10 +152,11 @@ class Care:
                 one.links(made_links.of_runs(logs))
                 one.notices(scan.warnings)
                 roots = [root.path for root in self._workspace.index.roots(vaults=True)]
-                one.damaged(self._of_another_length())
+                one.damaged(self._of_another_length(holdings))
                 one.liars(self._workspace.index.liars(roots))
                 one.vaults(self._workspace.vaults())
                 one.roots(root.path for root in self._workspace.index.roots())
+                one.faults(self._workspace.faults)
             finally:
                 unsettled = mender.close() if mender is not None else ""
             if unsettled:
@@ -170,7 +173,7 @@ class Care:
         if unread:
             self.read_again([replica for replica in unread if replica.claims])
 
-    def _around(self) -> Around:
+    def _around(self, holdings: Holdings) -> Around:
         index = self._workspace.index
         return Around(
             having=index.having,
@@ -178,16 +181,16 @@ class Care:
             replica=index.replica,
             stated=self._stated,
             caches=frozenset(root.path for root in index.roots() if self._is_cache(root)),
-            origins=self._origins,
+            origins=partial(self._origins, holdings),
         )
 
     def _is_cache(self, root: Root) -> bool:
         return root.backend in self._workspace.caches()
 
-    def _of_another_length(self) -> Iterator[tuple[str, int, int]]:
+    def _of_another_length(self, holdings: Holdings) -> Iterator[tuple[str, int, int]]:
         told: set[str] = set()
-        for held in self._workspace.holdings().held():
-            expected = held.snapshot.expected or {} if self._is_cache(held.root) else {}
+        for held in holdings.held():
+            expected = held.snapshot.expected or {} if holdings.is_cache(held.root) else {}
             for file in held.snapshot.files:
                 size = expected.get(file.name)
                 if file.size is not None and size is not None and file.size != size:
@@ -210,15 +213,13 @@ class Care:
         found = self._workspace.backends[known.backend].replicas(known, walk)
         return next((replica.claims for replica in found if replica.path == path), {})
 
-    def _origins(self, paths: Sequence[str]) -> Iterator[Origin]:
+    def _origins(self, holdings: Holdings, paths: Sequence[str]) -> Iterator[Origin]:
         """Files of models that belong at one of `paths`, whether they are there or not."""
-        wanted = {os.path.realpath(path) for path in paths}
         told: set[str] = set()
-        for held in self._workspace.holdings().held():
-            for file in held.snapshot.files:
+        for path in dict.fromkeys(map(os.path.realpath, paths)):
+            for held, file in holdings.reading(path):
                 what = f"{held.name}/{file.name} at {held.snapshot.revision}"
-                known = held.snapshot.repo_id and held.snapshot.revision and what not in told
-                if known and os.path.realpath(file.path) in wanted:
+                if held.snapshot.repo_id and held.snapshot.revision and what not in told:
                     told.add(what)
                     size = (held.snapshot.expected or {}).get(file.name, 0)
                     yield Origin(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
+    from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
     from hubfold.models.names import ModelName
@@ -100,6 +101,11 @@ class Engine:
     def notices(self) -> list[str]:
         """What the user should know about the state itself: an index begun anew, a plugin left out."""
         return self.workspace.notices
+
+    @property
+    def faults(self) -> Faults:
+        """What plugins did wrong so far, each thing once; the roots that are named there were left out."""
+        return self.workspace.faults
 
     def model_name(self, name: str, revision: str | None = None) -> ModelName:
         """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""

@@ -14,7 +14,6 @@ from hubfold.farm import plan as farm_plan
 from hubfold.farm.plan import FarmPlan
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.runs import FarmReport
-from hubfold.scanning.walk import TreeWalk
 
 
 class Farming:
@@ -53,15 +52,9 @@ class Farming:
         self._scanning.scan()
         only = {os.path.realpath(one) for one in snapshots}
         roots = self._workspace.by_role(self._workspace.index.roots(vaults=True))
-        found = [
-            snapshot
-            for root in roots
-            # Copies and farms come from caches in their turn.
-            if self._workspace.backends[root.backend].capabilities.cache
-            for snapshot in self._workspace.backends[root.backend].snapshots(
-                root, TreeWalk(root, self._workspace.backends)
-            )
-        ]
+        holdings = self._workspace.holdings(roots)
+        # Copies and farms come from caches in their turn.
+        found = [held.snapshot for held in holdings.held() if holdings.is_cache(held.root)]
         chosen = [one for one in found if one.path in only] if only else farm_plan.chosen(found, asked)
         places = {root.path: root for root in roots}
         wanted, left = farm_plan.wanted_links(

@@ -49,7 +49,8 @@ class Folding:
         across_owners: bool = False,
     ) -> Plan:
         """See `Engine.plan`."""
-        roots = self._workspace.roots_of([*paths, into] if paths and into is not None else paths)
+        known = self._workspace.roots_of([*paths, into] if paths and into is not None else paths)
+        roots = {path: root for path, root in known.items() if path not in self._workspace.left_out}
         sets = list(self._memory.duplicate_sets(list(roots), min_size))
         around = survey.survey(sets, roots, self._workspace.backends)
         chosen = None
@@ -59,6 +60,8 @@ class Folding:
                 raise HubfoldError(
                     f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
                 )
+            if chosen not in roots:
+                raise HubfoldError(f"{chosen} is left out: its plugin failed", "`hubfold scan` says how")
         sets = [s for s in sets if all(os.path.dirname(r.path) in around.filesystems for r in s.replicas)]
         found = planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
         corrupt = [Skip(liar.path, planner.LIES) for liar in self._workspace.index.liars(list(roots))]

@@ -8,14 +8,16 @@ from dataclasses import replace
 from hubfold.content import Role, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import StrPath, Workspace
-from hubfold.errors import HubfoldError, UsageError
+from hubfold.errors import UsageError
 from hubfold.library import availability, gather, watching
 from hubfold.library import filters as model_selection
 from hubfold.library.gather import Library
-from hubfold.models.names import ModelName, Name, unknown
+from hubfold.library.inventory import Holdings
+from hubfold.models.names import Name, unknown
 from hubfold.models.patterns import Selections, together
 from hubfold.removal import plan
 from hubfold.reports.models import CheckReport, Look, Model, ModelsReport
+from hubfold.reports.outcomes import Notice
 from hubfold.scanning import discover
 
 
@@ -28,15 +30,26 @@ class Models:
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
         """See `Engine.library`."""
-        return gather.gather(
+        return self._gathered(self._holdings(paths))
+
+    def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
+        return self._workspace.holdings(
             self._workspace.discover(paths, known=not paths),
-            self._workspace.backends,
-            rank=self._by_preference,
-            remembered=self._workspace.index.replicas if self._workspace.has_index else None,
-            selected=self._asked_for(),
             progress=self._workspace.progress,
             stop=self._workspace.stop,
         )
+
+    def _gathered(self, holdings: Holdings) -> Library:
+        found = gather.gather(
+            holdings,
+            rank=self._by_preference,
+            remembered=self._workspace.index.replicas if self._workspace.has_index else None,
+            selected=self._asked_for(),
+        )
+        return replace(found, warnings=self._warnings(holdings))
+
+    def _warnings(self, holdings: Holdings) -> tuple[Notice, ...]:
+        return (*holdings.warnings, *self._workspace.faults_of_no_root())
 
     def _asked_for(self) -> Callable[[Name, str], Selections]:
         """What downloads and config.toml asked for of a revision, together."""
@@ -64,7 +77,8 @@ class Models:
         model_selection.select(
             (), filters, sort, limit
         )  # what makes no sense is told before the disks are asked
-        found = self.library()
+        holdings = self._holdings()
+        found = self._gathered(holdings)
         models = [] if names else list(found.models)
         for name in names:
             model = found.find(wanted[name]) if name in wanted else found.at(folders[name])
@@ -76,13 +90,9 @@ class Models:
         rows = model_selection.rows(models, revisions=revisions)
         chosen = model_selection.select(rows, filters, sort, limit)
         if not revisions:
-            freed = self._freed(model for model, _ in chosen)
-            chosen = [
-                (replace(model, freed_bytes=size), None)
-                for (model, _), size in zip(chosen, freed, strict=True)
-            ]
+            chosen = [(replace(model, freed_bytes=self._freed(holdings, model)), None) for model, _ in chosen]
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
-        return ModelsReport(tuple(chosen), sum(taken.values()), found.warnings)
+        return ModelsReport(tuple(chosen), sum(taken.values()), self._warnings(holdings))
 
     def check(self, models: Sequence[str] = ()) -> CheckReport:
         """See `Engine.check`."""
@@ -115,15 +125,7 @@ class Models:
             key=lambda root: (root.role is not Role.PRIMARY, root.backend not in caches),
         )
 
-    def _freed(self, models: Iterable[Model]) -> list[int]:
-        """What `plan_remove` would say that removing each of them alone frees, in bytes."""
-        holdings = self._workspace.holdings()
-        freed = []
-        for model in models:
-            asked = [ModelName(model.id, model.repo_id, model.repo_type)] if model.repo_id else []
-            wish = plan.Wish(asked, () if asked else (model.id,))
-            try:
-                freed.append(plan.plan(holdings, wish, names=self._workspace.names_of).bytes)
-            except HubfoldError:
-                freed.append(0)  # it lies where nothing can be removed: in a farm, on a drive that is away
-        return freed
+    def _freed(self, holdings: Holdings, model: Model) -> int:
+        """What `plan_remove` would say that removing this model alone frees, in bytes."""
+        name = Name(model.repo_type, model.repo_id)
+        return plan.freed(holdings, name, model.id, self._workspace.names_of)

@@ -40,7 +40,7 @@ class Removing:
         copies = [folder for folder in folders.values() if folder is not None]
         asked = [self._workspace.model_name(model, revision) for model in models if folders[model] is None]
         return removal_plan.plan(
-            self._workspace.holdings(only),
+            self._workspace.holdings_at(only),
             Wish(
                 models=asked,
                 copies=copies,
@@ -69,7 +69,7 @@ class Removing:
         if not plan.removals:
             return carry_out.preview(plan)
         with recovery.changing(self._workspace.state, command) as book:
-            holdings = self._workspace.holdings([removal.root for removal in plan.removals])
+            holdings = self._workspace.holdings_at([removal.root for removal in plan.removals])
             report = carry_out.carry_out(
                 plan, holdings, book, progress=self._workspace.progress, stop=self._workspace.stop
             )
@@ -91,7 +91,7 @@ class Removing:
     ) -> RemovePlan:
         """See `Engine.plan_clean`."""
         wanted = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
-        holdings = self._workspace.holdings(wanted)
+        holdings = self._workspace.holdings_at(wanted)
         only = [root.path for root in holdings.roots if any(within(root.path, path) for path in wanted)]
         return leftovers.plan(
             holdings,
@@ -107,6 +107,6 @@ class Removing:
         root = self._caches_at(cache)[0]
         if not self._workspace.backends[root.backend].capabilities.cache:
             raise UsageError(f"{root.path} is no cache", "name the folder that `hubfold roots` shows for it")
-        holdings = self._workspace.holdings([root.path])
+        holdings = self._workspace.holdings_at([root.path])
         root = next(one for one in holdings.roots if one.path == root.path)
         return leftovers.plan_all(holdings, root, self._workspace.names_of)

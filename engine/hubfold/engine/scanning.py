@@ -36,11 +36,10 @@ class Scanning:
             )
         liars = self._workspace.index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
-        self._workspace.notices += [
-            str(broken)
-            for broken in self._workspace.registry.broken
-            if str(broken) not in self._workspace.notices
-        ]
+        left_out = {root.path for root in report.roots if root.left_out}
+        told += [Notice.of(fault) for fault in self._workspace.faults if fault.root not in left_out]
+        self._workspace.left_out.difference_update(root.path for root in report.roots)
+        self._workspace.left_out.update(left_out)
         return replace(
             report,
             roots=tuple(self._workspace.with_primary(report.roots)),

@@ -160,7 +160,7 @@ class Transfer:
         asked = [self._workspace.model_name(model) for model in models]
         path = os.path.abspath(os.path.expanduser(os.fspath(source)))
         backed_up = containers.reader(path).read_list(self._workspace.backends)
-        return restore.plan(backed_up, self._workspace.download_cache(into), asked)
+        return restore.plan(backed_up, self._workspace.download_cache(into), self._workspace.backends, asked)
 
     def preview_restore(self, plan: RestorePlan) -> RestoreReport:
         """A plan in the form of a report."""

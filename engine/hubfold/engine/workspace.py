@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import VAULT, Role, Root
 from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.faults import Faults
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state.home import KnownRoot, StateHome
 
 if TYPE_CHECKING:
-    from hubfold.backend.contract import StorageBackend
+    from hubfold.backend.boundary import GuardedBackend
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica
     from hubfold.disk.filesystem import FileSystems
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hubfold.index.index import Index
     from hubfold.library.inventory import Holdings
     from hubfold.models.names import ModelName
+    from hubfold.reports.outcomes import Notice
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
@@ -57,6 +59,10 @@ class Workspace:
         self.threads = threads or min(4, os.cpu_count() or 1)
         #: What the user should know about the state itself: an index begun anew, a plugin left out.
         self.notices: list[str] = []
+        #: What plugins did wrong so far; the roots that are named there were left out.
+        self.faults = Faults()
+        #: Roots of which a plugin could not tell all at the last scan: nothing is folded there by what was known.
+        self.left_out: set[str] = set()
         self._index: Index | None = None
 
     def close(self) -> None:
@@ -69,7 +75,10 @@ class Workspace:
         """The loaded backends. Raises `PluginError` where two have one name."""
         from hubfold.backend import registry
 
-        return registry.load(self.environ)
+        found = registry.load(self.environ)
+        for broken in found.broken:
+            self.faults.note(broken)
+        return found
 
     @cached_property
     def config(self) -> Config:
@@ -80,10 +89,12 @@ class Workspace:
         return found
 
     @cached_property
-    def backends(self) -> dict[str, StorageBackend]:
+    def backends(self) -> dict[str, GuardedBackend]:
+        from hubfold.backend.boundary import GuardedBackend
         from hubfold.vault.backend import VaultBackend
 
-        return {VAULT: VaultBackend(), **{name: self.registry.named(name) for name in self.registry}}
+        named = {name: self.registry.named(name, self.faults) for name in self.registry}
+        return {VAULT: GuardedBackend(VaultBackend()), **named}
 
     @property
     def index(self) -> Index:
@@ -157,6 +168,7 @@ class Workspace:
         from hubfold.disk.paths import canonical
         from hubfold.scanning.discover import fallback, recognise
 
+        before = {root.path: root for root in self.index.roots()} if self.has_index else {}
         known: dict[str, Root] = {}
         for source, root in self.sources():
             path = canonical(root.path)
@@ -166,10 +178,12 @@ class Workspace:
             if backend is None:
                 names = os.listdir(path) if os.path.isdir(path) else []
                 recognised = recognise(path, names, self.backends)
-                backend, path = recognised if recognised is not None else (fallback(self.backends), path)
+                # What nobody recognises now, since a plugin fails, is what it was.
+                remembered = before[path].backend if path in before else fallback(self.backends)
+                backend, path = recognised if recognised is not None else (remembered, path)
             if backend is not None:
                 known.setdefault(path, Root(path, backend, root.role, root.limit))
-        for old in self.index.roots() if self.has_index else ():
+        for old in before.values():
             known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self.backends]
 
@@ -184,12 +198,7 @@ class Workspace:
             if not chosen:
                 names = ", ".join(map(str, paths))
                 raise HubfoldError(f"{names}: no root was scanned there", f"run `hubfold scan {names}` first")
-            places = {
-                place
-                for root in chosen
-                if root.backend in self.backends
-                for place in self.backends[root.backend].vault_places(root)
-            }
+            places = {place for root in chosen for place in self._vault_places(root)}
             roots = [
                 root for root in roots if root in chosen or (root.backend == VAULT and root.path in places)
             ]
@@ -217,8 +226,8 @@ class Workspace:
         roots = self.index.roots(vaults=True) if self.has_index else []
         candidates = [root.path for root in roots if root.backend == VAULT]
         for root in roots:
-            if root.backend != VAULT and root.backend in self.backends:
-                candidates += self.backends[root.backend].vault_places(root)
+            if root.backend != VAULT:
+                candidates += self._vault_places(root)
         for log in journal.logs(self.state.runs):
             candidates += [of_object(path) for path in log.objects]
         return [path for path in dict.fromkeys(candidates) if objects.is_vault(path)]
@@ -284,16 +293,44 @@ class Workspace:
         names = os.listdir(path) if os.path.isdir(path) else []
         return Root(self.backends[cache.backend].recognise(path, names) or path, cache.backend)
 
-    def holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
-        """The known roots and those that the environment names, and `paths`, as they are on the disk now."""
-        from hubfold.library.inventory import Holdings
-        from hubfold.vault import objects
+    def holdings(
+        self,
+        roots: Sequence[Root] | None = None,
+        *,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> Holdings:
+        """What `roots` hold, as it is on the disk now; by default the known ones, and those that the environment names.
 
-        roots = self.discover() + (self.discover(paths) if paths else [])
-        found = list({root.path: root for root in roots}.values())
-        places = [place for root in found for place in self.backends[root.backend].vault_places(root)]
-        vaults = dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)])
-        return Holdings(found, self.backends, list(vaults))
+        `stop` may end the look: not what goes on while something is changed.
+        """
+        from hubfold.library.inventory import Holdings
+
+        found = self.discover() if roots is None else roots
+        chosen = list({root.path: root for root in found}.values())
+        known = self.index.roots() if self.has_index else ()
+        unasked = [root.path for root in known if root.backend not in self.backends]
+
+        def vaults() -> list[str]:
+            from hubfold.vault import objects
+
+            places = [place for root in chosen for place in self._vault_places(root)]
+            return list(dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)]))
+
+        return Holdings(chosen, self.backends, vaults, unasked=unasked, progress=progress, stop=stop)
+
+    def holdings_at(self, paths: Sequence[StrPath]) -> Holdings:
+        """What the known roots and those at or below `paths` hold."""
+        return self.holdings([*self.discover(), *(self.discover(paths) if paths else ())])
+
+    def _vault_places(self, root: Root) -> Sequence[str]:
+        return self.backends[root.backend].vault_places(root) if root.backend in self.backends else ()
+
+    def faults_of_no_root(self) -> list[Notice]:
+        """What plugins did wrong when they were asked about no root in particular, for a report."""
+        from hubfold.reports.outcomes import Notice
+
+        return [Notice.of(fault) for fault in self.faults if not fault.root]
 
     def caches(self) -> frozenset[str]:
         """The names of the backends whose layout is a cache."""

@@ -26,7 +26,7 @@ from hubfold.vault.names import claims_of, object_path, of_object
 from hubfold.vault.places import vault_places
 
 if TYPE_CHECKING:
-    from hubfold.backend.contract import StorageBackend
+    from hubfold.backend.boundary import GuardedBackend
     from hubfold.index.index import Index
 
 
@@ -113,7 +113,7 @@ def wanted_links(
     folder: str,
     index: Index,
     roots: Mapping[str, Root],
-    backends: Mapping[str, StorageBackend],
+    backends: Mapping[str, GuardedBackend],
     *,
     flat: bool = False,
 ) -> tuple[list[WantedLink], list[Left]]:
@@ -142,7 +142,7 @@ def _wanted(
     index: Index,
     *,
     roots: Mapping[str, Root],
-    backends: Mapping[str, StorageBackend],
+    backends: Mapping[str, GuardedBackend],
     filesystems: FileSystems,
 ) -> WantedLink:
     source = os.path.realpath(file.path)

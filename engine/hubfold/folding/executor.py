@@ -170,8 +170,10 @@ class Executor:
             swaps: list[Swap] = []
             opened = held.enter_context(ExitStack())
             try:
-                for action in payload:
-                    for path in () if shares else self.locks(action):
+                # Asked once: what is journalled is what was held.
+                asked = [tuple(self.locks(action)) for action in payload]
+                for paths in asked:
+                    for path in () if shares else paths:
                         if path not in locks:
                             locks[path] = take_lock(path)
                             held.callback(locks[path].release)
@@ -179,7 +181,7 @@ class Executor:
                     payload[0].victim.root, payload[0].path, payload[0].victim.signature, lease=not shares
                 )
                 opened.callback(victim.close)
-                for action in payload:
+                for action, paths in zip(payload, asked, strict=True):
                     directory, name = Directory.parent_of(action.victim.root, action.path)
                     opened.callback(directory.close)
                     if Signature.of(directory.lstat(name)) != action.victim.signature:
@@ -199,6 +201,7 @@ class Executor:
                             directory=directory,
                             name=name,
                             temporary=temporary,
+                            locks=paths,
                             text=text,
                             turn=len(swaps),
                         )
@@ -333,7 +336,7 @@ class Executor:
             bytes=action.bytes,
             reason=action.reason,
             mount=self._mount(action.path),
-            locks=tuple(self.locks(action)),
+            locks=swap.locks,
             keeper_mode=keeper_mode,
         )
 

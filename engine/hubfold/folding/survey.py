@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from hubfold.backend.contract import Capabilities, StorageBackend
+from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.contract import Capabilities
 from hubfold.content import DuplicateSet, Root
 from hubfold.disk.filesystem import FileSystem, FileSystems
 from hubfold.folding.planner import Surroundings
@@ -15,7 +16,7 @@ from hubfold.vault.places import vault_places
 
 
 def survey(
-    sets: Iterable[DuplicateSet], roots: Mapping[str, Root], backends: Mapping[str, StorageBackend]
+    sets: Iterable[DuplicateSet], roots: Mapping[str, Root], backends: Mapping[str, GuardedBackend]
 ) -> Surroundings:
     """What there is around the files of `sets`. Reads no content; a place that cannot be asked is left out."""
     filesystems = FileSystems()
@@ -41,5 +42,5 @@ def survey(
     )
 
 
-def capabilities(backends: Mapping[str, StorageBackend]) -> dict[str, Capabilities]:
+def capabilities(backends: Mapping[str, GuardedBackend]) -> dict[str, Capabilities]:
     return {name: backend.capabilities for name, backend in backends.items()}

@@ -28,6 +28,8 @@ class Swap:
     directory: Directory
     name: str
     temporary: str
+    #: The lock files of the layout's own programs for this path.
+    locks: tuple[str, ...]
     text: str = ""
     #: Which name of its payload it is.
     turn: int = 0

@@ -1,4 +1,4 @@
-"""The models of all roots as they lie on the disks now: what the backends see, joined by payload.
+"""The models of all roots as they lie on the disks now: what `inventory` found, joined by payload.
 
 The disks are asked, not the index, so that what is said of space and of completeness is true; the index only answers
 for roots whose drive is away.
@@ -11,18 +11,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hubfold.backend.contract import StorageBackend
 from hubfold.content import IndexedReplica, Root, Snapshot
-from hubfold.errors import HubfoldError, Interrupted
+from hubfold.errors import HubfoldError
+from hubfold.library.inventory import Holdings
 from hubfold.library.places import Joined
 from hubfold.models.names import Name, stands_for
 from hubfold.models.patterns import Selections
-from hubfold.progress import Progress, Silent, Stop
 from hubfold.reports.models import Judged, Model, ModelPlace, Revision, Wholeness
 from hubfold.reports.outcomes import Notice
-from hubfold.scanning.walk import TreeWalk
 
 if TYPE_CHECKING:
     from hubfold.models.names import ModelName
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 Remembered = Callable[[str], Iterable[IndexedReplica]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Library:
     """The models, by their `Model.id`; roots in the order in which their places are preferred."""
 
@@ -45,9 +44,12 @@ class Library:
 
     def find(self, wanted: ModelName) -> Model | None:
         """The model of this name; where several types have it, the model comes first."""
-        known = {Name(model.repo_type, model.repo_id): model for model in self.models if model.repo_id}
-        name = wanted.among(known)
-        return None if name is None else known[name]
+        name = wanted.among(self._by_name)
+        return None if name is None else self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[Name, Model]:
+        return {Name(model.repo_type, model.repo_id): model for model in self.models if model.repo_id}
 
     def at(self, folder: str | None) -> Model | None:
         """The model of which a place is this folder."""
@@ -69,106 +71,35 @@ class Library:
 
 
 def gather(
-    roots: Sequence[Root],
-    backends: Mapping[str, StorageBackend],
+    holdings: Holdings,
     *,
     rank: Callable[[Iterable[Root]], list[Root]] = list,
     remembered: Remembered | None = None,
     selected: Callable[[Name, str], Selections] = lambda name, revision: (),
-    progress: Progress | None = None,
-    stop: Stop | None = None,
 ) -> Library:
-    """Ask the backends of all `roots`, and of the roots that lie in them, for their models.
+    """Put together what the roots hold.
 
-    `rank` puts roots in the order of preference, `selected` tells what was asked for of a revision. A
-    backend that fails or a root that cannot be read is a warning. Raises `Interrupted`.
+    `rank` puts roots in the order of preference, `selected` tells what was asked for of a revision. A backend that
+    fails or a root that cannot be read is a warning. Raises `Interrupted`.
     """
-    walks = _Walks(roots, backends, progress or Silent(), Stop() if stop is None else stop)
-    walks.run()
-    ordered = rank(walks.roots)
+    ordered = rank(holdings.roots)
+    found: dict[str, list[Snapshot]] = defaultdict(list)
+    for held in holdings.held():
+        found[held.root.path].append(held.snapshot)
+    told = _Told([snapshot for root in ordered for snapshot in found[root.path]])
     joined = Joined()
-    found = {path: [walks.named(snapshot) for snapshot in of_root] for path, of_root in walks.found.items()}
-    told = _Told([snapshot for root in ordered for snapshot in found.get(root.path, ())])
     for root in ordered:
-        for snapshot in found.get(root.path, ()):
+        for snapshot in found[root.path]:
             whole = told.completed(snapshot)
             asked = selected(Name(whole.repo_type, whole.repo_id), whole.revision)
-            joined.add(root, backends[root.backend].capabilities.cache, whole, asked)
+            joined.add(root, holdings.is_cache(root), whole, asked)
     offline = []
-    for root in walks.away:
+    for root in holdings.away:
         if remembered is not None:
             with suppress(HubfoldError):
                 offline += _remembered(root, remembered(root.path))
     models, taken, total = joined.models(offline)
-    return Library(tuple(models), tuple(ordered), total, tuple(walks.warnings), taken)
-
-
-class _Walks:
-    """Asks root after root; those that are found on the way join the end."""
-
-    def __init__(
-        self, roots: Sequence[Root], backends: Mapping[str, StorageBackend], progress: Progress, stop: Stop
-    ) -> None:
-        self.roots: list[Root] = list(roots)
-        #: By path of the root.
-        self.found: dict[str, list[Snapshot]] = {}
-        self.away: list[Root] = []
-        self.warnings: list[Notice] = []
-        self._backends = backends
-        self._progress = progress
-        self._stop = stop
-        self._commits: dict[str, tuple[str, str]] = {}
-        self._known = {root.path for root in roots}
-
-    def run(self) -> None:
-        self._progress.start("looking for models", None, "files")
-        try:
-            for root in self.roots:
-                self._ask(root)
-        finally:
-            self._progress.finish()
-
-    def named(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with its repo id, which a cache that was asked later may have told."""
-        if snapshot.repo_id or snapshot.revision not in self._commits:
-            return snapshot
-        repo_id, repo_type = self._commits[snapshot.revision]
-        return replace(snapshot, repo_id=repo_id, repo_type=repo_type)
-
-    def _ask(self, root: Root) -> None:
-        if root.backend not in self._backends:
-            self.warnings.append(Notice(root.path, f"its backend {root.backend!r} is not loaded: left out"))
-            return
-        if not os.path.isdir(root.path):
-            self.away.append(root)
-            self.warnings.append(
-                Notice(root.path, "is not there (is its drive connected?): told as the last scan saw it")
-            )
-            return
-        walk = TreeWalk(
-            root,
-            self._backends,
-            boundaries=self._known,
-            found=self._found,
-            commits=self._commits,
-            advance=self._progress.advance,
-            stop=self._stop,
-        )
-        try:
-            for snapshot in self._backends[root.backend].snapshots(root, walk):
-                self.found.setdefault(root.path, []).append(snapshot)
-        except Interrupted:
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault in one backend stops nothing else
-            self.warnings.append(
-                Notice(root.path, f"the backend {root.backend} failed: {type(error).__name__}: {error}")
-            )
-        self.warnings += walk.warnings
-
-    def _found(self, backend: str, path: str) -> None:
-        if path not in self._known:
-            self._known.add(path)
-            self.roots.append(Root(path, backend))
+    return Library(tuple(models), tuple(ordered), total, holdings.warnings, taken)
 
 
 class _Told:

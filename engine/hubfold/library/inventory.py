@@ -5,17 +5,29 @@ from __future__ import annotations
 import bisect
 import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-from hubfold.backend.contract import StorageBackend
-from hubfold.content import Root, Snapshot
+from hubfold.backend.boundary import GuardedBackend
+from hubfold.content import Root, Snapshot, SnapshotFile
+from hubfold.disk.paths import RealPaths
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.faults import BackendFault
 from hubfold.models.names import Name, stands_for
+from hubfold.progress import Progress, Silent, Stop
+from hubfold.reports.outcomes import Notice
 from hubfold.scanning.walk import TreeWalk
 from hubfold.vault import objects as vault
 from hubfold.vault.links import links_below
+
+if TYPE_CHECKING:
+    from hubfold.backend.changes import Removal
+
+_Item = TypeVar("_Item")
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +65,64 @@ class Links:
 
 
 class Holdings:
-    """The roots that an operation on models works on, looked at once for it, when it first asks."""
+    """What the roots hold, looked at once for an operation, when it first asks: one walk of each root tells all.
+
+    A root whose drive is away, whose backend is not loaded or whose plugin fails is left out, with a warning; what lies
+    in it counts all the same where it may need what lies elsewhere (`links`, `of_path`). `unasked` are further folders
+    of that sort. `vaults` names the vaults.
+    """
 
     def __init__(
-        self, roots: Sequence[Root], backends: Mapping[str, StorageBackend], vaults: Sequence[str]
+        self,
+        roots: Sequence[Root],
+        backends: Mapping[str, GuardedBackend],
+        vaults: Callable[[], Sequence[str]] = tuple,
+        *,
+        unasked: Sequence[str] = (),
+        progress: Progress | None = None,
+        stop: Stop | None = None,
     ) -> None:
-        self._given = tuple(root for root in roots if root.backend in backends)
         self.backends = backends
-        self.vaults = tuple(vaults)
+        self._given = tuple(roots)
+        self._vaults = vaults
+        self._unasked = tuple(unasked)
+        self._progress = progress or Silent()
+        self._stop = Stop() if stop is None else stop
         self._commits: dict[str, tuple[str, str]] = {}
+        self._left_out: set[str] = set()
+        self._failed: list[Notice] = []
+        self._whole: dict[str, _Whole | None] = {}
+
+    # roots
 
     @property
     def roots(self) -> tuple[Root, ...]:
-        """The roots that were given, and those that lie in them."""
-        return self._seen[0]
+        """The roots that were given, and those that lie in them, whether they could be asked or not."""
+        return self._seen.roots
+
+    @property
+    def usable(self) -> tuple[Root, ...]:
+        """The roots that have answered all they were asked so far."""
+        return tuple(root for root in self._seen.asked if root.path not in self._left_out)
+
+    @property
+    def away(self) -> tuple[Root, ...]:
+        """The roots that are not there now."""
+        return self._seen.away
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """What the user should know of the walks, and of plugins that failed since."""
+        return (*self._seen.warnings, *self._failed)
+
+    @contextmanager
+    def leaving_out(self, root: Root) -> Iterator[None]:
+        """A fault of the root's plugin ends the block, and the root is not asked again."""
+        try:
+            yield
+        except BackendFault as fault:
+            self._left_out.add(root.path)
+            self._failed.append(Notice.of(fault.fault))
 
     def root_at(self, path: str) -> Root | None:
         """The root at `path`. Looks at no disk for one that was given."""
@@ -83,22 +139,85 @@ class Holdings:
             commits=self._commits,
         )
 
-    def backend(self, root: Root) -> StorageBackend:
+    def backend(self, root: Root) -> GuardedBackend:
         return self.backends[root.backend]
+
+    def is_cache(self, root: Root) -> bool:
+        """Whether programs fetch from the root; False where nobody can tell."""
+        return root.backend in self.backends and self.backends[root.backend].capabilities.cache
 
     def of_path(self, path: str) -> Root | None:
         """The innermost root that `path` lies in."""
         inside = [root for root in self.roots if path.startswith(os.path.join(root.path, ""))]
         return max(inside, key=lambda root: len(root.path), default=None)
 
+    # models
+
     def held(self) -> tuple[HeldRevision, ...]:
-        """Every revision in every root."""
-        return self._seen[1]
+        """Every revision in every root that could be asked, root by root."""
+        return self._seen.held
+
+    @cached_property
+    def by_name(self) -> Mapping[Name, Sequence[HeldRevision]]:
+        """The revisions by what they are called; those of which nobody knows that have an empty repo id."""
+        return _grouped(self.held(), lambda one: one.name)
+
+    def at(self, folder: str) -> Sequence[HeldRevision]:
+        """The revisions that programs are given at this folder."""
+        return self._by_folder.get(folder, ())
+
+    @cached_property
+    def _by_folder(self) -> Mapping[str, Sequence[HeldRevision]]:
+        return _grouped(self.held(), lambda one: one.snapshot.path)
+
+    def removals(self, root: Root, name: Name, commits: Collection[str] | None = None) -> Sequence[Removal]:
+        """What has to go of a model in a root, of it only `commits` where there are some. Raises `BackendFault`.
+
+        Asked about whole models, a layout that can tell of all of them at once is asked once.
+        """
+        if commits is None and name in self.by_name:
+            whole = self._whole_of(root)
+            if whole is not None:
+                return whole.by_name.get(name, ())
+            if all(one.root.path != root.path for one in self.by_name[name]):
+                return ()
+        return self.backend(root).removals(root, name.repo_type, name.repo_id, commits, self.walk(root))
+
+    def removals_at(self, root: Root, name: Name, folder: str) -> Sequence[Removal]:
+        """Those of `removals` that are about the model at `folder`. Raises `BackendFault`."""
+        whole = self._whole_of(root)
+        found = self.removals(root, name) if whole is None else whole.by_folder.get(folder, ())
+        return [one for one in found if one.path == folder and Name(one.repo_type, one.repo_id) == name]
+
+    def _whole_of(self, root: Root) -> _Whole | None:
+        if root.path not in self._whole:
+            found = self.backend(root).all_removals(root, self.walk(root))
+            self._whole[root.path] = None if found is None else _Whole.of(found)
+        return self._whole[root.path]
+
+    def reading(self, path: str) -> Sequence[tuple[HeldRevision, SnapshotFile]]:
+        """The files of models that read what is at `path`, which is free of symlinks, whether it is there or not."""
+        return self._readers.get(path, ())
+
+    @cached_property
+    def _readers(self) -> Mapping[str, Sequence[tuple[HeldRevision, SnapshotFile]]]:
+        found: dict[str, list[tuple[HeldRevision, SnapshotFile]]] = {}
+        resolved = RealPaths()
+        for one in self.held():
+            for file in one.snapshot.files:
+                found.setdefault(resolved.of(file.path), []).append((one, file))
+        return found
+
+    # what may need content that lies elsewhere
 
     @cached_property
     def links(self) -> Links:
-        """Every symlink below the roots."""
-        return Links(links_below([root.path for root in self.roots]))
+        """Every symlink below the roots, those that could not be asked among them."""
+        return Links(links_below([*(root.path for root in self.roots), *self._unasked]))
+
+    @cached_property
+    def vaults(self) -> tuple[str, ...]:
+        return tuple(self._vaults())
 
     @cached_property
     def objects(self) -> Mapping[tuple[int, int], Sequence[str]]:
@@ -110,21 +229,17 @@ class Holdings:
                 found.setdefault((st.st_dev, st.st_ino), []).append(object_)
         return found
 
+    # the walk
+
     @cached_property
-    def _seen(self) -> tuple[tuple[Root, ...], tuple[HeldRevision, ...]]:
-        roots = list(self._given)
-        known = {root.path for root in roots}
-        held: list[HeldRevision] = []
-
-        def found(backend: str, path: str) -> None:
-            if path not in known:
-                known.add(path)
-                roots.append(Root(path, backend))
-
-        for root in roots:
-            walk = TreeWalk(root, self.backends, boundaries=known, found=found, commits=self._commits)
-            held += [HeldRevision(root, snapshot) for snapshot in self.backend(root).snapshots(root, walk)]
-        return tuple(roots), tuple(HeldRevision(one.root, self._named(one.snapshot)) for one in held)
+    def _seen(self) -> _Seen:
+        walks = _Walks(self._given, self.backends, self._commits, self._progress, self._stop)
+        walks.run()
+        self._left_out |= walks.left_out
+        held = tuple(replace(one, snapshot=self._named(one.snapshot)) for one in walks.held)
+        away = {root.path for root in walks.away}
+        asked = (root for root in walks.roots if root.backend in self.backends and root.path not in away)
+        return _Seen(tuple(walks.roots), tuple(asked), tuple(walks.away), held, tuple(walks.warnings))
 
     def _named(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with its repo id, which a cache that was asked later may have told."""
@@ -132,6 +247,102 @@ class Holdings:
             return snapshot
         repo_id, repo_type = self._commits[snapshot.revision]
         return replace(snapshot, repo_id=repo_id, repo_type=repo_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the walk of all roots told."""
+
+    roots: tuple[Root, ...]
+    asked: tuple[Root, ...]
+    away: tuple[Root, ...]
+    held: tuple[HeldRevision, ...]
+    warnings: tuple[Notice, ...]
+
+
+class _Walks:
+    """Asks root after root for its models; roots that are found on the way join the end."""
+
+    def __init__(
+        self,
+        roots: Sequence[Root],
+        backends: Mapping[str, GuardedBackend],
+        commits: dict[str, tuple[str, str]],
+        progress: Progress,
+        stop: Stop,
+    ) -> None:
+        self.roots = list(roots)
+        self.held: list[HeldRevision] = []
+        self.away: list[Root] = []
+        self.left_out: set[str] = set()
+        self.warnings: list[Notice] = []
+        self._backends = backends
+        self._commits = commits
+        self._progress = progress
+        self._stop = stop
+        self._known = {root.path for root in roots}
+
+    def run(self) -> None:
+        self._progress.start("looking for models", None, "files")
+        try:
+            for root in self.roots:
+                self._ask(root)
+        finally:
+            self._progress.finish()
+
+    def _ask(self, root: Root) -> None:
+        if root.backend not in self._backends:
+            self.warnings.append(Notice(root.path, f"its backend {root.backend!r} is not loaded: left out"))
+            return
+        if not os.path.isdir(root.path):
+            self.away.append(root)
+            self.warnings.append(
+                Notice(root.path, "is not there (is its drive connected?): told as the last scan saw it")
+            )
+            return
+        walk = TreeWalk(
+            root,
+            self._backends,
+            boundaries=self._known,
+            found=self._found,
+            commits=self._commits,
+            advance=self._progress.advance,
+            stop=self._stop,
+        )
+        try:
+            snapshots = self._backends[root.backend].snapshots(root, walk)
+            self.held += [HeldRevision(root, snapshot) for snapshot in snapshots]
+        except BackendFault as fault:
+            self.left_out.add(root.path)
+            self.warnings.append(Notice.of(fault.fault))
+        self.warnings += walk.warnings
+
+    def _found(self, backend: str, path: str) -> None:
+        if path not in self._known:
+            self._known.add(path)
+            self.roots.append(Root(path, backend))
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What has to go of every model of a root."""
+
+    by_name: Mapping[Name, Sequence[Removal]]
+    by_folder: Mapping[str, Sequence[Removal]]
+
+    @classmethod
+    def of(cls, removals: Sequence[Removal]) -> _Whole:
+        return cls(
+            _grouped(removals, lambda one: Name(one.repo_type, one.repo_id)),
+            _grouped(removals, lambda one: one.path),
+        )
+
+
+def _grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:
+    found: dict[_Key, list[_Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def resolve(held: Iterable[HeldRevision], revision: str | None) -> list[str]:

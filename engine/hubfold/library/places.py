@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 
 from hubfold.content import Partial, Root, Snapshot
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.paths import RealPaths
 from hubfold.library.completeness import judge
 from hubfold.models.patterns import Selections
 from hubfold.reading import extents
 from hubfold.reports.models import Model, ModelFile, ModelPlace, Revision
-
-#: Symlinks in a row that the kernel follows (path_resolution(7)).
-_MOST_HOPS = 40
 
 #: (repo_type, repo_id, path): the path only where the repo id is not known.
 _Key = tuple[str, str, str]
@@ -61,8 +59,7 @@ class Joined:
         self._payloads: dict[tuple[int, int], _Payload] = {}
         self._partials: dict[str, Partial] = {}
         self._filesystems = FileSystems()
-        #: Folder → the same free of symlinks.
-        self._folders: dict[str, str] = {}
+        self._real_paths = RealPaths()
 
     def add(self, root: Root, cache: bool, snapshot: Snapshot, selections: Selections) -> None:
         home = snapshot.home or snapshot.path
@@ -99,7 +96,7 @@ class Joined:
         except OSError:
             return None
         key = st.st_dev, st.st_ino
-        real = self._real(path)
+        real = self._real_paths.of(path)
         known = self._payloads.get(key)
         if known is None:
             known = self._payloads[key] = self._seen(real, key, st)
@@ -123,19 +120,6 @@ class Joined:
             modified=st.st_mtime,
         )
 
-    def _real(self, path: str, hops: int = 0) -> str:
-        """`os.path.realpath`, each folder asked once: a cache has many files in few folders."""
-        folder, name = os.path.split(path)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        real = os.path.join(self._folders[folder], name)
-        try:
-            text = os.readlink(real)
-        except OSError:
-            return real
-        target = os.path.join(self._folders[folder], text)
-        return self._real(target, hops + 1) if hops < _MOST_HOPS else os.path.realpath(path)
-
     def models(
         self, offline: Sequence[tuple[tuple[str, str], ModelPlace]]
     ) -> tuple[list[Model], dict[str, dict[object, int]], int]:
@@ -146,21 +130,28 @@ class Joined:
                 for payload in place.payloads:
                     units.users[self._payloads[payload].unit].add(key)
         models, taken = [], {}
-        for key, places in self._models.items():
-            away = [place for name, place in offline if name == key[:2]]
-            model = self._model(key, list(places.values()), away, units)
+        away: dict[tuple[str, str], list[ModelPlace]] = defaultdict(list)
+        for name, gone in offline:
+            away[name].append(gone)
+        for key, there in self._models.items():
+            model = self._model(key, list(there.values()), away.get(key[:2], []), units)
             models.append(model)
-            of_model = {payload for place in places.values() for payload in place.payloads}
+            of_model = {payload for place in there.values() for payload in place.payloads}
             taken[model.id] = {
                 unit: units.sizes[unit] for unit in (self._payloads[one].unit for one in of_model)
             }
         known = {key[:2] for key in self._models}
-        for name in sorted({name for name, _ in offline} - known):
-            away = [place for other, place in offline if other == name]
+        for name in sorted(away.keys() - known):
             repo_type, repo_id = name
-            size = max(place.bytes for place in away)
+            size = max(place.bytes for place in away[name])
             models.append(
-                Model(repo_type=repo_type, repo_id=repo_id, bytes=size, physical_bytes=0, places=tuple(away))
+                Model(
+                    repo_type=repo_type,
+                    repo_id=repo_id,
+                    bytes=size,
+                    physical_bytes=0,
+                    places=tuple(away[name]),
+                )
             )
         models.sort(key=lambda model: (model.repo_type, not model.repo_id, model.id))
         begun = sum(_allocated(partial) for partial in self._partials.values())

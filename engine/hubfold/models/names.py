@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from hubfold.errors import HubfoldError, UsageError
@@ -68,6 +68,8 @@ class ModelName:
 
     def among(self, known: Iterable[Name]) -> Name | None:
         """The one of `known` that is meant; where several types have it, the model."""
+        if isinstance(known, Mapping | Set) and self.repo in known:
+            return self.repo
         fits = [name for name in known if self.means(name.repo_type, name.repo_id)]
         return min(
             fits,

@@ -7,11 +7,11 @@ that its client holds, which `remover` takes before it removes anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from hubfold.backend.changes import LeftoverKind, Removal
+from hubfold.backend.changes import Leftover, LeftoverKind, Removal
 from hubfold.content import LinkKind, Root
 from hubfold.errors import HubfoldError
 from hubfold.journal.run_log import RunLog
@@ -33,10 +33,12 @@ def plan(
 ) -> RemovePlan:
     """What was left behind before `before_ns` (ns since the epoch) in the roots `only` (default: all)."""
     removals: list[Removal] = []
-    for root in holdings.roots:
-        if only and root.path not in only:
-            continue
-        for leftover in holdings.backend(root).leftovers(root, holdings.walk(root)):
+    for root in holdings.usable:
+        found: Sequence[Leftover] = ()
+        if not only or root.path in only:
+            with holdings.leaving_out(root):
+                found = holdings.backend(root).leftovers(root, holdings.walk(root))
+        for leftover in found:
             if leftover.kind is LeftoverKind.DETACHED and not old_revisions:
                 continue
             if leftover.mtime_ns is None or leftover.mtime_ns < before_ns:
@@ -47,17 +49,15 @@ def plan(
 
 
 def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
-    """Everything that clients put into `cache`. Raises `HubfoldError` where its layout cannot tell."""
-    backend = holdings.backend(cache)
+    """Everything that clients put into `cache`. Raises `HubfoldError` where its layout, or its plugin, cannot tell."""
     removals: list[Removal] = []
     for name in sorted({held.name for held in holdings.held() if held.root.path == cache.path}):
-        walk = holdings.walk(cache)
-        found = list(backend.removals(cache, name.repo_type, name.repo_id, None, walk))
+        found = holdings.removals(cache, name)
         if not found:
             raise HubfoldError(f"the layout {cache.backend} does not say how to empty {cache.path}")
         removals += found
     gone = {removal.path for removal in removals}
-    for leftover in backend.leftovers(cache, holdings.walk(cache)):
+    for leftover in holdings.backend(cache).leftovers(cache, holdings.walk(cache)):
         if leftover.removal.path not in gone or not leftover.removal.path:
             removals.append(replace(leftover.removal, kind=str(leftover.kind)))
     return hold_against_needs(holdings, removals, (), with_links=False, names=names)

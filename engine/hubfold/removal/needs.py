@@ -12,6 +12,7 @@ from hubfold.content import VAULT, IndexedReplica
 from hubfold.disk import paths
 from hubfold.disk.paths import within
 from hubfold.library.inventory import Holdings
+from hubfold.models.names import Name
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
 from hubfold.vault.names import LINKS
@@ -53,7 +54,7 @@ class Needs:
     def _may_go(self, link: str) -> bool:
         """Whether `with_links` may take this link: not one that another cache's model is made of."""
         root = self.holdings.of_path(link)
-        return self.with_links and root is not None and not self.holdings.backend(root).capabilities.cache
+        return self.with_links and root in self.holdings.usable and not self.holdings.is_cache(root)
 
     def _note(self, number: int, link: str, content: str, otherwise: str) -> bool:
         """Write down a need; whether the link is removed."""
@@ -83,9 +84,9 @@ class Needs:
         for revision, link in pinned.items():
             self.left.append(Left(os.path.join(removal.aside, revision), f"{link} needs this revision"))
         again = None
-        if rest:
-            found = self.holdings.backend(root).removals(
-                root, removal.repo_type, removal.repo_id, rest, self.holdings.walk(root)
+        with self.holdings.leaving_out(root):
+            found = (
+                self.holdings.removals(root, Name(removal.repo_type, removal.repo_id), rest) if rest else ()
             )
             again = next((one for one in found if one.path == removal.path), None)
         self.removals[number] = (

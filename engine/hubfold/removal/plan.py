@@ -20,7 +20,7 @@ from hubfold.disk.seen import Seen, look
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.journal.records import Removed
 from hubfold.journal.run_log import RunLog
-from hubfold.library.inventory import Holdings, resolve
+from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.removal.measure import measure
 from hubfold.removal.needs import Names, Needs
@@ -79,15 +79,17 @@ def plan(
     models, copies, only, suggest = wish.models, wish.copies, wish.only, wish.suggest
     removals: list[Removal] = []
     left: list[Left] = []
-    held = [one for one in holdings.held() if not only or one.root.path in only]
-    known = sorted({one.name for one in held if one.snapshot.repo_id})
+    held: dict[Name, list[HeldRevision]] = {}
+    for one in holdings.held():
+        if one.snapshot.repo_id and (not only or one.root.path in only):
+            held.setdefault(one.name, []).append(one)
     for asked in models:
-        name = asked.among(known)
+        name = asked.among(held)
         if name is None and any(_removals(holdings, asked.repo, None, only)):
             name = asked.repo  # a folder of it is there, and no revision in it
         if name is None:
-            raise unknown(asked.name, [*suggest, *map(str, known)])
-        of_name = [one for one in held if one.name == name]
+            raise unknown(asked.name, [*suggest, *map(str, sorted(held))])
+        of_name = held.get(name, [])
         commits = resolve(of_name, asked.revision) if asked.revision is not None else None
         found = list(_removals(holdings, name, commits, only))
         for removal in found:
@@ -96,45 +98,70 @@ def plan(
             elif removal.path not in copies:
                 left.append(Left(removal.path or removal.root, COPY))
         if not found:
-            left += [
-                Left(one.snapshot.path, "its layout does not say how to remove a model") for one in of_name
-            ]
+            left += [Left(one.snapshot.path, _why_not(holdings, one.root)) for one in of_name]
     for path in copies:
-        removals += _copies_at(holdings, path, logs())
+        removals += _copies_at(holdings, path, logs)
     if not removals:
-        raise HubfoldError(
-            f"no cache holds {models[0].name}; it stays at {left[0].path}: {left[0].reason}",
-            "`hubfold rm --help` shows how local copies are removed",
-        )
+        raise _nothing_goes(models[0].name, left)
     return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names)
+
+
+def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:
+    """What `plan` would say that removing the model `name` frees, in bytes; of one without a name, its folder `copy`.
+
+    0 where it is in no cache, or nobody can tell what would go.
+    """
+    found = _removals(holdings, name, None, ()) if name.repo_id else _copy_at(holdings, copy)
+    removals = [
+        removal
+        for removal in found
+        if not name.repo_id or holdings.backends[removal.backend].capabilities.cache
+    ]
+    return hold_against_needs(holdings, removals, (), with_links=False, names=names).bytes if removals else 0
+
+
+def _why_not(holdings: Holdings, root: Root) -> str:
+    usable = root in holdings.usable
+    return "its layout does not say how to remove a model" if usable else "its plugin failed"
+
+
+def _nothing_goes(name: str, left: Sequence[Left]) -> HubfoldError:
+    stays = f"it stays at {left[0].path}: {left[0].reason}" if left else "what there is of it stays"
+    return HubfoldError(
+        f"no cache holds {name}; {stays}", "`hubfold rm --help` shows how local copies are removed"
+    )
 
 
 def _removals(
     holdings: Holdings, name: Name, commits: Collection[str] | None, only: Collection[str]
 ) -> Iterator[Removal]:
-    for root in holdings.roots:
+    for root in holdings.usable:
         if not only or root.path in only:
-            walk = holdings.walk(root)
-            yield from holdings.backend(root).removals(root, name.repo_type, name.repo_id, commits, walk)
+            with holdings.leaving_out(root):
+                yield from holdings.removals(root, name, commits)
 
 
-def _copies_at(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Iterator[Removal]:
+def _copies_at(holdings: Holdings, path: str, logs: Callable[[], Iterable[RunLog]]) -> Iterator[Removal]:
     """The local copy whose folder the user named, or the rest of it. Raises `UsageError` where that is none."""
-    for one in holdings.held():
-        if one.snapshot.path == path and not holdings.backend(one.root).capabilities.cache:
-            name = one.name
-            walk = holdings.walk(one.root)
-            found = holdings.backend(one.root).removals(one.root, name.repo_type, name.repo_id, None, walk)
-            mine = [removal for removal in found if removal.path == path]
-            if mine:
-                yield from mine
-                return
-    rest = _rest(holdings, path, logs)
-    if rest is None:
+    found = list(_copy_at(holdings, path))
+    rest = _rest(holdings, path, logs()) if not found else None
+    if rest is not None:
+        found.append(rest)
+    if not found:
         raise UsageError(
             f"{path} is no copy that a client downloaded", "name a model, or a folder that `hubfold ls` shows"
         )
-    yield rest
+    yield from found
+
+
+def _copy_at(holdings: Holdings, path: str) -> Iterator[Removal]:
+    for one in holdings.at(path):
+        if not holdings.is_cache(one.root) and one.root in holdings.usable:
+            with holdings.leaving_out(one.root):
+                found = holdings.removals_at(one.root, one.name, path)
+                if found:
+                    yield from found
+                    return
 
 
 def _rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | None:
@@ -147,7 +174,10 @@ def _rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | No
     root = next((Root(one.root, one.backend) for one in of_it.values()), None)
     if root is None or root.backend not in holdings.backends:
         return None
-    needed = set(holdings.backend(root).still_needed(root, list(left), holdings.walk(root)))
+    # What is not sure is needed.
+    needed = set(left)
+    with holdings.leaving_out(root):
+        needed = set(holdings.backend(root).still_needed(root, list(left), holdings.walk(root)))
     files = tuple(found for found in left if found not in needed)
     folders = tuple(_folders_emptied(path, of_it, {*files}, root.path))
     if not (files or folders):

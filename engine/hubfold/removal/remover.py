@@ -33,6 +33,7 @@ from hubfold.disk.locks import passing_lock
 from hubfold.disk.paths import within
 from hubfold.disk.seen import Seen, below
 from hubfold.errors import LeftAlone
+from hubfold.faults import BackendFault
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import Removed
 from hubfold.library.inventory import Holdings
@@ -82,14 +83,11 @@ class Remover:
         if not (removal.files or removal.empty):
             return
         guarded = [*removal.content, *(payload.path for payload in removal.payloads)]
-        locks: dict[str, None] = {}
         if root is None:
             root, guarded = Root(removal.root, removal.backend), []
-        else:
-            backend = self.holdings.backend(root)
-            locks = dict.fromkeys(lock for path in guarded for lock in backend.lock_paths(root, path))
         with ExitStack() as held:
             try:
+                locks = self._locks(root, guarded)
                 for lock in locks:
                     held.enter_context(passing_lock(lock))
             except (LeftAlone, OSError) as error:
@@ -112,6 +110,12 @@ class Remover:
                     self._empty_aside(root, folder, temporary, removal, goes)
                 return
             self._rest(root, removal, asides, goes)
+
+    def _locks(self, root: Root, paths: Sequence[str]) -> Sequence[str]:
+        """The locks of what is at `paths`, each once. Raises `LeftAlone` where a plugin cannot tell."""
+        backend = self.holdings.backend(root) if paths else None
+        found = (lock for path in paths for lock in backend.lock_paths(root, path)) if backend else ()
+        return list(dict.fromkeys(found))
 
     def _goes(self, removal: Removal, locks: Collection[str]) -> empty.Goes:
         """The `locks` that are held may lie in a folder that is renamed away, and go with it."""
@@ -212,10 +216,14 @@ class Remover:
         """Unlink those that nothing needs now; whether that was all of them."""
         if not paths:
             return True
-        needed = set(self.holdings.backend(root).still_needed(root, paths, self.holdings.walk(root)))
+        try:
+            needed = set(self.holdings.backend(root).still_needed(root, paths, self.holdings.walk(root)))
+            reason = "something began to use it meanwhile; it stays"
+        except BackendFault as fault:
+            needed, reason = set(paths), f"{fault}: nobody can tell whether something uses it; it stays"
         for path in paths:
             if path in needed:
-                self._fail(path, "something began to use it meanwhile; it stays")
+                self._fail(path, reason)
         done = [self._try(root, path) for path in paths if path not in needed]
         return all(done) and not needed
 

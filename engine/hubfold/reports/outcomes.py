@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hubfold.json_form import UNTOLD, JsonForm
+
+if TYPE_CHECKING:
+    from hubfold.faults import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,16 @@ class Notice(JsonForm):
     message: str
     #: What `hubfold doctor` sorts by; "notice" for what needs no doctor.
     kind: str = field(default="notice", metadata=UNTOLD)
+
+    @classmethod
+    def of(cls, fault: Fault) -> Notice:
+        """What a plugin did wrong; without a path where it was not asked about a root."""
+        return cls(fault.root, str(fault), "plugin")
+
+    @property
+    def line(self) -> str:
+        """The one line that a user reads."""
+        return f"{self.path}: {self.message}" if self.path else self.message
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hubfold.content import DuplicateSet, IndexedReplica, Role
-from hubfold.json_form import Json, JsonForm, told
+from hubfold.json_form import UNTOLD, Json, JsonForm, told
 from hubfold.reports.outcomes import Notice
 
 
@@ -20,6 +20,8 @@ class RootReport(JsonForm):
     bytes: int
     allocated_bytes: int
     error: str | None = field(default=None, metadata=told(optional=True))
+    #: The error is a plugin's fault: nothing of the root is to be changed on its word.
+    left_out: bool = field(default=False, metadata=UNTOLD)
 
 
 @dataclass(frozen=True, slots=True)

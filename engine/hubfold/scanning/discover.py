@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from hubfold.backend import peek
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.disk.paths import canonical, existing, within
 from hubfold.errors import RootError, UsageError
@@ -22,7 +22,7 @@ def named_folder(text: str) -> str | None:
 
 def discover(
     paths: Sequence[str | os.PathLike[str]],
-    backends: Mapping[str, StorageBackend],
+    backends: Mapping[str, GuardedBackend],
     *,
     known: Iterable[Root] = (),
     backend: str | None = None,
@@ -55,7 +55,7 @@ def discover(
 
 
 def recognise(
-    path: str, names: Iterable[str], backends: Mapping[str, StorageBackend]
+    path: str, names: Iterable[str], backends: Mapping[str, GuardedBackend]
 ) -> tuple[str, str] | None:
     """(backend name, path of the root) of the first backend that knows the layout of the folder `path`."""
     listed = frozenset(names)
@@ -66,17 +66,17 @@ def recognise(
     return None
 
 
-def fallback(backends: Mapping[str, StorageBackend]) -> str | None:
+def fallback(backends: Mapping[str, GuardedBackend]) -> str | None:
     """The backend of a folder that no backend recognises: the first that says so (hubfold's own are the first)."""
     return next((name for name, backend in backends.items() if backend.fallback), None)
 
 
-def _is_cache(root: Root, backends: Mapping[str, StorageBackend]) -> bool:
+def _is_cache(root: Root, backends: Mapping[str, GuardedBackend]) -> bool:
     return root.backend in backends and backends[root.backend].capabilities.cache
 
 
 def _given(
-    path: str, backends: Mapping[str, StorageBackend], known: Mapping[str, Root], backend: str | None
+    path: str, backends: Mapping[str, GuardedBackend], known: Mapping[str, Root], backend: str | None
 ) -> Root:
     names = _readable(path)
     if VAULT_MARKER in names:
@@ -103,7 +103,7 @@ def _as_known(root: Root, known: Mapping[str, Root]) -> Root:
 
 
 def _defaults(
-    name: str, backend: StorageBackend, environ: Mapping[str, str], known: Mapping[str, Root]
+    name: str, backend: GuardedBackend, environ: Mapping[str, str], known: Mapping[str, Root]
 ) -> Iterable[Root]:
     for place in backend.default_roots(environ):
         if not os.path.isdir(place):

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from hubfold.backend.contract import Folder, StorageBackend
+from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.contract import Folder
 from hubfold.content import Root
 from hubfold.disk.paths import within
 from hubfold.scanning.walk import TreeWalk
@@ -15,7 +16,7 @@ from hubfold.scanning.walk import TreeWalk
 class OnePath(TreeWalk):
     """A walk that meets one path only, as a file with the content that is read there, link or not."""
 
-    def __init__(self, root: Root, backends: Mapping[str, StorageBackend], path: str) -> None:
+    def __init__(self, root: Root, backends: Mapping[str, GuardedBackend], path: str) -> None:
         super().__init__(root, backends)
         self._path = path
 

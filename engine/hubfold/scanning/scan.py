@@ -10,12 +10,12 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.duplicates.cost import UNASKED, Sharing, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
-from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
-from hubfold.index.database import IndexUnusable
+from hubfold.errors import Interrupted
+from hubfold.faults import BackendFault
 from hubfold.index.housekeeping import name_repositories, prune_digests, totals
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
@@ -26,13 +26,10 @@ from hubfold.reports.scans import RootReport, ScanReport
 from hubfold.scanning.recording import Recording
 from hubfold.scanning.walk import TreeWalk
 
-#: Not the fault of a backend, whoever was at work when it came up.
-_FATAL = (Interrupted, IndexDamaged, IndexUnusable, Locked, NoSpace)
-
 
 def scan(
     roots: Iterable[Root],
-    backends: Mapping[str, StorageBackend],
+    backends: Mapping[str, GuardedBackend],
     index: Index,
     readers: Readers,
     *,
@@ -59,7 +56,11 @@ def scan(
             # What could not be read is tried again at every scan.
             settled.put((), again=work.again)
         prune_digests(index)
-        reports = [_report(index, root, error) for root, error in walked if root.backend != VAULT]
+        reports = [
+            _report(index, root, error, root.path in walks.left_out)
+            for root, error in walked
+            if root.backend != VAULT
+        ]
         cost = duplicate_cost(index, paths, min_size, sharing)
     return ScanReport(
         roots=tuple(reports),
@@ -80,12 +81,14 @@ class _Walks:
     def __init__(
         self,
         roots: list[Root],
-        backends: Mapping[str, StorageBackend],
+        backends: Mapping[str, GuardedBackend],
         index: Index,
         progress: Progress,
         stop: Stop,
     ) -> None:
         self.warnings: list[Notice] = []
+        #: Roots of which a plugin could not tell all.
+        self.left_out: set[str] = set()
         self._backends = backends
         self._index = index
         self._progress = progress
@@ -129,16 +132,20 @@ class _Walks:
             advance=self._progress.advance,
             stop=self._stop,
         )
+        backend = self._backends[root.backend]
         try:
-            for replica in self._backends[root.backend].replicas(root, walk):
-                recording.put(replica)
-        except _FATAL as error:
-            if isinstance(error, Interrupted):
-                recording.abandon()
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault in one backend stops nothing else
+            for replica in backend.replicas(root, walk):
+                try:
+                    recording.put(replica)
+                except (TypeError, ValueError, OverflowError) as error:
+                    raise backend.unusable_replica(root, error) from error
+        except Interrupted:
             recording.abandon()
-            return f"the backend {root.backend} failed: {type(error).__name__}: {error}"
+            raise
+        except BackendFault as fault:
+            recording.abandon()
+            self.left_out.add(root.path)
+            return str(fault.fault)
         finally:
             self.warnings += walk.warnings
             self.warnings += [Notice(path, message) for path, message in recording.rejected]
@@ -167,19 +174,14 @@ class _Walks:
     def _queue_vaults(self, root: Root) -> None:
         if root.backend == VAULT or not {VAULT, root.backend} <= self._backends.keys():
             return
-        try:
-            places = list(self._backends[root.backend].vault_places(root))
-        except Exception as error:  # noqa: BLE001 - a fault in one backend stops nothing else
-            self.warnings.append(Notice(root.path, f"the backend {root.backend} failed: {error}"))
-            return
-        for place in places:
+        for place in self._backends[root.backend].vault_places(root):
             if os.path.isdir(os.path.join(place, "objects")) and os.path.lexists(
                 os.path.join(place, VAULT_MARKER)
             ):
                 self._found(VAULT, place)
 
 
-def _report(index: Index, root: Root, error: str | None) -> RootReport:
+def _report(index: Index, root: Root, error: str | None, left_out: bool) -> RootReport:
     found = totals(index, root)
     return RootReport(
         path=root.path,
@@ -189,4 +191,5 @@ def _report(index: Index, root: Root, error: str | None) -> RootReport:
         bytes=found.bytes,
         allocated_bytes=found.allocated,
         error=error,
+        left_out=left_out,
     )

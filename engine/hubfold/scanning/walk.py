@@ -11,11 +11,13 @@ import marshal
 import os
 import stat
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import xxhash
 
-from hubfold.backend.contract import Folder, StorageBackend
+from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.contract import Folder
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature, signature_tuple
 from hubfold.disk import open_flags
 from hubfold.disk.paths import within
@@ -70,43 +72,57 @@ class Listed:
     renumbered: frozenset[int] = frozenset()
 
 
-class Nothing:
-    """The memory of a first scan."""
-
-    def fingerprint(self, folder: str) -> bytes | None:
-        return None
-
-    def signatures(self, folder: str) -> Mapping[str, Signature]:
-        return {}
-
-    def listed(self, folder: Listed) -> None:
-        pass
-
-
 @dataclass(slots=True)
 class _Content:
     """What `scandir` and `lstat` said of one folder."""
 
     device: int
     names: set[str] = field(default_factory=set)
+    #: Names of the regular files, and what `lstat` said of each where the walk has a memory to compare it with.
+    regular: list[str] = field(default_factory=list)
     files: list[tuple[str, os.stat_result]] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     fingerprint: bytes = b""
 
 
+class _Unlooked(Folder):
+    """A folder whose files are looked at when somebody asks for them: for names alone, nobody does."""
+
+    __slots__ = ("_look",)
+
+    def __init__(
+        self,
+        content: _Content,
+        path: str,
+        folders: list[str],
+        look: Callable[[], list[tuple[str, os.stat_result]]],
+    ) -> None:
+        self.path = path
+        self.names = content.names
+        self.links = content.links
+        self.folders = folders
+        self._look = look
+
+    def __getattr__(self, name: str) -> list[tuple[str, os.stat_result]]:
+        if name != "files":
+            raise AttributeError(name)
+        self.files = self._look()
+        return self.files
+
+
 class TreeWalk:
     """The `Walk` of one root. One use: its warnings and failures are those of one scan.
 
-    `boundaries` are roots of their own that lie below this one. `found` is called with (backend name, path) of
-    each sub-tree that another backend recognises; the walk stays out of it. `advance` is told how many files were
-    looked at.
+    Without a `memory` every file is new, and is looked at when a backend asks for it. `boundaries` are roots of their
+    own that lie below this one. `found` is called with (backend name, path) of each sub-tree that another backend
+    recognises; the walk stays out of it. `advance` is told how many files were met.
     """
 
     def __init__(
         self,
         root: Root,
-        backends: Mapping[str, StorageBackend],
+        backends: Mapping[str, GuardedBackend],
         *,
         boundaries: Iterable[str] = (),
         memory: Memory | None = None,
@@ -123,7 +139,7 @@ class TreeWalk:
         self.unchanged = 0
         self._others = [backend for name, backend in backends.items() if name != root.backend]
         self._boundaries = set(boundaries) - {root.path}
-        self._memory: Memory = Nothing() if memory is None else memory
+        self._memory = memory
         self._found = found
         self._commits = {} if commits is None else commits
         self._advance = advance
@@ -266,26 +282,35 @@ class TreeWalk:
         with os.scandir(fd) as listing:
             entries = list(listing)
         content.names = {entry.name for entry in entries}
-        files = content.files
+        regular = []
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
-                try:
-                    files.append((entry.name, entry.stat(follow_symlinks=False)))
-                except OSError as error:
-                    self._failed(os.path.join(path, entry.name), error)
+                regular.append(entry)
             elif entry.is_symlink():
                 content.links.append(entry.name)
             elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith(OWN_PREFIX):
                 content.folders.append(entry.name)
         # One search through all names at once: it is asked of every folder and hardly ever true.
         if f"\0{OWN_PREFIX}" in "\0" + "\0".join(content.names):
-            files[:] = [(name, st) for name, st in files if not name.startswith(OWN_PREFIX)]
+            regular = [entry for entry in regular if not entry.name.startswith(OWN_PREFIX)]
+        if self._memory is None:
+            content.regular = [entry.name for entry in regular]
+            return
+        files = content.files
+        for entry in regular:
+            try:
+                files.append((entry.name, entry.stat(follow_symlinks=False)))
+            except OSError as error:
+                self._failed(os.path.join(path, entry.name), error)
         hashed = [(name, signature_tuple(st)) for name, st in files]
         # marshal is the fastest way to bytes; it is only ever written here, never loaded.
         content.fingerprint = xxhash.xxh3_128_digest(marshal.dumps(hashed, 2))
 
     def _parts(self, path: str, content: _Content) -> Iterator[Folder]:
         """The folder with those of its files that are new or changed, in parts of at most `PART` files."""
+        if self._memory is None:
+            yield from self._unlooked(path, content)
+            return
         changed: list[tuple[str, os.stat_result]] = []
         count = len(content.files)
         if self._memory.fingerprint(path) == content.fingerprint:
@@ -311,14 +336,39 @@ class TreeWalk:
             )
         self.unchanged += count - len(changed)
         self._memory.listed(listed)
-        if self._advance is not None and count:
-            self._advance(count)
+        self._tick(count)
         content.files = []
         folders = content.folders
         for start in range(0, len(changed) or 1, PART):
             part = Folder(path, content.names, changed[start : start + PART], content.links, folders)
             yield part
             folders = part.folders
+
+    def _unlooked(self, path: str, content: _Content) -> Iterator[Folder]:
+        self._tick(len(content.regular))
+        folders = content.folders
+        for start in range(0, len(content.regular) or 1, PART):
+            names = content.regular[start : start + PART]
+            part = _Unlooked(content, path, folders, partial(self._looked_at, path, names))
+            yield part
+            folders = part.folders
+
+    def _looked_at(self, path: str, names: Iterable[str]) -> list[tuple[str, os.stat_result]]:
+        """What `lstat` says of those that are regular files."""
+        files = []
+        for name in names:
+            try:
+                st = os.lstat(os.path.join(path, name))
+            except OSError as error:
+                self._failed(os.path.join(path, name), error)
+                continue
+            if stat.S_ISREG(st.st_mode):
+                files.append((name, st))
+        return files
+
+    def _tick(self, count: int) -> None:
+        if self._advance is not None and count:
+            self._advance(count)
 
     def _belongs_to_another(self, path: str, names: Collection[str]) -> bool:
         if VAULT_MARKER in names and "objects" in names:

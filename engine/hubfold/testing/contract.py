@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pytest
 
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
 from hubfold.scanning.walk import Listed, TreeWalk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from hubfold.backend.changes import Removal
 
 _LENGTHS = {"sha256": 64, "git-sha1": 40, "xxh3_128": 32, "xet": 64}
 _ODD_NAMES = (
@@ -62,11 +65,35 @@ class BackendContract:
         folder.mkdir()
         return self.build(folder)
 
+    def guarded(self) -> GuardedBackend:
+        """The backend as the engine has it: what it raises, or answers that it must not, is a `BackendFault`."""
+        return GuardedBackend(self.backend())
+
     def scan(self, built: Built, memory: Remembered | None = None) -> tuple[list[Replica], TreeWalk]:
         """The replicas of the root, by the walk that the engine uses."""
         root = Root(str(built.root), self.backend.name)
-        walk = TreeWalk(root, {self.backend.name: self.backend()}, memory=memory)
-        return list(self.backend().replicas(root, walk)), walk
+        walk = TreeWalk(root, {self.backend.name: self.guarded()}, memory=memory)
+        return list(self.guarded().replicas(root, walk)), walk
+
+    def walk(self, root: Root) -> TreeWalk:
+        """A walk of the root, as the engine hands it out."""
+        return TreeWalk(root, {self.backend.name: self.guarded()})
+
+    def names(self, built: Built) -> list[tuple[str, str]]:
+        """(repo_type, repo_id) of every model of the root."""
+        root = Root(str(built.root), self.backend.name)
+        return sorted(
+            {(one.repo_type, one.repo_id) for one in self.guarded().snapshots(root, self.walk(root))}
+        )
+
+    def removals(self, built: Built) -> list[Removal]:
+        """What goes with each model of the root."""
+        root = Root(str(built.root), self.backend.name)
+        return [
+            removal
+            for name in self.names(built)
+            for removal in self.guarded().removals(root, *name, None, self.walk(root))
+        ]
 
     def test_it_has_a_name_and_frozen_capabilities(self) -> None:
         assert isinstance(self.backend.name, str)
@@ -83,12 +110,14 @@ class BackendContract:
 
     def test_odd_names_do_not_make_recognise_raise(self, tmp_path: Path) -> None:
         for name in _ODD_NAMES:
-            answer = self.backend.recognise(os.path.join(str(tmp_path), name), _ODD_NAMES)
-            assert answer is None or isinstance(answer, str)
+            path = os.path.join(str(tmp_path), name)
+            answer = self.backend.recognise(path, _ODD_NAMES)
+            assert answer is None or (isinstance(answer, str) and f"{answer}/".startswith(f"{path}/"))
 
     def test_default_roots_are_absolute_and_come_from_the_environment(self, tmp_path: Path) -> None:
         for root in self.backend.default_roots({"HOME": str(tmp_path)}):
             assert os.path.isabs(root)
+            assert root == os.path.normpath(root)
             assert root.startswith(str(tmp_path)), "HOME is what the environment says it is"
 
     def test_every_content_file_is_a_replica_once_and_bookkeeping_never(self, built: Built) -> None:
@@ -118,8 +147,7 @@ class BackendContract:
 
     def test_snapshots_are_made_of_what_is_there(self, built: Built) -> None:
         root = Root(str(built.root), self.backend.name)
-        walk = TreeWalk(root, {self.backend.name: self.backend()})
-        for snapshot in self.backend().snapshots(root, walk):
+        for snapshot in self.guarded().snapshots(root, self.walk(root)):
             for path in (snapshot.path, snapshot.home or snapshot.path):
                 assert f"{path}/".startswith(f"{built.root}/")
             names = [file.name for file in snapshot.files]
@@ -130,9 +158,49 @@ class BackendContract:
             for partial in snapshot.incomplete:
                 assert partial.size == os.lstat(partial.path).st_size
 
+    def test_what_goes_with_a_model_lies_inside_the_root(self, built: Built) -> None:
+        for removal in self.removals(built):
+            assert removal.backend == self.backend.name
+            sides = [path for path in (removal.path, removal.aside) if path]
+            for path in (*sides, *removal.files[len(removal.links) :], *removal.folders, *removal.empty):
+                assert f"{path}/".startswith(f"{built.root}/")
+
+    def test_all_removals_are_those_of_each_model(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        found = self.guarded().all_removals(root, self.walk(root))
+        if found is not None:
+            for name in self.names(built):
+                mine = [one for one in found if (one.repo_type, one.repo_id) == name]
+                assert mine == list(self.guarded().removals(root, *name, None, self.walk(root)))
+
+    def test_what_was_left_behind_is_there_and_lies_inside_the_root(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        for leftover in self.guarded().leftovers(root, self.walk(root)):
+            assert f"{leftover.path}/".startswith(f"{built.root}/")
+            assert os.path.lexists(leftover.path)
+
+    def test_only_what_was_asked_about_is_needed(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        paths = [os.path.join(built.root, path) for path in built.content]
+        assert set(self.guarded().still_needed(root, paths, self.walk(root))) <= set(paths)
+
+    def test_every_part_of_a_model_has_its_place(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        for one in self.guarded().snapshots(root, self.walk(root)):
+            for part in self.guarded().parts(root, one, self.walk(root)):
+                assert self.guarded().place(part.name) is not None
+                assert part.text is not None or f"{part.source}/".startswith(f"{built.root}/")
+
+    def test_a_name_from_somewhere_does_not_make_place_raise(self) -> None:
+        for name in ("x", "x/y", "models--a--b/blobs/x", "\n", "\x1b[31m", "\udcff", "x" * 255):
+            self.guarded().place(name)
+
     def test_nothing_is_written(self, built: Built) -> None:
         before = snapshot(built.root.parent)
         self.scan(built)
+        self.removals(built)
+        root = Root(str(built.root), self.backend.name)
+        self.guarded().leftovers(root, self.walk(root))
         assert snapshot(built.root.parent) == before
 
     def test_no_content_is_opened(self, built: Built) -> None:
@@ -186,14 +254,12 @@ class BackendContract:
     def test_lock_paths_lie_inside_the_root(self, built: Built) -> None:
         root = Root(str(built.root), self.backend.name)
         for path in (*built.content, "no/such/file", *_ODD_NAMES):
-            for lock in self.backend().lock_paths(root, os.path.join(built.root, path)):
-                assert lock == os.path.normpath(lock)
+            for lock in self.guarded().lock_paths(root, os.path.join(built.root, path)):
                 assert lock.startswith(f"{built.root}/")
 
     def test_vault_places_are_absolute(self, built: Built) -> None:
-        places = self.backend().vault_places(Root(str(built.root), self.backend.name))
-        assert places
-        assert all(os.path.isabs(place) for place in places)
+        # None of them would be a fault too: the guard answers so for one that fails.
+        assert self.guarded().vault_places(Root(str(built.root), self.backend.name))
 
 
 class Remembered:

@@ -23,9 +23,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import OWN_PREFIX
 from hubfold.errors import BackupError
+from hubfold.faults import BackendFault
 
 LIST = "hubfold-backup.json"
 OBJECTS = "objects"
@@ -80,7 +81,7 @@ def dump(models: list[BackedUp]) -> bytes:
     return json.dumps(document, indent=1).encode("ascii") + b"\n"
 
 
-def load(text: bytes, where: str, backends: Mapping[str, StorageBackend]) -> list[BackedUp]:
+def load(text: bytes, where: str, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
     """The models of a list. Raises `BackupError` for whatever hubfold would not have written."""
     try:
         document = json.loads(text)
@@ -95,7 +96,7 @@ def load(text: bytes, where: str, backends: Mapping[str, StorageBackend]) -> lis
         ) from None
 
 
-def _model(record: Mapping[str, Any], backends: Mapping[str, StorageBackend]) -> BackedUp:
+def _model(record: Mapping[str, Any], backends: Mapping[str, GuardedBackend]) -> BackedUp:
     layout, repo_type, repo_id, revision = (
         _text(record[name]) for name in ("layout", "repo_type", "repo_id", "revision")
     )
@@ -111,7 +112,7 @@ def _model(record: Mapping[str, Any], backends: Mapping[str, StorageBackend]) ->
     for part in model.parts:
         if not _stays_inside(part.name) or part.name.partition("/")[0] != model.top:
             raise ValueError(f"{part.name!r} leads out of its root")
-        if backends[model.layout].place(part.name) is None:
+        if not _belongs(backends[model.layout], part.name):
             raise ValueError(f"{part.name!r} is no part of a {model.layout}")
         folder = os.path.dirname(part.name)
         while folder and folder not in names:
@@ -123,6 +124,14 @@ def _model(record: Mapping[str, Any], backends: Mapping[str, StorageBackend]) ->
             if os.path.isabs(part.link) or target not in files:
                 raise ValueError(f"{part.name!r} links to {part.link!r}, which is no part of the model")
     return model
+
+
+def _belongs(backend: GuardedBackend, name: str) -> bool:
+    """Whether a layout knows such a part. Where its plugin fails nobody can tell now: who restores it asks again."""
+    try:
+        return backend.place(name) is not None
+    except BackendFault:
+        return True
 
 
 def _part(record: Mapping[str, Any]) -> Part:

@@ -66,17 +66,19 @@ def plan(
             raise unknown(asked.name, [*names, *sorted({str(one.name) for one in held})])
         of_name = [one for one in held if one.name == name]
         wanted |= {(name, commit) for commit in resolve(of_name, asked.revision)}
-    best: dict[tuple[Name, str], HeldRevision] = {}
+    places: dict[tuple[Name, str], list[HeldRevision]] = {}
     for one in held:
         key = one.name, one.snapshot.revision
         if not models or key in wanted:
-            best[key] = min(best.get(key, one), one, key=lambda held: _rank(holdings, held))
+            places.setdefault(key, []).append(one)
     chosen: list[ModelParts] = []
     failed: list[Failed] = []
-    for (name, revision), one in best.items():
+    for (name, revision), found in places.items():
+        one, parts = _parts_of(holdings, sorted(found, key=lambda held: _rank(holdings, held)))
         root, snapshot = one.root, one.snapshot
-        parts = tuple(holdings.backend(root).parts(root, snapshot, holdings.walk(root)))
-        if snapshot.broken:
+        if parts is None:
+            failed.append(Failed(f"{name}@{revision[:12]}", f"the plugin of {root.path} failed"))
+        elif snapshot.broken:
             missing = next(file.name for file in snapshot.files if file.size is None)
             failed.append(Failed(f"{name}@{revision[:12]}", f"it is not whole: {missing} is missing"))
         elif not parts:
@@ -213,6 +215,18 @@ class _Unfit(HubfoldError):
     """A model that cannot be backed up as it is; the others go on."""
 
 
+def _parts_of(
+    holdings: Holdings, places: Sequence[HeldRevision]
+) -> tuple[HeldRevision, tuple[ModelPart, ...] | None]:
+    """The first of `places` whose plugin can tell what the revision is made of, with that; None where none can."""
+    for one in places:
+        if one.root in holdings.usable:
+            with holdings.leaving_out(one.root):
+                found = holdings.backend(one.root).parts(one.root, one.snapshot, holdings.walk(one.root))
+                return one, tuple(found)
+    return places[0], None
+
+
 def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str, int]]:
     """(sha256, "" where it is not known yet; size) of each content once."""
     seen: set[object] = set()
@@ -230,8 +244,7 @@ def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str,
 
 def _rank(holdings: Holdings, held: HeldRevision) -> tuple[bool, bool, int]:
     """Caches first: a folder of copies does not say what a model is made of."""
-    cache = holdings.backend(held.root).capabilities.cache
-    return not cache, held.snapshot.broken, -len(held.snapshot.files)
+    return not holdings.is_cache(held.root), held.snapshot.broken, -len(held.snapshot.files)
 
 
 def _told(model: ModelParts) -> BackedUpModel:

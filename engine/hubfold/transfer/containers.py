@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import IO, Any, Protocol
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import TEMPORARY_PREFIX
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
@@ -52,7 +52,7 @@ class Writer(Protocol):
 class FolderWriter:
     """A backup as a folder; an interrupted one, or one of other models, is gone on with."""
 
-    def __init__(self, path: str, temporary: str, backends: Mapping[str, StorageBackend]) -> None:
+    def __init__(self, path: str, temporary: str, backends: Mapping[str, GuardedBackend]) -> None:
         self.path = path
         self._temporary = temporary
         directory.make_folders(path)
@@ -198,7 +198,7 @@ def is_tar(path: str) -> bool:
 class Reader(Protocol):
     """Where a backup comes from."""
 
-    def read_list(self, backends: Mapping[str, StorageBackend]) -> list[BackedUp]:
+    def read_list(self, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
         """The models of the backup. Raises `BackupError`."""
         ...
 
@@ -211,7 +211,7 @@ class FolderReader:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def read_list(self, backends: Mapping[str, StorageBackend]) -> list[BackedUp]:
+    def read_list(self, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
         try:
             with open(os.path.join(self.path, LIST), "rb") as file:
                 return load(file.read(_LIST_LIMIT), self.path, backends)
@@ -266,7 +266,7 @@ class TarReader:
                 )
             yield member, tar
 
-    def read_list(self, backends: Mapping[str, StorageBackend]) -> list[BackedUp]:
+    def read_list(self, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
         text = None
         with self._members() as members:
             for member, tar in members:

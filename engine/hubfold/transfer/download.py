@@ -17,14 +17,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hubfold import display
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, IndexedReplica, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
 from hubfold.errors import HubfoldError, NoSpace, UsageError
+from hubfold.faults import BackendFault
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
 from hubfold.progress import Stop
@@ -92,7 +94,7 @@ class DownloadPlan:
         ]
 
 
-def default_cache(backends: Mapping[str, StorageBackend], environ: Mapping[str, str]) -> Root:
+def default_cache(backends: Mapping[str, GuardedBackend], environ: Mapping[str, str]) -> Root:
     """The cache that the client uses by itself. Raises `HubfoldError` where no backend has one."""
     for name, backend in backends.items():
         for path in backend.default_roots(environ):
@@ -102,14 +104,16 @@ def default_cache(backends: Mapping[str, StorageBackend], environ: Mapping[str, 
     raise HubfoldError("no loaded backend has a cache to download into", "see `hubfold plugins`")
 
 
-def takes_downloads(backend: StorageBackend, root: Root) -> bool:
-    """Whether a client would find content there."""
-    return backend.content_path(root, "model", "org/name", {"sha256": "0" * 64}) is not None
+def takes_downloads(backend: GuardedBackend, root: Root) -> bool:
+    """Whether a client would find content there; not where its plugin fails."""
+    with suppress(BackendFault):
+        return backend.content_path(root, "model", "org/name", {"sha256": "0" * 64}) is not None
+    return False
 
 
 def plan(
     hub: Hub,
-    backend: StorageBackend,
+    backend: GuardedBackend,
     cache: Root,
     models: Sequence[ModelName],
     of_size: Callable[[int], Iterable[IndexedReplica]],
@@ -132,7 +136,7 @@ def plan(
 
 
 def _model(
-    backend: StorageBackend,
+    backend: GuardedBackend,
     cache: Root,
     asked: ModelName,
     listing: Listing,

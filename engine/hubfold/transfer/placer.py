@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, Root, Signature
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
@@ -30,7 +30,7 @@ class Placer:
     """Puts content that is here already where the client will find it."""
 
     journal: Journal
-    backend: StorageBackend
+    backend: GuardedBackend
     cache: Root
     share: bool
     caches: frozenset[str]

@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from hubfold import errors
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.changes import PartPlace
 from hubfold.content import TEMPORARY_PREFIX, Root
 from hubfold.disk.directory import Directory, remove_tree
 from hubfold.disk.locks import passing_lock
 from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.faults import BackendFault
 from hubfold.journal.journal import Journal
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
@@ -37,6 +39,8 @@ class RestorePlan:
 
     root: Root
     models: tuple[BackedUp, ...]
+    #: Where each part of them belongs, by its name.
+    places: Mapping[str, PartPlace] = field(default_factory=dict)
 
     @property
     def objects(self) -> dict[str, int]:
@@ -55,10 +59,16 @@ class RestorePlan:
         return sum(missing.values())
 
 
-def plan(backed_up: Sequence[BackedUp], root: Root, models: Sequence[ModelName]) -> RestorePlan:
+def plan(
+    backed_up: Sequence[BackedUp],
+    root: Root,
+    backends: Mapping[str, GuardedBackend],
+    models: Sequence[ModelName],
+) -> RestorePlan:
     """The plan for restoring `models` (default: all), every revision that the backup has of them.
 
-    Raises `UnknownModel` for one that the backup has not.
+    Those of which a plugin cannot tell where they belong are left out. Raises `UnknownModel` for one that the backup
+    has not.
     """
     there = sorted({_name(model) for model in backed_up})
     wanted: set[Name] = set()
@@ -68,14 +78,30 @@ def plan(backed_up: Sequence[BackedUp], root: Root, models: Sequence[ModelName])
             known = list(map(str, there))
             raise unknown(asked.name, known, "the backup has no", f"it has {', '.join(known)}")
         wanted.add(name)
-    chosen = [model for model in backed_up if not models or _name(model) in wanted]
+    chosen = []
+    places: dict[str, PartPlace] = {}
+    for model in backed_up:
+        if not models or _name(model) in wanted:
+            with suppress(BackendFault):
+                places |= _places(model, backends[model.layout])
+                chosen.append(model)
     foreign = next((model for model in chosen if model.layout != root.backend), None)
     if foreign is not None:
         raise HubfoldError(
             f"{foreign.repo_id} was backed up from a {foreign.layout}, and {root.path} is a {root.backend}",
             "name a root of the same layout by --into",
         )
-    return RestorePlan(root, tuple(chosen))
+    return RestorePlan(root, tuple(chosen), places)
+
+
+def _places(model: BackedUp, backend: GuardedBackend) -> dict[str, PartPlace]:
+    found = {}
+    for part in model.parts:
+        place = backend.place(part.name)
+        if place is None:
+            raise HubfoldError(f"{part.name!r} is no part of a {model.layout}", "nothing was restored")
+        found[part.name] = place
+    return found
 
 
 def _name(model: BackedUp) -> Name:
@@ -101,7 +127,7 @@ class Restorer:
     """Carries out one plan under one journal."""
 
     journal: Journal
-    backend: StorageBackend
+    backend: GuardedBackend
     planned: RestorePlan
     progress: Progress
     stop: Stop
@@ -188,9 +214,7 @@ class Restorer:
         return "" if digest == part.sha256 else "a file with other bytes is there; it stays"
 
     def _stage(self, name: str) -> int:
-        place = self.backend.place(name)
-        assert place is not None  # `archive.load` refuses a list with such a name
-        return place.stage
+        return self.planned.places[name].stage
 
     def _places(self, sha256: str) -> list[tuple[BackedUp, Part]]:
         """The parts that need this content and lack it."""
@@ -312,8 +336,7 @@ class Restorer:
     def _stage_in(self, model: BackedUp, parts: Sequence[Part]) -> None:
         units: dict[str, list[Part]] = {}
         for part in parts:
-            place = self.backend.place(part.name)
-            units.setdefault(place.unit if place is not None else "", []).append(part)
+            units.setdefault(self.planned.places[part.name].unit, []).append(part)
         for unit, inside in units.items():
             if unit and not os.path.lexists(self._path(unit)):
                 self._unit(model, unit, inside)

@@ -6,24 +6,48 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from hubfold.disk.paths import plain
+from hubfold.disk.paths import RealPaths, plain
 
 
 def links_below(roots: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(link, what it points at, one hop, as `plain` has it) of every symlink below the roots."""
-    known: dict[str, str] = {}
+    """(link, what it points at, one hop, as `plain` has it) of every symlink below the roots.
+
+    Of a folder that lies in two of them each link comes once. What cannot be read is passed over.
+    """
+    resolved = RealPaths()
+    seen: set[str] = set()
     for root in roots:
-        for folder, folders, files in os.walk(root):
-            real = None
-            for name in (*folders, *files):
+        pending = [root]
+        while pending:
+            folder = pending.pop()
+            if folder in seen:
+                continue
+            seen.add(folder)
+            names, below = _listed(folder)
+            pending += below
+            real = resolved.of(folder) if names else ""
+            for name in names:
                 path = os.path.join(folder, name)
                 with suppress(OSError):
-                    text = os.readlink(path)
-                    real = real or os.path.realpath(folder)
-                    top, last = os.path.split(os.path.normpath(os.path.join(real, text)))
-                    if top not in known:
-                        known[top] = os.path.realpath(top)
-                    yield path, os.path.join(known[top], last)
+                    top, last = os.path.split(os.path.normpath(os.path.join(real, os.readlink(path))))
+                    yield path, os.path.join(resolved.of(top), last)
+
+
+def _listed(folder: str) -> tuple[list[str], list[str]]:
+    """(names of the symlinks in a folder, paths of the folders in it)."""
+    links: list[str] = []
+    folders: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    if entry.is_symlink():
+                        links.append(entry.name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append(os.path.join(folder, entry.name))
+    except OSError:
+        return links, folders
+    return links, folders
 
 
 def points_at(link: str, object_: str) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 
-from hubfold.backend.contract import StorageBackend
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
@@ -14,7 +14,7 @@ from hubfold.vault.names import VaultPlace
 
 
 def vault_places(
-    root: Root, backends: Mapping[str, StorageBackend], filesystems: FileSystems
+    root: Root, backends: Mapping[str, GuardedBackend], filesystems: FileSystems
 ) -> list[VaultPlace]:
     """Where the vault for keepers of `root` may be, best first."""
     if root.backend == VAULT or root.backend not in backends:

@@ -73,7 +73,7 @@ def command(
                 output.warning(f"{root.path}: {root.error}")
         for notice in scan.warnings:
             if notice.kind == "unreadable":
-                output.warning(f"{notice.path}: {notice.message}")
+                output.warning(notice.line)
         plan = engine.plan(
             paths,
             link=None if link == "auto" else LinkKind(link),

@@ -50,9 +50,12 @@ def command(session: Session, fix: bool, download: bool) -> int | None:
             if not tell.agreed(session, question):
                 return None
             report = engine.doctor(fix=True, download=download)
+        for fault in engine.faults:
+            output.told(fault.line)  # it is one of the findings
     output.report(report)
     for finding in report.findings:
-        output.line(f"{finding.kind}: {finding.path}", "green" if finding.fixed else "red")
+        what = f"{finding.kind}: {finding.path}" if finding.path else finding.kind
+        output.line(what, "green" if finding.fixed else "red")
         output.line(f"  {finding.message}")
         output.line(f"  {'mended' if finding.fixed else 'to mend it'}: {finding.fix}")
     if not report.findings:

@@ -24,12 +24,10 @@ def command(session: Session) -> None:
     output = session.output
     with session.engine() as engine:
         registry = engine.registry
-    for broken in registry.broken:
-        output.warning(str(broken))
     backends = list(registry.values())
     if output.as_json:
         broken_json = [
-            {"plugin": broken.plugin, "distribution": broken.distribution, "error": broken.error}
+            {"plugin": broken.origin.plugin, "distribution": broken.origin.whence, "error": broken.what}
             for broken in registry.broken
         ]
         output.json({"backends": [_as_json(backend) for backend in backends], "broken": broken_json})

@@ -46,7 +46,7 @@ def command(session: Session, paths: tuple[str, ...], backend: str | None, min_s
 def show(output: Output, report: ScanReport) -> None:
     """The space per root and what duplicates cost."""
     for warning in report.warnings:
-        output.warning(f"{warning.path}: {warning.message}")
+        output.warning(warning.line)
     for root in report.roots:
         if root.error is not None:
             output.warning(f"{root.path}: {root.error}")

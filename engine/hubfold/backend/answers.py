@@ -1,0 +1,349 @@
+"""What a backend may answer: every answer is held against the contract before anything of the engine reads it.
+
+Looked at are types, down to the fields of what is answered, and that a path is absolute and normalised. What comes back
+is the answer itself, or one like it where a list stood for a tuple or a mapping was somebody's own: what was looked at
+once cannot change afterwards. Raises `Unfit`, or whatever somebody's class raises when it is looked at.
+
+Whoever has to know more of a path than that it is one (where it may lie) has `Root` at hand where `boundary` calls.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hubfold.backend.contract import Capabilities
+from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+
+#: Holds a value against the contract, and returns it; the text is what to call it.
+Check = Callable[[Any, str], Any]
+T = TypeVar("T")
+Record = TypeVar("Record", bound="DataclassInstance")
+
+
+class Unfit(TypeError):
+    """The contract has no such answer; the text says what it is."""
+
+
+# single values
+
+
+def text(value: Any, what: str) -> str:
+    """A str that the index and the disk can take."""
+    if not isinstance(value, str):
+        raise Unfit(f"{what} is {_kind(value)}, where a str is asked for")
+    if not _is_encodable(value):
+        raise Unfit(f"{what} holds characters that no name can have")
+    return value
+
+
+def _is_encodable(value: str) -> bool:
+    if value.isascii():
+        return True
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def path(value: Any, what: str) -> str:
+    """An absolute path without anything that normalising by its text would take out."""
+    if is_normal(text(value, what)):
+        return str(value)
+    raise Unfit(f"{what} is {value!r}, where an absolute and normalised path is asked for")
+
+
+def is_normal(value: str) -> bool:
+    """Whether a path is absolute and normalised."""
+    if value[:1] != "/" or "\0" in value:
+        return False
+    # Only what has one of these can be another path than it seems.
+    if "/." not in value and "//" not in value and value[-1] != "/":
+        return True
+    return os.path.normpath(value) == value and value[:2] != "//"
+
+
+def default_root(value: Any, what: str) -> str:
+    """An absolute path; slashes too many are forgiven, since it may be what a user wrote into his environment."""
+    given = text(value, what)
+    slashes = "/" + "/".join(part for part in given.split("/") if part)
+    return path(slashes if given.startswith("/") else given, what)
+
+
+def _name(value: Any, what: str) -> str:
+    """A path from a root, with ``/``."""
+    name = text(value, what)
+    if (
+        name.startswith("/")
+        or "\0" in name
+        or os.path.normpath(name) != name
+        or name.split("/")[0] in ("..", ".")
+    ):
+        raise Unfit(f"{what} is {name!r}, where a normalised path from the root is asked for")
+    return name
+
+
+def _size(value: Any, what: str) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise Unfit(f"{what} is {_shown(value)}, where a number of bytes is asked for")
+    return value
+
+
+def _time(value: Any, what: str) -> int:
+    if type(value) is not int or abs(value) >= 1 << 63:
+        raise Unfit(f"{what} is {_shown(value)}, where a time in ns is asked for")
+    return value
+
+
+def _number(value: Any, what: str) -> int:
+    if type(value) is not int:
+        raise Unfit(f"{what} is {_kind(value)}, where an int is asked for")
+    return value
+
+
+def yes_or_no(value: Any, what: str) -> bool:
+    if type(value) is not bool:
+        raise Unfit(f"{what} is {_kind(value)}, where a bool is asked for")
+    return value
+
+
+def _instance(cls: type[T]) -> Callable[[Any, str], T]:
+    def check(value: Any, what: str) -> T:
+        if not isinstance(value, cls):
+            raise Unfit(f"{what} is {_kind(value)}, where a {cls.__name__} is asked for")
+        return value
+
+    return check
+
+
+def _empty_or(check: Check) -> Check:
+    return lambda value, what: "" if isinstance(value, str) and not value else check(value, what)
+
+
+def optional(check: Check) -> Check:
+    """The same, or None."""
+    return lambda value, what: None if value is None else check(value, what)
+
+
+# several
+
+
+def every(value: Any, check: Check, what: str) -> tuple[Any, ...]:
+    """Everything that an iterator gives, each held against `check`; nothing of it if one is unfit."""
+    return tuple(check(one, f"{what} {number}") for number, one in enumerate(items(value, what), 1))
+
+
+def items(value: Any, what: str) -> Iterator[Any]:
+    """What an iterable gives. A str is none: what it would give are its letters."""
+    if isinstance(value, str | bytes):
+        raise Unfit(f"{what} is one {type(value).__name__}, where several are asked for")
+    if not isinstance(value, Iterable):
+        raise Unfit(f"{what} is {_kind(value)}, where several are asked for")
+    return iter(value)
+
+
+def _tuple(check: Check) -> Check:
+    def checked(value: Any, what: str) -> Any:
+        if not isinstance(value, tuple | list):
+            raise Unfit(f"{what} is {_kind(value)}, where a tuple is asked for")
+        found = tuple(check(one, f"{what}[{number}]") for number, one in enumerate(value))
+        same = type(value) is tuple and all(map(lambda one, other: one is other, found, value))
+        return value if same else found
+
+    return checked
+
+
+def _frozenset(check: Check) -> Check:
+    def checked(value: Any, what: str) -> Any:
+        if not isinstance(value, AbstractSet):
+            raise Unfit(f"{what} is {_kind(value)}, where a frozenset is asked for")
+        found = frozenset(check(one, what) for one in value)
+        return value if type(value) is frozenset else found
+
+    return checked
+
+
+def _dict(check: Check) -> Check:
+    def checked(value: Any, what: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise Unfit(f"{what} is {_kind(value)}, where a mapping is asked for")
+        return {text(key, f"a key of {what}"): check(one, f"{what}[{key!r}]") for key, one in value.items()}
+
+    return checked
+
+
+# records
+
+
+def _record(value: Any, cls: type[Record], fields: Mapping[str, Check], what: str) -> Record:
+    if not isinstance(value, cls):
+        raise Unfit(f"{what} is {_kind(value)}, where a {cls.__name__} is asked for")
+    changed = {}
+    for name, check in fields.items():
+        before = getattr(value, name)
+        after = check(before, f"{cls.__name__}.{name}")
+        if after is not before:
+            changed[name] = after
+    return replace(value, **changed) if changed else value
+
+
+def _of(cls: type[Record], fields: Mapping[str, Check]) -> Check:
+    return lambda value, what: _record(value, cls, fields, what)
+
+
+_LINK_KINDS = _frozenset(_instance(LinkKind))
+
+_CAPABILITIES: Mapping[str, Check] = {
+    "cache": yes_or_no,
+    "links": _LINK_KINDS,
+    "links_across": _LINK_KINDS,
+    "keeps": yes_or_no,
+    "private_objects": yes_or_no,
+    "claims": _frozenset(text),
+}
+
+_REPLICA: Mapping[str, Check] = {
+    "path": path,
+    "stat": _instance(os.stat_result),
+    "claims": _dict(text),
+    "repo_id": optional(text),
+    "repo_type": optional(text),
+    "revision": optional(text),
+    "links": optional(_LINK_KINDS),
+    "pinned": yes_or_no,
+    "latest_mtime_ns": optional(_time),
+}
+
+_SNAPSHOT: Mapping[str, Check] = {
+    "repo_id": text,
+    "repo_type": text,
+    "revision": text,
+    "refs": _tuple(text),
+    "path": path,
+    "files": _tuple(_of(SnapshotFile, {"name": text, "path": path, "size": optional(_size)})),
+    "home": _empty_or(path),
+    "expected": optional(_dict(_size)),
+    "incomplete": _tuple(_of(Partial, {"path": path, "size": _size, "name": optional(text)})),
+}
+
+
+def capabilities(value: Any) -> Capabilities:
+    """What a class says that its layout allows."""
+    return _record(value, Capabilities, _CAPABILITIES, "capabilities")
+
+
+_FIELDS = attrgetter(*_REPLICA)
+#: The types that fields of replicas were met with and that the contract has, in the order of `_REPLICA`.
+_known_types: set[tuple[type, ...]] = set()
+
+
+def replica(value: Any, what: str) -> Replica:
+    """One replica. Asked of every file of a tree, so what is of known types is looked at by its texts alone."""
+    if type(value) is Replica:
+        place, _, claims, repo_id, repo_type, revision, *_ = fields = _FIELDS(value)
+        if tuple(map(type, fields)) in _known_types and is_normal(place) and _is_encodable(place):
+            if repo_id is None and revision is None and repo_type is None and not claims:
+                return value
+            known = (one for one in (repo_id, repo_type, revision) if one is not None)
+            if all(map(_is_text, (*known, *claims, *claims.values()))):
+                return value
+    return _looked_into(value, what)
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str and _is_encodable(value)
+
+
+def _looked_into(value: Any, what: str) -> Replica:
+    found = _record(value, Replica, _REPLICA, what)
+    if type(found) is Replica:
+        types = tuple(map(type, _FIELDS(found)))
+        # Of sets and mappings the type alone says nothing of what is in them: claims are looked at each time.
+        if types[_LINKS] is type(None):
+            _known_types.add(types)
+    return found
+
+
+_LINKS = list(_REPLICA).index("links")
+
+
+def snapshot(value: Any, what: str) -> Snapshot:
+    """One revision as a layout offers it."""
+    return _record(value, Snapshot, _SNAPSHOT, what)
+
+
+# what only changing a root needs: it is imported with it
+
+
+def removal(value: Any, what: str) -> Removal:
+    """What has to go."""
+    from hubfold.backend.changes import Removal
+
+    return _record(value, Removal, _of_removal(), what)
+
+
+@cache
+def _of_removal() -> Mapping[str, Check]:
+    from hubfold.backend.changes import Kept, SharedPayload
+
+    paths = _tuple(path)
+    return {
+        **dict.fromkeys(("root", "backend", "repo_id", "repo_type", "kind"), text),
+        **dict.fromkeys(("path", "aside"), _empty_or(path)),
+        "revisions": _tuple(text),
+        "whole": yes_or_no,
+        **dict.fromkeys(("links", "refs", "folders", "inside", "records", "content", "empty"), paths),
+        "payloads": _tuple(_of(SharedPayload, {"path": path, "record": path})),
+        "kept": _tuple(_of(Kept, {"path": path, "reason": text})),
+    }
+
+
+def leftover(value: Any, what: str) -> Leftover:
+    """Something that may be cleaned away."""
+    from hubfold.backend.changes import Leftover, LeftoverKind
+
+    fields: Mapping[str, Check] = {
+        "kind": _instance(LeftoverKind),
+        "path": path,
+        "removal": removal,
+        "mtime_ns": optional(_time),
+    }
+    return _record(value, Leftover, fields, what)
+
+
+def part(value: Any, what: str) -> ModelPart:
+    """One file or link of a model."""
+    from hubfold.backend.changes import ModelPart
+
+    fields = {"name": _name, "source": _empty_or(path), "text": optional(text)}
+    return _record(value, ModelPart, fields, what)
+
+
+def part_place(value: Any, what: str) -> PartPlace:
+    """Where a part belongs."""
+    from hubfold.backend.changes import PartPlace
+
+    return _record(value, PartPlace, {"stage": _number, "unit": _empty_or(_name)}, what)
+
+
+# words for what is not fit
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _shown(value: Any) -> str:
+    """An int as it is; of all else only what it is, since its own words are somebody's code."""
+    return str(value) if type(value) is int else _kind(value)

@@ -1,0 +1,349 @@
+"""The one place that calls a backend: whatever a plugin answers or raises, it costs its own root and nothing else.
+
+A plugin's word is data (invariant 15). Every call of a method of a `StorageBackend` is made here, and nobody else holds
+one: others hold a `GuardedBackend`. What a plugin raises (`SystemExit` too), what it answers that the contract does not
+allow (`answers`), is a `Fault`: noted once with the plugin, its distribution and the method, and raised as
+`BackendFault`, by which whoever asked leaves the root out. An answer that is made of several is whole or it is none; of
+`replicas`, which can be millions, what came before the fault is no reason to think that the rest is gone.
+
+What is not the plugin's doing goes through it: Ctrl-C (also where a plugin raises `KeyboardInterrupt` itself: nobody
+can tell the two apart, and the user's word is the one to keep), and whatever our own walk raised while the plugin was
+at work (`Interrupted`, an index that is damaged), even if the plugin caught that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from hubfold.backend import answers
+from hubfold.backend.answers import Unfit
+from hubfold.backend.contract import StorageBackend
+from hubfold.content import VAULT
+from hubfold.errors import HubfoldError
+from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
+
+if TYPE_CHECKING:
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.contract import Folder, Walk
+    from hubfold.content import Replica, Root, Snapshot
+
+T = TypeVar("T")
+#: One of `StorageBackend`, by which it is named.
+Method = Callable[..., object]
+
+#: Characters of what a plugin says of its own error that are told.
+_LONGEST = 300
+
+
+class GuardedBackend:
+    """A backend as everybody but this module knows it: its methods by the contract, behind the guard.
+
+    Raises `Unfit` for a name or capabilities that the contract does not allow. All methods raise `BackendFault`, but
+    for `recognise`, `default_roots` and `vault_places`: a plugin that fails there has none, and that is all.
+    """
+
+    __slots__ = ("_backend", "_faults", "capabilities", "fallback", "name", "origin")
+
+    def __init__(self, backend: StorageBackend, origin: Origin = OWN, faults: Faults | None = None) -> None:
+        self._backend = backend
+        self._faults = Faults() if faults is None else faults
+        self.origin = origin
+        self.name = answers.text(backend.name, "name")
+        self.capabilities = answers.capabilities(backend.capabilities)
+        self.fallback = answers.yes_or_no(backend.fallback, "fallback")
+
+    def noting(self, faults: Faults) -> GuardedBackend:
+        """The same, which notes its faults there."""
+        return GuardedBackend(self._backend, self.origin, faults)
+
+    # finding roots
+
+    def recognise(self, path: str, names: Collection[str]) -> str | None:
+        """See `StorageBackend.recognise`."""
+        try:
+            answer = self._backend.recognise(path, names)
+            return None if answer is None else answers.path(answer, "the root")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
+            self._note(StorageBackend.recognise, "", error)
+            return None
+
+    def default_roots(self, environ: Mapping[str, str]) -> Sequence[str]:
+        """See `StorageBackend.default_roots`: those of them that can be used."""
+        found = []
+        try:
+            for answer in answers.items(self._backend.default_roots(environ), "its answer"):
+                try:
+                    found.append(answers.default_root(answer, "a root"))
+                except Unfit as error:
+                    self._note(StorageBackend.default_roots, "", error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
+            self._note(StorageBackend.default_roots, "", error)
+        return found
+
+    def vault_places(self, root: Root) -> Sequence[str]:
+        """See `StorageBackend.vault_places`."""
+        with suppress(BackendFault):
+            return self._ask(
+                StorageBackend.vault_places, root.path, lambda: _paths(self._backend.vault_places(root))
+            )
+        return ()
+
+    # reading a root
+
+    def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        """See `StorageBackend.replicas`. After `BackendFault` nothing is known of what was not given yet."""
+        handed = HandedWalk(walk)
+        check = answers.replica
+        given = False
+        try:
+            for answer in answers.items(self._backend.replicas(root, handed), "its answer"):
+                found = check(answer, "a replica")
+                given = True
+                yield found
+                given = False
+        except BaseException as error:
+            if given:
+                raise  # whoever reads has ended it
+            self._blame(StorageBackend.replicas, root.path, error, handed)
+        handed.check()
+
+    def snapshots(self, root: Root, walk: Walk) -> Sequence[Snapshot]:
+        """See `StorageBackend.snapshots`."""
+        handed = HandedWalk(walk)
+
+        def ask() -> Sequence[Snapshot]:
+            return answers.every(self._backend.snapshots(root, handed), answers.snapshot, "snapshot")
+
+        return self._ask(StorageBackend.snapshots, root.path, ask, handed)
+
+    def lock_paths(self, root: Root, path: str) -> Sequence[str]:
+        """See `StorageBackend.lock_paths`."""
+        return self._ask(
+            StorageBackend.lock_paths, root.path, lambda: _paths(self._backend.lock_paths(root, path))
+        )
+
+    # changing a root
+
+    def removals(
+        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
+    ) -> Sequence[Removal]:
+        """See `StorageBackend.removals`."""
+        handed = HandedWalk(walk)
+
+        def ask() -> Sequence[Removal]:
+            answer = self._backend.removals(root, repo_type, repo_id, revisions, handed)
+            return answers.every(answer, self._removal_from(root), "removal")
+
+        return self._ask(StorageBackend.removals, root.path, ask, handed)
+
+    def all_removals(self, root: Root, walk: Walk) -> Sequence[Removal] | None:
+        """See `StorageBackend.all_removals`."""
+        handed = HandedWalk(walk)
+
+        def ask() -> Sequence[Removal] | None:
+            answer = self._backend.all_removals(root, handed)
+            return None if answer is None else answers.every(answer, self._removal_from(root), "removal")
+
+        return self._ask(StorageBackend.all_removals, root.path, ask, handed)
+
+    def leftovers(self, root: Root, walk: Walk) -> Sequence[Leftover]:
+        """See `StorageBackend.leftovers`."""
+        handed = HandedWalk(walk)
+        own = self._removal_from(root)
+
+        def check(value: object, what: str) -> Leftover:
+            found = answers.leftover(value, what)
+            removal = own(found.removal, f"{what}.removal")
+            return found if removal is found.removal else replace(found, removal=removal)
+
+        def ask() -> Sequence[Leftover]:
+            return answers.every(self._backend.leftovers(root, handed), check, "leftover")
+
+        return self._ask(StorageBackend.leftovers, root.path, ask, handed)
+
+    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
+        """See `StorageBackend.still_needed`."""
+        handed = HandedWalk(walk)
+        asked = tuple(paths)
+        return self._ask(
+            StorageBackend.still_needed,
+            root.path,
+            lambda: _paths(self._backend.still_needed(root, asked, handed)),
+            handed,
+        )
+
+    def content_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """See `StorageBackend.content_path`."""
+
+        def ask() -> str | None:
+            answer = self._backend.content_path(root, repo_type, repo_id, digests)
+            return None if answer is None else answers.path(answer, "the path")
+
+        return self._ask(StorageBackend.content_path, root.path, ask)
+
+    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Sequence[ModelPart]:
+        """See `StorageBackend.parts`."""
+        handed = HandedWalk(walk)
+
+        def ask() -> Sequence[ModelPart]:
+            return answers.every(self._backend.parts(root, snapshot, handed), answers.part, "part")
+
+        return self._ask(StorageBackend.parts, root.path, ask, handed)
+
+    def place(self, name: str) -> PartPlace | None:
+        """See `StorageBackend.place`."""
+
+        def ask() -> PartPlace | None:
+            answer = self._backend.place(name)
+            return None if answer is None else answers.part_place(answer, "the place")
+
+        return self._ask(StorageBackend.place, "", ask)
+
+    # what is behind it
+
+    def _removal_from(self, root: Root) -> Callable[[object, str], Removal]:
+        def check(value: object, what: str) -> Removal:
+            found = answers.removal(value, what)
+            if found.root != root.path:
+                raise Unfit(f"{what} is about the root {found.root!r}, which was not asked about")
+            return found if found.backend == self.name else replace(found, backend=self.name)
+
+        return check
+
+    def _ask(self, method: Method, root: str, ask: Callable[[], T], handed: HandedWalk | None = None) -> T:
+        try:
+            answer = ask()
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
+            self._blame(method, root, error, handed)
+        if handed is not None:
+            handed.check()
+        return answer
+
+    def _blame(self, method: Method, root: str, error: BaseException, handed: HandedWalk | None) -> NoReturn:
+        if handed is not None:
+            handed.check()
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        raise self._fault(method, root, error) from error
+
+    def unusable_replica(self, root: Root, error: Exception) -> BackendFault:
+        """The fault that a replica of the root turned out to be when it was used."""
+        return self._fault(StorageBackend.replicas, root.path, error)
+
+    def _fault(self, method: Method, root: str, error: BaseException) -> BackendFault:
+        return BackendFault(self._note(method, root, error))
+
+    def _note(self, method: Method, root: str, error: BaseException) -> Fault:
+        name = method.__name__
+        known = self._faults.known(self.origin, self.name, name, root)
+        return known or self._faults.note(Fault(self.origin, told(error), self.name, name, root))
+
+
+def guarded(cls: object, origin: Origin) -> GuardedBackend:
+    """The backend of a class that a plugin brings. Raises whatever is wrong with it."""
+    if not (isinstance(cls, type) and issubclass(cls, StorageBackend)):
+        raise TypeError(f"{cls!r} is not a subclass of hubfold.StorageBackend")
+    if not isinstance(getattr(cls, "name", None), str) or not cls.name:
+        raise TypeError(f"{cls.__qualname__} has no `name`")
+    found = GuardedBackend(cls(), origin)
+    if found.name == VAULT:
+        raise TypeError(f"{VAULT!r} is the name of hubfold's own backend")
+    return found
+
+
+class HandedWalk:
+    """The `Walk` that a plugin is handed: it takes what the contract says, and remembers an error that is ours."""
+
+    __slots__ = ("_failure", "_walk")
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        self._failure: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise what ended the walk, whatever the plugin made of it."""
+        if self._failure is not None:
+            raise self._failure
+
+    def folders(self, path: str) -> Iterator[Folder]:
+        found = self._walk.folders(_named(path))
+        try:
+            yield from found
+        except (HubfoldError, KeyboardInterrupt) as error:
+            self._failure = error
+            raise
+
+    def listing(self, path: str) -> list[str]:
+        return self._walk.listing(_named(path))
+
+    def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
+        return self._walk.read_text(_named(path), limit)
+
+    def stat(self, path: str) -> os.stat_result | None:
+        return self._walk.stat(_named(path))
+
+    def readlink(self, path: str) -> str | None:
+        return self._walk.readlink(_named(path))
+
+    def dangles(self, path: str) -> bool:
+        return self._walk.dangles(_named(path))
+
+    def size(self, path: str) -> int | None:
+        return self._walk.size(_named(path))
+
+    def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
+        for value in (path, message, kind):
+            answers.text(value, "what it warns of")
+        self._walk.warn(path, message, kind=kind)
+
+    def commit_repo(self, revision: str) -> tuple[str, str] | None:
+        return self._walk.commit_repo(revision)
+
+    def note_commit(self, revision: str, repo_id: str, repo_type: str) -> None:
+        for value in (revision, repo_id, repo_type):
+            answers.text(value, "what it tells of a commit")
+        self._walk.note_commit(revision, repo_id, repo_type)
+
+
+def _named(path: str) -> str:
+    """A path as the system takes it. Raises `Unfit` for what is none: that is no error of our walk."""
+    if type(path) is str and "\0" not in path and path.isascii():
+        return path
+    if "\0" in answers.text(path, "a path"):
+        raise Unfit(f"{path!r} is no path")
+    return path
+
+
+def _paths(value: object) -> Sequence[str]:
+    return answers.every(value, answers.path, "path")
+
+
+def told(error: BaseException) -> str:
+    """What an error says, on one line, with where in the plugin it came up."""
+    text = ""
+    with suppress(Exception):
+        text = " ".join(str(error).split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
+    if isinstance(error, Unfit):
+        return text
+    return f"{type(error).__name__}{': ' if text else ''}{text}{_where(error)}"
+
+
+def _where(error: BaseException) -> str:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None or os.path.dirname(place.tb_frame.f_code.co_filename) == os.path.dirname(__file__):
+        return ""
+    return f" ({os.path.basename(place.tb_frame.f_code.co_filename)}, line {place.tb_lineno})"
