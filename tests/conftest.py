@@ -26,6 +26,8 @@ from tests import places
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.building.downloads import Remembered
+
 pytest.register_assert_rewrite("hubfold.testing.contract", "tests.building")
 
 # The client reads its variables when it is first imported, so nothing of the user's may be there by then.
@@ -100,6 +102,24 @@ def loopback_hub() -> Iterator[LoopbackHub]:
         yield hub
 
 
+@pytest.fixture(scope="session")
+def remembered(tmp_path_factory: pytest.TempPathFactory) -> Remembered:
+    # Not above: what is imported before its asserts are rewritten keeps them as they are.
+    from tests.building.downloads import Remembered
+
+    return Remembered(tmp_path_factory.mktemp("downloads"), Tree._download)
+
+
+@pytest.fixture(autouse=True)
+def one_download_of_each(
+    request: pytest.FixtureRequest, remembered: Remembered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trees are made of downloads that are made once in each process, but where trees and Hub are what is tested."""
+    if not request.node.nodeid.startswith("tests/testing/"):
+        # Not the object itself, which would be no method.
+        monkeypatch.setattr(Tree, "_download", lambda tree, *what, **where: remembered(tree, *what, **where))
+
+
 @pytest.fixture
 def tree(tmp_path: Path, loopback_hub: LoopbackHub) -> Tree:
     """An empty tree below the test's own folder."""
@@ -154,7 +174,7 @@ _MOUNTING = {
     ),
 }
 #: What its tests need takes long to make and serves all of them.
-_TOGETHER = {"tests/whole/test_after_folding.py"}
+_TOGETHER = {"tests/whole/test_after_folding.py", "tests/backend/test_registry.py"}
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -105,8 +105,8 @@ class Demo:
         """Make everything, do the whole job, check it. Raises `RootError` where the folder cannot be used."""
         self._make_folder()
         with LoopbackHub() as hub:
-            self._download(hub)
-            before, clients_before = self._photograph(), self._client_view(hub)
+            clients_before = self._download(hub)
+            before = self._photograph()
             allocated = self._allocated()
             self._tell(f"made in {self.folder}: {_COPIES} copies of {_NEEDED} models, {_mega(allocated)}")
 
@@ -120,7 +120,7 @@ class Demo:
             self._hubfold("gc", "-y")
             self._check("after undo every path has its bytes, mode and times", self._photograph() == before)
             self._check(
-                "after undo huggingface_hub sees what it saw", self._client_view(hub) == clients_before
+                "after undo huggingface_hub sees what it saw", self._client(hub, self._view) == clients_before
             )
         return DemoReport(self.folder, tuple(self._steps), tuple(self._checks), tuple(self._complaints))
 
@@ -147,7 +147,8 @@ class Demo:
                 f"{self.folder} has only {_mega(free)} free", "name another folder, or a smaller --size"
             )
 
-    def _download(self, hub: LoopbackHub) -> None:
+    def _download(self, hub: LoopbackHub) -> list[Any]:
+        """Make all copies; what huggingface_hub says of them then (see `_view`)."""
         for repo_id, tuned in ((BASE, False), (CHAT, True)):
             hub.add(
                 repo_id,
@@ -156,16 +157,15 @@ class Demo:
                     "model.safetensors": _weights(self._weights, tuned=tuned),
                 },
             )
-        self._client(
-            hub,
-            [
-                {"do": "download", "repo_id": BASE, "where": {}},
-                {"do": "download", "repo_id": CHAT, "where": {}},
-                {"do": "download", "repo_id": BASE, "where": {"cache_dir": self._at("project/cache")}},
-                *self._local_dirs,
-            ],
-        )
+        downloads: list[dict[str, Any]] = [
+            {"do": "download", "repo_id": BASE, "where": {}},
+            {"do": "download", "repo_id": CHAT, "where": {}},
+            {"do": "download", "repo_id": BASE, "where": {"cache_dir": self._at("project/cache")}},
+            *self._local_dirs,
+        ]
+        answers: list[Any] = self._client(hub, [*downloads, *self._view])
         shutil.copyfile(self._at("models/base/model.safetensors"), self._at("backup/base.safetensors"))
+        return answers[len(downloads) :]
 
     @property
     def _local_dirs(self) -> list[dict[str, Any]]:
@@ -176,23 +176,18 @@ class Demo:
 
     # looking at it
 
-    def _client_view(self, hub: LoopbackHub) -> Any:
-        """What huggingface_hub says of both caches, offline."""
+    @property
+    def _view(self) -> list[dict[str, Any]]:
+        """Jobs that tell what huggingface_hub says of both caches, offline."""
         offline = {"local_files_only": True}
-        return self._client(
-            hub,
-            [
-                {"do": "scan", "cache": self._at("hf/hub")},
-                {"do": "scan", "cache": self._at("project/cache")},
-                {"do": "download", "repo_id": BASE, "where": offline},
-                {"do": "download", "repo_id": CHAT, "where": offline},
-                {
-                    "do": "download",
-                    "repo_id": BASE,
-                    "where": {**offline, "cache_dir": self._at("project/cache")},
-                },
-            ],
-        )
+        of_project = {**offline, "cache_dir": self._at("project/cache")}
+        return [
+            {"do": "scan", "cache": self._at("hf/hub")},
+            {"do": "scan", "cache": self._at("project/cache")},
+            {"do": "download", "repo_id": BASE, "where": offline},
+            {"do": "download", "repo_id": CHAT, "where": offline},
+            {"do": "download", "repo_id": BASE, "where": of_project},
+        ]
 
     def _photograph(self) -> dict[str, tuple[Any, ...]]:
         """Of every file and link: its kind, mode, owner, time (of a file), and the digest of the bytes it reads."""
@@ -247,12 +242,13 @@ class Demo:
             freed = allocated - self._allocated()
             expected = (_COPIES - _NEEDED) * self._weights
             self._check(f"{_mega(expected)} are free again", freed > 0.99 * expected)
+        hub.forget_hits()
+        # The look comes first, so that the downloads have no part in it; offline, it asks the Hub for nothing.
+        answers = self._client(hub, [*self._view, *self._local_dirs])
         self._check(
             "huggingface_hub sees the same repos, revisions and sizes",
-            self._client_view(hub) == clients_before,
+            answers[: len(self._view)] == clients_before,
         )
-        hub.forget_hits()
-        self._client(hub, self._local_dirs)
         self._check("a new download to models/ fetches no big file again", not hub.downloads(at_least=_CHUNK))
 
     def _check(self, claim: str, holds: bool) -> None:

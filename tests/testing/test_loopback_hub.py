@@ -51,6 +51,16 @@ def test_revisions_and_refs_are_kept_apart(tree: Tree) -> None:
     pull = tree.hub.add("org/base", {"a.txt": b"3"}, ref="refs/pr/1")
     tree.hub.tag("org/base", "v1", first)
     assert len({first, second, pull}) == 3
+    named = ("main", "refs/pr/1", "v1", first, "v2", "f" * 40)
+    assert [tree.hub.commit_of("org/base", name) for name in named] == [
+        second,
+        pull,
+        first,
+        first,
+        None,
+        None,
+    ]
+    assert tree.hub.commit_of("org/other") is None
     for revision, content in (("main", b"2"), ("v1", b"1"), (first, b"1"), ("refs/pr/1", b"3")):
         name = revision.replace("/", "-")
         tree.build({name: local_dir(f"org/base@{revision}")})

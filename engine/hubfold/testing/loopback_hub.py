@@ -208,6 +208,11 @@ class LoopbackHub:
         """Let `ref` name `commit`."""
         self._repositories[repo_type, repo_id].refs[ref] = commit
 
+    def commit_of(self, repo_id: str, revision: str = "main", *, repo_type: str = "model") -> str | None:
+        """The commit that a ref or a hash names; None where there is no such revision, or no such repository."""
+        repository = self._find(repo_type, repo_id)
+        return _commit(repository, revision) if repository is not None else None
+
     def files(
         self, repo_id: str, revision: str = "main", *, repo_type: str = "model"
     ) -> dict[str, StoredFile]:
