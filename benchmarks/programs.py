@@ -73,7 +73,11 @@ def hubfold(
     os.makedirs(empty, exist_ok=True)
     program = os.path.join(os.path.dirname(sys.executable), "hubfold")
     modules = ", ".join(
-        f"hubfold.{name}" for name in ("executor", "runs", "recovery", "undo", "verify", "survey")
+        f"hubfold.{name}"
+        for name in (
+            *("folding.executor", "folding.undo", "folding.survey"),
+            *("journal.lock", "care.recovery", "care.verify"),
+        )
     )
     wake = (
         f"HUBFOLD_HOME={shlex.quote(home)}/wake {program} consolidate --json --dry-run {shlex.quote(empty)}"

@@ -135,7 +135,7 @@ def reach(results: Sequence[Result]) -> list[Mark]:
     for key, judge in _JUDGES.items():
         if key in by_key:
             found += judge(by_key[key])
-    found += _flat(by_key)
+    found += [*_flat(by_key), *_linear(by_key)]
     return found
 
 
@@ -255,6 +255,28 @@ def _small_first(result: Result) -> Iterator[Mark]:
         )
 
 
+def _ls(result: Result) -> Iterator[Mark]:
+    row = result.row("hubfold", "warm")
+    if row is not None:
+        what = f"`ls`, {result.facts['models']:,} models beside {result.facts['files']:,} files"
+        cpu = row.median("cpu")
+        yield Mark(what, "2 s of CPU", f"{cpu:.2f} s", cpu <= 2)
+
+
+def _linear(by_key: Mapping[str, Result]) -> Iterator[Mark]:
+    """What listing costs grows as models and files do, together: not as one times the other."""
+    costs = {}
+    for key, result in by_key.items():
+        row = result.row("hubfold", "warm")
+        if (key == "ls" or key.startswith("ls-")) and row is not None:
+            costs[int(result.facts["models"])] = row.median("cpu") / result.facts["models"] * 1000
+    if len(costs) > 1:
+        few, many = min(costs), max(costs)
+        figure = ", ".join(f"{count:,}: {cost:.1f} ms" for count, cost in sorted(costs.items()))
+        what = f"`ls`, CPU per model, from {few:,} to {many:,} with as many more files"
+        yield Mark(what, "no more", figure, costs[many] <= 1.15 * costs[few])
+
+
 def _flat(by_key: Mapping[str, Result]) -> Iterator[Mark]:
     costs = {}
     for key, result in by_key.items():
@@ -280,5 +302,6 @@ _JUDGES = {
     "reflinks": _reflinks,
     "shared-already": _shared,
     "small-first": _small_first,
+    "ls": _ls,
     "start-up": _start_up,
 }

@@ -89,6 +89,7 @@ def tasks(place: Place, wanted: Callable[[str], bool]) -> Iterator[Task]:
         ("pairs", (_hard_links, _undo, _verify)),
         ("reflinks", (_reflinks, _shared_already)),
         ("tail", (_tail_unchanged, _tail_changed)),
+        ("library", (_ls,)),
         ("small", (_small_first, _small_again)),
     ):
         makers = tuple(maker for maker in makers if wanted(maker.__name__[1:].replace("_", "-")))
@@ -416,6 +417,32 @@ def _small_first(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
             facts={"files": part["files"]},
         )
         place.remove("part")
+
+
+# many models
+
+
+def _ls(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
+    yield _listed("ls", place, tree)
+    for share in (0.25, 0.5):
+        part = place.tree("library", place.factor * share, os.path.join(place.path, "part"))
+        yield _listed(f"ls-{part['models']}", place, part)
+        place.remove("part")
+
+
+def _listed(key: str, place: Place, tree: dict[str, Any]) -> Task:
+    ls = place.hubfold("ls", "--json", fresh=False)
+    shutil.rmtree(ls.env["HUBFOLD_HOME"], ignore_errors=True)
+    for arguments in (*(("roots", "add", root) for root in tree["roots"]), ("scan", "-q")):
+        place.once(programs.replace(place.hubfold(*arguments, fresh=False), env=ls.env))
+    return Task(
+        key,
+        f"List {tree['models']:,} models beside a plain folder of {tree['files']:,} files",
+        [ls, programs.find(tree["roots"])],
+        tree["roots"],
+        states=(WARM,),
+        facts={"models": tree["models"], "files": tree["files"]},
+    )
 
 
 def _files_below(roots: Sequence[str]) -> list[str]:

@@ -280,11 +280,31 @@ def change(manifest: dict[str, Any], share: float, turn: int) -> int:
     return changed
 
 
+def library(place: str, models: int, files: int) -> dict[str, Any]:
+    """(e) a hub cache of `models` small models, and a plain folder of `files` files, 100 in a folder."""
+    hub, plain = os.path.join(place, "hf/hub"), os.path.join(place, "plain")
+    for number in range(models):
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            add_to_cache(
+                hub,
+                f"org/model-{number}",
+                _COMMIT % (number + 1),
+                name,
+                lambda path, seed=f"library/{number}/{name}": write(path, seed, 1000),  # type: ignore[misc]
+            )
+    for number in range(files):
+        write(os.path.join(plain, f"{number // 100:05}", f"{number % 100:02}.bin"), f"library/{number}", 100)
+    return {"roots": [hub, plain], "models": models, "files": files}
+
+
 KINDS: dict[str, Callable[[str, float], dict[str, Any]]] = {
     "models": models,
     "pairs": pairs,
     "small": lambda place, factor: small_files(
         place, max(int(1_000_000 * factor), 200), max(int(1000 * factor), 4)
+    ),
+    "library": lambda place, factor: library(
+        place, max(int(500 * factor), 4), max(int(40_000 * factor), 100)
     ),
     "tail": lambda place, factor: small_files(
         place, max(int(200_000 * factor), 200), max(int(5000 * factor), 10)

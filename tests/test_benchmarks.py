@@ -46,6 +46,15 @@ def test_every_kind_of_task_runs_and_is_tabled(tmp_path: Path) -> None:
     assert "| **Consolidate into hard links" in page
 
 
+def test_listing_models_is_a_task_of_three_sizes_and_lists_them_all(tmp_path: Path) -> None:
+    rows, page = _run(tmp_path, "ls")
+    assert rows.keys() == {"ls", "ls-4"}, "of so tiny a tree the quarter and the half are the same"
+    told = rows["ls"]["hubfold"]
+    assert told["samples"], told["failed"]
+    assert told["told"]["models"] == 4  # type: ignore[index]
+    assert "**List 4 models beside a plain folder of 100 files**" in page
+
+
 def test_rmlint_is_given_no_path_to_write_to() -> None:
     """It renames what is there, be it /dev/null, and makes a file of its own: every `>/dev/null` fills the disk."""
     for module in ("programs.py", "tasks.py"):

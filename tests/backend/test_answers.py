@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,8 +76,20 @@ PLACE = PartPlace(2, "models/x")
 CAPABILITIES = Capabilities(True, frozenset(LinkKind), frozenset(), False, True, frozenset({"sha256"}))
 
 
-def replica(**fields: Any) -> Replica:
-    return Replica(**{"path": "/root/file", "stat": STAT, **fields})
+def test_no_field_of_an_answer_is_forgotten() -> None:
+    """A field that the contract gets one day has to be looked at from then on."""
+    looked_at = {
+        Capabilities: answers._CAPABILITIES,
+        Replica: answers._REPLICA,
+        Snapshot: answers._SNAPSHOT,
+        Removal: answers._of_removal(),
+    }
+    for cls, checks in looked_at.items():
+        assert {one.name for one in fields(cls)} == checks.keys(), cls
+
+
+def replica(**given: Any) -> Replica:
+    return Replica(**{"path": "/root/file", "stat": STAT, **given})
 
 
 CHECKS: Mapping[type, Callable[[Any], Any]] = {

@@ -117,6 +117,7 @@ def test_roots_below_a_path_come_with_the_vaults_of_theirs_only(place: Place) ->
     with workspace.index as index:
         for root in (Root(one, "plain"), Root(other, "plain")):
             index.save_root(root)
+            os.mkdir(os.path.join(root.path, ".hubfold"))
             index.save_root(Root(os.path.join(root.path, ".hubfold"), VAULT))
         assert set(workspace.roots_of([place.folder / "drive"])) == {one, f"{one}/.hubfold"}
         assert len(workspace.roots_of([])) == 4

@@ -55,7 +55,7 @@ class Instant:
 
 def given(asked: list[Job]) -> Instant:
     executor = Instant()
-    assert list(pool.read_all(asked, executor, Silent(), Stop())) == []  # type: ignore[arg-type]
+    assert list(pool.Readers(executor, Silent(), Stop()).read(asked)) == []  # type: ignore[arg-type]
     return executor
 
 
@@ -81,7 +81,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Any]:
 def test_every_file_is_read_and_told_whoever_reads(tmp_path: Path, executor: Any) -> None:
     progress = Counting()
     asked = files(tmp_path, 300)
-    found = list(pool.read_all(asked, executor, progress, Stop()))
+    found = list(pool.Readers(executor, progress, Stop()).read(asked))
     assert {one.job.path for one in found} == {one.path for one in asked}
     assert all(one.digests.keys() == {"xxh3_128"} for one in found)
     assert progress.bytes == 300 * 1000
@@ -126,14 +126,14 @@ def test_a_stop_hands_over_nothing_more_and_takes_what_is_nearly_read(tmp_path: 
             stop.set()
 
     with ThreadPoolExecutor(1) as executor, pytest.raises(Interrupted):
-        for reading in pool.read_all(asked, executor, Stopping(), stop):
+        for reading in pool.Readers(executor, Stopping(), stop).read(asked):
             found.append(reading)
     assert len(found) < 40
 
 
 def test_whoever_stops_listening_leaves_no_task_behind(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as executor:
-        readings = pool.read_all(files(tmp_path, 500), executor, Silent(), Stop())
+        readings = pool.Readers(executor, Silent(), Stop()).read(files(tmp_path, 500))
         next(readings)
         readings.close()  # type: ignore[attr-defined]
         assert executor.submit(int).result(60) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hubfold.content import Root
+from hubfold.content import Replica, Root
 from hubfold.scanning.one_path import OnePath
 from tests.building.scanned import Place
 
@@ -13,10 +13,9 @@ def shown(place: Place, root: str, path: str, backend: str = "local-dir") -> lis
     at = place.folder / path
     one = Root(str(place.folder / root), backend)
     walk = OnePath(one, place.backends, str(at))
-    return [
-        (str(Path(found.path).relative_to(place.folder)), dict(found.claims))
-        for found in place.backends[backend].replicas(one, walk)
-    ]
+    met: list[Replica] = []
+    place.backends[backend].replicas(one, walk, met.append)
+    return [(str(Path(found.path).relative_to(place.folder)), dict(found.claims)) for found in met]
 
 
 def test_a_file_is_met_with_what_its_layout_states(tmp_path: Path) -> None:

@@ -181,7 +181,8 @@ class Workspace:
                 names = os.listdir(path) if os.path.isdir(path) else []
                 recognised = recognise(path, names, self.backends)
                 # What nobody recognises now, since a plugin fails, is what it was.
-                remembered = before[path].backend if path in before else fallback(self.backends)
+                failed = any(fault.method == "recognise" for fault in self.faults)
+                remembered = before[path].backend if failed and path in before else fallback(self.backends)
                 backend, path = recognised if recognised is not None else (remembered, path)
             if backend is not None:
                 known.setdefault(path, Root(path, backend, root.role, root.limit))
@@ -341,7 +342,7 @@ class Workspace:
 
         `stop` may end the look: not what goes on while something is changed.
         """
-        from hubfold.library.inventory import Holdings
+        from hubfold.library.inventory import Beyond, Holdings
 
         found = self.discover() if roots is None else roots
         chosen = list({root.path: root for root in found}.values())
@@ -354,9 +355,8 @@ class Workspace:
             places = [place for root in chosen for place in self._vault_places(root)]
             return list(dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)]))
 
-        return Holdings(
-            chosen, self.backends, vaults, self.here, unasked=unasked, progress=progress, stop=stop
-        )
+        beyond = Beyond(vaults, self.here, unasked)
+        return Holdings(chosen, self.backends, beyond, progress=progress, stop=stop)
 
     def holdings_at(self, paths: Sequence[StrPath]) -> Holdings:
         """What the known roots and those at or below `paths` hold."""

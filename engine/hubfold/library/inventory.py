@@ -73,32 +73,40 @@ class Links:
         return itertools.takewhile(lambda one: fits(one[0]), itertools.islice(self._by_target, start, None))
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What is to be known besides the roots: the vaults, what this machine can see of their links, and further folders
+    that are not asked, but may need what lies in the roots."""
+
+    vaults: Callable[[], Sequence[str]] = tuple
+    here: Callable[[], Here] = Here.now
+    unasked: Sequence[str] = ()
+
+
+_NOTHING = Beyond()
+
+
 class Holdings:
     """What the roots hold, looked at once for an operation, when it first asks: one walk of each root tells all.
 
     A root whose drive is away, whose backend is not loaded or whose plugin fails is left out, with a warning; what lies
-    in it counts all the same where it may need what lies elsewhere (`links`, `of_path`). `unasked` are further folders
-    of that sort. `vaults` names the vaults.
+    in it counts all the same where it may need what lies elsewhere (`links`, `of_path`).
     """
 
     def __init__(
         self,
         roots: Sequence[Root],
         backends: Mapping[str, GuardedBackend],
-        vaults: Callable[[], Sequence[str]] = tuple,
-        here: Callable[[], Here] = Here.now,
+        beyond: Beyond = _NOTHING,
         *,
-        unasked: Sequence[str] = (),
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> None:
         self.backends = backends
         self._given = tuple(roots)
-        self._vaults = vaults
-        self._unasked = tuple(unasked)
+        self._beyond = beyond
         self._progress = progress or Silent()
         self._stop = Stop() if stop is None else stop
-        self._here = here
         self._commits: dict[str, tuple[str, str]] = {}
         self._left_out: set[str] = set()
         self._failed: list[Notice] = []
@@ -109,7 +117,7 @@ class Holdings:
     @cached_property
     def here(self) -> Here:
         """What this machine can see of the links that vault objects are kept for."""
-        return self._here()
+        return self._beyond.here()
 
     @property
     def roots(self) -> tuple[Root, ...]:
@@ -229,11 +237,11 @@ class Holdings:
     @cached_property
     def links(self) -> Links:
         """Every symlink below the roots, those that could not be asked among them."""
-        return Links(links_below([*(root.path for root in self.roots), *self._unasked]))
+        return Links(links_below([*(root.path for root in self.roots), *self._beyond.unasked]))
 
     @cached_property
     def vaults(self) -> tuple[str, ...]:
-        return tuple(self._vaults())
+        return tuple(self._beyond.vaults())
 
     @cached_property
     def objects(self) -> Mapping[tuple[int, int], Sequence[str]]:
