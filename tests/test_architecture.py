@@ -183,7 +183,7 @@ def test_there_is_something_to_look_at() -> None:
         "hubfold",
         "hubfold.folding.planner",
         "hubfold.cli.commands.consolidate",
-        "hubfold_plugins.hub_cache",
+        "hubfold_plugins.huggingface.hub_cache",
     }
     assert some <= real().modules.keys()
     assert len(list(real().arrows(When.START))) > 200
@@ -388,7 +388,7 @@ def test_a_scan_without_anything_to_read_imports_no_more_than_it_uses(tmp_path: 
 #: Modules with logic whose tests have another name, because what they do is shown by what is built on them.
 TESTED_BY = {
     "hubfold": ["test_architecture.py", "test_lazy.py"],
-    "hubfold.backend.changes": ["removal/test_removal.py", "plugins/test_hub_cache.py"],
+    "hubfold.backend.changes": ["removal/test_removal.py", "plugins/huggingface/test_hub_cache.py"],
     "hubfold.backend.contract": ["backend/test_registry.py", "plugins/test_contract.py"],
     "hubfold.care.exchange": ["care/test_settle.py", "care/test_repairs.py"],
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
@@ -423,13 +423,14 @@ TESTED_BY = {
     "hubfold.reports.outcomes": ["reports/test_json.py", "cli/test_faulty_plugin.py"],
     "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],
     "hubfold.testing.contract": ["plugins/test_contract.py", "backend/test_registry.py"],
-    "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/test_hub_cache.py"],
+    "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/huggingface/test_hub_cache.py"],
     "hubfold.transfer.hub": ["transfer/test_download.py"],
     "hubfold.transfer.placer": ["transfer/test_download.py"],
-    "hubfold_plugins.hub_metadata": ["plugins/test_local_dir.py"],
-    "hubfold_plugins.hub_repository": ["plugins/test_hub_cache.py"],
-    "hubfold_plugins.hub_upkeep": ["removal/test_leftovers.py", "removal/test_removal.py"],
-    "hubfold_plugins.local_upkeep": ["removal/test_removal.py"],
+    "hubfold_plugins.huggingface.claims": ["plugins/huggingface/test_hub_cache.py"],
+    "hubfold_plugins.huggingface.hub_metadata": ["plugins/huggingface/test_local_dir.py"],
+    "hubfold_plugins.huggingface.hub_repository": ["plugins/huggingface/test_hub_cache.py"],
+    "hubfold_plugins.huggingface.hub_upkeep": ["removal/test_leftovers.py", "removal/test_removal.py"],
+    "hubfold_plugins.huggingface.local_upkeep": ["removal/test_removal.py"],
     "hubfold.reports.health": ["cli/test_doctor.py", "cli/test_verify.py"],
     "hubfold.reports.removals": ["cli/test_rm.py", "cli/test_clean.py"],
     "hubfold.reports.runs": ["cli/test_consolidate.py", "cli/test_runs.py"],

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def hubfold_storage_backends() -> list[type[StorageBackend]]:
     """`hub-cache`, `local-dir` and `symlink-farm`."""
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
-    from hubfold_plugins.hub_cache import HubCacheBackend
-    from hubfold_plugins.local_dir import LocalDirBackend
+    from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
+    from hubfold_plugins.huggingface.local_dir import LocalDirBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
 
     return [HubCacheBackend, LocalDirBackend, SymlinkFarmBackend]

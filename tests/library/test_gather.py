@@ -205,7 +205,7 @@ def test_asking_makes_no_state_and_changes_nothing(tree: Tree, engine: Engine, t
 def test_a_backend_that_fails_costs_its_root_only(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubfold_plugins.local_dir import LocalDirBackend
+    from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 
     def fail(*_: object) -> Iterator[Snapshot]:
         raise RuntimeError("odd")

@@ -19,8 +19,8 @@ from hubfold.testing import (
 )
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import has_shared_store, with_xet_hash
-from hubfold_plugins.hub_cache import HubCacheBackend
-from hubfold_plugins.local_dir import LocalDirBackend
+from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
+from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from hubfold_plugins.symlink_farm import SymlinkFarmBackend
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import os
 
 from hubfold.content import FARM_MARKER
 from hubfold.testing.trees import Tree, hub_cache, link_to, model_files
-from hubfold_plugins.hub_cache import HubCacheBackend
-from hubfold_plugins.local_dir import LocalDirBackend
+from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
+from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from hubfold_plugins.symlink_farm import SymlinkFarmBackend
 from tests.building.one_root import scan
 

@@ -1,6 +1,6 @@
 """`local-dir`: folders that ``hf download --local-dir`` filled, and any plain folder.
 
-Layout, as huggingface_hub writes it (`hub_metadata` has the formats)::
+Layout, as huggingface_hub writes it (`hubfold_plugins/huggingface/hub_metadata` has the formats)::
 
     <dir>/<path>                                              the files, plain
     <dir>/.cache/huggingface/download/<path>.metadata         commit, etag, time; <path>.lock; *.incomplete
@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, SnapshotFile
-from hubfold_plugins.hub_metadata import COMMIT, Download, TreeFile, etag_of_partial, read_download, read_tree
+from hubfold_plugins.huggingface.hub_metadata import (
+    COMMIT,
+    Download,
+    TreeFile,
+    etag_of_partial,
+    read_download,
+    read_tree,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -117,7 +124,7 @@ class LocalDirBackend(StorageBackend):
 
 
 def _removals(root: Root, walk: Walk, wanted: Callable[[Snapshot], bool]) -> Iterator[Removal]:
-    from hubfold_plugins import local_upkeep
+    from hubfold_plugins.huggingface import local_upkeep
 
     for folder in walk.folders(root.path):
         for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):

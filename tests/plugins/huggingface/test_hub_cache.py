@@ -27,8 +27,8 @@ from hubfold.testing.trees import (
     safetensors,
     with_xet_hash,
 )
-from hubfold_plugins.hub_cache import HubCacheBackend
-from hubfold_plugins.local_dir import LocalDirBackend
+from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
+from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building.one_root import scan
 
 needs_shared_store = pytest.mark.skipif(not has_shared_store(), reason="this client keeps no shared store")
@@ -130,7 +130,7 @@ def test_main_is_the_best_name_then_any_ref_then_the_first_commit(
 
 
 def test_what_may_be_done_to_a_cache() -> None:
-    """Each line is a client that would lose data otherwise; see the docstring of `hubfold_plugins.hub_cache`."""
+    """Each line is a client that would lose data otherwise; see the docstring of `huggingface.hub_cache`."""
     may = HubCacheBackend.capabilities
     assert may.links == {LinkKind.REFLINK, LinkKind.HARDLINK}
     assert may.links_across == {LinkKind.SYMLINK}

@@ -13,8 +13,8 @@ from hubfold.reports.models import Wholeness
 from hubfold.testing import digests_of
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
-from hubfold_plugins.hub_cache import HubCacheBackend
-from hubfold_plugins.local_dir import LocalDirBackend
+from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
+from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building.one_root import scan
 
 _CLIENTS = Path(os.environ.get("HUBFOLD_TEST_CLIENTS") or "/nowhere")

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 
 from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, PartPlace, Removal, SharedPayload
 from hubfold.backend.contract import Walk
-from hubfold_plugins.hub_metadata import COMMIT, XET_HASH, claims_of_etag
-from hubfold_plugins.hub_repository import INCOMPLETE
+from hubfold_plugins.huggingface.claims import claims_of_etag
+from hubfold_plugins.huggingface.hub_metadata import COMMIT, XET_HASH
+from hubfold_plugins.huggingface.hub_repository import INCOMPLETE
 
 _KNOWN = frozenset({"blobs", "refs", "snapshots", "trees", ".no_exist"})
 _RECORDS_LIMIT = 1 << 20

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from hubfold.backend.contract import Folder, Walk
 from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
-from hubfold_plugins.hub_metadata import (
+from hubfold_plugins.huggingface.claims import claims_of_etag
+from hubfold_plugins.huggingface.hub_metadata import (
     COMMIT,
     XET_HASH,
     TreeFile,
-    claims_of_etag,
     etag_of_partial,
     read_tree,
 )

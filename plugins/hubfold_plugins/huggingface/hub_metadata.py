@@ -21,6 +21,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hubfold_plugins.huggingface.claims import claims_of_etag
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from hubfold.backend.contract import Walk
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-_ALGORITHMS = {40: "git-sha1", 64: "sha256"}
-_ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 XET_HASH = re.compile(r"[0-9a-f]{64}")
 
 #: 10,000 files take about 3 MB; more than this is no listing of a repository.
@@ -39,11 +39,6 @@ _METADATA_LIMIT = 4096
 _FLOAT_MARGIN_NS = 1000
 #: The year 9999: a later time is no time.
 _LATEST_TIMESTAMP = 253_402_300_799.0
-
-
-def claims_of_etag(etag: str) -> dict[str, str]:
-    """The digest that an etag (a blob's name) states; empty where it is neither a sha256 nor a git-sha1."""
-    return {_ALGORITHMS[len(etag)]: etag} if _ETAG.fullmatch(etag) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +90,7 @@ def etag_of_partial(name: str) -> str | None:
     ``<etag>.incomplete`` in a cache, ``<hash of the path>.<etag>.incomplete`` in a `local_dir`; newer clients (2.4.0)
     add ``.<8 hex>`` before the suffix, one file for each process.
     """
-    return next((part for part in name.split(".")[:-1] if _ETAG.fullmatch(part)), None)
+    return next((part for part in name.split(".")[:-1] if claims_of_etag(part)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hubfold.backend.changes import Kept, Removal
 from hubfold.backend.contract import Walk
-from hubfold_plugins.hub_metadata import Download
+from hubfold_plugins.huggingface.hub_metadata import Download
 
 if TYPE_CHECKING:
     from hubfold.content import Snapshot

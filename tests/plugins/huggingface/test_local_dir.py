@@ -21,8 +21,8 @@ from hubfold.testing.trees import (
     safetensors,
     with_xet_hash,
 )
-from hubfold_plugins.hub_cache import HubCacheBackend
-from hubfold_plugins.local_dir import LocalDirBackend
+from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
+from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building.one_root import scan
 
 METADATA = ".cache/huggingface/download"

@@ -10,7 +10,7 @@ Layout, as huggingface_hub 0.23.5 to 2.4.0 write it::
         blobs/<etag>              the payloads, or relative symlinks into the shared store; *.incomplete
         refs/<ref>                a commit hash; nested for refs/pr/1
         snapshots/<commit>/<path> relative symlink to ../../blobs/<etag>; a plain file where symlinks are off
-        trees/<commit>.json       see `hub_metadata`
+        trees/<commit>.json       see `hubfold_plugins/huggingface/hub_metadata`
         .no_exist/<commit>/<path>
 
 What may be done to it follows from what its clients do. They unlink the first hop of a snapshot link, up to
@@ -30,14 +30,15 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Root, Snapshot
-from hubfold_plugins.hub_metadata import XET_HASH, claims_of_etag
-from hubfold_plugins.hub_repository import Repository, Shared
+from hubfold_plugins.huggingface.claims import claims_of_etag
+from hubfold_plugins.huggingface.hub_metadata import XET_HASH
+from hubfold_plugins.huggingface.hub_repository import Repository, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
-    from hubfold_plugins.hub_upkeep import Upkeep
+    from hubfold_plugins.huggingface.hub_upkeep import Upkeep
 
 STORE_MARKER = ".huggingface-shared-blobs"
 
@@ -164,7 +165,7 @@ class HubCacheBackend(StorageBackend):
             yield from _locks(root.path, cache, walk)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
-        from hubfold_plugins.hub_upkeep import Upkeep, users_of
+        from hubfold_plugins.huggingface.hub_upkeep import Upkeep, users_of
 
         needed: set[str] = set()
         for repository in {_repository_of(path) for path in paths}:
@@ -186,7 +187,7 @@ class HubCacheBackend(StorageBackend):
         return os.path.join(root.path, name, "blobs", etag) if _REPOSITORY.fullmatch(name) else None
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        from hubfold_plugins.hub_upkeep import Upkeep
+        from hubfold_plugins.huggingface.hub_upkeep import Upkeep
 
         repository = _repository_of(snapshot.path)
         if repository is not None:
@@ -194,7 +195,7 @@ class HubCacheBackend(StorageBackend):
             yield from upkeep.parts(snapshot.revision, snapshot.refs)
 
     def place(self, name: str) -> PartPlace | None:
-        from hubfold_plugins.hub_upkeep import place_of
+        from hubfold_plugins.huggingface.hub_upkeep import place_of
 
         return place_of(name)
 
@@ -221,7 +222,7 @@ def _upkeeps(root: Root, walk: Walk, only: str = "") -> Iterator[Upkeep]:
 
 
 def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
-    from hubfold_plugins.hub_upkeep import Upkeep
+    from hubfold_plugins.huggingface.hub_upkeep import Upkeep
 
     known = Repository(path, path, walk)
     return Upkeep(root.path, path, walk, known.repo_id, known.repo_type, cache=cache)
