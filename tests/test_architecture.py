@@ -102,7 +102,7 @@ HOUSE = (
 LATE = {
     "hubfold": ["hubfold.backend.distributions"],
     "hubfold.cli.app": ["hubfold"],
-    "hubfold.cli.options": ["hubfold.engine.engine"],
+    "hubfold.cli.options": ["hubfold.engine.engine", "hubfold.content"],
     "hubfold.cli.commands.consolidate": ["hubfold.content"],
     "hubfold.cli.commands.demo": ["hubfold.demo"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
@@ -162,7 +162,7 @@ MAY_CHANGE_DISKS = {
 CROWDED = [
     *("struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap"),
     # One look at all roots, and what its walks have in common: they change together.
-    *("hubfold.library.gather.gather", "hubfold.scanning.walk.__init__"),
+    *("hubfold.library.gather.gather", "hubfold.scanning.walk.__init__", "hubfold.scanning.scan.scan"),
 ]
 
 #: What only a layout's plugin may know.

@@ -52,7 +52,7 @@ class Farming:
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
         self._scanning.scan()
         only = {os.path.realpath(one) for one in snapshots}
-        roots = self._workspace.by_role(self._workspace.index.roots(vaults=True))
+        roots = self._workspace.by_role(self._workspace.scanned(vaults=True))
         found = [
             snapshot
             for root in roots

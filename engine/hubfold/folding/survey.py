@@ -9,6 +9,7 @@ from contextlib import suppress
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import DuplicateSet, Root
 from hubfold.disk.filesystem import FileSystem, FileSystems
+from hubfold.disk.work_trees import WorkTrees
 from hubfold.folding.planner import Surroundings
 from hubfold.reading.extents import extents_of
 from hubfold.vault.places import vault_places
@@ -19,6 +20,7 @@ def survey(
 ) -> Surroundings:
     """What there is around the files of `sets`. Reads no content; a place that cannot be asked is left out."""
     filesystems = FileSystems()
+    trees = WorkTrees()
     places: dict[str, FileSystem] = {}
     shared: dict[tuple[int, int], object] = {}
     for duplicates in sets:
@@ -37,6 +39,7 @@ def survey(
         filesystems=places,
         vaults={root.path: vault_places(root, backends, filesystems) for root in roots.values()},
         extents=shared,
+        work_trees=frozenset(folder for folder in places if trees.hold(folder)),
         privileged=hasattr(os, "geteuid") and os.geteuid() == 0,
     )
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from hubfold.backend.contract import StorageBackend
-from hubfold.content import VAULT, VAULT_MARKER, Root
+from hubfold.content import VAULT, VAULT_MARKER, Root, Scope
 from hubfold.duplicates.cost import UNASKED, Sharing, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
 from hubfold.errors import IndexDamaged, Interrupted, Locked, NoSpace
@@ -23,6 +24,7 @@ from hubfold.progress import Progress, Stop
 from hubfold.reading.pool import Readers
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport
+from hubfold.scanning.choice import Chosen
 from hubfold.scanning.recording import Recording
 from hubfold.scanning.walk import TreeWalk
 
@@ -38,14 +40,16 @@ def scan(
     *,
     min_size: int,
     sharing: Sharing = UNASKED,
+    scope: Scope | None = None,
 ) -> ScanReport:
     """Scan `roots` and what lies in them: caches that other backends recognise, and their vaults.
 
-    Only files of `min_size` bytes or more are read; all regular files get rows. What is done is committed as it goes:
-    after `Interrupted` the next scan goes on from there. Raises `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`.
+    Only files of `min_size` bytes or more are read; all files that `scope` takes (None: all that backends yield) get
+    rows. What is done is committed as it goes: after `Interrupted` the next scan goes on from there. Raises
+    `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`, `UsageError` (a text of `scope` that is no pattern).
     """
     begun = time.monotonic()
-    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop)
+    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop, scope=scope)
     with index.together():
         walked = walks.run()
     paths = [root.path for root, _ in walked]
@@ -71,6 +75,7 @@ def scan(
         files_read=work.files_read,
         seconds=time.monotonic() - begun,
         warnings=(*walks.warnings, *work.warnings),
+        left_out=dict(sorted(walks.left_out.items())) or None,
     )
 
 
@@ -84,8 +89,11 @@ class _Walks:
         index: Index,
         progress: Progress,
         stop: Stop,
+        scope: Scope | None,
     ) -> None:
         self.warnings: list[Notice] = []
+        self.left_out: Counter[str] = Counter()
+        self._scope = scope
         self._backends = backends
         self._index = index
         self._progress = progress
@@ -118,20 +126,24 @@ class _Walks:
             return "is not there (is its drive connected?); what was known of it is kept"
         except OSError as error:
             return f"cannot be read: {error.strerror}; what was known of it is kept"
+        backend = self._backends[root.backend]
+        chosen = None if self._scope is None else Chosen(self._scope, root, backend)
         recording = Recording(self._index, root)
         walk = TreeWalk(
             root,
             self._backends,
-            boundaries=self._known.keys() | self._queued,
+            boundaries=self._queued,
             memory=recording,
             found=self._found,
             commits=self.commits,
             advance=self._progress.advance,
             stop=self._stop,
+            chosen=chosen,
         )
         try:
-            for replica in self._backends[root.backend].replicas(root, walk):
-                recording.put(replica)
+            for replica in backend.replicas(root, walk):
+                if chosen is None or chosen.takes(replica):
+                    recording.put(replica)
         except _FATAL as error:
             if isinstance(error, Interrupted):
                 recording.abandon()
@@ -141,6 +153,8 @@ class _Walks:
             return f"the backend {root.backend} failed: {type(error).__name__}: {error}"
         finally:
             self.warnings += walk.warnings
+            if chosen is not None:
+                self.left_out += chosen.left_out
             self.warnings += [Notice(path, message) for path, message in recording.rejected]
         finished = recording.finish(device, walk.failed)
         if root.path in walk.failed:

@@ -10,6 +10,7 @@ from hubfold.backend.contract import StorageBackend
 from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
+from hubfold.disk.work_trees import WorkTrees
 from hubfold.vault.names import VaultPlace
 
 
@@ -21,7 +22,10 @@ def vault_places(
         return []
     backend = backends[root.backend]
     found = []
+    trees = WorkTrees()
     for path in backend.vault_places(root):
+        if trees.hold(os.path.dirname(path)):
+            continue  # `git clean` would take it
         folder = existing(path)
         inside = os.path.dirname(path) == root.path and backend.capabilities.cache
         note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
