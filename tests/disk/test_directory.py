@@ -7,14 +7,15 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hubfold.disk import directory as fsops
 from hubfold.disk.directory import Directory
-from hubfold.errors import LeftAlone
+from hubfold.errors import AllNamesTaken, LeftAlone
 from tests.building.descriptors import nothing_stays_open
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for another user")
@@ -326,3 +327,77 @@ def test_a_tree_is_removed_without_following_links_and_its_folders_are_counted(t
     with Directory.open(str(tmp_path)) as here:
         assert fsops.remove_tree(here, "gone") == blocks * 512
     assert [p.name for p in tmp_path.iterdir()] == ["stays"] and (tmp_path / "stays" / "f").exists()
+
+
+# -- permissions of another folder -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def like(tmp_path: Path) -> Iterator[tuple[Directory, Directory]]:
+    """(a folder, another one with other permissions)."""
+    for name, mode in (("made", 0o700), ("model", 0o2775)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    with Directory.open(str(tmp_path / "made")) as made, Directory.open(str(tmp_path / "model")) as model:
+        yield made, model
+
+
+def mode_of(folder: Directory) -> int:
+    return stat.S_IMODE(os.stat(folder.path).st_mode)
+
+
+def test_a_folder_gets_the_permissions_of_another(like: tuple[Directory, Directory]) -> None:
+    made, model = like
+    made.become_like(model)
+    assert mode_of(made) == 0o2775
+    assert made.names() == []
+
+
+def test_whoever_may_not_give_the_group_lets_nobody_in_by_it(
+    like: tuple[Directory, Directory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, model = like
+    asked: list[tuple[int, int]] = []
+    ours = made.stat()
+
+    def chown(fd: int, uid: int, gid: int) -> None:
+        asked.append((uid, gid))
+        raise PermissionError
+
+    monkeypatch.setattr(fsops, "privileged", lambda: False)
+    monkeypatch.setattr(os, "chown", chown)
+    made.become_like(model)
+    assert (asked, mode_of(made)) == ([], 0o2775), "the group is the same: there is nothing to give"
+    other = SimpleNamespace(stat=lambda: SimpleNamespace(st_mode=0o42775, st_uid=1, st_gid=ours.st_gid + 1))
+    other._fd = model._fd
+    made.become_like(other)  # type: ignore[arg-type]
+    assert (asked, mode_of(made)) == ([(-1, ours.st_gid + 1)], 0o705)
+
+
+@pytest.mark.parametrize("call", ["setxattr", "removexattr"])
+def test_an_attribute_that_cannot_be_given_or_taken_is_an_error(
+    like: tuple[Directory, Directory], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    made, model = like
+
+    def fails(*arguments: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "getxattr", lambda *_: b"" if call == "setxattr" else missing())
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(OSError, match="Input/output"):
+        made.become_like(model)
+
+
+def missing() -> bytes:
+    raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+
+
+def test_a_file_that_takes_no_more_names_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(os, "link", full)
+    with Directory.open(str(tmp_path)) as here, pytest.raises(AllNamesTaken):
+        here.link_from(here, "file", "name")

@@ -7,9 +7,11 @@ import fcntl
 import os
 import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -459,3 +461,46 @@ def test_another_platform_shares_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
             extents.clone_extents(file.fileno(), file.fileno())
         assert caught.value.errno == errno.EOPNOTSUPP
         assert extents.physical(file.fileno()) is None and extents.shared_bytes(file.fileno()) == 0
+
+
+# -- asked by path -----------------------------------------------------------------------------------------------------
+
+
+def pooled(pool: str) -> SimpleNamespace:
+    """File systems that share extents, all of them, if `pool` says so."""
+    return SimpleNamespace(of=lambda folder: SimpleNamespace(pool=pool))
+
+
+def test_a_key_is_only_asked_for_where_extents_can_be_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"bytes")
+    monkeypatch.setattr(extents, "physical", lambda fd: os.fstat(fd).st_size)
+    assert extents.extents_of(str(path)) == 5
+    assert extents.extents_key(str(path), pooled("pool")) == ("pool", 5)  # type: ignore[arg-type]
+    assert extents.extents_key(str(path), pooled("")) is None  # type: ignore[arg-type]
+    replica = SimpleNamespace(path=str(path))
+    assert extents.shared_extents(replica, pooled("pool")) == ("pool", 5)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_opened_has_no_key(tmp_path: Path) -> None:
+    assert extents.extents_of(str(tmp_path / "gone")) is None
+    assert extents.extents_key(str(tmp_path / "gone"), pooled("pool")) is None  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_written_in_place_is_told_by_its_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"bytes")
+    assert not extents.written_in_place(str(path))
+    assert not extents.written_in_place(str(tmp_path / "gone"))
+
+    def flagged(fd: int, request: int, flags: bytearray) -> None:
+        flags[:4] = (0x00800000).to_bytes(4, sys.byteorder)
+
+    monkeypatch.setattr(fcntl, "ioctl", flagged)
+    assert extents.written_in_place(str(path))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not extents.written_in_place(str(path))
