@@ -274,7 +274,9 @@ class Workspace:
         from hubfold.journal import journal
         from hubfold.vault.need import Here
 
-        return Here.now(lambda: journal.run_names(self.state.runs))
+        runs = self.state.runs
+        undone = (log.run for log in journal.logs(runs) if log.undone)
+        return Here.now(lambda: journal.run_names(runs), lambda: undone)
 
     def moved(self) -> Moved:
         """What tells where vaults and roots lie that are not where runs knew them."""

@@ -35,16 +35,21 @@ class Here:
     mounts: Mounts
     #: Asked once, if an older line is met.
     _runs: Callable[[], Iterable[str]] = tuple
+    #: Runs that were taken back whole; asked once, if a link is found nowhere.
+    _undone: Callable[[], Iterable[str]] = tuple
     _own: Collection[str] | None = field(default=None, init=False)
+    _taken_back: Collection[str] | None = field(default=None, init=False)
 
     @classmethod
-    def now(cls, runs: Callable[[], Iterable[str]] = tuple) -> Here:
+    def now(
+        cls, runs: Callable[[], Iterable[str]] = tuple, undone: Callable[[], Iterable[str]] = tuple
+    ) -> Here:
         mounts = Mounts.now()
-        return cls(this_machine(mounts), mounts, runs)
+        return cls(this_machine(mounts), mounts, runs, undone)
 
     def again(self) -> Here:
         """The same with what is mounted by now."""
-        return Here(self.machine, Mounts.now(), self._runs)
+        return Here(self.machine, Mounts.now(), self._runs, self._undone)
 
     def owns(self, entry: NeededBy) -> bool:
         """Whether this machine noted the link, so that it can tell when it is gone."""
@@ -53,6 +58,12 @@ class Here:
         if self._own is None:
             self._own = frozenset(self._runs())
         return entry.run in self._own
+
+    def took_back(self, entry: NeededBy) -> bool:
+        """Whether the run that made the link was undone: its links were taken away by ourselves, and their folder."""
+        if self._taken_back is None:
+            self._taken_back = frozenset(self._undone())
+        return entry.run in self._taken_back
 
     def needed_by(self, link: str, root: str, run: str, object_vault: str, mount: str) -> NeededBy:
         """The line for a link that is about to be made here."""
@@ -75,7 +86,8 @@ def need(object_: str, entry: NeededBy, here: Here) -> Need:
     try:
         if any(_reads(path, object_) for path in chain((entry.link,), here.mounts.paths(_location(entry)))):
             return Need.NEEDED
-        return Need.GONE if here.owns(entry) and _is_gone(entry, here) else Need.UNKNOWN
+        gone = here.owns(entry) and (_is_gone(entry, here) or here.took_back(entry))
+        return Need.GONE if gone else Need.UNKNOWN
     except OSError:
         return Need.UNKNOWN
 
