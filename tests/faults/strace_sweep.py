@@ -163,10 +163,13 @@ class CopyStage:
 
     def save(self) -> None:
         """What the place holds now is what `fresh` brings back."""
-        run("cp", "-a", self.place, self._template)
+        # Moved, so that its inode numbers stay taken: were they given to a copy now and then, a command would know its
+        # roots again in some runs and not in others, and have other calls to make.
+        os.rename(self.place, self._template)
+        self.fresh()
 
     def fresh(self) -> None:
-        shutil.rmtree(self.place)
+        shutil.rmtree(self.place, ignore_errors=True)
         run("cp", "-a", self._template, self.place)
 
 
