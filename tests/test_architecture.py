@@ -84,7 +84,10 @@ HOUSE = (
     ),
     room("folding", "vault journal reading reports backend disk ground", never="duplicates index state"),
     room(
-        "duplicates", "reading index reports ground", annotates="backend", never="vault journal state backend"
+        "duplicates",
+        "reading disk index reports ground",
+        annotates="backend",
+        never="vault journal state backend",
     ),
     room("vault", "reports backend disk ground", never="journal reading index state"),
     room("journal", "state reports disk ground", never="reading index backend"),

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from hubfold.disk.filesystem import Shows
 from hubfold.duplicates.views import without_views
 
-#: Two devices, and a third that shows the files of others.
-DISK, OTHER, FUSE = 1, 2, 3
+#: Two shares, a third device that shows the files of others, and two disks.
+DISK, OTHER, FUSE, SSD, HDD = 1, 2, 3, 4, 5
 
 
 def row(device: int, inode: int, times: int, folder: str) -> tuple[Any, ...]:
@@ -17,9 +18,14 @@ def row(device: int, inode: int, times: int, folder: str) -> tuple[Any, ...]:
     return (4096, device, inode, times, times + 1, folder.encode())
 
 
+def shown(folder: str) -> Shows:
+    kinds = {"fuse": Shows.OTHERS, "ssd": Shows.OWN, "hdd": Shows.OWN}
+    return kinds.get(folder.split("/")[1], Shows.MAYBE_TWICE)
+
+
 def kept(*rows: tuple[Any, ...]) -> list[str]:
     payloads = {(one[1], one[2]): [one] for one in rows}
-    found = without_views(payloads, lambda folder: folder.startswith("/fuse"))
+    found = without_views(payloads, shown)
     return sorted(str(names[0][5], "utf-8") for names in found.values())
 
 
@@ -30,6 +36,13 @@ def test_the_file_itself_stays_and_its_view_goes_whatever_their_names() -> None:
 
 def test_a_share_mounted_twice_has_the_same_inode_numbers() -> None:
     assert kept(row(DISK, 7, 10, "/b"), row(OTHER, 7, 10, "/a")) == ["/a"]
+
+
+def test_two_disks_never_show_one_file_whatever_its_numbers() -> None:
+    assert kept(row(SSD, 7, 10, "/ssd"), row(HDD, 7, 10, "/hdd")) == ["/hdd", "/ssd"]
+    assert kept(row(SSD, 7, 10, "/ssd"), row(OTHER, 7, 10, "/share")) == ["/share"], (
+        "a disk mounted as a share too"
+    )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def twice(request: pytest.FixtureRequest, mounts: Mounts) -> tuple[Path, Path]:
 
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the executor is left with when the index says nothing of views."""
-    monkeypatch.setattr(sets, "without_views", lambda payloads, stacked: dict(payloads))
+    monkeypatch.setattr(sets, "without_views", lambda payloads, shown: dict(payloads))
 
 
 def names_below(folder: Path) -> list[str]:

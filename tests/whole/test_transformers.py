@@ -75,7 +75,7 @@ def test_auto_config_loads_after_download_consolidate_rm_backup_and_restore(
         str(tmp_path / "models"),
     )
     user.hubfold("consolidate", "-y", "--min-size", "0", user.cache, tmp_path / "models")
-    assert (tmp_path / "models" / "config.json").is_symlink()
+    assert (tmp_path / "models" / "model.safetensors").is_symlink()
     assert user.loads("org/one") == user.loads("org/two") == expected
     user.hubfold("rm", "org/one", "-y")
     assert not (user.cache / "models--org--one").exists()

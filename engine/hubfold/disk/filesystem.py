@@ -13,6 +13,7 @@ import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 from hubfold.disk import open_flags
@@ -29,6 +30,14 @@ _MAX_LINKS = {"ext2": 32_000, "ext3": 32_000, "ext4": 65_000, "btrfs": 65_535}
 #: File systems that show files of others under numbers of their own. All of FUSE may, but what has a drive of its own
 #: ("fuseblk").
 _STACKED = frozenset({"overlay", "aufs", "unionfs", "ecryptfs", "shiftfs", "9p", "virtiofs"})
+#: File systems of a disk or of memory: the kernel has each once, under one device number, wherever it is mounted (btrfs
+#: has a number a subvolume, and a file is in one subvolume).
+_ITS_OWN = frozenset(
+    {
+        *["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "reiserfs", "xfs", "zfs"],
+        *["exfat", "msdos", "ntfs3", "vfat", "ramfs", "tmpfs"],
+    }
+)
 
 _BTRFS_MAGIC = 0x9123683E  # linux/magic.h
 _XFS_MAGIC = 0x58465342
@@ -37,6 +46,17 @@ _BTRFS_IOC_FS_INFO = 0x8400941F
 # xfs_fs.h: _IOR('X', 100, struct xfs_fsop_geom_v1), flags at offset 92
 _XFS_IOC_FSGEOMETRY_V1 = 0x80705864
 _XFS_GEOMETRY_REFLINK = 1 << 20
+
+
+class Shows(Enum):
+    """Whose files are seen on a file system."""
+
+    #: Its own, and nowhere else under another device number.
+    OWN = "own"
+    #: Maybe those of another file system, under numbers of its own.
+    OTHERS = "others"
+    #: Maybe those of another one, under their inode numbers: a share mounted twice, or of a disk of ours; not known.
+    MAYBE_TWICE = "maybe twice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +79,10 @@ class FileSystem:
         return _MAX_LINKS.get(self.kind)
 
     @property
-    def stacked(self) -> bool:
-        """Whether it may show files that another file system shows too."""
-        return self.kind in _STACKED or self.kind.partition(".")[0] == "fuse"
+    def shows(self) -> Shows:
+        if self.kind in _STACKED or self.kind.partition(".")[0] == "fuse":
+            return Shows.OTHERS
+        return Shows.OWN if self.kind in _ITS_OWN else Shows.MAYBE_TWICE
 
     def links_to(self, other: FileSystem) -> bool:
         """Whether a hard link between the two is possible."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hubfold.content import DuplicateSet, IndexedReplica
 from hubfold.duplicates import pending
 from hubfold.duplicates.sets import duplicate_sets
-from hubfold.duplicates.views import Stacked
+from hubfold.duplicates.views import Shown
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
 
@@ -33,7 +33,7 @@ class Sharing:
 
     extents: SharedExtents | None = None
     possible: MayShare | None = None
-    stacked: Stacked | None = None
+    shown: Shown | None = None
     #: Which payloads stay two files, as their clients need both.
     sides: Sides | None = None
 
@@ -71,7 +71,7 @@ def duplicate_cost(
     if sharing.extents is None or not _may_share(index, sharing.possible):
         figures += [(size, sets, freed, 0) for size, sets, freed in pending.plain_costs(index, paths)]
         only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
-    found = duplicate_sets(index, paths, min_size, only, stacked=sharing.stacked)
+    found = duplicate_sets(index, paths, min_size, only, shown=sharing.shown)
     for size, same in groupby(found, attrgetter("size")):
         sets, freed = 0, 0
         for duplicates in same:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hubfold.content import DuplicateSet, Trust
 from hubfold.duplicates.evidence import evidence
 from hubfold.duplicates.grouping import groups
-from hubfold.duplicates.views import Stacked, without_views
+from hubfold.duplicates.views import Shown, without_views
 from hubfold.index.rows import DEVICE, FROM, INODE, ROW, SIZE, XXH3, Row, root_clause
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def duplicate_sets(
     min_size: int = 0,
     only: str = "1",
     *,
-    stacked: Stacked | None = None,
+    shown: Shown | None = None,
 ) -> Iterator[DuplicateSet]:
     """Sets of at least two payloads of one content, the biggest size first.
 
@@ -42,7 +42,7 @@ def duplicate_sets(
     seen through two mounts is one payload, see `views.without_views`.
     """
     for rows in _same_size(index, roots, min_size, only):
-        yield from _sets(index, rows, stacked)
+        yield from _sets(index, rows, shown)
 
 
 def _same_size(index: Index, roots: Collection[str] | None, min_size: int, only: str) -> Iterator[list[Row]]:
@@ -99,12 +99,12 @@ def _only_xxh3(index: Index, size: int) -> bool:
     return not any(counts[0])
 
 
-def _sets(index: Index, rows: list[Row], stacked: Stacked | None) -> Iterator[DuplicateSet]:
+def _sets(index: Index, rows: list[Row], shown: Shown | None) -> Iterator[DuplicateSet]:
     payloads: dict[tuple[int, int], list[Row]] = {}
     for row in rows:
         payloads.setdefault((row[DEVICE], row[INODE]), []).append(row)
     with index.trusting():
-        payloads = without_views(payloads, stacked)
+        payloads = without_views(payloads, shown)
         if len(payloads) < 2:
             return
         members = list(payloads.values())

@@ -96,7 +96,7 @@ class Memory:
     def duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""
         for duplicates in sets.duplicate_sets(
-            self._workspace.index, list(roots), min_size, stacked=self._workspace.stacked
+            self._workspace.index, list(roots), min_size, shown=self._workspace.shown
         ):
             distinct = {replica.path: replica for replica in duplicates.replicas}
             if len({replica.payload for replica in distinct.values()}) > 1:

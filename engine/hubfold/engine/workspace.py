@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hubfold.backend.boundary import GuardedBackend
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica
-    from hubfold.disk.filesystem import FileSystems
+    from hubfold.disk.filesystem import FileSystems, Shows
     from hubfold.duplicates.cost import Sharing
     from hubfold.index.index import Index
     from hubfold.library.inventory import Holdings
@@ -128,7 +128,7 @@ class Workspace:
 
         capabilities = {name: backend.capabilities for name, backend in self.backends.items()}
         extents = partial(shared_extents, filesystems=self.filesystems)
-        return Sharing(extents, self._may_share, self.stacked, Sides(capabilities))
+        return Sharing(extents, self._may_share, self.shown, Sides(capabilities))
 
     def _may_share(self, folder: str) -> bool:
         try:
@@ -136,12 +136,14 @@ class Workspace:
         except OSError:
             return True
 
-    def stacked(self, folder: str) -> bool:
-        """Whether a folder lies where files of another file system are shown; False where that cannot be told."""
+    def shown(self, folder: str) -> Shows:
+        """Whose files the file system of a folder shows; `MAYBE_TWICE` where that cannot be told."""
+        from hubfold.disk.filesystem import Shows
+
         try:
-            return self.filesystems.of(folder).stacked
+            return self.filesystems.of(folder).shows
         except OSError:
-            return False
+            return Shows.MAYBE_TWICE
 
     def discover(
         self, paths: Sequence[StrPath] = (), *, backend: str | None = None, known: bool = True

@@ -34,7 +34,7 @@ from hubfold import errors
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.disk import exchange, permissions
 from hubfold.disk.directory import Directory
-from hubfold.disk.filesystem import FileSystems, link_text
+from hubfold.disk.filesystem import FileSystems, Shows, link_text
 from hubfold.disk.held import WRITE_BITS, Attributes, HeldFile
 from hubfold.disk.locks import take_lock
 from hubfold.errors import AllNamesTaken, BytesDiffer, Interrupted, LeftAlone, OneFile
@@ -449,7 +449,7 @@ class Executor:
         return victim.signature.device != keeper.signature.device or self._stacked(victim, keeper)
 
     def _stacked(self, *files: HeldFile) -> bool:
-        return any(self._filesystems.of(os.path.dirname(held.path)).stacked for held in files)
+        return any(self._filesystems.of(os.path.dirname(held.path)).shows is Shows.OTHERS for held in files)
 
     def _mount(self, path: str) -> str:
         return self._filesystems.of(os.path.dirname(path)).mount
