@@ -58,9 +58,8 @@ def test_the_session_with_models(home: Path, loopback_hub: LoopbackHub) -> None:
     (_, config), *commands = session()
     (home / CONFIG.strip("/")).parent.mkdir(parents=True)
     (home / CONFIG.strip("/")).write_text("\n".join(config))
-    subprocess.run(
-        [sys.executable, "-m", "hubfold", "roots", "add", str(home / "models")], env=environ, check=True
-    )
+    for words in (["roots", "add", str(home / "models")], ["scan"]):
+        subprocess.run([sys.executable, "-m", "hubfold", *words], env=environ, check=True)
     assert len(commands) == 5
     for command, told in commands:
         words = [sys.executable, "-m", *command.split()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.building.program import Program, Scene
 
 
@@ -12,7 +14,7 @@ def test_rm_shows_asks_and_removes(hubfold: Program, scene: Scene) -> None:
     assert f"remove org/base (0123456789ab): {scene.hub}/models--org--base" in dry.out
     assert "3 files to remove, 2.1M to reclaim" in dry.out
     last = {one["path"] for one in hubfold("rm", "org/base", "--dry-run", "--json").json["last_copies"]}
-    assert str(scene.blob) in last and f"the last copy of their content, {len(last)} files:" in dry.out
+    assert last == {str(scene.blob)} and "the last known copy of their content, 1 file:" in dry.out
     assert all(f"  {path}\n" in dry.out for path in last)
     assert hubfold("rm", "org/base").code == 5
     assert scene.photograph() == before
@@ -24,6 +26,21 @@ def test_rm_shows_asks_and_removes(hubfold: Program, scene: Scene) -> None:
     assert "removed 3 files, reclaimed 2.1M" in done.out
     assert not (scene.hub / "models--org--base").exists()
     assert [path.read_bytes() for path in scene.copies]
+
+
+def test_what_a_copy_keeps_is_not_called_the_last(hubfold: Program, scene: Scene) -> None:
+    def last() -> set[str]:
+        report = hubfold("rm", "org/base", "--dry-run", "--json").json
+        return {os.path.relpath(one["path"], scene.hub) for one in report["last_copies"]}
+
+    blob = os.path.relpath(scene.blob, scene.hub)
+    hubfold("scan", "hf", "models")
+    known = last()
+    assert blob not in known, "there are copies of it"
+    assert not any("refs" in path for path in known), "a client's note is no content"
+    for path in scene.copies:
+        path.write_bytes(b"trained further")
+    assert blob in last()
 
 
 def test_the_json_report(hubfold: Program, scene: Scene) -> None:

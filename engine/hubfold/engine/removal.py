@@ -62,12 +62,12 @@ class Removing:
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
-        return carry_out.preview(plan)
+        return carry_out.preview(plan, self._workspace.same_content)
 
     def apply_removal(self, plan: RemovePlan, command: str = "rm") -> RemoveReport:
         """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
         if not plan.removals:
-            return carry_out.preview(plan)
+            return self.preview_removal(plan)
         with recovery.changing(self._workspace.state, command) as book:
             holdings = self._workspace.holdings_at([removal.root for removal in plan.removals])
             report = carry_out.carry_out(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from hubfold.content import VAULT, Role, Root
+from hubfold.content import VAULT, Role, Root, Signature
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.faults import Faults
 from hubfold.progress import Progress, Silent, Stop
@@ -378,6 +378,14 @@ class Workspace:
     def caches(self) -> frozenset[str]:
         """The names of the backends whose layout is a cache."""
         return frozenset(name for name, backend in self.backends.items() if backend.capabilities.cache)
+
+    def same_content(self, path: str, st: os.stat_result) -> list[IndexedReplica]:
+        """Every name with the content of the file at `path`, as far as the index knows it; none where it does not."""
+        if not self.has_index:
+            return []
+        known = [one for one in self.names_of(st) if one.signature == Signature.of(st)]
+        mine = {item for one in known for item in one.digests.items()}
+        return [one for one in self.index.of_size(st.st_size) if mine & one.digests.items()]
 
     def names_of(self, st: os.stat_result) -> list[IndexedReplica]:
         """All names of a payload that the last scans met."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from hubfold.journal.journal import Journal
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name
 from hubfold.progress import Progress, Stop
-from hubfold.removal.measure import last_names
+from hubfold.removal.measure import Same, last_copies
 from hubfold.removal.needs import stat_through
 from hubfold.removal.plan import RemovePlan
 from hubfold.removal.remover import Remover
@@ -34,8 +34,19 @@ def garbage(objects: Iterable[str]) -> list[Garbage]:
     return found
 
 
-def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
-    """A plan in the form of a report."""
+def preview(what: RemovePlan, same: Same) -> RemoveReport:
+    """A plan in the form of a report; by `same` it is known what is the last copy of something."""
+    content = [path for removal in what.removals for path in _content(removal) if path in what.removing.seen]
+    return replace(_told(what, None), last_copies=last_copies((*content, *what.objects), same))
+
+
+def _content(removal: Removal) -> Iterator[str]:
+    yield from removal.content
+    yield from removal.inside
+    yield from (payload.path for payload in removal.payloads)
+
+
+def _told(what: RemovePlan, run: str | None) -> RemoveReport:
     files = (path for removal in what.removals for path in removal.files if path in what.removing.seen)
     return RemoveReport(
         run=run,
@@ -44,7 +55,6 @@ def preview(what: RemovePlan, run: str | None = None) -> RemoveReport:
         bytes=what.bytes,
         needed=what.needed,
         left=what.left,
-        last_copies=last_names((*what.removing.seen, *what.objects)),
     )
 
 
@@ -73,11 +83,10 @@ def carry_out(
     if not remover.stuck:
         journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
     return replace(
-        preview(what, journal.run),
+        _told(what, journal.run),
         removed=(*remover.removed, *told.removed),
         bytes=freed,
         left=(*what.left, *told.kept),
         failed=(*remover.failed, *told.failed),
-        last_copies=(),
         interrupted=interrupted,
     )

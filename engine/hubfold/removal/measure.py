@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from hubfold.content import IndexedReplica, Signature
 from hubfold.disk import open_flags
 from hubfold.reading import extents
 
@@ -34,7 +35,32 @@ def measure(paths: Iterable[str], folders: Iterable[str] = ()) -> int:
     return freed
 
 
-def last_names(paths: Iterable[str]) -> tuple[str, ...]:
+#: Whoever the index knows to have the content of a file, itself too.
+Same = Callable[[str, os.stat_result], Iterable[IndexedReplica]]
+
+
+def last_copies(paths: Iterable[str], same: Same) -> tuple[str, ...]:
+    """Those of `paths` whose content has no other name, and no copy that is known and still there, that stays.
+
+    One path of each content. `same` is asked only about files that have no other name.
+    """
+    going = set(paths)
+    last = []
+    for path in _last_names(going):
+        others = (one for one in same(path, os.lstat(path)) if one.path not in going)
+        if not any(map(_is_there, others)):
+            last.append(path)
+    return tuple(last)
+
+
+def _is_there(replica: IndexedReplica) -> bool:
+    try:
+        return Signature.of(os.stat(replica.path)) == replica.signature
+    except OSError:
+        return False
+
+
+def _last_names(paths: Iterable[str]) -> list[str]:
     """Those of `paths` whose content has no name that is not among them: one path for each content."""
     names: dict[tuple[int, int], set[str]] = {}
     links: dict[tuple[int, int], int] = {}
@@ -44,7 +70,7 @@ def last_names(paths: Iterable[str]) -> tuple[str, ...]:
             if stat.S_ISREG(st.st_mode):
                 names.setdefault((st.st_dev, st.st_ino), set()).add(path)
                 links[st.st_dev, st.st_ino] = st.st_nlink
-    return tuple(min(found) for inode, found in names.items() if links[inode] <= len(found))
+    return sorted(min(found) for inode, found in names.items() if links[inode] <= len(found))
 
 
 def shared_bytes(path: str, st: os.stat_result) -> int:

@@ -40,5 +40,5 @@ class RemoveReport(JsonForm):
     failed: tuple[Failed, ...] = ()
     bytes: int = field(kw_only=True, metadata=told("reclaimed_bytes"))
     interrupted: bool = field(default=False, metadata=UNTOLD)
-    #: Of a preview: files of `removed` whose content has no other name, one name of each.
+    #: Of a preview: files of `removed` whose content has no name or known copy that stays, one name of each.
     last_copies: tuple[str, ...] = field(default=(), metadata=PATHS)

@@ -85,9 +85,9 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
 
 
 def tell_last_copies(output: Output, paths: Sequence[str], *, full: bool) -> None:
-    """The files that go and whose content has no other name."""
+    """The files that go and whose content is nowhere else, as far as is known."""
     if paths:
-        output.line(f"the last copy of their content, {display.count(len(paths), 'file')}:")
+        output.line(f"the last known copy of their content, {display.count(len(paths), 'file')}:")
         tell.some(output, paths, full=full)
 
 
