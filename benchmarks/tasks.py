@@ -343,7 +343,7 @@ def _rescan(
     rounds: int | None = None,
 ) -> Iterator[Task]:
     roots = tree["roots"]
-    scan = place.hubfold("scan", "--json", "--min-size", "1", *roots, fresh=False)
+    scan = place.hubfold("scan", "--all-files", "--json", "--min-size", "1", *roots, fresh=False)
     with suppress(FileNotFoundError):
         shutil.rmtree(scan.env["HUBFOLD_HOME"])
     found = [scan, programs.find(roots)]
@@ -396,7 +396,7 @@ def _small_first(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
         "small-first",
         "First scan of (c), every size shared, so every file is read",
         [
-            place.hubfold("scan", "--json", "--min-size", "1", *tree["roots"]),
+            place.hubfold("scan", "--all-files", "--json", "--min-size", "1", *tree["roots"]),
             *[one for one in programs.finders(tree["roots"], 1) if one.name in ("fclones", "rmlint")],
         ],
         tree["roots"],
@@ -410,7 +410,7 @@ def _small_first(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
         yield Task(
             f"small-first-{part['files']}",
             f"First scan of {name} like those of (c)",
-            [place.hubfold("scan", "--json", "--min-size", "1", *part["roots"])],
+            [place.hubfold("scan", "--all-files", "--json", "--min-size", "1", *part["roots"])],
             part["roots"],
             rounds=3,
             states=(WARM,),

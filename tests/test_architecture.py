@@ -105,7 +105,7 @@ HOUSE = (
 LATE = {
     "hubfold": ["hubfold.backend.distributions"],
     "hubfold.cli.app": ["hubfold"],
-    "hubfold.cli.options": ["hubfold.engine.engine"],
+    "hubfold.cli.options": ["hubfold.engine.engine", "hubfold.content"],
     "hubfold.cli.commands.consolidate": ["hubfold.content"],
     "hubfold.cli.commands.demo": ["hubfold.demo"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
@@ -165,8 +165,8 @@ MAY_CHANGE_DISKS = {
 #: Functions of more than six parameters, and calls of the kernel's own functions.
 CROWDED = [
     *("struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap"),
-    # What its walks have in common: they change together.
-    "hubfold.scanning.walk.__init__",
+    # What walks and scans have in common: it changes together.
+    *("hubfold.scanning.walk.__init__", "hubfold.scanning.scan.scan"),
 ]
 
 #: What only a layout's plugin may know.

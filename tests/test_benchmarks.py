@@ -95,8 +95,8 @@ def test_what_a_scan_says_it_read_is_what_it_read(tmp_path: Path) -> None:
         trees.write(str(tmp_path / "tree" / name), "same", 3 * MIB)
     near = trees.near(str(tmp_path / "tree/one"), str(tmp_path / "tree/near"))
     trees.write(str(tmp_path / "tree/alone"), "alone", 5 * MIB)
-    first, seen = _hubfold(tmp_path / "home", "scan", "--json", str(tmp_path / "tree"))
-    again, seen_again = _hubfold(tmp_path / "home", "scan", "--json", str(tmp_path / "tree"))
+    first, seen = _hubfold(tmp_path / "home", "scan", "--all-files", "--json", str(tmp_path / "tree"))
+    again, seen_again = _hubfold(tmp_path / "home", "scan", "--all-files", "--json", str(tmp_path / "tree"))
     assert os.path.getsize(near) == 3 * MIB
     assert (first["files_read"], first["duplicate_sets"]) == (4, 1)
     assert first["bytes_read"] >= 12 * MIB
@@ -111,7 +111,9 @@ def test_the_seconds_of_a_scan_are_those_that_it_took(tmp_path: Path) -> None:
     for name in ("one", "two"):
         trees.write(str(tmp_path / "tree" / name), "same", 2 * MIB)
     delay = ("strace", "-f", "-qq", "-o", os.devnull, "-e", "inject=preadv,preadv2:delay_enter=700000:when=1")
-    told, seen = _hubfold(tmp_path / "home", "scan", "--json", str(tmp_path / "tree"), prefix=delay)
+    told, seen = _hubfold(
+        tmp_path / "home", "scan", "--all-files", "--json", str(tmp_path / "tree"), prefix=delay
+    )
     assert 0.7 <= told["seconds"] < seen.wall
 
 

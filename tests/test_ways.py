@@ -101,6 +101,8 @@ def hubfold_calls(tree: Tree) -> Hubfold:
 
 
 def scan(hubfold_calls: Hubfold, tree: Tree) -> list[Call]:
+    for root in ("hf/hub", "plain"):
+        hubfold_calls("roots", "add", str(tree[root]))
     return hubfold_calls("scan", str(tree["hf/hub"]), str(tree["plain"]))
 
 

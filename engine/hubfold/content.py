@@ -29,6 +29,24 @@ FARM_MARKER = ".hubfold-farm"
 ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet")
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which files a command is about: what it says by its flags, beside the paths."""
+
+    #: The paths alone: copies in known roots do not count.
+    only: bool = False
+    #: Of plain folders only files that match one of these, and those whatever they are; patterns as in .gitignore.
+    include: tuple[str, ...] = ()
+    #: What is left out everywhere.
+    exclude: tuple[str, ...] = ()
+    #: Of plain folders everything, not just model files.
+    all_files: bool = False
+
+
+#: What hubfold looks at by itself.
+USUAL = Scope()
+
+
 class LinkKind(enum.StrEnum):
     """What can stand in the place of a replica that was folded."""
 
@@ -95,6 +113,8 @@ class Replica:
     #: The inode that this path reads must not have a later mtime than this, or its client stops believing its
     #: own bookkeeping. None for no such rule.
     latest_mtime_ns: int | None = None
+    #: The layout says of this very file that it is content: where a backend does not vouch for all that it yields.
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class SymlinkFarmBackend(StorageBackend):
     """Regular files as they are; symlinks are no replicas, but those that dangle are told."""
 
     name = "symlink-farm"
-    capabilities = Capabilities()
+    capabilities = Capabilities(vouches=False)
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:

@@ -336,6 +336,7 @@ def test_nothing_is_downloaded_in_offline_mode(
     loopback_hub.forget_hits()
     environ = {**os.environ, **loopback_hub.environ(), "HF_HUB_OFFLINE": "1"}
     with Engine(tmp_path / "state", environ=environ) as engine:
+        engine.add_root(folded["hf/hub"])
         found = engine.doctor(fix=True, download=True).findings
         assert any("HF_HUB_OFFLINE is set" in finding.message for finding in found)
         nothing_is_left(folded, engine)

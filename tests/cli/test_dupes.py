@@ -8,7 +8,8 @@ from tests.building.program import Program, Scene
 
 
 def test_a_set_is_shown_with_its_paths(hubfold: Program, scene: Scene) -> None:
-    hubfold("scan", "hf", "models")
+    hubfold("roots", "add", "models")
+    hubfold("scan")
     done = hubfold("dupes")
     assert done.code == 0
     first, *paths = done.out.partition("\n\n")[0].splitlines()
@@ -19,7 +20,8 @@ def test_a_set_is_shown_with_its_paths(hubfold: Program, scene: Scene) -> None:
 
 
 def test_json_has_the_documented_keys(hubfold: Program, scene: Scene) -> None:
-    hubfold("scan", "hf", "models")
+    hubfold("roots", "add", "models")
+    hubfold("scan")
     report = hubfold("dupes", "--json").json
     assert report["reclaimable_bytes"] == 2 * scene.size
     (duplicates,) = report["sets"]
@@ -34,13 +36,15 @@ def test_json_has_the_documented_keys(hubfold: Program, scene: Scene) -> None:
 
 def test_hard_links_stand_together(hubfold: Program, scene: Scene) -> None:
     (scene.models / "link.safetensors").hardlink_to(scene.copies[1])
-    hubfold("scan", "hf", "models")
+    hubfold("roots", "add", "models")
+    hubfold("scan")
     done = hubfold("dupes")
     assert "(same file)" in done.out
 
 
 def test_quiet_prints_the_paths_and_a_closed_pipe_is_no_error(hubfold: Program, scene: Scene) -> None:
-    hubfold("scan", "hf", "models")
+    hubfold("roots", "add", "models")
+    hubfold("scan")
     assert set(hubfold("dupes", "-q").out.splitlines()) >= {str(copy) for copy in scene.copies}
     command = " ".join(f"'{word}'" for word in map(str, hubfold.command(["dupes"])))
     done = subprocess.run(

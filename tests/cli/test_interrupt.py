@@ -33,7 +33,7 @@ def many(scene: Scene) -> list[Path]:
     return copies
 
 
-ARGUMENTS = ("consolidate", "models", "--min-size", "4KiB", "--link", "hardlink")
+ARGUMENTS = ("consolidate", "--only", "models", "--min-size", "4KiB", "--link", "hardlink")
 
 
 @pytest.fixture

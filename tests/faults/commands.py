@@ -236,6 +236,13 @@ def text_of(path: str) -> str:
         return ""
 
 
+def enrol(place: str, *roots: str, env: dict[str, str] | None = None) -> None:
+    """Make roots of these folders, and scan."""
+    for root in roots:
+        must(place, "roots", "add", root, env=env)
+    must(place, "scan", env=env)
+
+
 def must(
     place: str,
     *argv: str,

@@ -92,6 +92,8 @@ def scenes(
         stage = DiskStage(mounts, images)
         built = kind.build(stage.place)
         scene = Scene(kind, stage, built, tree.census(stage.place))
+        for root in built.roots:
+            scene.run("roots", "add", root)
         if prepare is not None:
             prepare(scene)
         stage.save()

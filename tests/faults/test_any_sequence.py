@@ -223,6 +223,8 @@ class AnySequence(RuleBasedStateMachine):
             os.chown(path, ANOTHER, ANOTHER)
             self.look_again(path)
         self.owners = {path: os.stat(path).st_uid for path in self.files}
+        for root in self.roots:
+            self.run("roots", "add", root)
         self.consolidate(fault, link, None, False)
 
     def add_repo(self, hub: str, repo: str, data: Mapping[str, bytes]) -> None:

@@ -20,7 +20,7 @@ import pytest
 from hubfold.testing.loopback_hub import LoopbackHub
 from tests.building import tree
 
-from .commands import command, must
+from .commands import command, enrol, must
 from .filesystems import Mounts
 from .power_cut import DiskStage, power_cuts
 from .scenes import thinned
@@ -78,11 +78,12 @@ def sick(place: str, *, copies: bool = True) -> None:
     tree.local_dir(os.path.join(place, "models/one"), local)
     tree.local_dir(os.path.join(place, "models/two"), {"through.safetensors": FILES["through.safetensors"]})
     roots = [hub, os.path.join(place, "models/one"), os.path.join(place, "models/two")]
+    enrol(place, *roots)
     must(place, "consolidate", *roots, "--link", "symlink", "-y")
     if copies:
         for name in ("through", "rotten", "short"):
             tree.write(os.path.join(place, f"drive/{name}.bin"), FILES[f"{name}.safetensors"])
-        must(place, "scan", os.path.join(place, "drive"))
+        enrol(place, os.path.join(place, "drive"))
     # A client that updated the second copy wrote through its link, and noted the new revision.
     with open(os.path.join(place, "models/two/through.safetensors"), "r+b") as file:
         file.write(NEWER)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.building import tree
 
-from .commands import Ran, from_nothing, must
+from .commands import Ran, enrol, from_nothing, must
 from .filesystems import Mounts, flip_byte, free_bytes, physical, run, unmount
 from .power_cut import DiskStage
 from .strace_sweep import Window
@@ -314,6 +314,7 @@ def test_a_drive_that_is_away_is_not_gone(mounts: Mounts, tmp_path: Path) -> Non
     place, drive = str(tmp_path / "tree"), mounts.image("ext4")
     built = tree.one_cache(place, drive.path)
     before = {**tree.census(place), **tree.census(drive.path)}
+    enrol(place, *built.roots)
     consolidate(place, *built.roots)
     known = must(place, "dupes", "--json").json
     unmount(drive.path)

@@ -11,7 +11,7 @@ import pytest
 from hubfold.testing.loopback_hub import LoopbackHub
 from tests.building import tree
 
-from .commands import must
+from .commands import enrol, must
 from .filesystems import Mounts, as_nobody, free_bytes, physical, run
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def test_rm_frees_what_it_says(mounts: Mounts, kind: str) -> None:
     hub = os.path.join(place, "hf/hub")
     tree.cache(hub, "org/one", {"model.bin": WEIGHTS})
     tree.cache(hub, "org/two", {"other.bin": tree.model("other", 3 * MIB)}, "b" * 40)
-    must(place, "scan", hub, env=env)
+    enrol(place, hub, env=env)
     before = free_bytes(place)
     said = must(place, "rm", "org/one", "--dry-run", "--json", env=env).json["reclaimed_bytes"]
     done = must(place, "rm", "org/one", "-y", "--json", env=env).json["reclaimed_bytes"]
@@ -47,6 +47,7 @@ def test_rm_says_nothing_is_freed_while_another_file_shares_the_extents(mounts: 
     hub = os.path.join(place, "hf/hub")
     tree.cache(hub, "org/one", {"model.bin": WEIGHTS})
     tree.write(os.path.join(place, "plain/copy.bin"), WEIGHTS)
+    enrol(place, hub, env=env)
     must(place, "consolidate", hub, os.path.join(place, "plain"), "-y", env=env)
     before = free_bytes(place)
     done = must(place, "rm", "org/one", "-y", "--json", env=env).json["reclaimed_bytes"]
@@ -82,7 +83,7 @@ def download(place: str, hub: LoopbackHub, *argv: str, good: tuple[int, ...] = (
 def test_a_download_shares_extents_with_a_local_copy(mounts: Mounts, hub: LoopbackHub, kind: str) -> None:
     place = mounts.image(kind).path
     copy = tree.write(os.path.join(place, "plain/copy.bin"), WEIGHTS)
-    must(place, "scan", os.path.join(place, "plain"))
+    enrol(place, os.path.join(place, "plain"))
     run("sync", "-f", place)
     report = download(place, hub)
     assert [item["how"] for item in report["reused"]] == ["reflink"]  # type: ignore[attr-defined]
@@ -102,7 +103,7 @@ def test_a_download_copies_from_another_drive(mounts: Mounts, hub: LoopbackHub) 
     os.mkdir(os.path.join(place, "drive"))
     drive = mounts.tmpfs(at=os.path.join(place, "drive")).path
     copy = tree.write(os.path.join(drive, "copy.bin"), WEIGHTS)
-    must(place, "scan", drive)
+    enrol(place, drive)
     report = download(place, hub, "-y")
     assert [(item["how"], item["source"]) for item in report["reused"]] == [("copy", copy)]  # type: ignore[attr-defined]
     assert not hub.downloads(MIB)
@@ -126,7 +127,7 @@ def test_a_disk_that_is_full_in_mid_restore_loses_nothing_and_the_next_one_goes_
     place = mounts.image("ext4").path
     hub = os.path.join(place, "hf/hub")
     tree.cache(hub, "org/one", {"a.bin": WEIGHTS, "b.bin": tree.model("other", 4 * MIB)})
-    must(place, "scan", hub)
+    enrol(place, hub)
     saved = os.path.join(place, "saved")
     must(place, "backup", saved)
     os.mkdir(os.path.join(place, "small"))

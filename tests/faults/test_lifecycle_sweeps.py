@@ -19,7 +19,7 @@ import pytest
 from hubfold.testing.loopback_hub import LoopbackHub
 from tests.building import tree
 
-from .commands import command, must
+from .commands import command, enrol, must
 from .scenes import thinned
 from .strace_sweep import CopyStage, Failed, Outcome, Point, Stage, complaints, errors, kills, record, sweep
 
@@ -180,7 +180,7 @@ def test_rm_of_a_local_copy(tmp_path: Path) -> None:
             note = os.path.join(copy, ".cache/huggingface/download", f"{name}.metadata")
             tree.write(note, f"{ONE}\n{hashlib.sha256(data).hexdigest()}\n1700000001.0\n".encode())
         tree.write(os.path.join(copy, "mine.txt"), b"mine")
-        must(place, "roots", "add", os.path.join(place, "models"))
+        enrol(place, os.path.join(place, "models"))
 
     def arguments(place: str) -> tuple[str, ...]:
         return ("rm", os.path.join(place, "models/one"), "-y")
@@ -227,7 +227,7 @@ def test_clean(tmp_path: Path, fault: str) -> None:
         tree.write(os.path.join(repo, "blobs", "c" * 64 + ".incomplete"), b"half of it")
         tree.write(os.path.join(hub, ".locks/models--org--one", "d" * 64 + ".lock"), b"")
         tree.write(os.path.join(hub, "models--org--none/refs/main"), ONE.encode())
-        must(place, "scan", hub)
+        enrol(place, hub)
 
     def check(place: Place, outcome: Outcome) -> Iterator[str]:
         repo = os.path.join(place.hub, "models--org--one")
@@ -255,7 +255,7 @@ def build_restore(place: str) -> None:
     hub = os.path.join(place, "hf/hub")
     tree.cache(hub, "org/one", FILES, ONE)
     tree.cache(hub, "org/two", {"same.bin": FILES["model.safetensors"]}, TWO)
-    must(place, "scan", hub)
+    enrol(place, hub)
     must(place, "backup", os.path.join(place, "saved"))
 
 
@@ -291,7 +291,7 @@ def test_backup(tmp_path: Path, form: str, fault: str) -> None:
         hub = os.path.join(place, "hf/hub")
         tree.cache(hub, "org/one", FILES, ONE)
         tree.cache(hub, "org/two", {"same.bin": FILES["model.safetensors"]}, TWO)
-        must(place, "scan", hub)
+        enrol(place, hub)
 
     def arguments(place: str) -> tuple[str, ...]:
         return ("backup", os.path.join(place, form))

@@ -581,15 +581,21 @@ def test_a_copy_gets_its_repository_from_a_cache_that_is_scanned_later(place: Pl
 def test_a_folder_belongs_to_the_innermost_root(place: Place) -> None:
     place.file("data/models/a", noise("same"))
     place.file("data/b", noise("same"))
-    place.scan("data")
-    report = place.scan("data/models")
-    assert [(root.path, root.files) for root in report.roots] == [(str(place.folder / "data/models"), 1)]
+    place.scan("data/models")
     report = place.scan("data")
     assert {os.path.relpath(root.path, place.folder): root.files for root in report.roots} == {
         "data": 1,
         "data/models": 1,
     }
     assert place.names() == ["data/b", "data/models/a"]
+
+
+def test_a_folder_of_a_root_is_that_roots(place: Place) -> None:
+    place.file("data/models/a", noise("same"))
+    place.file("data/b", noise("same"))
+    place.scan("data")
+    report = place.scan("data/models")
+    assert [(root.path, root.files) for root in report.roots] == [(str(place.folder / "data"), 2)]
     assert report.files_read == 0
 
 

@@ -205,6 +205,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "private_objects": yes_or_no,
     "claims": _frozenset(text),
     "copies_over": _frozenset(text),
+    "vouches": yes_or_no,
 }
 
 _REPLICA: Mapping[str, Check] = {
@@ -217,6 +218,7 @@ _REPLICA: Mapping[str, Check] = {
     "links": optional(_LINK_KINDS),
     "pinned": yes_or_no,
     "latest_mtime_ns": optional(_number),
+    "vouched": yes_or_no,
 }
 
 _SNAPSHOT: Mapping[str, Check] = {

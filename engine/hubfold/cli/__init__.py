@@ -15,6 +15,9 @@ def main() -> NoReturn:
     """The `hubfold` program."""
     set_threshold(COLLECT_AFTER, *get_threshold()[1:])
     try:
+        from hubfold.cli.streams import occupy
+
+        occupy()
         from hubfold.cli.app import run
 
         code = run(sys.argv[1:])

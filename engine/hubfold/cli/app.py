@@ -9,7 +9,7 @@ from importlib import import_module
 
 import click
 
-from hubfold.cli import errors
+from hubfold.cli import errors, streams
 from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
 
@@ -68,7 +68,7 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     examples=[
         ("hubfold", "where you stand and what to do next"),
         ("hubfold demo", "the whole job on a small set-up of its own"),
-        ("hubfold scan ~/models", "the known caches and this folder"),
+        ("hubfold scan ~/models", "this folder, and what it has in common with the known caches"),
         ("hubfold consolidate --dry-run", "what would be replaced by what, and why"),
     ],
 )
@@ -95,13 +95,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error ends here as at most two lines on stderr."""
     try:
         code = _dispatch(list(arguments))
-        sys.stdout.flush()
+        streams.flush_stdout()
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get(errors.DEBUG_VARIABLE):
             raise
-        code, what, hint = errors.explain(error)
+        code, what, hint = errors.explain(streams.named(error))
         _tell(what, hint)
-        _let_go_of_stdout()
+        streams.let_go(sys.stdout)
     return code if isinstance(code, int) else errors.OK
 
 
@@ -117,22 +117,8 @@ def _dispatch(arguments: list[str]) -> object:
 
 
 def _tell(what: str, hint: str) -> None:
+    """The error, after all that was said before it."""
     if not what:
         return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _let_go_of_stdout()
-    try:
-        Output().error(what, hint)
-        sys.stderr.flush()
-    except OSError:
-        return
-
-
-def _let_go_of_stdout() -> None:
-    """Whoever read our output is gone: the flush at exit must not complain about that."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    streams.let_go(sys.stdout)
+    Output().error(what, hint)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hubfold import display
+from hubfold.cli import streams
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
 from hubfold.cli.output import Output
 from hubfold.errors import Interrupted, UsageError
@@ -82,14 +83,19 @@ class Session:
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stop.anywhere:
-            os.write(2, b"\nstopped: what is there stays, and the same command goes on from here\n")
+            _say(b"\nstopped: what is there stays, and the same command goes on from here\n")
             # An exception would wait for the threads of the client, each at a file that may take hours.
             os._exit(INTERRUPTED)
         if self.stop:
             signal.default_int_handler(number, frame)
         self.stop.set()
-        # Not through a buffered stream: the handler may have interrupted a write to it.
-        os.write(2, b"\nstopping after what is being done now; Ctrl-C again aborts at once\n")
+        _say(b"\nstopping after what is being done now; Ctrl-C again aborts at once\n")
+
+
+def _say(text: bytes) -> None:
+    """Not through a buffered stream: the handler of a signal may have interrupted a write to it."""
+    with suppress(OSError):
+        os.write(streams.STDERR, text)
 
 
 @contextmanager
@@ -178,6 +184,8 @@ def output_options(function: Function) -> Function:
             plain=no_color or (above is not None and above.plain),
         )
         ctx.obj = output
+        if ctx.invoked_subcommand is None and (output.as_json or not output.quiet):
+            streams.check_stdout()
         flags = {name: kwargs.pop(name) for name in _OF_SESSION & kwargs.keys()}
         session = Session(output, **flags)
         code = function(session=session, **kwargs)
@@ -213,6 +221,27 @@ def gathered(**parts: type[Any]) -> Callable[[Function], Function]:
         return with_parts  # type: ignore[return-value]
 
     return decorate
+
+
+def scope(function: Function) -> Function:
+    """--only, --exclude, --include and --all-files, for commands that look at the files of roots; one `Scope`.
+
+    Stands right above the function, or above what is gathered there.
+    """
+    from hubfold.content import Scope
+
+    function = gathered(scope=Scope)(function)
+    for flag, text in (
+        ("--all-files", "Of plain folders everything, not just model files."),
+        ("--only", "PATH alone: copies in known roots do not count."),
+    ):
+        function = click.option(flag, is_flag=True, help=text)(function)
+    for flag, text in (
+        ("--include", "Of plain folders only files like this, whatever they are (may be repeated)."),
+        ("--exclude", "Leave out what is like this; patterns as in .gitignore (may be repeated)."),
+    ):
+        function = click.option(flag, multiple=True, metavar="GLOB", help=text)(function)
+    return function
 
 
 def threads(function: Function) -> Function:

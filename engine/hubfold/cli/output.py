@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from hubfold import display
+from hubfold.cli import streams
 from hubfold.errors import NeedsConfirmation
 from hubfold.progress import Silent
 
@@ -136,13 +137,13 @@ class Output:
     def message(self, text: str) -> None:
         """Something to know, on stderr."""
         if not self.quiet:
-            self._print(sys.stderr, text)
+            self._note(text)
 
     def warning(self, text: str) -> None:
         """Something that may need the user, told once; shown with `-q` too."""
         if text not in self._warned:
             self._warned.add(text)
-            self._print(sys.stderr, f"warning: {text}", "yellow")
+            self._note(f"warning: {text}", "yellow")
 
     def told(self, text: str) -> None:
         """This is told in another way: it is no warning any more."""
@@ -150,9 +151,9 @@ class Output:
 
     def error(self, what: str, hint: str = "") -> None:
         """Two lines: what went wrong, and what to do next."""
-        self._print(sys.stderr, f"hubfold: {what}", "red")
+        self._note(f"hubfold: {what}", "red")
         if hint:
-            self._print(sys.stderr, f"  {hint}")
+            self._note(f"  {hint}")
 
     def progress(self) -> Progress:
         """A bar where somebody watches, silence elsewhere."""
@@ -169,8 +170,12 @@ class Output:
 
     @property
     def can_ask(self) -> bool:
-        """Whether there is somebody to ask."""
-        return sys.stdin is not None and sys.stdin.isatty()
+        """Whether there is somebody to ask, who sees the question."""
+        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def deliver(self) -> None:
+        """Write out what was said so far, before something is changed. Raises `OutputLost`, `BrokenPipeError`."""
+        streams.flush_stdout()
 
     def confirm(self, question: str) -> bool:
         """Ask on stderr, read from the terminal; anything but y or yes is a no. Raises `NeedsConfirmation`."""
@@ -183,7 +188,7 @@ class Output:
 
     def ask(self, question: str) -> str:
         """Ask on stderr, read a line from the terminal; for a user who is there (`can_ask`)."""
-        sys.stdout.flush()
+        self.deliver()
         sys.stderr.write(f"{display.shown(question)} ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
@@ -205,6 +210,14 @@ class Output:
             highlight=False,
             soft_wrap=True,
         )
+
+    def _note(self, text: str, style: str = "") -> None:
+        """A line on stderr; where that is full or gone, the work goes on without."""
+        try:
+            self._print(sys.stderr, text, style)
+            sys.stderr.flush()
+        except OSError:
+            streams.let_go(sys.stderr)
 
     def _print(self, stream: TextIO, text: str, style: str = "") -> None:
         escaped = display.shown(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hubfold.cli.errors import SOME_LEFT
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
+    from hubfold.content import Scope
     from hubfold.engine.engine import Engine
     from hubfold.json_form import JsonForm
     from hubfold.reports.outcomes import Failed, Left, Notice
@@ -95,6 +97,14 @@ def recover_first(session: Session, engine: Engine, *, asks: bool = True) -> Non
         recovered(session.output, engine.recover())
 
 
+def next_command(command: str, paths: Sequence[str], scope: Scope) -> str:
+    """The next command, about what this one was about."""
+    flags = [flag for flag, given in (("--only", scope.only), ("--all-files", scope.all_files)) if given]
+    for name, globs in (("--include", scope.include), ("--exclude", scope.exclude)):
+        flags += [word for glob in globs for word in (name, glob)]
+    return shlex.join(["hubfold", *command.split(), *flags, *paths])
+
+
 def goes_on(
     session: Session,
     preview: JsonForm,
@@ -121,6 +131,7 @@ def agreed(session: Session, question: str, preview: JsonForm | None = None) -> 
     output = session.output
     if preview is not None and not session.yes and not output.can_ask:
         output.report(preview)
+    output.deliver()
     if session.yes or session.confirm(question):
         return True
     output.message("nothing was changed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -36,6 +36,8 @@ class Sharing:
     shown: Shown | None = None
     #: Which payloads stay two files, as their clients need both.
     sides: Sides | None = None
+    #: Count sets with a file below these folders, by what folding such files frees; empty for all.
+    below: tuple[str, ...] = ()
 
 
 #: Every payload takes space of its own.
@@ -59,6 +61,7 @@ def duplicate_cost(
     """Add up the duplicate sets of these roots; only sizes that something changed of are worked out again."""
     paths = list(roots)
     key = f"duplicates {sharing.extents is not None} {cost_key(paths, min_size)}"
+    key += f" below {cost_key(sharing.below, 0)}" if sharing.below else ""
     remembered = index.remembered(key)
     if remembered is not None:
         return Cost(*map(int, remembered.split()))
@@ -68,7 +71,7 @@ def duplicate_cost(
     figures: list[tuple[int, int, int, int]] = []
     # What shares its extents changes without any change of a file: that has to be asked again each time.
     again: set[int] = set()
-    if sharing.extents is None or not _may_share(index, sharing.possible):
+    if not sharing.below and (sharing.extents is None or not _may_share(index, sharing.possible)):
         figures += [(size, sets, freed, 0) for size, sets, freed in pending.plain_costs(index, paths)]
         only = "f.size IN (SELECT size FROM wanted WHERE NOT plain)"
     found = duplicate_sets(index, paths, min_size, only, shown=sharing.shown)
@@ -76,6 +79,8 @@ def duplicate_cost(
         sets, freed = 0, 0
         for duplicates in same:
             index.file.settle()
+            if sharing.below and not any(_lies_in(replica, sharing.below) for replica in duplicates.replicas):
+                continue
             shares = _shares(duplicates, sharing.extents)
             if any(kind == "extents" for kind, _ in shares):
                 again.add(size)
@@ -95,7 +100,7 @@ def reclaimable(duplicates: DuplicateSet, sharing: Sharing = UNASKED) -> int:
     """Bytes, by allocated blocks, that folding a set frees: all payloads but the keeper.
 
     A payload with names outside of the set frees nothing, nor does one that must stay or that tolerates no link;
-    payloads that share their extents are folded already.
+    payloads that share their extents are folded already. With `Sharing.below`, one with a name elsewhere stays.
     """
     return _freed_by_side(list(_shares(duplicates, sharing.extents).values()), sharing)
 
@@ -129,25 +134,31 @@ def _freed_by_side(shares: list[list[list[IndexedReplica]]], sharing: Sharing) -
     """`_freed`, where copies and what a client copies over them are folded apart, unless extents do for both."""
     sides, payloads = sharing.sides, [payload for share in shares for payload in share]
     if sides is None or not any(map(sides.copied_over, payloads)):
-        return _freed(shares)
+        return _freed(shares, sharing.below)
     possible = sharing.possible
     if possible is not None and all(possible(os.path.dirname(payload[0].path)) for payload in payloads):
-        return _freed(shares)
+        return _freed(shares, sharing.below)
     cached = [share for share in shares if all(map(sides.cached, share))]
-    return _freed(cached) + _freed([share for share in shares if share not in cached])
+    others = [share for share in shares if share not in cached]
+    return _freed(cached, sharing.below) + _freed(others, sharing.below)
 
 
-def _freed(shares: list[list[list[IndexedReplica]]]) -> int:
+def _freed(shares: list[list[list[IndexedReplica]]], below: Sequence[str]) -> int:
     free, stay = [], 0
     for payloads in shares:
-        if all(_may_go(replicas) for replicas in payloads):
+        if all(_may_go(replicas, below) for replicas in payloads):
             free.append(max(replica.allocated for replicas in payloads for replica in replicas))
         else:
             stay += 1
     return sum(free) if stay else sum(free) - max(free, default=0)
 
 
-def _may_go(replicas: list[IndexedReplica]) -> bool:
+def _may_go(replicas: list[IndexedReplica], below: Sequence[str]) -> bool:
     return max(replica.nlink for replica in replicas) <= len(replicas) and not any(
-        replica.pinned or replica.links == frozenset() for replica in replicas
+        replica.pinned or replica.links == frozenset() or (below and not _lies_in(replica, below))
+        for replica in replicas
     )
+
+
+def _lies_in(replica: IndexedReplica, folders: Sequence[str]) -> bool:
+    return any(replica.path.startswith(folder.rstrip("/") + "/") for folder in folders)

@@ -11,7 +11,7 @@ from functools import partial
 from hubfold.care import doctor, made_links, recovery, repairs, verify
 from hubfold.care.doctor import Around, Origin
 from hubfold.care.made_links import Patient
-from hubfold.content import IndexedReplica, Replica, Root
+from hubfold.content import IndexedReplica, Replica, Root, Scope
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
@@ -43,9 +43,9 @@ class Care:
             replicas.update((replica.path, replica) for replica in found)
             places.append(place)
         if not targets:
-            if not self._workspace.index.roots():
+            if not self._workspace.scanned():
                 self._scanning.scan()
-            for root in self._workspace.index.roots(vaults=True):
+            for root in self._workspace.scanned(vaults=True):
                 replicas.update(
                     (replica.path, replica) for replica in self._workspace.index.replicas(root.path)
                 )
@@ -97,17 +97,19 @@ class Care:
         if os.path.lexists(path):
             found = list(self._workspace.index.below(path))
             if not found:
-                self._scanning.scan([path if os.path.isdir(path) else os.path.dirname(path)])
+                self._scanning.scan(
+                    [path if os.path.isdir(path) else os.path.dirname(path)], scope=Scope(only=True)
+                )
                 found = list(self._workspace.index.below(path))
             return found, path
         try:
             asked = self._workspace.model_name(target)
         except UsageError:
             raise discover.missing(path) from None
-        if not self._workspace.index.roots():
+        if not self._workspace.scanned():
             self._scanning.scan()
         by_name: dict[Name, list[IndexedReplica]] = {}
-        for root in self._workspace.index.roots():
+        for root in self._workspace.scanned():
             for replica in self._workspace.index.replicas(root.path):
                 if replica.repo_id is not None:
                     name = Name(replica.repo_type or "model", replica.repo_id)
@@ -169,11 +171,11 @@ class Care:
             try:
                 one.links(made_links.of_runs(logs))
                 one.notices(scan.warnings)
-                roots = [root.path for root in self._workspace.index.roots(vaults=True)]
+                roots = [root.path for root in self._workspace.scanned(vaults=True)]
                 one.damaged(self._of_another_length(holdings))
                 one.liars(self._workspace.index.liars(roots))
                 one.vaults(self._workspace.vaults())
-                one.roots(root.path for root in self._workspace.index.roots())
+                one.roots(root.path for root in self._workspace.scanned())
                 one.faults(self._workspace.faults)
             finally:
                 unsettled = mender.close() if mender is not None else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from hubfold.content import Role
+from hubfold.content import USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 
 if TYPE_CHECKING:
@@ -144,9 +144,14 @@ class Engine:
         limit: int | None = None,
         sort: str = "size",
         min_size: int = MIN_SIZE,
+        scope: Scope = USUAL,
     ) -> DupesReport:
-        """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
-        return self._memory.dupes(paths, limit=limit, sort=sort, min_size=min_size)
+        """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path.
+
+        With `paths` those with a file there, whose other copies may be in any known root; with `scope.only` copies
+        elsewhere do not count; the rest of it as in `scan`, of what that took in.
+        """
+        return self._memory.dupes(paths, limit=limit, sort=sort, min_size=min_size, scope=scope)
 
     def runs(self) -> list[RunSummary]:
         """Past runs, newest first. Raises `JournalDamaged`."""
@@ -159,15 +164,24 @@ class Engine:
     # scanning
 
     def scan(
-        self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = MIN_SIZE
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        backend: str | None = None,
+        min_size: int = MIN_SIZE,
+        scope: Scope = USUAL,
     ) -> ScanReport:
         """Walk the roots, update the index, read what has to be read to know the duplicates.
 
-        Without `paths`: the known roots and those that the backends find in the environment. Files under `min_size`
-        bytes are not read. Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays
-        known).
+        The roots: those that were added or configured, those that the backends find in the environment, and `paths`;
+        with `scope.only` these alone. With `paths` the report is about these, compared with the others. No path becomes
+        a root by being scanned. Files under `min_size` bytes are not read.
+
+        Of plain folders model files count, and what a client's metadata vouches for; `scope` says it otherwise.
+
+        Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
         """
-        return self._scanning.scan(paths, backend=backend, min_size=min_size)
+        return self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
 
     def add_root(
         self,
@@ -190,13 +204,17 @@ class Engine:
         min_size: int = MIN_SIZE,
         into: StrPath | None = None,
         across_owners: bool = False,
+        scope: Scope = USUAL,
     ) -> Plan:
         """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
+        With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there.
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
-        return self._folding.plan(paths, link=link, min_size=min_size, into=into, across_owners=across_owners)
+        return self._folding.plan(
+            paths, link=link, min_size=min_size, into=into, across_owners=across_owners, scope=scope
+        )
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""

@@ -51,7 +51,7 @@ class Farming:
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
         self._scanning.scan()
         only = {os.path.realpath(one) for one in snapshots}
-        roots = self._workspace.by_role(self._workspace.index.roots(vaults=True))
+        roots = self._workspace.by_role(self._workspace.scanned(vaults=True))
         holdings = self._workspace.holdings(roots)
         # Copies and farms come from caches in their turn.
         found = [held.snapshot for held in holdings.held() if holdings.is_cache(held.root)]

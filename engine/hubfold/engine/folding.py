@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hubfold.care import recovery, repoint
-from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Root
+from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope
+from hubfold.disk.paths import within
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
@@ -22,6 +23,7 @@ from hubfold.journal.run_log import RunLog
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
+from hubfold.scanning import kinds
 from hubfold.vault import gc, objects
 
 #: Reads files again, and tells which are not what they say.
@@ -49,15 +51,26 @@ class Folding:
         min_size: int = MIN_SIZE,
         into: StrPath | None = None,
         across_owners: bool = False,
+        scope: Scope = USUAL,
     ) -> Plan:
         """See `Engine.plan`."""
-        known = self._workspace.roots_of([*paths, into] if paths and into is not None else paths)
+        known = self._workspace.roots_of(
+            [*paths, into] if paths and into is not None else paths, only=scope.only
+        )
         roots = {path: root for path, root in known.items() if path not in self._workspace.left_out}
-        sets = list(self._memory.duplicate_sets(list(roots), min_size))
+        below = self._workspace.folders(paths)
+        odd: list[Skip] = []
+        sets = [
+            duplicates
+            for duplicates in self._begun_like_models(
+                self._memory.duplicate_sets(roots, min_size, scope), scope, odd
+            )
+            if not below or any(self._lies_below(replica.path, below) for replica in duplicates.replicas)
+        ]
         around = survey.survey(sets, roots, self._workspace.backends)
         chosen = None
         if into is not None:
-            chosen = next(iter(self._workspace.roots_of([into])), None)
+            chosen = next(iter(self._workspace.roots_of([into], only=True)), None)
             if chosen is None:
                 raise HubfoldError(
                     f"{os.fspath(into)} is no scanned root", f"run `hubfold scan {os.fspath(into)}`"
@@ -65,14 +78,45 @@ class Folding:
             if chosen not in roots:
                 raise HubfoldError(f"{chosen} is left out: its plugin failed", "`hubfold scan` says how")
         sets, unseen = _to_be_seen(sets, around.filesystems)
-        found = planner.plan(sets, planner.Policy(link, chosen, across_owners), around)
+        found = planner.plan(sets, planner.Policy(link, chosen, across_owners, below), around)
         away = self._workspace.roots_away(paths)
         unseen += [Skip(root.path, "it is not there now: what is known of it is left out") for root in away]
         found = replace(found, skipped=(*found.skipped, *unseen))
-        corrupt = [Skip(liar.path, planner.LIES) for liar in self._workspace.index.liars(list(roots))]
+        corrupt = [
+            Skip(liar.path, planner.LIES)
+            for liar in self._workspace.index.liars(list(roots))
+            if not below or self._lies_below(liar.path, below)
+        ]
         return replace(
-            found, skipped=(*found.skipped, *(skip for skip in corrupt if skip not in found.skipped))
+            found, skipped=(*found.skipped, *odd, *(skip for skip in corrupt if skip not in found.skipped))
         )
+
+    def _begun_like_models(
+        self, sets: Iterable[DuplicateSet], scope: Scope, odd: list[Skip]
+    ) -> Iterator[DuplicateSet]:
+        """The sets without files of plain folders whose first bytes speak against them; these are added to `odd`.
+
+        Asked here and not by the scan, so that only what may be replaced or kept is looked into.
+        """
+        scope = self._workspace.scope(scope)
+        named = scope.all_files or bool(scope.include)
+        for duplicates in sets:
+            kept = []
+            for replica in duplicates.replicas:
+                backend = self._workspace.backends[replica.backend]
+                if backend.capabilities.vouches or replica.claims:
+                    kept.append(replica)
+                    continue
+                reason = kinds.against(replica.path, all_files=named)
+                if reason is None:
+                    kept.append(replica)
+                else:
+                    odd.append(Skip(replica.path, reason))
+            if len({replica.payload for replica in kept}) > 1:
+                yield replace(duplicates, replicas=tuple(kept))
+
+    def _lies_below(self, path: str, folders: Sequence[str]) -> bool:
+        return any(within(path, folder) for folder in folders)
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""

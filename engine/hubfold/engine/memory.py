@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from hubfold.content import DuplicateSet
-from hubfold.disk.paths import canonical
+from hubfold.content import USUAL, DuplicateSet, Root, Scope
+from hubfold.disk.paths import canonical, within
 from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
@@ -15,6 +15,10 @@ from hubfold.errors import HubfoldError
 from hubfold.journal import history, journal
 from hubfold.reports.runs import RunDetail, RunSummary
 from hubfold.reports.scans import DupesReport, StatusRoot
+from hubfold.scanning.choice import Chosen
+
+#: Where a root is known from that nobody named: a scan met it.
+LOOKED_AT = "scanned"
 
 
 class Memory:
@@ -25,6 +29,11 @@ class Memory:
 
     def roots(self) -> list[StatusRoot]:
         """The known roots with what the last scan found in them, and those that could be scanned."""
+        known = {root.path for root in self._workspace.known_roots()}
+        return [root for root in self._with_looked_at() if root.source != LOOKED_AT or root.path in known]
+
+    def _with_looked_at(self) -> list[StatusRoot]:
+        """The known roots, and all that was only looked at."""
         states = (
             {state.root.path: state for state in self._workspace.index.states()}
             if self._workspace.has_index
@@ -55,7 +64,7 @@ class Memory:
                     bytes=state.bytes,
                     limit=state.root.limit,
                     online=os.path.isdir(state.root.path),
-                    source="scanned",
+                    source=LOOKED_AT,
                 ),
             )
         return self._workspace.with_primary(found.values())
@@ -63,7 +72,7 @@ class Memory:
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
         wanted = canonical(os.path.expanduser(os.fspath(path)))
-        known = next((root for root in self.roots() if root.path == wanted), None)
+        known = next((root for root in self._with_looked_at() if root.path == wanted), None)
         registered = [root for root in self._workspace.state.registered_roots() if root.path != wanted]
         removed = self._workspace.has_index and self._workspace.index.remove_root(wanted)
         if len(registered) != len(self._workspace.state.registered_roots()):
@@ -80,11 +89,17 @@ class Memory:
         limit: int | None = None,
         sort: str = "size",
         min_size: int = MIN_SIZE,
+        scope: Scope = USUAL,
     ) -> DupesReport:
-        """The duplicate sets of the last scan, from the index; `sort` is size (to reclaim), count or path."""
+        """See `Engine.dupes`."""
+        below = self._workspace.folders(paths)
+        sharing = replace(self._workspace.sharing, below=below)
+        roots = self._workspace.roots_of(paths, only=scope.only)
         found = [
-            (duplicates, reclaimable(duplicates, self._workspace.sharing))
-            for duplicates in self.duplicate_sets(self._workspace.roots_of(paths), min_size)
+            (duplicates, reclaimable(duplicates, sharing))
+            for duplicates in self.duplicate_sets(roots, min_size, scope)
+            if not below
+            or any(within(replica.path, folder) for replica in duplicates.replicas for folder in below)
         ]
         found.sort(key=lambda item: item[0].replicas[0].path)
         if sort == "size":
@@ -93,12 +108,22 @@ class Memory:
             found.sort(key=lambda item: -len(item[0].replicas))
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
-    def duplicate_sets(self, roots: Iterable[str], min_size: int) -> Iterator[DuplicateSet]:
+    def duplicate_sets(
+        self, roots: Mapping[str, Root], min_size: int, scope: Scope
+    ) -> Iterator[DuplicateSet]:
         """The sets of the index with every path once: a path may have been scanned as part of two roots."""
+        scope = self._workspace.scope(scope)
+        chosen = {
+            path: Chosen(scope, root, self._workspace.backends[root.backend]) for path, root in roots.items()
+        }
         for duplicates in sets.duplicate_sets(
             self._workspace.index, list(roots), min_size, shown=self._workspace.shown
         ):
-            distinct = {replica.path: replica for replica in duplicates.replicas}
+            distinct = {
+                replica.path: replica
+                for replica in duplicates.replicas
+                if chosen[replica.root].keeps(replica)
+            }
             if len({replica.payload for replica in distinct.values()}) > 1:
                 yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
 

@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hubfold.content import VAULT, Role
+from hubfold.content import USUAL, VAULT, Role, Scope
 from hubfold.disk.identity import Mounts, place_of
+from hubfold.disk.paths import within
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
-from hubfold.reports.scans import ScanReport, StatusRoot
+from hubfold.reports.scans import RootReport, ScanReport, StatusRoot
 from hubfold.scanning import places, scan
 from hubfold.state.home import KnownRoot
 
@@ -23,10 +24,19 @@ class Scanning:
         self._workspace = workspace
 
     def scan(
-        self, paths: Sequence[StrPath] = (), *, backend: str | None = None, min_size: int = MIN_SIZE
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        backend: str | None = None,
+        min_size: int = MIN_SIZE,
+        scope: Scope = USUAL,
     ) -> ScanReport:
         """See `Engine.scan`."""
-        roots = self._workspace.discover(paths, backend=backend)
+        roots = self._workspace.discover(paths, backend=backend, around=not scope.only)
+        below = self._workspace.folders(paths)
+        given = {root.path: root for root in roots if _lies_below(root.path, below)}
+        self._workspace.given |= given
+        sharing = self._workspace.sharing
         with Threads(self._workspace.threads) as pool:
             report = scan.scan(
                 roots,
@@ -34,7 +44,8 @@ class Scanning:
                 self._workspace.index,
                 Readers(pool, self._workspace.progress, self._workspace.stop),
                 min_size=min_size,
-                sharing=self._workspace.sharing,
+                sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
+                scope=self._workspace.scope(scope),
             )
         moved = self._follow([root.path for root in report.roots])
         liars = self._workspace.index.liars([root.path for root in report.roots])
@@ -43,9 +54,13 @@ class Scanning:
         told += [Notice.of(fault) for fault in self._workspace.faults if fault.root not in left_out]
         self._workspace.left_out.difference_update(root.path for root in report.roots)
         self._workspace.left_out.update(left_out)
+        stayed = [one for one in report.roots if one.path not in moved]
+        told_of = _told_of(self._workspace.with_primary(stayed), below)
         return replace(
             report,
-            roots=tuple(self._workspace.with_primary(one for one in report.roots if one.path not in moved)),
+            roots=told_of,
+            files=sum(root.files for root in told_of),
+            bytes=sum(root.bytes for root in told_of),
             warnings=(*(one for one in report.warnings if one.path not in moved), *told, *moved.values()),
         )
 
@@ -97,3 +112,19 @@ class Scanning:
             online=True,
             source="added",
         )
+
+
+def _told_of(roots: Sequence[RootReport], below: Sequence[str]) -> tuple[RootReport, ...]:
+    """The roots of the paths that were given, and of the others those that could not be compared with."""
+    return tuple(
+        root
+        for root in roots
+        if not below
+        or root.error is not None
+        or _lies_below(root.path, below)
+        or any(within(folder, root.path) for folder in below)
+    )
+
+
+def _lies_below(path: str, folders: Sequence[str]) -> bool:
+    return any(within(path, folder) for folder in folders)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hubfold.care import recovery
-from hubfold.content import Root, Signature
+from hubfold.content import Root, Scope, Signature
 from hubfold.disk import directory
 from hubfold.engine.farming import Farming
 from hubfold.engine.scanning import Scanning
@@ -101,8 +101,11 @@ class Transfer:
 
     def _remember_cache(self, cache: Root) -> None:
         """A cache that was named by `into` is one of the roots from now on, so that its models are found."""
-        if all(root.path != cache.path for root in self._workspace.index.roots()):
-            self._scanning.scan([cache.path], backend=cache.backend, min_size=NO_CONTENT)
+        if all(root.path != cache.path for root in self._workspace.discover()):
+            self._scanning.add_root(cache.path, backend=cache.backend)
+            self._scanning.scan(
+                [cache.path], backend=cache.backend, min_size=NO_CONTENT, scope=Scope(only=True)
+            )
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""

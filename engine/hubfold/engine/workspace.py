@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from hubfold.content import VAULT, Role, Root, Signature
+from hubfold.content import VAULT, Role, Root, Scope, Signature
 from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.faults import Faults
 from hubfold.progress import Progress, Silent, Stop
@@ -65,6 +65,8 @@ class Workspace:
         self.faults = Faults()
         #: Roots of which a plugin could not tell all at the last scan: nothing is folded there by what was known.
         self.left_out: set[str] = set()
+        #: The roots of the paths that were given to this workspace: to it they are known, to the next one they are not.
+        self.given: dict[str, Root] = {}
         self._index: Index | None = None
 
     def close(self) -> None:
@@ -146,17 +148,42 @@ class Workspace:
             return Shows.MAYBE_TWICE
 
     def discover(
-        self, paths: Sequence[StrPath] = (), *, backend: str | None = None, known: bool = True
+        self,
+        paths: Sequence[StrPath] = (),
+        *,
+        backend: str | None = None,
+        known: bool = True,
+        around: bool = False,
     ) -> list[Root]:
         """The roots at or below `paths`; without any, the known ones and those that the environment names.
 
-        `backend` says which owns them. Without `known`, what is known of roots does not count. Raises `RootError`,
-        `PluginError`.
+        With `around` both. `backend` says which owns the paths. Without `known`, what is known of roots does not count.
+        Raises `RootError`, `PluginError`.
         """
         from hubfold.scanning import discover
 
-        roots = self.known_roots() if known else ()
-        return discover.discover(paths, self.backends, known=roots, backend=backend, environ=self.environ)
+        roots = self.known_roots() if known else []
+        if known and not paths:
+            roots += [root for path, root in self.given.items() if all(path != one.path for one in roots)]
+        return discover.discover(
+            paths, self.backends, known=roots, backend=backend, environ=self.environ, around=around
+        )
+
+    def scope(self, asked: Scope) -> Scope:
+        """What a command and ``config.toml`` together say of which files of plain folders are content."""
+        config = self.config
+        return replace(
+            asked,
+            include=config.include + asked.include,
+            exclude=config.exclude + asked.exclude,
+            all_files=config.all_files or asked.all_files,
+        )
+
+    def folders(self, paths: Sequence[StrPath]) -> tuple[str, ...]:
+        """`paths` as they are compared with what the index knows."""
+        from hubfold.disk.paths import canonical
+
+        return tuple(canonical(path) for path in paths)
 
     def sources(self) -> Iterator[tuple[str, KnownRoot]]:
         for root in self.state.registered_roots():
@@ -168,14 +195,20 @@ class Workspace:
                 yield "found", KnownRoot(os.path.realpath(path), name)
 
     def known_roots(self) -> list[Root]:
-        """What the user registered or configured, and what was scanned before."""
-        from hubfold.disk.paths import canonical
+        """What the user registered or configured, and the roots that scans met in these or in the environment's.
+
+        What was only looked at is in the index too, and is none of them.
+        """
+        from hubfold.disk.paths import canonical, within
         from hubfold.scanning.discover import fallback, recognise
 
         before = {root.path: root for root in self.index.roots()} if self.has_index else {}
         known: dict[str, Root] = {}
+        places: list[tuple[str, str | None]] = []
         for source, root in self.sources():
             path = canonical(root.path)
+            if source == "found":
+                places.append((path, root.backend))
             if source == "found" or path in known:
                 continue
             backend = root.backend
@@ -187,40 +220,61 @@ class Workspace:
                 remembered = before[path].backend if failed and path in before else fallback(self.backends)
                 backend, path = recognised if recognised is not None else (remembered, path)
             if backend is not None:
+                places.append((path, backend))
                 known.setdefault(path, Root(path, backend, root.role, root.limit))
         for old in before.values():
-            known.setdefault(old.path, old)
+            # A layout in the folder of another; a folder that was only looked at is no other layout.
+            if any(
+                within(old.path, path) and (old.path == path or old.backend != backend)
+                for path, backend in places
+            ):
+                known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self.backends]
 
-    def roots_of(self, paths: Sequence[StrPath]) -> dict[str, Root]:
-        """The scanned roots at or below `paths` (all of them without any) that are there, and their vaults."""
+    def scanned(self, *, vaults: bool = False) -> list[Root]:
+        """The roots of the index that a command without a path is about; on demand with their vaults."""
+        known = {root.path for root in self.discover()}
+        roots = [root for root in self.index.roots() if root.path in known]
+        return roots + (self._vaults_of(roots) if vaults else [])
+
+    def roots_of(self, paths: Sequence[StrPath], *, only: bool = False) -> dict[str, Root]:
+        """The scanned roots at, below or around `paths` and, unless `only` these, the known ones; with their vaults.
+
+        Raises `HubfoldError` where a path was not scanned.
+        """
         from hubfold.disk.paths import canonical, within
 
-        roots = self.index.roots(vaults=True)
-        if paths:
-            wanted = [canonical(path) for path in paths]
-            chosen = [root for root in roots if any(within(root.path, path) for path in wanted)]
-            if not chosen:
+        chosen: dict[str, Root] = {}
+        for path in paths:
+            wanted = canonical(path)
+            above = [root for root in self.index.roots() if within(wanted, root.path)]
+            there = [root for root in self.index.roots() if within(root.path, wanted)]
+            there += [max(above, key=lambda root: len(root.path))] if above else []
+            if not there:
                 names = ", ".join(map(str, paths))
                 raise HubfoldError(f"{names}: no root was scanned there", f"run `hubfold scan {names}` first")
-            places = {place for root in chosen for place in self._vault_places(root)}
-            roots = [
-                root for root in roots if root in chosen or (root.backend == VAULT and root.path in places)
-            ]
-        return {
-            root.path: root
-            for root in self.by_role(roots)
-            if root.backend in self.backends and os.path.isdir(root.path)
-        }
+            chosen |= {root.path: root for root in there}
+        if not (paths and only):
+            chosen |= {root.path: root for root in self.scanned()}
+        roots = [root for root in chosen.values() if root.backend in self.backends]
+        found = self.by_role(roots + self._vaults_of(roots))
+        return {root.path: root for root in found if os.path.isdir(root.path)}
+
+    def _vaults_of(self, roots: Iterable[Root]) -> list[Root]:
+        """The vaults of the index that belong to `roots`."""
+        places = {place for root in roots for place in self._vault_places(root)}
+        return [
+            root for root in self.index.roots(vaults=True) if root.backend == VAULT and root.path in places
+        ]
 
     def roots_away(self, paths: Sequence[StrPath]) -> list[Root]:
-        """The scanned roots at or below `paths` (all of them without any) that are not there now."""
+        """The scanned roots at or below `paths` (all that are known without any) that are not there now."""
         from hubfold.disk.paths import canonical, within
 
         wanted = [canonical(path) for path in paths]
         return [
             root
-            for root in self.index.roots()
+            for root in (self.index.roots() if wanted else self.scanned())
             if not os.path.isdir(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
         ]
 
@@ -245,7 +299,7 @@ class Workspace:
         from hubfold.vault.moved import mounted_elsewhere
         from hubfold.vault.names import of_object
 
-        roots = self.index.roots(vaults=True) if self.has_index else []
+        roots = self.scanned(vaults=True) if self.has_index else []
         candidates = [root.path for root in roots if root.backend == VAULT]
         for root in roots:
             if root.backend != VAULT:

@@ -42,6 +42,8 @@ class Policy:
     #: The root whose copies are kept first and whose vault is used, whatever the roles say.
     into: str | None = None
     across_owners: bool = False
+    #: Only files below these folders are replaced, and copies elsewhere keep before them; empty for all.
+    below: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Surroundings:
     vaults: Mapping[str, Sequence[VaultPlace]]
     #: The extents of payloads on file systems that share them: equal ones are folded already.
     extents: Mapping[tuple[int, int], object] = field(default_factory=dict)
+    #: Directories in work trees of git's: a symlink there would be a change to git.
+    work_trees: frozenset[str] = frozenset()
     #: Whether writing through a link is not stopped by the mode of the file.
     privileged: bool = False
     #: Who may do what with each payload, where its ACL was looked at; else its mode tells.
@@ -125,7 +129,7 @@ class _Planner:
                 self.skipped.append(Skip(liar.path, LIES))
                 continue
             reason = ""
-            for keeper in keepers:
+            for keeper in keepers if self._below(payload) else ():
                 try:
                     found = self._replace(payload, keeper.payload, duplicates)
                     self._take_names(keeper, found)
@@ -161,10 +165,11 @@ class _Planner:
 
     # -- ranking ------------------------------------------------------------------------------------------------
 
-    def _rank(self, payload: Payload) -> tuple[int, bool, int, int, int, str]:
+    def _rank(self, payload: Payload) -> tuple[bool, int, bool, int, int, int, str]:
         """Names decide last: of two that differ otherwise, the same one is kept whatever they are called."""
         file = self._file(payload[0])
         return (
+            bool(self._below(payload)),
             min(self._place(replica) for replica in payload),
             not any(replica.pinned for replica in payload),
             -max(breadth(readers(file, self._way(replica))) for replica in payload),
@@ -182,6 +187,13 @@ class _Planner:
 
     def _standing(self, replica: IndexedReplica) -> Standing:
         return Standing(replica.path, self._file(replica), self._way(replica))
+
+    def _below(self, payload: Payload) -> Payload:
+        """Those of the names that may be replaced."""
+        if not self.policy.below:
+            return payload
+        folders = tuple(folder.rstrip("/") + "/" for folder in self.policy.below)
+        return [replica for replica in payload if replica.path.startswith(folders)]
 
     def _place(self, replica: IndexedReplica) -> int:
         if replica.backend == VAULT:
@@ -207,7 +219,7 @@ class _Planner:
             return []
         if not self._reflinks(payload[0], source):
             return self._links(payload, keeper, source, duplicates)
-        victim = min(payload, key=lambda replica: replica.path)
+        victim = min(self._below(payload), key=lambda replica: replica.path)
         shares = Action(
             victim=victim,
             keeper=source,
@@ -273,6 +285,11 @@ class _Planner:
         victim = payload[0]
         if any(replica.pinned for replica in payload):
             raise _No("a program relies on this very file staying where it is")
+        outside = len(payload) - len(self._below(payload))
+        if outside:
+            raise _No(
+                f"replacing it frees nothing: {outside} more hard link(s) of it lie outside of the given paths"
+            )
         hidden = victim.nlink - len(payload)
         if hidden > 0:
             raise _No(
@@ -291,6 +308,8 @@ class _Planner:
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
         capabilities = self._capabilities(replica)
         allowed = capabilities.links_across if across else capabilities.links
+        if os.path.dirname(replica.path) in self.around.work_trees:
+            allowed -= {LinkKind.SYMLINK}
         return allowed if replica.links is None else allowed & replica.links
 
     def _link(

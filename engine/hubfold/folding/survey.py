@@ -13,6 +13,7 @@ from hubfold.backend.contract import Capabilities
 from hubfold.content import DuplicateSet, IndexedReplica, Root
 from hubfold.disk import permissions
 from hubfold.disk.filesystem import FileSystem, FileSystems
+from hubfold.disk.work_trees import WorkTrees
 from hubfold.folding.planner import Surroundings
 from hubfold.folding.rights import Makes
 from hubfold.reading.extents import extents_of, written_in_place
@@ -25,6 +26,7 @@ def survey(
     """What there is around the files of `sets`. Reads no content; a place that cannot be asked is left out."""
     filesystems = FileSystems()
     found = _Found(filesystems, permissions.groups() is not None)
+    trees = WorkTrees()
     for duplicates in sets:
         for replica in duplicates.replicas:
             with suppress(OSError):
@@ -36,6 +38,7 @@ def survey(
         filesystems=found.places,
         vaults={root.path: vault_places(root, backends, filesystems) for root in roots.values()},
         extents=found.extents,
+        work_trees=frozenset(folder for folder in found.places if trees.hold(folder)),
         privileged=hasattr(os, "geteuid") and os.geteuid() == 0,
         files=found.files,
         ways=found.way_to,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hubfold.content import DuplicateSet, IndexedReplica, Role
@@ -37,6 +38,8 @@ class ScanReport(JsonForm):
     files_read: int
     seconds: float = field(metadata=told(value=lambda seconds: round(seconds, 3)))
     warnings: tuple[Notice, ...] = ()
+    #: How many folders were left out as no place for models, by what they are (`.git`, package caches …).
+    left_out: Mapping[str, int] | None = field(default=None, metadata=told(optional=True))
 
     @property
     def failed(self) -> bool:

@@ -11,6 +11,7 @@ from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.disk.paths import canonical, existing, within
 from hubfold.errors import RootError, UsageError
+from hubfold.scanning.leave_out import is_own_state
 
 
 def named_folder(text: str) -> str | None:
@@ -27,30 +28,30 @@ def discover(
     known: Iterable[Root] = (),
     backend: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    around: bool = False,
 ) -> list[Root]:
-    """The roots for `paths`; without any, the `known` ones and those that backends find by `environ`.
+    """The roots for `paths`; without any, or with `around` besides, the `known` ones and those found by `environ`.
 
-    `backend` names the layout instead of letting each path be recognised. Known roots below a path belong to it. The
-    roots of caches come first, since they know what others can only refer to. Raises `RootError` for a path that
-    cannot be scanned, `UsageError` for a backend that is not loaded.
+    `backend` names the layout instead of letting each path be recognised. Known roots below a path belong to it; a
+    folder in a known root that is no layout of its own is that root's. The roots of caches come first, since they know
+    what others can only refer to. Raises `RootError` for a path that cannot be scanned, `UsageError` for a backend that
+    is not loaded.
     """
     if backend is not None and (backend not in backends or backend == VAULT):
         names = ", ".join(name for name in backends if name != VAULT)
         raise UsageError(f"no backend is called {backend!r}", f"loaded are: {names} (see `hubfold plugins`)")
     remembered = {root.path: root for root in known}
     found: list[Root] = []
-    if paths:
-        for path in paths:
-            root = _given(canonical(path), backends, remembered, backend)
-            found.append(root)
-            found += [other for other in remembered.values() if within(other.path, root.path)]
-    else:
-        found += remembered.values()
+    for path in paths:
+        root = _given(canonical(path), backends, remembered, backend)
+        found.append(root)
+        found += [other for other in remembered.values() if within(other.path, root.path)]
+    if around or not paths:
+        others = list(remembered.values())
         for name, one in backends.items():
-            if backend in (None, name):
-                found += _defaults(name, one, environ, remembered)
-        if backend is not None:
-            found = [root for root in found if root.backend == backend]
+            if backend is None or paths or backend == name:
+                others += _defaults(name, one, environ, remembered)
+        found += [root for root in others if paths or backend in (None, root.backend)]
     return sorted(_once(found), key=lambda root: not _is_cache(root, backends))
 
 
@@ -79,8 +80,10 @@ def _given(
     path: str, backends: Mapping[str, GuardedBackend], known: Mapping[str, Root], backend: str | None
 ) -> Root:
     names = _readable(path)
-    if VAULT_MARKER in names:
+    if any(os.path.lexists(os.path.join(folder, VAULT_MARKER)) for folder in _upwards(path)):
         raise RootError(f"{path} is a vault of hubfold's own", "scan the cache that it belongs to")
+    if is_own_state(path, names):
+        raise RootError(f"{path} is hubfold's own state", "name a folder with models")
     if backend is not None:
         chosen = backends[backend].recognise(path, names) or path
         return _as_known(Root(chosen, backend), known)
@@ -89,8 +92,9 @@ def _given(
         name, place = recognised
         return _as_known(Root(place, name), known)
     # What the user once named by `--backend` need not be recognised.
-    if path in known:
-        return known[path]
+    above = [root for root in known.values() if within(path, root.path)]
+    if above:
+        return max(above, key=lambda root: len(root.path))
     taker = fallback(backends)
     if taker is None:
         raise RootError(f"no backend recognises {path}", "name the one that it is for with `--backend`")
@@ -115,6 +119,13 @@ def _defaults(
             # It is there: the scan says why it cannot be read.
             names = frozenset()
         yield _as_known(Root(backend.recognise(path, names) or path, name), known)
+
+
+def _upwards(path: str) -> Iterable[str]:
+    yield path
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path
 
 
 def _readable(path: str) -> frozenset[str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.content import VAULT, VAULT_MARKER, Root
+from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Scope
 from hubfold.duplicates.cost import UNASKED, Sharing, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
 from hubfold.errors import Interrupted
@@ -23,6 +24,7 @@ from hubfold.progress import Progress, Stop
 from hubfold.reading.pool import Readers
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport
+from hubfold.scanning.choice import Chosen
 from hubfold.scanning.recording import Recording
 from hubfold.scanning.walk import TreeWalk
 
@@ -35,14 +37,16 @@ def scan(
     *,
     min_size: int,
     sharing: Sharing = UNASKED,
+    scope: Scope | None = None,
 ) -> ScanReport:
     """Scan `roots` and what lies in them: caches that other backends recognise, and their vaults.
 
-    Only files of `min_size` bytes or more are read; all regular files get rows. What is done is committed as it goes:
-    after `Interrupted` the next scan goes on from there. Raises `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`.
+    Only files of `min_size` bytes or more are read; all files that `scope` takes (None: all that backends yield) get
+    rows. What is done is committed as it goes: after `Interrupted` the next scan goes on from there. Raises
+    `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`, `UsageError` (a text of `scope` that is no pattern).
     """
     begun = time.monotonic()
-    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop)
+    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop, scope=scope)
     with index.together():
         walked = walks.run()
     paths = [root.path for root, _ in walked]
@@ -74,6 +78,7 @@ def scan(
         files_read=work.files_read,
         seconds=time.monotonic() - begun,
         warnings=(*walks.warnings, *work.warnings),
+        left_out=dict(sorted(walks.unchosen.items())) or None,
     )
 
 
@@ -87,10 +92,14 @@ class _Walks:
         index: Index,
         progress: Progress,
         stop: Stop,
+        scope: Scope | None,
     ) -> None:
         self.warnings: list[Notice] = []
         #: Roots of which a plugin could not tell all.
         self.left_out: set[str] = set()
+        #: How many files were no content, by why.
+        self.unchosen: Counter[str] = Counter()
+        self._scope = scope
         self._backends = backends
         self._index = index
         self._progress = progress
@@ -123,19 +132,22 @@ class _Walks:
             return "is not there (is its drive connected?); what was known of it is kept"
         except OSError as error:
             return f"cannot be read: {error.strerror}; what was known of it is kept"
+        backend = self._backends[root.backend]
+        chosen = None if self._scope is None else Chosen(self._scope, root, backend)
         recording = Recording(self._index, root)
         walk = TreeWalk(
             root,
             self._backends,
-            boundaries=self._known.keys() | self._queued,
+            boundaries=self._queued,
             memory=recording,
             found=self._found,
             commits=self.commits,
             advance=self._progress.advance,
             stop=self._stop,
+            chosen=chosen,
         )
         try:
-            self._backends[root.backend].replicas(root, walk, recording.put)
+            self._backends[root.backend].replicas(root, walk, _taking(recording, chosen))
         except Interrupted:
             recording.abandon()
             raise
@@ -145,6 +157,8 @@ class _Walks:
             return str(fault.fault)
         finally:
             self.warnings += walk.warnings
+            if chosen is not None:
+                self.unchosen += chosen.left_out
             self.warnings += [Notice(path, message) for path, message in recording.rejected]
         finished = recording.finish(device, walk.failed)
         if root.path in walk.failed:
@@ -176,6 +190,13 @@ class _Walks:
                 os.path.join(place, VAULT_MARKER)
             ):
                 self._found(VAULT, place)
+
+
+def _taking(recording: Recording, chosen: Chosen | None) -> Callable[[Replica], object]:
+    """What each replica of a root is handed to: only what is content gets a row."""
+    if chosen is None:
+        return recording.put
+    return lambda replica: chosen.takes(replica) and recording.put(replica)
 
 
 def _report(index: Index, root: Root, error: str | None, *, left_out: bool) -> RootReport:

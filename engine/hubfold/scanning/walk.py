@@ -27,6 +27,8 @@ from hubfold.reports.outcomes import Notice
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+    from hubfold.scanning.choice import Chosen
+
 #: A folder of more changed files is handed over in parts, so that memory stays bounded in flat trees.
 PART = 8192
 
@@ -116,7 +118,8 @@ class TreeWalk:
 
     Without a `memory` every file is new, and is looked at when a backend asks for it. `boundaries` are roots of their
     own that lie below this one. `found` is called with (backend name, path) of each sub-tree that another backend
-    recognises; the walk stays out of it. `advance` is told how many files were met.
+    recognises; the walk stays out of it. `advance` is told how many files were met. `chosen` says what
+    of the root is content; without it, all is shown to the backend.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class TreeWalk:
         commits: dict[str, tuple[str, str]] | None = None,
         advance: Callable[[int], object] | None = None,
         stop: Stop | None = None,
+        chosen: Chosen | None = None,
     ) -> None:
         self.root = root
         self.warnings: list[Notice] = []
@@ -144,6 +148,9 @@ class TreeWalk:
         self._commits = {} if commits is None else commits
         self._advance = advance
         self._stop = Stop() if stop is None else stop
+        self._chosen = chosen
+        #: What a fingerprint ends in where rows depend on what was chosen.
+        self._token = xxhash.xxh3_64_digest(chosen.token) if chosen is not None and chosen.token else b""
         self._visited: set[tuple[int, int]] = set()
         self._prefix = root.path if root.path.endswith("/") else root.path + "/"
 
@@ -158,7 +165,7 @@ class TreeWalk:
             if current != path and (current in self._boundaries or current in _NOT_ON_A_DISK):
                 continue
             content = self._read(current)
-            if content is None or (current != path and self._belongs_to_another(current, content.names)):
+            if content is None or (current != path and not self._enters(current, content.names)):
                 continue
             content.folders.sort(reverse=True)
             below = content.folders
@@ -301,10 +308,15 @@ class TreeWalk:
         if f"\0{OWN_PREFIX}" in "\0" + "\0".join(content.names):
             files[:] = [(name, st) for name, st in files if not name.startswith(OWN_PREFIX)]
             content.regular = [name for name in content.regular if not name.startswith(OWN_PREFIX)]
+        if self._chosen is not None and self._chosen.narrows(path, content.names, self.read_text):
+            out = self._chosen.leaves_out
+            files[:] = [(name, st) for name, st in files if not out(path, name)]
+            content.regular = [name for name in content.regular if not out(path, name)]
+            content.folders = [name for name in content.folders if not out(path, name, is_folder=True)]
         if look:
             hashed = [(name, signature_tuple(st)) for name, st in files]
             # marshal is the fastest way to bytes; it is only ever written here, never loaded.
-            content.fingerprint = xxhash.xxh3_128_digest(marshal.dumps(hashed, 2))
+            content.fingerprint = xxhash.xxh3_128_digest(marshal.dumps(hashed, 2)) + self._token
 
     def _parts(self, path: str, content: _Content) -> Iterator[Folder]:
         """The folder with those of its files that are new or changed, in parts of at most `PART` files."""
@@ -313,15 +325,20 @@ class TreeWalk:
             return
         changed: list[tuple[str, os.stat_result]] = []
         count = len(content.files)
-        if self._memory.fingerprint(path) == content.fingerprint:
+        stored = self._memory.fingerprint(path)
+        if stored == content.fingerprint:
             listed = Listed(path, content.device, content.fingerprint, same=True, files=count)
         else:
             known = self._memory.signatures(path)
-            changed = [(name, st) for name, st in content.files if known.get(name) != signature_tuple(st)]
+            changed = content.files
+            if self._chose_so_before(stored):
+                changed = [(name, st) for name, st in changed if known.get(name) != signature_tuple(st)]
             renumbered = frozenset(
                 known[name].device
                 for name, st in changed
-                if name in known and known[name][1:] == signature_tuple(st)[1:]
+                if name in known
+                and known[name][1:] == signature_tuple(st)[1:]
+                and known[name].device != st.st_dev
             )
             stale = set(known).difference(name for name, _ in content.files) if known else set()
             stale.update(name for name, _ in changed if name in known)
@@ -369,6 +386,17 @@ class TreeWalk:
     def _tick(self, count: int) -> None:
         if self._advance is not None and count:
             self._advance(count)
+
+    def _chose_so_before(self, stored: bytes | None) -> bool:
+        """Whether the rows of a folder are of the files that are chosen now: else each is asked about again."""
+        if not self._token:
+            return True
+        return stored is not None and stored[-len(self._token) :] == self._token
+
+    def _enters(self, path: str, names: Collection[str]) -> bool:
+        if self._belongs_to_another(path, names):
+            return False
+        return self._chosen is None or self._chosen.enters(path, names)
 
     def _belongs_to_another(self, path: str, names: Collection[str]) -> bool:
         if VAULT_MARKER in names and "objects" in names:

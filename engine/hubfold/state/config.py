@@ -1,5 +1,9 @@
 """The user's configuration, ``config.toml``::
 
+    exclude = ["old/", "/mnt/nas/scratch"]   # what no scan takes in; patterns as in .gitignore
+    include = ["*.dat"]           # of plain folders only these, and these whatever they are
+    all_files = false             # true: of plain folders more than model files
+
     [[roots]]
     path = "/mnt/nas/models"      # or "~/models"
     backend = "local-dir"         # optional: else the backend that recognises it
@@ -11,8 +15,8 @@
     large = { repo = "org/large-model", revision = "main", size = "54GB" }
     quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
 
-`include` and `exclude` say which files of a model are wanted: `hubfold download quant` fetches those, and it is whole
-when those are there.
+The `include` and `exclude` of a model say which of its files are wanted: `hubfold download quant` fetches those, and it
+is whole when those are there.
 
 A key that hubfold does not know is a warning: the file may be for a newer version.
 """
@@ -42,6 +46,9 @@ class Config:
 
     roots: tuple[KnownRoot, ...] = ()
     models: Mapping[str, ConfiguredModel] | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    all_files: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -76,7 +83,7 @@ class _Reader:
         self.warnings: list[str] = []
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._known(document, ("roots", "models"), "")
+        self._known(document, ("roots", "models", "include", "exclude", "all_files"), "")
         roots = document.get("roots", [])
         if not isinstance(roots, list):
             raise self._error("roots", "is not a list", "write [[roots]] above each root")
@@ -84,9 +91,12 @@ class _Reader:
         if not isinstance(models, dict):
             raise self._error("models", "is not a table", "write [models]")
         return Config(
-            tuple(self._root(f"roots[{number}]", root) for number, root in enumerate(roots, 1)),
-            {name: self._model(name, model) for name, model in models.items()},
-            tuple(self.warnings),
+            roots=tuple(self._root(f"roots[{number}]", root) for number, root in enumerate(roots, 1)),
+            models={name: self._model(name, model) for name, model in models.items()},
+            include=self._patterns(document, "", "include"),
+            exclude=self._patterns(document, "", "exclude"),
+            all_files=self._flag(document, "all_files"),
+            warnings=tuple(self.warnings),
         )
 
     def _root(self, key: str, table: object) -> KnownRoot:
@@ -126,11 +136,19 @@ class _Reader:
             Selection(self._patterns(value, key, "include"), self._patterns(value, key, "exclude")),
         )
 
+    def _flag(self, table: Mapping[str, Any], name: str) -> bool:
+        value = table.get(name, False)
+        if not isinstance(value, bool):
+            raise self._error(name, "is neither true nor false", f"write {name} = true")
+        return value
+
     def _patterns(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
         value = table.get(name, [])
         found = [value] if isinstance(value, str) else value
         if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
-            raise self._error(f"{key}.{name}", "is no list of patterns", f'write {name} = ["*.gguf"]')
+            raise self._error(
+                f"{key}.{name}".lstrip("."), "is no list of patterns", f'write {name} = ["*.gguf"]'
+            )
         return tuple(found)
 
     def _text(self, table: Mapping[str, Any], key: str, name: str) -> str | None:

@@ -11,6 +11,7 @@ from hubfold.content import VAULT, Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
 from hubfold.disk.permissions import Ways
+from hubfold.disk.work_trees import WorkTrees
 from hubfold.vault.names import OBJECTS, VaultPlace
 
 
@@ -23,7 +24,10 @@ def vault_places(
     backend = backends[root.backend]
     ways = Ways()
     found = []
+    trees = WorkTrees()
     for path in backend.vault_places(root):
+        if trees.hold(os.path.dirname(path)):
+            continue  # `git clean` would take it
         folder = existing(path)
         inside = os.path.dirname(path) == root.path and backend.capabilities.cache
         note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"

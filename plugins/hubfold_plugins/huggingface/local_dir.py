@@ -66,7 +66,7 @@ class LocalDirBackend(StorageBackend):
     """Every file of a folder; those that a client downloaded with what it wrote down about them."""
 
     name = "local-dir"
-    capabilities = Capabilities(claims=frozenset({"sha256", "git-sha1", "xet"}))
+    capabilities = Capabilities(vouches=False, claims=frozenset({"sha256", "git-sha1", "xet"}))
     fallback = True
 
     @classmethod
@@ -263,6 +263,7 @@ class _Copy:
                 f"has {replica.stat.st_size} bytes, the repository says {known.size}: an unknown file, then",
             )
             return
+        replica.vouched = True
         replica.claims = download.claims
         if known is not None and known.etag == download.etag:
             replica.claims = known.claims

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -16,11 +17,21 @@ from hubfold.cli.output import Column
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
+    from hubfold.content import Scope
     from hubfold.folding.plan import Action, Plan
     from hubfold.reports.runs import ConsolidateReport
 
 #: From here on a terminal gets one row per model instead of one per file.
 _LONG = 40
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What the flags say of the plan."""
+
+    link: str
+    into: str | None
+    across_owners: bool
 
 
 @options.command(
@@ -29,8 +40,8 @@ _LONG = 40
         ("hubfold consolidate --dry-run", "what would be replaced by what, and why"),
         ("hubfold consolidate", "the same, then ask, then do it"),
         (
-            "hubfold consolidate ~/models --into ~/.cache/huggingface/hub",
-            "only what these two have in common",
+            "hubfold consolidate ~/models",
+            "replace only files of this folder, by copies wherever a root has them",
         ),
         ("hubfold consolidate --link hardlink -y", "hard links instead, and no question"),
     ],
@@ -49,25 +60,22 @@ _LONG = 40
 @options.full
 @options.before_change
 @options.threads
-def command(
-    session: Session,
-    paths: tuple[str, ...],
-    link: str,
-    min_size: int,
-    into: str | None,
-    across_owners: bool,
-) -> int | None:
+@options.scope
+@options.gathered(how=How)
+def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, scope: Scope) -> int | None:
     """Fold duplicates into one copy and leave a link in each old place.
 
-    Scans (with PATH: only there; else all known roots), shows the plan, asks, and does it. Right before a file is
-    replaced it is compared byte for byte with the one that stays. `hubfold undo` takes the run back.
+    Scans the known roots, shows the plan, asks, and does it. With PATH only files there are replaced, and copies in
+    known roots are kept. Right before a file is replaced it is compared byte for byte with the one that stays. `hubfold
+    undo` takes the run back.
     """
     from hubfold.content import LinkKind
 
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
-        scan = engine.scan([*paths, into] if paths and into is not None else paths, min_size=min_size)
+        where = [*paths, how.into] if paths and how.into is not None else paths
+        scan = engine.scan(where, min_size=min_size, scope=scope)
         for root in scan.roots:
             if root.error is not None:
                 output.warning(f"{root.path}: {root.error}")
@@ -76,16 +84,17 @@ def command(
                 output.warning(notice.line)
         plan = engine.plan(
             paths,
-            link=None if link == "auto" else LinkKind(link),
+            link=None if how.link == "auto" else LinkKind(how.link),
             min_size=min_size,
-            into=into,
-            across_owners=across_owners,
+            into=how.into,
+            across_owners=how.across_owners,
+            scope=scope,
         )
         preview = engine.preview(plan)
         _show_plan(output, plan, full=session.full)
         incomplete = SOME_LEFT if scan.failed else None
         question = f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
-        dry = f"{tell.DRY_RUN}. Next: hubfold consolidate"
+        dry = f"{tell.DRY_RUN}. Next: {tell.next_command('consolidate', paths, scope)}"
         if not tell.goes_on(session, preview, question, nothing=not plan.actions, dry=dry):
             return incomplete
         report = engine.apply(plan)

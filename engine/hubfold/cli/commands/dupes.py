@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from hubfold import display
-from hubfold.cli import options
+from hubfold.cli import options, tell
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.content import DuplicateSet
+    from hubfold.content import DuplicateSet, Scope
 
 #: Sets that a terminal gets without --limit; a pipe gets all.
 _SCREENFUL = 20
@@ -42,16 +42,18 @@ _DIGEST = 12
     show_default=True,
     help="What comes first: what costs most, what has most copies, or by path.",
 )
-def command(session: Session, paths: tuple[str, ...], limit: int | None, sort: str) -> None:
+@options.scope
+def command(session: Session, paths: tuple[str, ...], limit: int | None, sort: str, scope: Scope) -> None:
     """Show the duplicate sets: replicas of one content on two payloads or more.
 
+    As the last scan found them. With PATH those that have a file there; their other copies may be in any known root.
     Paths that share one payload already (hard links of one file) stand together, the further ones marked "same file".
     """
     output = session.output
     if limit is None:
         limit = _SCREENFUL if sys.stdout.isatty() and not output.as_json else 0
     with session.engine() as engine:
-        report = engine.dupes(paths, limit=limit or None, sort=sort)
+        report = engine.dupes(paths, limit=limit or None, sort=sort, scope=scope)
     if output.as_json:
         output.json(report.as_json())
     elif output.quiet:
@@ -63,7 +65,7 @@ def command(session: Session, paths: tuple[str, ...], limit: int | None, sort: s
         if limit and len(report.sets) == limit:
             output.message(f"these are the first {limit}; --limit 0 shows all")
         if report.sets:
-            output.message("next: hubfold consolidate --dry-run")
+            output.message(f"next: {tell.next_command('consolidate --dry-run', paths, scope)}")
 
 
 def _show(output: Output, duplicates: DuplicateSet, reclaimable: int) -> None:

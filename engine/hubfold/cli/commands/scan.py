@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from hubfold import display
-from hubfold.cli import options
+from hubfold.cli import options, tell
 from hubfold.cli.errors import SOME_LEFT
 from hubfold.cli.output import Column
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
+    from hubfold.content import Scope
     from hubfold.reports.scans import ScanReport
 
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     "scan",
     examples=[
         ("hubfold scan", "the registered roots, and the caches that the environment names"),
-        ("hubfold scan ~/models /mnt/nas", "these folders, whatever layouts are in them"),
+        ("hubfold scan ~/models", "this folder, and what it has in common with the roots"),
+        ("hubfold scan --only /mnt/a /mnt/b", "these two folders and nothing else"),
         ("hubfold scan --json | jq .reclaimable_bytes", "for a script"),
     ],
 )
@@ -29,17 +31,23 @@ if TYPE_CHECKING:
 @click.option("--backend", metavar="NAME", help="The layout of PATH (default: what it is recognised as).")
 @options.min_size
 @options.threads
-def command(session: Session, paths: tuple[str, ...], backend: str | None, min_size: int) -> int | None:
+@options.scope
+def command(
+    session: Session, paths: tuple[str, ...], backend: str | None, min_size: int, scope: Scope
+) -> int | None:
     """Walk the roots and tell what duplicates cost.
 
-    Updates the index and changes nothing else. Files whose digest is known from their name or metadata are not read; a
-    second scan reads only what has changed.
+    The roots that were added (`hubfold roots add`), configured, or found by the environment. With PATH that folder,
+    and what it has in common with them; it does not become a root. Updates the index and changes nothing else. Files
+    whose digest is known from their name or metadata are not read; a second scan reads only what has changed.
     """
     with session.engine() as engine:
-        report = engine.scan(paths, backend=backend, min_size=min_size)
+        report = engine.scan(paths, backend=backend, min_size=min_size, scope=scope)
     session.output.report(report)
     if not session.output.as_json:
         show(session.output, report)
+        if report.duplicate_sets:
+            session.output.message(f"next: {tell.next_command('consolidate --dry-run', paths, scope)}")
     return SOME_LEFT if report.failed else None
 
 
@@ -81,9 +89,10 @@ def show(output: Output, report: ScanReport) -> None:
         )
     else:
         output.line("no duplicates", "bold")
+    if report.left_out:
+        what = ", ".join(f"{name} ({count:,})" for name, count in report.left_out.items())
+        output.message(f"folders left out: {what}; --all-files looks into those that are not hubfold's own")
     output.message(
         f"{display.count(report.files, 'file')} in {display.duration(report.seconds)}, "
         f"{display.size(report.bytes_read)} of content read"
     )
-    if report.duplicate_sets:
-        output.message("next: hubfold consolidate --dry-run")

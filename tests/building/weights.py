@@ -1,0 +1,29 @@
+"""Small model files as programs write them: a safetensors header, then numbers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+SIZE = 1 << 20
+
+
+def weights(path: Path, seed: int = 1) -> Path:
+    """A safetensors file of over a MiB, the same for the same `seed`."""
+    header = json.dumps({"w": {"dtype": "U8", "shape": [SIZE], "data_offsets": [0, SIZE]}}).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes([seed]) * SIZE)
+    return path
+
+
+def twice(folder: Path, *names: str) -> list[tuple[Path, Path]]:
+    """Each name in a/ and in b/ below a folder, with one content."""
+    pairs = []
+    for number, name in enumerate(names, 1):
+        one = weights(folder / "a" / name, number)
+        other = folder / "b" / name
+        other.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(one, other)
+        pairs.append((one, other))
+    return pairs
