@@ -25,7 +25,7 @@ from hubfold.reports.health import VerifyReport
 from hubfold.reports.scans import ScanReport
 from hubfold.scanning.discover import discover
 from hubfold.scanning.recording import Recording
-from hubfold.scanning.scan import scan
+from hubfold.scanning.scan import Aim, scan
 from hubfold.vault.backend import VaultBackend
 
 
@@ -68,8 +68,7 @@ class Place:
                 self.backends,
                 self.index,
                 Readers(executor or threads, stop=Stop() if stop is None else stop),
-                min_size=min_size,
-                sharing=Sharing(shared_extents),
+                Aim(min_size, sharing=Sharing(shared_extents)),
             )
 
     def verify(

@@ -43,9 +43,11 @@ class Scanning:
                 self._workspace.backends,
                 self._workspace.index,
                 Readers(pool, self._workspace.progress, self._workspace.stop),
-                min_size=min_size,
-                sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
-                scope=self._workspace.scope(scope),
+                scan.Aim(
+                    min_size,
+                    scope=self._workspace.scope(scope),
+                    sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
+                ),
             )
         moved = self._follow([root.path for root in report.roots])
         liars = self._workspace.index.liars([root.path for root in report.roots])

@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Scope
@@ -26,7 +27,18 @@ from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport
 from hubfold.scanning.choice import Chosen
 from hubfold.scanning.recording import Recording
-from hubfold.scanning.walk import TreeWalk
+from hubfold.scanning.walk import Shared, TreeWalk
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is looked at how closely."""
+
+    #: Only files of so many bytes or more are read; smaller ones get rows too.
+    min_size: int
+    #: Which files of plain folders are content; None: all that backends yield.
+    scope: Scope | None = None
+    sharing: Sharing = UNASKED
 
 
 def scan(
@@ -34,26 +46,22 @@ def scan(
     backends: Mapping[str, GuardedBackend],
     index: Index,
     readers: Readers,
-    *,
-    min_size: int,
-    sharing: Sharing = UNASKED,
-    scope: Scope | None = None,
+    aim: Aim,
 ) -> ScanReport:
     """Scan `roots` and what lies in them: caches that other backends recognise, and their vaults.
 
-    Only files of `min_size` bytes or more are read; all files that `scope` takes (None: all that backends yield) get
-    rows. What is done is committed as it goes: after `Interrupted` the next scan goes on from there. Raises
-    `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`, `UsageError` (a text of `scope` that is no pattern).
+    What is done is committed as it goes: after `Interrupted` the next scan goes on from there. Raises
+    `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`, `UsageError` (a text of `aim.scope` that is no pattern).
     """
     begun = time.monotonic()
-    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop, scope=scope)
+    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop, scope=aim.scope)
     with index.together():
         walked = walks.run()
     paths = [root.path for root, _ in walked]
-    settled = Tally(index, f"settled {cost_key(paths, min_size)}")
+    settled = Tally(index, f"settled {cost_key(paths, aim.min_size)}")
     work = Work()
     if settled.stale:
-        work = digest(index, paths, min_size, readers, settled.where("f.size"))
+        work = digest(index, paths, aim.min_size, readers, settled.where("f.size"))
     with index.together():
         name_repositories(index, walks.commits)
         if settled.stale:
@@ -67,7 +75,7 @@ def scan(
         ]
         # What is away frees nothing now, and a plan leaves it out.
         there = [path for path in paths if os.path.isdir(path)]
-        cost = duplicate_cost(index, there, min_size, sharing)
+        cost = duplicate_cost(index, there, aim.min_size, aim.sharing)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),
@@ -103,8 +111,8 @@ class _Walks:
         self._backends = backends
         self._index = index
         self._progress = progress
-        self._stop = stop
         self.commits: dict[str, tuple[str, str]] = {}
+        self._shared = Shared(self._found, self.commits, progress.advance, stop)
         self._queue = list(roots)
         self._known = {root.path: root for root in index.roots(vaults=True)}
         self._queued = {root.path for root in roots}
@@ -138,12 +146,9 @@ class _Walks:
         walk = TreeWalk(
             root,
             self._backends,
+            self._shared,
             boundaries=self._queued,
             memory=recording,
-            found=self._found,
-            commits=self.commits,
-            advance=self._progress.advance,
-            stop=self._stop,
             chosen=chosen,
         )
         try:

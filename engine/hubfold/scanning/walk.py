@@ -113,26 +113,34 @@ class _Unlooked(Folder):
         return self.files
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all walks of one look at several roots have in common."""
+
+    #: Called with (backend name, path) of each sub-tree that another backend recognises; the walk stays out of it.
+    found: Callable[[str, str], None] | None = None
+    #: (repo id, repo type) by commit hash, as caches tell them on the way.
+    commits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Told how many files were met.
+    advance: Callable[[int], object] | None = None
+    stop: Stop = field(default_factory=Stop)
+
+
 class TreeWalk:
     """The `Walk` of one root. One use: its warnings and failures are those of one scan.
 
     Without a `memory` every file is new, and is looked at when a backend asks for it. `boundaries` are roots of their
-    own that lie below this one. `found` is called with (backend name, path) of each sub-tree that another backend
-    recognises; the walk stays out of it. `advance` is told how many files were met. `chosen` says what
-    of the root is content; without it, all is shown to the backend.
+    own that lie below this one. `chosen` says what of the root is content; without it, all is shown to the backend.
     """
 
     def __init__(
         self,
         root: Root,
         backends: Mapping[str, GuardedBackend],
+        shared: Shared | None = None,
         *,
         boundaries: Iterable[str] = (),
         memory: Memory | None = None,
-        found: Callable[[str, str], None] | None = None,
-        commits: dict[str, tuple[str, str]] | None = None,
-        advance: Callable[[int], object] | None = None,
-        stop: Stop | None = None,
         chosen: Chosen | None = None,
     ) -> None:
         self.root = root
@@ -144,10 +152,7 @@ class TreeWalk:
         self._others = [backend for name, backend in backends.items() if name != root.backend]
         self._boundaries = set(boundaries) - {root.path}
         self._memory = memory
-        self._found = found
-        self._commits = {} if commits is None else commits
-        self._advance = advance
-        self._stop = Stop() if stop is None else stop
+        self.shared = Shared() if shared is None else shared
         self._chosen = chosen
         #: What a fingerprint ends in where rows depend on what was chosen.
         self._token = xxhash.xxh3_64_digest(chosen.token) if chosen is not None and chosen.token else b""
@@ -160,7 +165,7 @@ class TreeWalk:
         """See `contract.Walk.folders`; a folder with very many changed files comes in several parts."""
         pending = [path]
         while pending:
-            self._stop.check()
+            self.shared.stop.check()
             current = pending.pop()
             if current != path and (current in self._boundaries or current in _NOT_ON_A_DISK):
                 continue
@@ -257,10 +262,10 @@ class TreeWalk:
         self.warnings.append(Notice(path, message, kind))
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
-        return self._commits.get(revision)
+        return self.shared.commits.get(revision)
 
     def note_commit(self, revision: str, repo_id: str, repo_type: str) -> None:
-        self._commits[revision] = (repo_id, repo_type)
+        self.shared.commits[revision] = (repo_id, repo_type)
 
     # reading
 
@@ -384,8 +389,8 @@ class TreeWalk:
         return files
 
     def _tick(self, count: int) -> None:
-        if self._advance is not None and count:
-            self._advance(count)
+        if self.shared.advance is not None and count:
+            self.shared.advance(count)
 
     def _chose_so_before(self, stored: bytes | None) -> bool:
         """Whether the rows of a folder are of the files that are chosen now: else each is asked about again."""
@@ -406,8 +411,8 @@ class TreeWalk:
             if recognised is None or not within(recognised, path):
                 continue
             self._boundaries.add(recognised)
-            if self._found is not None:
-                self._found(backend.name, recognised)
+            if self.shared.found is not None:
+                self.shared.found(backend.name, recognised)
             if recognised == path:
                 return True
         return False
