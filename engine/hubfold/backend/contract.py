@@ -50,14 +50,14 @@ class Capabilities:
     #: Some client of this layout unlinks what its links resolve to, so a symlink in its place gets a vault object of
     #: its own (FACTS: huggingface_hub up to 1.31 resolves a blob fully before deleting it).
     private_objects: bool = False
-    #: Whatever a backend yields is content of its layout. Else only what `Replica.vouched` says so of and what looks
-    #: like a model file is: for folders in which anything may lie.
-    vouches: bool = True
+    #: Algorithms of the digests that names or metadata of this layout can state.
+    claims: frozenset[str] = field(default_factory=frozenset)
     #: Of a cache: a client copies its file over a local copy that it does not trust, where all that it could check it
     #: by is a digest of one of these algorithms. The two must not be one file: copying one onto itself is an error.
     copies_over: frozenset[str] = field(default_factory=frozenset)
-    #: Algorithms of the digests that names or metadata of this layout can state.
-    claims: frozenset[str] = field(default_factory=frozenset)
+    #: Whatever a backend yields is content of its layout. Else only what `Replica.vouched` says so of and what looks
+    #: like a model file is: for folders in which anything may lie.
+    vouches: bool = True
 
 
 @dataclass(slots=True)

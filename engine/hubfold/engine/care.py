@@ -17,6 +17,7 @@ from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import LeftAlone, UsageError
 from hubfold.journal import journal, lock, others
+from hubfold.journal.run_log import RunLog
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, UnknownModel, meant
 from hubfold.reading.pool import Readers, Threads
@@ -43,6 +44,7 @@ class Care:
             replicas.update((replica.path, replica) for replica in found)
             places.append(place)
         if not targets:
+            self._look_where_links_are(self._logs())
             if not self._workspace.scanned():
                 self._scanning.scan()
             for root in self._workspace.scanned(vaults=True):
@@ -66,7 +68,7 @@ class Care:
         if not dangling:
             return report
         where, moved = self._moved(), {}
-        for patient in made_links.of_runs(others.as_they_lie_now(journal.logs(self._workspace.state.runs))):
+        for patient in made_links.of_runs(self._logs()):
             now = where(patient) if patient.path in dangling else None
             if now is not None:
                 moved[patient.path] = f"its vault moved to {names.of_object(now)} (`hubfold doctor --fix`)"
@@ -142,8 +144,9 @@ class Care:
                         mendable=True,
                     )
                 )
+            logs = self._logs()
+            self._look_where_links_are(logs)
             scan = self._scanning.scan()
-            logs = others.as_they_lie_now(journal.logs(self._workspace.state.runs))
             used = {names.of_object(path) for log in logs for path in log.objects}
 
             def place_for(root: str) -> str:
@@ -185,6 +188,18 @@ class Care:
             if fix and any(finding.fixed for finding in findings):
                 self._scanning.scan()
         return DoctorReport(tuple(findings))
+
+    def _logs(self) -> list[RunLog]:
+        return others.as_they_lie_now(journal.logs(self._workspace.state.runs))
+
+    def _look_where_links_are(self, logs: Iterable[RunLog]) -> None:
+        """Count roots as given in which runs made links, or for links in which they keep the files: those that were
+        folded by their paths and never added."""
+        known = {root.path: root for root in self._workspace.index.roots()}
+        for patient in made_links.of_runs(logs):
+            for path in (patient.root, patient.keeper_root):
+                if path in known:
+                    self._workspace.given.setdefault(path, known[path])
 
     def _digest_unread(self, paths: Iterable[str]) -> None:
         """Digest what has a claim and was not read since it changed, so that the index knows whether it lies."""
