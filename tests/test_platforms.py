@@ -67,7 +67,7 @@ def test_everything_imports_where_the_system_has_less() -> None:
 
 def test_folding_works_without_exchange_leases_directory_descriptors_and_advice(tmp_path: Path) -> None:
     content = os.urandom(3 << 20)
-    for name in ("one/a", "one/sub/b", "two/c"):
+    for name in ("one/a.bin", "one/sub/b.bin", "two/c.bin"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

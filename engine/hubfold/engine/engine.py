@@ -177,11 +177,13 @@ class Engine:
         with `scope.only` these alone. With `paths` the report is about these, compared with the others. No path becomes
         a root by being scanned. Files under `min_size` bytes are not read.
 
-        Of plain folders model files count, and what a client's metadata vouches for; `scope` says it otherwise.
+        Of plain folders model files count, and what a client's metadata vouches for; `scope` says it otherwise. What is
+        reclaimable is what `plan` would free; of very many sets (`ScanReport.estimated`) what their sizes come to.
 
         Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
         """
-        return self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
+        report = self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
+        return report if backend else self._folding.as_planned(report, paths, min_size, scope)
 
     def add_root(
         self,
@@ -444,7 +446,7 @@ class Engine:
     def _memory(self) -> Memory:
         from hubfold.engine.memory import Memory
 
-        return Memory(self.workspace)
+        return Memory(self.workspace, lambda *about: self._folding.freed(*about))
 
     @cached_property
     def _scanning(self) -> Scanning:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hubfold.care import recovery, repoint
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope
 from hubfold.disk.paths import within
-from hubfold.engine.memory import Memory
+from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
 from hubfold.farm.settle import take_links_back
@@ -24,6 +24,7 @@ from hubfold.journal.run_log import RunLog
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
+from hubfold.reports.scans import ScanReport
 from hubfold.scanning import kinds
 from hubfold.vault import gc, objects
 
@@ -91,6 +92,26 @@ class Folding:
         return replace(
             found, skipped=(*found.skipped, *odd, *(skip for skip in corrupt if skip not in found.skipped))
         )
+
+    def freed(self, paths: Sequence[StrPath], min_size: int, scope: Scope) -> dict[str, int]:
+        """What a plan without options frees at each path, in bytes."""
+        return {
+            action.path: action.bytes for action in self.plan(paths, min_size=min_size, scope=scope).actions
+        }
+
+    def as_planned(
+        self, report: ScanReport, paths: Sequence[StrPath], min_size: int, scope: Scope
+    ) -> ScanReport:
+        """A report whose reclaimable bytes are those that the plan frees: by owners, rights, mounts, kinds of links."""
+        if not report.duplicate_sets:
+            return report
+        if report.duplicate_sets > PLANNED_SETS:
+            return replace(report, estimated=True)
+        try:
+            freed = self.freed(paths, min_size, scope)
+        except HubfoldError:
+            return report  # none of the paths is a root that could be scanned, as the report says
+        return replace(report, reclaimable_bytes=sum(freed.values()))
 
     def _begun_like_models(
         self, sets: Iterable[DuplicateSet], scope: Scope, odd: list[Skip]

@@ -40,6 +40,8 @@ class ScanReport(JsonForm):
     warnings: tuple[Notice, ...] = ()
     #: How many folders were left out as no place for models, by what they are (`.git`, package caches …).
     left_out: Mapping[str, int] | None = field(default=None, metadata=told(optional=True))
+    #: `reclaimable_bytes` is what the sizes come to: there are so many sets that no plan was made.
+    estimated: bool = field(default=False, metadata=told(optional=True))
 
     @property
     def failed(self) -> bool:

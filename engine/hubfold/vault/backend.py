@@ -9,6 +9,10 @@ from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import VAULT, LinkKind, Replica, Root
 from hubfold.vault.names import OBJECTS, STATED, claims_of
 
+#: What an object's name states is what somebody else's name or metadata stated, or what hubfold read itself: xxh3_128,
+#: which is never taken from a name.
+_CLAIMS = STATED - {"xxh3_128"}
+
 
 class VaultBackend(StorageBackend):
     """Vault objects as replicas, so that a keeper which only the vault still has is known to the planner."""
@@ -18,7 +22,7 @@ class VaultBackend(StorageBackend):
         cache=True,
         links=frozenset({LinkKind.REFLINK}),
         links_across=frozenset(),
-        claims=STATED,
+        claims=_CLAIMS,
     )
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
@@ -29,5 +33,8 @@ class VaultBackend(StorageBackend):
                     yield replica
 
     def replica(self, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
-        claims = claims_of(name)
-        return Replica(os.path.join(folder.path, name), stat, claims, pinned=True) if claims else None
+        stated = claims_of(name)
+        if not stated:
+            return None
+        claims = {name: value for name, value in stated.items() if name in _CLAIMS}
+        return Replica(os.path.join(folder.path, name), stat, claims, pinned=True)

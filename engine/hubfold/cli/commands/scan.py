@@ -84,7 +84,7 @@ def show(output: Output, report: ScanReport) -> None:
     if report.duplicate_sets:
         output.line(
             f"{display.count(report.duplicate_sets, 'duplicate set')}, "
-            f"{display.size(report.reclaimable_bytes)} reclaimable",
+            f"{'about ' if report.estimated else ''}{display.size(report.reclaimable_bytes)} reclaimable",
             "bold",
         )
     else:
