@@ -84,6 +84,55 @@ def test_a_download_that_somebody_is_at_stays_however_old(tree: Tree, engine: En
     assert "another program holds" in report.failed[0].error
 
 
+class Copy:
+    """A folder that a client downloaded into, with downloads that were interrupted there."""
+
+    def __init__(self, tree: Tree, engine: Engine) -> None:
+        tree.build({"models/base": local_dir("org/base")})
+        self.folder = tree["models/base"]
+        engine.add_root(tree["models"])
+
+    def partial(self, name: str, *, old: bool) -> Path:
+        """As the client calls the file that is to become `name`, with its lock beside it."""
+        from huggingface_hub._local_folder import get_local_download_paths
+
+        paths = get_local_download_paths(self.folder, name)
+        path = paths.incomplete_path("a" * 64)
+        path.write_bytes(b"x" * (1 << 20))
+        paths.lock_path.touch()
+        return aged(path, 90) if old else path
+
+
+def test_downloads_into_a_folder_that_were_interrupted_go_as_well(tree: Tree, engine: Engine) -> None:
+    copy = Copy(tree, engine)
+    clean_locks(tree)
+    old, young = copy.partial("old.safetensors", old=True), copy.partial("sub/young.safetensors", old=False)
+    before_023 = old.parent / f"older.safetensors.{'b' * 64}.incomplete"
+    before_023.write_bytes(b"x")
+    aged(before_023)
+    notes = sorted(path for path in copy.folder.rglob("*") if path not in (old, before_023))
+    report = engine.apply_removal(engine.plan_clean(), "clean")
+    assert not report.failed and sorted(report.removed) == sorted([str(old), str(before_023)])
+    assert young.exists() and sorted(copy.folder.rglob("*")) == notes
+    assert snapshot_download("org/base", local_dir=copy.folder, local_files_only=True) == str(copy.folder)
+
+
+def test_a_download_into_a_folder_that_somebody_is_at_stays_however_old(tree: Tree, engine: Engine) -> None:
+    from huggingface_hub._local_folder import get_local_download_paths
+    from huggingface_hub.utils import WeakFileLock
+
+    copy = Copy(tree, engine)
+    path = copy.partial("old.safetensors", old=True)
+    for name, partial in (("old.safetensors", path), ("old", path.with_name(f"old.{'b' * 64}.incomplete"))):
+        partial.write_bytes(b"x")
+        aged(partial)
+        with WeakFileLock(get_local_download_paths(copy.folder, name).lock_path):
+            report = engine.apply_removal(engine.plan_clean([copy.folder]), "clean")
+        assert partial.exists(), name
+        assert "another program holds" in report.failed[0].error
+        partial.unlink()
+
+
 def test_old_revisions_go_only_when_asked_for(tree: Tree, engine: Engine, loopback_hub: LoopbackHub) -> None:
     before = offline(tree, "org/base")
     loopback_hub.add("org/base", model_files("newer"))

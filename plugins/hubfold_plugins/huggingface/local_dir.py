@@ -34,7 +34,7 @@ from hubfold_plugins.huggingface.hub_metadata import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from hubfold.backend.changes import Removal
+    from hubfold.backend.changes import Leftover, Removal
 
 _HOMES = (os.path.join(".cache", "huggingface"), ".huggingface")
 _INCOMPLETE = ".incomplete"
@@ -115,11 +115,28 @@ class LocalDirBackend(StorageBackend):
     def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
         return _removals(root, walk, lambda snapshot: True)
 
+    def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        """Downloads that were interrupted, in every folder that a client downloaded into."""
+        from hubfold_plugins.huggingface import local_upkeep
+
+        for folder in walk.folders(root.path):
+            if folder.path.endswith(_BOOKKEEPING):
+                folder.folders[:] = [name for name in folder.folders if name == "hub"]
+                continue
+            for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
+                if copy.is_one():
+                    for path in copy.partials():
+                        yield local_upkeep.interrupted(root.path, path, walk)
+
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         """What a client has noted anew since the notes were taken away: it downloads there again."""
         return {path for path in paths if any(map(peek.exists, _notes_on(path, _METADATA, root.path)))}
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
+        if path.endswith(_INCOMPLETE):
+            from hubfold_plugins.huggingface import local_upkeep
+
+            return local_upkeep.locks_of_partial(path)
         return next((locks for locks in _notes_on_each(path, ".lock", root.path) if locks), [])
 
 
@@ -244,6 +261,10 @@ class _Copy:
                     if stat is not None:
                         partials.append((path, stat.st_size, etag_of_partial(name)))
         return partials
+
+    def partials(self) -> list[str]:
+        """The files of downloads that are not at their end."""
+        return [path for path, _, _ in self._read()]
 
     def _only_tree(self) -> str:
         """The revision of a download that has no file yet, by its listing; empty where that does not tell."""

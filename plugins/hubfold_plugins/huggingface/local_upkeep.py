@@ -7,12 +7,15 @@ for a smaller one.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hubfold.backend.changes import Kept, Removal
+from hubfold.backend import peek
+from hubfold.backend.changes import Kept, Leftover, LeftoverKind, Removal
 from hubfold.backend.contract import Walk
 from hubfold_plugins.huggingface.hub_metadata import Download
 
@@ -80,3 +83,29 @@ def _emptied(copy: str, root: str, gone: set[str], walk: Walk) -> Iterator[str]:
         if folder != root and all(os.path.join(folder, name) in gone for name in walk.listing(folder)):
             gone.add(folder)
             yield folder
+
+
+def interrupted(root: str, path: str, walk: Walk) -> Leftover:
+    """A download that was cut short: the file that it wrote to."""
+    st = walk.stat(path)
+    removal = Removal(root, "local-dir", "", "", content=(path,))
+    return Leftover(LeftoverKind.INTERRUPTED, path, removal, 0 if st is None else st.st_mtime_ns)
+
+
+def locks_of_partial(path: str) -> list[str]:
+    """The lock that a client holds while it writes to `path`, if it is there.
+
+    It is called ``<file>.lock``; the partial file has the name of the file (0.23), or of its metadata as a hash
+    (`_short_hash` of huggingface_hub/_local_folder.py), before its first dot.
+    """
+    folder, partial = os.path.split(path)
+    files = [name.removesuffix(".lock") for name in peek.names_in(folder) if name.endswith(".lock")]
+    return [
+        os.path.join(folder, f"{file}.lock")
+        for file in files
+        if partial.startswith((f"{file}.", f"{_short_hash(file + '.metadata')}."))
+    ]
+
+
+def _short_hash(name: str) -> str:
+    return urlsafe_b64encode(hashlib.sha1(name.encode("utf-8", "surrogateescape")).digest()).decode()
