@@ -136,6 +136,21 @@ def test_a_copy_in_a_folder_is_the_same_model_by_its_commit(tree: Tree, engine: 
     assert freed(engine, tree["models"]) == {alone.id: engine.preview_remove([alone.id]).bytes}
 
 
+def test_a_place_without_its_files_is_named_last(tree: Tree, engine: Engine) -> None:
+    """What a client downloads into a folder leaves a ref in its cache; a place may have a part of it, too."""
+    tree.hub.add("org/base", model_files("base", SIZE))
+    tree.build(
+        {"a/hub": hub_cache("org/base"), "b/hub": hub_cache("org/base"), "models/base": local_dir("org/base")}
+    )
+    for folder in ("snapshots", "blobs"):
+        shutil.rmtree(tree["a/hub/models--org--base"] / folder)
+    next(tree["b/hub/models--org--base"].glob("snapshots/*/model.safetensors")).unlink()
+    [base] = models(engine, tree["a"], tree["b"], tree["models"]).values()
+    found = [(os.path.relpath(place.path, tree.folder), place.whole) for place in base.places]
+    assert found[:2] == [("models/base", True), ("b/hub/models--org--base", False)]
+    assert all(not place.bytes for place in base.places[2:])
+
+
 def test_a_farm_is_as_whole_as_what_it_links(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

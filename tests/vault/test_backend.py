@@ -24,3 +24,15 @@ def test_objects_are_pinned_replicas_that_claim_what_their_names_say(scene: Fold
     assert found.claims == {"sha256": os.path.basename(object_).partition(".")[0]}
     assert found.pinned, "links lead to this very inode"
     assert set(found.claims) <= backend.capabilities.claims
+
+
+def test_an_object_named_by_hubfolds_own_digest_states_nothing(scene: Folded) -> None:
+    """The name is no evidence: xxh3_128 counts where it was read."""
+    (object_,) = objects.objects(str(scene.vault))
+    named = Path(scene.vault, "objects", "ab", "ab" * 16)
+    named.parent.mkdir()
+    os.link(object_, named)
+    root = Root(str(scene.vault), VAULT)
+    backend = VaultBackend()
+    claims = {one.path: one.claims for one in backend.replicas(root, TreeWalk(root, {VAULT: backend}))}
+    assert claims[str(named)] == {} and claims[object_]

@@ -160,7 +160,8 @@ class Joined:
     def _model(self, key: _Key, places: list[_PlaceOf], away: list[ModelPlace], units: _Units) -> Model:
         payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
         used = {payload.unit for payload in payloads}
-        there = [self._place(place) for place in places]
+        # Where nothing of it lies is named last: a client leaves a ref in its cache of what it puts into a folder.
+        there = sorted(map(self._place, places), key=lambda place: (not place.whole, not place.bytes))
         repo_type, repo_id, _ = key
         return Model(
             repo_type=repo_type,

@@ -142,10 +142,16 @@ class ModelPlace(JsonForm):
             key=lambda one: ("main" not in one.refs, not one.refs, -(one.last_modified or 0), one.revision),
         )
 
+    @property
+    def whole(self) -> bool:
+        """Whether a program that asks for no revision finds all of it here."""
+        return self.default.state is Wholeness.WHOLE
+
 
 @dataclass(frozen=True, slots=True)
 class Model(JsonForm):
-    """One model, dataset, space or kernel, wherever it lies. `places` are in the order in which they are preferred."""
+    """One model, dataset, space or kernel, wherever it lies. `places` are in the order in which they are preferred,
+    those where it is whole before the others."""
 
     #: Empty for a copy of which nothing says what it is; its `id` is its path then.
     repo_id: str = field(metadata=told(value=lambda text: text or None, before=("id",)))
@@ -179,7 +185,7 @@ class Model(JsonForm):
     @property
     def cached(self) -> bool:
         """Whether a program that asks for it without a revision finds all of it somewhere."""
-        return any(place.default.state is Wholeness.WHOLE for place in self.places)
+        return any(place.whole for place in self.places)
 
     @property
     def state(self) -> Wholeness:
