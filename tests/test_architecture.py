@@ -399,6 +399,7 @@ TESTED_BY = {
     "hubfold.duplicates.evidence": ["duplicates/test_sets.py"],
     "hubfold.duplicates.pending": ["duplicates/test_sets.py", "index/test_tallies.py"],
     "hubfold.engine.care": ["care/test_doctor.py", "care/test_verify.py"],
+    "hubfold.engine.engine": ["cli/test_promises.py", "test_lazy.py"],
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],

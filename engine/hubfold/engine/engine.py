@@ -183,7 +183,8 @@ class Engine:
         Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
         """
         report = self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
-        return report if backend else self._folding.as_planned(report, paths, min_size, scope)
+        planned = bool(report.duplicate_sets) and backend is None
+        return self._folding.as_planned(report, paths, min_size, scope) if planned else report
 
     def add_root(
         self,

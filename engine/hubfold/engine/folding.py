@@ -103,8 +103,6 @@ class Folding:
         self, report: ScanReport, paths: Sequence[StrPath], min_size: int, scope: Scope
     ) -> ScanReport:
         """A report whose reclaimable bytes are those that the plan frees: by owners, rights, mounts, kinds of links."""
-        if not report.duplicate_sets:
-            return report
         if report.duplicate_sets > PLANNED_SETS:
             return replace(report, estimated=True)
         try:
