@@ -81,12 +81,23 @@ def test_a_configured_root_is_what_recognises_it_and_else_anybodys(place: Place)
 
 
 def test_a_root_of_a_backend_that_is_not_loaded_is_left_out(place: Place) -> None:
-    place.configure(place.root("a", shelf=True))
+    path = place.root("a", shelf=True)
+    place.configure(path)
     workspace = place.workspace()
     with workspace.index as index:
-        index.save_root(Root(place.root("gone"), "attic"))
-        index.save_root(Root(place.root("old"), "plain", Role.SECONDARY, 7))
+        index.save_root(Root(place.root("a/gone"), "attic"))
+        index.save_root(Root(place.root("a/old"), "plain", Role.SECONDARY, 7))
         assert known(workspace) == [("a", "shelf"), ("old", "plain")]
+
+
+def test_what_was_only_looked_at_is_no_root(place: Place) -> None:
+    path = place.root("a", shelf=True)
+    place.configure(path)
+    workspace = place.workspace()
+    with workspace.index as index:
+        index.save_root(Root(place.root("looked"), "plain"))
+        index.save_root(Root(place.root("a/folder"), "shelf"))
+        assert known(workspace) == [("a", "shelf")], "nor is a folder of a root, in its own layout"
 
 
 def test_what_the_user_says_of_a_root_wins_over_what_was_scanned(place: Place) -> None:
@@ -111,16 +122,24 @@ def test_where_nobody_chose_a_primary_root_the_first_default_one_is_it(place: Pl
 
 
 def test_roots_below_a_path_come_with_the_vaults_of_theirs_only(place: Place) -> None:
-    one, other = place.root("drive/one"), place.root("other")
+    one, other, looked = place.root("drive/one"), place.root("other"), place.root("drive/looked")
+    place.configure(one, other)
     workspace = place.workspace()
     workspace.backends[VAULT] = Plain()
     with workspace.index as index:
-        for root in (Root(one, "plain"), Root(other, "plain")):
+        for root in (Root(one, "plain"), Root(other, "plain"), Root(looked, "plain")):
             index.save_root(root)
             os.mkdir(os.path.join(root.path, ".hubfold"))
             index.save_root(Root(os.path.join(root.path, ".hubfold"), VAULT))
-        assert set(workspace.roots_of([place.folder / "drive"])) == {one, f"{one}/.hubfold"}
-        assert len(workspace.roots_of([])) == 4
+
+        def found(*paths: str, only: bool = False) -> set[str]:
+            roots = set(workspace.roots_of(paths, only=only))
+            assert {f"{path}/.hubfold" for path in roots if not path.endswith(".hubfold")} <= roots
+            return {path for path in roots if not path.endswith(".hubfold")}
+
+        assert found(f"{place.folder}/drive", only=True) == found(one, looked, only=True) == {one, looked}
+        assert found(f"{place.folder}/drive") == {one, looked, other}, "compared with what is known"
+        assert found() == {one, other}
         with pytest.raises(HubfoldError, match="no root was scanned there") as caught:
             workspace.roots_of([place.folder / "nowhere"])
         assert "hubfold scan" in caught.value.hint
@@ -128,6 +147,7 @@ def test_roots_below_a_path_come_with_the_vaults_of_theirs_only(place: Place) ->
 
 def test_vaults_are_those_that_are_there(place: Place) -> None:
     one, other = place.root("one"), place.root("other")
+    place.configure(one, other)
     objects.prepare(f"{one}/.hubfold")
     workspace = place.workspace()
     with workspace.index as index:

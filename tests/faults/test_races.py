@@ -186,7 +186,7 @@ def test_a_second_run_says_which_one_is_at_work(scene: Scene, second: str) -> No
     if second == "undo":
         scene_file = tree.write(os.path.join(scene.place, "plain/third.safetensors"), tree.model("weights"))
         must(scene.place, "consolidate", *scene.tree.roots, "-y")
-        tree.write(scene_file + ".copy", tree.model("weights"))
+        tree.write(scene_file.replace("third", "fourth"), tree.model("weights"))
         scene.before = tree.census(scene.place)
     window = scene.held()
     argv = {"consolidate": ("consolidate", *scene.tree.roots, "-y"), "recover": ("recover",)}

@@ -250,6 +250,8 @@ class Workspace:
             above = [root for root in self.index.roots() if within(wanted, root.path)]
             there = [root for root in self.index.roots() if within(root.path, wanted)]
             there += [max(above, key=lambda root: len(root.path))] if above else []
+            # Of one folder under two names (a bind mount) a scan walks one.
+            there = there or [root for root in self.index.roots() if _is_one(root.path, wanted)]
             if not there:
                 names = ", ".join(map(str, paths))
                 raise HubfoldError(f"{names}: no root was scanned there", f"run `hubfold scan {names}` first")
@@ -444,3 +446,10 @@ class Workspace:
     def names_of(self, st: os.stat_result) -> list[IndexedReplica]:
         """All names of a payload that the last scans met."""
         return self.index.payload(st.st_dev, st.st_ino, st.st_size) if self.has_index else []
+
+
+def _is_one(folder: str, other: str) -> bool:
+    try:
+        return os.path.samefile(folder, other)
+    except OSError:
+        return False

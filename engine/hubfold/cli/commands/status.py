@@ -20,10 +20,10 @@ def status(session: Session) -> None:
         scanned = any(root.files for root in known)
         reclaimable = engine.dupes(limit=1).reclaimable_bytes if scanned else 0
     last = runs[0] if runs else None
-    if not scanned:
-        command = "hubfold scan" if known else "hubfold scan PATH"
-    elif any(run.state == "unfinished" for run in runs):
+    if any(run.state == "unfinished" for run in runs):
         command = "hubfold recover"
+    elif not scanned:
+        command = "hubfold scan" if known else "hubfold scan PATH"
     elif reclaimable:
         command = "hubfold consolidate --dry-run"
     else:
