@@ -46,6 +46,7 @@ def test_every_kind_of_task_runs_and_is_tabled(tmp_path: Path) -> None:
     assert "| **Consolidate into hard links" in page
 
 
+@pytest.mark.slow
 def test_listing_models_is_a_task_of_three_sizes_and_lists_them_all(tmp_path: Path) -> None:
     rows, page = _run(tmp_path, "ls")
     assert rows.keys() == {"ls", "ls-4"}, "of so tiny a tree the quarter and the half are the same"

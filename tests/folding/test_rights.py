@@ -132,7 +132,7 @@ def random_scene(base: Path, chance: random.Random) -> tuple[Scene, list[Path]]:
 
 
 @ROOT
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))])
 def test_whatever_the_permissions_everybody_reads_what_he_read(place: Path, umask: None, seed: int) -> None:
     chance = random.Random(seed)
     kinds: set[str] = set()
