@@ -41,7 +41,7 @@ def test_a_path_that_changed_since_is_left_alone_and_said_so(
     edited.unlink()
     edited.write_text("mine now")
     report = hubfold("undo", "-y", "--json").json
-    assert set(report) == {"run", "kept", "restored", "left", "failed"}
+    assert set(report) == {"run", "kept", "restored", "left", "failed", "removed", "folders"}
     assert [item["path"] for item in report["restored"]] == [str(scene.copies[0])]
     assert [item["path"] for item in report["left"]] == [str(edited)]
     assert edited.read_text() == "mine now"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hubfold.backend.changes import Removal
+from hubfold.disk.paths import gone
 from hubfold.errors import Interrupted
 from hubfold.journal.journal import Journal
 from hubfold.library.inventory import Holdings
@@ -47,14 +48,16 @@ def _content(removal: Removal) -> Iterator[str]:
 
 
 def _told(what: RemovePlan, run: str | None) -> RemoveReport:
-    files = (path for removal in what.removals for path in removal.files if path in what.removing.seen)
+    files = [path for removal in what.removals for path in removal.files if path in what.removing.seen]
     return RemoveReport(
         run=run,
         models=tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
-        removed=(*files, *what.objects),
+        removed=(*dict.fromkeys(files), *what.objects),
         bytes=what.bytes,
         needed=what.needed,
         left=what.left,
+        folders=what.folders,
+        vault_files=what.vault_files,
     )
 
 
@@ -88,5 +91,7 @@ def carry_out(
         bytes=freed,
         left=(*what.left, *told.kept),
         failed=(*remover.failed, *told.failed),
+        folders=gone(what.folders),
+        vault_files=gone(what.vault_files),
         interrupted=interrupted,
     )

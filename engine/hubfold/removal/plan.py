@@ -28,7 +28,8 @@ from hubfold.removal.remover import Removing
 from hubfold.removal.settle import rest_of
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
-from hubfold.vault.names import LINKS
+from hubfold.vault.gc import goes_with
+from hubfold.vault.names import LINKS, of_object
 
 COPY = "a local copy of it; --with-copies removes it too"
 #: A sort of thing that goes: what is left of a local copy whose removal was cut short.
@@ -62,6 +63,9 @@ class RemovePlan:
     bytes: int = 0
     #: Other names of what goes, which the index knows: their change times will move.
     others: tuple[IndexedReplica, ...] = ()
+    #: Folders that go too, and what else goes of the vaults of `objects`.
+    folders: tuple[str, ...] = ()
+    vault_files: tuple[str, ...] = ()
 
     @property
     def removals(self) -> tuple[Removal, ...]:
@@ -211,10 +215,8 @@ def hold_against_needs(
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]
     stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
-    stuck = [item.path for item in (*stays, *needs.left)]
-    folders = {
-        os.path.dirname(path) for removal in removals for path in removal.inside if removal.folders
-    }.union(*(removal.folders for removal in removals), *(_emptied(removal, stuck) for removal in removals))
+    folders = tuple(_vanishing(removals))
+    vault_files, vault_folders = goes_with({of_object(object_) for object_ in needs.objects}, needs.objects)
     seen: dict[str, Seen] = {}
     for path in files:
         now = look(path)
@@ -228,10 +230,24 @@ def hold_against_needs(
         left=(*left, *needs.left, *stays),
         bytes=measure([*files, *needs.objects, *lists], folders),
         others=tuple(needs.others),
+        folders=(*folders, *vault_folders),
+        vault_files=vault_files,
     )
 
 
-def _emptied(removal: Removal, stuck: Sequence[str]) -> Iterator[str]:
-    for folder in removal.empty:
-        if not any(within(path, folder) for path in stuck):
-            yield folder
+def _vanishing(removals: Iterable[Removal]) -> Iterator[str]:
+    """The folders that are gone once `removals` were carried out one after the other, the deepest of each first."""
+    gone: set[str] = set()
+    for removal in removals:
+        gone.update(removal.files)
+        for top in removal.folders:
+            for folder, _, _ in os.walk(top, topdown=False):
+                if folder not in gone:
+                    gone.add(folder)
+                    yield folder
+        for folder in removal.empty:
+            with suppress(OSError):
+                names = os.listdir(folder)
+                if folder not in gone and all(os.path.join(folder, name) in gone for name in names):
+                    gone.add(folder)
+                    yield folder
