@@ -15,14 +15,13 @@ import pytest
 from hubfold.testing.loopback_hub import LoopbackHub
 from tests.building import tree
 
-from . import test_lifecycle_sweeps as lifecycle
+from . import lifecycle
 from .commands import command
 from .filesystems import Mounts
 from .power_cut import DiskStage, cut_without_fsync, power_cuts
-from .scenes import KINDS, Kind, Scene, consolidate, guarded, scenes, thinned
+from .scenes import ALL, KINDS, Kind, Scene, consolidate, guarded, scenes, settled, thinned
 from .strace_sweep import Command, Failed, Outcome, Point, Stage, complaints, record
 from .striking import CHANGES, KILL, Fault, hubfold
-from .test_sweeps import ALL, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
@@ -194,6 +193,12 @@ def test_download_of_what_is_here_already(mounts: Mounts, disk: str) -> None:
             return [point for point in lifecycle.placing(points) if point.name != "ioctl"]
 
         cut_lifecycle(mounts, disk, lifecycle.build_download, lifecycle.downloading, check, env, choose)
+
+
+@pytest.mark.parametrize("disk", DISKS)
+def test_pointing_links_to_where_their_vault_is(mounts: Mounts, disk: str) -> None:
+    check = lifecycle.check_moved_vault
+    cut_lifecycle(mounts, disk, lifecycle.build_moved_vault, lambda place: lifecycle.FIX, check)
 
 
 @pytest.mark.parametrize("disk", ["btrfs", "xfs"] if ALL else ["btrfs"])

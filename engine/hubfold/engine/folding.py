@@ -153,17 +153,18 @@ class Folding:
         log, logs = history.find(self._workspace.state, run)
         expected = undo.preview(log, self._others(logs, log))
         farm = farm_settle.preview(log) if not log.undone else farm_settle.TakenBack()
-        pointed = [link.path for link in log.repointed if not log.undone]
+        pointed = repoint.preview(log) if not log.undone else repoint.PutBack()
         return UndoReport(
             run=log.run,
-            restored=(*expected.restored, *farm.restored, *pointed),
-            left=(*farm.left, *expected.left, *expected.waiting),
-            failed=(*farm.failed, *expected.failed),
+            restored=(*expected.restored, *farm.restored, *pointed.restored),
+            left=(*farm.left, *pointed.left, *expected.left, *pointed.waiting, *expected.waiting),
+            failed=(*farm.failed, *pointed.failed, *expected.failed),
             bytes_needed=expected.bytes_needed,
             kept=tuple(expected.kept),
-            waiting=tuple(expected.waiting),
+            waiting=(*pointed.waiting, *expected.waiting),
             removed=tuple(farm.removed),
             folders=tuple(farm.folders),
+            open=history.undoable(log),
         )
 
     def _others(self, logs: Sequence[RunLog], log: RunLog) -> Others:

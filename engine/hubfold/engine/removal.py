@@ -58,7 +58,13 @@ class Removing:
         may be named by the folder above it. Raises `RootError`."""
         found = self._workspace.discover([path])
         named = canonical(os.path.expanduser(os.fspath(path)))
-        return [root for root in found if root.path == named] or found
+        # A folder that no backend recognises is a root of its own, but nobody's word for what is in it.
+        known = [root for root in found if root.path != named or self._is_known(root)]
+        return [root for root in known if root.path == named] or known or found
+
+    def _is_known(self, root: Root) -> bool:
+        cache = self._workspace.backends[root.backend].capabilities.cache
+        return cache or root.path in {one.path for one in self._workspace.discover()}
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""

@@ -104,10 +104,12 @@ def plan(
         if not found:
             left += [Left(one.snapshot.path, _why_not(holdings, one.root)) for one in of_name]
     for path in copies:
+        if only and not any(within(path, root) for root in only):
+            raise UsageError(f"{path} lies in none of the folders that --from names", "leave out --from")
         removals += _copies_at(holdings, path, logs)
     if not removals:
         raise _nothing_goes(models[0].name, left)
-    return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names)
+    return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
 
 
 def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:
@@ -207,10 +209,19 @@ def _folders_emptied(top: str, of_it: Iterable[str], gone: set[str], root: str) 
 
 
 def hold_against_needs(
-    holdings: Holdings, removals: Sequence[Removal], left: Sequence[Left], *, with_links: bool, names: Names
+    holdings: Holdings,
+    removals: Sequence[Removal],
+    left: Sequence[Left],
+    *,
+    with_links: bool,
+    names: Names,
+    only: Collection[str] = (),
 ) -> RemovePlan:
-    """Hold removals against what needs their content; the plan that is left of them."""
-    needs = Needs(holdings, with_links, names, list(removals))
+    """Hold removals against what needs their content; the plan that is left of them.
+
+    With `only`, no link and no object goes that is not of these roots.
+    """
+    needs = Needs(holdings, with_links, names, list(removals), only)
     needs.look()
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]

@@ -54,6 +54,8 @@ class UndoReport(JsonForm):
     #: Those of `restored` at which there is nothing then, since the run had made them; and what goes with them.
     removed: tuple[str, ...] = field(default=(), metadata=PATHS)
     folders: tuple[str, ...] = field(default=(), metadata=PATHS)
+    #: Of a preview: the run stands before older ones until it is taken back, be there something to restore or not.
+    open: bool = field(default=False, metadata=UNTOLD)
 
 
 @dataclass(frozen=True, slots=True)

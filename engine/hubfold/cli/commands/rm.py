@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     "--with-copies", is_flag=True, help="Remove the local copies that clients downloaded of it, too."
 )
 @click.option(
-    "--from", "caches", multiple=True, metavar="CACHE", help="Only from this cache (may be repeated)."
+    "--from",
+    "caches",
+    multiple=True,
+    metavar="CACHE",
+    help="Only from this cache (may be repeated); nothing outside it goes.",
 )
 @options.full
 @options.before_change

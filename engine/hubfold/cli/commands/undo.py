@@ -45,7 +45,8 @@ def command(session: Session, run: str | None) -> int | None:
             _stays(session, preview)
         files = display.count(len(preview.restored), "file")
         # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
-        nothing = not (preview.restored or preview.left)
+        ends = preview.open and not preview.failed
+        nothing = not (preview.restored or preview.left or ends)
         waits = bool(preview.waiting) and not preview.restored and len(preview.left) == len(preview.waiting)
         size = display.size(preview.bytes_needed)
         if waits and session.yes:
