@@ -192,6 +192,8 @@ def check_moved_vault(place: Place, outcome: Outcome) -> Iterator[str]:
         return [copy for copy in copies if os.path.exists(copy)]
 
     def wrong(when: str) -> Iterator[str]:
+        lists = [path for path in place.before if path.endswith(".links")]
+        yield from (f"{when}: {loss}" for loss in tree.losses(place.before, place.path, lists))
         for copy in copies:
             if not os.path.islink(copy):
                 yield f"{when}: {copy} is no link any more"
