@@ -230,6 +230,8 @@ class World:
             self.all_read(machine, told)
         for machine in self.machines:
             self.all_read(machine, "after gc on the other machine")
+            links = [path for path in machine.wants if os.path.islink(machine.namespace.seen(path))]
+            assert links == [], (machine.name, self.log)
             strangers = [
                 name
                 for name in os.listdir(machine.namespace.seen(f"{self.home}/models"))

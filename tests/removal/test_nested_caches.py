@@ -119,6 +119,14 @@ def test_a_folder_above_stands_for_the_caches_below_it(apart: Tree, around: Engi
     assert (apart["hf/hub/mine"] / "model.safetensors").exists()
 
 
+def test_a_folder_above_is_no_cache_to_be_emptied(apart: Tree, around: Engine) -> None:
+    before = every(apart)
+    for folder in (apart.folder, apart["models"]):
+        with pytest.raises(UsageError, match="is no cache"):
+            around.plan_clean_all(folder)
+    assert every(apart) == before
+
+
 def test_a_copy_that_lies_outside_is_a_mistake(apart: Tree, around: Engine) -> None:
     before = every(apart)
     with pytest.raises(UsageError, match="none of the folders that --from names"):

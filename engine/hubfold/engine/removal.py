@@ -110,7 +110,10 @@ class Removing:
 
     def plan_clean_all(self, cache: StrPath) -> RemovePlan:
         """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
-        root = self._caches_at(cache)[0]
+        found = self._workspace.discover([cache])
+        named = canonical(os.path.expanduser(os.fspath(cache)))
+        # Not what is below a folder that is none: one cache is named, and all of it goes.
+        root = next((root for root in found if root.path == named), found[0])
         if not self._workspace.backends[root.backend].capabilities.cache:
             raise UsageError(f"{root.path} is no cache", "name the folder that `hubfold roots` shows for it")
         holdings = self._workspace.holdings_at([root.path])

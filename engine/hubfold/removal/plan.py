@@ -28,8 +28,7 @@ from hubfold.removal.remover import Removing
 from hubfold.removal.settle import rest_of
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
-from hubfold.vault.gc import goes_with
-from hubfold.vault.names import LINKS, of_object
+from hubfold.vault.names import LINKS
 
 COPY = "a local copy of it; --with-copies removes it too"
 #: A sort of thing that goes: what is left of a local copy whose removal was cut short.
@@ -63,9 +62,8 @@ class RemovePlan:
     bytes: int = 0
     #: Other names of what goes, which the index knows: their change times will move.
     others: tuple[IndexedReplica, ...] = ()
-    #: Folders that go too, and what else goes of the vaults of `objects`.
+    #: Folders that go too.
     folders: tuple[str, ...] = ()
-    vault_files: tuple[str, ...] = ()
 
     @property
     def removals(self) -> tuple[Removal, ...]:
@@ -227,7 +225,6 @@ def hold_against_needs(
     files = [path for removal in removals for path in removal.files]
     stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
     folders = tuple(_vanishing(removals))
-    vault_files, vault_folders = goes_with({of_object(object_) for object_ in needs.objects}, needs.objects)
     seen: dict[str, Seen] = {}
     for path in files:
         now = look(path)
@@ -241,8 +238,7 @@ def hold_against_needs(
         left=(*left, *needs.left, *stays),
         bytes=measure([*files, *needs.objects, *lists], folders),
         others=tuple(needs.others),
-        folders=(*folders, *vault_folders),
-        vault_files=vault_files,
+        folders=folders,
     )
 
 
