@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from hubfold.testing.trees import Tree, hub_cache, local_dir, safetensors
 README = Path(__file__).resolve().parent.parent / "README.md"
 MB = 10**6
 CONFIG = "/.config/hubfold/config.toml"
+#: What a pipe gets whole, and a terminal a few lines of.
+ON_TERMINAL = ("hubfold rm base --dry-run",)
 
 
 def session() -> list[tuple[str, list[str]]]:
@@ -47,6 +52,27 @@ def home(tmp_path: Path, loopback_hub: LoopbackHub) -> Path:
     return folder
 
 
+def on_terminal(words: Sequence[str], environ: Mapping[str, str], cwd: Path) -> str:
+    """What a program says on a terminal without colours, with nobody to ask."""
+    controller, terminal = pty.openpty()
+    with open(controller, "rb", buffering=0) as reader:
+        process = subprocess.Popen(
+            words,
+            env={**environ, "NO_COLOR": "1"},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        said = b""
+        with suppress(OSError):  # Linux ends a terminal without a program with EIO
+            while chunk := reader.read(65536):
+                said += chunk
+        process.wait()
+    return said.decode().replace("\r\n", "\n")
+
+
 @pytest.mark.slow
 def test_the_session_with_models(home: Path, loopback_hub: LoopbackHub) -> None:
     environ = {
@@ -63,10 +89,14 @@ def test_the_session_with_models(home: Path, loopback_hub: LoopbackHub) -> None:
     assert len(commands) == 5
     for command, told in commands:
         words = [sys.executable, "-m", *command.split()]
-        done = subprocess.run(
-            words, env=environ, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
-        lines = (done.stdout + done.stderr).replace(str(home), "/home/ana").splitlines()
+        if command in ON_TERMINAL:
+            said = on_terminal(words, environ, home)
+        else:
+            done = subprocess.run(
+                words, env=environ, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            )
+            said = done.stdout + done.stderr
+        lines = said.replace(str(home), "/home/ana").splitlines()
         # What is free is the machine's own; a terminal mixes stdout and stderr.
         shown = [
             sorted(re.sub(r"[\d.]+[MGT] free", "? free", line) for line in some) for some in (lines, told)

@@ -209,7 +209,7 @@ def test_the_report_of_a_finding_has_the_fields_that_scripts_rely_on(sick: Tree,
     weights(sick).resolve().unlink()
     report = json.loads(json.dumps(engine.doctor().as_json()))
     assert set(report) == {"findings"}
-    assert set(report["findings"][0]) == {"kind", "path", "message", "fix", "fixed"}
+    assert set(report["findings"][0]) == {"kind", "path", "message", "fix", "fixed", "replaces"}
 
 
 def test_an_object_whose_list_is_lost_is_not_told_to_be_garbage_and_gc_leaves_it(

@@ -33,7 +33,9 @@ def test_it_tells_what_is_wrong_and_what_would_mend_it(hubfold: Program, sick: T
     report = hubfold("doctor", "--json").json
     assert set(report) == {"findings"}
     (finding,) = report["findings"]
-    assert set(finding) == {"kind", "path", "message", "fix", "fixed"} and finding["fixed"] is False
+    assert (
+        set(finding) == {"kind", "path", "message", "fix", "fixed", "replaces"} and finding["fixed"] is False
+    )
 
 
 def test_a_download_is_asked_about_and_then_done(

@@ -55,6 +55,8 @@ def test_the_json_report(hubfold: Program, scene: Scene) -> None:
         "failed",
         "reclaimed_bytes",
         "last_copies",
+        "folders",
+        "vault_files",
     }
     assert {needed["path"] for needed in report["needed"]} == {str(path) for path in scene.copies}
     assert report["reclaimed_bytes"] < 1 << 20

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from tests.building.program import Folded, Program, Scene
 
 
@@ -41,7 +43,7 @@ def test_a_path_that_changed_since_is_left_alone_and_said_so(
     edited.unlink()
     edited.write_text("mine now")
     report = hubfold("undo", "-y", "--json").json
-    assert set(report) == {"run", "kept", "restored", "left", "failed"}
+    assert set(report) == {"run", "kept", "restored", "left", "failed", "removed", "folders"}
     assert [item["path"] for item in report["restored"]] == [str(scene.copies[0])]
     assert [item["path"] for item in report["left"]] == [str(edited)]
     assert edited.read_text() == "mine now"
@@ -75,6 +77,19 @@ def test_a_run_whose_paths_all_changed_since_does_not_stand_before_older_ones(
     assert new.read_text() == "mine now"
     assert f"restored 2 files of run {run}" in hubfold("undo", "-y").out
     assert not first.is_symlink() and not second.is_symlink()
+
+
+def test_a_run_of_which_nothing_is_left_does_not_stand_before_older_ones(
+    hubfold: Program, scene: Scene, folded: Folded
+) -> None:
+    run, before = folded
+    assert hubfold("farm", "farm").code == 0
+    shutil.rmtree(scene.folder / "farm")
+    assert hubfold("undo", "--dry-run", "--json").json["restored"] == []
+    assert hubfold("undo").code == 5
+    assert "restored 0 files" in hubfold("undo", "-y").out
+    assert f"restored 2 files of run {run}" in hubfold("undo", "-y").out
+    assert scene.photograph() == before
 
 
 def test_nothing_to_undo(hubfold: Program) -> None:

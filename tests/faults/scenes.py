@@ -15,6 +15,9 @@ from .filesystems import Mounts
 from .power_cut import DiskStage
 from .strace_sweep import Command, Failed, Outcome, Point, Stage
 
+#: Whether every point of a sweep is struck, and by every errno, instead of some that stand for all.
+ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -149,3 +152,13 @@ __all__ = [
     "thinned",
     "whole_again",
 ]
+
+
+def settled(scene: Scene, but: Iterable[str] = ()) -> Iterator[str]:
+    """What holds once `recover` has run; the bytes of `but` are not judged."""
+    must(scene.place, "recover")
+    yield from scene.losses(but)
+    yield from (left for left in tree.leftovers(scene.before, scene.place) if "/farm/" not in f"/{left}")
+    for run in must(scene.place, "runs", "--json").json["runs"]:
+        if run["state"] == "unfinished":
+            yield f"run {run['run']} is unfinished after recover"

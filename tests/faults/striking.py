@@ -142,10 +142,18 @@ def _watch(counter: _Counter) -> None:
 
 
 def _child(
-    argv: tuple[str, ...], env: Mapping[str, str], out: str, err: str, fault: Fault | None, report: str
+    argv: tuple[str, ...],
+    env: Mapping[str, str],
+    out: str,
+    err: str,
+    fault: Fault | None,
+    report: str,
+    inside: int | None,
 ) -> None:
     from hubfold import cli
 
+    if inside is not None:
+        commands.enter(inside)
     counter = _Counter(fault, os.open(report, os.O_WRONLY | os.O_CREAT))
     _watch(counter)
     main = cli.main
@@ -173,10 +181,12 @@ class Struck:
         return self.ran.returncode == -signal.SIGKILL
 
 
-def hubfold(env: Mapping[str, str], *argv: str, fault: Fault | None = None) -> Struck:
-    """Run `hubfold ARGV` with `fault`."""
+def hubfold(
+    env: Mapping[str, str], *argv: str, fault: Fault | None = None, inside: int | None = None
+) -> Struck:
+    """Run `hubfold ARGV` with `fault`; `inside` is a process whose namespaces it enters."""
     with tempfile.TemporaryDirectory() as scratch:
         out, err, report = (os.path.join(scratch, name) for name in ("out", "err", "report"))
-        process = commands.Forked(_child, argv, env, out, err, fault, report)
+        process = commands.Forked(_child, argv, env, out, err, fault, report, inside)
         ran = commands.ended(process, argv, out, err)
         return Struck(ran, int(commands.text_of(report) or 0))

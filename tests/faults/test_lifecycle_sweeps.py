@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,37 +19,35 @@ from hubfold.testing.loopback_hub import LoopbackHub
 from tests.building import tree
 
 from .commands import command, enrol, must
-from .scenes import thinned
+from .lifecycle import (
+    FILES,
+    ONE,
+    RM,
+    TWO,
+    Build,
+    Check,
+    Place,
+    build_download,
+    build_restore,
+    build_rm,
+    check_download,
+    check_restore,
+    check_rm,
+    downloading,
+    lies,
+    ours,
+    placing,
+    restoring,
+    told,
+)
+from .scenes import ALL, thinned
 from .strace_sweep import CopyStage, Failed, Outcome, Point, Stage, complaints, errors, kills, record, sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
-ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
 FAULTS = pytest.mark.parametrize("fault", ("kill", "error"))
 #: Strikes of a sweep by errors, and of those that came later: they share the time that the tier has.
 FEW = 5
-ONE, TWO = "a" * 40, "b" * 40
-FILES = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": tree.model("tokens")}
-
-
-@dataclass(slots=True)
-class Place:
-    """A folder with a cache in it, and what everything in it read before the command came."""
-
-    stage: CopyStage
-    before: dict[str, tree.Seen]
-
-    @property
-    def path(self) -> str:
-        return self.stage.place
-
-    @property
-    def hub(self) -> str:
-        return os.path.join(self.path, "hf/hub")
-
-
-Build = Callable[[str], object]
-Check = Callable[[Place, Outcome], Iterator[str]]
 
 
 def places(tmp_path: Path, build: Build, count: int = 2) -> list[Place]:
@@ -99,65 +96,6 @@ def run(
     todo = kills(points) if fault == "kill" else errors(points, every=ALL)
     verdicts = sweep([place.stage for place in found], struck, todo, judge)  # type: ignore[arg-type]
     assert not complaints(verdicts)
-
-
-def told(outcome: Outcome) -> Iterator[str]:
-    """A command that met an error ends as commands do, and says what it could not do."""
-    if "Traceback" in outcome.stderr or "unexpected" in outcome.stderr:
-        yield f"it fell over: {outcome.stderr[-1500:]}"
-    if outcome.returncode not in (0, -9, 137):
-        if outcome.returncode not in (1, 3):
-            yield f"it ended with {outcome.returncode}: {outcome.stderr[-500:]}"
-        elif not outcome.stderr.strip():
-            yield f"it ended with {outcome.returncode} and said nothing"
-
-
-def lies(repo: str, before: dict[str, tree.Seen], expected: dict[str, set[str]]) -> Iterator[str]:
-    """Revisions that a client would be given and that are not whole, and refs that name none."""
-    snapshots = os.path.join(repo, "snapshots")
-    for commit in os.listdir(snapshots) if os.path.isdir(snapshots) else ():
-        if commit not in expected:
-            yield f"a strange revision {commit}"
-            continue
-        for name in expected[commit]:
-            path = os.path.join(snapshots, commit, name)
-            if not os.path.exists(path):
-                yield f"{commit[:4]} is there without {name}"
-            elif before and tree.digest(path) != before[path].digest:
-                yield f"{commit[:4]}/{name} reads other bytes"
-    ref = os.path.join(repo, "refs/main")
-    if os.path.exists(ref) and not os.path.isdir(os.path.join(snapshots, Path(ref).read_text())):
-        yield "main names a revision that is not there"
-
-
-def ours(place: str) -> Iterator[str]:
-    for path in tree.files(place):
-        if any(part.startswith(".hubfold-") and part != ".hubfold-vault" for part in path.split("/")):
-            yield f"{path} was left behind"
-
-
-RM = ("rm", "org/one", "-y")
-
-
-def build_rm(place: str) -> None:
-    made = tree.one_cache(place)
-    tree.cache(os.path.join(place, "hf/hub"), "org/two", {"same.bin": tree.model("weights")}, TWO)
-    enrol(place, *made.roots)
-    must(place, "consolidate", *made.roots, "-y")
-
-
-def check_rm(place: Place, outcome: Outcome) -> Iterator[str]:
-    repo = os.path.join(place.hub, "models--org--one")
-    named = [path for path in place.before if path.startswith(repo + "/")]
-    yield from tree.losses(place.before, place.path, named)
-    yield from lies(repo, place.before, {ONE: {"model.safetensors", "sub/tokenizer.bin"}})
-    if outcome.returncode == 0:
-        yield from (f"rm was content, and {path} is there" for path in named if os.path.lexists(path))
-    must(place.path, "rm", "org/one", "-y", good=(0, 1))
-    if os.path.lexists(repo):
-        yield f"something is left of {repo}: {os.listdir(repo)}"
-    yield from tree.losses(place.before, place.path, named)
-    yield from ours(place.path)
 
 
 @FAULTS
@@ -252,34 +190,6 @@ def test_clean(tmp_path: Path, fault: str) -> None:
     run(places(tmp_path, build), lambda place: arguments, check, fault=fault)
 
 
-def build_restore(place: str) -> None:
-    hub = os.path.join(place, "hf/hub")
-    tree.cache(hub, "org/one", FILES, ONE)
-    tree.cache(hub, "org/two", {"same.bin": FILES["model.safetensors"]}, TWO)
-    enrol(place, hub)
-    must(place, "backup", os.path.join(place, "saved"))
-
-
-def restoring(place: str) -> tuple[str, ...]:
-    return ("restore", os.path.join(place, "saved"), "--into", os.path.join(place, "new/hub"), "-y")
-
-
-def check_restore(place: Place, outcome: Outcome) -> Iterator[str]:
-    new = os.path.join(place.path, "new/hub")
-    expected = {ONE: set(FILES), TWO: {"same.bin"}}
-    seen = {path.replace(place.hub, new): one for path, one in place.before.items()}
-    yield from tree.losses(place.before, place.path)
-    for repo in ("models--org--one", "models--org--two"):
-        yield from lies(os.path.join(new, repo), seen, expected)
-    must(place.path, *restoring(place.path))
-    for path, was in place.before.items():
-        if path.startswith(place.hub + "/"):
-            path = path.replace(place.hub, new)
-            if not os.path.exists(path) or tree.digest(path) != was.digest:
-                yield f"{path} was not restored"
-    yield from ours(place.path)
-
-
 @FAULTS
 def test_restore(tmp_path: Path, fault: str) -> None:
     run(places(tmp_path, build_restore), restoring, check_restore, fault=fault)
@@ -348,48 +258,6 @@ def test_scan(tmp_path: Path, fault: str) -> None:
         yield from ours(place.path)
 
     run(found, arguments, check, fault=fault, few=True)
-
-
-def build_download(place: str) -> None:
-    tree.write(os.path.join(place, "plain/copy.safetensors"), FILES["model.safetensors"])
-    tree.cache(os.path.join(place, "hf/hub"), "org/other", {"t.bin": FILES["sub/tokenizer.bin"]}, TWO)
-    must(place, "scan", os.path.join(place, "plain"), os.path.join(place, "hf/hub"))
-
-
-def downloading(place: str) -> tuple[str, ...]:
-    return ("download", "org/one", "--into", os.path.join(place, "hf/hub"), "-y")
-
-
-def check_download(hub: LoopbackHub, commit: str, env: Mapping[str, str]) -> Check:
-    def check(place: Place, outcome: Outcome) -> Iterator[str]:
-        from huggingface_hub import snapshot_download
-
-        yield from tree.losses(place.before, place.path)
-        repo = os.path.join(place.hub, "models--org--one")
-        blobs = os.path.join(repo, "blobs")
-        for name in os.listdir(blobs) if os.path.isdir(blobs) else ():
-            if len(name) == 64 and tree.digest(os.path.join(blobs, name)) != name:
-                yield f"{name} is not what it says"
-        hub.forget_hits()
-        must(place.path, *downloading(place.path), env=env)
-        if hub.downloads(1 << 19):
-            yield "a file that was here was downloaded"
-        folder = snapshot_download("org/one", cache_dir=place.hub, local_files_only=True)
-        if os.path.basename(folder) != commit:
-            yield f"the client was given {folder}"
-        for name, data in FILES.items():
-            if Path(folder, name).read_bytes() != data:
-                yield f"{name} reads other bytes"
-        yield from tree.losses(place.before, place.path)
-        yield from ours(place.path)
-
-    return check
-
-
-def placing(points: list[Point]) -> list[Point]:
-    """Up to the last call on a name of hubfold's own: what follows is the client's work."""
-    last = max(i for i, point in enumerate(points) if ".hubfold-" in point.text)
-    return points[: last + 1]
 
 
 @FAULTS

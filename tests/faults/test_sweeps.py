@@ -16,7 +16,7 @@ from tests.building import tree
 
 from .commands import command, hubfold, must
 from .filesystems import Mounts
-from .scenes import KINDS, Scene, consolidate, guarded, scenes, thinned, whole_again
+from .scenes import ALL, KINDS, Scene, consolidate, guarded, scenes, settled, thinned, whole_again
 from .strace_sweep import (
     KILL,
     Command,
@@ -34,7 +34,6 @@ from .strace_sweep import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
-ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
 FAULTS = ("kill", "error")
 #: One of so many points is struck where the sweep is not whole.
 STEP = 5
@@ -98,16 +97,6 @@ def different(result: dict[str, str], clean: dict[str, str], prefix: str = "") -
     for path in sorted(result.keys() | clean.keys()):
         if result.get(path) != clean.get(path):
             yield f"{prefix}{path} is {result.get(path)} and was {clean.get(path)} after the clean run"
-
-
-def settled(scene: Scene, but: Iterable[str] = ()) -> Iterator[str]:
-    """What holds once `recover` has run; the bytes of `but` are not judged."""
-    must(scene.place, "recover")
-    yield from scene.losses(but)
-    yield from (left for left in tree.leftovers(scene.before, scene.place) if "/farm/" not in f"/{left}")
-    for run in must(scene.place, "runs", "--json").json["runs"]:
-        if run["state"] == "unfinished":
-            yield f"run {run['run']} is unfinished after recover"
 
 
 def refolds(clean: dict[str, str]) -> Judge:

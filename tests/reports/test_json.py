@@ -198,7 +198,7 @@ def examples() -> Iterator[tuple[str, Any]]:
     )  # fmt: skip
     yield "UndoReport", UndoReport(
         run="r1", restored=("/m/a", ODD), left=(LEFT,), failed=(FAILED,), bytes_needed=5, interrupted=True,
-        kept=(Left(path="/m/b", reason="its mode stays"),),
+        kept=(Left(path="/m/b", reason="its mode stays"),), removed=(ODD,), folders=("/m",),
     )  # fmt: skip
     yield "RunSummary", SUMMARY
     yield "RunDetail", RunDetail(summary=SUMMARY, actions=((DONE, "done"), (DONE, "left")))
@@ -207,7 +207,10 @@ def examples() -> Iterator[tuple[str, Any]]:
         RecoverReport(runs=("r1", "r2"), finished=("/m/a",), rolled_back=(ODD,), left=(LEFT,), waiting=True),
     )
     yield "RecoverReport of nothing", RecoverReport()
-    yield "GcReport", GcReport(removed=("/v/o", ODD), bytes=77, kept=(LEFT,), failed=(FAILED,))
+    yield "GcReport", GcReport(
+        removed=("/v/o", ODD), bytes=77, kept=(LEFT,), failed=(FAILED,), folders=("/v",),
+        vault_files=("/v/o.links",),
+    )  # fmt: skip
     yield (
         "FarmReport",
         FarmReport(
@@ -255,7 +258,10 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "Problem", Problem(path=ODD, kind="corrupt", message="its bytes are others")
     yield "VerifyReport", VerifyReport(checked=3, bytes_read=9, problems=(Problem("/a", "edited", "m"),))
     yield "VerifyReport of one that went on", VerifyReport(checked=3, bytes_read=9, problems=(), resumed=2)
-    yield "Finding", Finding(kind="corrupt", path=ODD, message="m", fix="f", fixed=True, mendable=True)
+    yield (
+        "Finding",
+        Finding(kind="corrupt", path=ODD, message="m", fix="f", fixed=True, mendable=True, replaces=(ODD,)),
+    )
     yield "DoctorReport", DoctorReport(findings=(Finding(kind="k", path="/a", message="m", fix="f"),))
     yield "Needed", Needed(path="/l", content="/c", becomes="stays whole")
     yield (
@@ -265,7 +271,7 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "RemoveReport", RemoveReport(
         run="r1", models=(RemovedModel(kind="model", name="m", root="/c"),), removed=("/c/a", ODD), bytes=11,
         needed=(Needed(path="/l", content="/c", becomes="stays whole"),), left=(LEFT,), failed=(FAILED,),
-        interrupted=True,
+        interrupted=True, folders=("/c",), vault_files=("/v/o.links",),
     )  # fmt: skip
     yield "Reused", REUSED
     yield "DownloadedModel", DOWNLOADED

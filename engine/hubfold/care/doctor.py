@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hubfold import display, errors
+from hubfold.care.exchange import is_inode
 from hubfold.care.made_links import Patient, same_file
 from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
@@ -104,6 +105,8 @@ class _Cure:
     mendable: bool = False
     #: What was tried in vain.
     tried: str = ""
+    #: Paths that get another file, or another link.
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -244,7 +247,8 @@ class Doctor:
 
     def _vault_moved(self, old: str, new: str, links: Sequence[tuple[Patient, str]]) -> None:
         number = display.count(len(links), "link")
-        cure = _Cure(f"{number} to it get the new place as text", mendable=True)
+        replaces = tuple(patient.path for patient, _ in links)
+        cure = _Cure(f"{number} to it get the new place as text", mendable=True, replaces=replaces)
         failed = 0
         for patient, object_ in links if self.mender is not None else ():
             try:
@@ -358,7 +362,9 @@ class Doctor:
         donor = next((Donor(path, root, keeper=True) for root, path in case.names if path == keeper), None)
         first = [donor] if donor is not None and not same_file(donor.path, case.changed) else []
         root = case.names[0][0] if case.names else ""
-        return self._cure(
+        replaces = [path for root, path in case.names if is_inode(root, path, case.changed)]
+        replaces += [path for _, path, text in case.owners if text]
+        cure = self._cure(
             _Mending(
                 wanted=case.wanted,
                 names=case.names,
@@ -369,6 +375,8 @@ class Doctor:
                 changed=case.changed,
             )
         )
+        cure.replaces = tuple(replaces)
+        return cure
 
     def _cure(self, how: _Mending) -> _Cure:
         """Let the first file that has the wanted bytes mend it."""
@@ -435,7 +443,15 @@ class Doctor:
 
     def _add(self, kind: str, path: str, message: str, cure: _Cure) -> None:
         self.findings.append(
-            Finding(kind, path, message + cure.tried, cure.fix, cure.done, mendable=cure.mendable)
+            Finding(
+                kind,
+                path,
+                message + cure.tried,
+                cure.fix,
+                cure.done,
+                mendable=cure.mendable,
+                replaces=cure.replaces if cure.mendable else (),
+            )
         )
 
 

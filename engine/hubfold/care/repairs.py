@@ -169,10 +169,8 @@ class Mender:
             self.journal.place(vault, objects.id_of(vault))
             self.journal.append("repoint", **link.as_record())
             self.journal.sync()
-            before_, self._unsettled = (
-                self._unsettled,
-                True,
-            )  # until nothing of it is left under a temporary name
+            # Until nothing of it is left under a temporary name.
+            before_, self._unsettled = self._unsettled, True
             try:
                 put(directory, link, before, text, through=target)
             finally:

@@ -73,12 +73,17 @@ class PutBack:
     waiting: list[Left] = field(default_factory=list)
 
 
-def take_back(log: RunLog) -> PutBack:
-    """Give the links of a run the texts back that they had."""
+def preview(log: RunLog) -> PutBack:
+    """What `take_back` would do."""
+    return take_back(log, act=False)
+
+
+def take_back(log: RunLog, *, act: bool = True) -> PutBack:
+    """Give the links of a run the texts back that they had; without `act`, only look."""
     done = PutBack()
     for link in reversed(log.repointed):
         try:
-            if _put_back(log, link):
+            if _put_back(log, link, act=act):
                 done.restored.append(link.path)
         except Away as error:
             done.waiting.append(Left(link.path, errors.describe(error)))
@@ -89,7 +94,7 @@ def take_back(log: RunLog) -> PutBack:
     return done
 
 
-def _put_back(log: RunLog, link: Repointed) -> bool:
+def _put_back(log: RunLog, link: Repointed, *, act: bool) -> bool:
     """Whether there was something to put back: an undo that was cut short may have come this far."""
     try:
         directory, name = Directory.parent_of(link.root, link.path)
@@ -99,7 +104,8 @@ def _put_back(log: RunLog, link: Repointed) -> bool:
     with directory:
         text = text_at(directory, name)
         if text == link.text:
-            put(directory, link, link.text, link.before)
+            if act:
+                put(directory, link, link.text, link.before)
             return True
     check_there(log.places, link.root, link.mount)
     if text != link.before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -37,13 +38,21 @@ def left_alone(
         some(output, paths, full=full)
 
 
-def some(output: Output, paths: Sequence[str], *, full: bool = False) -> None:
-    """Paths, indented; on a terminal a few of them unless `full`."""
+def some(output: Output, paths: Sequence[str], *, full: bool = False, indent: str = "  ") -> None:
+    """Paths, or lines about them, indented; on a terminal a few of them unless `full`."""
     shown = paths if full or not sys.stdout.isatty() else paths[:FEW]
     for path in shown:
-        output.line(f"  {path}")
+        output.line(f"{indent}{path}")
     if len(shown) < len(paths):
-        output.line(f"  and {len(paths) - len(shown):,} more (--full lists them)")
+        output.line(f"{indent}and {len(paths) - len(shown):,} more (--full lists them)")
+
+
+def goes(output: Output, paths: Sequence[str], folders: Sequence[str] = (), *, full: bool = False) -> None:
+    """Every path that goes, folders with a slash at their end; on a terminal a few of them unless `full`."""
+    every = [*paths, *(os.path.join(folder, "") for folder in folders)]
+    if every:
+        output.line(f"what goes, {display.count(len(every), 'path')}:")
+        some(output, every, full=full)
 
 
 def warnings(output: Output, found: Iterable[Notice]) -> None:

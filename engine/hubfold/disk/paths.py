@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hubfold.errors import UsageError
 
@@ -78,6 +78,11 @@ def upwards(path: str) -> Iterator[str]:
     while (above := os.path.dirname(path)) != path:
         path = above
         yield path
+
+
+def gone(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of `paths` at which there is nothing."""
+    return tuple(path for path in paths if not os.path.lexists(path))
 
 
 def existing(path: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from hubfold.care import recovery, repoint
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope
-from hubfold.disk.paths import within
+from hubfold.disk.paths import gone, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
-from hubfold.farm.settle import take_links_back
+from hubfold.farm import settle as farm_settle
 from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor
 from hubfold.folding.outcomes import Outcome
@@ -215,15 +215,19 @@ class Folding:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
         log, logs = history.find(self._workspace.state, run)
         expected = undo.preview(log, self._others(logs, log))
-        links = [link.path for link in log.farm_links] + [link.path for link in log.repointed]
+        farm = farm_settle.preview(log) if not log.undone else farm_settle.TakenBack()
+        pointed = repoint.preview(log) if not log.undone else repoint.PutBack()
         return UndoReport(
             run=log.run,
-            restored=(*expected.restored, *(() if log.undone else links)),
-            left=(*expected.left, *expected.waiting),
-            failed=tuple(expected.failed),
+            restored=(*expected.restored, *farm.restored, *pointed.restored),
+            left=(*farm.left, *pointed.left, *expected.left, *pointed.waiting, *expected.waiting),
+            failed=(*farm.failed, *pointed.failed, *expected.failed),
             bytes_needed=expected.bytes_needed,
             kept=tuple(expected.kept),
-            waiting=tuple(expected.waiting),
+            waiting=(*pointed.waiting, *expected.waiting),
+            removed=tuple(farm.removed),
+            folders=tuple(farm.folders),
+            open=history.undoable(log),
         )
 
     def _others(self, logs: Sequence[RunLog], log: RunLog) -> Others:
@@ -242,7 +246,7 @@ class Folding:
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:
-                removed, left, failed = take_links_back(log)
+                farm = farm_settle.take_links_back(log)
                 if log.repointed:
                     # So that recovery looks for what a crash leaves of it.
                     book.append("undo")
@@ -253,7 +257,7 @@ class Folding:
                         log,
                         book,
                         self._others(logs, log),
-                        rest_failed=bool(failed or pointed.failed or pointed.waiting),
+                        rest_failed=bool(farm.failed or pointed.failed or pointed.waiting),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
                     )
@@ -261,13 +265,15 @@ class Folding:
                     interrupted = True
         return UndoReport(
             run=log.run,
-            restored=(*removed, *pointed.restored, *undone.restored),
-            left=(*left, *pointed.left, *undone.left, *pointed.waiting, *undone.waiting),
-            failed=(*failed, *pointed.failed, *undone.failed),
+            restored=(*farm.restored, *pointed.restored, *undone.restored),
+            left=(*farm.left, *pointed.left, *undone.left, *pointed.waiting, *undone.waiting),
+            failed=(*farm.failed, *pointed.failed, *undone.failed),
             bytes_needed=undone.bytes_needed,
             interrupted=interrupted,
             kept=tuple(undone.kept),
             waiting=(*pointed.waiting, *undone.waiting),
+            removed=tuple(farm.removed),
+            folders=tuple(farm.folders),
         )
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
@@ -282,12 +288,15 @@ class Folding:
         vaults = self._workspace.vaults()
         garbage, kept = self._garbage(vaults, forget_machine)
         forgotten = gc.noted_by(vaults, forget_machine) if forget_machine else []
+        files, folders = gc.goes_with(vaults, [item.path for item in garbage])
         return GcReport(
             tuple(item.path for item in garbage),
             sum(item.bytes for item in garbage),
             tuple(kept),
             last_copies=tuple(item.path for item in garbage if item.last),
             forgotten=tuple(dict.fromkeys(line.link for _, lines in forgotten for line in lines)),
+            folders=folders,
+            vault_files=files,
         )
 
     def _garbage(
@@ -303,13 +312,22 @@ class Folding:
             vaults = self._workspace.vaults()
             lines = gc.noted_by(vaults, forget_machine) if forget_machine else []
             failed = gc.forget_machine(vaults, forget_machine) if forget_machine else []
-            report = gc.remove(*self._garbage(vaults), here=self._workspace.here())
+            garbage, kept = self._garbage(vaults)
+            own = gc.goes_with(vaults, [item.path for item in garbage])
+            report = gc.remove(garbage, kept, here=self._workspace.here())
             for path in vaults:
                 objects.clear_empty(path)
             for path in report.removed:
                 self._workspace.index.forget(path)
         forgotten = dict.fromkeys(line.link for _, noted in lines for line in noted)
-        return replace(report, failed=(*failed, *report.failed), forgotten=tuple(forgotten))
+        files, folders = map(gone, own)
+        return replace(
+            report,
+            failed=(*failed, *report.failed),
+            forgotten=tuple(forgotten),
+            folders=folders,
+            vault_files=files,
+        )
 
 
 def _to_be_seen(

@@ -58,7 +58,13 @@ class Removing:
         may be named by the folder above it. Raises `RootError`."""
         found = self._workspace.discover([path])
         named = canonical(os.path.expanduser(os.fspath(path)))
-        return [root for root in found if root.path == named] or found
+        # A folder that no backend recognises is a root of its own, but nobody's word for what is in it.
+        known = [root for root in found if root.path != named or self._is_known(root)]
+        return [root for root in known if root.path == named] or known or found
+
+    def _is_known(self, root: Root) -> bool:
+        cache = self._workspace.backends[root.backend].capabilities.cache
+        return cache or root.path in {one.path for one in self._workspace.discover()}
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
@@ -104,7 +110,10 @@ class Removing:
 
     def plan_clean_all(self, cache: StrPath) -> RemovePlan:
         """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
-        root = self._caches_at(cache)[0]
+        found = self._workspace.discover([cache])
+        named = canonical(os.path.expanduser(os.fspath(cache)))
+        # Not what is below a folder that is none: one cache is named, and all of it goes.
+        root = next((root for root in found if root.path == named), found[0])
         if not self._workspace.backends[root.backend].capabilities.cache:
             raise UsageError(f"{root.path} is no cache", "name the folder that `hubfold roots` shows for it")
         holdings = self._workspace.holdings_at([root.path])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from hubfold.content import (
 )
 from hubfold.disk import permissions
 from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.paths import plain, target_of
 from hubfold.errors import LeftAlone
 from hubfold.models.names import ModelName, Name, UnknownModel, stands_for, unknown
 from hubfold.reports.outcomes import Left
@@ -208,14 +209,20 @@ def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> Fa
             replace.append((item, os.readlink(link)))
         else:
             stays.append(Left(link, "there is a file of somebody else under this name"))
+    made = {plain(item.target) for item in (*add, *(item for item, _ in replace))}
     remove = tuple(
         (name, text)
         for name, text in _links_below(path)
-        if name not in names and not os.path.exists(os.path.join(path, name))
+        if name not in names and not _reads(os.path.join(path, name), made)
     )
     return FarmPlan(
         path=path, add=tuple(add), replace=tuple(replace), keep=keep, remove=remove, left=tuple(stays)
     )
+
+
+def _reads(link: str, made: Collection[str]) -> bool:
+    """Whether a link reads something, or will once the objects of `made` are there."""
+    return os.path.exists(link) or target_of(link) in made
 
 
 def _into_a_vault(link: str) -> bool:

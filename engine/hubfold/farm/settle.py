@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from hubfold import errors
 from hubfold.content import FARM_MARKER
@@ -12,18 +13,57 @@ from hubfold.disk.directory import Directory
 from hubfold.errors import Away, LeftAlone
 from hubfold.farm.build import exchange_link
 from hubfold.journal.presence import check_there
+from hubfold.journal.records import FarmLink
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed, Left
 
 
-def take_links_back(log: RunLog) -> tuple[list[str], list[Left], list[Failed]]:
-    """Remove the links that a run gave a farm, or put back what they replaced.
+@dataclass(slots=True)
+class TakenBack:
+    """The links of a farm's run that are taken back, what was left alone since the user changed it, and what an error
+    keeps from being done."""
 
-    Returns the paths, what was left alone because the user changed it, and what an error kept from being done.
-    """
-    restored: list[str] = []
-    left: list[Left] = []
-    failed: list[Failed] = []
+    restored: list[str] = field(default_factory=list)
+    #: Those of `restored` at which there was nothing before the run, and is nothing then.
+    removed: list[str] = field(default_factory=list)
+    #: Folders of the farm that are empty then, the deepest first.
+    folders: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+
+
+def preview(log: RunLog) -> TakenBack:
+    """What `take_links_back` would do."""
+    done = _each(log, lambda directory, name, link: None)
+    markers = {os.path.join(link.root, FARM_MARKER) for link in log.farm_links}
+    gone = {*done.removed, *markers}
+    for folder in _farm_folders(log):
+        with suppress(OSError):
+            names = {os.path.join(folder, name) for name in os.listdir(folder)}
+            if names <= gone:
+                gone.add(folder)
+                done.folders.append(folder)
+                done.removed += sorted(names & markers)
+    return done
+
+
+def take_links_back(log: RunLog) -> TakenBack:
+    """Remove the links that a run gave a farm, or put back what they replaced."""
+    done = _each(log, _take_back)
+    farms = {link.root for link in log.farm_links}
+    for folder in _farm_folders(log):
+        with suppress(OSError):
+            if folder in farms and os.listdir(folder) == [FARM_MARKER]:
+                os.unlink(os.path.join(folder, FARM_MARKER))
+                done.removed.append(os.path.join(folder, FARM_MARKER))
+            os.rmdir(folder)
+            done.folders.append(folder)
+    return done
+
+
+def _each(log: RunLog, act: Callable[[Directory, str, FarmLink], None]) -> TakenBack:
+    """Let `act` take back each link that is as the run left it."""
+    done = TakenBack()
     for link in reversed(log.farm_links):
         try:
             directory, name = Directory.parent_of(link.root, link.path)
@@ -32,35 +72,37 @@ def take_links_back(log: RunLog) -> tuple[list[str], list[Left], list[Failed]]:
                     continue
                 if directory.readlink(name) != link.text:
                     raise LeftAlone("it was changed since; the change stays")
-                if link.before:
-                    exchange_link(directory, name, link.text, link.before, link.temporary)
-                else:
-                    directory.unlink(name)
-                directory.sync()
+                act(directory, name, link)
         except FileNotFoundError:
             try:
                 check_there(log.places, os.path.dirname(link.root))
             except Away as error:
-                failed.append(Failed(link.path, errors.describe(error)))
+                done.failed.append(Failed(link.path, errors.describe(error)))
             continue  # its folder is gone with it: an undo that was cut short had come this far, or the user deleted it
         except LeftAlone as error:
-            left.append(Left(link.path, errors.describe(error)))
+            done.left.append(Left(link.path, errors.describe(error)))
         except OSError as error:
-            failed.append(Failed(link.path, errors.describe(error)))
+            done.failed.append(Failed(link.path, errors.describe(error)))
         else:
-            restored.append(link.path)
-    _clear_empty({link.root for link in log.farm_links})
-    return restored, left, failed
+            done.restored.append(link.path)
+            if not link.before:
+                done.removed.append(link.path)
+    return done
 
 
-def _clear_empty(farms: Iterable[str]) -> None:
-    """Remove the folders of a farm that are empty now, the farm's own too when nothing but its marker is left."""
-    for farm in farms:
+def _take_back(directory: Directory, name: str, link: FarmLink) -> None:
+    if link.before:
+        exchange_link(directory, name, link.text, link.before, link.temporary)
+    else:
+        directory.unlink(name)
+    directory.sync()
+
+
+def _farm_folders(log: RunLog) -> Iterator[str]:
+    """The folders of the farms of a run, the deepest first."""
+    for farm in sorted({link.root for link in log.farm_links}):
         for folder, _, _ in os.walk(farm, topdown=False):
-            with suppress(OSError):
-                if folder == farm and os.listdir(folder) == [FARM_MARKER]:
-                    os.unlink(os.path.join(folder, FARM_MARKER))
-                os.rmdir(folder)
+            yield folder
 
 
 def settle_links(log: RunLog) -> None:

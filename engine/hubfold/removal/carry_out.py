@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hubfold.backend.changes import Removal
+from hubfold.disk.paths import gone
 from hubfold.errors import Interrupted
 from hubfold.journal.journal import Journal
 from hubfold.library.inventory import Holdings
@@ -47,14 +48,17 @@ def _content(removal: Removal) -> Iterator[str]:
 
 
 def _told(what: RemovePlan, run: str | None) -> RemoveReport:
-    files = (path for removal in what.removals for path in removal.files if path in what.removing.seen)
+    removed = [path for removal in what.removals for path in removal.files if path in what.removing.seen]
+    files, folders = gc.goes_with({names.of_object(object_) for object_ in what.objects}, what.objects)
     return RemoveReport(
         run=run,
         models=tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
-        removed=(*files, *what.objects),
+        removed=(*dict.fromkeys(removed), *what.objects),
         bytes=what.bytes,
         needed=what.needed,
         left=what.left,
+        folders=(*what.folders, *folders),
+        vault_files=files,
     )
 
 
@@ -70,6 +74,7 @@ def carry_out(
     what: RemovePlan, holdings: Holdings, journal: Journal, *, progress: Progress, stop: Stop
 ) -> RemoveReport:
     """Remove what `what` says, then the vault objects that nothing needs any more."""
+    shown = _told(what, journal.run)
     remover = Remover(journal, holdings, what.removing.seen, progress, stop)
     interrupted = False
     try:
@@ -83,10 +88,12 @@ def carry_out(
     if not remover.stuck:
         journal.append("end", state="interrupted" if interrupted else "finished", freed=freed)
     return replace(
-        _told(what, journal.run),
+        shown,
         removed=(*remover.removed, *told.removed),
         bytes=freed,
         left=(*what.left, *told.kept),
         failed=(*remover.failed, *told.failed),
+        folders=gone(shown.folders),
+        vault_files=gone(shown.vault_files),
         interrupted=interrupted,
     )

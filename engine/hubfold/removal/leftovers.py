@@ -46,7 +46,7 @@ def plan(
                 removals.append(replace(leftover.removal, kind=str(leftover.kind)))
     if not only:
         removals += _dangling(logs)
-    return hold_against_needs(holdings, removals, (), with_links=False, names=names)
+    return hold_against_needs(holdings, removals, (), with_links=False, names=names, only=only)
 
 
 def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
@@ -61,7 +61,7 @@ def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
     for leftover in holdings.backend(cache).leftovers(cache, holdings.walk(cache)):
         if leftover.removal.path not in gone or not leftover.removal.path:
             removals.append(replace(leftover.removal, kind=str(leftover.kind)))
-    return hold_against_needs(holdings, removals, (), with_links=False, names=names)
+    return hold_against_needs(holdings, removals, (), with_links=False, names=names, only=[cache.path])
 
 
 def _dangling(logs: Iterable[RunLog]) -> Iterator[Removal]:

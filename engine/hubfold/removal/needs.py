@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.backend.changes import Removal
@@ -15,7 +15,7 @@ from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
-from hubfold.vault.names import LINKS
+from hubfold.vault.names import LINKS, of_object
 from hubfold.vault.need import Need, need
 from hubfold.vault.objects import read_links
 
@@ -34,6 +34,8 @@ class Needs:
     with_links: bool
     names: Names
     removals: list[Removal]
+    #: Nothing goes that is not of these roots, or of vaults for them; without any, of all.
+    only: Collection[str] = ()
     found: list[Needed] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
@@ -55,7 +57,9 @@ class Needs:
     def _may_go(self, link: str) -> bool:
         """Whether `with_links` may take this link: not one that another cache's model is made of."""
         root = self.holdings.of_path(link)
-        return self.with_links and root in self.holdings.usable and not self.holdings.is_cache(root)
+        if not self.with_links or root not in self.holdings.usable or self.holdings.is_cache(root):
+            return False
+        return not self.only or root.path in self.only
 
     def _note(self, number: int, link: str, content: str, otherwise: str) -> bool:
         """Write down a need; whether the link is removed."""
@@ -73,7 +77,7 @@ class Needs:
             for folder in removal.folders:
                 for link, target in self.holdings.links.into(folder):
                     if not self._goes(link) and not self._note(number, link, target, HOLDS):
-                        pinned[os.path.basename(folder)] = link
+                        pinned[folder] = link
             if pinned:
                 self._without(number, pinned)
 
@@ -81,9 +85,10 @@ class Needs:
         removal = self.removals[number]
         root = self.holdings.root_at(removal.root)
         assert root is not None
-        rest = [revision for revision in removal.revisions if revision not in pinned]
-        for revision, link in pinned.items():
-            self.left.append(Left(os.path.join(removal.aside, revision), f"{link} needs this revision"))
+        stay = set(map(os.path.basename, pinned))
+        rest = [revision for revision in removal.revisions if revision not in stay]
+        for folder, link in pinned.items():
+            self.left.append(Left(folder, f"{link} needs this revision"))
         again = None
         with self.holdings.leaving_out(root):
             found = (
@@ -125,8 +130,14 @@ class Needs:
         self.found += [Needed(link, path, STAYS) for link in sorted(unseen - pointing)]
         stay = [link for link in sorted(pointing) if not self._note(number, link, path, STAYS)] or unseen
         # Without its list nobody knows here who needs it: `gc` asks the journals.
-        if not stay and os.path.lexists(object_ + LINKS):
+        if not stay and os.path.lexists(object_ + LINKS) and self._of_their_vaults(object_):
             self.objects.append(object_)
+
+    def _of_their_vaults(self, object_: str) -> bool:
+        """Whether an object lies in a vault for the roots that this is about. `gc` removes those of others."""
+        roots = [root for root in self.holdings.usable if root.path in self.only]
+        places = {place for root in roots for place in self.holdings.backend(root).vault_places(root)}
+        return not self.only or of_object(object_) in places
 
     def _direct(self) -> None:
         """A link straight at content keeps it where it is."""

@@ -62,6 +62,8 @@ class RemovePlan:
     bytes: int = 0
     #: Other names of what goes, which the index knows: their change times will move.
     others: tuple[IndexedReplica, ...] = ()
+    #: Folders that go too.
+    folders: tuple[str, ...] = ()
 
     @property
     def removals(self) -> tuple[Removal, ...]:
@@ -100,10 +102,12 @@ def plan(
         if not found:
             left += [Left(one.snapshot.path, _why_not(holdings, one.root)) for one in of_name]
     for path in copies:
+        if only and not any(within(path, root) for root in only):
+            raise UsageError(f"{path} lies in none of the folders that --from names", "leave out --from")
         removals += _copies_at(holdings, path, logs)
     if not removals:
         raise _nothing_goes(models[0].name, left)
-    return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names)
+    return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
 
 
 def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:
@@ -203,18 +207,24 @@ def _folders_emptied(top: str, of_it: Iterable[str], gone: set[str], root: str) 
 
 
 def hold_against_needs(
-    holdings: Holdings, removals: Sequence[Removal], left: Sequence[Left], *, with_links: bool, names: Names
+    holdings: Holdings,
+    removals: Sequence[Removal],
+    left: Sequence[Left],
+    *,
+    with_links: bool,
+    names: Names,
+    only: Collection[str] = (),
 ) -> RemovePlan:
-    """Hold removals against what needs their content; the plan that is left of them."""
-    needs = Needs(holdings, with_links, names, list(removals))
+    """Hold removals against what needs their content; the plan that is left of them.
+
+    With `only`, no link and no object goes that is not of these roots.
+    """
+    needs = Needs(holdings, with_links, names, list(removals), only)
     needs.look()
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]
     stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
-    stuck = [item.path for item in (*stays, *needs.left)]
-    folders = {
-        os.path.dirname(path) for removal in removals for path in removal.inside if removal.folders
-    }.union(*(removal.folders for removal in removals), *(_emptied(removal, stuck) for removal in removals))
+    folders = tuple(_vanishing(removals))
     seen: dict[str, Seen] = {}
     for path in files:
         now = look(path)
@@ -228,10 +238,23 @@ def hold_against_needs(
         left=(*left, *needs.left, *stays),
         bytes=measure([*files, *needs.objects, *lists], folders),
         others=tuple(needs.others),
+        folders=folders,
     )
 
 
-def _emptied(removal: Removal, stuck: Sequence[str]) -> Iterator[str]:
-    for folder in removal.empty:
-        if not any(within(path, folder) for path in stuck):
-            yield folder
+def _vanishing(removals: Iterable[Removal]) -> Iterator[str]:
+    """The folders that are gone once `removals` were carried out one after the other, the deepest of each first."""
+    gone: set[str] = set()
+    for removal in removals:
+        gone.update(removal.files)
+        for top in removal.folders:
+            for folder, _, _ in os.walk(top, topdown=False):
+                if folder not in gone:
+                    gone.add(folder)
+                    yield folder
+        for folder in removal.empty:
+            with suppress(OSError):
+                names = os.listdir(folder)
+                if folder not in gone and all(os.path.join(folder, name) in gone for name in names):
+                    gone.add(folder)
+                    yield folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hubfold.json_form import UNTOLD, JsonForm, told
+from hubfold.json_form import PATHS, UNTOLD, JsonForm, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Finding(JsonForm):
     fixed: bool = False
     #: Whether `doctor --fix` can mend it.
     mendable: bool = field(default=False, metadata=UNTOLD)
+    #: Paths that get another file, or another link, when it is mended.
+    replaces: tuple[str, ...] = field(default=(), metadata=PATHS)
 
 
 @dataclass(frozen=True, slots=True)

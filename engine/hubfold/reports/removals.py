@@ -42,3 +42,7 @@ class RemoveReport(JsonForm):
     interrupted: bool = field(default=False, metadata=UNTOLD)
     #: Of a preview: files of `removed` whose content has no name or known copy that stays, one name of each.
     last_copies: tuple[str, ...] = field(default=(), metadata=PATHS)
+    #: Folders that go too, since nothing is left in them.
+    folders: tuple[str, ...] = field(default=(), metadata=PATHS)
+    #: What else goes of a vault with its objects: their lists of links, marker and lock of one that is empty then.
+    vault_files: tuple[str, ...] = field(default=(), metadata=PATHS)

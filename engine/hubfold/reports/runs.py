@@ -51,6 +51,11 @@ class UndoReport(JsonForm):
     interrupted: bool = field(default=False, metadata=UNTOLD)
     #: Those of `left` that the same command restores once what is away is back.
     waiting: tuple[Left, ...] = field(default=(), metadata=UNTOLD)
+    #: Those of `restored` at which there is nothing then, since the run had made them; and what goes with them.
+    removed: tuple[str, ...] = field(default=(), metadata=PATHS)
+    folders: tuple[str, ...] = field(default=(), metadata=PATHS)
+    #: Of a preview: the run stands before older ones until it is taken back, be there something to restore or not.
+    open: bool = field(default=False, metadata=UNTOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,9 @@ class GcReport(JsonForm):
     last_copies: tuple[str, ...] = field(default=(), metadata=PATHS)
     #: Links that count for nothing, since the machine that noted them is given up.
     forgotten: tuple[str, ...] = field(default=(), metadata=PATHS)
+    #: What else goes of the vaults: lists of links, and of one that is empty then the folders, marker and lock.
+    folders: tuple[str, ...] = field(default=(), metadata=PATHS)
+    vault_files: tuple[str, ...] = field(default=(), metadata=PATHS)
 
 
 @dataclass(frozen=True, slots=True)

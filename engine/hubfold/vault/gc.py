@@ -82,6 +82,18 @@ def find_garbage(
     return garbage, kept
 
 
+def goes_with(vaults: Iterable[str], removed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(files, folders) of hubfold's own that go from these vaults with the objects `removed`."""
+    files: list[str] = []
+    folders: list[str] = []
+    for path in vaults:
+        with suppress(OSError):
+            found = objects.unneeded(path, removed)
+            files += (*found.lists, *filter(os.path.lexists, found.last))
+            folders += (*found.folders, *([path] if found.last and path not in removed else []))
+    return tuple(files), tuple(folders)
+
+
 def garbage_at(object_: str) -> Garbage:
     """Raises `OSError`."""
     st = os.lstat(object_)

@@ -24,7 +24,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 
@@ -251,25 +251,53 @@ def _write_marker(folder: Directory, text: str) -> None:
     folder.sync()
 
 
+@dataclass(frozen=True, slots=True)
+class Unneeded:
+    """What of a vault is for no object: lists of links, and folders with nothing else in them, the deepest first."""
+
+    lists: tuple[str, ...]
+    folders: tuple[str, ...]
+    #: The marker and the lock, where nothing is left but these.
+    last: tuple[str, ...] = ()
+
+
+def unneeded(vault: str, without: Collection[str] = ()) -> Unneeded:
+    """What of a vault is for no object once those of `without` are gone. Raises `OSError`."""
+    top = os.path.join(vault, OBJECTS)
+    lists: list[str] = []
+    folders: list[str] = []
+    prefixes = os.listdir(top) if os.path.lexists(top) else []
+    for folder in (os.path.join(top, prefix) for prefix in sorted(prefixes)):
+        names = sorted(os.listdir(folder))
+        of_none = [os.path.join(folder, name) for name in names if _is_list_of_none(folder, name, without)]
+        lists += of_none
+        if {os.path.join(folder, name) for name in names} <= {*of_none, *without}:
+            folders.append(folder)
+    if len(folders) < len(prefixes):
+        return Unneeded(tuple(lists), tuple(folders))
+    folders += [top] if os.path.lexists(top) else []
+    stays = set(os.listdir(vault)) - {VAULT_MARKER, LOCK, OBJECTS}
+    last = () if stays else (os.path.join(vault, LOCK), os.path.join(vault, VAULT_MARKER))
+    return Unneeded(tuple(lists), tuple(folders), last)
+
+
+def _is_list_of_none(folder: str, name: str, without: Collection[str]) -> bool:
+    """Whether `name` is a list of links (also one in the making) whose object is gone, or among `without`."""
+    object_ = os.path.join(folder, name.removesuffix(NEW).removesuffix(LINKS))
+    return name.endswith((LINKS, LINKS + NEW)) and (object_ in without or not os.path.lexists(object_))
+
+
 def _without_names(path: str) -> bool:
     """Take the names out of a vault without objects, the marker last: a vault without one is found by nobody.
 
     False where something stays: objects, or what a repair took out of the way.
     """
-    top = os.path.join(path, OBJECTS)
     with lock(path):
-        with suppress(FileNotFoundError):
-            for prefix in os.listdir(top):
-                folder = os.path.join(top, prefix)
-                for name in os.listdir(folder):
-                    object_ = os.path.join(folder, name.removesuffix(NEW).removesuffix(LINKS))
-                    if name.endswith((LINKS, LINKS + NEW)) and not os.path.lexists(object_):
-                        os.unlink(os.path.join(folder, name))
-                with suppress(OSError):
-                    os.rmdir(folder)
-            os.rmdir(top)
-        if set(os.listdir(path)) - {VAULT_MARKER, LOCK}:
-            return False
-        os.unlink(os.path.join(path, LOCK))
-        os.unlink(os.path.join(path, VAULT_MARKER))
-    return True
+        found = unneeded(path)
+        for list_ in found.lists:
+            os.unlink(list_)
+        for folder in found.folders:
+            os.rmdir(folder)
+        for name in found.last:
+            os.unlink(name)
+    return bool(found.last)

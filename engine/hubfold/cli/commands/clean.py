@@ -17,7 +17,7 @@ from hubfold.errors import NeedsConfirmation, UsageError
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.removals import RemoveReport
+    from hubfold.reports.removals import RemovedModel, RemoveReport
 
 
 @options.command(
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     metavar="HOURS",
     help="Leave alone what was touched since.",
 )
+@options.full
 @options.before_change
 def command(
     session: Session,
@@ -64,7 +65,7 @@ def command(
         else:
             plan = engine.plan_clean(paths, old_revisions=old_revisions, older_than=older_than * 3600)
         preview = engine.preview_removal(plan)
-        _show(output, preview)
+        _show(output, preview, full=session.full)
         question: str | Callable[[], bool] = f"Remove this and reclaim {display.size(preview.bytes)}?"
         if cache is not None and not session.yes:
             question = partial(_typed_its_name, output, preview)
@@ -75,24 +76,27 @@ def command(
     return result(output, report)
 
 
-def _show(output: Output, preview: RemoveReport) -> None:
-    locks = [model for model in preview.models if model.kind == LeftoverKind.LOCK]
-    if locks:
-        output.line(f"{display.count(len(locks), LeftoverKind.LOCK)}")
+def _show(output: Output, preview: RemoveReport, *, full: bool) -> None:
+    by_kind: dict[str, list[str]] = {}
     for model in preview.models:
-        if model in locks:
-            continue
-        name = (
-            f"{model.name} ({', '.join(commit[:12] for commit in model.revisions)})"
-            if model.revisions
-            else ""
-        )
-        output.line(f"{model.kind}: {name or model.path}")
+        by_kind.setdefault(model.kind, []).append(f"{model.kind}: {_name(model)}")
+    if locks := by_kind.pop(LeftoverKind.LOCK, []):
+        output.line(f"{display.count(len(locks), LeftoverKind.LOCK)}")
+    for lines in by_kind.values():
+        tell.some(output, lines, full=full, indent="")
     for needed in preview.needed:
         output.line(f"needed by {needed.path}: {needed.becomes}")
-    tell.left_alone(output, tell.reasons(preview.left))
+    tell.left_alone(output, tell.reasons(preview.left), full=full)
+    told = {model.path for model in preview.models if model.kind in by_kind and not model.revisions}
+    paths = [path for path in (*preview.removed, *preview.vault_files) if path not in told]
+    tell.goes(output, paths, [path for path in preview.folders if path not in told], full=full)
     files = display.count(len(preview.removed), "file")
     output.line(f"{files} to remove, {display.size(preview.bytes)} to reclaim", "bold")
+
+
+def _name(model: RemovedModel) -> str:
+    commits = ", ".join(commit[:12] for commit in model.revisions)
+    return f"{model.name} ({commits})" if commits else model.path
 
 
 def _typed_its_name(output: Output, preview: RemoveReport) -> bool:

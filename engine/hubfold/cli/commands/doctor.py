@@ -29,6 +29,7 @@ from hubfold.errors import UsageError
     help="With --fix: fetch content anew that no good copy is left of. Not with HF_HUB_OFFLINE.",
 )
 @click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
+@options.full
 def command(session: Session, fix: bool, download: bool) -> int | None:
     """Look for dangling links, interrupted downloads, misplaced caches, changed blobs and offline roots.
 
@@ -47,6 +48,10 @@ def command(session: Session, fix: bool, download: bool) -> int | None:
             question = f"Mend {display.count(len(mendable), 'finding')}?"
             for finding in mendable:
                 output.line(f"{finding.kind}: {finding.path}: {finding.fix}")
+                if finding.replaces:
+                    paths = display.count(len(finding.replaces), "path")
+                    output.line(f"  what is replaced, {paths}:")
+                    tell.some(output, finding.replaces, full=session.full, indent="    ")
             if not tell.agreed(session, question):
                 return None
             report = engine.doctor(fix=True, download=download)

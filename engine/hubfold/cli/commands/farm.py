@@ -11,6 +11,8 @@ from hubfold.cli import options, tell
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
+    from hubfold.cli.output import Output
+    from hubfold.reports.runs import FarmReport
 
 
 @options.command(
@@ -38,8 +40,7 @@ def command(session: Session, path: str, models: tuple[str, ...]) -> int | None:
             report = preview
         else:
             tell.recover_first(session, engine, asks=bool(preview.removed))
-            for link in preview.removed:
-                output.line(f"remove {link}")
+            _show(output, preview, full=session.full)
             if preview.removed:
                 links = display.count(len(preview.removed), "link")
                 question = f"Remove {links} and add {len(preview.added):,} in {path}?"
@@ -48,10 +49,8 @@ def command(session: Session, path: str, models: tuple[str, ...]) -> int | None:
             report = engine.farm(path, models)
     output.report(report)
     if session.dry_run:
-        for link in report.added:
-            output.line(f"add {link}")
-        for link in report.removed:
-            output.line(f"remove {link}")
+        tell.some(output, [f"add {link}" for link in report.added], full=session.full, indent="")
+        _show(output, report, full=session.full)
     tell.left_alone(output, tell.reasons(report.left), full=session.full)
     code = tell.failures(output, report.failed)
     output.line(
@@ -61,3 +60,7 @@ def command(session: Session, path: str, models: tuple[str, ...]) -> int | None:
     if session.dry_run and changes:
         output.message(tell.DRY_RUN)
     return code or None
+
+
+def _show(output: Output, preview: FarmReport, *, full: bool) -> None:
+    tell.some(output, [f"remove {link}" for link in preview.removed], full=full, indent="")

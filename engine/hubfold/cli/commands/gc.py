@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Give up the links that this machine (its name or id) noted: it is gone for good.",
 )
+@options.full
 @options.before_change
 def command(session: Session, forget_machine: str | None) -> int | None:
     """Remove vault objects that no link needs.
@@ -38,14 +40,13 @@ def command(session: Session, forget_machine: str | None) -> int | None:
     with session.engine() as engine:
         tell.recover_first(session, engine)
         preview = engine.preview_gc(forget_machine=forget_machine)
-        for path in preview.forgotten:
-            output.line(f"given up, noted by {forget_machine}: {path}")
+        given_up = [f"given up, noted by {forget_machine}: {path}" for path in preview.forgotten]
+        tell.some(output, given_up, full=session.full, indent="")
         if forget_machine and not preview.forgotten:
             output.message(f"no vault has a link that {forget_machine} noted")
-        for path in preview.removed:
-            last = ", the last copy of its content" if path in preview.last_copies else ""
-            what = "removing" if session.yes and not session.dry_run else "not needed"
-            output.line(f"{what}{last}: {path}")
+        what = "removing" if session.yes and not session.dry_run else "not needed"
+        tell.some(output, list(_objects(preview, what)), full=session.full, indent="")
+        tell.goes(output, preview.vault_files, preview.folders, full=session.full)
         objects = display.count(len(preview.removed), "object")
         size = display.size(preview.bytes)
         nothing = not (preview.removed or preview.forgotten)
@@ -62,6 +63,13 @@ def command(session: Session, forget_machine: str | None) -> int | None:
         "bold",
     )
     return code or None
+
+
+def _objects(preview: GcReport, what: str) -> Iterator[str]:
+    """A line for each object, the last copies first: they are seen where the rest is not."""
+    last = set(preview.last_copies)
+    for path in sorted(preview.removed, key=lambda path: path not in last):
+        yield f"{what}{', the last copy of its content' if path in last else ''}: {path}"
 
 
 def _last(preview: GcReport) -> str:

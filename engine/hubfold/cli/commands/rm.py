@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     "--with-copies", is_flag=True, help="Remove the local copies that clients downloaded of it, too."
 )
 @click.option(
-    "--from", "caches", multiple=True, metavar="CACHE", help="Only from this cache (may be repeated)."
+    "--from",
+    "caches",
+    multiple=True,
+    metavar="CACHE",
+    help="Only from this cache (may be repeated); nothing outside it goes.",
 )
 @options.full
 @options.before_change
@@ -79,6 +83,7 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
     for needed in preview.needed:
         output.line(f"needed by {needed.path}: {needed.becomes}")
     tell.left_alone(output, tell.reasons(preview.left), full=full, noun="path")
+    tell.goes(output, (*preview.removed, *preview.vault_files), preview.folders, full=full)
     tell_last_copies(output, preview.last_copies, full=full)
     files = display.count(len(preview.removed), "file")
     output.line(f"{files} to remove, {display.size(preview.bytes)} to reclaim", "bold")

@@ -38,12 +38,15 @@ def command(session: Session, run: str | None) -> int | None:
         tell.recover_first(session, engine)
         preview = engine.preview_undo(run)
         if not (output.as_json or session.yes):
-            for path in preview.restored:
-                output.line(f"restore {path}")
+            gone = set(preview.removed)
+            restored = [f"restore {path}" for path in preview.restored if path not in gone]
+            tell.some(output, restored, full=session.full, indent="")
+            tell.goes(output, preview.removed, preview.folders, full=session.full)
             _stays(session, preview)
         files = display.count(len(preview.restored), "file")
         # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
-        nothing = not (preview.restored or preview.left)
+        ends = preview.open and not preview.failed
+        nothing = not (preview.restored or preview.left or ends)
         waits = bool(preview.waiting) and not preview.restored and len(preview.left) == len(preview.waiting)
         size = display.size(preview.bytes_needed)
         if waits and session.yes:
