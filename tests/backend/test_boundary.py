@@ -180,7 +180,7 @@ def after(number: int, items: list[Any]) -> Callable[[], Iterator[Any]]:
 )
 def test_half_an_answer_is_none(guarded: Guarded, method: str) -> None:
     """Whoever asked for what is there would take the half for all of it."""
-    whole = guarded.ask(method) or ["/somewhere"]
+    whole = guarded.ask(method) or [f"{guarded.root.path}/some.lock"]
     Box.faults[method] = after(1, list(whole))
     with pytest.raises(BackendFault):
         guarded.ask(method)

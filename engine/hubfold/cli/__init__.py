@@ -20,6 +20,9 @@ def main() -> NoReturn:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
+    # Loaded by `run`, but where Ctrl-C came before.
+    if streams := sys.modules.get("hubfold.cli.streams"):
+        streams.end()
     # All is closed and flushed: the collections of the interpreter's own end would find nothing, for 10 ms.
     freeze()
     sys.exit(code)

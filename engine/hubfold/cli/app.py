@@ -12,6 +12,7 @@ import click
 from hubfold.cli import errors
 from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
+from hubfold.cli.streams import give_back, stdout
 
 #: In the order of a user's way through them; each is `command` in the module of its name.
 COMMANDS = (
@@ -95,13 +96,15 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error ends here as at most two lines on stderr."""
     try:
         code = _dispatch(list(arguments))
-        sys.stdout.flush()
+        stdout().flush()
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get(errors.DEBUG_VARIABLE):
             raise
         code, what, hint = errors.explain(error)
         _tell(what, hint)
         _let_go_of_stdout()
+    finally:
+        give_back()
     return code if isinstance(code, int) else errors.OK
 
 
@@ -120,7 +123,7 @@ def _tell(what: str, hint: str) -> None:
     if not what:
         return
     try:
-        sys.stdout.flush()
+        stdout().flush()
     except OSError:
         _let_go_of_stdout()
     try:
@@ -133,6 +136,6 @@ def _tell(what: str, hint: str) -> None:
 def _let_go_of_stdout() -> None:
     """Whoever read our output is gone: the flush at exit must not complain about that."""
     try:
-        sys.stdout.flush()
+        stdout().flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout().fileno())

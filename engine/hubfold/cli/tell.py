@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hubfold import display
 from hubfold.cli.errors import SOME_LEFT
+from hubfold.cli.streams import stdout
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -37,7 +37,7 @@ def left_alone(
 
 def some(output: Output, paths: Sequence[str], *, full: bool = False) -> None:
     """Paths, indented; on a terminal a few of them unless `full`."""
-    shown = paths if full or not sys.stdout.isatty() else paths[:FEW]
+    shown = paths if full or not stdout().isatty() else paths[:FEW]
     for path in shown:
         output.line(f"  {path}")
     if len(shown) < len(paths):

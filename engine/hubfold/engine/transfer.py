@@ -71,6 +71,7 @@ class Transfer:
         reused: tuple[Reused, ...] = ()
         lies: tuple[Failed, ...] = ()
         if any(model.wanted for model in plan.models):
+            directory.make_folders(plan.cache.path)
             with recovery.changing(self._workspace.state, "download") as book:
                 placer = Placer(
                     journal=book,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -53,8 +53,10 @@ class Workspace:
         progress: Progress | None = None,
         stop: Stop | None = None,
         threads: int | None = None,
+        guests: Callable[[], object] | None = None,
     ) -> None:
         self.environ = environ
+        self._guests = guests
         self.state = StateHome.locate(home, environ)
         self.progress: Progress = progress or Silent()
         self.stop = Stop() if stop is None else stop
@@ -77,7 +79,7 @@ class Workspace:
         """The loaded backends. Raises `PluginError` where two have one name."""
         from hubfold.backend import registry
 
-        found = registry.load(self.environ)
+        found = registry.load(self.environ, guests=self._guests)
         for broken in found.broken:
             self.faults.note(broken)
         return found
@@ -93,10 +95,12 @@ class Workspace:
     @cached_property
     def backends(self) -> dict[str, GuardedBackend]:
         from hubfold.backend.boundary import GuardedBackend
+        from hubfold.disk.bounds import Bounds
         from hubfold.vault.backend import VaultBackend
 
-        named = {name: self.registry.named(name, self.faults) for name in self.registry}
-        return {VAULT: GuardedBackend(VaultBackend()), **named}
+        disk = Bounds(self.environ)
+        named = {name: self.registry.named(name, self.faults, disk) for name in self.registry}
+        return {VAULT: GuardedBackend(VaultBackend(), disk=disk), **named}
 
     @property
     def index(self) -> Index:
@@ -333,7 +337,7 @@ class Workspace:
             return cache
         path = canonical(os.path.expanduser(os.fspath(into)))
         names = os.listdir(path) if os.path.isdir(path) else []
-        return Root(self.backends[cache.backend].recognise(path, names) or path, cache.backend)
+        return Root(self.backends[cache.backend].recognise(path, names, named=True) or path, cache.backend)
 
     def holdings(
         self,

@@ -216,10 +216,10 @@ class Executor:
             try:
                 # Asked once: what is journalled is what was held.
                 asked = [tuple(self.locks(action)) for action in payload]
-                for paths in asked:
+                for action, paths in zip(payload, asked, strict=True):
                     for path in () if shares else paths:
                         if path not in locks:
-                            locks[path] = take_lock(path)
+                            locks[path] = take_lock(path, action.victim.root)
                             held.callback(locks[path].release)
                 victim = HeldFile(
                     payload[0].victim.root, payload[0].path, payload[0].victim.signature, lease=not shares

@@ -57,11 +57,11 @@ def discover(
 def recognise(
     path: str, names: Iterable[str], backends: Mapping[str, GuardedBackend]
 ) -> tuple[str, str] | None:
-    """(backend name, path of the root) of the first backend that knows the layout of the folder `path`."""
+    """(backend name, path of the root) of the first backend that knows the layout of `path`, which the user named."""
     listed = frozenset(names)
     for name, backend in backends.items():
-        root = backend.recognise(path, listed)
-        if root is not None and within(root, path):
+        root = backend.recognise(path, listed, named=True)
+        if root is not None:
             return name, root
     return None
 
@@ -82,7 +82,7 @@ def _given(
     if VAULT_MARKER in names:
         raise RootError(f"{path} is a vault of hubfold's own", "scan the cache that it belongs to")
     if backend is not None:
-        chosen = backends[backend].recognise(path, names) or path
+        chosen = backends[backend].recognise(path, names, named=True) or path
         return _as_known(Root(chosen, backend), known)
     recognised = recognise(path, names, backends)
     if recognised is not None:

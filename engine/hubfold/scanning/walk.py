@@ -375,7 +375,7 @@ class TreeWalk:
             return True  # told by `StorageBackend.vault_places`
         for backend in self._others:
             recognised = backend.recognise(path, names)
-            if recognised is None or not within(recognised, path):
+            if recognised is None:
                 continue
             self._boundaries.add(recognised)
             if self._found is not None:

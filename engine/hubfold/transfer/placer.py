@@ -61,7 +61,7 @@ class Placer:
         try:
             with ExitStack() as held:
                 for lock in self.backend.lock_paths(self.cache, item.path):
-                    held.enter_context(passing_lock(lock))
+                    held.enter_context(passing_lock(lock, self.cache.path))
                 if os.path.lexists(item.path):
                     return True
                 keeper = HeldFile(source.root, source.path)

@@ -280,7 +280,7 @@ class Restorer:
         path = self._path(part.name)
         with ExitStack() as held:
             for lock in self.backend.lock_paths(self.planned.root, path):
-                held.enter_context(passing_lock(lock))
+                held.enter_context(passing_lock(lock, self.planned.root.path))
             target = held.enter_context(Directory.make_below(self.planned.root.path, os.path.dirname(path)))
             try:
                 folder.move(temporary, target, os.path.basename(path))
