@@ -329,15 +329,30 @@ class Workspace:
             return None
 
     def download_cache(self, into: StrPath | None) -> Root:
-        from hubfold.disk.paths import canonical
         from hubfold.transfer import download
 
         cache = download.default_cache(self.backends, self.environ)
-        if into is None:
-            return cache
-        path = canonical(os.path.expanduser(os.fspath(into)))
-        names = os.listdir(path) if os.path.isdir(path) else []
-        return Root(self.backends[cache.backend].recognise(path, names, named=True) or path, cache.backend)
+        return cache if into is None else self.root_of(cache.backend, into)
+
+    def root_of(self, backend: str, place: StrPath) -> Root:
+        """The root of a layout that `place` is, stands for or will be."""
+        path, names = self._names_at(place)
+        return Root(self.backends[backend].recognise(path, names, named=True) or path, backend)
+
+    def recognised(self, place: StrPath) -> str | None:
+        """The backend that a place was given to, or that recognises it; None where that is nobody."""
+        from hubfold.scanning.discover import recognise
+
+        path, names = self._names_at(place)
+        known = next((root.backend for root in self.known_roots() if root.path == path), None)
+        found = recognise(path, names, self.backends)
+        return found[0] if found is not None else known
+
+    def _names_at(self, place: StrPath) -> tuple[str, list[str]]:
+        from hubfold.disk.paths import canonical
+
+        path = canonical(os.path.expanduser(os.fspath(place)))
+        return path, os.listdir(path) if os.path.isdir(path) else []
 
     def holdings(
         self,
