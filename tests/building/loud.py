@@ -2,7 +2,7 @@
 or hangs, where the environment says so.
 
 ``LOUD`` names the methods (``import`` for the import, ``all`` for all) that print; ``HANG`` the one that does not come
-back, and ``DEAF=1`` lets it swallow whatever it is told.
+back, and ``DEAF=1`` lets it swallow whatever it is told; ``FLOOD`` the one whose answer has no end.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 MODULE = """
-import atexit, functools, os, subprocess, sys, time
+import atexit, functools, itertools, os, subprocess, sys, time
 
-from hubfold import hookimpl
+from hubfold import Replica, hookimpl
+from hubfold.backend import Leftover, LeftoverKind, Removal
+from hubfold.content import Snapshot
 from tests.building.plugin import METHODS, Box
 
-LOUD, HANG, DEAF = os.environ.get("LOUD", ""), os.environ.get("HANG", ""), os.environ.get("DEAF")
+LOUD, HANG, FLOOD, DEAF = (os.environ.get(name, "") for name in ("LOUD", "HANG", "FLOOD", "DEAF"))
 
 
 def shout(name):
@@ -38,6 +40,18 @@ def hang():
             print("deaf", file=sys.stderr, flush=True)
 
 
+def flood(name, root):
+    st = os.stat(root.path)
+    for number in itertools.count():
+        path = f"{root.path}/boxed/{number}.safetensors"
+        if name == "replicas":
+            yield Replica(path, os.stat(f"{root.path}/boxed/model.safetensors"), {"sha256": f"{number:064}"})
+        elif name == "snapshots":
+            yield Snapshot(f"acme/{number}", "model", f"{number:040}", ("main",), root.path, ())
+        else:
+            yield Leftover(LeftoverKind.LOCK, path, Removal(root.path, "box", "", "", content=(path,)), 0)
+
+
 def faulty(method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
@@ -45,6 +59,8 @@ def faulty(method):
             shout(method.__name__)
         if HANG == method.__name__:
             hang()
+        if FLOOD == method.__name__:
+            return flood(method.__name__, args[1])
         return method(*args, **kwargs)
     return wrapped
 

@@ -264,7 +264,7 @@ class Executor:
                 self._new_vaults.append(path)
                 objects.make(path, serves)
             # The marker under the lock: who clears an empty vault away holds it meanwhile.
-            self._vaults[path] = take_lock(os.path.join(path, LOCK))
+            self._vaults[path] = take_lock(os.path.join(path, LOCK), path)
             objects.prepare(path)
 
     def _tick(self, amount: int) -> None:
