@@ -299,6 +299,12 @@ def test_what_a_plugin_warns_of_is_text(guarded: Guarded) -> None:
         ("box", Capabilities(links=[LinkKind.HARDLINK])),  # type: ignore[arg-type]
         ("box", Capabilities(claims="sha256")),  # type: ignore[arg-type]
         ("box", Capabilities(claims=frozenset({3}))),  # type: ignore[arg-type]
+        ("box", Capabilities(claims=frozenset({"md5"}))),
+        ("box", Capabilities(copies_over=frozenset({"sha1"}))),
+        ("box", Capabilities(links_across=frozenset({LinkKind.HARDLINK}))),
+        ("box", Capabilities(links_across="symlink")),  # type: ignore[arg-type]
+        ("box", Capabilities(keeps=1)),  # type: ignore[arg-type]
+        ("box", Capabilities(private_objects=None)),  # type: ignore[arg-type]
     ],
 )
 def test_a_class_is_what_the_contract_says(name: object, capabilities: object) -> None:

@@ -18,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubfold.backend.contract import Capabilities
-from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
+from hubfold.content import ALGORITHMS, LinkKind, Partial, Replica, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -212,16 +212,35 @@ def _of(cls: type[Record], fields: Mapping[str, Check]) -> Check:
     return lambda value, what: _record(value, cls, fields, what)
 
 
+def _one_of(known: Iterable[str]) -> Check:
+    names = frozenset(known)
+
+    def check(value: Any, what: str) -> str:
+        if text(value, what) in names:
+            return str(value)
+        raise Unfit(f"{what} is {value!r}, where one of {', '.join(sorted(names))} is asked for")
+
+    return check
+
+
+def _only_symlinks(value: Any, what: str) -> Any:
+    kinds = _LINK_KINDS(value, what)
+    if kinds - {LinkKind.SYMLINK}:
+        raise Unfit(f"{what} holds what cannot lead to another file system: only a symlink can")
+    return kinds
+
+
 _LINK_KINDS = _frozenset(_instance(LinkKind))
+_DIGESTS = _frozenset(_one_of(ALGORITHMS))
 
 _CAPABILITIES: Mapping[str, Check] = {
     "cache": yes_or_no,
     "links": _LINK_KINDS,
-    "links_across": _LINK_KINDS,
+    "links_across": _only_symlinks,
     "keeps": yes_or_no,
     "private_objects": yes_or_no,
-    "claims": _frozenset(text),
-    "copies_over": _frozenset(text),
+    "claims": _DIGESTS,
+    "copies_over": _DIGESTS,
 }
 
 _REPLICA: Mapping[str, Check] = {
