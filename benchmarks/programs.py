@@ -75,7 +75,7 @@ def hubfold(
     modules = ", ".join(
         f"hubfold.{name}"
         for name in (
-            *("folding.executor", "folding.undo", "folding.survey"),
+            *("folding.executor", "folding.swapping", "folding.undo", "folding.survey"),
             *("journal.lock", "care.recovery", "care.verify"),
         )
     )

@@ -56,7 +56,8 @@ SUBPROCESSES = [
 SECONDS = 25.0
 #: By their path below engine/hubfold.
 MODULES = (
-    *("folding/executor", "folding/swaps", "journal/journal", "journal/records", "journal/run_log"),
+    *("folding/executor", "folding/holding", "folding/outcomes", "folding/swapping", "folding/swaps"),
+    *("journal/journal", "journal/records", "journal/run_log"),
     *("disk/directory", "disk/exchange", "disk/held", "reading/compare", "reading/extents"),
 )
 

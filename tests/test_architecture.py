@@ -150,7 +150,7 @@ MAY_CHANGE_DISKS = {
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
-    *(f"hubfold.folding.{name}" for name in ("executor", "seen_twice", "settle", "undo")),
+    *(f"hubfold.folding.{name}" for name in ("swapping", "seen_twice", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
@@ -162,12 +162,8 @@ MAY_CHANGE_DISKS = {
     *MAKES_TREES - {"hubfold.testing"},
 }
 
-#: Functions of more than six parameters, and calls of the kernel's own functions.
-CROWDED = [
-    *("struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap"),
-    # What its walks have in common: they change together.
-    "hubfold.scanning.walk.__init__",
-]
+#: Calls of functions that are not ours to change.
+CROWDED = ["struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap"]
 
 #: What only a layout's plugin may know.
 LAYOUT = (
@@ -411,9 +407,12 @@ TESTED_BY = {
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
     "hubfold.farm.settle": ["farm/test_build.py", "faults/test_sweeps.py"],
+    "hubfold.folding.holding": ["folding/test_executor.py", "folding/test_taking_back.py"],
+    "hubfold.folding.outcomes": ["folding/test_executor.py", "folding/test_limits.py"],
     "hubfold.folding.plan": ["folding/test_planner.py"],
     "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
     "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
+    "hubfold.folding.swapping": ["folding/test_taking_back.py", "folding/test_rights.py"],
     "hubfold.faults": ["backend/test_boundary.py", "cli/test_faulty_plugin.py"],
     "hubfold.index.housekeeping": ["index/test_index.py", "index/test_tallies.py"],
     "hubfold.index.invalidation": ["index/test_tallies.py"],

@@ -20,7 +20,7 @@ from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold.errors import IndexDamaged, Interrupted
 from hubfold.faults import BackendFault, Faults, Origin
 from hubfold.progress import Stop
-from hubfold.scanning.walk import TreeWalk
+from hubfold.scanning.walk import Shared, TreeWalk
 from tests import CHECKOUT
 from tests.building.plugin import METHODS, Box, fill, raising
 
@@ -39,7 +39,7 @@ class Guarded:
         self.root = Root(str(folder), "box")
 
     def walk(self, stop: Stop | None = None) -> TreeWalk:
-        return TreeWalk(self.root, {"box": self.backend}, stop=stop)
+        return TreeWalk(self.root, {"box": self.backend}, Shared(stop=Stop() if stop is None else stop))
 
     def ask(self, method: str) -> Any:
         one, root, walk = self.backend, self.root, self.walk()

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hubfold.folding.executor import Executor, Outcome
+from hubfold.folding.executor import Executor
+from hubfold.folding.outcomes import Outcome
 from hubfold.folding.plan import Action, Plan
 from hubfold.folding.planner import Policy
 from hubfold.journal import journal

@@ -16,7 +16,8 @@ from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import HeldFile
 from hubfold.disk.permissions import Ways
 from hubfold.folding import undo
-from hubfold.folding.executor import Executor, Outcome
+from hubfold.folding.executor import Executor
+from hubfold.folding.outcomes import Outcome
 from hubfold.folding.plan import Plan
 from hubfold.folding.planner import Policy, Surroundings, plan
 from hubfold.journal import journal

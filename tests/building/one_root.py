@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Replica, Root
-from hubfold.scanning.walk import Memory, TreeWalk
+from hubfold.scanning.walk import Memory, Shared, TreeWalk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,9 +49,8 @@ def scan(
     walk = TreeWalk(
         place,
         {cls.name: GuardedBackend(cls()) for cls in (backend, *others)},
+        Shared(lambda name, path: found.append((name, path)), {} if commits is None else commits),
         memory=memory,
-        commits=commits,
-        found=lambda name, path: found.append((name, path)),
     )
     found_replicas: list[Replica] = []
     GuardedBackend(backend()).replicas(place, walk, found_replicas.append)

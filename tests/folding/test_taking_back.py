@@ -25,6 +25,7 @@ from hubfold.folding import executor, swaps
 from hubfold.folding.executor import Executor
 from hubfold.folding.plan import Plan
 from hubfold.folding.planner import Policy
+from hubfold.folding.swapping import Swapper
 from hubfold.journal import journal
 from hubfold.journal.records import Intent
 from hubfold.reading import compare
@@ -549,14 +550,14 @@ def test_a_keeper_that_somebody_wants_to_write_to_at_the_end_serves_no_further_b
 ) -> None:
     monkeypatch.setattr(swaps, "BATCH_ACTIONS", 1)
     second = scene.file(scene.models, "n", MODEL)
-    real = Executor._finish
+    real = Swapper._finish
 
-    def finish(self: Executor, *args: object) -> None:
+    def finish(self: Swapper, *args: object) -> None:
         real(self, *args)  # type: ignore[arg-type]
         with pytest.raises(BlockingIOError):
             os.open(scene.blob, os.O_WRONLY | os.O_NONBLOCK)
 
-    monkeypatch.setattr(Executor, "_finish", finish)
+    monkeypatch.setattr(Swapper, "_finish", finish)
     assert scene.errors(scene.copy, second) == [
         "",
         f"its keeper {scene.blob} was left alone: it changed since it was scanned",

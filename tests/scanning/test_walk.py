@@ -19,7 +19,7 @@ from hubfold.disk.paths import within
 from hubfold.errors import Interrupted
 from hubfold.progress import Stop
 from hubfold.scanning import walk as walk_module
-from hubfold.scanning.walk import Listed, TreeWalk
+from hubfold.scanning.walk import Listed, Shared, TreeWalk
 from tests.building.descriptors import open_descriptors
 
 
@@ -67,8 +67,8 @@ class Plain(StorageBackend):
 BACKENDS = {"plain": GuardedBackend(Plain()), "marked": GuardedBackend(Marked())}
 
 
-def walk_of(path: Path, **options: object) -> TreeWalk:
-    return TreeWalk(Root(str(path), "plain"), BACKENDS, **options)  # type: ignore[arg-type]
+def walk_of(path: Path, shared: Shared | None = None, **options: object) -> TreeWalk:
+    return TreeWalk(Root(str(path), "plain"), BACKENDS, shared, **options)  # type: ignore[arg-type]
 
 
 def make(folder: Path, *paths: str) -> None:
@@ -142,7 +142,8 @@ def test_a_vault_can_be_walked_as_a_root(tmp_path: Path) -> None:
 def test_sub_trees_of_another_backend_are_handed_over(tmp_path: Path) -> None:
     make(tmp_path, "a", "b/marker", "b/deep/c", "home/inner/marker", "home/inner/d", "home/e")
     found: list[tuple[str, str]] = []
-    walk = walk_of(tmp_path, found=lambda name, path: found.append((name, os.path.relpath(path, tmp_path))))
+    shared = Shared(lambda name, path: found.append((name, os.path.relpath(path, tmp_path))))
+    walk = walk_of(tmp_path, shared)
     assert seen(walk, tmp_path) == ["a", "home/e"]
     assert sorted(found) == [("marked", "b"), ("marked", "home/inner")]
 
@@ -273,7 +274,7 @@ def test_it_stops_when_it_is_asked_to(tmp_path: Path) -> None:
     make(tmp_path, "a/b", "c/d")
     stop = Stop()
     with pytest.raises(Interrupted):
-        for _ in walk_of(tmp_path, stop=stop).folders(str(tmp_path)):
+        for _ in walk_of(tmp_path, Shared(stop=stop)).folders(str(tmp_path)):
             stop.set()
 
 
@@ -324,8 +325,8 @@ def test_links_listings_and_stats(tmp_path: Path) -> None:
 
 def test_commits_are_told_from_one_root_to_the_next(tmp_path: Path) -> None:
     commits: dict[str, tuple[str, str]] = {}
-    walk_of(tmp_path, commits=commits).note_commit("c" * 40, "org/name", "model")
-    assert walk_of(tmp_path, commits=commits).commit_repo("c" * 40) == ("org/name", "model")
+    walk_of(tmp_path, Shared(commits=commits)).note_commit("c" * 40, "org/name", "model")
+    assert walk_of(tmp_path, Shared(commits=commits)).commit_repo("c" * 40) == ("org/name", "model")
     assert walk_of(tmp_path).commit_repo("c" * 40) is None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
-from hubfold.folding.executor import Outcome
+from hubfold.folding.outcomes import Outcome
 from hubfold.folding.planner import Policy
 from hubfold.reading import compare
 from tests.building.folding import Scene

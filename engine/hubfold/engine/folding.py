@@ -13,7 +13,8 @@ from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
 from hubfold.farm.settle import take_links_back
 from hubfold.folding import planner, survey, undo
-from hubfold.folding.executor import Executor, Outcome
+from hubfold.folding.executor import Executor
+from hubfold.folding.outcomes import Outcome
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.journal import history, journal, keepers, lock
 from hubfold.journal.others import Others

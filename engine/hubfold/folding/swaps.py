@@ -11,6 +11,7 @@ from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
 from hubfold.disk.held import HeldFile
 from hubfold.folding.plan import Action
+from hubfold.journal.records import Intent
 
 #: A batch is closed when it has this many actions, or keepers of this many bytes: leases are held all the while, and
 #: a program that wants to write to a file of the batch waits for its end. What it displaced is freed behind it.
@@ -117,3 +118,39 @@ def reads(swap: Swap, name: str, keeper: HeldFile) -> bool:
         return False
     same = (st.st_dev, st.st_ino) == (keeper.signature.device, keeper.signature.inode)
     return same and is_link(swap, name, keeper)
+
+
+def intent_of(swap: Swap, group: KeeperGroup, keeper_mtime_ns: int, keeper_mode: int, mount: str) -> Intent:
+    """What the journal says before the swap is made: all that is needed to take it back without looking at the link."""
+    action, attributes = swap.action, swap.victim.attributes
+    return Intent(
+        number=swap.number,
+        path=action.path,
+        root=action.victim.root,
+        backend=action.victim.backend,
+        link=action.link,
+        target=action.target,
+        text=swap.text,
+        temporary=swap.temporary,
+        keeper=action.keeper.path,
+        keeper_root=action.keeper.root,
+        keeper_inode=group.keeper.signature.inode,
+        keeper_mtime_ns=keeper_mtime_ns,
+        size=swap.victim.signature.size,
+        xxh3_128=group.xxh3_128,
+        digests=action.digests,
+        payload=f"{swap.victim.signature.device}:{swap.victim.signature.inode}",
+        inode=swap.victim.signature.inode,
+        mode=attributes.mode,
+        uid=attributes.uid,
+        gid=attributes.gid,
+        atime_ns=attributes.atime_ns,
+        mtime_ns=attributes.mtime_ns,
+        xattrs=attributes.xattrs,
+        allocated=action.victim.allocated,
+        bytes=action.bytes,
+        reason=action.reason,
+        mount=mount,
+        locks=swap.locks,
+        keeper_mode=keeper_mode,
+    )

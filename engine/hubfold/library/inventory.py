@@ -19,7 +19,7 @@ from hubfold.faults import BackendFault
 from hubfold.models.names import Name, stands_for
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reports.outcomes import Notice
-from hubfold.scanning.walk import TreeWalk
+from hubfold.scanning.walk import Shared, TreeWalk
 from hubfold.vault import objects as vault
 from hubfold.vault.links import links_below, object_named
 from hubfold.vault.need import Here
@@ -159,8 +159,8 @@ class Holdings:
         return TreeWalk(
             root,
             self.backends,
+            Shared(commits=self._commits),
             boundaries=[other.path for other in self.roots if other.path != root.path],
-            commits=self._commits,
         )
 
     def backend(self, root: Root) -> GuardedBackend:
@@ -301,9 +301,8 @@ class _Walks:
         self.left_out: set[str] = set()
         self.warnings: list[Notice] = []
         self._backends = backends
-        self._commits = commits
         self._progress = progress
-        self._stop = stop
+        self._shared = Shared(self._found, commits, progress.advance, stop)
         self._known = {root.path for root in roots}
 
     def run(self) -> None:
@@ -327,11 +326,8 @@ class _Walks:
         walk = TreeWalk(
             root,
             self._backends,
+            self._shared,
             boundaries=self._known,
-            found=self._found,
-            commits=self._commits,
-            advance=self._progress.advance,
-            stop=self._stop,
         )
         try:
             snapshots = self._backends[root.backend].snapshots(root, walk)

@@ -24,7 +24,7 @@ from hubfold.reading.pool import Readers
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport
 from hubfold.scanning.recording import Recording
-from hubfold.scanning.walk import TreeWalk
+from hubfold.scanning.walk import Shared, TreeWalk
 
 
 def scan(
@@ -94,8 +94,8 @@ class _Walks:
         self._backends = backends
         self._index = index
         self._progress = progress
-        self._stop = stop
         self.commits: dict[str, tuple[str, str]] = {}
+        self._shared = Shared(self._found, self.commits, progress.advance, stop)
         self._queue = list(roots)
         self._known = {root.path: root for root in index.roots(vaults=True)}
         self._queued = {root.path for root in roots}
@@ -127,12 +127,9 @@ class _Walks:
         walk = TreeWalk(
             root,
             self._backends,
+            self._shared,
             boundaries=self._known.keys() | self._queued,
             memory=recording,
-            found=self._found,
-            commits=self.commits,
-            advance=self._progress.advance,
-            stop=self._stop,
         )
         try:
             self._backends[root.backend].replicas(root, walk, recording.put)

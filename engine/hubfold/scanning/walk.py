@@ -111,25 +111,34 @@ class _Unlooked(Folder):
         return self.files
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all walks of one look at several roots have in common."""
+
+    #: Called with (backend name, path) of each sub-tree that another backend recognises; the walk stays out of it.
+    found: Callable[[str, str], None] | None = None
+    #: (repo id, repo type) by commit hash, as caches tell them on the way.
+    commits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Told how many files were met.
+    advance: Callable[[int], object] | None = None
+    stop: Stop = field(default_factory=Stop)
+
+
 class TreeWalk:
     """The `Walk` of one root. One use: its warnings and failures are those of one scan.
 
     Without a `memory` every file is new, and is looked at when a backend asks for it. `boundaries` are roots of their
-    own that lie below this one. `found` is called with (backend name, path) of each sub-tree that another backend
-    recognises; the walk stays out of it. `advance` is told how many files were met.
+    own that lie below this one.
     """
 
     def __init__(
         self,
         root: Root,
         backends: Mapping[str, GuardedBackend],
+        shared: Shared | None = None,
         *,
         boundaries: Iterable[str] = (),
         memory: Memory | None = None,
-        found: Callable[[str, str], None] | None = None,
-        commits: dict[str, tuple[str, str]] | None = None,
-        advance: Callable[[int], object] | None = None,
-        stop: Stop | None = None,
     ) -> None:
         self.root = root
         self.warnings: list[Notice] = []
@@ -140,10 +149,7 @@ class TreeWalk:
         self._others = [backend for name, backend in backends.items() if name != root.backend]
         self._boundaries = set(boundaries) - {root.path}
         self._memory = memory
-        self._found = found
-        self._commits = {} if commits is None else commits
-        self._advance = advance
-        self._stop = Stop() if stop is None else stop
+        self.shared = Shared() if shared is None else shared
         self._visited: set[tuple[int, int]] = set()
         self._prefix = root.path if root.path.endswith("/") else root.path + "/"
 
@@ -153,7 +159,7 @@ class TreeWalk:
         """See `contract.Walk.folders`; a folder with very many changed files comes in several parts."""
         pending = [path]
         while pending:
-            self._stop.check()
+            self.shared.stop.check()
             current = pending.pop()
             if current != path and (current in self._boundaries or current in _NOT_ON_A_DISK):
                 continue
@@ -250,10 +256,10 @@ class TreeWalk:
         self.warnings.append(Notice(path, message, kind))
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
-        return self._commits.get(revision)
+        return self.shared.commits.get(revision)
 
     def note_commit(self, revision: str, repo_id: str, repo_type: str) -> None:
-        self._commits[revision] = (repo_id, repo_type)
+        self.shared.commits[revision] = (repo_id, repo_type)
 
     # reading
 
@@ -367,8 +373,8 @@ class TreeWalk:
         return files
 
     def _tick(self, count: int) -> None:
-        if self._advance is not None and count:
-            self._advance(count)
+        if self.shared.advance is not None and count:
+            self.shared.advance(count)
 
     def _belongs_to_another(self, path: str, names: Collection[str]) -> bool:
         if VAULT_MARKER in names and "objects" in names:
@@ -378,8 +384,8 @@ class TreeWalk:
             if recognised is None:
                 continue
             self._boundaries.add(recognised)
-            if self._found is not None:
-                self._found(backend.name, recognised)
+            if self.shared.found is not None:
+                self.shared.found(backend.name, recognised)
             if recognised == path:
                 return True
         return False

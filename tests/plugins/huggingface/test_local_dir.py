@@ -55,7 +55,7 @@ def test_a_download_is_known_by_its_digests_and_its_commit(tree: Tree) -> None:
 def test_the_repository_is_told_by_a_cache_that_has_the_commit(tree: Tree) -> None:
     tree.hub.add("org/base", model_files("base", 9_000))
     tree.build({"hub": hub_cache("org/base"), "base": local_dir("org/base")})
-    known = scan(HubCacheBackend, tree["hub"]).walk._commits
+    known = scan(HubCacheBackend, tree["hub"]).walk.shared.commits
     assert scan(LocalDirBackend, tree["base"], commits=known)["config.json"].repo_id == "org/base"
     assert scan(LocalDirBackend, tree["base"])["config.json"].repo_id is None
 
@@ -65,7 +65,7 @@ def test_the_repository_is_told_by_the_ref_that_the_client_left_in_its_cache(tre
     tree.build({"hub/version.txt": b"1", "base": local_dir("org/base", cache="hub")})
     if not tree["hub/models--org--base/refs/main"].exists():
         pytest.skip("this client leaves no ref")
-    known = scan(HubCacheBackend, tree["hub"]).walk._commits
+    known = scan(HubCacheBackend, tree["hub"]).walk.shared.commits
     assert scan(LocalDirBackend, tree["base"], commits=known)["config.json"].repo_id == "org/base"
 
 
