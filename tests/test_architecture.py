@@ -73,7 +73,7 @@ HOUSE = (
         "scanning vault reading reports backend disk models ground",
         never="farm folding journal index state testing",
     ),
-    room("testing", "scanning backend ground", never="farm folding vault journal index state"),
+    room("testing", "scanning backend disk ground", never="farm folding vault journal index state"),
     room(
         "scanning",
         "duplicates reading index reports backend disk ground",
