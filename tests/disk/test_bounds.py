@@ -60,7 +60,13 @@ def test_a_root_is_what_its_own_path_leads_to(root: Path) -> None:
 
 
 def test_homes_are_those_of_the_user_database() -> None:
-    assert os.path.realpath(pwd.getpwuid(os.geteuid()).pw_dir) in homes()
+    assert os.path.normpath(pwd.getpwuid(os.geteuid()).pw_dir) in homes()
+
+
+def test_homes_that_are_listed_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An automounter would mount each."""
+    monkeypatch.setattr(os, "lstat", lambda *args, **options: pytest.fail("looked at"))
+    assert homes()
 
 
 def test_no_plugin_makes_a_root_of_a_home_or_of_what_it_lies_in(tmp_path: Path) -> None:

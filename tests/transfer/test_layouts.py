@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from hubfold import Engine
 from hubfold.backend import ModelPart
 from hubfold.errors import HubfoldError
 from hubfold.testing.trees import Tree, hub_cache, model_files, repository_folder
+from hubfold.transfer import backup
 from tests.building import plugin
 from tests.building.plugin import Box, raising
 
@@ -64,12 +66,12 @@ def scene(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 
 def test_each_model_goes_to_a_root_of_its_layout(scene: Scene) -> None:
-    backup = scene.tree.folder / "backup"
+    target = scene.tree.folder / "backup"
     with scene.here() as engine:
-        report = engine.backup(engine.plan_backup(backup))
+        report = engine.backup(engine.plan_backup(target))
         assert {model.name for model in report.models} == {"org/base", "acme/boxed"}
     with scene.elsewhere() as engine:
-        done = engine.restore(backup, engine.plan_restore(backup))
+        done = engine.restore(target, engine.plan_restore(target))
         assert not done.failed
         assert {model.name for model in done.models} == {"org/base", "acme/boxed"}
     assert list((repository_folder(scene.there / "hub", "org/base") / "snapshots").iterdir())
@@ -77,42 +79,42 @@ def test_each_model_goes_to_a_root_of_its_layout(scene: Scene) -> None:
 
 
 def test_what_has_no_place_is_told_and_the_others_are_restored(scene: Scene) -> None:
-    backup = scene.tree.folder / "backup"
+    target = scene.tree.folder / "backup"
     with scene.here() as engine:
-        engine.backup(engine.plan_backup(backup))
+        engine.backup(engine.plan_backup(target))
     with scene.elsewhere(box=False) as engine:
-        done = engine.restore(backup, engine.plan_restore(backup))
+        done = engine.restore(target, engine.plan_restore(target))
         assert [model.name for model in done.models] == ["org/base"]
         [failed] = done.failed
         assert failed.path.startswith("acme/boxed@")
         assert "--into" in failed.error
         with pytest.raises(HubfoldError, match="backed up from a box"):
-            engine.plan_restore(backup, ["acme/boxed"])
+            engine.plan_restore(target, ["acme/boxed"])
 
 
 @pytest.mark.parametrize("place", ["there/box", "there/new", "there/plain"])
 def test_into_takes_a_root_of_any_layout_a_new_folder_and_a_plain_one(scene: Scene, place: str) -> None:
-    backup, into = scene.tree.folder / "backup", scene.tree.folder / place
+    target, into = scene.tree.folder / "backup", scene.tree.folder / place
     (scene.tree.folder / "there/plain").mkdir()
     (scene.tree.folder / "there/plain/notes.txt").write_text("mine")
     with scene.here() as engine:
-        engine.backup(engine.plan_backup(backup, ["acme/boxed"]))
+        engine.backup(engine.plan_backup(target, ["acme/boxed"]))
     with scene.elsewhere(box=False) as engine:
-        done = engine.restore(backup, engine.plan_restore(backup, into=into))
+        done = engine.restore(target, engine.plan_restore(target, into=into))
     assert not done.failed
     assert (into / "boxed/model.safetensors").read_bytes() == scene.weights.read_bytes()
 
 
 def test_into_a_box_of_a_backup_of_both_leaves_the_cache_to_another_command(scene: Scene) -> None:
-    backup = scene.tree.folder / "backup"
+    target = scene.tree.folder / "backup"
     with scene.here() as engine:
-        engine.backup(engine.plan_backup(backup))
+        engine.backup(engine.plan_backup(target))
     with scene.elsewhere(box=False) as engine:
-        done = engine.restore(backup, engine.plan_restore(backup, into=scene.there / "box"))
+        done = engine.restore(target, engine.plan_restore(target, into=scene.there / "box"))
         assert [model.name for model in done.models] == ["acme/boxed"]
         [failed] = done.failed
         assert failed.path.startswith("org/base@")
-        done = engine.restore(backup, engine.plan_restore(backup, into=scene.there / "other"))
+        done = engine.restore(target, engine.plan_restore(target, into=scene.there / "other"))
         assert [model.name for model in done.models] == ["org/base"]
     assert repository_folder(scene.there / "other", "org/base").is_dir()
 
@@ -134,12 +136,12 @@ def test_a_model_whose_files_lie_right_in_the_root(scene: Scene, monkeypatch: py
     (scene.box / "boxed/model.json").unlink()
     (scene.box / "boxed").rmdir()
     (scene.box / "m.json").write_text(flat)
-    backup = scene.tree.folder / "backup"
+    target = scene.tree.folder / "backup"
     with scene.here() as engine:
-        report = engine.backup(engine.plan_backup(backup, ["acme/boxed"]))
+        report = engine.backup(engine.plan_backup(target, ["acme/boxed"]))
         assert not report.failed
     with scene.elsewhere() as engine:
-        done = engine.restore(backup, engine.plan_restore(backup))
+        done = engine.restore(target, engine.plan_restore(target))
         assert not done.failed
     names = sorted(path.name for path in (scene.there / "box").iterdir())
     assert names == ["BOX", "m.json", "w.safetensors", "x.safetensors"], "nothing of ours is left"
@@ -151,16 +153,16 @@ def test_a_model_whose_files_lie_right_in_the_root(scene: Scene, monkeypatch: py
 
 def backed_up_without_the_box(scene: Scene) -> str:
     """Why the box's model is not in a backup of all; the cache's is."""
-    backup = scene.tree.folder / "backup"
+    target = scene.tree.folder / "backup"
     with scene.here() as engine:
-        plan = engine.plan_backup(backup)
+        plan = engine.plan_backup(target)
         report = engine.backup(plan)
     assert [model.name for model in report.models] == ["org/base"]
     [failed] = report.failed
     assert failed.path.startswith("acme/boxed@")
     assert plan.failed == report.failed, "the preview says so"
     with scene.elsewhere() as engine:
-        assert not engine.restore(backup, engine.plan_restore(backup)).failed
+        assert not engine.restore(target, engine.plan_restore(target)).failed
     return failed.error
 
 
@@ -195,19 +197,37 @@ def test_two_parts_of_one_name(scene: Scene) -> None:
     assert "two parts of one name" in backed_up_without_the_box(scene)
 
 
+def test_a_file_that_becomes_shorter_while_it_is_read_stops_no_other_model(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = backup.pour
+
+    def shrinking(source: IO[bytes], *rest: Any) -> str:
+        if source.name == str(scene.weights):
+            os.truncate(scene.weights, 10)
+        return whole(source, *rest)
+
+    monkeypatch.setattr(backup, "pour", shrinking)
+    target = scene.tree.folder / "backup"
+    with scene.here() as engine:
+        report = engine.backup(engine.plan_backup(target))
+    assert [model.name for model in report.models] == ["org/base"]
+    assert "became shorter" in report.failed[0].error
+
+
 def test_a_file_from_before_1970_can_be_restored(scene: Scene) -> None:
     os.utime(scene.weights, ns=(0, -5_000_000_000))
-    backup = scene.tree.folder / "backup"
+    target = scene.tree.folder / "backup"
     with scene.here() as engine:
-        assert not engine.backup(engine.plan_backup(backup, ["acme/boxed"])).failed
+        assert not engine.backup(engine.plan_backup(target, ["acme/boxed"])).failed
     with scene.elsewhere() as engine:
-        assert not engine.restore(backup, engine.plan_restore(backup)).failed
+        assert not engine.restore(target, engine.plan_restore(target)).failed
 
 
 def test_what_a_backup_has_of_a_plugin_that_is_not_installed_stays_in_it(scene: Scene) -> None:
-    backup = scene.tree.folder / "backup"
+    target = scene.tree.folder / "backup"
     with scene.here() as engine:
-        engine.backup(engine.plan_backup(backup))
+        engine.backup(engine.plan_backup(target))
     with Engine(
         scene.tree.folder / "state-without",
         environ={
@@ -216,9 +236,9 @@ def test_what_a_backup_has_of_a_plugin_that_is_not_installed_stays_in_it(scene: 
             "HUBFOLD_NO_PLUGINS": "1",
         },
     ) as engine:
-        engine.backup(engine.plan_backup(backup, ["org/base"]))
-        plan = engine.plan_restore(backup, into=scene.there / "hub")
+        engine.backup(engine.plan_backup(target, ["org/base"]))
+        plan = engine.plan_restore(target, into=scene.there / "hub")
         assert "no loaded backend is called 'box'" in plan.refused[0].error
     with scene.elsewhere() as engine:
-        done = engine.restore(backup, engine.plan_restore(backup))
+        done = engine.restore(target, engine.plan_restore(target))
     assert {model.name for model in done.models} == {"org/base", "acme/boxed"}

@@ -153,8 +153,8 @@ class StorageBackend(ABC):
 
         `names` are the entries of the directory `path`. Called for every directory given to a scan and every one met
         below it, so decide by names; look further (a marker file) only when the names fit. A backend may answer with
-        a directory *below* `path` (``HF_HOME`` stands for ``HF_HOME/hub``), but not with a symlink: what that leads to is
-        found where it lies. A home is a root only where a user named it.
+        a directory *below* `path` (``HF_HOME`` stands for ``HF_HOME/hub``), but not with a symlink: what one leads to
+        is found where it lies. A home is a root only where a user named it.
         """
         return None
 

@@ -81,7 +81,8 @@ class Bounds:
         own = os.path.realpath(self._environ.get("HOME") or os.path.expanduser("~"))
         if within(own, real):
             return "all of this machine" if real == "/" else "a home directory, or what one lies in"
-        return "a home directory" if real in self._listed() or real == _home_of_owner(real) else ""
+        listed = self._listed()
+        return "a home directory" if {path, real} & listed or real == _home_of_owner(real) else ""
 
     def _listed(self) -> frozenset[str]:
         if self._homes is None:
@@ -90,12 +91,13 @@ class Bounds:
 
 
 def homes() -> frozenset[str]:
-    """The home directories that the user database lists."""
+    """The home directories that the user database lists, by their text: to look at each would mount them all, where an
+    automounter has them."""
     try:
         import pwd
     except ImportError:
         return frozenset()
-    return frozenset(os.path.realpath(one.pw_dir) for one in pwd.getpwall() if one.pw_dir.startswith("/"))
+    return frozenset(os.path.normpath(one.pw_dir) for one in pwd.getpwall() if one.pw_dir.startswith("/"))
 
 
 def _home_of_owner(folder: str) -> str:

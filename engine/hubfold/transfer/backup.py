@@ -14,7 +14,7 @@ from hubfold import display
 from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
 from hubfold.disk.paths import existing
-from hubfold.errors import HubfoldError, NoSpace, describe
+from hubfold.errors import BackupError, HubfoldError, NoSpace, describe
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
@@ -175,6 +175,8 @@ class Saver:
             with open(part.source, "rb") as source:
                 st = os.fstat(source.fileno())
                 sha256 = self._content(part.source, source, st)
+        except BackupError as error:
+            raise _Unfit(f"{part.source}: it became shorter while it was read") from error
         except OSError as error:
             told = error.filename
             if isinstance(told, (str, bytes)) and os.fsdecode(told) == part.source:
