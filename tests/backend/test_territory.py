@@ -192,8 +192,8 @@ def test_no_plugin_finds_a_home_or_the_whole_machine_by_itself(hostile: Hostile,
 
 def test_a_home_is_a_root_where_the_user_named_it_and_not_where_a_plugin_meets_it(hostile: Hostile) -> None:
     home = str(hostile.home)
-    assert hostile.backend.recognise(home, ["BOX"], named=True) == home
-    assert hostile.backend.recognise(home, ["BOX"]) is None
+    assert hostile.backend.recognise(home, ["BOX"]) == home
+    assert hostile.backend.recognise(home, ["BOX"], met=True) is None
     assert "home directory" in str(*hostile.faults)
 
 

@@ -75,11 +75,11 @@ class GuardedBackend:
 
     # finding roots
 
-    def recognise(self, path: str, names: Collection[str], *, named: bool = False) -> str | None:
-        """See `StorageBackend.recognise`. What the user `named` may be his home; what a plugin meets may not."""
+    def recognise(self, path: str, names: Collection[str], *, met: bool = False) -> str | None:
+        """See `StorageBackend.recognise`. What the user named may be his home; what is only `met` may not."""
         try:
             answer = self._backend.recognise(path, names)
-            return None if answer is None else self._root(answer, path, named=named)
+            return None if answer is None else self._root(answer, path, met=met)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
@@ -280,10 +280,10 @@ class GuardedBackend:
         own = above and self.origin.distribution == PROJECT
         return Territory(root.path, self._disk, above=ABOVE if own else 0)
 
-    def _root(self, answer: object, path: str, *, named: bool) -> str:
+    def _root(self, answer: object, path: str, *, met: bool) -> str:
         found = answers.path(answer, "the root")
         Territory(path, self._disk).inside(found, "the root", itself=True)
-        return found if named else self._allowed(found)
+        return self._allowed(found) if met else found
 
     def _allowed(self, root: str) -> str:
         """A root that nobody named. Raises `Unfit` for one that no plugin has a say in."""

@@ -337,7 +337,7 @@ class Workspace:
     def root_of(self, backend: str, place: StrPath) -> Root:
         """The root of a layout that `place` is, stands for or will be."""
         path, names = self._names_at(place)
-        return Root(self.backends[backend].recognise(path, names, named=True) or path, backend)
+        return Root(self.backends[backend].recognise(path, names) or path, backend)
 
     def recognised(self, place: StrPath) -> str | None:
         """The backend that a place was given to, or that recognises it; None where that is nobody."""

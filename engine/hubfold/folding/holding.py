@@ -156,5 +156,5 @@ class Holder:
                 self._new_vaults.append(path)
                 objects.make(path, serves)
             # The marker under the lock: who clears an empty vault away holds it meanwhile.
-            self._vaults[path] = take_lock(os.path.join(path, LOCK), path)
+            self._vaults[path] = take_lock(os.path.join(path, LOCK))
             objects.prepare(path)

@@ -60,7 +60,7 @@ def recognise(
     """(backend name, path of the root) of the first backend that knows the layout of `path`, which the user named."""
     listed = frozenset(names)
     for name, backend in backends.items():
-        root = backend.recognise(path, listed, named=True)
+        root = backend.recognise(path, listed)
         if root is not None:
             return name, root
     return None
@@ -82,7 +82,7 @@ def _given(
     if VAULT_MARKER in names:
         raise RootError(f"{path} is a vault of hubfold's own", "scan the cache that it belongs to")
     if backend is not None:
-        chosen = backends[backend].recognise(path, names, named=True) or path
+        chosen = backends[backend].recognise(path, names) or path
         return _as_known(Root(chosen, backend), known)
     recognised = recognise(path, names, backends)
     if recognised is not None:
@@ -114,7 +114,7 @@ def _defaults(
         except OSError:
             # It is there: the scan says why it cannot be read.
             names = frozenset()
-        yield _as_known(Root(backend.recognise(path, names) or path, name), known)
+        yield _as_known(Root(backend.recognise(path, names, met=True) or path, name), known)
 
 
 def _readable(path: str) -> frozenset[str]:

@@ -380,7 +380,7 @@ class TreeWalk:
         if VAULT_MARKER in names and "objects" in names:
             return True  # told by `StorageBackend.vault_places`
         for backend in self._others:
-            recognised = backend.recognise(path, names)
+            recognised = backend.recognise(path, names, met=True)
             if recognised is None:
                 continue
             self._boundaries.add(recognised)
