@@ -73,7 +73,7 @@ HOUSE = (
         "scanning vault reading reports backend disk models ground",
         never="farm folding journal index state testing",
     ),
-    room("testing", "scanning backend ground", never="farm folding vault journal index state"),
+    room("testing", "scanning backend disk ground", never="farm folding vault journal index state"),
     room(
         "scanning",
         "duplicates reading index reports backend disk ground",
@@ -425,7 +425,6 @@ TESTED_BY = {
     "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
     "hubfold.reports.outcomes": ["reports/test_json.py", "cli/test_faulty_plugin.py"],
     "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],
-    "hubfold.testing.contract": ["plugins/test_contract.py", "backend/test_registry.py"],
     "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/huggingface/test_hub_cache.py"],
     "hubfold.transfer.hub": ["transfer/test_download.py"],
     "hubfold.transfer.placer": ["transfer/test_download.py"],

@@ -180,7 +180,7 @@ def after(number: int, items: list[Any]) -> Callable[[], Iterator[Any]]:
 )
 def test_half_an_answer_is_none(guarded: Guarded, method: str) -> None:
     """Whoever asked for what is there would take the half for all of it."""
-    whole = guarded.ask(method) or ["/somewhere"]
+    whole = guarded.ask(method) or [f"{guarded.root.path}/some.lock"]
     Box.faults[method] = after(1, list(whole))
     with pytest.raises(BackendFault):
         guarded.ask(method)
@@ -299,6 +299,12 @@ def test_what_a_plugin_warns_of_is_text(guarded: Guarded) -> None:
         ("box", Capabilities(links=[LinkKind.HARDLINK])),  # type: ignore[arg-type]
         ("box", Capabilities(claims="sha256")),  # type: ignore[arg-type]
         ("box", Capabilities(claims=frozenset({3}))),  # type: ignore[arg-type]
+        ("box", Capabilities(claims=frozenset({"md5"}))),
+        ("box", Capabilities(copies_over=frozenset({"sha1"}))),
+        ("box", Capabilities(links_across=frozenset({LinkKind.HARDLINK}))),
+        ("box", Capabilities(links_across="symlink")),  # type: ignore[arg-type]
+        ("box", Capabilities(keeps=1)),  # type: ignore[arg-type]
+        ("box", Capabilities(private_objects=None)),  # type: ignore[arg-type]
     ],
 )
 def test_a_class_is_what_the_contract_says(name: object, capabilities: object) -> None:

@@ -133,6 +133,8 @@ class Box(StorageBackend):
 
     @may_fail
     def place(self, name: str) -> PartPlace | None:
+        if name != os.path.normpath(name) or name.startswith(("/", "..")) or name == ".":
+            return None
         return PartPlace(1 if name.endswith(".json") else 0)
 
     def _models(self, root: Root, walk: Walk) -> Iterator[tuple[str, str, str, list[str]]]:

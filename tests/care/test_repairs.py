@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import mmap
 import os
 import stat
@@ -13,8 +14,9 @@ import pytest
 from filelock import FileLock
 
 from hubfold import Engine
+from hubfold.backend import Folder
 from hubfold.care import exchange, recovery, repairs
-from hubfold.content import LinkKind
+from hubfold.content import LinkKind, Replica, Root
 from hubfold.disk import directory as fsops
 from hubfold.journal import journal
 from hubfold.reading import compare
@@ -31,7 +33,9 @@ from hubfold.testing.trees import (
     safetensors,
     with_xet_hash,
 )
+from tests.building import plugin
 from tests.building.doctored import RIGHT, blob, build, cut_short, fold, kinds, rot, weights, write_through
+from tests.building.plugin import Box
 
 
 @pytest.fixture
@@ -491,3 +495,78 @@ def test_a_local_copy_that_a_client_updated_through_its_link_keeps_the_new_revis
     assert weights(tree).stat().st_nlink == 1 and kept(tree) == []
     assert engine.doctor(fix=True).findings == ()
     nothing_is_left(tree, engine)
+
+
+# -- what is somebody's work -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boxed(tree: Tree, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model in a cache and in a box, whose layout knows what came there, and until when it was left as it came."""
+    tree.hub.add("org/model", model_files("model"))
+    tree.build({"hf/hub": hub_cache("org/model")})
+    plugin.install(tmp_path / "plugin", monkeypatch)
+    file = plugin.fill(tree.folder / "box", content=RIGHT)
+    came = file.stat().st_mtime_ns
+    digest = hashlib.sha256(RIGHT).hexdigest()
+
+    def replica(self: Box, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
+        if not name.endswith(".safetensors"):
+            return None
+        return Replica(os.path.join(folder.path, name), stat, {"sha256": digest}, latest_mtime_ns=came)
+
+    monkeypatch.setattr(Box, "replica", replica)
+    return file
+
+
+def edit(path: Path) -> bytes:
+    write_through(path)
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 5_000_000_000))
+    return path.read_bytes()
+
+
+def test_what_a_layout_calls_edited_is_replaced_by_nothing(tree: Tree, engine: Engine, boxed: Path) -> None:
+    engine.add_root(boxed.parent.parent)
+    engine.scan([tree["hf/hub"]])
+    engine.scan()
+    edited = edit(boxed)
+    told = {problem.path: problem.kind for problem in engine.verify().problems}
+    assert told == {str(boxed): "edited"}
+    engine.doctor(fix=True, download=True)
+    assert boxed.read_bytes() == edited
+    assert kept(tree) == []
+
+
+def test_neither_where_it_is_one_file_with_a_blob_that_is_put_right(
+    tree: Tree, engine: Engine, boxed: Path
+) -> None:
+    """Somebody linked it himself: the blob gets its bytes back, and he keeps what he wrote."""
+    boxed.unlink()
+    os.link(blob(tree), boxed)
+    tree.build({"drive": copy_of("hf/hub")})
+    engine.add_root(boxed.parent.parent)
+    for cache in ("hf/hub", "drive"):
+        engine.scan([tree[cache]])
+    engine.scan()
+    edited = edit(boxed)
+    engine.scan()
+    told = {problem.path: problem.kind for problem in engine.verify().problems}
+    assert told == {str(boxed): "edited", str(blob(tree)): "corrupt"}
+    assert one(engine.doctor(fix=True).findings, "corrupt").fixed
+    assert blob(tree).read_bytes() == RIGHT
+    assert boxed.read_bytes() == edited
+
+
+def test_nor_where_a_run_made_it_one(tree: Tree, engine: Engine, boxed: Path) -> None:
+    tree.build({"drive": copy_of("hf/hub")})
+    engine.add_root(boxed.parent.parent)
+    roots = [tree["hf/hub"], boxed.parent.parent]
+    engine.scan(roots)
+    assert engine.apply(engine.plan(roots, link=LinkKind.HARDLINK)).actions
+    engine.scan([tree["drive"]])
+    edited = edit(boxed)
+    engine.scan()
+    engine.verify()
+    engine.doctor(fix=True)
+    assert blob(tree).read_bytes() == RIGHT
+    assert boxed.read_bytes() == edited

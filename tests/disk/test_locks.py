@@ -10,7 +10,7 @@ import filelock
 import pytest
 
 from hubfold.disk.locks import passing_lock, take_lock
-from hubfold.errors import Busy
+from hubfold.errors import Busy, LeftAlone
 
 OLD = 1_600_000_000_000_000_000
 
@@ -119,3 +119,36 @@ def test_an_error_under_a_passing_lock_releases_it(tmp_path: Path) -> None:
         raise KeyError
     assert not path.exists()
     take_lock(str(path)).release()
+
+
+# of a layout
+
+
+def test_the_lock_of_a_layout_is_made_where_its_root_is(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    with passing_lock(str(tmp_path / "root/.locks/model/x.lock"), str(tmp_path / "root")):
+        assert (tmp_path / "root/.locks/model/x.lock").exists()
+
+
+def test_where_its_root_is_gone_no_folder_grows_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    with (
+        pytest.raises(LeftAlone, match="is not there"),
+        passing_lock(str(tmp_path / "media/usb/hub/.locks/x.lock"), str(tmp_path / "media/usb/hub")),
+    ):
+        pass
+    assert not list((tmp_path / "media").iterdir())
+
+
+@pytest.mark.parametrize("place", [".locks/x.lock", ".locks/model/x.lock", "link.lock"])
+def test_the_lock_of_a_layout_follows_no_symlink(tmp_path: Path, place: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/x.lock").write_bytes(b"of somebody")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / ".locks").symlink_to(tmp_path / "outside")
+    (root / "link.lock").symlink_to(tmp_path / "outside/x.lock")
+    with pytest.raises(LeftAlone):
+        take_lock(str(root / place), str(root))
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["x.lock"]
+    assert (tmp_path / "outside/x.lock").read_bytes() == b"of somebody"

@@ -530,8 +530,8 @@ class Lying(StorageBackend):
         (folder,) = walk.folders(root.path)
         ((name, stat),) = folder.files
         yield Replica(os.path.join(root.path, name), stat, {"sha256": "NOT HEX", "md5": "0" * 32})
-        yield Replica("/etc/passwd", os.stat("/etc/passwd"))
         yield Replica(f"{root.path}/folder", os.stat(root.path))
+        yield Replica("/etc/passwd", os.stat("/etc/passwd"))
 
 
 def test_replicas_outside_the_root_and_claims_that_are_none_are_left_out(place: Place) -> None:
@@ -544,7 +544,12 @@ def test_replicas_outside_the_root_and_claims_that_are_none_are_left_out(place: 
     replica = place.index.replica(str(place.folder / "tree/a"))
     assert replica is not None
     assert replica.claims == {}
-    assert len(report.warnings) == 4
+    assert len(report.warnings) == 3
+    [root] = report.roots
+    assert root.left_out
+    assert "failed in replicas of lying: a replica is '/etc/passwd', which does not lie below" in str(
+        root.error
+    )
 
 
 def test_a_cache_inside_a_plain_folder_is_a_root_of_its_own(place: Place) -> None:

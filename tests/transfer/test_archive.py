@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hubfold.backend.changes import PartPlace
 from hubfold.backend.contract import StorageBackend
 from hubfold.errors import BackupError
 from hubfold.transfer import archive
-from hubfold.transfer.archive import BackedUp, Part, dump, load, pour
+from hubfold.transfer.archive import BackedUp, Listed, Part, dump, load, pour, unfit
 
 SHA = "ab" * 32
 
@@ -53,13 +54,55 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
 
 def test_a_list_is_read_back_as_it_was_written() -> None:
     other = BackedUp("shelf", "dataset", "org/data", "", (Part("data/\udcff", SHA, 1, 0),))
-    assert load(dump([MODEL, other]), "x", BACKENDS) == [MODEL, other]
-    assert load(dump([]), "x", BACKENDS) == []
+    assert load(dump([MODEL, other]), "x", BACKENDS) == Listed((MODEL, other))
+    assert load(dump([]), "x", BACKENDS) == Listed(())
 
 
 def test_the_folder_of_a_model_is_that_of_all_its_parts() -> None:
     assert MODEL.top == "model"
     assert MODEL.key == ("shelf", "model", "org/base", "1" * 40)
+
+
+@pytest.mark.parametrize("names", [["x"], ["x", "y"], ["blobs/x", "manifests/y"], ["model/x", "model.json"]])
+def test_a_model_that_lies_in_several_folders_has_the_root_as_its_own(names: list[str]) -> None:
+    model = replace(MODEL, parts=tuple(Part(name, SHA, 5, 7) for name in names))
+    assert model.top == ""
+    assert load(dump([model]), "x", BACKENDS) == Listed((model,))
+
+
+def test_one_model_that_is_wrong_stands_in_nobodys_way() -> None:
+    document = json.loads(dump([MODEL, MODEL, MODEL]))
+    document["models"][0]["parts"][0]["name"] = "../escaped"
+    document["models"][1]["layout"] = "attic"
+    document["models"].append("no model at all")
+    found = load(json.dumps(document).encode(), "x", BACKENDS)
+    assert found.models == (MODEL,)
+    assert [(one.title, one.reason.split(" ", 1)[0]) for one in found.refused] == [
+        ("org/base", "'../escaped'"),
+        ("org/base", "no"),
+        ("model 4", "string"),
+    ]
+    kept = json.loads(dump(found.models, found.refused))["models"]
+    assert kept[1:] == [document["models"][0], document["models"][1], "no model at all"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"parts": (Part("model/notes", SHA),)}, "no part of a shelf"),
+        ({"parts": ()}, "no parts"),
+        ({"layout": "attic"}, "no loaded backend"),
+        ({"repo_id": "nul\0"}, "no text"),
+        ({"parts": (Part("model/x", SHA), Part("model/l", link="/etc/passwd"))}, "no part of the model"),
+        ({"parts": (Part("model/x", SHA, 5, -1),)}, "no size or time"),
+    ],
+)
+def test_what_could_not_be_restored_is_known_before_it_is_written(wrong: dict[str, Any], reason: str) -> None:
+    assert unfit(MODEL, BACKENDS) == ""
+    model = replace(MODEL, **wrong)
+    assert reason in unfit(model, BACKENDS)
+    with pytest.raises(BackupError):
+        load(dump([model]), "x", BACKENDS)
 
 
 def part(number: int, **fields: object) -> Callable[[dict[str, Any]], object]:
@@ -80,7 +123,7 @@ def part(number: int, **fields: object) -> Callable[[dict[str, Any]], object]:
         (part(0, name="/etc/passwd"), "leads out"),
         (part(0, name="model/../../x"), "leads out"),
         (part(0, name="model//x"), "leads out"),
-        (part(0, name="other/x"), "leads out"),
+        (part(0, name="other/x"), "no part of the model"),
         (part(0, name="model/.hubfold-1"), "leads out"),
         (part(0, name="model/notes"), "no part of a shelf"),
         (part(0, name="model/\ud800"), "surrogates not allowed"),
@@ -132,8 +175,9 @@ def test_whatever_stands_in_a_field_every_name_stays_below_its_folder(data: st.D
         found = load(json.dumps(document).encode(), "x", BACKENDS)
     except BackupError:
         return
-    for model in found:
-        assert all(one.name.startswith(model.top + "/") or one.name == model.top for one in model.parts)
+    for model in found.models:
+        assert all(one.name.startswith(model.top + "/") for one in model.parts if model.top)
+        assert not any(one.name.startswith("/") for one in model.parts)
         assert not any(".." in one.name.split("/") for one in model.parts)
 
 

@@ -69,7 +69,7 @@ def test_what_was_written_is_read_back_and_nothing_else_lies_there(tmp_path: Pat
     assert add(made, OTHER)
     made.finish([model("org/a", ONE, OTHER)])
     assert sum(told) == len(ONE)
-    assert reader(str(path)).read_list(BACKENDS) == [model("org/a", ONE, OTHER)]
+    assert reader(str(path)).read_list(BACKENDS).models == (model("org/a", ONE, OTHER),)
     wanted = {sha(ONE): len(ONE), sha(OTHER): len(OTHER), sha(b"not there"): 9}
     assert contents(path, wanted) == {sha(ONE): ONE, sha(OTHER): OTHER}
     assert os.listdir(tmp_path) == [form]
@@ -134,7 +134,7 @@ def test_a_folder_is_gone_on_with_and_keeps_what_it_had(tmp_path: Path) -> None:
     third.finish(
         [model("org/b", OTHER), BackedUp("shelf", "model", "org/a", "1", model("org/a", OTHER).parts)]
     )
-    assert {one.repo_id: one for one in reader(str(path)).read_list(BACKENDS)} == {
+    assert {one.repo_id: one for one in reader(str(path)).read_list(BACKENDS).models} == {
         "org/a": model("org/a", OTHER),
         "org/b": model("org/b", OTHER),
     }, "the newer of two of one name"

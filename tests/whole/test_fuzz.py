@@ -467,7 +467,7 @@ def test_a_list_of_a_backup_is_read_or_refused_as_a_whole(place: Place) -> None:
     )
     def run(damage: Callable[[bytes], bytes]) -> None:
         try:
-            models = archive.load(damage(text), "it", backends)
+            models = archive.load(damage(text), "it", backends).models
         except BackupError as error:
             clear(error)
             return

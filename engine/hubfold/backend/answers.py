@@ -1,10 +1,11 @@
 """What a backend may answer: every answer is held against the contract before anything of the engine reads it.
 
-Looked at are types, down to the fields of what is answered, and that a path is absolute and normalised. What comes back
-is the answer itself, or one like it where a list stood for a tuple or a mapping was somebody's own: what was looked at
-once cannot change afterwards. Raises `Unfit`, or whatever somebody's class raises when it is looked at.
+Looked at are types, down to the fields of what is answered, that a path is absolute and normalised, and that there is
+an end to it. What comes back is the answer itself, or one like it where a list stood for a tuple or a mapping was
+somebody's own: what was looked at once cannot change afterwards. Raises `Unfit`, or whatever somebody's class raises
+when it is looked at.
 
-Whoever has to know more of a path than that it is one (where it may lie) has `Root` at hand where `boundary` calls.
+Where a path may lie is not asked here but in `territory`, which has the root at hand.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubfold.backend.contract import Capabilities
-from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
+from hubfold.content import ALGORITHMS, LinkKind, Partial, Replica, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 #: Holds a value against the contract, and returns it; the text is what to call it.
 Check = Callable[[Any, str], Any]
 T = TypeVar("T")
+#: Of one answer, however much a plugin has to say. The largest repositories have a tenth of it.
+MOST = 1_000_000
+#: Of what is held at once (locks), or tried one after the other (places for a vault, roots).
+FEW = 100
 Record = TypeVar("Record", bound="DataclassInstance")
 
 
@@ -78,6 +83,11 @@ def default_root(value: Any, what: str) -> str:
     given = text(value, what)
     slashes = "/" + "/".join(part for part in given.split("/") if part)
     return path(slashes if given.startswith("/") else given, what)
+
+
+def is_below(value: str, root: str) -> bool:
+    """Whether a normalised path lies below `root`, by its text."""
+    return value.startswith(root if root.endswith("/") else root + "/") and value != root
 
 
 def _name(value: Any, what: str) -> str:
@@ -132,9 +142,16 @@ def optional(check: Check) -> Check:
 # several
 
 
-def every(value: Any, check: Check, what: str) -> tuple[Any, ...]:
-    """Everything that an iterator gives, each held against `check`; nothing of it if one is unfit."""
-    return tuple(check(one, f"{what} {number}") for number, one in enumerate(items(value, what), 1))
+def every(value: Any, check: Check, what: str, most: int | None = None) -> tuple[Any, ...]:
+    """Everything that an iterator gives, each held against `check`; nothing of it if one is unfit, or there are more
+    than `most` (default: `MOST`)."""
+    found = []
+    most = MOST if most is None else most
+    for number, one in enumerate(items(value, what), 1):
+        if number > most:
+            raise Unfit(f"there are more than {most:,} of {what}")
+        found.append(check(one, f"{what} {number}"))
+    return tuple(found)
 
 
 def items(value: Any, what: str) -> Iterator[Any]:
@@ -195,16 +212,35 @@ def _of(cls: type[Record], fields: Mapping[str, Check]) -> Check:
     return lambda value, what: _record(value, cls, fields, what)
 
 
+def _one_of(known: Iterable[str]) -> Check:
+    names = frozenset(known)
+
+    def check(value: Any, what: str) -> str:
+        if text(value, what) in names:
+            return str(value)
+        raise Unfit(f"{what} is {value!r}, where one of {', '.join(sorted(names))} is asked for")
+
+    return check
+
+
+def _only_symlinks(value: Any, what: str) -> Any:
+    kinds = _LINK_KINDS(value, what)
+    if kinds - {LinkKind.SYMLINK}:
+        raise Unfit(f"{what} holds what cannot lead to another file system: only a symlink can")
+    return kinds
+
+
 _LINK_KINDS = _frozenset(_instance(LinkKind))
+_DIGESTS = _frozenset(_one_of(ALGORITHMS))
 
 _CAPABILITIES: Mapping[str, Check] = {
     "cache": yes_or_no,
     "links": _LINK_KINDS,
-    "links_across": _LINK_KINDS,
+    "links_across": _only_symlinks,
     "keeps": yes_or_no,
     "private_objects": yes_or_no,
-    "claims": _frozenset(text),
-    "copies_over": _frozenset(text),
+    "claims": _DIGESTS,
+    "copies_over": _DIGESTS,
     "vouches": yes_or_no,
 }
 

@@ -6,6 +6,9 @@ allow (`answers`), is a `Fault`: noted once with the plugin, its distribution an
 `BackendFault`, by which whoever asked leaves the root out. An answer that is made of several is whole or it is none; of
 `replicas`, which can be millions, what came before the fault is no reason to think that the rest is gone.
 
+What it names lies below the root that it was asked about, by its text and on the disk (`territory`), and what it finds
+by itself as a root is not the whole machine and nobody's home.
+
 What is not the plugin's doing goes through it: Ctrl-C (also where a plugin raises `KeyboardInterrupt` itself: nobody
 can tell the two apart, and the user's word is the one to keep), and whatever our own walk raised while the plugin was
 at work (`Interrupted`, an index that is damaged), even if the plugin caught that.
@@ -20,8 +23,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from hubfold.backend import answers
-from hubfold.backend.answers import Unfit
+from hubfold.backend.answers import FEW, Unfit
 from hubfold.backend.contract import StorageBackend
+from hubfold.backend.hookspecs import PROJECT
+from hubfold.backend.territory import ABOVE, Disk, Territory
 from hubfold.content import VAULT
 from hubfold.errors import HubfoldError
 from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
@@ -43,30 +48,38 @@ class GuardedBackend:
     """A backend as everybody but this module knows it: its methods by the contract, behind the guard.
 
     Raises `Unfit` for a name or capabilities that the contract does not allow. All methods raise `BackendFault`, but
-    for `recognise`, `default_roots` and `vault_places`: a plugin that fails there has none, and that is all.
+    for `recognise`, `default_roots` and `vault_places`: a plugin that fails there has none, and that is all. Without a
+    `disk` (`hubfold.disk.bounds`), paths are held against the root by their text alone.
     """
 
-    __slots__ = ("_backend", "_faults", "capabilities", "fallback", "name", "origin")
+    __slots__ = ("_backend", "_disk", "_faults", "capabilities", "fallback", "name", "origin")
 
-    def __init__(self, backend: StorageBackend, origin: Origin = OWN, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        backend: StorageBackend,
+        origin: Origin = OWN,
+        faults: Faults | None = None,
+        disk: Disk | None = None,
+    ) -> None:
         self._backend = backend
         self._faults = Faults() if faults is None else faults
+        self._disk = disk
         self.origin = origin
         self.name = answers.text(backend.name, "name")
         self.capabilities = answers.capabilities(backend.capabilities)
         self.fallback = answers.yes_or_no(backend.fallback, "fallback")
 
-    def noting(self, faults: Faults) -> GuardedBackend:
-        """The same, which notes its faults there."""
-        return GuardedBackend(self._backend, self.origin, faults)
+    def noting(self, faults: Faults, disk: Disk | None = None) -> GuardedBackend:
+        """The same, which notes its faults there, and asks that disk where paths lie."""
+        return GuardedBackend(self._backend, self.origin, faults, disk)
 
     # finding roots
 
-    def recognise(self, path: str, names: Collection[str]) -> str | None:
-        """See `StorageBackend.recognise`."""
+    def recognise(self, path: str, names: Collection[str], *, met: bool = False) -> str | None:
+        """See `StorageBackend.recognise`. What the user named may be his home; what is only `met` may not."""
         try:
             answer = self._backend.recognise(path, names)
-            return None if answer is None else answers.path(answer, "the root")
+            return None if answer is None else self._root(answer, path, met=met)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
@@ -75,11 +88,13 @@ class GuardedBackend:
 
     def default_roots(self, environ: Mapping[str, str]) -> Sequence[str]:
         """See `StorageBackend.default_roots`: those of them that can be used."""
-        found = []
+        found: list[str] = []
         try:
             for answer in answers.items(self._backend.default_roots(environ), "its answer"):
+                if len(found) >= FEW:
+                    raise Unfit(f"there are more than {FEW} roots")
                 try:
-                    found.append(answers.default_root(answer, "a root"))
+                    found.append(self._allowed(answers.default_root(answer, "a root")))
                 except Unfit as error:
                     self._note(StorageBackend.default_roots, "", error)
         except KeyboardInterrupt:
@@ -90,9 +105,16 @@ class GuardedBackend:
 
     def vault_places(self, root: Root) -> Sequence[str]:
         """See `StorageBackend.vault_places`."""
+        own = self._territory(root, above=True)
+
+        def check(value: object, what: str) -> str:
+            return own.below(answers.path(value, what), what, itself=True)
+
         with suppress(BackendFault):
             return self._ask(
-                StorageBackend.vault_places, root.path, lambda: _paths(self._backend.vault_places(root))
+                StorageBackend.vault_places,
+                root.path,
+                lambda: answers.every(self._backend.vault_places(root), check, "place", FEW),
             )
         return ()
 
@@ -104,11 +126,16 @@ class GuardedBackend:
         After `BackendFault` nothing is known of what was not taken yet.
         """
         handed = HandedWalk(walk)
-        check = answers.replica
+        check, own = answers.replica, self._territory(root).replica
+        walked = handed.walked
         taking = False
+        number, most = 0, answers.MOST
         try:
             for answer in answers.items(self._backend.replicas(root, handed), "its answer"):
-                found = check(answer, "a replica")
+                found = own(check(answer, "a replica"), walked, "a replica")
+                number += 1
+                if number > most and number > most + handed.names:
+                    raise Unfit(f"there are more than {most:,} replicas beyond what the walk has shown")
                 taking = True
                 take(found)
                 taking = False
@@ -123,14 +150,26 @@ class GuardedBackend:
         handed = HandedWalk(walk)
 
         def ask() -> Sequence[Snapshot]:
-            return answers.every(self._backend.snapshots(root, handed), answers.snapshot, "snapshot")
+            own = self._territory(root)
+            return answers.every(
+                self._backend.snapshots(root, handed),
+                lambda value, what: own.snapshot(answers.snapshot(value, what), what),
+                "snapshot",
+            )
 
         return self._ask(StorageBackend.snapshots, root.path, ask, handed)
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """See `StorageBackend.lock_paths`."""
+        own = self._territory(root, above=True)
+
+        def check(value: object, what: str) -> str:
+            return own.below(answers.path(value, what), what, itself=True)
+
         return self._ask(
-            StorageBackend.lock_paths, root.path, lambda: _paths(self._backend.lock_paths(root, path))
+            StorageBackend.lock_paths,
+            root.path,
+            lambda: answers.every(self._backend.lock_paths(root, path), check, "lock", FEW),
         )
 
     # changing a root
@@ -160,11 +199,12 @@ class GuardedBackend:
     def leftovers(self, root: Root, walk: Walk) -> Sequence[Leftover]:
         """See `StorageBackend.leftovers`."""
         handed = HandedWalk(walk)
-        own = self._removal_from(root)
+        removal_from, own = self._removal_from(root), self._territory(root)
 
         def check(value: object, what: str) -> Leftover:
             found = answers.leftover(value, what)
-            removal = own(found.removal, f"{what}.removal")
+            own.inside(found.path, f"{what}.path")
+            removal = removal_from(found.removal, f"{what}.removal")
             return found if removal is found.removal else replace(found, removal=removal)
 
         def ask() -> Sequence[Leftover]:
@@ -176,12 +216,21 @@ class GuardedBackend:
         """See `StorageBackend.still_needed`."""
         handed = HandedWalk(walk)
         asked = tuple(paths)
-        return self._ask(
-            StorageBackend.still_needed,
-            root.path,
-            lambda: _paths(self._backend.still_needed(root, asked, handed)),
-            handed,
-        )
+
+        def ask() -> Collection[str]:
+            answer = answers.every(
+                self._backend.still_needed(root, asked, handed),
+                answers.path,
+                "path",
+                answers.MOST + len(asked),
+            )
+            strange = next((path for path in answer if path not in known), "")
+            if strange:
+                raise Unfit(f"{strange!r} is needed, which was not asked about")
+            return answer
+
+        known = frozenset(asked)
+        return self._ask(StorageBackend.still_needed, root.path, ask, handed)
 
     def content_path(
         self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
@@ -190,7 +239,9 @@ class GuardedBackend:
 
         def ask() -> str | None:
             answer = self._backend.content_path(root, repo_type, repo_id, digests)
-            return None if answer is None else answers.path(answer, "the path")
+            if answer is None:
+                return None
+            return self._territory(root).below(answers.path(answer, "the path"), "the path")
 
         return self._ask(StorageBackend.content_path, root.path, ask)
 
@@ -199,7 +250,12 @@ class GuardedBackend:
         handed = HandedWalk(walk)
 
         def ask() -> Sequence[ModelPart]:
-            return answers.every(self._backend.parts(root, snapshot, handed), answers.part, "part")
+            own = self._territory(root)
+            return answers.every(
+                self._backend.parts(root, snapshot, handed),
+                lambda value, what: own.part(answers.part(value, what), what),
+                "part",
+            )
 
         return self._ask(StorageBackend.parts, root.path, ask, handed)
 
@@ -208,17 +264,42 @@ class GuardedBackend:
 
         def ask() -> PartPlace | None:
             answer = self._backend.place(name)
-            return None if answer is None else answers.part_place(answer, "the place")
+            if answer is None:
+                return None
+            place = answers.part_place(answer, "the place")
+            if place.unit and not name.startswith(f"{place.unit}/"):
+                raise Unfit(f"the unit is {place.unit!r}, which {name!r} does not lie in")
+            return place
 
         return self._ask(StorageBackend.place, "", ask)
 
     # what is behind it
 
+    def _territory(self, root: Root, *, above: bool = False) -> Territory:
+        """Where its paths may lie; `above` for what hubfold's own layouts may have beside a root, and no others."""
+        own = above and self.origin.distribution == PROJECT
+        return Territory(root.path, self._disk, above=ABOVE if own else 0)
+
+    def _root(self, answer: object, path: str, *, met: bool) -> str:
+        found = answers.path(answer, "the root")
+        Territory(path, self._disk).inside(found, "the root", itself=True)
+        return self._allowed(found) if met else found
+
+    def _allowed(self, root: str) -> str:
+        """A root that nobody named. Raises `Unfit` for one that no plugin has a say in."""
+        reason = "all of this machine" if root == "/" else self._disk.too_much(root) if self._disk else ""
+        if reason:
+            raise Unfit(f"{root!r} is {reason}: only a user makes a root of it, by its path")
+        return root
+
     def _removal_from(self, root: Root) -> Callable[[object, str], Removal]:
+        own = self._territory(root)
+
         def check(value: object, what: str) -> Removal:
             found = answers.removal(value, what)
             if found.root != root.path:
                 raise Unfit(f"{what} is about the root {found.root!r}, which was not asked about")
+            own.removal(found, what)
             return found if found.backend == self.name else replace(found, backend=self.name)
 
         return check
@@ -263,11 +344,15 @@ def guarded(cls: object, origin: Origin) -> GuardedBackend:
 class HandedWalk:
     """The `Walk` that a plugin is handed: it takes what the contract says, and remembers an error that is ours."""
 
-    __slots__ = ("_failure", "_walk")
+    __slots__ = ("_failure", "_walk", "_warnings", "names", "walked")
 
     def __init__(self, walk: Walk) -> None:
         self._walk = walk
         self._failure: BaseException | None = None
+        self._warnings = 0
+        #: The folders that were shown, and how many names in them.
+        self.walked: set[str] = set()
+        self.names = 0
 
     def check(self) -> None:
         """Raise what ended the walk, whatever the plugin made of it."""
@@ -277,7 +362,10 @@ class HandedWalk:
     def folders(self, path: str) -> Iterator[Folder]:
         found = self._walk.folders(_named(path))
         try:
-            yield from found
+            for folder in found:
+                self.walked.add(folder.path)
+                self.names += len(folder.names)
+                yield folder
         except (HubfoldError, KeyboardInterrupt) as error:
             self._failure = error
             raise
@@ -303,6 +391,9 @@ class HandedWalk:
     def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
         for value in (path, message, kind):
             answers.text(value, "what it warns of")
+        self._warnings += 1
+        if self._warnings > answers.MOST:
+            raise Unfit(f"there are more than {answers.MOST:,} warnings")
         self._walk.warn(path, message, kind=kind)
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
@@ -321,10 +412,6 @@ def _named(path: str) -> str:
     if "\0" in answers.text(path, "a path"):
         raise Unfit(f"{path!r} is no path")
     return path
-
-
-def _paths(value: object) -> Sequence[str]:
-    return answers.every(value, answers.path, "path")
 
 
 def told(error: BaseException) -> str:

@@ -31,7 +31,7 @@ class Removal:
     """What has to go so that a part of a root is gone, in an order in which nothing left looks whole and is not.
 
     The stages are the fields in their order; a stage is on the disk before the next one begins. All paths are absolute
-    and lie below `root`, but for `links`.
+    and lie below `root`, with no symlink on the way; the engine adds `links` that lie elsewhere.
     """
 
     root: str

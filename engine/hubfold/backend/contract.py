@@ -3,7 +3,19 @@
 A backend reads, and only through the `Walk` it is handed; it never changes a file. What it can say about its layout
 it says as data (`Capabilities`, the fields of `Replica`), and the planner reads that data: nobody asks a backend's
 type. The defaults here are slow but right for any folder of files, so a new backend is a `name` and what its layout
-knows better::
+knows better (below).
+
+What a backend answers is held against this page before anybody reads it (`hubfold.backend.boundary`); what does not
+keep to it is told with the plugin's name, and the root that was asked about is left out. So:
+
+* Paths are absolute, normalised, and lie below the root that was asked about, also on the disk: no folder on the way
+  may be a symlink. A file that goes, or a part that is read, may be one itself; a lock, a vault and a root may not.
+  Names from a manifest are somebody's text: hold them against the root before they are joined to it.
+* A root that a backend finds by itself is not ``/`` and nobody's home.
+* An answer has an end: a million of anything, a hundred locks, places for a vault, or roots.
+* What is printed goes to stderr; stdout is the command's.
+
+::
 
     class OllamaBackend(StorageBackend):
         name = "ollama"
@@ -144,13 +156,17 @@ class StorageBackend(ABC):
 
         `names` are the entries of the directory `path`. Called for every directory given to a scan and every one met
         below it, so decide by names; look further (a marker file) only when the names fit. A backend may answer with
-        a directory *below* `path` (``HF_HOME`` stands for ``HF_HOME/hub``).
+        a directory *below* `path` (``HF_HOME`` stands for ``HF_HOME/hub``), but not with a symlink: what one leads to
+        is found where it lies. A home is a root only where a user named it.
         """
         return None
 
     @classmethod
     def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
-        """Directories this layout uses on this machine by its own rules; those that do not exist are passed over."""
+        """Directories this layout uses on this machine by its own rules; those that do not exist are passed over.
+
+        ``/``, a home, and what the user's home lies in are refused.
+        """
         return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
@@ -170,13 +186,16 @@ class StorageBackend(ABC):
         return iter(())
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
-        """Lock files (flock) that this layout's own programs take before they replace `path`."""
+        """Lock files (flock) that this layout's own programs take before they replace `path`; they are made if missing.
+
+        Below the root. (hubfold's own layouts may have them beside one that is a part of a cache.)
+        """
         return ()
 
     def vault_places(self, root: Root) -> Sequence[str]:
         """Folders that may become the vault for keepers of this root, best first.
 
-        The first that is on the keeper's file system and writable is taken.
+        The first that is on the keeper's file system and writable is taken. Below the root. (As with `lock_paths`.)
         """
         return (os.path.join(root.path, ".hubfold"),)
 
@@ -231,12 +250,16 @@ class StorageBackend(ABC):
         return None
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        """Everything that makes `snapshot` work at another place, so that `place` could put it there."""
+        """Everything that makes `snapshot` work at another place, so that `place` could put it there.
+
+        Files that can be read at their `source`, each name once, links from one part to another. A model of which this
+        is not so is not backed up.
+        """
         return iter(())
 
     def place(self, name: str) -> PartPlace | None:
         """Where a part of this name (see `ModelPart`) belongs in any root; None if it belongs in none.
 
-        The name comes from a file that anybody may have written.
+        The name comes from a file that anybody may have written. A `unit` is a folder above it.
         """
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from hubfold.backend.contract import Capabilities
+    from hubfold.backend.territory import Disk
 
 ENTRY_POINT_GROUP = "hubfold"
 
@@ -71,19 +72,26 @@ class Registry(Mapping[str, LoadedBackend]):
     def __len__(self) -> int:
         return len(self.backends)
 
-    def named(self, name: str, faults: Faults | None = None) -> GuardedBackend:
-        """The backend called `name`, which notes its `faults`; `PluginError` where none is loaded."""
+    def named(self, name: str, faults: Faults | None = None, disk: Disk | None = None) -> GuardedBackend:
+        """The backend called `name`, which notes its `faults` and asks `disk`; `PluginError` where none is loaded."""
         if name not in self.backends:
             raise PluginError(
                 f"no backend is called {name!r}",
                 f"loaded are: {', '.join(self.backends)} (see `hubfold plugins`)",
             )
         found = self.backends[name].backend
-        return found if faults is None else found.noting(faults)
+        return found if faults is None else found.noting(faults, disk)
 
 
-def load(environ: Mapping[str, str] = os.environ, *modules: ModuleType) -> Registry:
+def load(
+    environ: Mapping[str, str] = os.environ,
+    *modules: ModuleType,
+    guests: Callable[[], object] | None = None,
+) -> Registry:
     """Load every plugin and return the registry; `modules` are registered as plugins too (for tests).
+
+    `guests` is called before the first plugin that is not hubfold's own is imported: what it prints from then on is not
+    for our stdout.
 
     Raises `PluginError` where two backends have one name: which of them would own a root must not depend on luck.
     """
@@ -92,7 +100,7 @@ def load(environ: Mapping[str, str] = os.environ, *modules: ModuleType) -> Regis
     broken: list[Fault] = []
     origins: dict[str, Origin] = {}
     only_own = environ.get(BLOCK_VARIABLE, "") not in ("", "0")
-    for distribution in _with_plugins(only_own, broken):
+    for distribution in _with_plugins(only_own, broken, guests):
         for entry_point in distribution.entry_points:
             origin = Origin(entry_point.name, distribution.name, distribution.version)
             # Two distributions may give their entry points one name; pluggy wants a name for each.
@@ -139,12 +147,17 @@ class BuiltIn:
         return import_module(self.module)
 
 
-def _with_plugins(only_own: bool, broken: list[Fault]) -> list[_Distribution]:
+def _with_plugins(
+    only_own: bool, broken: list[Fault], guests: Callable[[], object] | None
+) -> list[_Distribution]:
     """Installed distributions with plugins, hubfold's own first, then by name, each name once."""
     own = _Distribution(hookspecs.PROJECT, distributions.version_of(hookspecs.PROJECT), (BuiltIn(),))
     if only_own or not distributions.others_may_have(ENTRY_POINT_GROUP, besides=hookspecs.PROJECT):
         return [own]
-    return [own, *_others(broken)]
+    others = _others(broken)
+    if others and guests is not None:
+        guests()
+    return [own, *others]
 
 
 def _others(broken: list[Fault]) -> list[_Distribution]:

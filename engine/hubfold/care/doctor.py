@@ -3,7 +3,8 @@
 Looked at are the links that runs made (by their journals), the vaults, what the last scan warned of, content that was
 read and is not what its name says, and the content behind links, by size and mtime first: only what moved is read.
 What has other bytes than it should have is put right from another copy, or by a download where that is asked for;
-`repairs` does it. The bytes that were there are kept in the vault's ``replaced/`` folder, since they may be work.
+`repairs` does it. The bytes that were there are kept in the vault's ``replaced/`` folder, since they may be work. Those
+of a path whose layout says that they were edited since they came (`is_edited`) are work, and are replaced by nothing.
 """
 
 from __future__ import annotations
@@ -177,7 +178,8 @@ class Doctor:
     def liars(self, replicas: Iterable[IndexedReplica]) -> None:
         """Replicas that were read and are not what their layout says; names of one payload are one finding."""
         for replica in replicas:
-            self._payload("corrupt", replica, "its bytes are not what its name says")
+            if not is_edited(replica):
+                self._payload("corrupt", replica, "its bytes are not what its name says")
 
     # -- links ------------------------------------------------------------------------------------------------------
 
@@ -288,7 +290,8 @@ class Doctor:
                 _Cure(f"{fault}: nobody can tell whose bytes these are"),
             )
             return
-        known = {path: root for root, path in patient.names}
+        edited = {name.path for name in self.around.names(st) if is_edited(name)}
+        known = {path: root for root, path in patient.names if path not in edited}
         known |= dict(self._names(st, patient.wanted))
         names = [(root, path) for path, root in known.items() if path not in {one for _, one, _ in owners}]
         read_only = any(objects.is_vault(root) or root not in self.around.caches for root, _ in names)
@@ -330,9 +333,11 @@ class Doctor:
                 yield one.root, one.path, os.readlink(one.path) if os.path.islink(one.path) else ""
 
     def _names(self, st: os.stat_result, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """(path, root) of the known names of a payload, without those whose layout wants other bytes there."""
+        """(path, root) of the known names of a payload, without those whose layout wants other bytes, or these."""
         for name in self.around.names(st):
-            if all(wanted.get(algorithm, value) == value for algorithm, value in name.claims.items()):
+            if not is_edited(name) and all(
+                wanted.get(algorithm, value) == value for algorithm, value in name.claims.items()
+            ):
                 yield name.path, name.root
 
     # -- content ------------------------------------------------------------------------------------------------------
@@ -453,6 +458,19 @@ class Doctor:
                 replaces=cure.replaces if cure.mendable else (),
             )
         )
+
+
+def is_edited(replica: IndexedReplica) -> bool:
+    """Whether the layout of a path says that somebody changed it: it knows what came there, and that this is later.
+
+    Not where a name is the digest: such a file is for nobody to edit.
+    """
+    latest = replica.latest_mtime_ns
+    return (
+        latest is not None
+        and replica.signature.mtime_ns > latest
+        and not any(value in os.path.basename(replica.path) for value in replica.claims.values())
+    )
 
 
 def _of_vault(path: str, needed: Collection[str], here: Here) -> Iterator[Finding]:

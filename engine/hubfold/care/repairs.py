@@ -160,7 +160,7 @@ class Mender:
         )
         with ExitStack() as held:
             for lock in self._locks(root, path):
-                held.enter_context(passing_lock(lock))
+                held.enter_context(passing_lock(lock, root))
             held.enter_context(objects.lock(vault))
             directory, _ = Directory.parent_of(root, path)
             held.enter_context(directory)
@@ -251,8 +251,9 @@ class Mender:
             raise LeftAlone("none of its names is where it was")
         place = self._place_for(names[0][0])
         with ExitStack() as held:
-            for lock in dict.fromkeys(lock for root, path in names for lock in self._locks(root, path)):
-                held.enter_context(passing_lock(lock))
+            locks = {lock: root for root, path in names for lock in self._locks(root, path)}
+            for lock, root in locks.items():
+                held.enter_context(passing_lock(lock, root))
             self._new(place)
             vaults = (of_object(path) for root, path in names if objects.is_vault(root))
             for path in dict.fromkeys((place, *vaults)):

@@ -23,6 +23,9 @@ def main() -> NoReturn:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
+    # Loaded by `run`, but where Ctrl-C came before.
+    if guests := sys.modules.get("hubfold.cli.guests"):
+        guests.end()
     # All is closed and flushed: the collections of the interpreter's own end would find nothing, for 10 ms.
     freeze()
     sys.exit(code)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
 from hubfold.cli import errors, streams
+from hubfold.cli.guests import give_back, stdout
 from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
 
@@ -101,7 +101,9 @@ def run(arguments: Sequence[str]) -> int:
             raise
         code, what, hint = errors.explain(streams.named(error))
         _tell(what, hint)
-        streams.let_go(sys.stdout)
+        streams.let_go(stdout())
+    finally:
+        give_back()
     return code if isinstance(code, int) else errors.OK
 
 
@@ -120,5 +122,5 @@ def _tell(what: str, hint: str) -> None:
     """The error, after all that was said before it."""
     if not what:
         return
-    streams.let_go(sys.stdout)
+    streams.let_go(stdout())
     Output().error(what, hint)

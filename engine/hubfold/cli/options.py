@@ -15,6 +15,7 @@ import click
 from hubfold import display
 from hubfold.cli import streams
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
+from hubfold.cli.guests import shut_out
 from hubfold.cli.output import Output
 from hubfold.errors import Interrupted, UsageError
 from hubfold.progress import Stop
@@ -42,6 +43,8 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     #: A plugin did something wrong: what it was asked about is left out.
     plugin_failed: bool = False
+    #: Ctrl-C came twice.
+    _aborting: bool = False
 
     @contextmanager
     def engine(self, *, silent: bool = False) -> Iterator[Engine]:
@@ -52,7 +55,9 @@ class Session:
         from hubfold.engine.engine import Engine
 
         with (
-            Engine(progress=self.output.progress(), stop=self.stop, threads=self.threads) as engine,
+            Engine(
+                progress=self.output.progress(), stop=self.stop, threads=self.threads, guests=shut_out
+            ) as engine,
             _interrupts(self._on_interrupt),
         ):
             try:
@@ -86,7 +91,11 @@ class Session:
             _say(b"\nstopped: what is there stays, and the same command goes on from here\n")
             # An exception would wait for the threads of the client, each at a file that may take hours.
             os._exit(INTERRUPTED)
+        if self.stop and self._aborting:
+            # A plugin that swallows even that: whatever is half done, the next command settles as after a crash.
+            os._exit(INTERRUPTED)
         if self.stop:
+            self._aborting = True
             signal.default_int_handler(number, frame)
         self.stop.set()
         _say(b"\nstopping after what is being done now; Ctrl-C again aborts at once\n")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from hubfold import display
 from hubfold.cli import streams
+from hubfold.cli.guests import stdout
 from hubfold.errors import NeedsConfirmation
 from hubfold.progress import Silent
 
@@ -58,7 +59,7 @@ class Output:
     def __init__(self, *, as_json: bool = False, quiet: bool = False, plain: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (stdout(), sys.stderr):
             # A terminal that knows no UTF-8 gets an escape for what it cannot show, never a crash.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
@@ -69,7 +70,7 @@ class Output:
 
     def json(self, document: Any) -> None:
         """The one JSON document of a command."""
-        sys.stdout.write(f"{display.as_json(document)}\n")
+        stdout().write(f"{display.as_json(document)}\n")
 
     def report(self, report: JsonForm) -> None:
         """A report as the one JSON document, where JSON is asked for."""
@@ -79,19 +80,19 @@ class Output:
     def line(self, text: str = "", style: str = "") -> None:
         """One line of data for people."""
         if not (self.quiet or self.as_json):
-            self._print(sys.stdout, text, style)
+            self._print(stdout(), text, style)
 
     def names(self, names: Iterable[str]) -> None:
         """What `-q` leaves of a list: one name per line."""
         for name in names:
-            self._print(sys.stdout, name)
+            self._print(stdout(), name)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Rows under their titles; on a terminal that is too narrow for that, each row as a block."""
         if self.quiet or self.as_json:
             return
         shown = [[display.shown(cell) for cell in row] for row in rows]
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS
+        width = shutil.get_terminal_size().columns if stdout().isatty() else _ENDLESS
         fixed = sum(
             max([len(column.title), *(len(row[number]) for row in shown)]) + 2
             for number, column in enumerate(columns[:-1])
@@ -100,13 +101,13 @@ class Output:
             for row in shown:
                 cells = zip(columns[:-1], row[:-1], strict=True)
                 facts = [f"{column.title.strip().lower()} {cell}" for column, cell in cells if cell]
-                self._print(sys.stdout, row[-1])
-                self._print(sys.stdout, f"  {', '.join(facts)}")
-        elif sys.stdout.isatty():
+                self._print(stdout(), row[-1])
+                self._print(stdout(), f"  {', '.join(facts)}")
+        elif stdout().isatty():
             self._print_table(columns, shown)
         else:
             for line in _aligned(columns, shown):
-                self._print(sys.stdout, line)
+                self._print(stdout(), line)
 
     def sheet(self, sheet: Sheet) -> None:
         """A sheet as it is now, tables without rows left out."""
@@ -120,7 +121,7 @@ class Output:
     @property
     def can_draw(self) -> bool:
         """Whether a live view can be shown: somebody looks, and a plain text was not asked for."""
-        return sys.stdout.isatty() and not (self.quiet or self.as_json) and os.environ.get("TERM") != "dumb"
+        return stdout().isatty() and not (self.quiet or self.as_json) and os.environ.get("TERM") != "dumb"
 
     @contextmanager
     def screen(self) -> Iterator[Callable[[Sheet], None]]:
@@ -128,7 +129,7 @@ class Output:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(markup=False, emoji=False, highlight=False, no_color=self.plain)
+        console = Console(file=stdout(), markup=False, emoji=False, highlight=False, no_color=self.plain)
         with Live(console=console, screen=True, auto_refresh=False) as live:
             yield lambda sheet: live.update(_drawn(sheet), refresh=True)
 
@@ -238,7 +239,7 @@ class Output:
             table.add_column(Text(column.title), justify="right" if column.right else "left", no_wrap=True)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        console = self._console(sys.stdout)
+        console = self._console(stdout())
         for segments in console.render_lines(table, pad=False):
             # Cells are padded to the longest of their column; a terminal would wrap that padding into empty lines.
             while segments and not segments[-1].text.strip():

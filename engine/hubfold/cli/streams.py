@@ -16,6 +16,7 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
+from hubfold.cli.guests import stdout
 from hubfold.errors import HubfoldError
 
 STDIN, STDOUT, STDERR = range(3)
@@ -48,7 +49,7 @@ def _opened(number: int, mode: str) -> TextIO:
 def check_stdout() -> None:
     """Ask stdout, before there is anything to lose. Raises `OutputLost`; `BrokenPipeError` where nobody reads it."""
     try:
-        number = sys.stdout.fileno()
+        number = stdout().fileno()
     except (OSError, ValueError):
         return  # not a stream of the system's: a test's, an application's
     try:
@@ -67,7 +68,7 @@ def check_stdout() -> None:
 def flush_stdout() -> None:
     """Write what is buffered. Raises `OutputLost`; `BrokenPipeError` where nobody reads it."""
     try:
-        sys.stdout.flush()
+        stdout().flush()
     except BrokenPipeError:
         raise
     except OSError as error:

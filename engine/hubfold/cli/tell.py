@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hubfold import display
 from hubfold.cli.errors import SOME_LEFT
+from hubfold.cli.guests import stdout
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -40,7 +40,7 @@ def left_alone(
 
 def some(output: Output, paths: Sequence[str], *, full: bool = False, indent: str = "  ") -> None:
     """Paths, or lines about them, indented; on a terminal a few of them unless `full`."""
-    shown = paths if full or not sys.stdout.isatty() else paths[:FEW]
+    shown = paths if full or not stdout().isatty() else paths[:FEW]
     for path in shown:
         output.line(f"{indent}{path}")
     if len(shown) < len(paths):

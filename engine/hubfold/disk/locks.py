@@ -9,22 +9,24 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from hubfold.disk import directory
-from hubfold.errors import Busy
+from hubfold.disk.paths import within
+from hubfold.errors import Busy, LeftAlone
 
 if TYPE_CHECKING:
     import filelock
 
 
-def take_lock(path: str) -> filelock.BaseFileLock:
+def take_lock(path: str, root: str | None = None) -> filelock.BaseFileLock:
     """Hold the lock file `path` (flock, as huggingface_hub's WeakFileLock does), made if missing.
 
-    Raises `Busy` if somebody holds it, `OSError`. On network file systems where flock does nothing the signatures,
-    which are checked again afterwards, must do.
+    One of a layout is made where the layout's `root` is, and nowhere else: with a drive that is away no folders grow in
+    its place, and no symlink below the root is followed. Raises `Busy` if somebody holds it, `LeftAlone`, `OSError`. On
+    network file systems where flock does nothing the signatures, which are checked again afterwards, must do.
     """
     # Here: a scan takes no lock, and this import brings sockets and logging with it.
     import filelock
 
-    directory.make_folders(os.path.dirname(path))
+    _make_folder(path, root)
     before = os.lstat(path) if os.path.lexists(path) else None
     new = before is None
     lock = filelock.FileLock(path)
@@ -45,11 +47,26 @@ def take_lock(path: str) -> filelock.BaseFileLock:
     return lock
 
 
+def _make_folder(path: str, root: str | None) -> None:
+    folder = os.path.dirname(path)
+    if root is None:
+        directory.make_folders(folder)
+        return
+    if not os.path.isdir(root):
+        raise LeftAlone(f"{root} is not there (is its drive connected?): no lock file is made in its place")
+    if within(folder, root):
+        directory.Directory.make_below(root, folder).close()
+    else:  # of a root that is a part of a cache, beside it
+        directory.make_folders(folder)
+    if os.path.islink(path):
+        raise LeftAlone(f"{path} is a symlink, and no lock file")
+
+
 @contextmanager
-def passing_lock(path: str) -> Iterator[None]:
+def passing_lock(path: str, root: str | None = None) -> Iterator[None]:
     """Hold a lock for a moment, and leave no lock file where there was none. Raises as `take_lock` does."""
     made, made_folder = not os.path.lexists(path), not os.path.isdir(os.path.dirname(path))
-    held = take_lock(path)
+    held = take_lock(path, root)
     try:
         yield
     finally:

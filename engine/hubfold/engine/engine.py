@@ -7,7 +7,7 @@ when it is first asked for something.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,9 @@ class Engine:
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
-    `stop` is asked between steps; `threads` read files. A context manager: leaving it closes the index.
+    `stop` is asked between steps; `threads` read files. `guests` is called before a plugin of another distribution is
+    imported: what that prints is on the caller's stdout, unless he keeps it to himself there. A context manager:
+    leaving it closes the index.
     """
 
     def __init__(
@@ -69,8 +71,11 @@ class Engine:
         progress: Progress | None = None,
         stop: Stop | None = None,
         threads: int | None = None,
+        guests: Callable[[], object] | None = None,
     ) -> None:
-        self.workspace = Workspace(home, environ=environ, progress=progress, stop=stop, threads=threads)
+        self.workspace = Workspace(
+            home, environ=environ, progress=progress, stop=stop, threads=threads, guests=guests
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from hubfold.care import recovery
 from hubfold.content import Root, Scope, Signature
@@ -71,6 +72,7 @@ class Transfer:
         reused: tuple[Reused, ...] = ()
         lies: tuple[Failed, ...] = ()
         if any(model.wanted for model in plan.models):
+            directory.make_folders(plan.cache.path)
             with recovery.changing(self._workspace.state, "download") as book:
                 placer = Placer(
                     journal=book,
@@ -163,7 +165,25 @@ class Transfer:
         asked = [self._workspace.model_name(model) for model in models]
         path = os.path.abspath(os.path.expanduser(os.fspath(source)))
         backed_up = containers.reader(path).read_list(self._workspace.backends)
-        return restore.plan(backed_up, self._workspace.download_cache(into), self._workspace.backends, asked)
+        return restore.plan(backed_up, partial(self._roots_for, into), self._workspace.backends, asked)
+
+    def _roots_for(self, into: StrPath | None, layouts: Sequence[str]) -> dict[str, Root]:
+        """Where models of each of `layouts` go, the client's own cache first; none for those that have no place.
+
+        One place that a user named is for one layout: its own, else that of the cache, else the first.
+        """
+        workspace = self._workspace
+        cache = workspace.download_cache(None)
+        if into is not None:
+            there = workspace.recognised(into) or cache.backend
+            wanted = layouts or [cache.backend]
+            own = next(layout for layout in (there, cache.backend, *wanted) if layout in wanted)
+            return {own: workspace.root_of(own, into)}
+        found = {cache.backend: cache} if cache.backend in layouts or not layouts else {}
+        for root in workspace.by_role(workspace.discover()):
+            if root.backend in layouts and os.path.isdir(root.path):
+                found.setdefault(root.backend, root)
+        return found
 
     def preview_restore(self, plan: RestorePlan) -> RestoreReport:
         """A plan in the form of a report."""
@@ -173,17 +193,23 @@ class Transfer:
         """Put the models of the plan into its root; what is there stays. Raises `NoSpace`, `BackupError`, `OSError`."""
         path = os.path.abspath(os.path.expanduser(os.fspath(source)))
         hint = "make room, or name another cache by --into"
-        backup.check_space(plan.root.path, plan.missing_bytes, "this", hint)
+        for one in plan.each:
+            backup.check_space(one.root.path, one.missing_bytes, "this", hint)
+        reports = []
         with recovery.changing(self._workspace.state, "restore") as book:
-            directory.make_folders(plan.root.path)
             state = "interrupted"
-            backend = self._workspace.backends[plan.root.backend]
             try:
-                restorer = restore.Restorer(
-                    book, backend, plan, self._workspace.progress, self._workspace.stop
-                )
-                report = restorer.restore(containers.reader(path))
+                for one in plan.each:
+                    directory.make_folders(one.root.path)
+                    restorer = restore.Restorer(
+                        book,
+                        self._workspace.backends[one.root.backend],
+                        one,
+                        self._workspace.progress,
+                        self._workspace.stop,
+                    )
+                    reports.append(restorer.restore(containers.reader(path)))
                 state = "finished"
             finally:
                 book.append("end", state=state)
-        return report
+        return restore.together(plan, reports)

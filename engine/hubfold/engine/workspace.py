@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -53,8 +53,10 @@ class Workspace:
         progress: Progress | None = None,
         stop: Stop | None = None,
         threads: int | None = None,
+        guests: Callable[[], object] | None = None,
     ) -> None:
         self.environ = environ
+        self._guests = guests
         self.state = StateHome.locate(home, environ)
         self.progress: Progress = progress or Silent()
         self.stop = Stop() if stop is None else stop
@@ -79,7 +81,7 @@ class Workspace:
         """The loaded backends. Raises `PluginError` where two have one name."""
         from hubfold.backend import registry
 
-        found = registry.load(self.environ)
+        found = registry.load(self.environ, guests=self._guests)
         for broken in found.broken:
             self.faults.note(broken)
         return found
@@ -95,10 +97,12 @@ class Workspace:
     @cached_property
     def backends(self) -> dict[str, GuardedBackend]:
         from hubfold.backend.boundary import GuardedBackend
+        from hubfold.disk.bounds import Bounds
         from hubfold.vault.backend import VaultBackend
 
-        named = {name: self.registry.named(name, self.faults) for name in self.registry}
-        return {VAULT: GuardedBackend(VaultBackend()), **named}
+        disk = Bounds(self.environ)
+        named = {name: self.registry.named(name, self.faults, disk) for name in self.registry}
+        return {VAULT: GuardedBackend(VaultBackend(), disk=disk), **named}
 
     @property
     def index(self) -> Index:
@@ -381,15 +385,30 @@ class Workspace:
             return None
 
     def download_cache(self, into: StrPath | None) -> Root:
-        from hubfold.disk.paths import canonical
         from hubfold.transfer import download
 
         cache = download.default_cache(self.backends, self.environ)
-        if into is None:
-            return cache
-        path = canonical(os.path.expanduser(os.fspath(into)))
-        names = os.listdir(path) if os.path.isdir(path) else []
-        return Root(self.backends[cache.backend].recognise(path, names) or path, cache.backend)
+        return cache if into is None else self.root_of(cache.backend, into)
+
+    def root_of(self, backend: str, place: StrPath) -> Root:
+        """The root of a layout that `place` is, stands for or will be."""
+        path, names = self._names_at(place)
+        return Root(self.backends[backend].recognise(path, names) or path, backend)
+
+    def recognised(self, place: StrPath) -> str | None:
+        """The backend that a place was given to, or that recognises it; None where that is nobody."""
+        from hubfold.scanning.discover import recognise
+
+        path, names = self._names_at(place)
+        known = next((root.backend for root in self.known_roots() if root.path == path), None)
+        found = recognise(path, names, self.backends)
+        return found[0] if found is not None else known
+
+    def _names_at(self, place: StrPath) -> tuple[str, list[str]]:
+        from hubfold.disk.paths import canonical
+
+        path = canonical(os.path.expanduser(os.fspath(place)))
+        return path, os.listdir(path) if os.path.isdir(path) else []
 
     def holdings(
         self,

@@ -47,10 +47,10 @@ class Held:
     def enter(self, opened: ExitStack) -> ExitStack:
         return self._stack.enter_context(opened)
 
-    def lock(self, path: str) -> None:
-        """Hold a lock file, if it is not held already."""
+    def lock(self, path: str, root: str) -> None:
+        """Hold a lock file of the layout of `root`, if it is not held already."""
         if path not in self._locks:
-            lock = take_lock(path)
+            lock = take_lock(path, root)
             self._locks.add(path)
             self._stack.callback(lock.release)
 
@@ -121,9 +121,9 @@ class Holder:
         """The swaps of all names of one victim."""
         # Asked once: what is journalled is what was held.
         asked = [tuple(self._locks(action)) for action in payload]
-        for paths in asked:
+        for action, paths in zip(payload, asked, strict=True):
             for path in () if shares else paths:
-                held.lock(path)
+                held.lock(path, action.victim.root)
         known = payload[0].victim
         victim = HeldFile(known.root, payload[0].path, known.signature, lease=not shares)
         opened.callback(victim.close)

@@ -169,7 +169,7 @@ class _Undo:
         if intent.link is not LinkKind.REFLINK:
             with ExitStack() as held:
                 for lock in intent.locks:
-                    held.callback(take_lock(lock).release)
+                    held.callback(take_lock(lock, intent.root).release)
                 directory, name = Directory.parent_of(intent.root, intent.path)
                 held.callback(directory.close)
                 wanted = intent if kept is None else replace(intent, mode=kept)

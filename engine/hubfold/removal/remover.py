@@ -89,7 +89,7 @@ class Remover:
             try:
                 locks = self._locks(root, guarded)
                 for lock in locks:
-                    held.enter_context(passing_lock(lock))
+                    held.enter_context(passing_lock(lock, root.path))
             except (LeftAlone, OSError) as error:
                 self._fail(guarded[0], f"all of it was left alone: {errors.describe(error)}")
                 return
@@ -175,7 +175,12 @@ class Remover:
     def _unlink(self, root: Root, path: str) -> Directory | None:
         """Unlink `path` if it is what was seen; its directory, open. None where it was gone."""
         seen = self.seen.get(path)
-        top = root.path if path.startswith(os.path.join(root.path, "")) else self._root_of(path)
+        top = root.path
+        if not path.startswith(os.path.join(root.path, "")):
+            # A link that reads what goes may lie anywhere; nothing but a link may.
+            if seen is not None and seen.text is None:
+                raise LeftAlone(f"{path} lies outside of {root.path} and is no symlink; it stays")
+            top = self._root_of(path)
         try:
             directory, name = Directory.parent_of(top, path)
         except FileNotFoundError:

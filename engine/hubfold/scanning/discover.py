@@ -58,11 +58,11 @@ def discover(
 def recognise(
     path: str, names: Iterable[str], backends: Mapping[str, GuardedBackend]
 ) -> tuple[str, str] | None:
-    """(backend name, path of the root) of the first backend that knows the layout of the folder `path`."""
+    """(backend name, path of the root) of the first backend that knows the layout of `path`, which the user named."""
     listed = frozenset(names)
     for name, backend in backends.items():
         root = backend.recognise(path, listed)
-        if root is not None and within(root, path):
+        if root is not None:
             return name, root
     return None
 
@@ -118,7 +118,7 @@ def _defaults(
         except OSError:
             # It is there: the scan says why it cannot be read.
             names = frozenset()
-        yield _as_known(Root(backend.recognise(path, names) or path, name), known)
+        yield _as_known(Root(backend.recognise(path, names, met=True) or path, name), known)
 
 
 def _upwards(path: str) -> Iterable[str]:

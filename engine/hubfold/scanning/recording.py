@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Rows that are written in one transaction: large enough to be cheap, small enough to lose little and block nobody.
 BATCH = 5000
+#: Replicas and claims of a root that are told to be left out.
+MOST_REJECTED = 100
 #: Folders whose rows are read at once.
 AHEAD = 500
 #: After every path, and a span that no path lies in.
@@ -159,10 +161,10 @@ class Recording:
         """
         path, st = replica.path, replica.stat
         if not path.startswith(self._inside):
-            self.rejected.append((path, f"is left out: outside of the root {self.root.path}"))
+            self._reject(path, f"is left out: outside of the root {self.root.path}")
             return False
         if not stat.S_ISREG(st.st_mode):
-            self.rejected.append((path, "is left out: no regular file"))
+            self._reject(path, "is left out: no regular file")
             return False
         latest = replica.latest_mtime_ns
         row = (
@@ -193,12 +195,15 @@ class Recording:
         claims = {}
         for algorithm, value in replica.claims.items():
             if algorithm not in CLAIM_COLUMNS or not _HEX[algorithm].fullmatch(value):
-                self.rejected.append(
-                    (replica.path, f"its claim is left out: {value!r} is no {algorithm} digest")
-                )
+                self._reject(replica.path, f"its claim is left out: {value!r} is no {algorithm} digest")
             else:
                 claims[algorithm] = value
         return (raw(claims.get(algorithm)) for algorithm in CLAIM_COLUMNS)
+
+    def _reject(self, path: str, reason: str) -> None:
+        """Note it, but not a million times: a plugin that is wrong once is wrong at every file."""
+        if len(self.rejected) < MOST_REJECTED:
+            self.rejected.append((path, reason))
 
     def finish(self, device: int, failed: Collection[str]) -> Finished:
         """The root, on `device`, was walked to its end: drop what vanished, but not at or below what `failed`."""

@@ -407,8 +407,8 @@ class TreeWalk:
         if VAULT_MARKER in names and "objects" in names:
             return True  # told by `StorageBackend.vault_places`
         for backend in self._others:
-            recognised = backend.recognise(path, names)
-            if recognised is None or not within(recognised, path):
+            recognised = backend.recognise(path, names, met=True)
+            if recognised is None:
                 continue
             self._boundaries.add(recognised)
             if self.shared.found is not None:

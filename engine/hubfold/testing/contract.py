@@ -6,22 +6,27 @@ import dataclasses
 import hashlib
 import os
 import re
+import shutil
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pytest
 
 from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.changes import LeftoverKind
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
+from hubfold.disk.bounds import Bounds
 from hubfold.scanning.walk import Listed, TreeWalk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from hubfold.backend.changes import Removal
+    from hubfold.backend.changes import ModelPart, Removal
+    from hubfold.content import Snapshot
 
 _LENGTHS = {"sha256": 64, "git-sha1": 40, "xxh3_128": 32, "xet": 64}
 _ODD_NAMES = (
@@ -66,8 +71,11 @@ class BackendContract:
         return self.build(folder)
 
     def guarded(self) -> GuardedBackend:
-        """The backend as the engine has it: what it raises, or answers that it must not, is a `BackendFault`."""
-        return GuardedBackend(self.backend())
+        """The backend as the engine has it: what it raises, or answers that it must not, is a `BackendFault`.
+
+        Where paths lie is looked at on the disk too: none behind a symlink.
+        """
+        return GuardedBackend(self.backend(), disk=Bounds())
 
     def scan(self, built: Built, memory: Remembered | None = None) -> tuple[list[Replica], TreeWalk]:
         """The replicas of the root, by the walk that the engine uses."""
@@ -167,6 +175,56 @@ class BackendContract:
             for path in (*sides, *removal.files[len(removal.links) :], *removal.folders, *removal.empty):
                 assert f"{path}/".startswith(f"{built.root}/")
 
+    def test_what_goes_with_a_model_is_there_and_each_path_goes_once(self, built: Built) -> None:
+        for removal in self.removals(built):
+            for path in (*removal.files, *removal.folders, *removal.empty):
+                assert os.path.lexists(path), path
+            assert len(removal.files) == len(set(removal.files))
+
+    def test_files_go_as_files_and_folders_as_folders(self, built: Built) -> None:
+        for removal in self.removals(built):
+            for path in removal.files:
+                assert not stat.S_ISDIR(os.lstat(path).st_mode), path
+            for path in (*removal.folders, *removal.empty):
+                assert stat.S_ISDIR(os.lstat(path).st_mode), path
+            assert not removal.folders or os.path.isdir(removal.aside), "put aside in a folder that is there"
+
+    def test_a_folder_that_is_put_aside_is_listed_down_to_its_last_file(self, built: Built) -> None:
+        """What is not listed was not named: with it in there the folder stays."""
+        for removal in self.removals(built):
+            inside = {
+                os.path.join(place, name)
+                for folder in removal.folders
+                for place, folders, files in os.walk(folder)
+                for name in (*files, *(one for one in folders if os.path.islink(os.path.join(place, one))))
+            }
+            assert inside == set(removal.inside)
+
+    def test_once_a_model_is_gone_its_folders_are_empty_and_nothing_shows_it(self, built: Built) -> None:
+        """As `hubfold rm` does it, but for locks and journal."""
+        for name in self.names(built):
+            removals = self._removals_of(built, name)
+            for removal in removals:
+                for path in removal.files:
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
+                for folder in (*removal.folders, *removal.empty):
+                    _remove_if_empty(folder)
+                if not removal.kept:
+                    left = [folder for folder in removal.empty if os.path.lexists(folder)]
+                    assert not {*left} - {str(built.root)}
+            # A layout that does not say how is left alone.
+            assert not removals or name not in self.names(built)
+            assert not self._removals_of(built, name)
+
+    def _removals_of(self, built: Built, name: tuple[str, str]) -> list[Removal]:
+        root = Root(str(built.root), self.backend.name)
+        return list(self.guarded().removals(root, *name, None, self.walk(root)))
+
+    def test_a_model_that_is_not_there_has_nothing_to_go(self, built: Built) -> None:
+        for name in (("model", "no-such/model"), ("dataset", "../.."), ("model", "\n"), ("space", "x" * 255)):
+            assert not self._removals_of(built, name)
+
     def test_all_removals_are_those_of_each_model(self, built: Built) -> None:
         root = Root(str(built.root), self.backend.name)
         found = self.guarded().all_removals(root, self.walk(root))
@@ -180,6 +238,22 @@ class BackendContract:
         for leftover in self.guarded().leftovers(root, self.walk(root)):
             assert f"{leftover.path}/".startswith(f"{built.root}/")
             assert os.path.lexists(leftover.path)
+            assert leftover.removal.root == str(built.root)
+            for path in (*leftover.removal.files, *leftover.removal.folders):
+                assert os.path.lexists(path), path
+
+    def test_nothing_that_a_model_needs_is_left_over(self, built: Built) -> None:
+        """A detached revision is a model, and is told as one."""
+        root = Root(str(built.root), self.backend.name)
+        shown = {
+            os.path.realpath(file.path)
+            for one in self.guarded().snapshots(root, self.walk(root))
+            for file in one.files
+            if file.size is not None
+        }
+        for leftover in self.guarded().leftovers(root, self.walk(root)):
+            if leftover.kind is not LeftoverKind.DETACHED:
+                assert not shown & set(leftover.removal.content)
 
     def test_only_what_was_asked_about_is_needed(self, built: Built) -> None:
         root = Root(str(built.root), self.backend.name)
@@ -192,6 +266,39 @@ class BackendContract:
             for part in self.guarded().parts(root, one, self.walk(root)):
                 assert self.guarded().place(part.name) is not None
                 assert part.text is not None or f"{part.source}/".startswith(f"{built.root}/")
+                assert part.text is not None or os.path.isfile(part.source)
+
+    def test_the_parts_of_a_model_make_it_anew_at_another_place(self, built: Built, tmp_path: Path) -> None:
+        """As `hubfold restore` puts them there: by the stages of `place`, links with their text."""
+        root = Root(str(built.root), self.backend.name)
+        other = tmp_path / "other"
+        other.mkdir()
+        whole = [one for one in self.guarded().snapshots(root, self.walk(root)) if not one.broken]
+        made = []
+        for one in whole:
+            parts = self.guarded().parts(root, one, self.walk(root))
+            made += [one] if parts else []
+            names = [part.name for part in parts]
+            assert len(names) == len(set(names)), "one part a name"
+            for part in sorted(parts, key=lambda part: self._stage(part.name)):
+                _put(part, other)
+        there = Root(str(other), self.backend.name)
+        shown = {self._shown(one, other) for one in self.guarded().snapshots(there, self.walk(there))}
+        assert {self._shown(one, built.root) for one in made} <= shown
+
+    def _stage(self, name: str) -> int:
+        place = self.guarded().place(name)
+        assert place is not None
+        assert not place.unit or name.startswith(f"{place.unit}/"), "the unit is a folder above the part"
+        return place.stage
+
+    def _shown(self, one: Snapshot, root: Path) -> tuple[object, ...]:
+        files = sorted((file.name, file.size) for file in one.files)
+        return one.repo_type, one.revision, os.path.relpath(one.path, root), tuple(files)
+
+    def test_names_that_lead_out_have_no_place(self) -> None:
+        for name in ("../x", "/x", "a/../../x", "..", ".", "a//b", "a/./b"):
+            assert self.backend().place(name) is None, name
 
     def test_a_name_from_somewhere_does_not_make_place_raise(self) -> None:
         for name in ("x", "x/y", "models--a--b/blobs/x", "\n", "\x1b[31m", "\udcff", "x" * 255):
@@ -259,9 +366,43 @@ class BackendContract:
             for lock in self.guarded().lock_paths(root, os.path.join(built.root, path)):
                 assert lock.startswith(f"{built.root}/")
 
+    def test_no_lock_lies_behind_a_symlink(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        for path in built.content:
+            for lock in self.guarded().lock_paths(root, os.path.join(built.root, path)):
+                assert not os.path.islink(lock)
+                assert os.path.realpath(os.path.dirname(lock)) == os.path.dirname(lock)
+
     def test_vault_places_are_absolute(self, built: Built) -> None:
         # None of them would be a fault too: the guard answers so for one that fails.
-        assert self.guarded().vault_places(Root(str(built.root), self.backend.name))
+        places = self.guarded().vault_places(Root(str(built.root), self.backend.name))
+        assert places
+        for place in places:
+            assert not os.path.islink(place)
+            assert place != str(built.root)
+
+    def test_a_home_is_no_default_root(self, tmp_path: Path) -> None:
+        bounds = Bounds({"HOME": str(tmp_path)})
+        for root in self.backend.default_roots({"HOME": str(tmp_path)}):
+            assert not bounds.too_much(root), root
+
+
+def _put(part: ModelPart, root: Path) -> None:
+    path = root / part.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(path):
+        return  # two revisions share it
+    if part.text is not None:
+        path.symlink_to(part.text)
+    else:
+        shutil.copy2(part.source, path)
+
+
+def _remove_if_empty(folder: str) -> None:
+    """A folder, and those in it, that hold nothing."""
+    for place, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(place)
 
 
 class Remembered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -13,13 +14,13 @@ from hubfold import display
 from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
 from hubfold.disk.paths import existing
-from hubfold.errors import HubfoldError, NoSpace, describe
+from hubfold.errors import BackupError, HubfoldError, NoSpace, describe
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackedUpModel, BackupReport
-from hubfold.transfer.archive import BackedUp, Part, pour
+from hubfold.transfer.archive import LATEST_NS, BackedUp, Part, pour, unfit
 from hubfold.transfer.containers import Writer
 
 #: What the index knows of the file at a path.
@@ -85,6 +86,8 @@ def plan(
             if wanted:
                 reason = f"the layout {root.backend} does not say what it is made of"
                 failed.append(Failed(snapshot.path, reason))
+        elif reason := _cannot_be_restored(holdings, one, parts):
+            failed.append(Failed(f"{name}@{revision[:12]}", reason))
         else:
             chosen.append(
                 ModelParts(one, parts, sum(os.path.getsize(p.source) for p in parts if p.text is None))
@@ -172,12 +175,14 @@ class Saver:
             with open(part.source, "rb") as source:
                 st = os.fstat(source.fileno())
                 sha256 = self._content(part.source, source, st)
+        except BackupError as error:
+            raise _Unfit(f"{part.source}: it became shorter while it was read") from error
         except OSError as error:
             told = error.filename
             if isinstance(told, (str, bytes)) and os.fsdecode(told) == part.source:
                 raise _Unfit(f"{part.source}: {describe(error)}") from error
             raise
-        return Part(part.name, sha256, st.st_size, st.st_mtime_ns)
+        return Part(part.name, sha256, st.st_size, min(max(st.st_mtime_ns, 0), LATEST_NS))
 
     def _content(self, path: str, source: IO[bytes], st: os.stat_result) -> str:
         inode = st.st_dev, st.st_ino
@@ -225,6 +230,28 @@ def _parts_of(
                 found = holdings.backend(one.root).parts(one.root, one.snapshot, holdings.walk(one.root))
                 return one, tuple(found)
     return places[0], None
+
+
+def _cannot_be_restored(holdings: Holdings, held: HeldRevision, parts: Sequence[ModelPart]) -> str:
+    """Why a backup of the revision would be none, "" for one that can be restored."""
+    for part in parts:
+        if part.text is None:
+            try:
+                kind = os.stat(part.source).st_mode
+            except OSError as error:
+                return f"{part.source or part.name}: {describe(error)}"
+            if not stat.S_ISREG(kind):
+                return f"{part.source} is no file"
+    snapshot = held.snapshot
+    model = BackedUp(
+        held.root.backend,
+        snapshot.repo_type,
+        snapshot.repo_id,
+        snapshot.revision,
+        tuple(Part(part.name, "0" * 64, link=part.text) for part in parts),
+    )
+    reason = unfit(model, holdings.backends)
+    return f"a backup of it could not be restored: {reason}" if reason else ""
 
 
 def _contents(models: Iterable[ModelParts], known: Known) -> Iterator[tuple[str, int]]:

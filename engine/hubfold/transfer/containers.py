@@ -17,7 +17,7 @@ from hubfold.disk import directory
 from hubfold.disk.directory import Directory
 from hubfold.errors import BackupError, UsageError
 from hubfold.scanning.discover import instead_of
-from hubfold.transfer.archive import LIST, BackedUp, dump, load, object_name, pour
+from hubfold.transfer.archive import LIST, BackedUp, Listed, dump, load, object_name, pour
 
 #: In a folder until its list is written, so that an interrupted backup is known again.
 MARKER = ".hubfold-backup"
@@ -56,7 +56,7 @@ class FolderWriter:
         self.path = path
         self._temporary = temporary
         directory.make_folders(path)
-        self._before: list[BackedUp] = []
+        self._before = Listed(())
         with Directory.open(path) as folder:
             names = set(folder.names())
             if LIST in names:
@@ -97,12 +97,12 @@ class FolderWriter:
         return True
 
     def finish(self, models: list[BackedUp]) -> None:
-        new = {model.key: model for model in [*self._before, *models]}
+        new = {model.key: model for model in [*self._before.models, *models]}
         with Directory.open(self.path) as folder:
             with suppress(FileNotFoundError):
                 folder.unlink(self._temporary)
             with open(folder.create_file(self._temporary, 0o644), "wb") as file:
-                file.write(dump(list(new.values())))
+                file.write(dump(list(new.values()), self._before.refused))
                 file.flush()
                 os.fsync(file.fileno())
             folder.rename(self._temporary, LIST)
@@ -198,7 +198,7 @@ def is_tar(path: str) -> bool:
 class Reader(Protocol):
     """Where a backup comes from."""
 
-    def read_list(self, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
+    def read_list(self, backends: Mapping[str, GuardedBackend]) -> Listed:
         """The models of the backup. Raises `BackupError`."""
         ...
 
@@ -211,7 +211,7 @@ class FolderReader:
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def read_list(self, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
+    def read_list(self, backends: Mapping[str, GuardedBackend]) -> Listed:
         try:
             with open(os.path.join(self.path, LIST), "rb") as file:
                 return load(file.read(_LIST_LIMIT), self.path, backends)
@@ -266,7 +266,7 @@ class TarReader:
                 )
             yield member, tar
 
-    def read_list(self, backends: Mapping[str, GuardedBackend]) -> list[BackedUp]:
+    def read_list(self, backends: Mapping[str, GuardedBackend]) -> Listed:
         text = None
         with self._members() as members:
             for member, tar in members:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import TEMPORARY_PREFIX, IndexedReplica, Root, Signature
-from hubfold.disk import directory
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import WRITE_BITS, HeldFile
@@ -61,7 +60,7 @@ class Placer:
         try:
             with ExitStack() as held:
                 for lock in self.backend.lock_paths(self.cache, item.path):
-                    held.enter_context(passing_lock(lock))
+                    held.enter_context(passing_lock(lock, self.cache.path))
                 if os.path.lexists(item.path):
                     return True
                 keeper = HeldFile(source.root, source.path)
@@ -73,11 +72,12 @@ class Placer:
     def _place(self, item: WantedFile, source: IndexedReplica, keeper: HeldFile) -> bool:
         if keeper.signature.size != item.size or self._read.get(keeper.signature, item.sha256) != item.sha256:
             return False
-        directory.make_folders(os.path.dirname(item.path))
-        how = how_to_place(source, os.path.dirname(item.path), self._places, self.share, self.caches)
+        place = os.path.dirname(item.path)
+        Directory.make_below(self.cache.path, place).close()
+        how = how_to_place(source, place, self._places, self.share, self.caches)
         self._number += 1
         temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
-        with Directory.open(os.path.dirname(item.path)) as folder:
+        with Directory.make_below(self.cache.path, place) as folder:
             there = os.path.join(folder.path, temporary)
             self.journal.announce(
                 "make", path=item.path, root=self.cache.path, temporary=there, source=source.path

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from hubfold import errors
@@ -29,18 +29,27 @@ from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.transfers import BackedUpModel, RestoreReport
-from hubfold.transfer.archive import BackedUp, Part, pour
+from hubfold.transfer.archive import BackedUp, Listed, Part, pour
 from hubfold.transfer.containers import Reader
 
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """What a restore would put into one root."""
+    """What a restore would put into one root, and into others for models of other layouts."""
 
     root: Root
     models: tuple[BackedUp, ...]
     #: Where each part of them belongs, by its name.
     places: Mapping[str, PartPlace] = field(default_factory=dict)
+    #: For models of other layouts, each into a root of its own.
+    further: tuple[RestorePlan, ...] = ()
+    #: Models that cannot be restored, or not here.
+    refused: tuple[Failed, ...] = ()
+
+    @property
+    def each(self) -> tuple[RestorePlan, ...]:
+        """This plan and the further ones."""
+        return (self, *self.further)
 
     @property
     def objects(self) -> dict[str, int]:
@@ -60,17 +69,42 @@ class RestorePlan:
 
 
 def plan(
-    backed_up: Sequence[BackedUp],
-    root: Root,
+    backed_up: Listed,
+    root_for: Callable[[Sequence[str]], Mapping[str, Root]],
     backends: Mapping[str, GuardedBackend],
     models: Sequence[ModelName],
 ) -> RestorePlan:
     """The plan for restoring `models` (default: all), every revision that the backup has of them.
 
-    Those of which a plugin cannot tell where they belong are left out. Raises `UnknownModel` for one that the backup
-    has not.
+    `root_for` says where models of each layout go, the main one first; those of a layout that it says nothing of, those
+    that cannot be read and those of which a plugin cannot tell where they belong are left out, and told. Raises
+    `UnknownModel` for one that the backup has not, `HubfoldError` where nothing is left.
     """
-    there = sorted({_name(model) for model in backed_up})
+    chosen = _chosen(backed_up, models)
+    refused = [Failed(one.title, one.reason) for one in backed_up.refused if not models]
+    roots = root_for(list(dict.fromkeys(model.layout for model in chosen)))
+    plans = []
+    for layout, root in roots.items():
+        places: dict[str, PartPlace] = {}
+        fit = []
+        for model in (model for model in chosen if model.layout == layout):
+            try:
+                places |= _places(model, backends[layout])
+                fit.append(model)
+            except BackendFault:
+                continue  # it is told by its name
+            except HubfoldError as error:
+                refused.append(Failed(model.title, str(error)))
+        plans.append(RestorePlan(root, tuple(fit), places))
+    foreign = [model for model in chosen if model.layout not in roots]
+    refused += [Failed(model.title, _foreign(model, plans)) for model in foreign]
+    if not plans:
+        raise HubfoldError(f"{foreign[0].title}: {_foreign(foreign[0], plans)}", "name a place by --into")
+    return replace(plans[0], further=tuple(one for one in plans[1:] if one.models), refused=tuple(refused))
+
+
+def _chosen(backed_up: Listed, models: Sequence[ModelName]) -> list[BackedUp]:
+    there = sorted({_name(model) for model in backed_up.models})
     wanted: set[Name] = set()
     for asked in models:
         name = asked.among(there)
@@ -78,20 +112,12 @@ def plan(
             known = list(map(str, there))
             raise unknown(asked.name, known, "the backup has no", f"it has {', '.join(known)}")
         wanted.add(name)
-    chosen = []
-    places: dict[str, PartPlace] = {}
-    for model in backed_up:
-        if not models or _name(model) in wanted:
-            with suppress(BackendFault):
-                places |= _places(model, backends[model.layout])
-                chosen.append(model)
-    foreign = next((model for model in chosen if model.layout != root.backend), None)
-    if foreign is not None:
-        raise HubfoldError(
-            f"{foreign.repo_id} was backed up from a {foreign.layout}, and {root.path} is a {root.backend}",
-            "name a root of the same layout by --into",
-        )
-    return RestorePlan(root, tuple(chosen), places)
+    return [model for model in backed_up.models if not models or _name(model) in wanted]
+
+
+def _foreign(model: BackedUp, plans: Sequence[RestorePlan]) -> str:
+    here = f", and {plans[0].root.path} is a {plans[0].root.backend}" if plans else ""
+    return f"it was backed up from a {model.layout}{here}: name a place for it by --into"
 
 
 def _places(model: BackedUp, backend: GuardedBackend) -> dict[str, PartPlace]:
@@ -99,7 +125,7 @@ def _places(model: BackedUp, backend: GuardedBackend) -> dict[str, PartPlace]:
     for part in model.parts:
         place = backend.place(part.name)
         if place is None:
-            raise HubfoldError(f"{part.name!r} is no part of a {model.layout}", "nothing was restored")
+            raise HubfoldError(f"{part.name!r} is no part of a {model.layout}")
         found[part.name] = place
     return found
 
@@ -110,10 +136,28 @@ def _name(model: BackedUp) -> Name:
 
 def preview(planned: RestorePlan) -> RestoreReport:
     """A plan in the form of a report."""
-    paths = (os.path.join(planned.root.path, part.name) for model in planned.models for part in model.parts)
+    paths = (
+        os.path.join(one.root.path, part.name)
+        for one in planned.each
+        for model in one.models
+        for part in model.parts
+    )
     missing = tuple(dict.fromkeys(path for path in paths if not os.path.lexists(path)))
-    models = tuple(_told(model) for model in planned.models)
-    return RestoreReport(planned.root.path, None, models, missing, planned.missing_bytes)
+    models = tuple(_told(model) for one in planned.each for model in one.models)
+    size = sum(one.missing_bytes for one in planned.each)
+    return RestoreReport(planned.root.path, None, models, missing, size, failed=planned.refused)
+
+
+def together(planned: RestorePlan, reports: Sequence[RestoreReport]) -> RestoreReport:
+    """What was restored into every root of a plan, as one report."""
+    return replace(
+        reports[0],
+        models=tuple(model for one in reports for model in one.models),
+        restored=tuple(path for one in reports for path in one.restored),
+        written=sum(one.written for one in reports),
+        left=tuple(left for one in reports for left in one.left),
+        failed=(*planned.refused, *(failed for one in reports for failed in one.failed)),
+    )
 
 
 def _told(model: BackedUp) -> BackedUpModel:
@@ -172,7 +216,8 @@ class Restorer:
         )
 
     def _path(self, name: str) -> str:
-        return os.path.join(self.planned.root.path, name)
+        """`name` in the root; "" is the root itself."""
+        return os.path.join(self.planned.root.path, name) if name else self.planned.root.path
 
     def _files(self) -> dict[str, tuple[BackedUp, Part]]:
         return {
@@ -280,7 +325,7 @@ class Restorer:
         path = self._path(part.name)
         with ExitStack() as held:
             for lock in self.backend.lock_paths(self.planned.root, path):
-                held.enter_context(passing_lock(lock))
+                held.enter_context(passing_lock(lock, self.planned.root.path))
             target = held.enter_context(Directory.make_below(self.planned.root.path, os.path.dirname(path)))
             try:
                 folder.move(temporary, target, os.path.basename(path))

@@ -50,10 +50,13 @@ def is_vault(path: str) -> bool:
 
 
 def make(vault: str, serves: str) -> None:
-    """Make the folder of a vault, not marked yet. Raises `OSError`.
+    """Make the folder of a vault, not marked yet.
 
     It gets the permissions of `serves`, whose users have to get there, whatever the umask and the folder above it say.
+    Raises `OSError`, `LeftAlone` where `serves` is gone.
     """
+    if not os.path.isdir(serves):
+        raise LeftAlone(f"{serves} is not there (is its drive connected?): no vault is made in its place")
     make_folders(os.path.dirname(vault))
     make_folder_like(vault, serves)
 
@@ -83,7 +86,7 @@ def id_of(vault: str) -> str:
 @contextmanager
 def lock(vault: str) -> Iterator[None]:
     """Hold a vault while it is changed, across users and state directories. Raises `LeftAlone`, `OSError`."""
-    held = take_lock(os.path.join(vault, LOCK))
+    held = take_lock(os.path.join(vault, LOCK), vault)
     try:
         yield
     finally:

@@ -76,7 +76,8 @@ class HubCacheBackend(StorageBackend):
             return path
         if "hub" in names:
             below = os.path.join(path, "hub")
-            if _is_cache(below, peek.names_in(below)):
+            # A link leads to what lies elsewhere: that is found where it lies.
+            if peek.link_text(below) is None and _is_cache(below, peek.names_in(below)):
                 return below
         return None
 
@@ -184,7 +185,10 @@ class HubCacheBackend(StorageBackend):
         if etag is None or _repository_of(root.path) is not None or _store_of(root.path) is not None:
             return None
         name = "--".join([f"{repo_type}s", *repo_id.split("/")])
-        return os.path.join(root.path, name, "blobs", etag) if _REPOSITORY.fullmatch(name) else None
+        blobs = os.path.join(root.path, name, "blobs")
+        # A repository that was linked from elsewhere: the client follows the link, we put nothing behind one.
+        linked = any(peek.link_text(folder) is not None for folder in (os.path.dirname(blobs), blobs))
+        return os.path.join(blobs, etag) if _REPOSITORY.fullmatch(name) and not linked else None
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         from hubfold_plugins.huggingface.hub_upkeep import Upkeep

@@ -214,15 +214,22 @@ class Upkeep:
         found = read(self.path, self.walk)
         top = os.path.dirname(self.path)
         files = found.snapshots.get(revision, {})
-        blobs = dict.fromkeys(blob for blob in files.values() if blob is not None)
+        ours = os.path.join(self.path, "blobs", "")
+        blobs = dict.fromkeys(blob for blob in files.values() if blob is not None and blob.startswith(ours))
         for blob in blobs:
             yield ModelPart(os.path.relpath(blob, top), blob)
         for path in found.records.get(revision, ()):
             if f"/trees/{revision}.json" in path:
                 yield ModelPart(os.path.relpath(path, top), path)
         for path, target in files.items():
-            if target is None:
+            if target not in blobs:
+                # A file of its own, or a link to elsewhere (a snapshot that somebody pointed at another cache): what it
+                # reads is what the model has there.
                 yield ModelPart(os.path.relpath(path, top), path)
+            elif os.path.isabs(self.walk.readlink(path) or ""):
+                yield ModelPart(
+                    os.path.relpath(path, top), text=os.path.relpath(target or "", os.path.dirname(path))
+                )
             else:
                 yield ModelPart(os.path.relpath(path, top), text=self.walk.readlink(path) or "")
         for path, commit in found.refs.items():

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +16,7 @@ import click
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import SOME_LEFT
+from hubfold.cli.guests import stdout
 from hubfold.cli.output import Column
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _missing(model: CheckedModel) -> str:
 
 
 def _files(output: Output, model: CheckedModel) -> None:
-    shown = model.missing if not sys.stdout.isatty() else model.missing[:_FEW_FILES]
+    shown = model.missing if not stdout().isatty() else model.missing[:_FEW_FILES]
     for file in shown:
         length = f" ({display.size(file.bytes)})" if file.bytes is not None and file.name else ""
         begun = f", {display.size(file.partial_bytes)} of it begun" if file.partial_bytes else ""

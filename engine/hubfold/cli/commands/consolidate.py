@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import click
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
+from hubfold.cli.guests import stdout
 from hubfold.cli.output import Column
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
 def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
     if not plan.actions:
         output.line("nothing to replace", "bold")
-    condensed = len(plan.actions) > _LONG and sys.stdout.isatty() and not full
+    condensed = len(plan.actions) > _LONG and stdout().isatty() and not full
     for model, actions in _by_model(plan).items():
         output.line(f"{model}: {_files(len(actions))}, {display.size(sum(a.bytes for a in actions))}", "bold")
         if condensed:

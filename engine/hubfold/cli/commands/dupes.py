@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from hubfold import display
 from hubfold.cli import options, tell
+from hubfold.cli.guests import stdout
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -51,7 +51,7 @@ def command(session: Session, paths: tuple[str, ...], limit: int | None, sort: s
     """
     output = session.output
     if limit is None:
-        limit = _SCREENFUL if sys.stdout.isatty() and not output.as_json else 0
+        limit = _SCREENFUL if stdout().isatty() and not output.as_json else 0
     with session.engine() as engine:
         report = engine.dupes(paths, limit=limit or None, sort=sort, scope=scope)
     if output.as_json:

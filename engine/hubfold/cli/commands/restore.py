@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 )
 @click.argument("source", metavar="DIR|FILE.tar[.zst]", type=click.UNPROCESSED)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
-@click.option("--into", metavar="CACHE", help="Into this cache instead of the client's own.")
+@click.option("--into", metavar="FOLDER", help="Into this cache, or folder, instead of the client's own.")
 @options.before_change
 def command(session: Session, source: str, models: tuple[str, ...], into: str | None) -> int | None:
     """Restore models from a backup.
 
     Every file is compared with its sha256 before it is put into place; what is there already stays. After an
-    interruption the same command goes on.
+    interruption the same command goes on. Models of other layouts than the cache go to the first known root of their
+    own; a folder that you name is for models of one layout. What has no place is told, and the others are restored.
     """
     output = session.output
     with session.engine() as engine:
@@ -39,16 +40,17 @@ def command(session: Session, source: str, models: tuple[str, ...], into: str | 
         preview = engine.preview_restore(plan)
         show(output, preview.models)
         files, size = display.count(len(preview.restored), "file"), display.size(preview.written)
+        where = " and ".join(one.root.path for one in plan.each)
         if session.dry_run or not preview.restored:
-            output.line(f"{files} to make in {preview.root}, {size} to write", "bold")
-        question = f"Make {files} in {preview.root}, {size}?"
+            output.line(f"{files} to make in {where}, {size} to write", "bold")
+        question = f"Make {files} in {where}, {size}?"
         if not tell.goes_on(session, preview, question, nothing=not preview.restored, dry=""):
-            return None
+            return tell.failures(output, preview.failed) or None
         report = engine.restore(source, plan)
     output.report(report)
     tell.left_alone(output, tell.reasons(report.left))
     output.line(
-        f"restored {display.count(len(report.models), 'revision')} into {report.root},"
+        f"restored {display.count(len(report.models), 'revision')} into {where},"
         f" {display.size(report.written)} were written",
         "bold",
     )
