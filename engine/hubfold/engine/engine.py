@@ -480,7 +480,7 @@ class Engine:
     def _transfer(self) -> Transfer:
         from hubfold.engine.transfer import Transfer
 
-        return Transfer(self.workspace, self._scanning, self._farming)
+        return Transfer(self.workspace, self._scanning, self._farming, self._models, self._care)
 
     @cached_property
     def _care(self) -> Care:

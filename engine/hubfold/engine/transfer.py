@@ -9,9 +9,12 @@ from dataclasses import replace
 from hubfold.care import recovery
 from hubfold.content import Root, Scope, Signature
 from hubfold.disk import directory
+from hubfold.engine.care import Care
 from hubfold.engine.farming import Farming
+from hubfold.engine.models import Models
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import NO_CONTENT, StrPath, Workspace
+from hubfold.library import availability
 from hubfold.models.patterns import Selection
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport, Reused
@@ -25,8 +28,12 @@ from hubfold.transfer.restore import RestorePlan
 class Transfer:
     """Downloads, backs up and restores."""
 
-    def __init__(self, workspace: Workspace, scanning: Scanning, farming: Farming) -> None:
+    def __init__(
+        self, workspace: Workspace, scanning: Scanning, farming: Farming, models: Models, care: Care
+    ) -> None:
         self._workspace = workspace
+        self._models = models
+        self._care = care
         self._scanning = scanning
         self._farming = farming
 
@@ -114,11 +121,13 @@ class Transfer:
             containers.zstd()
         asked = [self._workspace.model_name(model) for model in models]
         self._scanning.scan(min_size=NO_CONTENT)
+        holdings = self._workspace.holdings()
         return backup.plan(
-            self._workspace.holdings(),
+            holdings,
             path,
             asked,
             self._workspace.index.replica,
+            availability.lacking(self._models.gathered(holdings)),
             self._workspace.config.models or (),
         )
 
