@@ -202,7 +202,34 @@ def test_of_texts_alone_nobody_can_tell_whether_a_model_has_weights(tmp_path: Pa
     for repo_type in ("dataset", "space", "kernel"):
         assert judge(replace(snapshot, repo_type=repo_type)).state is Wholeness.WHOLE
     listed = replace(snapshot, expected=dict.fromkeys(names, 1))
+    assert judge(listed).missing == ()
     assert judge(listed).state is Wholeness.WHOLE, "a listing says that there are no weights"
+
+
+@pytest.mark.parametrize(
+    ("weights", "config"),
+    [
+        (["model.safetensors"], "config.json"),
+        (["pytorch_model.bin", "tokenizer.json"], "config.json"),
+        (["model-00001-of-00001.safetensors"], "config.json"),
+        (["adapter_model.safetensors"], "adapter_config.json"),
+        (["unet/diffusion_pytorch_model.fp16.safetensors"], "model_index.json"),
+        (["diffusion_pytorch_model.safetensors"], "config.json"),
+        (["model.Q4.gguf"], ""),
+        (["lora.safetensors"], ""),
+        (["onnx/model.onnx"], ""),
+    ],
+)
+def test_weights_as_transformers_calls_them_have_a_config(
+    tmp_path: Path, weights: list[str], config: str
+) -> None:
+    from hubfold.library.completeness import judge
+
+    files = {name: safetensors(name, 5000) for name in weights}
+    alone = judge(_snapshot(tmp_path, files))
+    assert [one.name for one in alone.missing] == ([config] if config else [])
+    assert alone.state is (Wholeness.UNKNOWN if config else Wholeness.WHOLE)
+    assert judge(_snapshot(tmp_path, {**files, config or "config.json": b"{}"})).state is Wholeness.WHOLE
 
 
 def test_an_index_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:

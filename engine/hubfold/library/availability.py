@@ -67,6 +67,18 @@ def whole(library: Library, model: Model, wanted: ModelName) -> Found | None:
     )
 
 
+def lack_at(library: Library, folder: str, wanted: ModelName) -> str | None:
+    """What the revision at `folder` lacks of what is wanted, in words; None for nothing."""
+    for model in library.models:
+        for place in model.places:
+            for revision in place.revisions:
+                if revision.path == folder:
+                    asked = revision.only((wanted.selection,)) if wanted.selection else revision
+                    missing = _lacking(asked, wanted)
+                    return _lack(missing) if missing else None
+    return f"{folder} is not there"
+
+
 def hidden(library: Library, wanted: ModelName) -> tuple[str, ...]:
     """What could not be read, and may be the model or hold it: a root, or what has the model's name in its own."""
     name = wanted.repo_id.rpartition("/")[2].lower()

@@ -5,11 +5,11 @@
    ``…-00001-of-00003.…`` (safetensors, GGUF) of which one is there, and each part that a ``model_index.json`` names
    (diffusers). Where a folder has indexes of several formats, one format that is whole is enough.
 3. Else it has files, and no download of it is open. A model has weights: one with a ``config.json`` and nothing but
-   texts is not whole, since programs fetch that file first; of one with texts alone (a tokenizer, say) nobody can tell,
-   and it is called neither whole nor incomplete but unknown.
+   texts is not whole, since programs fetch that file first. Of one with texts alone (a tokenizer, say), or with weights
+   as transformers calls them and no config, nobody can tell: it is neither whole nor incomplete but unknown.
 
-In any case each of its files can be read, is not known to have other bytes than it should (`library/contents`), and
-without a listing is what it is called as far as that is quickly seen (`library/sound`).
+In any case each of its files can be read, is not known to have other bytes than it should (`library/contents`), and is
+what it is called as far as that is quickly seen (`library/sound`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ _CONFIG = "config.json"
 _PARTS = "model_index.json"
 #: Files that only a model with weights has; the first that is there is named.
 _OF_WEIGHTS = (_PARTS, "adapter_config.json", _CONFIG)
+_CONFIG_OF = (
+    (re.compile(r"[^/]+/diffusion_pytorch_model(\..+)?\.(safetensors|bin)"), _PARTS),
+    (re.compile(r"diffusion_pytorch_model(\..+)?\.(safetensors|bin)"), _CONFIG),
+    (re.compile(r"(pytorch_)?model(-\d{5}-of-\d{5})?\.(safetensors|bin)"), _CONFIG),
+    (re.compile(r"adapter_model\.(safetensors|bin)"), "adapter_config.json"),
+)
 #: More shards than any model has: a name that asks for more is none of a shard.
 _MOST_SHARDS = 10_000
 _DANGLING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -56,7 +62,7 @@ class Judgement:
 
 
 def judge(snapshot: Snapshot, contents: Contents = NOTHING) -> Judgement:
-    """Judge one revision. Of one that has no listing, reads small files and headers."""
+    """Judge one revision. Reads small files, and of one that has no listing headers."""
     partial = {part.name: part.size for part in snapshot.incomplete if part.name is not None}
     wrong = [*_hidden(snapshot, contents), *_damaged(snapshot, contents, partial)]
     sizes = {file.name: file.size for file in snapshot.files}
@@ -112,8 +118,8 @@ def _damaged(snapshot: Snapshot, contents: Contents, partial: Mapping[str, int])
             reason: str | None = f"has {file.size} bytes instead of {length}"
         else:
             reason = contents.wrong(file)
-        if reason is None and snapshot.expected is None:
-            reason = sound.fault(file)
+        if reason is None:
+            reason = sound.fault(file) if snapshot.expected is None else sound.small(file)
         if reason is not None:
             yield MissingFile(file.name, length, reason, damaged=True)
 
@@ -149,6 +155,7 @@ def _absent_weights(
 ) -> Iterator[MissingFile]:
     if not weightless:
         yield from _absent_parts(snapshot, sizes)
+        yield from _absent_config(sizes)
         return
     named = next((name for name in _OF_WEIGHTS if name in sizes), None)
     if named is not None:
@@ -156,6 +163,14 @@ def _absent_weights(
     else:
         reason = "has no weights, and nothing says whether it should"
         yield MissingFile("", None, reason, weights=True, unsure=True)
+
+
+def _absent_config(sizes: Mapping[str, int | None]) -> Iterator[MissingFile]:
+    """The config that transformers, peft and diffusers write beside weights of these names, and ask for first."""
+    for named, config in _CONFIG_OF:
+        if config not in sizes and any(map(named.fullmatch, sizes)):
+            reason = "is not there, and nothing says whether it should be"
+            yield MissingFile(config, None, reason, unsure=True)
 
 
 def _absent_parts(snapshot: Snapshot, sizes: Mapping[str, int | None]) -> Iterator[MissingFile]:

@@ -1,9 +1,12 @@
-"""Whether a file can be what it is called, where no listing says how long it is: told by little of it.
+"""Whether a file can be what it is called: told by little of it.
+
+Where no listing says how long it is:
 
 - A file with weights that has no bytes is none.
 - A safetensors file is as long as its header says: an unsigned 64-bit length, a JSON object of that length with
   ``data_offsets`` for each tensor, and the bytes up to the last of them (the format's README).
-- A small file whose layout states a digest is read and hashed.
+
+And in any case: a small file whose layout states a digest is read and hashed.
 """
 
 from __future__ import annotations
@@ -37,21 +40,30 @@ _NEVER_EMPTY = (
 
 
 def fault(file: SnapshotFile) -> str | None:
-    """How a file cannot be what it is called; None where nothing speaks against it. Reads its header at the most, or
-    a small file."""
+    """How a file of unknown length cannot be what it is called; None where nothing speaks against it.
+
+    Reads its header at the most, or a small file.
+    """
     if file.size is None:
         return None
     name = file.name.lower()
     if file.size == 0:
         return "is empty" if name.endswith(_NEVER_EMPTY) else None
     try:
-        if name.endswith(".safetensors"):
-            return _by_header(file.path, file.size)
-        if file.size <= SMALL and file.claims:
-            return _by_digest(file)
+        found = _by_header(file.path, file.size) if name.endswith(".safetensors") else None
     except OSError:
         return None  # that it cannot be read is told by whoever asks that
-    return None
+    return found or small(file)
+
+
+def small(file: SnapshotFile) -> str | None:
+    """How a small file does not have the bytes that its layout states; None for any other."""
+    if file.size is None or file.size > SMALL or not file.claims:
+        return None
+    try:
+        return _by_digest(file)
+    except OSError:
+        return None
 
 
 def _by_header(path: str, size: int) -> str | None:
