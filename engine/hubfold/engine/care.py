@@ -211,15 +211,16 @@ class Care:
             )
             try:
                 for file in files:
-                    found = one.unfit(cache.path, file.path, file.digests, file.reason)
+                    found = one.unfit(cache.path, file.path, file.listed.digests, file.reason)
                     findings += [found] if found is not None else []
             finally:
                 mender.close()
         return findings
 
     def _origin(self, file: BadFile) -> Origin:
-        fetch = partial(self._fetch, file.model, file.commit, file.name, file.size)
-        return Origin(f"{file.model}/{file.name} at {file.commit}", fetch)
+        listed = file.listed
+        fetch = partial(self._fetch, file.model, file.commit, listed.path, listed.size)
+        return Origin(f"{file.model}/{listed.path} at {file.commit}", fetch)
 
     def _logs(self) -> list[RunLog]:
         return others.as_they_lie_now(journal.logs(self._workspace.state.runs))

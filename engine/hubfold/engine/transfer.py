@@ -21,10 +21,10 @@ from hubfold.library.inventory import Holdings
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import Selection
 from hubfold.reports.outcomes import Failed
-from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport, Reused
+from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
 from hubfold.transfer import backup, containers, download, restore
 from hubfold.transfer.backup import BackupPlan
-from hubfold.transfer.download import DownloadPlan, Here
+from hubfold.transfer.download import Already, DownloadPlan, Here
 from hubfold.transfer.placer import Placer
 from hubfold.transfer.restore import RestorePlan
 
@@ -108,42 +108,11 @@ class Transfer:
     ) -> DownloadReport:
         """See `Engine.download`."""
         download.check_space(plan)
-        run: str | None = None
-        reused: tuple[Reused, ...] = ()
-        lies: tuple[Failed, ...] = ()
-        if any(model.wanted for model in plan.models):
-            with recovery.changing(self._workspace.state, "download") as book:
-                placer = Placer(
-                    journal=book,
-                    backend=self._workspace.backends[plan.cache.backend],
-                    cache=plan.cache,
-                    share=plan.share,
-                    caches=plan.caches,
-                    learned=self._learned,
-                    progress=self._workspace.progress,
-                    stop=self._workspace.stop,
-                )
-                placer.place_all([wanted for model in plan.models for wanted in model.wanted])
-                book.append("end", state="finished")
-                run, reused, lies = book.run, tuple(placer.placed), tuple(placer.lies)
+        already = self._placed(plan)
         self._workspace.state.remember_asked(download.asked_for(plan, self._workspace.state.asked()))
-        bad = [file for model in plan.models for file in model.bad]
-        mended: list[str] = []
-        if bad:
-            self._remember_cache(plan.cache)
-            findings = self._care.put_right(plan.cache, bad)
-            mended = [one.path for one in findings if one.fixed and not one.fix.startswith(FROM_THE_HUB)]
-            lies += tuple(Failed(one.path, f"{one.message}: {one.fix}") for one in findings if not one.fixed)
+        already = self._mended(plan, already)
         try:
-            report = download.fetch_all(
-                self._workspace.hub(bars=bars),
-                plan,
-                self._workspace.stop,
-                run=run,
-                reused=reused,
-                lies=lies,
-                mended=mended,
-            )
+            report = download.fetch_all(self._workspace.hub(bars=bars), plan, self._workspace.stop, already)
         finally:
             # What came before an error is found, and gone on with.
             if os.path.isdir(plan.cache.path):
@@ -155,9 +124,42 @@ class Transfer:
         farm = self._farming.farm(to, snapshots=folders)
         return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
 
+    def _placed(self, plan: DownloadPlan) -> Already:
+        """Put what some root has into the cache."""
+        wanted = [wanted for model in plan.models for wanted in model.wanted]
+        if not wanted:
+            return Already()
+        with recovery.changing(self._workspace.state, "download") as book:
+            placer = Placer(
+                journal=book,
+                backend=self._workspace.backends[plan.cache.backend],
+                cache=plan.cache,
+                share=plan.share,
+                caches=plan.caches,
+                learned=self._learned,
+                progress=self._workspace.progress,
+                stop=self._workspace.stop,
+            )
+            placer.place_all(wanted)
+            book.append("end", state="finished")
+            return Already(book.run, tuple(placer.placed), tuple(placer.lies))
+
+    def _mended(self, plan: DownloadPlan, already: Already) -> Already:
+        """Put right what lies in the cache and is not what the Hub says."""
+        bad = [file for model in plan.models for file in model.bad]
+        if not bad:
+            return already
+        self._remember_cache(plan.cache)
+        found = self._care.put_right(plan.cache, bad)
+        lies = [Failed(one.path, f"{one.message}: {one.fix}") for one in found if not one.fixed]
+        mended = {one.path for one in found if one.fixed and not one.fix.startswith(FROM_THE_HUB)}
+        return replace(already, lies=(*already.lies, *lies), mended=frozenset(mended))
+
     def _judged(self, plan: DownloadPlan, report: DownloadReport) -> DownloadReport:
         """The report without the models that `check` would not call whole: they are told as failures."""
-        library = self._models.gathered(self._workspace.holdings([plan.cache]))
+        if not report.models:
+            return report
+        library = self._models.library()
         names = {str(model.name): model.asked for model in plan.models}
         whole, failed = [], list(report.failed)
         for model in report.models:
@@ -199,7 +201,7 @@ class Transfer:
             asked,
             self._workspace.index.replica,
             availability.lacking(self._models.gathered(holdings)),
-            self._workspace.config.models or (),
+            names=self._workspace.config.models or (),
         )
 
     def preview_backup(self, plan: BackupPlan) -> BackupReport:

@@ -103,7 +103,14 @@ def gather(
             with suppress(HubfoldError):
                 offline += _remembered(root, remembered(root.path))
     models, taken, total = joined.models(offline)
-    return Library(tuple(models), tuple(ordered), total, holdings.warnings, taken, holdings.unreadable)
+    return Library(
+        models=tuple(models),
+        roots=tuple(ordered),
+        physical_bytes=total,
+        warnings=holdings.warnings,
+        payloads=taken,
+        unreadable=holdings.unreadable,
+    )
 
 
 class _Told:

@@ -22,7 +22,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -39,7 +39,7 @@ from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
 from hubfold.progress import Stop
 from hubfold.reports.outcomes import Failed
-from hubfold.reports.transfers import DownloadedModel, DownloadReport, Reused
+from hubfold.reports.transfers import DamagedFile, DownloadedModel, DownloadReport, Reused
 from hubfold.state.home import Revised
 from hubfold.transfer.hub import Hub, ListedFile, Listing
 
@@ -63,14 +63,12 @@ class WantedFile:
 
 @dataclass(frozen=True, slots=True)
 class BadFile:
-    """A file of the cache that is not what the Hub says; `path` is free of symlinks, `name` its path in the repo."""
+    """A file of the cache that is not what the Hub says; `path` is free of symlinks."""
 
     path: str
     model: Name
     commit: str
-    name: str
-    size: int
-    digests: Mapping[str, str]
+    listed: ListedFile
     #: How it is not: for a person.
     reason: str
 
@@ -228,8 +226,7 @@ def _model(
             reason = _fault(place, file, known.computed) if place is not None else None
             if place is not None and reason is not None:
                 real = os.path.realpath(place)
-                found = BadFile(real, name, listing.commit, file.path, file.size, file.digests, reason)
-                bad.setdefault(real, found)
+                bad.setdefault(real, BadFile(real, name, listing.commit, file, reason))
         if path is None or path in paths:
             continue
         paths.add(path)
@@ -353,28 +350,28 @@ def _told(model: ModelDownload, path: str | None, fetched: int | None) -> Downlo
         bytes=listing.bytes if listing else here.bytes if here else 0,
         present_bytes=model.present_bytes,
         fetch_bytes=model.fetch_bytes if fetched is None else fetched,
+        damaged=tuple(DamagedFile(file.listed.path, file.reason) for file in model.bad),
+        as_it_is=model.why_here,
     )
 
 
-def fetch_all(
-    hub: Hub,
-    planned: DownloadPlan,
-    stop: Stop,
-    *,
-    run: str | None,
-    reused: tuple[Reused, ...],
-    lies: tuple[Failed, ...],
-    mended: Collection[str] = (),
-) -> DownloadReport:
-    """Let the client fetch what is left of each model. Raises the first error if no model could be had.
+@dataclass(frozen=True, slots=True)
+class Already:
+    """What was done before the client fetches: the run that put `reused` into the cache, files that are not what they
+    are said to be, and the bad files (`BadFile.path`) that another copy has put right."""
 
-    `run` is what has put `reused` into the cache already, and found the `lies`; `mended` are bad files that another
-    copy has put right.
-    """
+    run: str | None = None
+    reused: tuple[Reused, ...] = ()
+    lies: tuple[Failed, ...] = ()
+    mended: frozenset[str] = frozenset()
+
+
+def fetch_all(hub: Hub, planned: DownloadPlan, stop: Stop, already: Already) -> DownloadReport:
+    """Let the client fetch what is left of each model. Raises the first error if no model could be had."""
     done: list[DownloadedModel] = []
-    failed = list(lies)
+    failed = list(already.lies)
     first: HubfoldError | None = None
-    here = {item.path for item in reused}
+    here = {item.path for item in already.reused}
     for model in planned.models:
         stop.check()
         if model.here is not None:
@@ -397,8 +394,8 @@ def fetch_all(
             for wanted in model.wanted
             if (wanted.path in claimed) != (wanted.path in here)
         )
-        fetched -= sum(file.size for file in model.bad if file.path in mended)
+        fetched -= sum(file.listed.size for file in model.bad if file.path in already.mended)
         done.append(_told(model, path, fetched))
     if first is not None and not done:
         raise first
-    return DownloadReport(planned.cache.path, run, tuple(done), reused, failed=tuple(failed))
+    return DownloadReport(planned.cache.path, already.run, tuple(done), already.reused, failed=tuple(failed))

@@ -10,13 +10,12 @@ import click
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.errors import NoSpace, UsageError
-from hubfold.reports.transfers import DownloadReport
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
     from hubfold.engine.engine import Engine
-    from hubfold.transfer.download import DownloadPlan
+    from hubfold.reports.transfers import DownloadReport
 
 _ALL = "all"
 
@@ -79,16 +78,14 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
     Exit code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base
     folder (an HF_HOME), its hub/.
 
-    Needs no question, for it only adds. One thing is asked: whether files of your own folders may be hard-linked into
-    the cache, which makes them read-only; they are copied else. -y is a yes.
+    Needs no question, for it only adds, and keeps what it puts right. One thing is asked: whether files of your own
+    folders may be hard-linked into the cache, which makes them read-only; they are copied else. -y is a yes.
     """
     output = session.output
     with session.engine() as engine:
         chosen = _chosen(output, engine, asked)
         if not chosen:
-            output.report(DownloadReport(engine.download_cache() or "", None, ()))
             output.message("nothing is missing: all models of config.toml are whole")
-            return None
         plan = engine.plan_download(
             chosen, only.revision, include=only.include, exclude=only.exclude, into=into
         )
@@ -96,7 +93,7 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
         if session.dry_run or session.yes:
             plan = replace(plan, share=True)
         preview = engine.preview_download(plan)
-        _show(output, plan, preview, shared)
+        _show(output, preview, shared)
         if session.dry_run:
             output.report(preview)
             try:
@@ -121,10 +118,10 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
     return tell.failures(output, report.failed) or None
 
 
-def _show(output: Output, plan: DownloadPlan, preview: DownloadReport, shared: list[str]) -> None:
-    for planned, model in zip(plan.models, preview.models, strict=True):
-        if planned.here is not None:
-            output.message(f"{model.name}: whole already; {planned.why_here}")
+def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
+    for model in preview.models:
+        if model.as_it_is:
+            output.message(f"{model.name}: whole already; {model.as_it_is}")
             continue
         if model.commit is None:
             output.message(f"{model.name}: offline, so only what the cache has")
@@ -133,7 +130,7 @@ def _show(output: Output, plan: DownloadPlan, preview: DownloadReport, shared: l
             f"{model.name}: {display.count(model.files, 'file')}, {display.size(model.bytes)};"
             f" {display.size(model.present_bytes)} in the cache, {display.size(model.fetch_bytes)} to download"
         )
-        for file in planned.bad:
+        for file in model.damaged:
             output.message(f"  {file.name} {file.reason}: got anew, what is there is kept in the vault")
     for item in preview.reused:
         output.message(f"  {item.how} instead of {display.size(item.bytes)} to download: {item.source}")
