@@ -104,7 +104,7 @@ def test_shards_that_an_index_names_have_to_be_there(tree: Tree, engine: Engine)
     tree.hub.add(
         "org/big",
         {**{name: safetensors(name, 9_000) for name in names},
-         "model.safetensors.index.json": json.dumps(index).encode()},
+         "model.safetensors.index.json": json.dumps(index).encode(), "config.json": b"{}"},
     )  # fmt: skip
     tree.build({"hub": hub_cache("org/big")})
     shutil.rmtree(tree["hub/models--org--big/trees"])
