@@ -50,6 +50,9 @@ ALL = dict(commands())
 
 def check_command_line(line: str) -> None:
     """A line as it is typed: its command exists, and so does every option."""
+    for other in line.split(" || ")[1:]:
+        check_command_line(other)
+    line = line.split(" || ")[0]
     inner = re.search(r"\$\((hubfold [^)]*)\)", line)
     line = inner[1] if inner else line
     words = shlex.split(line.partition(" | ")[0].replace("…", ""), comments=True)

@@ -191,6 +191,8 @@ class SnapshotFile:
     path: str
     #: Bytes by length, None where the link dangles or the file is gone.
     size: int | None
+    #: The digests that the layout states for it, as `Replica.claims` has them.
+    claims: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,10 @@ class HubRefused(HubfoldError):
     """The Hub, or its client, did not give what was asked for; the text is its own."""
 
 
+class HubAway(HubRefused):
+    """The Hub does not answer: the network is down, or ``HF_ENDPOINT`` names another host."""
+
+
 class RunNotFound(HubfoldError):
     """No run of that name has a journal here."""
 

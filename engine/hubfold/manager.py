@@ -20,9 +20,10 @@ from hubfold import display
 from hubfold.disk.paths import free_bytes
 from hubfold.engine.engine import Engine
 from hubfold.errors import HubfoldError, RootError
+from hubfold.library import availability
 from hubfold.library.gather import Library
 from hubfold.models.names import ModelName
-from hubfold.reports.models import Model, ModelPlace, Revision, Wholeness
+from hubfold.reports.models import Model, ModelPlace, Revision
 
 _GB = 10**9
 
@@ -144,20 +145,23 @@ def check_model_availability(model_id: str) -> tuple[bool, str]:
         return True, display.shown(
             f"{checked.id} is cached in {checked.path} ({display.size(checked.bytes)})"
         )
+    if checked.status == "missing" and checked.unreadable:
+        return False, display.shown(f"{checked.id} may be there: {checked.unreadable[0]} cannot be read")
     if checked.status == "missing":
         near = f"; did you mean {' or '.join(checked.near)}?" if checked.near else ""
         return False, display.shown(f"{checked.id} is not cached{near}")
     first = checked.missing[0]
     what = f"{first.name} {first.reason}".strip()
     more = f", and {display.count(len(checked.missing) - 1, 'more file')}" if len(checked.missing) > 1 else ""
-    return False, display.shown(f"{checked.id} is not whole in {checked.path}: {what}{more}")
+    how = "not known to be whole" if checked.status == "unknown" else "not whole"
+    return False, display.shown(f"{checked.id} is {how} in {checked.path}: {what}{more}")
 
 
 def _whole(
     library: Library, model: Model, asked: ModelName | None = None
 ) -> tuple[ModelPlace, Revision] | None:
     name = asked or ModelName(model.id, model.repo_id, model.repo_type)
-    return next((one for one in library.candidates(model, name) if one[1].state is Wholeness.WHOLE), None)
+    return availability.whole(library, model, name)
 
 
 def _listed(model: Model, place: ModelPlace, revision: Revision) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -152,7 +153,79 @@ def test_a_disk_that_is_too_small_is_told_with_the_figures_and_nothing_is_fetche
     assert not (hubfold.home / "hf/hub/models--org--base").exists()
 
 
-def test_a_hub_that_is_not_there(hubfold: Program) -> None:
-    done = hubfold("download", "org/base", environ={"HF_ENDPOINT": "http://127.0.0.1:9"})
+def test_a_hub_that_is_not_there(hubfold: Program, hub: LoopbackHub) -> None:
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = hubfold("download", "org/base", environ=away)
     assert done.code == 1
-    assert "refused" in done.err
+    assert "127.0.0.1:9" in done.err and "HF_ENDPOINT" in done.err and "refused" in done.err
+    assert len(done.err.splitlines()) == 2
+    folder = hubfold("download", "org/base").out
+    done = hubfold("download", "org/base", environ=away)
+    assert (done.code, done.out) == (0, folder), "what is whole already is given, as the client gives it"
+    assert "127.0.0.1:9 does not answer" in done.err
+
+
+def _configured(hubfold: Program, text: str) -> None:
+    config = Path(hubfold.environ["HUBFOLD_HOME"]) / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(f"[models]\n{text}\n")
+
+
+def test_what_is_missing_is_fetched_with_nobody_to_ask(hubfold: Program, hub: LoopbackHub) -> None:
+    assert hubfold("download", "--missing").code == 2
+    assert hubfold("download", "--all").code == 2
+    _configured(hubfold, 'a = "org/base"\nb = { repo = "me/copy", include = ["*.json"] }')
+    assert hubfold("download", "--missing", "org/base").code == 2
+    assert hubfold("download", "--missing", "--all").code == 2
+    program = " ".join(map(str, hubfold.command([])))
+    script = f'hubfold() {{ {program} "$@"; }}; hubfold check -q || hubfold download --missing'
+    for code in (3, 0):
+        assert hubfold("check", "-q").code == code
+        done = subprocess.run(
+            ["sh", "-c", script],
+            env=hubfold.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    asked = len(hub.hits)
+    done = hubfold("download", "--missing", "--json")
+    assert (done.code, done.json["models"], len(hub.hits)) == (0, [], asked), (
+        "nobody is asked about what is whole"
+    )
+    assert "nothing is missing" in hubfold("download", "--missing").err
+    newer = hub.add("org/base", model_files("newer"))
+    assert hubfold("download", "--missing").out == ""
+    done = hubfold("download", "--all", "--json")
+    assert done.code == 0
+    assert [model["commit"] for model in done.json["models"]] == [newer, hub.commit_of("me/copy")]
+
+
+def test_a_damaged_model_is_told_mended_and_whole_after_it(hubfold: Program, hub: LoopbackHub) -> None:
+    _configured(hubfold, 'a = "org/base"')
+    folder = Path(hubfold("download", "org/base").out.strip())
+    blob = (folder / "model.safetensors").resolve()
+    os.truncate(blob, 100)
+    dry = hubfold("download", "--missing", "--dry-run")
+    assert (dry.code, blob.stat().st_size) == (0, 100)
+    assert "model.safetensors has 100 bytes instead of 3145728" in dry.err
+    done = hubfold("download", "--missing")
+    assert (done.code, done.out) == (0, f"{folder}\n")
+    assert hubfold("check", "-q").code == 0
+    os.truncate((folder / "model.safetensors").resolve(), 100)
+    done = hubfold("download", "--missing", environ={"HF_HUB_OFFLINE": "1"})
+    assert (done.code, done.out) == (3, ""), "no success that check denies"
+    assert "is not whole" in done.err and "doctor --fix --download" in done.err
+    assert hubfold("check", "-q").code == 3
+    assert hubfold("doctor", "--fix", "--download", "-y").code in (0, 3)
+    assert hubfold("check", "-q").code == 0
+
+
+def test_on_a_terminal_the_result_stands_on_lines_of_its_own(hubfold: Program, hub: LoopbackHub) -> None:
+    done = hubfold.on_terminal("download", "org/base", "--no-color", columns=300)
+    lines = [line.split("\r")[-1] for line in done.out.split("\n")]
+    [result] = [line for line in lines if "whole" in line]
+    assert result.startswith("org/base: whole, 3.1M were downloaded")
+    assert any(line.startswith("/") and line.endswith(hub.commit_of("org/base") or "?") for line in lines)

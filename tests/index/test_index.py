@@ -68,6 +68,17 @@ def test_digests_are_of_one_signature(place: Place) -> None:
         assert computed() == {"sha256": "d" * 64}, "what was known of another signature is not mixed in"
 
 
+def test_what_was_computed_is_found_by_the_signature_alone(place: Place) -> None:
+    signature = Signature(1, 2, 3, 4, 5)
+    assert place.index.digests_of(signature) == {}
+    place.index.record_digests(signature, {"sha256": "ab" * 32, "git-sha1": "cd" * 20})
+    assert place.index.digests_of(signature) == {"sha256": "ab" * 32, "git-sha1": "cd" * 20}
+    assert place.index.digests_of(signature._replace(ctime_ns=6)) == {}
+    huge = Signature(1 << 63, (1 << 64) - 1, 3, -4, 5)
+    place.index.record_digests(huge, {"xxh3_128": "ef" * 16})
+    assert place.index.digests_of(huge) == {"xxh3_128": "ef" * 16}
+
+
 def test_roots_with_their_roles_and_limits(place: Place) -> None:
     roots = [Root("/a", "local-dir", Role.PRIMARY, 1 << 40), Root("/b", "hub-cache"), Root("/v", "vault")]
     for root in reversed(roots):

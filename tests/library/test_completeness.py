@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_shards_that_an_index_names_have_to_be_there(tree: Tree, engine: Engine)
     tree.hub.add(
         "org/big",
         {**{name: safetensors(name, 9_000) for name in names},
-         "model.safetensors.index.json": json.dumps(index).encode()},
+         "model.safetensors.index.json": json.dumps(index).encode(), "config.json": b"{}"},
     )  # fmt: skip
     tree.build({"hub": hub_cache("org/big")})
     shutil.rmtree(tree["hub/models--org--big/trees"])
@@ -129,6 +130,12 @@ def _index(*shards: object) -> bytes:
     return json.dumps({"weight_map": {str(number): shard for number, shard in enumerate(shards)}}).encode()
 
 
+def _parts(*names: str) -> bytes:
+    """A ``model_index.json``, with a part that is left out."""
+    parts = {name: ["diffusers", "Part"] for name in names}
+    return json.dumps({"_class_name": "Pipeline", "safety_checker": [None, None], **parts}).encode()
+
+
 @pytest.mark.parametrize(
     ("files", "missing"),
     [
@@ -143,12 +150,26 @@ def _index(*shards: object) -> bytes:
           "x1.bin": b"1"}, []),
         ({"x.safetensors.index.json": _index("1.safetensors", "2.safetensors"),
           "x.bin.index.json": _index("1.bin", "2.bin"), "1.bin": b"1"}, ["2.bin"]),
-        ({"x.index.json": b"{", "y.index.json": b"[]", "z.index.json": _index(1, None, "")}, []),
+        ({"x.index.json": b"{", "y.index.json": b"[]", "z.index.json": _index(1, None, ""),
+          "x.bin": b"1"}, []),
         ({"x.index.json": _index("../../etc/passwd")}, ["../../etc/passwd"]),
         ({"a-00001-of-99999.bin": b"1"}, []),
         ({"config.json": b"{}", "tokenizer.json": b"{}"}, [""]),
-        ({"config.json": b"{}", "model.safetensors": b"1"}, []),
-        ({"tokenizer.json": b"{}"}, []),
+        ({"adapter_config.json": b"{}", "README.md": b"#"}, [""]),
+        ({"config.json": b"{}", "model.bin": b"1"}, []),
+        ({"config.json": b"{}", "model.safetensors": safetensors("a", 5000)}, []),
+        ({"config.json": b"{}", "onnx/model.onnx": b"1"}, []),
+        ({"adapter_model.safetensors": safetensors("a", 5000), "adapter_config.json": b"{}"}, []),
+        # What has been emptied is no weights.
+        ({"config.json": b"{}", "model.bin": b""}, ["model.bin", ""]),
+        # Diffusers: each part that the index names, with its weights.
+        ({"model_index.json": _parts("unet", "scheduler"), "unet/config.json": b"{}", "unet/a.bin": b"1",
+          "scheduler/scheduler_config.json": b"{}"}, []),
+        ({"model_index.json": _parts("unet", "vae"), "unet/config.json": b"{}", "unet/a.bin": b"1",
+          "vae/config.json": b"{}"}, ["vae/"]),
+        ({"model_index.json": _parts("unet", "vae"), "unet/a.bin": b"1"}, ["vae/"]),
+        ({"model_index.json": _parts("unet", "vae")}, [""]),
+        ({"model_index.json": b"[1]", "unet/a.bin": b"1"}, []),
     ],
 )  # fmt: skip
 def test_without_a_listing_names_of_shards_decide(
@@ -158,7 +179,57 @@ def test_without_a_listing_names_of_shards_decide(
 
     judgement = judge(_snapshot(tmp_path, files))
     assert [one.name for one in judgement.missing] == missing
-    assert judgement.state is (Wholeness.INCOMPLETE if missing else Wholeness.WHOLE)
+    empty = any(not content for content in files.values())
+    lacking = Wholeness.BROKEN if empty else Wholeness.INCOMPLETE
+    assert judgement.state is (lacking if missing else Wholeness.WHOLE)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["tokenizer.json"],
+        ["tokenizer.model", "tokenizer_config.json", "README.md", ".gitattributes"],
+        ["LICENSE"],
+    ],
+)
+def test_of_texts_alone_nobody_can_tell_whether_a_model_has_weights(tmp_path: Path, names: list[str]) -> None:
+    from hubfold.library.completeness import judge
+
+    snapshot = _snapshot(tmp_path, dict.fromkeys(names, b"x"))
+    judgement = judge(snapshot)
+    assert judgement.state is Wholeness.UNKNOWN
+    assert "nothing says whether it should" in judgement.missing[0].reason
+    for repo_type in ("dataset", "space", "kernel"):
+        assert judge(replace(snapshot, repo_type=repo_type)).state is Wholeness.WHOLE
+    listed = replace(snapshot, expected=dict.fromkeys(names, 1))
+    assert judge(listed).missing == ()
+    assert judge(listed).state is Wholeness.WHOLE, "a listing says that there are no weights"
+
+
+@pytest.mark.parametrize(
+    ("weights", "config"),
+    [
+        (["model.safetensors"], "config.json"),
+        (["pytorch_model.bin", "tokenizer.json"], "config.json"),
+        (["model-00001-of-00001.safetensors"], "config.json"),
+        (["adapter_model.safetensors"], "adapter_config.json"),
+        (["unet/diffusion_pytorch_model.fp16.safetensors"], "model_index.json"),
+        (["diffusion_pytorch_model.safetensors"], "config.json"),
+        (["model.Q4.gguf"], ""),
+        (["lora.safetensors"], ""),
+        (["onnx/model.onnx"], ""),
+    ],
+)
+def test_weights_as_transformers_calls_them_have_a_config(
+    tmp_path: Path, weights: list[str], config: str
+) -> None:
+    from hubfold.library.completeness import judge
+
+    files = {name: safetensors(name, 5000) for name in weights}
+    alone = judge(_snapshot(tmp_path, files))
+    assert [one.name for one in alone.missing] == ([config] if config else [])
+    assert alone.state is (Wholeness.UNKNOWN if config else Wholeness.WHOLE)
+    assert judge(_snapshot(tmp_path, {**files, config or "config.json": b"{}"})).state is Wholeness.WHOLE
 
 
 def test_an_index_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
@@ -166,7 +237,7 @@ def test_an_index_that_is_a_pipe_does_not_hang(tmp_path: Path) -> None:
 
     os.mkfifo(tmp_path / "x.index.json")
     file = SnapshotFile("x.index.json", str(tmp_path / "x.index.json"), 0)
-    assert judge(Snapshot("a/b", "model", "", (), str(tmp_path), (file,))).state is Wholeness.WHOLE
+    assert judge(Snapshot("a/b", "dataset", "", (), str(tmp_path), (file,))).state is Wholeness.WHOLE
 
 
 def test_a_snapshot_without_files_is_not_whole(tmp_path: Path) -> None:

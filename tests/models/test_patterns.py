@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hubfold.models.patterns import ALL, Selection, together, wanted
+from hubfold.models.patterns import ALL, Selection, ask_for_texts, may_be_weights, together, wanted
 
 JSON, NOT_BIN = Selection(("*.json",)), Selection((), ("*.bin",))
 
@@ -50,3 +50,50 @@ def test_where_one_request_leaves_out_nothing_all_is_wanted() -> None:
     assert together([JSON, ALL]) == ()
     assert together([]) == ()
     assert wanted((), "anything")
+
+
+@pytest.mark.parametrize(
+    ("include", "texts"),
+    [
+        ((), False),
+        (("*.json", "*.md"), True),
+        (("config.json",), True),
+        (("model.safetensors.index.json",), True),
+        (("tokenizer*", "vocab*", "merges.txt", "README*", "LICENSE"), True),
+        (("tokenizer/",), True),
+        (("*",), False),
+        (("*.json", "*"), False),
+        (("*.json", "*.safetensors"), False),
+        (("model*",), False),
+        (("onnx/",), False),
+        (("*Q4_K_M*",), False),
+        (("model.bin",), False),
+    ],
+)
+def test_what_names_only_texts_asks_for_no_weights(include: tuple[str, ...], texts: bool) -> None:
+    assert ask_for_texts((Selection(include),)) is texts
+    assert ask_for_texts((Selection(include), JSON)) is texts, "all of what was asked for counts"
+    assert not ask_for_texts(())
+    assert not ask_for_texts((Selection((), ("*.bin",)),)), "to leave something out names nothing"
+
+
+@pytest.mark.parametrize(
+    ("names", "weights"),
+    [
+        (["model.safetensors", "a.GGUF", "x/y.pt", "rust_model.ot", "model.onnx_data", "a.npz"], True),
+        (
+            [
+                "config.json",
+                "README.MD",
+                "tokenizer.model",
+                "LICENSE",
+                ".gitattributes",
+                "a/b.py",
+                "logo.png",
+            ],
+            False,
+        ),
+    ],
+)
+def test_what_may_be_weights(names: list[str], weights: bool) -> None:
+    assert {may_be_weights(name) for name in names} == {weights}

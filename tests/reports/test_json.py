@@ -52,6 +52,7 @@ from hubfold.reports.scans import DupesReport, RootReport, ScanReport, StatusRoo
 from hubfold.reports.transfers import (
     BackedUpModel,
     BackupReport,
+    DamagedFile,
     DownloadedModel,
     DownloadReport,
     RestoreReport,
@@ -148,6 +149,7 @@ CHECKED = CheckedModel(
 RECOMMENDATION = Recommendation(kind="download", message="get it", command="hubfold download x", model="x")
 DOWNLOAD = Download(path="/c/p", model="org/m", name="w", bytes=7, expected_bytes=100, rate=12.6)
 DISK = Disk(mount="/", total_bytes=1000, free_bytes=10, roots=("/c", "/m"), rate=-3.5)
+DAMAGED = DamagedFile(name="a/w.bin", reason="has 1 bytes instead of 2")
 REUSED = Reused(path="/c/b", source="/m/a", how="hardlink", bytes=9)
 DOWNLOADED = DownloadedModel(
     name="org/m", path="/c/s", commit="1a2b", files=3, bytes=90, present_bytes=30, fetch_bytes=60
@@ -274,7 +276,12 @@ def examples() -> Iterator[tuple[str, Any]]:
         interrupted=True, folders=("/c",), vault_files=("/v/o.links",),
     )  # fmt: skip
     yield "Reused", REUSED
+    yield "DamagedFile", DAMAGED
     yield "DownloadedModel", DOWNLOADED
+    yield (
+        "DownloadedModel that was damaged",
+        dataclasses.replace(DOWNLOADED, damaged=(DAMAGED,), as_it_is="why"),
+    )
     yield (
         "DownloadReport",
         DownloadReport(

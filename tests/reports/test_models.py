@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hubfold.content import Role
@@ -22,7 +24,7 @@ from hubfold.reports.models import (
 )
 
 JSON_ONLY = (Selection(("*.json",)),)
-WHOLE, INCOMPLETE, BROKEN, OFFLINE = Wholeness
+WHOLE, INCOMPLETE, BROKEN, OFFLINE, UNKNOWN = Wholeness
 
 
 def revision(name: str = "1", state: Wholeness = WHOLE, *refs: str, at: float | None = None) -> Revision:
@@ -49,6 +51,10 @@ def model(*places: ModelPlace, repo_id: str = "org/a", repo_type: str = "model")
         ([place(revision("1", INCOMPLETE, "main"), revision("2"))], INCOMPLETE, False),
         ([place(revision("1", OFFLINE))], OFFLINE, False),
         ([place(revision("1", OFFLINE)), place(revision("1", INCOMPLETE))], INCOMPLETE, False),
+        ([place(revision("1", UNKNOWN))], UNKNOWN, False),
+        ([place(revision("1", UNKNOWN)), place(revision("1", OFFLINE))], UNKNOWN, False),
+        ([place(revision("1", UNKNOWN)), place(revision("1", INCOMPLETE))], INCOMPLETE, False),
+        ([place(revision("1", UNKNOWN)), place(revision())], WHOLE, True),
     ],
 )
 def test_one_state_out_of_many(places: list[ModelPlace], state: Wholeness, cached: bool) -> None:
@@ -120,11 +126,36 @@ def test_a_damaged_file_counts_whatever_was_asked_for() -> None:
 def test_an_open_download_of_a_file_without_a_name_counts() -> None:
     opened = MissingFile("", None, "was not downloaded to its end", partial_bytes=3)
     assert partly(opened).only(JSON_ONLY).state is INCOMPLETE
-    no_weights = MissingFile("", None, "has its config.json and no weights")
-    assert partly(no_weights).only(JSON_ONLY).state is WHOLE
     assert (
         partly(MissingFile("", None, "no file of it is there"), files=()).only(JSON_ONLY).state is INCOMPLETE
     )
+
+
+NO_WEIGHTS = MissingFile("", None, "has its config.json and no weights", weights=True)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "state"),
+    [
+        ((), (), INCOMPLETE),
+        (("*.json",), (), WHOLE),
+        (("config.json", "tokenizer*", "README*", "vocab/"), (), WHOLE),
+        (("*.json", "*.safetensors"), (), INCOMPLETE),
+        (("*.json", "*.gguf"), (), INCOMPLETE),
+        (("*",), (), INCOMPLETE),
+        ((), ("*.bin",), INCOMPLETE),
+        ((), ("*.safetensors",), INCOMPLETE),
+        (("*.json", "weights/"), (), INCOMPLETE),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False], ids=["with a listing", "without one"])
+def test_a_model_without_weights_is_whole_only_if_nothing_else_was_asked_for(
+    include: tuple[str, ...], exclude: tuple[str, ...], state: Wholeness, listed: bool
+) -> None:
+    lacks = MissingFile("model.safetensors", 100, "is not there") if listed else NO_WEIGHTS
+    full = replace(partly(lacks), weightless=True)
+    chosen = (Selection(include, exclude),) if include or exclude else ()
+    assert full.only(chosen).state is state
 
 
 def test_what_lies_on_a_drive_that_is_away_is_not_judged_anew() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 
 from hubfold import Engine
-from hubfold.errors import HubRefused, NoSpace, UsageError
+from hubfold.errors import HubAway, HubRefused, NoSpace, UsageError
 from hubfold.reports.transfers import DownloadReport
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, fine_tune_of, hub_cache, local_dir, model_files, safetensors
+from tests.building.library import configure
 
 MIB = 1 << 20
 BASE = safetensors("base")
@@ -233,3 +235,275 @@ def test_a_download_that_stopped_goes_on(tree: Tree, engine: Engine, loopback_hu
     assert plan.models[0].present_bytes == 4 * MIB
     assert engine.download(plan).models[0].fetch_bytes == 4 * MIB
     assert big_downloads(loopback_hub) == ["org/big/part-2.safetensors", "org/big/part-3.safetensors"]
+
+
+# what lies there already and is damaged
+
+
+def blob_of(tree: Tree, repo_id: str, name: str, cache: str = "hf/hub") -> Path:
+    [file] = tree[f"{cache}/models--{repo_id.replace('/', '--')}/snapshots"].glob(f"*/{name}")
+    return file.resolve()
+
+
+def is_whole(tree: Tree, engine: Engine, files: dict[str, bytes], repo_id: str = "org/base") -> None:
+    """Whole by `check`, loaded by the client, and right to the last byte."""
+    assert engine.check([repo_id]).whole
+    folder = Path(engine.model_path(repo_id))
+    assert {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    } == (files)
+
+
+TEXT = b"a word\n" * 20_000
+FILES = {**model_files("base"), "vocab.txt": TEXT}
+
+
+def cut(blob: Path) -> None:
+    os.truncate(blob, 100)
+
+
+def lengthen(blob: Path) -> None:
+    with blob.open("ab") as file:
+        file.write(b"more")
+
+
+def empty(blob: Path) -> None:
+    os.truncate(blob, 0)
+
+
+def remove(blob: Path) -> None:
+    blob.unlink()
+
+
+def lead_nowhere(blob: Path) -> None:
+    blob.unlink()
+    blob.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("damage", [cut, lengthen, empty, remove, lead_nowhere])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_damaged_file_is_got_anew(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub, damage: Callable[[Path], None], name: str
+) -> None:
+    loopback_hub.add("org/base", FILES)
+    download(engine, "org/base")
+    blob = blob_of(tree, "org/base", name)
+    damage(blob)
+    assert not engine.check(["org/base"]).whole
+    report = download(engine, "org/base")
+    assert not report.failed
+    assert report.models[0].fetch_bytes == len(FILES[name])
+    is_whole(tree, engine, FILES)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "vocab.txt", "config.json"])
+def test_a_file_that_was_read_and_found_corrupt_is_got_anew(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub, name: str
+) -> None:
+    """One of few bytes is read in passing."""
+    loopback_hub.add("org/base", FILES)
+    download(engine, "org/base")
+    blob = blob_of(tree, "org/base", name)
+    blob.chmod(0o644)
+    blob.write_bytes(b"?" * blob.stat().st_size)
+    if name != "config.json":
+        assert engine.check(["org/base"]).whole, "nobody has read it yet"
+        engine.scan(min_size=0)
+        engine.verify()
+    assert not engine.check(["org/base"]).whole
+    assert not download(engine, "org/base").failed
+    is_whole(tree, engine, FILES)
+
+
+def test_the_right_bytes_come_from_another_root_and_the_wrong_ones_are_kept(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    loopback_hub.add("org/base", FILES)
+    tree.build({"hf/hub": hub_cache("org/base"), "models/base": local_dir("org/base")})
+    engine.add_root(tree["models"])
+    blob = blob_of(tree, "org/base", "model.safetensors")
+    cut(blob)
+    short = blob.read_bytes()
+    loopback_hub.forget_hits()
+    report = download(engine, "org/base")
+    assert not big_downloads(loopback_hub)
+    assert report.models[0].fetch_bytes == 0
+    is_whole(tree, engine, FILES)
+    [kept] = tree["hf/hubfold/replaced"].iterdir()
+    assert kept.read_bytes() == short
+
+
+def test_nothing_is_written_through_to_what_others_read(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    """Somebody made a link of his own to the blob: what he reads there is his."""
+    loopback_hub.add("org/base", FILES)
+    download(engine, "org/base")
+    blob = blob_of(tree, "org/base", "model.safetensors")
+    cut(blob)
+    os.link(blob, tree.folder / "mine")
+    before = (tree.folder / "mine").read_bytes()
+    download(engine, "org/base")
+    assert (tree.folder / "mine").read_bytes() == before
+    is_whole(tree, engine, FILES)
+
+
+def test_a_plain_file_in_the_place_of_a_link_is_got_anew_too(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    loopback_hub.add("org/base", FILES)
+    download(engine, "org/base")
+    [file] = tree["hf/hub/models--org--base/snapshots"].glob("*/model.safetensors")
+    file.unlink()
+    file.write_bytes(b"short")
+    shutil.rmtree(tree["hf/hub/models--org--base/trees"])
+    assert not engine.check(["org/base"]).whole
+    assert not download(engine, "org/base").failed
+    is_whole(tree, engine, FILES)
+
+
+def test_what_cannot_be_put_right_is_no_success(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hubfold.errors import LeftAlone
+
+    loopback_hub.add("org/base", FILES)
+    download(engine, "org/base")
+    cut(blob_of(tree, "org/base", "model.safetensors"))
+
+    def no_place(root: str) -> str:
+        raise LeftAlone("there is no place for a vault")
+
+    monkeypatch.setattr(engine.workspace, "vault_for", no_place)
+    report = download(engine, "org/base")
+    assert not report.models
+    assert "no place for a vault" in report.failed[0].error
+    assert "doctor --fix --download" in report.failed[-1].error
+    assert not engine.check(["org/base"]).whole
+
+
+def test_a_success_is_what_check_calls_one(tree: Tree, engine: Engine, loopback_hub: LoopbackHub) -> None:
+    """What was asked for before is still wanted, and is gone."""
+    loopback_hub.add("org/base", FILES)
+    engine.download(engine.plan_download(["org/base"], include=["*.safetensors", "*.json"]))
+    [link] = tree["hf/hub/models--org--base/snapshots"].glob("*/model.safetensors")
+    blob_of(tree, "org/base", "model.safetensors").unlink()
+    link.unlink()
+    report = engine.download(engine.plan_download(["org/base"], include=["*.txt"]))
+    assert (report.models, engine.check(["org/base"]).whole) == ((), False)
+    assert "model.safetensors is not there" in report.failed[0].error
+
+
+# where it goes
+
+
+@pytest.mark.parametrize(
+    "given", ["a cache", "a base folder", "an empty base folder", "from here", "from home"]
+)
+def test_a_cache_that_was_named_is_known_from_then_on(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    loopback_hub.add("org/base", FILES)
+    loopback_hub.add("org/other", model_files("other", 10_000))
+    into, cache = str(tree["big/hub"]), tree["big/hub"]
+    if given == "a base folder":
+        snapshot_download("org/other", cache_dir=cache, endpoint=loopback_hub.endpoint, token=False)
+        into = str(tree["big"])
+    elif given == "an empty base folder":
+        cache.mkdir(parents=True)
+        into = str(tree["big"])
+    elif given == "from here":
+        monkeypatch.chdir(tree.folder)
+        into = "big/hub"
+    elif given == "from home":
+        monkeypatch.setenv("HOME", str(tree.folder))
+        into = "~/big/hub"
+    report = engine.download(engine.plan_download(["org/base"], into=into))
+    assert not report.failed
+    assert Path(report.models[0].path or "").parent.parent.parent == cache
+    is_whole(tree, engine, FILES)
+    assert str(cache) in [root.path for root in engine.roots()]
+    with Engine(engine.state.home, environ=engine.workspace.environ) as other:
+        assert other.model_path("org/base") == report.models[0].path
+    assert snapshot_download("org/base", cache_dir=cache, local_files_only=True) == report.models[0].path
+
+
+def test_a_cache_is_known_after_a_download_that_failed_too(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    loopback_hub.add("org/base", FILES)
+    plan = engine.plan_download(["org/base"], into=tree["big/hub"])
+    snapshot_download(
+        "org/base",
+        cache_dir=tree["big/hub"],
+        endpoint=loopback_hub.endpoint,
+        token=False,
+        allow_patterns=["*.json"],
+    )
+    loopback_hub.gated.add("org/base")
+    shutil.rmtree(tree["big/hub/models--org--base/trees"])
+    with pytest.raises(HubRefused):
+        engine.download(plan)
+    assert engine.check(["org/base"]).models[0].status == "incomplete"
+
+
+# whom is asked
+
+
+def test_a_commit_that_is_whole_is_asked_nobody_about(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    commit = loopback_hub.add("org/base", FILES)
+    download(engine, "org/base")
+    loopback_hub.forget_hits()
+    report = engine.download(engine.plan_download(["org/base"], commit))
+    assert not loopback_hub.hits
+    assert report.models[0].path == str(offline(tree, "org/base"))
+    cut(blob_of(tree, "org/base", "model.safetensors"))
+    assert not engine.download(engine.plan_download(["org/base"], commit)).failed
+    is_whole(tree, engine, FILES)
+
+
+def test_a_hub_that_does_not_answer_costs_nothing_that_is_whole(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    loopback_hub.add("org/base", FILES)
+    download(engine, "org/base")
+    environ = {**engine.workspace.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    with Engine(engine.state.home, environ=environ) as away:
+        report = away.download(away.plan_download(["org/base"]))
+        assert report.models[0].path == str(offline(tree, "org/base"))
+        assert report.models[0].fetch_bytes == 0
+        with pytest.raises(HubAway, match=r"the Hub at 127\.0\.0\.1:9 does not answer") as told:
+            away.plan_download(["org/other"])
+        assert "HF_ENDPOINT names it (http://127.0.0.1:9)" in told.value.hint
+        cut(blob_of(tree, "org/base", "model.safetensors"))
+        with pytest.raises(HubAway):
+            away.plan_download(["org/base"])
+
+
+def test_offline_what_is_damaged_is_no_success(tree: Tree, loopback_hub: LoopbackHub) -> None:
+    loopback_hub.add("org/base", FILES)
+    tree.build({"hf/hub": hub_cache("org/base")})
+    cut(blob_of(tree, "org/base", "model.safetensors"))
+    environ = {"HF_HUB_CACHE": str(tree["hf/hub"]), "HF_HUB_OFFLINE": "1", "HOME": str(tree.folder)}
+    with Engine(tree.folder / "state", environ=environ) as engine:
+        report = download(engine, "org/base")
+    assert not report.models
+    assert "has 100 bytes" in report.failed[0].error
+
+
+def test_the_configured_models_that_are_not_whole(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    for name in ("whole", "short", "new"):
+        loopback_hub.add(f"org/{name}", model_files(name, 2 * MIB))
+    configure(engine, '[models]\na = "org/whole"\nb = "org/short"\nc = "org/new"\n')
+    download(engine, "org/whole", "org/short")
+    assert engine.missing_models() == ("c",)
+    cut(blob_of(tree, "org/short", "model.safetensors"))
+    assert engine.missing_models() == ("b", "c")
+    loopback_hub.forget_hits()
+    assert not download(engine, *engine.missing_models()).failed
+    assert {hit.repo_id for hit in loopback_hub.hits} == {"org/short", "org/new"}
+    assert engine.missing_models() == ()

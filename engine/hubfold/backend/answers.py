@@ -263,7 +263,9 @@ _SNAPSHOT: Mapping[str, Check] = {
     "revision": text,
     "refs": _tuple(text),
     "path": path,
-    "files": _tuple(_of(SnapshotFile, {"name": text, "path": path, "size": optional(_size)})),
+    "files": _tuple(
+        _of(SnapshotFile, {"name": text, "path": path, "size": optional(_size), "claims": _dict(text)})
+    ),
     "home": _empty_or(path),
     "expected": optional(_dict(_size)),
     "incomplete": _tuple(_of(Partial, {"path": path, "size": _size, "name": optional(text)})),

@@ -46,6 +46,8 @@ _FROM_SCAN = {
 }
 
 
+#: How what was done begins where the bytes were downloaded for it.
+FROM_THE_HUB = "put right from the Hub"
 _MEND_PLUGIN = "tell whoever wrote it, or uninstall it; HUBFOLD_NO_PLUGINS=1 leaves out all but hubfold's own"
 
 
@@ -180,6 +182,17 @@ class Doctor:
         for replica in replicas:
             if not is_edited(replica):
                 self._payload("corrupt", replica, "its bytes are not what its name says")
+
+    def unfit(self, root: str, path: str, wanted: Mapping[str, str], message: str) -> Finding | None:
+        """A file of a cache that is not the `wanted` content, however that is known; None where it is gone by now."""
+        try:
+            st = os.lstat(path)
+        except OSError:
+            return None
+        if not stat.S_ISREG(st.st_mode) or (st.st_dev, st.st_ino) in self._handled:
+            return None
+        self._unfit("damaged-blob", (root, path), st, wanted, message)
+        return self.findings[-1]
 
     # -- links ------------------------------------------------------------------------------------------------------
 
@@ -350,13 +363,19 @@ class Doctor:
             return
         if (st.st_dev, st.st_ino) in self._handled or Signature.of(st)[:4] != replica.signature[:4]:
             return
+        self._unfit(kind, (replica.root, replica.path), st, replica.claims, message)
+
+    def _unfit(
+        self, kind: str, name: tuple[str, str], st: os.stat_result, wanted: Mapping[str, str], message: str
+    ) -> None:
         self._handled.add((st.st_dev, st.st_ino))
-        names = dict(self._names(st, replica.claims))
-        names[replica.path] = replica.root
-        case = Case(tuple((root, path) for path, root in sorted(names.items())), st, replica.claims)
+        root, path = name
+        names = dict(self._names(st, wanted))
+        names.setdefault(path, root)
+        case = Case(tuple((root, path) for path, root in sorted(names.items())), st, wanted)
         cure = self._put_right(case, "")
         cure.fix = cure.fix or "no other copy is known: download it again (`hf download --force-download`)"
-        self._add(kind, replica.path, message, cure)
+        self._add(kind, path, message, cure)
 
     def _put_right(self, case: Case, keeper: str) -> _Cure:
         def mend(mender: Mender, donor: Donor) -> str:
@@ -406,7 +425,9 @@ class Doctor:
                     if not any(self._good([donor], how.wanted, None)):
                         raise LeftAlone("what came is not what the name says")
                     if self._try(cure, self.mender, donor, how.mend):
-                        cure.fix = cure.fix.replace(donor.path, f"the Hub ({origin.what})")
+                        cure.fix = cure.fix.replace(
+                            f"put right from {donor.path}", f"{FROM_THE_HUB} ({origin.what})"
+                        )
                         return cure
             except Interrupted:
                 raise

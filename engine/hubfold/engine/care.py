@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -25,6 +25,7 @@ from hubfold.reports.health import DoctorReport, Finding, VerifyReport
 from hubfold.scanning import discover
 from hubfold.scanning.one_path import OnePath
 from hubfold.state.verified import Verified
+from hubfold.transfer.download import BadFile
 from hubfold.vault import names
 
 
@@ -149,18 +150,7 @@ class Care:
             scan = self._scanning.scan()
             used = {names.of_object(path) for log in logs for path in log.objects}
 
-            def place_for(root: str) -> str:
-                return root if root in used else self._workspace.vault_for(root)
-
-            mender = None
-            if fix:
-                mender = repairs.Mender(
-                    lambda: recovery.begin(self._workspace.state, "doctor"),
-                    place_for,
-                    self._locks_of,
-                    progress=self._workspace.progress,
-                    stop=self._workspace.stop,
-                )
+            mender = self._mender("doctor", used) if fix else None
             self._digest_unread(made_links.suspects(logs))
             holdings = self._workspace.holdings()
             one = doctor.Doctor(
@@ -188,6 +178,49 @@ class Care:
             if fix and any(finding.fixed for finding in findings):
                 self._scanning.scan()
         return DoctorReport(tuple(findings))
+
+    def _mender(self, command: str, used: Collection[str]) -> repairs.Mender:
+        """What makes repairs; `used` are the vaults that runs keep objects in."""
+
+        def place_for(root: str) -> str:
+            return root if root in used else self._workspace.vault_for(root)
+
+        return repairs.Mender(
+            lambda: recovery.begin(self._workspace.state, command),
+            place_for,
+            self._locks_of,
+            progress=self._workspace.progress,
+            stop=self._workspace.stop,
+        )
+
+    def put_right(self, cache: Root, files: Sequence[BadFile]) -> list[Finding]:
+        """Give files of a cache that is in the index the bytes that they should have: from another copy, else from the
+        Hub. What was there is kept in the vault. Raises `Locked`, `JournalDamaged`, `Interrupted`, `OSError`."""
+        origins = {file.path: self._origin(file) for file in files}
+        findings: list[Finding] = []
+        with recovery.alone(self._workspace.state, "download"):
+            mender = self._mender(
+                "download", {names.of_object(path) for log in self._logs() for path in log.objects}
+            )
+            around = replace(
+                self._around(self._workspace.holdings([cache])),
+                origins=lambda paths: [origins[path] for path in paths if path in origins],
+            )
+            one = doctor.Doctor(
+                around, self._workspace.progress, self._workspace.stop, mender=mender, download=True
+            )
+            try:
+                for file in files:
+                    found = one.unfit(cache.path, file.path, file.listed.digests, file.reason)
+                    findings += [found] if found is not None else []
+            finally:
+                mender.close()
+        return findings
+
+    def _origin(self, file: BadFile) -> Origin:
+        listed = file.listed
+        fetch = partial(self._fetch, file.model, file.commit, listed.path, listed.size)
+        return Origin(f"{file.model}/{listed.path} at {file.commit}", fetch)
 
     def _logs(self) -> list[RunLog]:
         return others.as_they_lie_now(journal.logs(self._workspace.state.runs))

@@ -382,6 +382,13 @@ class Engine:
         """
         return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
 
+    def missing_models(self) -> tuple[str, ...]:
+        """The models of ``config.toml`` that `check` does not call whole, by the names they have there.
+
+        Raises `UsageError` where none is configured.
+        """
+        return self._transfer.missing_models()
+
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
         """A plan in the form of a report."""
         return self._transfer.preview_download(plan)
@@ -395,7 +402,9 @@ class Engine:
     ) -> DownloadReport:
         """Put what is here already into the cache, let the client fetch the rest, link it all at `to`.
 
-        Raises `NoSpace` before anything is changed, `HubRefused` if no model could be had, `Locked`, `OSError`.
+        What lies there damaged is put right first. What `check` would not call whole in the end is among `failed`. The
+        cache is one of the known roots from then on. Raises `NoSpace` before anything is changed, `HubRefused` if no
+        model could be had, `Locked`, `OSError`.
         """
         return self._transfer.download(plan, to=to, bars=bars)
 
@@ -488,7 +497,7 @@ class Engine:
     def _transfer(self) -> Transfer:
         from hubfold.engine.transfer import Transfer
 
-        return Transfer(self.workspace, self._scanning, self._farming)
+        return Transfer(self.workspace, self._scanning, self._farming, self._models, self._care)
 
     @cached_property
     def _care(self) -> Care:

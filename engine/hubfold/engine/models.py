@@ -30,7 +30,7 @@ class Models:
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
         """See `Engine.library`."""
-        return self._gathered(self._holdings(paths))
+        return self.gathered(self._holdings(paths))
 
     def _holdings(self, paths: Sequence[StrPath] = ()) -> Holdings:
         return self._workspace.holdings(
@@ -39,12 +39,14 @@ class Models:
             stop=self._workspace.stop,
         )
 
-    def _gathered(self, holdings: Holdings) -> Library:
+    def gathered(self, holdings: Holdings) -> Library:
+        """The models that roots hold, judged by all that is known of them."""
         found = gather.gather(
             holdings,
             rank=self._by_preference,
             remembered=self._workspace.index.replicas if self._workspace.has_index else None,
             selected=self._asked_for(),
+            computed=self._workspace.index.digests_of if self._workspace.has_index else None,
         )
         return replace(found, warnings=self._warnings(holdings))
 
@@ -78,7 +80,7 @@ class Models:
             (), filters, sort, limit
         )  # what makes no sense is told before the disks are asked
         holdings = self._holdings()
-        found = self._gathered(holdings)
+        found = self.gathered(holdings)
         models = [] if names else list(found.models)
         for name in names:
             model = found.find(wanted[name]) if name in wanted else found.at(folders[name])

@@ -3,31 +3,66 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 from hubfold.care import recovery
-from hubfold.content import Root, Scope, Signature
+from hubfold.care.doctor import FROM_THE_HUB
+from hubfold.content import Root, Scope, Signature, SnapshotFile
 from hubfold.disk import directory
+from hubfold.engine.care import Care
 from hubfold.engine.farming import Farming
+from hubfold.engine.models import Models
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import NO_CONTENT, StrPath, Workspace
+from hubfold.library import availability
+from hubfold.library.inventory import Holdings
+from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import Selection
 from hubfold.reports.outcomes import Failed
-from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport, Reused
+from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
 from hubfold.transfer import backup, containers, download, restore
 from hubfold.transfer.backup import BackupPlan
-from hubfold.transfer.download import DownloadPlan
+from hubfold.transfer.download import Already, DownloadPlan, Here
 from hubfold.transfer.placer import Placer
 from hubfold.transfer.restore import RestorePlan
+
+
+class _InCache:
+    """The models that a cache has, looked at when that is first asked."""
+
+    def __init__(self, workspace: Workspace, models: Models, cache: Root) -> None:
+        self._workspace = workspace
+        self._models = models
+        self._cache = cache
+
+    @cached_property
+    def _holdings(self) -> Holdings:
+        return self._workspace.holdings([self._cache])
+
+    def here(self, asked: ModelName) -> Here | None:
+        library = self._models.gathered(self._holdings)
+        model = library.find(asked)
+        found = None if model is None else availability.whole(library, model, asked)
+        return None if found is None else Here(found[1].path, found[1].file_count, found[1].bytes)
+
+    def files(self, name: Name, commit: str) -> Mapping[str, SnapshotFile]:
+        held = self._holdings.by_name.get(name, ())
+        return {
+            file.name: file for one in held if one.snapshot.revision == commit for file in one.snapshot.files
+        }
 
 
 class Transfer:
     """Downloads, backs up and restores."""
 
-    def __init__(self, workspace: Workspace, scanning: Scanning, farming: Farming) -> None:
+    def __init__(
+        self, workspace: Workspace, scanning: Scanning, farming: Farming, models: Models, care: Care
+    ) -> None:
         self._workspace = workspace
+        self._models = models
+        self._care = care
         self._scanning = scanning
         self._farming = farming
 
@@ -42,18 +77,23 @@ class Transfer:
     ) -> DownloadPlan:
         """See `Engine.plan_download`."""
         given = Selection(tuple(include), tuple(exclude))
-        asked = [self._workspace.model_name(model, revision) for model in models]
-        asked = [replace(one, selection=given or one.selection) for one in asked]
+        names = [self._workspace.model_name(model, revision) for model in models]
+        asked = [replace(one, selection=given or one.selection) for one in names]
         self._scanning.scan(min_size=NO_CONTENT)
         cache = self._workspace.download_cache(into)
-        return download.plan(
+        known = _InCache(self._workspace, self._models, cache)
+        planned = download.plan(
             self._workspace.hub(),
             self._workspace.backends[cache.backend],
             cache,
             asked,
-            self._workspace.index.of_size,
+            download.Known(
+                self._workspace.index.of_size, self._workspace.index.digests_of, known.here, known.files
+            ),
             caches=self._workspace.caches(),
         )
+        found = zip(planned.models, names, strict=True)
+        return replace(planned, models=tuple(replace(model, asked=name) for model, name in found))
 
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
         """A plan in the form of a report."""
@@ -68,35 +108,70 @@ class Transfer:
     ) -> DownloadReport:
         """See `Engine.download`."""
         download.check_space(plan)
-        run: str | None = None
-        reused: tuple[Reused, ...] = ()
-        lies: tuple[Failed, ...] = ()
-        if any(model.wanted for model in plan.models):
-            directory.make_folders(plan.cache.path)
-            with recovery.changing(self._workspace.state, "download") as book:
-                placer = Placer(
-                    journal=book,
-                    backend=self._workspace.backends[plan.cache.backend],
-                    cache=plan.cache,
-                    share=plan.share,
-                    caches=plan.caches,
-                    learned=self._learned,
-                    progress=self._workspace.progress,
-                    stop=self._workspace.stop,
-                )
-                placer.place_all([wanted for model in plan.models for wanted in model.wanted])
-                book.append("end", state="finished")
-                run, reused, lies = book.run, tuple(placer.placed), tuple(placer.lies)
+        already = self._placed(plan)
         self._workspace.state.remember_asked(download.asked_for(plan, self._workspace.state.asked()))
-        report = download.fetch_all(
-            self._workspace.hub(bars=bars), plan, self._workspace.stop, run=run, reused=reused, lies=lies
-        )
+        already = self._mended(plan, already)
+        try:
+            report = download.fetch_all(self._workspace.hub(bars=bars), plan, self._workspace.stop, already)
+        finally:
+            # What came before an error is found, and gone on with.
+            if os.path.isdir(plan.cache.path):
+                self._remember_cache(plan.cache)
+        report = self._judged(plan, report)
         folders = [model.path for model in report.models if model.path]
         if to is None or not folders:
             return report
-        self._remember_cache(plan.cache)
         farm = self._farming.farm(to, snapshots=folders)
         return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
+
+    def _placed(self, plan: DownloadPlan) -> Already:
+        """Put what some root has into the cache."""
+        wanted = [wanted for model in plan.models for wanted in model.wanted]
+        if not wanted:
+            return Already()
+        directory.make_folders(plan.cache.path)
+        with recovery.changing(self._workspace.state, "download") as book:
+            placer = Placer(
+                journal=book,
+                backend=self._workspace.backends[plan.cache.backend],
+                cache=plan.cache,
+                share=plan.share,
+                caches=plan.caches,
+                learned=self._learned,
+                progress=self._workspace.progress,
+                stop=self._workspace.stop,
+            )
+            placer.place_all(wanted)
+            book.append("end", state="finished")
+            return Already(book.run, tuple(placer.placed), tuple(placer.lies))
+
+    def _mended(self, plan: DownloadPlan, already: Already) -> Already:
+        """Put right what lies in the cache and is not what the Hub says."""
+        bad = [file for model in plan.models for file in model.bad]
+        if not bad:
+            return already
+        self._remember_cache(plan.cache)
+        found = self._care.put_right(plan.cache, bad)
+        lies = [Failed(one.path, f"{one.message}: {one.fix}") for one in found if not one.fixed]
+        mended = {one.path for one in found if one.fixed and not one.fix.startswith(FROM_THE_HUB)}
+        return replace(already, lies=(*already.lies, *lies), mended=frozenset(mended))
+
+    def _judged(self, plan: DownloadPlan, report: DownloadReport) -> DownloadReport:
+        """The report without the models that `check` would not call whole: they are told as failures."""
+        if not report.models:
+            return report
+        library = self._models.library()
+        names = {str(model.name): model.asked for model in plan.models}
+        whole, failed = [], list(report.failed)
+        for model in report.models:
+            asked = names[model.name]
+            lack = availability.lack_at(library, model.path, asked) if model.path and asked else None
+            if lack is None:
+                whole.append(model)
+            else:
+                again = "`hubfold doctor --fix --download` gets anew what is damaged"
+                failed.append(Failed(model.name, f"it came and is not whole: {lack}; {again}"))
+        return replace(report, models=tuple(whole), failed=tuple(failed))
 
     def _learned(self, signature: Signature, sha256: str) -> None:
         self._workspace.index.record_digests(signature, {"sha256": sha256})
@@ -109,6 +184,10 @@ class Transfer:
                 [cache.path], backend=cache.backend, min_size=NO_CONTENT, scope=Scope(only=True)
             )
 
+    def missing_models(self) -> tuple[str, ...]:
+        """See `Engine.missing_models`."""
+        return tuple(model.name for model in self._models.check().models if model.status != "cached")
+
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""
         path = os.path.abspath(os.path.expanduser(os.fspath(target)))
@@ -116,12 +195,14 @@ class Transfer:
             containers.zstd()
         asked = [self._workspace.model_name(model) for model in models]
         self._scanning.scan(min_size=NO_CONTENT)
+        holdings = self._workspace.holdings()
         return backup.plan(
-            self._workspace.holdings(),
+            holdings,
             path,
             asked,
             self._workspace.index.replica,
-            self._workspace.config.models or (),
+            availability.lacking(self._models.gathered(holdings)),
+            names=self._workspace.config.models or (),
         )
 
     def preview_backup(self, plan: BackupPlan) -> BackupReport:

@@ -224,6 +224,19 @@ class Index:
 
     # digests and our own changes
 
+    def digests_of(self, signature: Signature) -> dict[str, str]:
+        """What was computed of the payload that has this very signature (algorithm → hex); nothing if nothing was."""
+        rows = self.rows(
+            """SELECT sha256, git_sha1, xxh3_128, xet FROM digests
+            WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?""",
+            stored_signature(signature),
+        )
+        names = ("sha256", "git-sha1", "xxh3_128", "xet")
+        with self.trusting():
+            return {
+                name: value.hex() for row in rows for name, value in zip(names, row, strict=True) if value
+            }
+
     def record_digests(self, signature: Signature, digests: Mapping[str, str]) -> None:
         """Remember what was computed of a payload (algorithm → hex) while it had this signature."""
         self.record_all([(signature, digests)])

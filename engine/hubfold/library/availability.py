@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from hubfold import display
 from hubfold.content import DuplicateSet
-from hubfold.disk.paths import free_bytes
+from hubfold.disk.paths import free_bytes, within
 from hubfold.errors import HubfoldError
 from hubfold.library.gather import Library
+from hubfold.library.inventory import HeldRevision
 from hubfold.models.names import ModelName, nearest, unknown
 from hubfold.reports.models import (
     CheckedModel,
@@ -23,8 +24,11 @@ from hubfold.reports.models import (
     Recommendation,
     Revision,
     Wholeness,
+    state_of,
 )
 
+_READ_IT = "run hubfold as a user who may read it"
+_STATUS = {Wholeness.WHOLE: "cached", Wholeness.UNKNOWN: "unknown"}
 #: A size that a user states is a round one: without a listing, a model of less than this part of it is not whole.
 _STATED_SIZE_PART = 0.95
 
@@ -43,11 +47,46 @@ def best(library: Library, model: Model, wanted: ModelName) -> Found | None:
         key=lambda one: (
             one[1].state is not Wholeness.WHOLE,
             one[1].state is Wholeness.OFFLINE,
+            one[1].state is not Wholeness.UNKNOWN,
             one[1].missing_bytes is None,
             one[1].missing_bytes or 0,
         ),
         default=None,
     )
+
+
+def whole(library: Library, model: Model, wanted: ModelName) -> Found | None:
+    """The first place that has what is wanted, and all of it; None where none has."""
+    return next(
+        (
+            found
+            for found in library.candidates(model, wanted)
+            if found[1].state is Wholeness.WHOLE and not _lacking(found[1], wanted)
+        ),
+        None,
+    )
+
+
+def lack_at(library: Library, folder: str, wanted: ModelName) -> str | None:
+    """What the revision at `folder` lacks of what is wanted, in words; None for nothing."""
+    for model in library.models:
+        for place in model.places:
+            for revision in place.revisions:
+                if revision.path == folder:
+                    asked = revision.only((wanted.selection,)) if wanted.selection else revision
+                    missing = _lacking(asked, wanted)
+                    return _lack(missing) if missing else None
+    return f"{folder} is not there"
+
+
+def hidden(library: Library, wanted: ModelName) -> tuple[str, ...]:
+    """What could not be read, and may be the model or hold it: a root, or what has the model's name in its own."""
+    name = wanted.repo_id.rpartition("/")[2].lower()
+    roots = [root.path for root in library.roots]
+    below = {
+        path: max((root for root in roots if within(path, root)), key=len) for path in library.unreadable
+    }
+    return tuple(path for path, root in below.items() if path == root or name in path[len(root) :].lower())
 
 
 # path
@@ -60,11 +99,14 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
     """
     model = library.find(wanted)
     if model is None:
+        unreadable = hidden(library, wanted)
+        if unreadable:
+            raise NotWhole(f"{unreadable[0]} cannot be read, and {wanted.name} may be there", _READ_IT)
         raise unknown(wanted.name, [*names, *(known.id for known in library.models if known.repo_id)])
     download = _download(wanted)
     if file is not None:
         return _path_of_file(library, wanted, model, file)
-    found = best(library, model, wanted)
+    found = whole(library, model, wanted) or best(library, model, wanted)
     if found is None:
         raise _no_revision(model, wanted)
     place, revision = found
@@ -72,9 +114,8 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
         raise NotWhole(f"{model.id} lies on {place.root}, which is not there", "connect its drive")
     lacking = _lacking(revision, wanted)
     if revision.state is not Wholeness.WHOLE or lacking:
-        raise NotWhole(
-            f"{model.id} is {_how(revision)} in {revision.path}: {_lack(lacking)}", f"run `{download}`"
-        )
+        hint = _READ_IT if lacking[0].unreadable else f"run `{download}`"
+        raise NotWhole(f"{model.id} is {_how(revision)} in {revision.path}: {_lack(lacking)}", hint)
     return revision.path
 
 
@@ -108,6 +149,8 @@ def _no_revision(model: Model, wanted: ModelName) -> NotWhole:
 
 
 def _how(revision: Revision) -> str:
+    if revision.state is Wholeness.UNKNOWN:
+        return "not known to be whole"
     return "broken" if revision.state is Wholeness.BROKEN else "not whole"
 
 
@@ -161,8 +204,9 @@ def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> Checked
             expected_bytes=wanted.expected_bytes,
             missing_bytes=wanted.expected_bytes,
             near=near,
+            unreadable=hidden(library, wanted),
         )
-    found = best(library, model, wanted)
+    found = whole(library, model, wanted) or best(library, model, wanted)
     if found is None or found[1].state is Wholeness.OFFLINE:
         return CheckedModel(
             wanted.name,
@@ -183,7 +227,7 @@ def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> Checked
         name=wanted.name,
         id=model.id,
         revision=wanted.revision,
-        status="incomplete" if missing else "cached",
+        status=_STATUS.get(state_of(missing), "incomplete"),
         path=revision.path,
         root=place.root,
         bytes=revision.bytes,
@@ -202,6 +246,24 @@ def _lacking(revision: Revision, wanted: ModelName) -> tuple[MissingFile, ...]:
         return ()
     reason = f"{display.size(revision.bytes)} are there of the {display.size(stated)} that it should take"
     return (MissingFile("", stated - revision.bytes, reason),)
+
+
+def lacking(library: Library) -> Callable[[HeldRevision], str | None]:
+    """What a revision in a root lacks, in words; None for one that is whole, or of which nobody can tell."""
+    found = {
+        (place.root, revision.path, revision.revision): revision
+        for model in library.models
+        for place in model.places
+        for revision in place.revisions
+    }
+
+    def of(held: HeldRevision) -> str | None:
+        revision = found.get((held.root.path, held.snapshot.path, held.snapshot.revision))
+        if revision is None or revision.state in (Wholeness.WHOLE, Wholeness.UNKNOWN):
+            return None
+        return _lack(revision.missing)
+
+    return of
 
 
 class _Copies:
@@ -274,11 +336,16 @@ def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iter
         yield Recommendation(
             "connect", f"{model.id} lies on {model.root}, which is not there", "", model.name
         )
+    elif model.status == "missing" and model.unreadable:
+        where = model.unreadable[0]
+        yield Recommendation("unreadable", f"{model.id} may be there: {where} cannot be read", "", model.name)
     elif model.status == "missing":
         meant = f"; or did you mean {' or '.join(model.near)}?" if model.near else ""
         at = f" at {asked.revision}" if asked.revision is not None else ""
         yield Recommendation("download", f"{model.id} is not there{at}{how_much}{meant}", command, model.name)
-    elif model.status == "incomplete":
+    elif unreadable := [file for file in model.missing if file.unreadable]:
+        yield Recommendation("unreadable", f"{model.id}: {_lack(unreadable)}; {_READ_IT}", "", model.name)
+    elif model.missing:
         wrong = [file for file in model.missing if file.damaged]
         kind = "broken" if wrong else "resume"
         yield Recommendation(

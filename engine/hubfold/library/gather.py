@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from hubfold.content import IndexedReplica, Root, Snapshot
 from hubfold.errors import HubfoldError
+from hubfold.library.contents import Computed, Contents
 from hubfold.library.inventory import Holdings
 from hubfold.library.places import Joined
 from hubfold.models.names import Name, stands_for
@@ -41,6 +42,8 @@ class Library:
     warnings: tuple[Notice, ...] = ()
     #: By model: what its own payloads take, every one counted whole.
     payloads: Mapping[str, Mapping[object, int]] = field(default_factory=dict)
+    #: Folders and files that could not be read: a model may lie there.
+    unreadable: tuple[str, ...] = ()
 
     def find(self, wanted: ModelName) -> Model | None:
         """The model of this name; where several types have it, the model comes first."""
@@ -76,10 +79,12 @@ def gather(
     rank: Callable[[Iterable[Root]], list[Root]] = list,
     remembered: Remembered | None = None,
     selected: Callable[[Name, str], Selections] = lambda name, revision: (),
+    computed: Computed | None = None,
 ) -> Library:
     """Put together what the roots hold.
 
-    `rank` puts roots in the order of preference, `selected` tells what was asked for of a revision. A backend that
+    `rank` puts roots in the order of preference, `selected` tells what was asked for of a revision, `computed` what was
+    read of a payload (None: nothing ever was). A backend that
     fails or a root that cannot be read is a warning. Raises `Interrupted`.
     """
     ordered = rank(holdings.roots)
@@ -87,19 +92,25 @@ def gather(
     for held in holdings.held():
         found[held.root.path].append(held.snapshot)
     told = _Told([snapshot for root in ordered for snapshot in found[root.path]])
-    joined = Joined()
-    for root in ordered:
-        for snapshot in found[root.path]:
-            whole = told.completed(snapshot)
-            asked = selected(Name(whole.repo_type, whole.repo_id), whole.revision)
-            joined.add(root, holdings.is_cache(root), whole, asked)
+    completed = [(root, told.completed(snapshot)) for root in ordered for snapshot in found[root.path]]
+    joined = Joined(Contents.of((snapshot for _, snapshot in completed), computed, holdings.unreadable))
+    for root, whole in completed:
+        asked = selected(Name(whole.repo_type, whole.repo_id), whole.revision)
+        joined.add(root, holdings.is_cache(root), whole, asked)
     offline = []
     for root in holdings.away:
         if remembered is not None:
             with suppress(HubfoldError):
                 offline += _remembered(root, remembered(root.path))
     models, taken, total = joined.models(offline)
-    return Library(tuple(models), tuple(ordered), total, holdings.warnings, taken)
+    return Library(
+        models=tuple(models),
+        roots=tuple(ordered),
+        physical_bytes=total,
+        warnings=holdings.warnings,
+        payloads=taken,
+        unreadable=holdings.unreadable,
+    )
 
 
 class _Told:

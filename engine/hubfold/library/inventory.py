@@ -139,6 +139,11 @@ class Holdings:
         """What the user should know of the walks, and of plugins that failed since."""
         return (*self._seen.warnings, *self._failed)
 
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Folders and files that the walks were refused: a model may lie there."""
+        return self._seen.unreadable
+
     @contextmanager
     def leaving_out(self, root: Root) -> Iterator[None]:
         """A fault of the root's plugin ends the block, and the root is not asked again."""
@@ -263,7 +268,14 @@ class Holdings:
         held = tuple(replace(one, snapshot=self._named(one.snapshot)) for one in walks.held)
         away = {root.path for root in walks.away}
         asked = (root for root in walks.roots if root.backend in self.backends and root.path not in away)
-        return _Seen(tuple(walks.roots), tuple(asked), tuple(walks.away), held, tuple(walks.warnings))
+        return _Seen(
+            roots=tuple(walks.roots),
+            asked=tuple(asked),
+            away=tuple(walks.away),
+            held=held,
+            warnings=tuple(walks.warnings),
+            unreadable=tuple(sorted(walks.unreadable)),
+        )
 
     def _named(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with its repo id, which a cache that was asked later may have told."""
@@ -282,6 +294,7 @@ class _Seen:
     away: tuple[Root, ...]
     held: tuple[HeldRevision, ...]
     warnings: tuple[Notice, ...]
+    unreadable: tuple[str, ...]
 
 
 class _Walks:
@@ -299,6 +312,7 @@ class _Walks:
         self.held: list[HeldRevision] = []
         self.away: list[Root] = []
         self.left_out: set[str] = set()
+        self.unreadable: set[str] = set()
         self.warnings: list[Notice] = []
         self._backends = backends
         self._progress = progress
@@ -336,6 +350,7 @@ class _Walks:
             self.left_out.add(root.path)
             self.warnings.append(Notice.of(fault.fault))
         self.warnings += walk.warnings
+        self.unreadable |= walk.failed
 
     def _found(self, backend: str, path: str) -> None:
         if path not in self._known:

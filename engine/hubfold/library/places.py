@@ -15,6 +15,7 @@ from hubfold.content import Partial, Root, Snapshot
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import RealPaths
 from hubfold.library.completeness import judge
+from hubfold.library.contents import NOTHING, Contents
 from hubfold.models.patterns import Selections
 from hubfold.reading import extents
 from hubfold.reports.models import Model, ModelFile, ModelPlace, Revision
@@ -54,7 +55,8 @@ class _PlaceOf:
 class Joined:
     """Puts the snapshots of all roots together by model and by payload."""
 
-    def __init__(self) -> None:
+    def __init__(self, contents: Contents = NOTHING) -> None:
+        self._contents = contents
         self._models: dict[_Key, dict[str, _PlaceOf]] = {}
         self._payloads: dict[tuple[int, int], _Payload] = {}
         self._partials: dict[str, Partial] = {}
@@ -72,7 +74,7 @@ class Joined:
         }
         place.payloads |= used
         self._partials |= {partial.path: partial for partial in snapshot.incomplete}
-        judgement = judge(snapshot)
+        judgement = judge(snapshot, self._contents)
         times = [self._payloads[payload].modified for payload in used]
         place.revisions.append(
             Revision(
@@ -87,6 +89,7 @@ class Joined:
                 partials=snapshot.incomplete,
                 expected_bytes=None if snapshot.expected is None else sum(snapshot.expected.values()),
                 last_modified=max(times) if times else _modified(snapshot.path),
+                weightless=judgement.weightless,
             ).only(selections)
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,52 @@ def together(selections: Iterable[Selection]) -> Selections:
 def wanted(selections: Selections, name: str) -> bool:
     """Whether one of them wants the file."""
     return not selections or any(selection.wants(name) for selection in selections)
+
+
+#: Endings of what is beside the weights of a model. A file with any other may be weights.
+_TEXTS = (
+    *(".bmp", ".gif", ".ico", ".jpeg", ".jpg", ".png", ".svg", ".webp"),
+    *(".mp3", ".mp4", ".wav"),
+    *(".cfg", ".csv", ".ini", ".json", ".jsonl", ".log", ".model", ".toml", ".tsv", ".xml", ".yaml", ".yml"),
+    *(".html", ".ipynb", ".md", ".mdx", ".pdf", ".rst", ".txt"),
+    *(".css", ".jinja", ".jinja2", ".js", ".py", ".sh", ".ts"),
+)
+#: How the names of such files begin: somebody who asks for ``tokenizer*`` asks for no weights.
+_BEGINNINGS = (
+    "added_tokens",
+    "chat_template",
+    "config",
+    "generation_config",
+    "license",
+    "merges",
+    "preprocessor",
+    "processor",
+    "readme",
+    "special_tokens",
+    "tokenizer",
+    "vocab",
+)
+
+
+def may_be_weights(name: str) -> bool:
+    """Whether the file of this name may be weights of a model: it is no text, picture or program by its ending."""
+    ending = os.path.splitext(name)[1].lower()
+    return ending != "" and ending not in _TEXTS
+
+
+def ask_for_texts(selections: Selections) -> bool:
+    """Whether what was asked for names only what is beside weights, pattern by pattern."""
+    return bool(selections) and all(
+        one.include and not any(_may_mean_weights(pattern) for pattern in one.include) for one in selections
+    )
+
+
+def _may_mean_weights(pattern: str) -> bool:
+    if os.path.splitext(pattern)[1].lower() in _TEXTS:
+        return False
+    if pattern.lower().startswith(_BEGINNINGS):
+        return False
+    return may_be_weights(pattern) or any(mark in pattern for mark in "*?[") or pattern.endswith("/")
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

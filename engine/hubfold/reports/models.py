@@ -7,11 +7,12 @@ seconds since the epoch, as the file system has them.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from hubfold.content import Partial, Role
 from hubfold.json_form import NULLABLE, PATHS, SPREAD, UNTOLD, Json, JsonForm, told
-from hubfold.models.patterns import Selections, wanted
+from hubfold.models.patterns import Selections, ask_for_texts, may_be_weights, wanted
 from hubfold.reports.outcomes import Notice
 
 
@@ -24,6 +25,8 @@ class Wholeness(enum.StrEnum):
     BROKEN = "broken"
     #: Its drive is away; this is what the last scan saw.
     OFFLINE = "offline"
+    #: What is there is sound, and nothing says whether more of it should be.
+    UNKNOWN = "unknown"
 
 
 class Judged(enum.StrEnum):
@@ -49,6 +52,29 @@ class MissingFile(JsonForm):
     reason: str
     #: Its name is there, and what it gives is not the file.
     damaged: bool = field(default=False, metadata=UNTOLD)
+    #: It is there and this user may not read it, or its drive does not give it.
+    unreadable: bool = field(default=False, metadata=UNTOLD)
+    #: What is missing are the weights of the model, whatever they are called.
+    weights: bool = field(default=False, metadata=UNTOLD)
+    #: Nothing says whether it should be there.
+    unsure: bool = field(default=False, metadata=UNTOLD)
+
+
+def state_of(missing: Iterable[MissingFile]) -> Wholeness:
+    """What a revision is that lacks this."""
+    state = Wholeness.WHOLE
+    for file in missing:
+        if file.damaged or file.unreadable:
+            return Wholeness.BROKEN
+        if not file.unsure:
+            state = Wholeness.INCOMPLETE
+        elif state is Wholeness.WHOLE:
+            state = Wholeness.UNKNOWN
+    return state
+
+
+def _of_weights(file: MissingFile) -> bool:
+    return file.weights or may_be_weights(file.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +106,30 @@ class Revision(JsonForm):
     files: tuple[ModelFile, ...] = field(kw_only=True, metadata=told(with_files=True))
     #: The same held against all there is, where `selected` says what it is held against.
     unselected: Revision | None = field(default=None, metadata=UNTOLD)
+    #: It is of a model, and none of its weights is there.
+    weightless: bool = field(default=False, metadata=UNTOLD)
 
     def only(self, selections: Selections) -> Revision:
         """The same, held against what was asked for instead of all there is.
 
-        A damaged file counts all the same, and patterns that fit no file at all do not count.
+        A damaged file counts all the same, patterns that fit no file at all do not count, and a model without weights
+        is not whole unless the patterns name nothing else.
         """
         full = self.unselected or self
         names = [*(file.name for file in full.files), *(file.name for file in full.missing if file.name)]
-        if full.state is Wholeness.OFFLINE or not any(wanted(selections, name) for name in names):
+        nothing = not selections or not any(wanted(selections, name) for name in names)
+        if full.state is Wholeness.OFFLINE or nothing:
             return full
-        missing = tuple(file for file in full.missing if file.damaged or full._asked(file, selections))
+        missing = tuple(file for file in full.missing if full._asked(file, selections))
         if missing == full.missing:
             return full
-        damaged = any(file.damaged for file in missing)
+        if full.weightless and not ask_for_texts(selections) and not any(map(_of_weights, missing)):
+            reason = "has no weights, and what was asked for is more than texts"
+            missing += (MissingFile("", None, reason, weights=True),)
         left_out = sum(file.bytes or 0 for file in full.missing if file not in missing)
         return replace(
             full,
-            state=Wholeness.BROKEN if damaged else Wholeness.INCOMPLETE if missing else Wholeness.WHOLE,
+            state=state_of(missing),
             missing=missing,
             expected_bytes=None if full.expected_bytes is None else full.expected_bytes - left_out,
             selected=selections,
@@ -105,9 +137,13 @@ class Revision(JsonForm):
         )
 
     def _asked(self, file: MissingFile, selections: Selections) -> bool:
+        if file.damaged or file.unreadable:
+            return True
         if file.name:
             return wanted(selections, file.name)
-        # Without a name it is an open download, or that there is nothing at all, or that there are no weights.
+        if file.weights:
+            return not ask_for_texts(selections)
+        # Without a name it is an open download, or that there is nothing at all.
         return file.partial_bytes > 0 or not self.files
 
     @property
@@ -195,7 +231,10 @@ class Model(JsonForm):
             return Wholeness.BROKEN
         if self.cached:
             return Wholeness.WHOLE
-        return Wholeness.OFFLINE if states == {Wholeness.OFFLINE} else Wholeness.INCOMPLETE
+        if states == {Wholeness.OFFLINE}:
+            return Wholeness.OFFLINE
+        sound = states <= {Wholeness.OFFLINE, Wholeness.WHOLE, Wholeness.UNKNOWN}
+        return Wholeness.UNKNOWN if sound and Wholeness.UNKNOWN in states else Wholeness.INCOMPLETE
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +269,8 @@ class _Row(JsonForm):
 
 @dataclass(frozen=True, slots=True)
 class CheckedModel(JsonForm):
-    """A model that the user counts on. `status` is cached, incomplete or missing."""
+    """A model that the user counts on. `status` is cached, incomplete, missing, or unknown: nothing says whether what
+    is there is all."""
 
     name: str
     id: str
@@ -244,6 +284,8 @@ class CheckedModel(JsonForm):
     expected_bytes: int | None = None
     missing: tuple[MissingFile, ...] = ()
     missing_bytes: int | None = None
+    #: What could not be read, and may be it or hold it.
+    unreadable: tuple[str, ...] = field(default=(), metadata=UNTOLD)
     #: Names that are near to one that nothing is known of.
     near: tuple[str, ...] = ()
     #: Other copies of its files, and what folding them would free.
@@ -253,7 +295,7 @@ class CheckedModel(JsonForm):
 
 @dataclass(frozen=True, slots=True)
 class Recommendation(JsonForm):
-    """What to do next; `kind` is download, resume, broken, connect, duplicate or space."""
+    """What to do next; `kind` is download, resume, broken, unreadable, connect, duplicate or space."""
 
     kind: str
     message: str

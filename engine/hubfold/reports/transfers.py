@@ -19,6 +19,14 @@ class Reused(JsonForm):
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedFile(JsonForm):
+    """A file of the cache, by its name in the repo, that is got anew; `reason` is how it is not what it should be."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DownloadedModel(JsonForm):
     """One model of a download: the snapshot folder (None in a preview), and its bytes by where they come from."""
 
@@ -29,6 +37,9 @@ class DownloadedModel(JsonForm):
     bytes: int
     present_bytes: int
     fetch_bytes: int = field(metadata=told("downloaded_bytes"))
+    damaged: tuple[DamagedFile, ...] = field(default=(), metadata=told(optional=True))
+    #: Why the Hub had no say, where what is here was whole.
+    as_it_is: str = field(default="", metadata=told(optional=True))
 
 
 @dataclass(frozen=True, slots=True)

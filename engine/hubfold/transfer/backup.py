@@ -25,6 +25,8 @@ from hubfold.transfer.containers import Writer
 
 #: What the index knows of the file at a path.
 Known = Callable[[str], IndexedReplica | None]
+#: How a revision in a root is not whole; None for one that is, or of which nobody can tell.
+Lacking = Callable[[HeldRevision], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,16 @@ class BackupPlan:
 
 
 def plan(
-    holdings: Holdings, target: str, models: Sequence[ModelName], known: Known, names: Iterable[str] = ()
+    holdings: Holdings,
+    target: str,
+    models: Sequence[ModelName],
+    known: Known,
+    lacking: Lacking,
+    names: Iterable[str] = (),
 ) -> BackupPlan:
     """The plan for backing up `models` (default: all) to `target`. `names` are further names to suggest.
+
+    Of several places the one that has it whole is taken. A revision of which no place has a file is passed over.
 
     Raises `UnknownModel`, `HubfoldError` for a revision that is nowhere.
     """
@@ -75,13 +84,17 @@ def plan(
     chosen: list[ModelParts] = []
     failed: list[Failed] = []
     for (name, revision), found in places.items():
-        one, parts = _parts_of(holdings, sorted(found, key=lambda held: _rank(holdings, held)))
-        root, snapshot = one.root, one.snapshot
+        filled = [one for one in found if one.snapshot.files or one.snapshot.incomplete]
+        if not filled and not wanted:
+            continue
+        lacks = {one.root.path: lacking(one) for one in found}
+        ordered = sorted(found, key=lambda held: (lacks[held.root.path] is not None, *_rank(holdings, held)))
+        one, parts = _parts_of(holdings, ordered)
+        root, snapshot, lack = one.root, one.snapshot, lacks[one.root.path]
         if parts is None:
             failed.append(Failed(f"{name}@{revision[:12]}", f"the plugin of {root.path} failed"))
-        elif snapshot.broken:
-            missing = next(file.name for file in snapshot.files if file.size is None)
-            failed.append(Failed(f"{name}@{revision[:12]}", f"it is not whole: {missing} is missing"))
+        elif lack is not None:
+            failed.append(Failed(f"{name}@{revision[:12]}", f"it is not whole: {lack}"))
         elif not parts:
             if wanted:
                 reason = f"the layout {root.backend} does not say what it is made of"

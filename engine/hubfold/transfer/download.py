@@ -10,11 +10,17 @@ the sha256 that the Hub names: a name or a remembered digest is a reason to look
   drive is away; `hubfold consolidate` makes the symlink for whoever wants that.
 
 Each is made under a temporary name beside its place, fsynced, renamed, under the layout's lock; the journal names it.
+
+What lies there already and is not what the Hub says (cut short, emptied, read and found corrupt) a client would take
+for whole: it is a `BadFile`, which `doctor`'s repairs put right before the client is let to it. Last of all each model
+is judged as `hubfold check` judges it; one that is not whole then is no success.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,21 +28,25 @@ from dataclasses import dataclass, replace
 
 from hubfold import display
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.content import VAULT, IndexedReplica, Root
+from hubfold.content import VAULT, IndexedReplica, Root, Signature, SnapshotFile
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
-from hubfold.errors import HubfoldError, NoSpace, UsageError
+from hubfold.errors import HubAway, HubfoldError, NoSpace, UsageError
 from hubfold.faults import BackendFault
+from hubfold.library import sound
+from hubfold.library.contents import Computed
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
 from hubfold.progress import Stop
 from hubfold.reports.outcomes import Failed
-from hubfold.reports.transfers import DownloadedModel, DownloadReport, Reused
+from hubfold.reports.transfers import DamagedFile, DownloadedModel, DownloadReport, Reused
 from hubfold.state.home import Revised
-from hubfold.transfer.hub import Hub, Listing
+from hubfold.transfer.hub import Hub, ListedFile, Listing
 
 #: Smaller files are fetched: asking for them costs less than looking.
 WORTH_IT = 1 << 20
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 #: Left free beside a download, for the client's own files and everybody else: a twentieth of it, at the most this.
 MARGIN = 64 << 20
 
@@ -52,8 +62,29 @@ class WantedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class BadFile:
+    """A file of the cache that is not what the Hub says; `path` is free of symlinks."""
+
+    path: str
+    model: Name
+    commit: str
+    listed: ListedFile
+    #: How it is not: for a person.
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A revision that the cache has whole: the folder that programs are given, its files and bytes."""
+
+    path: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelDownload:
-    """What downloading one model means. `listing` is None offline."""
+    """What downloading one model means. `listing` is None offline, and where nobody has to be asked."""
 
     name: Name
     revision: str | None
@@ -63,6 +94,12 @@ class ModelDownload:
     wanted: tuple[WantedFile, ...] = ()
     #: What the client has to fetch, if the candidates are what they claim to be.
     fetch_bytes: int = 0
+    bad: tuple[BadFile, ...] = ()
+    #: The name as it was given, for whoever judges what came as `hubfold check` does.
+    asked: ModelName | None = None
+    #: It is there already, and the Hub cannot or need not be asked: why.
+    here: Here | None = None
+    why_here: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,28 +148,61 @@ def takes_downloads(backend: GuardedBackend, root: Root) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of what is here already: the index, and the revisions of the cache."""
+
+    of_size: Callable[[int], Iterable[IndexedReplica]]
+    #: What was read of a payload.
+    computed: Computed
+    #: The whole revision that somebody asks for, None where the cache has none.
+    here: Callable[[ModelName], Here | None]
+    #: By name, what a revision of the cache offers to programs.
+    files: Callable[[Name, str], Mapping[str, SnapshotFile]]
+
+
 def plan(
     hub: Hub,
     backend: GuardedBackend,
     cache: Root,
     models: Sequence[ModelName],
-    of_size: Callable[[int], Iterable[IndexedReplica]],
+    known: Known,
     *,
     caches: frozenset[str],
 ) -> DownloadPlan:
-    """Ask the Hub what there is and the index what of it is here. Raises `HubRefused`, `UsageError`."""
+    """Ask the Hub what there is and the index what of it is here. Raises `HubRefused`, `UsageError`.
+
+    The Hub is not asked for a commit that is whole already, for a commit never changes; where it does not answer, what
+    is whole already is taken, as the client does.
+    """
     found = []
-    rank = _ranked(caches)
     for asked in models:
-        name, revision, selection = asked.repo, asked.revision, asked.selection
         if hub.offline:
-            found.append(ModelDownload(name, revision, None, selection))
+            found.append(ModelDownload(asked.repo, asked.revision, None, asked.selection))
             continue
-        listing = hub.listing(name, revision, selection)
-        if not listing.files and selection:
-            raise UsageError(f"no file of {name} matches", "look at what is included and excluded")
-        found.append(_model(backend, cache, asked, listing, of_size=of_size, rank=rank))
+        if asked.revision is not None and _COMMIT.fullmatch(asked.revision):
+            here = known.here(asked)
+            if here is not None:
+                found.append(_as_it_is(asked, here, "a commit does not change: the Hub was not asked"))
+                continue
+        try:
+            listing = hub.listing(asked.repo, asked.revision, asked.selection)
+        except HubAway as away:
+            here = known.here(asked)
+            if here is None:
+                raise
+            found.append(_as_it_is(asked, here, str(away)))
+            continue
+        if not listing.files and asked.selection:
+            raise UsageError(f"no file of {asked.repo} matches", "look at what is included and excluded")
+        found.append(_model(backend, cache, asked, listing, known=known, rank=_ranked(caches)))
     return DownloadPlan(cache, tuple(found), caches)
+
+
+def _as_it_is(asked: ModelName, here: Here, why: str) -> ModelDownload:
+    return ModelDownload(
+        asked.repo, asked.revision, None, asked.selection, present_bytes=here.bytes, here=here, why_here=why
+    )
 
 
 def _model(
@@ -141,24 +211,34 @@ def _model(
     asked: ModelName,
     listing: Listing,
     *,
-    of_size: Callable[[int], Iterable[IndexedReplica]],
+    known: Known,
     rank: Callable[[IndexedReplica], object],
 ) -> ModelDownload:
     name = asked.repo
     present = fetch = 0
     wanted: dict[str, WantedFile] = {}
+    bad: dict[str, BadFile] = {}
     paths: set[str] = set()
+    offered = known.files(name, listing.commit)
     for file in listing.files:
         path = backend.content_path(cache, name.repo_type, name.repo_id, file.digests)
+        for place in (path, offered[file.path].path if file.path in offered else None):
+            reason = _fault(place, file, known.computed) if place is not None else None
+            if place is not None and reason is not None:
+                real = os.path.realpath(place)
+                bad.setdefault(real, BadFile(real, name, listing.commit, file, reason))
         if path is None or path in paths:
             continue
         paths.add(path)
-        if os.path.exists(path) and os.path.getsize(path) == file.size:
+        if os.path.realpath(path) in bad:
+            fetch += file.size
+            continue
+        if os.path.exists(path):
             present += file.size
             continue
         candidates: tuple[IndexedReplica, ...] = ()
         if "sha256" in file.digests and file.size >= WORTH_IT:
-            candidates = tuple(_candidates(of_size(file.size), file.digests["sha256"], path, rank))
+            candidates = tuple(_candidates(known.of_size(file.size), file.digests["sha256"], path, rank))
         if candidates:
             wanted[path] = WantedFile(path, file.digests["sha256"], file.size, candidates)
         if not candidates or "sha256" not in candidates[0].digests:
@@ -171,7 +251,24 @@ def _model(
         present_bytes=present,
         wanted=tuple(wanted.values()),
         fetch_bytes=fetch,
+        bad=tuple(bad.values()),
     )
+
+
+def _fault(path: str, file: ListedFile, computed: Computed) -> str | None:
+    """How what lies at `path` is not the file; None where nothing speaks against it, or nothing lies there."""
+    try:
+        st = os.stat(path)
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise
+    if st.st_size != file.size:
+        return f"has {st.st_size} bytes instead of {file.size}"
+    read = computed(Signature.of(st))
+    if any(read.get(name, value) != value for name, value in file.digests.items()):
+        return "is corrupt: its bytes were read and are not what its name says"
+    return sound.small(SnapshotFile(file.path, path, st.st_size, file.digests))
 
 
 def asked_for(planned: DownloadPlan, before: Mapping[Revised, Selections]) -> dict[Revised, Selections]:
@@ -243,37 +340,43 @@ def preview(planned: DownloadPlan) -> DownloadReport:
 
 
 def _told(model: ModelDownload, path: str | None, fetched: int | None) -> DownloadedModel:
-    listing = model.listing
+    listing, here = model.listing, model.here
+    path = here.path if here is not None else path
     return DownloadedModel(
         name=str(model.name),
         path=path,
         commit=listing.commit if listing else os.path.basename(path) if path else None,
-        files=len(listing.files) if listing else 0,
-        bytes=listing.bytes if listing else 0,
+        files=len(listing.files) if listing else here.files if here else 0,
+        bytes=listing.bytes if listing else here.bytes if here else 0,
         present_bytes=model.present_bytes,
         fetch_bytes=model.fetch_bytes if fetched is None else fetched,
+        damaged=tuple(DamagedFile(file.listed.path, file.reason) for file in model.bad),
+        as_it_is=model.why_here,
     )
 
 
-def fetch_all(
-    hub: Hub,
-    planned: DownloadPlan,
-    stop: Stop,
-    *,
-    run: str | None,
-    reused: tuple[Reused, ...],
-    lies: tuple[Failed, ...],
-) -> DownloadReport:
-    """Let the client fetch what is left of each model. Raises the first error if no model could be had.
+@dataclass(frozen=True, slots=True)
+class Already:
+    """What was done before the client fetches: the run that put `reused` into the cache, files that are not what they
+    are said to be, and the bad files (`BadFile.path`) that another copy has put right."""
 
-    `run` is what has put `reused` into the cache already, and found the `lies`.
-    """
+    run: str | None = None
+    reused: tuple[Reused, ...] = ()
+    lies: tuple[Failed, ...] = ()
+    mended: frozenset[str] = frozenset()
+
+
+def fetch_all(hub: Hub, planned: DownloadPlan, stop: Stop, already: Already) -> DownloadReport:
+    """Let the client fetch what is left of each model. Raises the first error if no model could be had."""
     done: list[DownloadedModel] = []
-    failed = list(lies)
+    failed = list(already.lies)
     first: HubfoldError | None = None
-    here = {item.path for item in reused}
+    here = {item.path for item in already.reused}
     for model in planned.models:
         stop.check()
+        if model.here is not None:
+            done.append(_told(model, model.here.path, 0))
+            continue
         # The client resumes whatever it was cut off in, and nothing of hubfold's is open.
         stop.anywhere = True
         try:
@@ -291,7 +394,8 @@ def fetch_all(
             for wanted in model.wanted
             if (wanted.path in claimed) != (wanted.path in here)
         )
+        fetched -= sum(file.listed.size for file in model.bad if file.path in already.mended)
         done.append(_told(model, path, fetched))
     if first is not None and not done:
         raise first
-    return DownloadReport(planned.cache.path, run, tuple(done), reused, failed=tuple(failed))
+    return DownloadReport(planned.cache.path, already.run, tuple(done), already.reused, failed=tuple(failed))

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from hubfold.errors import HubRefused, UsageError
+from hubfold.errors import HubAway, HubRefused, UsageError
 from hubfold.models.names import Name
 from hubfold.models.patterns import Selection
 
@@ -70,7 +71,7 @@ class Hub:
         from huggingface_hub.hf_api import RepoFile
         from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
-        with _in_its_own_words():
+        with _in_its_own_words(self.endpoint):
             api = HfApi(endpoint=self.endpoint)
             info: Any = api.repo_info(name.repo_id, repo_type=name.repo_type, revision=revision)
             entries = api.list_repo_tree(
@@ -93,7 +94,7 @@ class Hub:
         """
         from huggingface_hub import snapshot_download
 
-        with self._quietly(), _in_its_own_words():
+        with self._quietly(), _in_its_own_words(self.endpoint):
             return str(
                 snapshot_download(
                     name.repo_id,
@@ -116,7 +117,7 @@ class Hub:
 
         if self.offline:
             raise HubRefused("HF_HUB_OFFLINE is set", "unset it to ask the Hub")
-        with self._quietly(), _in_its_own_words():
+        with self._quietly(), _in_its_own_words(self.endpoint):
             return str(
                 hf_hub_download(
                     name.repo_id,
@@ -164,9 +165,32 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return tuple(getattr(sys.modules[module], name) for module, name in _TRANSPORTS if module in sys.modules)
 
 
+def _away(error: BaseException | None) -> bool:
+    """Whether the Hub did not answer at all, or said that it is down."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return _away(error.__cause__)
+    if isinstance(error, errors.HfHubHTTPError):
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        return isinstance(status, int) and status >= 500
+    return isinstance(error, _transport_errors())
+
+
+def _no_answer(error: Exception, endpoint: str | None) -> HubAway:
+    from huggingface_hub import constants
+
+    host = urlsplit(endpoint or constants.ENDPOINT).netloc or endpoint
+    named = f"HF_ENDPOINT names it ({endpoint})" if endpoint else "set HF_ENDPOINT to ask another"
+    return HubAway(
+        f"the Hub at {host} does not answer: {_line(error)}",
+        f"check the network; {named}; what is there already stays, and the same command goes on from here",
+    )
+
+
 @contextmanager
-def _in_its_own_words() -> Iterator[None]:
-    """Turn what the client raises into one line of its own words and a hint."""
+def _in_its_own_words(endpoint: str | None) -> Iterator[None]:
+    """Turn what the client raises into one line of its own words and a hint; `HubAway` where no Hub answers."""
     from huggingface_hub import errors
 
     refused: tuple[type[Exception], ...] = (
@@ -187,6 +211,8 @@ def _in_its_own_words() -> Iterator[None]:
             _line(error), "check the spelling; for a private one, `hf auth login` first"
         ) from error
     except refused as error:
+        if _away(error):
+            raise _no_answer(error, endpoint) from error
         raise HubRefused(
             _line(error), "what is there already stays; the same command goes on from here"
         ) from error

@@ -48,6 +48,15 @@ _PARTS = frozenset({"blobs", "refs", "snapshots"})
 _TWO_HEX = re.compile(r"[0-9a-f]{2}")
 #: What an HF_HOME holds beside hub/: no part of a cache, and no model files.
 _OF_HF_HOME = frozenset({"assets", "accelerate", "datasets", "evaluate", "metrics", "modules", "xet"})
+#: All that a folder holds which can only be an HF_HOME: also tokens, and hubfold's vault.
+_BESIDE_HUB = _OF_HF_HOME | {
+    "hub",
+    "hubfold",
+    "token",
+    "stored_tokens",
+    "CACHEDIR.TAG",
+    ".check_for_update_done",
+}
 _OF_A_CACHE = frozenset({".locks", "CACHEDIR.TAG", "version.txt", "blobs"})
 
 
@@ -77,7 +86,13 @@ class HubCacheBackend(StorageBackend):
         if "hub" in names:
             below = os.path.join(path, "hub")
             # A link leads to what lies elsewhere: that is found where it lies.
-            if peek.link_text(below) is None and _is_cache(below, peek.names_in(below)):
+            if peek.link_text(below) is not None:
+                return None
+            found = peek.names_in(below)
+            if _is_cache(below, found):
+                return below
+            # An HF_HOME that nothing was downloaded into yet.
+            if _BESIDE_HUB.issuperset(names) and peek.is_folder(below) and _OF_A_CACHE.issuperset(found):
                 return below
         return None
 

@@ -128,7 +128,9 @@ class Repository:
             for name in set(folder.names).difference(folder.folders):
                 path = os.path.join(folder.path, name)
                 if not name.endswith(INCOMPLETE):
-                    found.append(SnapshotFile(f"{below}/{name}".lstrip("/"), path, self.walk.size(path)))
+                    inside = f"{below}/{name}".lstrip("/")
+                    claims = self._claims(commit, inside, path if name in folder.links else None)
+                    found.append(SnapshotFile(inside, path, self.walk.size(path), claims))
         for commit in self.refs:
             files.setdefault(commit, [])
         blobs = self.walk.listing(os.path.join(self.path, "blobs"))
@@ -158,6 +160,14 @@ class Repository:
                 expected=listing or None,
                 incomplete=tuple(partials.get(commit, ())),
             )
+
+    def _claims(self, commit: str, name: str, link: str | None) -> Mapping[str, str]:
+        """What a file of a snapshot should be: by the listing, else by the name of the blob that its link leads to."""
+        known = self._tree(commit)[0].get(name)
+        if known is not None:
+            return known.claims
+        text = self.walk.readlink(link) if link is not None else None
+        return claims_of_etag(os.path.basename(text)) if text is not None else {}
 
     def _partials(
         self, blobs: Collection[str], files: Mapping[str, list[SnapshotFile]]

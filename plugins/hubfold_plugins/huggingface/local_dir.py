@@ -32,7 +32,7 @@ from hubfold_plugins.huggingface.hub_metadata import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from hubfold.backend.changes import Leftover, Removal
 
@@ -222,7 +222,9 @@ class _Copy:
             and (listing or download.commit == commit)
         }
         files = tuple(
-            SnapshotFile(name, path, self.walk.size(path))
+            SnapshotFile(
+                name, path, self.walk.size(path), self._claims(downloads[name], listing.get(name), path)
+            )
             for name in sorted(ours)
             for path in [os.path.join(self.path, *name.split("/"))]
         )
@@ -243,6 +245,13 @@ class _Copy:
                 if not listing or etag in waited
             ),
         )
+
+    def _claims(self, download: Download, listed: TreeFile | None, path: str) -> Mapping[str, str]:
+        """What the file should be, if the client itself would believe that it is."""
+        stat = self.walk.stat(path)
+        if stat is None or not download.believes(stat):
+            return {}
+        return download.claims if listed is None else listed.claims
 
     def _read(self) -> list[tuple[str, int, str | None]]:
         """Fill in what the client noted; (path, bytes, etag) of what it did not finish."""

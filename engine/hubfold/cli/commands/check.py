@@ -1,10 +1,10 @@
 """``hubfold check``.
 
-``--json``: ``{"models": [{"name", "id", "revision", "status": "cached"|"incomplete"|"missing", "path", "root",
-"size_bytes", "expected_bytes", "missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes", "near",
-"copies": [{"path"}], "reclaimable_bytes"}], "whole", "cache", "free_bytes", "recommendations": [{"kind":
-"download"|"resume"|"broken"|"connect"|"duplicate"|"space", "message", "command", "model"}], "warnings": [{"path",
-"message"}]}``; what is not known is null.
+``--json``: ``{"models": [{"name", "id", "revision", "status": "cached"|"incomplete"|"missing"|"unknown", "path",
+"root", "size_bytes", "expected_bytes", "missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes",
+"near", "copies": [{"path"}], "reclaimable_bytes"}], "whole", "cache", "free_bytes", "recommendations": [{"kind":
+"download"|"resume"|"broken"|"unreadable"|"connect"|"duplicate"|"space", "message", "command", "model"}], "warnings":
+[{"path", "message"}]}``; what is not known is null.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FEW_FILES = 5
         ("hubfold check", "the models that config.toml names"),
         ("hubfold check org/model datasets/org/data", "these"),
         (
-            "hubfold check -q || hubfold download",
+            "hubfold check -q || hubfold download --missing",
             "for a script: nothing is printed, exit code 3 if one is not whole",
         ),
     ],
@@ -43,9 +43,10 @@ def command(session: Session, models: tuple[str, ...]) -> int | None:
     """Tell whether models are there as a whole: cached, incomplete or missing; where, and what to do.
 
     Without MODEL, those of [models] in config.toml. Needs no network: a model is held against its listing where the
-    client kept one, else against the shards that its index names and against open downloads. Where only some files are
-    wanted (`include` and `exclude` of a model in config.toml, or `download --include`), those have to be there. Exit
-    code 3 if one of them is not whole.
+    client kept one, else against the shards and parts that its indexes name and against open downloads; a model
+    without weights is not whole, and of texts alone it is `unknown` whether that is all. What `verify` found corrupt
+    is not whole until it is mended. Where only some files are wanted (`include` and `exclude` of a model in
+    config.toml, or `download --include`), those have to be there. Exit code 3 if one of them is not whole.
     """
     output = session.output
     with session.engine(silent=output.quiet) as engine:

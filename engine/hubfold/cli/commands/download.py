@@ -29,6 +29,15 @@ class Only:
     exclude: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which models."""
+
+    models: tuple[str, ...]
+    missing: bool
+    every: bool
+
+
 @options.command(
     "download",
     examples=[
@@ -37,9 +46,15 @@ class Only:
         ("hubfold download org/many-GGUF --include '*Q4_K_M*'", "one quantisation; it is whole with that"),
         ("hubfold download org/model --to ~/models/it", "and a folder of links to its files"),
         ("hubfold download", "choose among the models of config.toml"),
+        (
+            "hubfold check -q || hubfold download --missing",
+            "for a script: those of config.toml that are not whole",
+        ),
     ],
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
+@click.option("--missing", is_flag=True, help="All models of config.toml that `check` does not call whole.")
+@click.option("--all", "every", is_flag=True, help="All models of config.toml, brought up to date.")
 @click.option("--revision", metavar="REVISION", help="A branch, a tag or a commit (default: main).")
 @click.option(
     "--include",
@@ -53,21 +68,24 @@ class Only:
     "--to", metavar="DIR", help="Also make DIR a folder of links: one model's files, or org/name/ each."
 )
 @options.before_change
-@options.gathered(only=Only)
-def command(
-    session: Session, models: tuple[str, ...], only: Only, into: str | None, to: str | None
-) -> int | None:
+@options.gathered(only=Only, asked=Asked)
+def command(session: Session, asked: Asked, only: Only, into: str | None, to: str | None) -> int | None:
     """Download models into the cache, never a second copy.
 
     Content that some root has already (another model, a local copy, another drive) is put into the cache after its
-    bytes were checked; huggingface_hub fetches the rest. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count.
+    bytes were checked; huggingface_hub fetches the rest. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count. What lies in
+    the cache and is cut short, or was found corrupt, is got anew; the bytes that were there are kept in the vault.
+    Exit code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base
+    folder (an HF_HOME), its hub/.
 
-    Needs no question, for it only adds. One thing is asked: whether files of your own folders may be hard-linked into
-    the cache, which makes them read-only; they are copied else. -y is a yes.
+    Needs no question, for it only adds, and keeps what it puts right. One thing is asked: whether files of your own
+    folders may be hard-linked into the cache, which makes them read-only; they are copied else. -y is a yes.
     """
     output = session.output
     with session.engine() as engine:
-        chosen = models or _choose(output, engine)
+        chosen = _chosen(output, engine, asked)
+        if not chosen:
+            output.message("nothing is missing: all models of config.toml are whole")
         plan = engine.plan_download(
             chosen, only.revision, include=only.include, exclude=only.exclude, into=into
         )
@@ -102,6 +120,9 @@ def command(
 
 def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
     for model in preview.models:
+        if model.as_it_is:
+            output.message(f"{model.name}: whole already; {model.as_it_is}")
+            continue
         if model.commit is None:
             output.message(f"{model.name}: offline, so only what the cache has")
             continue
@@ -109,17 +130,37 @@ def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
             f"{model.name}: {display.count(model.files, 'file')}, {display.size(model.bytes)};"
             f" {display.size(model.present_bytes)} in the cache, {display.size(model.fetch_bytes)} to download"
         )
+        for file in model.damaged:
+            output.message(f"  {file.name} {file.reason}: got anew, what is there is kept in the vault")
     for item in preview.reused:
         output.message(f"  {item.how} instead of {display.size(item.bytes)} to download: {item.source}")
     for path in shared:
         output.message(f"  {path} gets read-only if it is hard-linked")
 
 
+def _chosen(output: Output, engine: Engine, asked: Asked) -> tuple[str, ...]:
+    """The models that the command is about; none where --missing finds nothing to do."""
+    if (bool(asked.models), asked.missing, asked.every).count(True) > 1:
+        raise UsageError("MODEL, --missing and --all exclude each other", "give one of them")
+    if asked.missing:
+        return engine.missing_models()
+    if asked.every:
+        configured = tuple(engine.config.models or ())
+        if not configured:
+            raise UsageError("no model is configured", f"add [models] to {engine.state.config}")
+        return configured
+    return asked.models or _choose(output, engine)
+
+
 def _choose(output: Output, engine: Engine) -> tuple[str, ...]:
     """Let the user choose among the configured models."""
     configured = list((engine.config.models or {}).values())
     if not output.can_ask or not configured:
-        hint = "name one, as org/name" if configured else f"name one, or list some in {engine.state.config}"
+        hint = (
+            "name one, as org/name, or give --missing or --all"
+            if configured
+            else f"name one, or list some in {engine.state.config}"
+        )
         raise UsageError("no MODEL was given" + ("" if configured else " and none is configured"), hint)
     there = engine.check().models
     for number, (model, checked) in enumerate(zip(configured, there, strict=True), 1):
