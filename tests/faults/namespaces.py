@@ -10,7 +10,10 @@ import os
 import signal
 import subprocess
 
+#: The mounts of other tests are let go of: a file system is not unmounted while a namespace has it, and who restores its
+#: image meanwhile would go on with what the kernel remembers.
 _SET_UP = """
+cut -d' ' -f5 /proc/self/mountinfo | grep /mounts/ | grep -v "^$(dirname "$2")/" | tac | xargs -r umount -l
 echo "$1" >/proc/sys/kernel/hostname; mount -t tmpfs -o size=64m none "$2"
 echo "$3" >"$2/.id"; for file in /etc/machine-id /proc/sys/kernel/random/boot_id; do mount --bind "$2/.id" "$file"; done
 echo ready; exec sleep infinity
