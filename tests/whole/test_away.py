@@ -114,6 +114,8 @@ def test_doctor_makes_no_object_where_the_vault_is_away(folded: Folded) -> None:
 
 
 def test_gc_and_rm_keep_what_a_root_that_is_away_needs(folded: Folded) -> None:
+    for root in folded.roots:
+        assert folded.hubfold("roots", "add", root).code == 0
     aside = folded.away(folded.models)
     assert folded.hubfold("gc", "-y", "--json").json["removed"] == []
     gone = folded.hubfold("rm", "org/one", "-y", "--json").json

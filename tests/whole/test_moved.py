@@ -90,6 +90,7 @@ def test_what_is_away_is_left_out_and_said_and_not_promised(moving: Moving) -> N
 
 def test_a_root_at_the_old_place_that_is_another_folder_is_no_move(moving: Moving) -> None:
     """The old cache is away, another one is used since: nothing follows, and what was known is kept."""
+    moving.hubfold("roots", "add", str(moving.hf / "hub"))
     moving("scan")
     moving.hf.rename(moving.home / "away")
     moving.environ["HF_HOME"] = str(moving.new)
