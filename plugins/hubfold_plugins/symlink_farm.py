@@ -40,8 +40,14 @@ class SymlinkFarmBackend(StorageBackend):
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:
-        """`path` with the marker of `hubfold farm`, or with links into hub caches and nothing else."""
-        return path if FARM_MARKER in names or _holds_links(path, names, _DEPTH) else None
+        """`path` with the marker of `hubfold farm`, or with links into hub caches and nothing else.
+
+        A revision of a cache is none, though a tool may have written its links so.
+        """
+        if FARM_MARKER in names:
+            return path
+        in_a_cache = _INTO_A_CACHE.search(f"{path}/")
+        return path if not in_a_cache and _holds_links(path, names, _DEPTH) else None
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         for folder in walk.folders(root.path):

@@ -26,7 +26,7 @@ from tests.building.plugin import METHODS, Box, fill, raising
 
 ORIGIN = Origin("p-box", "hubfold-box", "1.0")
 #: Those that answer with nothing where the plugin fails: it has no root, no vault of its own then.
-TOTAL = {"recognise", "default_roots", "vault_places"}
+TOTAL = {"recognise", "default_roots", "reached", "vault_places"}
 
 
 class Guarded:
@@ -48,6 +48,7 @@ class Guarded:
             "recognise": lambda: one.recognise(root.path, os.listdir(root.path)),
             "default_roots": lambda: one.default_roots({"HOME": "/home/me"}),
             "vault_places": lambda: one.vault_places(root),
+            "reached": lambda: one.reached(root),
             "replicas": lambda: taken(one, root, walk),
             "snapshots": lambda: one.snapshots(root, walk),
             "lock_paths": lambda: one.lock_paths(root, f"{root.path}/boxed/model.safetensors"),

@@ -26,6 +26,7 @@ METHODS = (
     "recognise",
     "default_roots",
     "vault_places",
+    "reached",
     "replicas",
     "snapshots",
     "lock_paths",
@@ -77,6 +78,10 @@ class Box(StorageBackend):
     @may_fail
     def vault_places(self, root: Root) -> Sequence[str]:
         return (os.path.join(root.path, ".hubfold"),)
+
+    @may_fail
+    def reached(self, root: Root) -> Iterable[str]:
+        return ()
 
     @may_fail
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.disk.paths import plain
 from hubfold.testing.loopback_hub import LoopbackHub
 from tests.building import tree
 
@@ -123,7 +124,7 @@ def lies(repo: str, before: dict[str, tree.Seen], expected: dict[str, set[str]])
             path = os.path.join(snapshots, commit, name)
             if not os.path.exists(path):
                 yield f"{commit[:4]} is there without {name}"
-            elif before and tree.digest(path) != before[path].digest:
+            elif before and tree.digest(path) != before[plain(path)].digest:
                 yield f"{commit[:4]}/{name} reads other bytes"
     ref = os.path.join(repo, "refs/main")
     if os.path.exists(ref) and not os.path.isdir(os.path.join(snapshots, Path(ref).read_text())):
@@ -147,7 +148,8 @@ def build_rm(place: str) -> None:
 
 def check_rm(place: Place, outcome: Outcome) -> Iterator[str]:
     repo = os.path.join(place.hub, "models--org--one")
-    named = [path for path in place.before if path.startswith(repo + "/")]
+    behind = os.path.join(place.path, "large/one/")
+    named = [path for path in place.before if path == repo or path.startswith((repo + "/", behind))]
     yield from tree.losses(place.before, place.path, named)
     yield from lies(repo, place.before, {ONE: {"model.safetensors", "sub/tokenizer.bin"}})
     if outcome.returncode == 0:
@@ -162,6 +164,27 @@ def check_rm(place: Place, outcome: Outcome) -> Iterator[str]:
 @FAULTS
 def test_rm(tmp_path: Path, fault: str) -> None:
     run(places(tmp_path, build_rm), lambda place: RM, check_rm, fault=fault)
+
+
+def test_rm_of_a_repository_behind_a_link(tmp_path: Path) -> None:
+    """It is removed where it lies, and its link last but for the empty folder: at each instant `rm` goes on with it."""
+
+    def build(place: str) -> None:
+        build_rm(place)
+        repo, large = os.path.join(place, "hf/hub/models--org--one"), os.path.join(place, "large")
+        os.mkdir(large)
+        os.rename(repo, os.path.join(large, "one"))
+        os.symlink("../../large/one", repo)
+        tree.write(os.path.join(large, "beside.safetensors"), tree.model("beside"))
+        enrol(place, os.path.join(place, "hf/hub"))
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        yield from check_rm(place, outcome)
+        rest = tree.files(os.path.join(place.path, "large/one"))
+        if rest:
+            yield f"content is left, and nothing leads to it: {rest}"
+
+    run(places(tmp_path, build), lambda place: RM, check)
 
 
 def test_rm_of_a_local_copy(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class GuardedBackend:
     """A backend as everybody but this module knows it: its methods by the contract, behind the guard.
 
     Raises `Unfit` for a name or capabilities that the contract does not allow. All methods raise `BackendFault`, but
-    for `recognise`, `default_roots` and `vault_places`: a plugin that fails there has none, and that is all.
+    for `recognise`, `default_roots`, `reached` and `vault_places`: a plugin that fails there has none, and that is all.
     """
 
     __slots__ = ("_backend", "_faults", "capabilities", "fallback", "name", "origin")
@@ -94,6 +94,12 @@ class GuardedBackend:
             return self._ask(
                 StorageBackend.vault_places, root.path, lambda: _paths(self._backend.vault_places(root))
             )
+        return ()
+
+    def reached(self, root: Root) -> Sequence[str]:
+        """See `StorageBackend.reached`."""
+        with suppress(BackendFault):
+            return self._ask(StorageBackend.reached, root.path, lambda: _paths(self._backend.reached(root)))
         return ()
 
     # reading a root
@@ -293,6 +299,12 @@ class HandedWalk:
 
     def readlink(self, path: str) -> str | None:
         return self._walk.readlink(_named(path))
+
+    def leads_to(self, path: str) -> str | None:
+        return self._walk.leads_to(_named(path))
+
+    def real(self, path: str) -> str:
+        return self._walk.real(_named(path))
 
     def dangles(self, path: str) -> bool:
         return self._walk.dangles(_named(path))

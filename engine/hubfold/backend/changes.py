@@ -7,7 +7,11 @@ know what the other knows.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class Removal:
     """What has to go so that a part of a root is gone, in an order in which nothing left looks whole and is not.
 
     The stages are the fields in their order; a stage is on the disk before the next one begins. All paths are absolute
-    and lie below `root`, but for `links`.
+    and lie below `root`, but for `links`: a backend names what lies behind a link of its layout by the path through it,
+    and the engine has the path there instead (`moved`).
     """
 
     root: str
@@ -65,6 +70,24 @@ class Removal:
     #: Folders that go if they are empty by then, the deepest first.
     empty: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+
+    def moved(self, to: Callable[[str], str]) -> Removal:
+        """The same, with `to` of every path that is to be changed; `path` stays what people know the model by."""
+
+        def all_of(paths: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(map(to, paths))
+
+        return replace(
+            self,
+            refs=all_of(self.refs),
+            folders=all_of(self.folders),
+            inside=all_of(self.inside),
+            aside=to(self.aside) if self.aside else "",
+            records=all_of(self.records),
+            content=all_of(self.content),
+            payloads=tuple(SharedPayload(to(one.path), to(one.record)) for one in self.payloads),
+            empty=all_of(self.empty),
+        )
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -106,6 +106,18 @@ class Walk(Protocol):
         """The text of a symlink, or None where it is none or cannot be read."""
         ...
 
+    def leads_to(self, path: str) -> str | None:
+        """The folder that a symlink of the layout leads to (see `StorageBackend.reached`), None for any other path.
+
+        Where models and removals are told, `folders` enters it and shows what is there by paths through the link;
+        where replicas are told it does not, since these are told by the folder's own root.
+        """
+        ...
+
+    def real(self, path: str) -> str:
+        """`path` with every symlink among the folders above it resolved, as the system does; itself not followed."""
+        ...
+
     def dangles(self, path: str) -> bool:
         """Whether the symlink at `path` leads to nothing, wherever it points; False, with a warning, if unknown."""
         ...
@@ -151,6 +163,15 @@ class StorageBackend(ABC):
     @classmethod
     def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
         """Directories this layout uses on this machine by its own rules; those that do not exist are passed over."""
+        return ()
+
+    def reached(self, root: Root) -> Iterable[str]:
+        """Symlinks to folders, below the root, behind which a part of it lies: the layout's programs go through them.
+
+        Asked without a walk. What such a link leads to gets a root of its own, whose `Root.link` it is: the replicas
+        in it are told by that root. Models, removals and locks are told by this one, by paths through the link; the
+        engine changes what they name where it lies. Name nothing that is not of the layout by what is in it.
+        """
         return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:

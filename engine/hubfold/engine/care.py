@@ -199,7 +199,7 @@ class Care:
         for patient in made_links.of_runs(logs):
             for path in (patient.root, patient.keeper_root):
                 if path in known:
-                    self._workspace.given.setdefault(path, known[path])
+                    self._workspace.give({path: self._workspace.given.get(path, known[path])})
 
     def _digest_unread(self, paths: Iterable[str]) -> None:
         """Digest what has a claim and was not read since it changed, so that the index knows whether it lies."""
@@ -244,12 +244,13 @@ class Care:
         known = self._workspace.index.root_at(root, vaults=True)
         if known is None or known.backend not in self._workspace.backends:
             return ()
-        return self._workspace.backends[known.backend].lock_paths(known, path)
+        return self._workspace.lock_paths(known, path)
 
     def _stated(self, root: str, path: str) -> Mapping[str, str]:
         known = self._workspace.index.root_at(root)
         if known is None or known.backend not in self._workspace.backends:
             return {}
+        known = self._workspace.with_link(known)
         walk = OnePath(known, self._workspace.backends, path)
         found: list[Replica] = []
         self._workspace.backends[known.backend].replicas(known, walk, found.append)

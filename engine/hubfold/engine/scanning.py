@@ -35,7 +35,7 @@ class Scanning:
         roots = self._workspace.discover(paths, backend=backend, around=not scope.only)
         below = self._workspace.folders(paths)
         given = {root.path: root for root in roots if _lies_below(root.path, below)}
-        self._workspace.given |= given
+        self._workspace.give(given)
         sharing = self._workspace.sharing
         with Threads(self._workspace.threads) as pool:
             report = scan.scan(

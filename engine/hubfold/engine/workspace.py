@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hubfold.models.names import ModelName
     from hubfold.reports.outcomes import Notice
     from hubfold.reports.scans import RootReport, StatusRoot
+    from hubfold.scanning.reached import Reached
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
     from hubfold.vault.moved import Moved
@@ -179,11 +180,42 @@ class Workspace:
             all_files=config.all_files or asked.all_files,
         )
 
-    def folders(self, paths: Sequence[StrPath]) -> tuple[str, ...]:
-        """`paths` as they are compared with what the index knows."""
-        from hubfold.disk.paths import canonical
+    @cached_property
+    def reached(self) -> Sequence[Reached]:
+        """The links by which the layouts of known roots reach folders elsewhere."""
+        from hubfold.scanning.reached import reached_from
 
-        return tuple(canonical(path) for path in paths)
+        return reached_from(self.discover(), self.backends)
+
+    def with_link(self, root: Root) -> Root:
+        """A root of the index, which does not know by which link it is reached."""
+        link = next((one.link for one in self.reached if one.folder == root.path), "")
+        return replace(root, link=link)
+
+    def lock_paths(self, root: Root, path: str) -> Sequence[str]:
+        """The locks of everybody who may replace `path`. Raises `BackendFault`."""
+        from hubfold.scanning.reached import lock_paths
+
+        return lock_paths(root, path, self.reached, self.backends)
+
+    def give(self, roots: Mapping[str, Root]) -> None:
+        """Count roots as known to this workspace."""
+        self.given |= roots
+        vars(self).pop("reached", None)
+
+    def folders(self, paths: Sequence[StrPath]) -> tuple[str, ...]:
+        """`paths` as they are compared with what the index knows, and what is reached by links below them.
+
+        Raises `RootError` as `discover` does.
+        """
+        from hubfold.disk.paths import canonical, within
+        from hubfold.scanning.reached import reached_from
+
+        named = [canonical(path) for path in paths]
+        there = [path for path in named if os.path.isdir(path)]
+        reached = reached_from(self.discover(there), self.backends) if there else ()
+        behind = (one.folder for one in reached if any(within(one.link, path) for path in named))
+        return tuple(dict.fromkeys((*named, *behind)))
 
     def sources(self) -> Iterator[tuple[str, KnownRoot]]:
         for root in self.state.registered_roots():

@@ -216,7 +216,13 @@ def hold_against_needs(
         os.path.dirname(path) for removal in removals for path in removal.inside if removal.folders
     }.union(*(removal.folders for removal in removals), *(_emptied(removal, stuck) for removal in removals))
     seen: dict[str, Seen] = {}
-    for path in files:
+    doors = (
+        link
+        for removal in removals
+        for folder in removal.empty
+        for link in holdings.doors(removal.root, folder)
+    )
+    for path in (*files, *doors):
         now = look(path)
         if now is not None:
             seen[path] = now

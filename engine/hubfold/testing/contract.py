@@ -259,6 +259,10 @@ class BackendContract:
             for lock in self.guarded().lock_paths(root, os.path.join(built.root, path)):
                 assert lock.startswith(f"{built.root}/")
 
+    def test_what_is_reached_is_a_link_in_the_root(self, built: Built) -> None:
+        for link in self.guarded().reached(Root(str(built.root), self.backend.name)):
+            assert link.startswith(f"{built.root}/") and os.path.islink(link)
+
     def test_vault_places_are_absolute(self, built: Built) -> None:
         # None of them would be a fault too: the guard answers so for one that fails.
         assert self.guarded().vault_places(Root(str(built.root), self.backend.name))

@@ -15,14 +15,18 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, PartPlace, Removal, SharedPayload
 from hubfold.backend.contract import Walk
 from hubfold_plugins.huggingface.claims import claims_of_etag
+from hubfold_plugins.huggingface.hub_linked import own_blob, shares_its_blobs
 from hubfold_plugins.huggingface.hub_metadata import COMMIT, XET_HASH
 from hubfold_plugins.huggingface.hub_repository import INCOMPLETE
 
 _KNOWN = frozenset({"blobs", "refs", "snapshots", "trees", ".no_exist"})
+#: What of a repository may lie elsewhere, behind a link of its own.
+_LINKABLE = ("blobs", "snapshots")
 _RECORDS_LIMIT = 1 << 20
 
 
@@ -52,12 +56,14 @@ class Contents:
 def read(path: str, walk: Walk) -> Contents:
     """Everything in the repository at `path`; empty where it is missing."""
     found = Contents(path)
-    for folder in walk.folders(path):
+    linked = [part for name in _LINKABLE if walk.leads_to(part := os.path.join(path, name)) is not None]
+    for folder in chain(walk.folders(path), *map(walk.folders, linked)):
         found.folders.append(folder.path)
         if folder.path == os.path.join(path, "snapshots"):
             found.snapshots.update({name: {} for name in folder.folders})
-        links = set(folder.links)
-        for name in sorted(set(folder.names).difference(folder.folders)):
+        links = {name for name in folder.links if os.path.join(folder.path, name) not in linked}
+        names = set(folder.names).difference(folder.folders)
+        for name in sorted(names - set(folder.links) | links):
             if not name.startswith(".hubfold"):
                 _sort(found, os.path.join(folder.path, name), name in links, walk)
     found.folders.sort(key=lambda folder: (-folder.count("/"), folder))
@@ -72,8 +78,7 @@ def _sort(found: Contents, path: str, is_link: bool, walk: Walk) -> None:
         found.refs[path] = named if COMMIT.fullmatch(named) else ""
     elif part == "snapshots" and "/" in below:
         text = walk.readlink(path) if is_link else None
-        blob = os.path.normpath(os.path.join(os.path.dirname(path), text)) if text else None
-        found.snapshots.setdefault(commit, {})[path] = blob
+        found.snapshots.setdefault(commit, {})[path] = _target(found.path, path, text, walk) if text else None
     elif part == "blobs" and below and "/" not in below:
         if below.endswith(INCOMPLETE):
             found.incomplete.append(path)
@@ -87,6 +92,14 @@ def _sort(found: Contents, path: str, is_link: bool, walk: Walk) -> None:
         found.records.setdefault(commit, []).append(path)
     else:
         found.foreign.append(path)
+
+
+def _target(repository: str, link: str, text: str, walk: Walk) -> str:
+    """What a snapshot's link leads to; one of the repository's own blobs by its path in ``blobs/``."""
+    if text.startswith("../../") and walk.leads_to(os.path.join(repository, "snapshots")) is None:
+        return os.path.normpath(os.path.join(os.path.dirname(link), text))
+    own = own_blob(repository, link, text, walk)
+    return own or os.path.normpath(os.path.join(os.path.dirname(link), text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +129,8 @@ class Upkeep:
 
     def _whole(self, found: Contents) -> Removal:
         content = [*found.blobs, *found.incomplete]
+        if shares_its_blobs(self.path, self.walk):
+            content = sorted(found.used.intersection(found.blobs))
         return self._removal(
             revisions=tuple(sorted(found.snapshots)),
             whole=True,
@@ -182,12 +197,13 @@ class Upkeep:
             newest = max(map(self._touched, (*found.folders, *found.blobs, *found.incomplete)), default=0)
             yield Leftover(LeftoverKind.EMPTY, self.path, self._whole(found), newest)
             return
-        for path in found.incomplete:
+        shared = shares_its_blobs(self.path, self.walk)
+        for path in found.incomplete if not shared else ():
             yield Leftover(
                 LeftoverKind.INTERRUPTED, path, self._removal(content=(path,)), self._touched(path)
             )
         used = found.used
-        for path in found.blobs:
+        for path in found.blobs if not shared else ():
             if path not in used:
                 # A client links a blob right after it has it, so only one that has lain there is no client's.
                 removal = self._removal(content=(path,), payloads=self._payloads([path]))
@@ -224,7 +240,10 @@ class Upkeep:
             if target is None:
                 yield ModelPart(os.path.relpath(path, top), path)
             else:
-                yield ModelPart(os.path.relpath(path, top), text=self.walk.readlink(path) or "")
+                # As the client writes it, wherever the model is put: an absolute one leads back to this place.
+                yield ModelPart(
+                    os.path.relpath(path, top), text=os.path.relpath(target, os.path.dirname(path))
+                )
         for path, commit in found.refs.items():
             if commit == revision:
                 yield ModelPart(os.path.relpath(path, top), path)
