@@ -55,6 +55,7 @@ class Guarded:
             "removals": lambda: one.removals(root, "model", "acme/boxed", None, walk),
             "all_removals": lambda: one.all_removals(root, walk),
             "leftovers": lambda: one.leftovers(root, walk),
+            "gaps": lambda: one.gaps(root, walk),
             "still_needed": lambda: one.still_needed(root, [f"{root.path}/boxed/model.safetensors"], walk),
             "content_path": lambda: one.content_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
             "parts": lambda: one.parts(root, snapshot, walk),

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hubfold import Capabilities, Replica, Root, StorageBackend, Walk
-from hubfold.backend import Folder, Leftover, LeftoverKind, ModelPart, PartPlace, Removal
+from hubfold.backend import Folder, Gap, Leftover, LeftoverKind, ModelPart, PartPlace, Removal
 from hubfold.content import Snapshot, SnapshotFile
 
 #: Every method of the contract that hubfold itself asks.
@@ -33,6 +33,7 @@ METHODS = (
     "removals",
     "all_removals",
     "leftovers",
+    "gaps",
     "still_needed",
     "content_path",
     "parts",
@@ -118,6 +119,10 @@ class Box(StorageBackend):
                 yield Leftover(
                     LeftoverKind.INTERRUPTED, path, Removal(root.path, self.name, "", "", content=(path,)), 0
                 )
+
+    @may_fail
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        return iter(())
 
     @may_fail
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:

@@ -27,7 +27,7 @@ from hubfold.errors import HubfoldError
 from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
     from hubfold.backend.contract import Folder, Walk
     from hubfold.content import Replica, Root, Snapshot
 
@@ -177,6 +177,15 @@ class GuardedBackend:
             return answers.every(self._backend.leftovers(root, handed), check, "leftover")
 
         return self._ask(StorageBackend.leftovers, root.path, ask, handed)
+
+    def gaps(self, root: Root, walk: Walk) -> Sequence[Gap]:
+        """See `StorageBackend.gaps`."""
+        handed = HandedWalk(walk)
+
+        def ask() -> Sequence[Gap]:
+            return answers.every(self._backend.gaps(root, handed), answers.gap, "gap")
+
+        return self._ask(StorageBackend.gaps, root.path, ask, handed)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         """See `StorageBackend.still_needed`."""

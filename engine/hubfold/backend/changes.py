@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,21 @@ class Removal:
         """Everything that is no folder, in the order in which it goes."""
         shared = [path for payload in self.payloads for path in (payload.path, payload.record)]
         return (*self.links, *self.refs, *self.inside, *self.records, *self.content, *shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A link of a layout that leads nowhere, and by what its content can be known anywhere else."""
+
+    path: str
+    #: Algorithm → hex, stated by the layout.
+    digests: Mapping[str, str]
+    #: Where the layout has the content, at which there is nothing or just that; "" where any place will do.
+    content: str = ""
+    #: The text with which the link would lead to `content`; "" where it has it.
+    text: str = ""
+    #: Bytes by length, None where the layout does not know.
+    size: int | None = None
 
 
 class LeftoverKind(enum.StrEnum):

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
 
 ALL_LINKS = frozenset(LinkKind)
 
@@ -233,6 +233,10 @@ class StorageBackend(ABC):
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
         """What programs of this layout left behind in the root, whatever its age."""
+        return iter(())
+
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        """Links that lead nowhere, of which the layout can say what should be read there."""
         return iter(())
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root, Snapshot, SnapshotFile
-from hubfold.disk.paths import RealPaths
+from hubfold.disk.paths import RealPaths, within
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.faults import BackendFault
 from hubfold.models.names import Name, stands_for
@@ -168,6 +168,18 @@ class Holdings:
     def reached(self) -> Sequence[Reached]:
         """The links by which layouts reach folders elsewhere."""
         return self._seen.reached
+
+    def real(self, path: str, root: str) -> str:
+        """A path through a link of the layout of `root` as the path that it is changed by; any other as it is."""
+        return real(path, [one for one in self.reached if one.owner.path == root])
+
+    def top(self, path: str, root: str) -> str | None:
+        """The root below which a path of `root`'s is changed; None where it lies neither there nor behind a link."""
+        if within(path, root):
+            return root
+        behind = any(one.owner.path == root and within(path, one.folder) for one in self.reached)
+        found = self.of_path(path) if behind else None
+        return found.path if found is not None else None
 
     def shown(self, path: str, root: str) -> str:
         """A path that lies behind a link of the layout of `root`, by the path through the link; any other as it is."""

@@ -42,7 +42,7 @@ from hubfold_plugins.huggingface.hub_repository import Repository, Shared
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
     from hubfold_plugins.huggingface.hub_upkeep import Upkeep
 
 STORE_MARKER = ".huggingface-shared-blobs"
@@ -184,6 +184,10 @@ class HubCacheBackend(StorageBackend):
             yield from upkeep.leftovers()
         for cache in dict.fromkeys(caches):
             yield from _locks(root.path, cache, walk)
+
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        for upkeep in _upkeeps(root, walk):
+            yield from upkeep.gaps()
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         from hubfold_plugins.huggingface.hub_upkeep import Upkeep, users_of

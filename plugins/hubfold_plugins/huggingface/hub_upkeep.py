@@ -17,11 +17,20 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, PartPlace, Removal, SharedPayload
+from hubfold.backend.changes import (
+    Gap,
+    Kept,
+    Leftover,
+    LeftoverKind,
+    ModelPart,
+    PartPlace,
+    Removal,
+    SharedPayload,
+)
 from hubfold.backend.contract import Walk
-from hubfold_plugins.huggingface.claims import claims_of_etag
+from hubfold_plugins.huggingface.claims import claims_of_etag, claims_of_link
 from hubfold_plugins.huggingface.hub_linked import own_blob, shares_its_blobs
-from hubfold_plugins.huggingface.hub_metadata import COMMIT, XET_HASH
+from hubfold_plugins.huggingface.hub_metadata import COMMIT, XET_HASH, read_tree
 from hubfold_plugins.huggingface.hub_repository import INCOMPLETE
 
 _KNOWN = frozenset({"blobs", "refs", "snapshots", "trees", ".no_exist"})
@@ -220,6 +229,27 @@ class Upkeep:
         """When a path was last written to, ns since the epoch."""
         st = self.walk.stat(path)
         return 0 if st is None else st.st_mtime_ns
+
+    def gaps(self) -> Iterator[Gap]:
+        """Links of snapshots whose blob is missing, and those that lead to where the cache was once."""
+        blobs, moved = os.path.join(self.path, "blobs"), os.path.join(self.path, "snapshots")
+        elsewhere = self.walk.leads_to(moved) is not None
+        for commit, files in read(self.path, self.walk).snapshots.items():
+            for path in files:
+                text = self.walk.readlink(path) if self.walk.dangles(path) else None
+                digests = claims_of_link(text or "")
+                content = os.path.join(blobs, os.path.basename(text or ""))
+                # A blob that is a link itself leads to a drive that is away, or to the shared store.
+                if text is None or not digests or self.walk.readlink(content) is not None:
+                    continue
+                own = own_blob(self.path, path, text, self.walk) == content
+                new = content if elsewhere else os.path.relpath(content, os.path.dirname(path))
+                yield Gap(path, digests, content, "" if own else new, self._size(commit, path))
+
+    def _size(self, commit: str, path: str) -> int | None:
+        listing = read_tree(self.walk, os.path.join(self.path, "trees", f"{commit}.json"))
+        known = listing.get(os.path.relpath(path, os.path.join(self.path, "snapshots", commit)))
+        return known.size if known is not None else None
 
     def needed(self, paths: Collection[str]) -> set[str]:
         """Those of `paths` in blobs/ that a snapshot links to."""
