@@ -99,7 +99,9 @@ class Scanning:
     ) -> StatusRoot:
         """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
         root = self._workspace.discover([path], backend=backend, known=False)[0]
-        known = KnownRoot(root.path, root.backend, role, limit)
+        # What no layout recognises yet may be a cache as soon as a client has filled it.
+        open_ = backend is None and self._workspace.backends[root.backend].fallback
+        known = KnownRoot(root.path, None if open_ else root.backend, role, limit)
         others = [old for old in self._workspace.state.registered_roots() if old.path != known.path]
         if role is Role.PRIMARY:
             others = [replace(old, role=Role.SECONDARY) for old in others]

@@ -226,13 +226,32 @@ class Workspace:
             for path in self.backends[name].default_roots(self.environ):
                 yield "found", KnownRoot(os.path.realpath(path), name)
 
+    def resolved(self, root: KnownRoot, before: Mapping[str, Root] | None = None) -> KnownRoot:
+        """A root with its path, free of symlinks, and its layout: where the user named none, that of what is there now.
+
+        `before` are the roots of the index. The layout is None where nobody takes the folder.
+        """
+        from hubfold.disk.paths import canonical
+        from hubfold.scanning.discover import fallback, recognise
+
+        path = canonical(root.path)
+        if root.backend is not None:
+            return replace(root, path=path)
+        names = os.listdir(path) if os.path.isdir(path) else []
+        recognised = recognise(path, names, self.backends)
+        if recognised is not None:
+            return replace(root, path=canonical(recognised[1]), backend=recognised[0])
+        # What nobody recognises now, since a plugin fails, is what it was.
+        failed = any(fault.method == "recognise" for fault in self.faults)
+        remembered = before[path].backend if failed and before and path in before else fallback(self.backends)
+        return replace(root, path=path, backend=remembered)
+
     def known_roots(self) -> list[Root]:
         """What the user registered or configured, and the roots that scans met in these or in the environment's.
 
         What was only looked at is in the index too, and is none of them.
         """
         from hubfold.disk.paths import canonical, within
-        from hubfold.scanning.discover import fallback, recognise
 
         before = {root.path: root for root in self.index.roots()} if self.has_index else {}
         known: dict[str, Root] = {}
@@ -243,17 +262,10 @@ class Workspace:
                 places.append((path, root.backend))
             if source == "found" or path in known:
                 continue
-            backend = root.backend
-            if backend is None:
-                names = os.listdir(path) if os.path.isdir(path) else []
-                recognised = recognise(path, names, self.backends)
-                # What nobody recognises now, since a plugin fails, is what it was.
-                failed = any(fault.method == "recognise" for fault in self.faults)
-                remembered = before[path].backend if failed and path in before else fallback(self.backends)
-                backend, path = recognised if recognised is not None else (remembered, path)
-            if backend is not None:
-                places.append((path, backend))
-                known.setdefault(path, Root(path, backend, root.role, root.limit))
+            told = self.resolved(root, before)
+            if told.backend is not None:
+                places.append((told.path, told.backend))
+                known.setdefault(told.path, Root(told.path, told.backend, root.role, root.limit))
         for old in before.values():
             # A layout in the folder of another; a folder that was only looked at is no other layout.
             if any(

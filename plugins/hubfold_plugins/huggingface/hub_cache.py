@@ -53,6 +53,15 @@ _PARTS = frozenset({"blobs", "refs", "snapshots"})
 _TWO_HEX = re.compile(r"[0-9a-f]{2}")
 #: What an HF_HOME holds beside hub/: no part of a cache, and no model files.
 _OF_HF_HOME = frozenset({"assets", "accelerate", "datasets", "evaluate", "metrics", "modules", "xet"})
+#: Variables by which other programs are told of a cache of this layout, and folders of HF_HOME that were some.
+_OF_OTHERS = (
+    "TRANSFORMERS_CACHE",
+    "PYTORCH_TRANSFORMERS_CACHE",
+    "PYTORCH_PRETRAINED_BERT_CACHE",
+    "DIFFUSERS_CACHE",
+    "SENTENCE_TRANSFORMERS_HOME",
+)
+_LEFT_BEHIND = ("transformers", "diffusers")
 _OF_A_CACHE = frozenset({".locks", "CACHEDIR.TAG", "version.txt", "blobs"})
 
 
@@ -87,7 +96,12 @@ class HubCacheBackend(StorageBackend):
 
     @classmethod
     def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
-        """The client's own cache first, then what it would be if each variable in turn were not set."""
+        """The client's own cache first, then what it would be if each variable in turn were not set.
+
+        Last the places of other and earlier programs (transformers before 5, diffusers before 0.14,
+        sentence-transformers), and HF_HOME itself, which is taken for a cache by who gives it as one (``cache_dir``):
+        those of them that hold repositories.
+        """
         home = _expanded("~", environ)
         caches = [environ.get("HF_HUB_CACHE"), environ.get("HUGGINGFACE_HUB_CACHE")]
         homes = [environ.get("HF_HOME")]
@@ -95,7 +109,18 @@ class HubCacheBackend(StorageBackend):
             homes.append(os.path.join(environ["XDG_CACHE_HOME"], "huggingface"))
         homes.append(os.path.join(home, ".cache", "huggingface"))
         caches += [os.path.join(_expanded(place, environ), "hub") for place in homes if place]
-        return list(dict.fromkeys(peek.absolute(_expanded(place, environ)) for place in caches if place))
+        others = [environ.get(variable) for variable in _OF_OTHERS]
+        for home in (_expanded(place, environ) for place in homes if place):
+            others += [home, *(os.path.join(home, name) for name in _LEFT_BEHIND)]
+        places = [peek.absolute(_expanded(place, environ)) for place in others if place]
+        return list(
+            dict.fromkeys(
+                [
+                    *(peek.absolute(_expanded(place, environ)) for place in caches if place),
+                    *(place for place in places if _is_cache(place, peek.names_in(place))),
+                ]
+            )
+        )
 
     def reached(self, root: Root) -> Iterator[str]:
         """Links in the place of a repository, its ``blobs/`` or ``snapshots/``, to what is one by its names."""
