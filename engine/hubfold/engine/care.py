@@ -176,7 +176,8 @@ class Care:
             )
             try:
                 one.links(made_links.of_runs(logs))
-                one.holes(self._holes(holdings))
+                dangling = [notice.path for notice in scan.warnings if notice.kind == "dangling"]
+                one.holes(self._holes(holdings, dangling))
                 one.notices(scan.warnings)
                 roots = [root.path for root in self._workspace.scanned(vaults=True)]
                 one.damaged(self._of_another_length(holdings))
@@ -227,10 +228,15 @@ class Care:
             learn=self._learn,
         )
 
-    def _holes(self, holdings: Holdings) -> Iterator[Hole]:
-        """What layouts say of links that lead nowhere, by the paths that these are changed by."""
+    def _holes(self, holdings: Holdings, dangling: Sequence[str]) -> Iterator[Hole]:
+        """What layouts say of links that lead nowhere, by the paths that these are changed by.
+
+        Only the roots are asked of which a scan told that something is `dangling`.
+        """
         told: set[str] = set()
-        for root in holdings.usable:
+        for root in holdings.usable if dangling else ():
+            if not any(within(holdings.shown(path, root.path), root.path) for path in dangling):
+                continue
             found: Sequence[Gap] = ()
             with holdings.leaving_out(root):
                 found = holdings.backend(root).gaps(root, holdings.walk(root))

@@ -32,6 +32,7 @@ class Scanning:
         scope: Scope = USUAL,
     ) -> ScanReport:
         """See `Engine.scan`."""
+        self._workspace.look_again()
         roots = self._workspace.discover(paths, backend=backend, around=not scope.only)
         below = self._workspace.folders(paths)
         given = {root.path: root for root in roots if _lies_below(root.path, below)}

@@ -68,6 +68,8 @@ class Workspace:
         self.left_out: set[str] = set()
         #: The roots of the paths that were given to this workspace: to it they are known, to the next one they are not.
         self.given: dict[str, Root] = {}
+        #: What roots without a layout of their own turned out to be: folders are asked once, and again by a scan.
+        self._resolved: dict[str, KnownRoot] = {}
         self._index: Index | None = None
 
     def close(self) -> None:
@@ -237,14 +239,22 @@ class Workspace:
         path = canonical(root.path)
         if root.backend is not None:
             return replace(root, path=path)
-        names = os.listdir(path) if os.path.isdir(path) else []
-        recognised = recognise(path, names, self.backends)
-        if recognised is not None:
-            return replace(root, path=canonical(recognised[1]), backend=recognised[0])
-        # What nobody recognises now, since a plugin fails, is what it was.
-        failed = any(fault.method == "recognise" for fault in self.faults)
-        remembered = before[path].backend if failed and before and path in before else fallback(self.backends)
-        return replace(root, path=path, backend=remembered)
+        if path not in self._resolved:
+            names = os.listdir(path) if os.path.isdir(path) else []
+            recognised = recognise(path, names, self.backends)
+            # What nobody recognises now, since a plugin fails, is what it was.
+            failed = any(fault.method == "recognise" for fault in self.faults)
+            known = failed and before is not None and path in before
+            other = (before or {})[path].backend if known else fallback(self.backends)
+            backend, place = recognised if recognised is not None else (other, path)
+            self._resolved[path] = KnownRoot(canonical(place), backend)
+        found = self._resolved[path]
+        return replace(root, path=found.path, backend=found.backend)
+
+    def look_again(self) -> None:
+        """Forget what roots were taken for, and what they reach: something may have come into them since."""
+        self._resolved.clear()
+        vars(self).pop("reached", None)
 
     def known_roots(self) -> list[Root]:
         """What the user registered or configured, and the roots that scans met in these or in the environment's.
