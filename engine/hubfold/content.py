@@ -89,6 +89,8 @@ class Root:
     role: Role = Role.SECONDARY
     #: Bytes this root may hold, None for no limit.
     limit: int | None = None
+    #: The symlink of another root's layout that leads here (`StorageBackend.reached`); "" for a root of its own.
+    link: str = ""
 
 
 @dataclass(slots=True)

@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, StorageBackend, Walk
 from hubfold.content import FARM_MARKER, Replica, Root, Snapshot, SnapshotFile
+from hubfold_plugins.huggingface.claims import claims_of_link
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from hubfold.backend.changes import Gap
 
 _INTO_A_CACHE = re.compile(r"/(?:models|datasets|spaces|kernels)--[^/]+/(?:snapshots|blobs)/")
 #: ``<org>/<name>/<subfolder>``: no farm has its first link deeper than this.
@@ -40,8 +43,14 @@ class SymlinkFarmBackend(StorageBackend):
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:
-        """`path` with the marker of `hubfold farm`, or with links into hub caches and nothing else."""
-        return path if FARM_MARKER in names or _holds_links(path, names, _DEPTH) else None
+        """`path` with the marker of `hubfold farm`, or with links into hub caches and nothing else.
+
+        A revision of a cache is none, though a tool may have written its links so.
+        """
+        if FARM_MARKER in names:
+            return path
+        in_a_cache = _INTO_A_CACHE.search(f"{path}/")
+        return path if not in_a_cache and _holds_links(path, names, _DEPTH) else None
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         for folder in walk.folders(root.path):
@@ -55,6 +64,16 @@ class SymlinkFarmBackend(StorageBackend):
                     )
             for name, stat in folder.files:
                 yield Replica(os.path.join(folder.path, name), stat)
+
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        """Links to blobs of a cache that is gone, or moved."""
+        from hubfold.backend.changes import Gap
+
+        for folder in walk.folders(root.path):
+            for path in (os.path.join(folder.path, name) for name in sorted(folder.links)):
+                digests = claims_of_link(walk.readlink(path) or "")
+                if digests and walk.dangles(path):
+                    yield Gap(path, digests)
 
     def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
         """The models that are linked here. A farm of hubfold's does not write revisions down: they stay empty."""

@@ -26,7 +26,7 @@ from tests.building.plugin import METHODS, Box, fill, raising
 
 ORIGIN = Origin("p-box", "hubfold-box", "1.0")
 #: Those that answer with nothing where the plugin fails: it has no root, no vault of its own then.
-TOTAL = {"recognise", "default_roots", "vault_places"}
+TOTAL = {"recognise", "default_roots", "reached", "vault_places"}
 
 
 class Guarded:
@@ -48,12 +48,14 @@ class Guarded:
             "recognise": lambda: one.recognise(root.path, os.listdir(root.path)),
             "default_roots": lambda: one.default_roots({"HOME": "/home/me"}),
             "vault_places": lambda: one.vault_places(root),
+            "reached": lambda: one.reached(root),
             "replicas": lambda: taken(one, root, walk),
             "snapshots": lambda: one.snapshots(root, walk),
             "lock_paths": lambda: one.lock_paths(root, f"{root.path}/boxed/model.safetensors"),
             "removals": lambda: one.removals(root, "model", "acme/boxed", None, walk),
             "all_removals": lambda: one.all_removals(root, walk),
             "leftovers": lambda: one.leftovers(root, walk),
+            "gaps": lambda: one.gaps(root, walk),
             "still_needed": lambda: one.still_needed(root, [f"{root.path}/boxed/model.safetensors"], walk),
             "content_path": lambda: one.content_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
             "parts": lambda: one.parts(root, snapshot, walk),

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hubfold import Capabilities, Replica, Root, StorageBackend, Walk
-from hubfold.backend import Folder, Leftover, LeftoverKind, ModelPart, PartPlace, Removal
+from hubfold.backend import Folder, Gap, Leftover, LeftoverKind, ModelPart, PartPlace, Removal
 from hubfold.content import Snapshot, SnapshotFile
 
 #: Every method of the contract that hubfold itself asks.
@@ -26,12 +26,14 @@ METHODS = (
     "recognise",
     "default_roots",
     "vault_places",
+    "reached",
     "replicas",
     "snapshots",
     "lock_paths",
     "removals",
     "all_removals",
     "leftovers",
+    "gaps",
     "still_needed",
     "content_path",
     "parts",
@@ -79,6 +81,10 @@ class Box(StorageBackend):
         return (os.path.join(root.path, ".hubfold"),)
 
     @may_fail
+    def reached(self, root: Root) -> Iterable[str]:
+        return ()
+
+    @may_fail
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         return super().replicas(root, walk)
 
@@ -113,6 +119,10 @@ class Box(StorageBackend):
                 yield Leftover(
                     LeftoverKind.INTERRUPTED, path, Removal(root.path, self.name, "", "", content=(path,)), 0
                 )
+
+    @may_fail
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        return iter(())
 
     @may_fail
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:

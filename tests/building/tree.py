@@ -174,7 +174,9 @@ class Seen:
 
 
 def digest(path: str, known: dict[tuple[int, int], str] | None = None) -> str:
-    """The sha256 of what `path` reads; an inode in `known` is not read again."""
+    """The sha256 of what `path` reads; an inode in `known` is not read again. A link to a folder reads no bytes."""
+    if os.path.isdir(path):
+        return "a folder"
     with open(path, "rb") as file:
         st = os.fstat(file.fileno())
         found = None if known is None else known.get((st.st_dev, st.st_ino))

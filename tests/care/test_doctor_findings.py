@@ -108,7 +108,7 @@ def crashed(tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path
 
 FINDINGS: dict[str, tuple[str, Harm, bool]] = {
     "a link whose object is gone": ("dangling-link", dangling, True),
-    "a snapshot whose blob is gone": ("dangling-link", snapshot_without_its_blob, False),
+    "a snapshot whose blob is gone": ("dangling-link", snapshot_without_its_blob, True),
     "an interrupted download": ("interrupted-download", interrupted, False),
     "a cache in a cache": ("misplaced-cache", misplaced, False),
     "an object that does not list its link": ("vault-out-of-step", unnoted, True),

@@ -10,8 +10,8 @@ import os
 import signal
 import subprocess
 
-#: The mounts of other tests are let go of: a file system is not unmounted while a namespace has it, and who restores its
-#: image meanwhile would go on with what the kernel remembers.
+#: The mounts of other tests are let go of: a file system stays in the kernel while some namespace has it, and whoever
+#: restores its image meanwhile would go on with what is remembered.
 _SET_UP = """
 cut -d' ' -f5 /proc/self/mountinfo | grep /mounts/ | grep -v "^$(dirname "$2")/" | tac | xargs -r umount -l
 echo "$1" >/proc/sys/kernel/hostname; mount -t tmpfs -o size=64m none "$2"

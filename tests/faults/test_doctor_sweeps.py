@@ -250,6 +250,28 @@ def test_doctor_fix_in_a_power_cut(mounts: Mounts, disk: str, few: int) -> None:
     struck(found, ("doctor", "--fix", "-y"), "power", {"fsync"}, few=few)
 
 
+def leading_nowhere(place: str) -> None:
+    """A blob that is gone, a link to where the cache was once, and a snapshot that was copied without its blobs."""
+    hub, names = os.path.join(place, "hf/hub"), iter(FILES)
+    missing, moved, copied = (next(names) for _ in range(3))
+    blobs = tree.cache(hub, "org/one", {name: FILES[name] for name in (missing, moved, copied)})
+    snapshot = os.path.join(hub, "models--org--one/snapshots", ONE)
+    os.makedirs(os.path.join(place, "models/one"))
+    os.symlink(os.readlink(os.path.join(snapshot, copied)), os.path.join(place, "models/one", copied))
+    tree.write(os.path.join(place, "drive/w.bin"), FILES[missing])
+    os.unlink(blobs[missing])
+    os.unlink(os.path.join(snapshot, moved))
+    os.symlink(f"/gone/blobs/{os.path.basename(blobs[moved])}", os.path.join(snapshot, moved))
+    enrol(place, hub, os.path.join(place, "models"), os.path.join(place, "drive"))
+
+
+@pytest.mark.parametrize("fault", ["kill", "error"])
+def test_links_that_lead_nowhere(mounts: Mounts, fault: str) -> None:
+    found = places(mounts, leading_nowhere)
+    struck(found, ("doctor", "--fix", "-y"), fault, {"linkat", "renameat2", "unlinkat", "fsync", "symlinkat"})
+    assert "" in found[0].before.values() and "" not in found[0].after.values()
+
+
 @pytest.mark.parametrize("fault", ["kill", "error"])
 def test_doctor_fix_download(mounts: Mounts, fault: str) -> None:
     """The same with no good copy of what was written through, is rotten or too short."""

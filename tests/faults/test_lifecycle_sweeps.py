@@ -103,6 +103,27 @@ def test_rm(tmp_path: Path, fault: str) -> None:
     run(places(tmp_path, build_rm), lambda place: RM, check_rm, fault=fault)
 
 
+def test_rm_of_a_repository_behind_a_link(tmp_path: Path) -> None:
+    """It is removed where it lies, and its link last but for the empty folder: at each instant `rm` goes on with it."""
+
+    def build(place: str) -> None:
+        build_rm(place)
+        repo, large = os.path.join(place, "hf/hub/models--org--one"), os.path.join(place, "large")
+        os.mkdir(large)
+        os.rename(repo, os.path.join(large, "one"))
+        os.symlink("../../large/one", repo)
+        tree.write(os.path.join(large, "beside.safetensors"), tree.model("beside"))
+        enrol(place, os.path.join(place, "hf/hub"))
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        yield from check_rm(place, outcome)
+        rest = tree.files(os.path.join(place.path, "large/one"))
+        if rest:
+            yield f"content is left, and nothing leads to it: {rest}"
+
+    run(places(tmp_path, build), lambda place: RM, check)
+
+
 def test_rm_of_a_local_copy(tmp_path: Path) -> None:
     """Its notes go in one rename, so no kill leaves a part of the copy that is taken for a smaller whole; and the same
     command ends what a kill cut short."""

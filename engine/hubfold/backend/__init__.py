@@ -11,6 +11,7 @@ from hubfold.lazy import hand_on
 
 if TYPE_CHECKING:
     from hubfold.backend.changes import (
+        Gap,
         Kept,
         Leftover,
         LeftoverKind,
@@ -26,6 +27,7 @@ __all__ = [
     "ALL_LINKS",
     "Capabilities",
     "Folder",
+    "Gap",
     "Kept",
     "Leftover",
     "LeftoverKind",
@@ -43,6 +45,7 @@ __getattr__ = hand_on(
     {
         "contract": ("ALL_LINKS", "Capabilities", "Folder", "StorageBackend", "Walk"),
         "changes": (
+            "Gap",
             "Kept",
             "Leftover",
             "LeftoverKind",

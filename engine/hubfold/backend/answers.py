@@ -23,7 +23,7 @@ from hubfold.content import ALGORITHMS, LinkKind, Partial, Replica, Snapshot, Sn
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
 
 #: Holds a value against the contract, and returns it; the text is what to call it.
 Check = Callable[[Any, str], Any]
@@ -363,6 +363,20 @@ def leftover(value: Any, what: str) -> Leftover:
         "mtime_ns": optional(_number),
     }
     return _record(value, Leftover, fields, what)
+
+
+def gap(value: Any, what: str) -> Gap:
+    """A link that leads nowhere."""
+    from hubfold.backend.changes import Gap
+
+    fields: Mapping[str, Check] = {
+        "path": path,
+        "digests": _dict(text),
+        "content": _empty_or(path),
+        "text": text,
+        "size": optional(_size),
+    }
+    return _record(value, Gap, fields, what)
 
 
 def part(value: Any, what: str) -> ModelPart:

@@ -32,7 +32,7 @@ from hubfold.errors import HubfoldError
 from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
     from hubfold.backend.contract import Folder, Walk
     from hubfold.content import Replica, Root, Snapshot
 
@@ -48,8 +48,8 @@ class GuardedBackend:
     """A backend as everybody but this module knows it: its methods by the contract, behind the guard.
 
     Raises `Unfit` for a name or capabilities that the contract does not allow. All methods raise `BackendFault`, but
-    for `recognise`, `default_roots` and `vault_places`: a plugin that fails there has none, and that is all. Without a
-    `disk` (`hubfold.disk.bounds`), paths are held against the root by their text alone.
+    for `recognise`, `default_roots`, `reached` and `vault_places`: a plugin that fails there has none, and that is all.
+    Without a `disk` (`hubfold.disk.bounds`), paths are held against the root by their text alone.
     """
 
     __slots__ = ("_backend", "_disk", "_faults", "capabilities", "fallback", "name", "origin")
@@ -115,6 +115,23 @@ class GuardedBackend:
                 StorageBackend.vault_places,
                 root.path,
                 lambda: answers.every(self._backend.vault_places(root), check, "place", FEW),
+            )
+        return ()
+
+    def reached(self, root: Root) -> Sequence[str]:
+        """See `StorageBackend.reached`. Of hubfold's own layouts only: what lies behind such a link is the root's."""
+        if self.origin.distribution != PROJECT:
+            return ()
+        own = Territory(root.path, self._disk)
+
+        def check(value: object, what: str) -> str:
+            return own.by_text(answers.path(value, what), what)
+
+        with suppress(BackendFault):
+            return self._ask(
+                StorageBackend.reached,
+                root.path,
+                lambda: answers.every(self._backend.reached(root), check, "link"),
             )
         return ()
 
@@ -212,6 +229,15 @@ class GuardedBackend:
 
         return self._ask(StorageBackend.leftovers, root.path, ask, handed)
 
+    def gaps(self, root: Root, walk: Walk) -> Sequence[Gap]:
+        """See `StorageBackend.gaps`."""
+        handed = HandedWalk(walk)
+
+        def ask() -> Sequence[Gap]:
+            return answers.every(self._backend.gaps(root, handed), answers.gap, "gap")
+
+        return self._ask(StorageBackend.gaps, root.path, ask, handed)
+
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         """See `StorageBackend.still_needed`."""
         handed = HandedWalk(walk)
@@ -278,7 +304,7 @@ class GuardedBackend:
     def _territory(self, root: Root, *, above: bool = False) -> Territory:
         """Where its paths may lie; `above` for what hubfold's own layouts may have beside a root, and no others."""
         own = above and self.origin.distribution == PROJECT
-        return Territory(root.path, self._disk, above=ABOVE if own else 0)
+        return Territory(root.path, self._disk, above=ABOVE if own else 0, doors=lambda: self.reached(root))
 
     def _root(self, answer: object, path: str, *, met: bool) -> str:
         found = answers.path(answer, "the root")
@@ -381,6 +407,12 @@ class HandedWalk:
 
     def readlink(self, path: str) -> str | None:
         return self._walk.readlink(_named(path))
+
+    def leads_to(self, path: str) -> str | None:
+        return self._walk.leads_to(_named(path))
+
+    def real(self, path: str) -> str:
+        return self._walk.real(_named(path))
 
     def dangles(self, path: str) -> bool:
         return self._walk.dangles(_named(path))

@@ -7,7 +7,11 @@ know what the other knows.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class Removal:
     """What has to go so that a part of a root is gone, in an order in which nothing left looks whole and is not.
 
     The stages are the fields in their order; a stage is on the disk before the next one begins. All paths are absolute
-    and lie below `root`, with no symlink on the way; the engine adds `links` that lie elsewhere.
+    and lie below `root`, with no symlink on the way but those of the layout (`StorageBackend.reached`): the engine has
+    the path there instead (`moved`), and adds `links` that lie elsewhere.
     """
 
     root: str
@@ -66,11 +71,44 @@ class Removal:
     empty: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
 
+    def moved(self, to: Callable[[str], str]) -> Removal:
+        """The same, with `to` of every path that is to be changed; `path` stays what people know the model by."""
+
+        def all_of(paths: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(map(to, paths))
+
+        return replace(
+            self,
+            refs=all_of(self.refs),
+            folders=all_of(self.folders),
+            inside=all_of(self.inside),
+            aside=to(self.aside) if self.aside else "",
+            records=all_of(self.records),
+            content=all_of(self.content),
+            payloads=tuple(SharedPayload(to(one.path), to(one.record)) for one in self.payloads),
+            empty=all_of(self.empty),
+        )
+
     @property
     def files(self) -> tuple[str, ...]:
         """Everything that is no folder, in the order in which it goes."""
         shared = [path for payload in self.payloads for path in (payload.path, payload.record)]
         return (*self.links, *self.refs, *self.inside, *self.records, *self.content, *shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A link of a layout that leads nowhere, and by what its content can be known anywhere else."""
+
+    path: str
+    #: Algorithm → hex, stated by the layout.
+    digests: Mapping[str, str]
+    #: Where the layout has the content, at which there is nothing or just that; "" where any place will do.
+    content: str = ""
+    #: The text with which the link would lead to `content`; "" where it has it.
+    text: str = ""
+    #: Bytes by length, None where the layout does not know.
+    size: int | None = None
 
 
 class LeftoverKind(enum.StrEnum):

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
 
 ALL_LINKS = frozenset(LinkKind)
 
@@ -118,6 +118,18 @@ class Walk(Protocol):
         """The text of a symlink, or None where it is none or cannot be read."""
         ...
 
+    def leads_to(self, path: str) -> str | None:
+        """The folder that a symlink of the layout leads to (see `StorageBackend.reached`), None for any other path.
+
+        Where models and removals are told, `folders` enters it and shows what is there by paths through the link;
+        where replicas are told it does not, since these are told by the folder's own root.
+        """
+        ...
+
+    def real(self, path: str) -> str:
+        """`path` with every symlink among the folders above it resolved, as the system does; itself not followed."""
+        ...
+
     def dangles(self, path: str) -> bool:
         """Whether the symlink at `path` leads to nothing, wherever it points; False, with a warning, if unknown."""
         ...
@@ -166,6 +178,16 @@ class StorageBackend(ABC):
         """Directories this layout uses on this machine by its own rules; those that do not exist are passed over.
 
         ``/``, a home, and what the user's home lies in are refused.
+        """
+        return ()
+
+    def reached(self, root: Root) -> Iterable[str]:
+        """Symlinks to folders, below the root, behind which a part of it lies: the layout's programs go through them.
+
+        Asked without a walk. What such a link leads to gets a root of its own, whose `Root.link` it is: the replicas
+        in it are told by that root. Models, removals and locks are told by this one, by paths through the link; the
+        engine changes what they name where it lies. Name nothing that is not of the layout by what is in it. Only hubfold's
+        own layouts are asked: a plugin of somebody else changes nothing outside of its root.
         """
         return ()
 
@@ -231,6 +253,10 @@ class StorageBackend(ABC):
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
         """What programs of this layout left behind in the root, whatever its age."""
+        return iter(())
+
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        """Links that lead nowhere, of which the layout can say what should be read there."""
         return iter(())
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:

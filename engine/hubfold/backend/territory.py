@@ -8,7 +8,7 @@ touches none. Raises `Unfit`, with the path.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from hubfold.backend.answers import Unfit, is_below
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Folders above a root that hubfold's own layouts may have a lock or a vault in: a root can be a part of a cache
 #: (``<cache>/<store>/<shelf>``), whose locks and whose place for a vault lie beside it.
 ABOVE = 3
+#: So many links of a layout may lie behind each other.
+DEEP = 4
 
 
 class Way(Protocol):
@@ -35,6 +37,10 @@ class Disk(Protocol):
 
     def below(self, root: str) -> Way: ...
 
+    def real(self, path: str) -> str:
+        """`path` without symlinks."""
+        ...
+
     def too_much(self, path: str) -> str:
         """Why no plugin may make a root of `path` by itself, "" where it may."""
         ...
@@ -43,8 +49,19 @@ class Disk(Protocol):
 class Territory:
     """What of one root a plugin may name. Without a `disk`, by its text alone."""
 
-    def __init__(self, root: str, disk: Disk | None, *, above: int = 0) -> None:
+    def __init__(
+        self,
+        root: str,
+        disk: Disk | None,
+        *,
+        above: int = 0,
+        doors: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """`doors` are symlinks behind which parts of the root lie; asked for where a symlink is on the way."""
         self.root = root
+        self._disk = disk
+        self._ask_doors = doors
+        self._known_doors: Collection[str] | None = None
         self._top = root
         for _ in range(above):
             self._top = os.path.dirname(self._top)
@@ -55,10 +72,29 @@ class Territory:
         """`path`, which lies below the root or is it; with `itself`, it will be followed, so it is no symlink."""
         if path != self.root and not is_below(path, self._top):
             raise Unfit(f"{what} is {path!r}, which does not lie below {self.root}")
-        link = "" if self._way is None else self._way.link_on_the_way(path, itself=itself)
+        link = self._link_on_the_way(path, itself=itself)
         if link:
             raise Unfit(f"{what} is {path!r}, which lies behind the symlink {link!r}")
         return path
+
+    def _link_on_the_way(self, path: str, *, itself: bool) -> str:
+        """The first symlink on the way that is no door; behind one the way goes on from where it leads."""
+        way, real, seen = self._way, path, 0
+        while way is not None and self._disk is not None:
+            link = way.link_on_the_way(real, itself=itself)
+            behind = real[len(link) :]
+            door = path[: len(path) - len(behind)]
+            seen += 1
+            if not link or door not in self._doors() or seen > DEEP:
+                return door if link else ""
+            there = self._disk.real(link)
+            way, real = self._disk.below(there), there + behind
+        return ""
+
+    def _doors(self) -> Collection[str]:
+        if self._known_doors is None:
+            self._known_doors = frozenset(self._ask_doors())
+        return self._known_doors
 
     def below(self, path: str, what: str, *, itself: bool = False) -> str:
         """`path`, which lies below the root and is not the root itself."""

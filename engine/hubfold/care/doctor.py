@@ -13,13 +13,16 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from hubfold import display, errors
 from hubfold.care.exchange import is_inode
+from hubfold.care.holes import Hole, fill, lead_right
 from hubfold.care.made_links import Patient, same_file
 from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
+from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import HeldFile
 from hubfold.errors import Away, HubfoldError, Interrupted, LeftAlone
 from hubfold.faults import BackendFault, Fault
@@ -76,6 +79,11 @@ class Around:
     origins: Callable[[Sequence[str]], Iterable[Origin]]
     #: What this machine can see of links.
     here: Here
+    #: Replicas of which nobody knows whether they have the content of a hole: those of its size, or else its name, and
+    #: of a hole whose size is not known either, the others.
+    unread: Callable[[Hole], tuple[Sequence[IndexedReplica], Sequence[IndexedReplica]]]
+    #: Reads replicas, so that `having` knows of them: by the algorithms of these digests.
+    learn: Callable[[Sequence[IndexedReplica], Mapping[str, str]], None]
     #: Where the object of a link lies now that its vault moved, None if it did not.
     moved: Callable[[Patient], str | None]
 
@@ -97,6 +105,8 @@ class _Mending:
     first: Sequence[Donor] = ()
     #: The payload that has other bytes.
     changed: os.stat_result | None = None
+    #: Who is asked when nobody else has it.
+    last: Callable[[], Iterable[Donor]] = tuple
 
 
 @dataclass(slots=True)
@@ -353,6 +363,55 @@ class Doctor:
             ):
                 yield name.path, name.root
 
+    def holes(self, found: Iterable[Hole]) -> None:
+        """Links of layouts that lead nowhere; call it when the links of runs were looked at."""
+        told = {(finding.kind, finding.path) for finding in self.findings}
+        told |= {("dangling-link", one.path) for links in self._moved.values() for one, _ in links}
+        for hole in found:
+            if ("dangling-link", hole.path) not in told:
+                self._hole(hole)
+
+    def _hole(self, hole: Hole) -> None:
+        message = f"it leads to {hole.before}, where there is nothing"
+        if not hole.needs_bytes:
+            cure = _Cure("it gets the text that leads to its blob", mendable=True)
+            if self.mender is not None:
+                blob = Donor(hole.content, hole.content_root)
+                self._try(cure, self.mender, blob, lambda mender, _: lead_right(hole, mender))
+            self._add("dangling-link", hole.path, message, cure)
+            return
+        rest: list[IndexedReplica] = []
+
+        def unread() -> Iterator[Donor]:
+            near, others = self.around.unread(hole)
+            for some in (near, others if self.mender is not None else ()):
+                if some:
+                    self.around.learn(some, hole.digests)
+                    yield from self._having(hole.digests)
+            rest[:] = others
+
+        def mend(mender: Mender, donor: Donor) -> str:
+            keeper = replace(
+                donor, keeper=donor.root in self.around.caches and hole.root in self.around.caches
+            )
+            return fill(hole, mender, keeper, lambda place: self._needed_by(mender, hole, place))
+
+        belongs = (hole.content_root, hole.content) if hole.content else (hole.root, hole.path)
+        how = _Mending(hole.digests, (belongs,), hole.root, "its bytes are taken from {}", mend, last=unread)
+        cure = self._cure(how)
+        if rest and self.mender is None and not cure.mendable:
+            number = display.count(len(rest), "file")
+            cure = _Cure(f"by one of {number} that nobody has read yet, if that has its bytes", mendable=True)
+        cure.fix = cure.fix or "no copy of it is known: download it again, or connect the drive that it is on"
+        self._add("dangling-link", hole.path, message, cure)
+
+    def _having(self, digests: Mapping[str, str]) -> Iterator[Donor]:
+        return (Donor(replica.path, replica.root) for replica in self.around.having(digests))
+
+    def _needed_by(self, mender: Mender, hole: Hole, vault: str) -> objects.NeededBy:
+        mount = FileSystems().of(os.path.dirname(hole.path)).mount
+        return self.around.here.needed_by(hole.path, hole.root, mender.run, vault, mount)
+
     # -- content ------------------------------------------------------------------------------------------------------
 
     def _payload(self, kind: str, replica: IndexedReplica, message: str) -> None:
@@ -406,8 +465,8 @@ class Doctor:
         """Let the first file that has the wanted bytes mend it."""
         cure = _Cure()
         known = [*how.first, *(Donor(path, root) for root, path in how.names)]
-        known += (Donor(replica.path, replica.root) for replica in self.around.having(how.wanted))
-        for donor in self._good(known, how.wanted, how.changed):
+        known += self._having(how.wanted)
+        for donor in self._good(chain(known, _late(how.last)), how.wanted, how.changed):
             cure.mendable, cure.fix = True, how.fix.format(donor.path)
             if self.mender is None or self._try(cure, self.mender, donor, how.mend):
                 return cure
@@ -492,6 +551,11 @@ def is_edited(replica: IndexedReplica) -> bool:
         and replica.signature.mtime_ns > latest
         and not any(value in os.path.basename(replica.path) for value in replica.claims.values())
     )
+
+
+def _late(what: Callable[[], Iterable[Donor]]) -> Iterator[Donor]:
+    """The same, asked for when it is needed."""
+    yield from what()
 
 
 def _of_vault(path: str, needed: Collection[str], here: Here) -> Iterator[Finding]:

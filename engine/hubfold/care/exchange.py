@@ -7,6 +7,7 @@ crash and after an error alike.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -19,6 +20,8 @@ from hubfold.vault import objects
 
 #: A folder of a vault with what a repair took out of the way.
 REPLACED = "replaced"
+#: What link(2) says where it makes no second name; then the file is renamed.
+_NO_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 #: What lies at the path of a mend.
 OLD, NEW, OTHER = "old", "new", "other"
 
@@ -64,6 +67,19 @@ def drop(kept: str) -> None:
             folder.sync()
     with suppress(OSError):
         os.rmdir(os.path.dirname(kept))
+
+
+def name_if_free(directory: Directory, temporary: str, name: str) -> None:
+    """Give a file that was made under a temporary name its own, if nothing has that. Raises `LeftAlone`, `OSError`."""
+    try:
+        try:
+            directory.link_from(directory, temporary, name)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            directory.move(temporary, directory, name)
+    except FileExistsError:
+        raise LeftAlone("somebody put it there meanwhile") from None
 
 
 def exchange(directory: Directory, mend: Mend) -> None:

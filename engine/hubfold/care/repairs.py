@@ -18,15 +18,17 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from hubfold.access import ACL, readers
 from hubfold.care import exchange
 from hubfold.care.repoint import put
 from hubfold.care.settle import settle_mends
 from hubfold.content import TEMPORARY_PREFIX, Signature
-from hubfold.disk import directory
+from hubfold.disk import directory, permissions
 from hubfold.disk.directory import Directory
 from hubfold.disk.exchange import SPARE_SUFFIX
 from hubfold.disk.filesystem import FileSystems, link_text
@@ -142,6 +144,15 @@ class Mender:
         self._number += 1
         return f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
 
+    def place_for(self, root: str) -> str:
+        """The vault for files of a root. Raises `LeftAlone` where there can be none."""
+        return self._place_for(root)
+
+    @property
+    def run(self) -> str:
+        """The name of the run, which begins with this."""
+        return self.journal.run
+
     # -- links and objects ------------------------------------------------------------------------------------------
 
     def note(self, object_: str, needed_by: objects.NeededBy) -> None:
@@ -150,10 +161,17 @@ class Mender:
             objects.note_links(object_, [needed_by])
 
     def repoint(self, root: str, path: str, before: str, target: str) -> None:
-        """Give a link whose vault moved a text that leads to `target`. Raises `LeftAlone`, `OSError`."""
-        filesystems = FileSystems()
-        vault, mount = of_object(target), filesystems.of(os.path.dirname(path)).mount
-        text = link_text(path, target, filesystems)
+        """Give a link a text that leads to an object of a vault. Raises `LeftAlone`, `OSError`."""
+        self.relink(
+            root, path, before, link_text(path, target, FileSystems()), target, vault=of_object(target)
+        )
+
+    def relink(self, root: str, path: str, before: str, text: str, target: str, *, vault: str = "") -> None:
+        """Give a link the text `text` instead of `before`, with which it has to read `target`, be it in a `vault`.
+
+        Raises `LeftAlone`, `OSError`.
+        """
+        mount = FileSystems().of(os.path.dirname(path)).mount
         temporary = self._temporary()
         link = Repointed(
             path=path, root=root, before=before, text=text, target=target, temporary=temporary, mount=mount
@@ -161,12 +179,14 @@ class Mender:
         with ExitStack() as held:
             for lock in self._locks(root, path):
                 held.enter_context(passing_lock(lock, root))
-            held.enter_context(objects.lock(vault))
+            if vault:
+                held.enter_context(objects.lock(vault))
             directory, _ = Directory.parent_of(root, path)
             held.enter_context(directory)
             for place in (root, mount):
                 self.journal.place(place)
-            self.journal.place(vault, objects.id_of(vault))
+            if vault:
+                self.journal.place(vault, objects.id_of(vault))
             self.journal.append("repoint", **link.as_record())
             self.journal.sync()
             # Until nothing of it is left under a temporary name.
@@ -199,6 +219,7 @@ class Mender:
                 if donor.private:
                     _adopt(donor, owner, mtime_ns)
                 source = held.enter_context(self._held(donor))
+                _check_rights(source, owner.st_uid)
                 if folder.lstat_or_none(name) is not None:
                     raise LeftAlone("somebody made it again meanwhile")
                 temporary = self._temporary()
@@ -218,6 +239,32 @@ class Mender:
                 except BaseException:
                     self._clear(folder, temporary)
                     raise
+
+    def fill(self, root: str, path: str, wanted: Mapping[str, str], donor: Donor) -> None:
+        """Put content where there is nothing: no name is ever replaced by it. Raises `LeftAlone`, `OSError`."""
+        folder_path, name = os.path.split(path)
+        with ExitStack() as held:
+            for lock in self._locks(root, path):
+                held.enter_context(passing_lock(lock))
+            folder = held.enter_context(Directory.make_below(root, folder_path))
+            source = held.enter_context(self._held(donor))
+            like = _as_there(source.attributes, folder.stat())
+            _check_rights(source, like.uid)
+            if folder.lstat_or_none(name) is not None:
+                raise LeftAlone("somebody put it there meanwhile")
+            temporary = self._temporary()
+            there = os.path.join(folder_path, temporary)
+            self.journal.announce("make", path=path, root=root, temporary=there, source=donor.path)
+            self.journal.sync()
+            try:
+                mine = (source.attributes.uid, source.attributes.gid) == (like.uid, like.gid)
+                if not (donor.keeper and mine and _linked(source, folder, temporary)):
+                    _copy(source, folder, temporary, like, self._progress)
+                self._check(folder, temporary, wanted, donor)
+                exchange.name_if_free(folder, temporary, name)
+                folder.sync()
+            finally:
+                self._clear(folder, temporary)
 
     def _clear(self, folder: Directory, temporary: str) -> None:
         try:
@@ -377,6 +424,29 @@ def _attributes(donor: Donor) -> Attributes:
     held = HeldFile(donor.root, donor.path, lease=False)
     held.close()
     return held.attributes
+
+
+def _as_there(like: Attributes, folder: os.stat_result) -> Attributes:
+    """What a new file is besides its bytes: its group may read it only where it may read the source.
+
+    As root it is of whom its folder is, else of who makes it.
+    """
+    uid, gid = folder.st_uid, folder.st_gid
+    if not directory.privileged():
+        uid, gid = os.geteuid(), gid if folder.st_mode & stat.S_ISGID else os.getegid()
+    mode = like.mode | 0o200
+    if like.gid != gid or ACL in like.xattrs:
+        mode &= ~0o070 | (mode & 0o007) << 3
+    return replace(like, mode=mode, uid=uid, gid=gid, xattrs={})
+
+
+def _check_rights(source: HeldFile, uid: int) -> None:
+    """Raise `LeftAlone` where somebody else is to get a file that not everybody may read."""
+    if source.attributes.uid == uid:
+        return
+    way = permissions.Ways().to(os.path.dirname(source.path))
+    if readers(permissions.of_attributes(source.attributes, source.path), way):
+        raise LeftAlone(f"not everybody may read {source.path}, and it would be another user's")
 
 
 def _of_vault(like: Attributes, owner: os.stat_result, mtime_ns: int | None) -> Attributes:

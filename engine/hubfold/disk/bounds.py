@@ -71,6 +71,10 @@ class Bounds:
         """See `Below`; for one answer, since what lies on the way may change."""
         return Below(root)
 
+    def real(self, path: str) -> str:
+        """`path` without symlinks."""
+        return os.path.realpath(path)
+
     def too_much(self, path: str) -> str:
         """Why a plugin may not make a root of `path` by itself, "" where it may.
 

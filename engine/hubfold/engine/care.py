@@ -8,8 +8,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
+from hubfold.backend.changes import Gap
 from hubfold.care import doctor, made_links, recovery, repairs, verify
 from hubfold.care.doctor import Around, Origin
+from hubfold.care.holes import Hole
 from hubfold.care.made_links import Patient
 from hubfold.content import IndexedReplica, Replica, Root, Scope
 from hubfold.disk.paths import canonical, within
@@ -20,7 +22,8 @@ from hubfold.journal import journal, lock, others
 from hubfold.journal.run_log import RunLog
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, UnknownModel, meant
-from hubfold.reading.pool import Readers, Threads
+from hubfold.reading.digests import Job
+from hubfold.reading.pool import Readers, Threads, in_order
 from hubfold.reports.health import DoctorReport, Finding, VerifyReport
 from hubfold.scanning import discover
 from hubfold.scanning.one_path import OnePath
@@ -163,6 +166,8 @@ class Care:
             )
             try:
                 one.links(made_links.of_runs(logs))
+                dangling = [notice.path for notice in scan.warnings if notice.kind == "dangling"]
+                one.holes(self._holes(holdings, dangling))
                 one.notices(scan.warnings)
                 roots = [root.path for root in self._workspace.scanned(vaults=True)]
                 one.damaged(self._of_another_length(holdings))
@@ -232,7 +237,7 @@ class Care:
         for patient in made_links.of_runs(logs):
             for path in (patient.root, patient.keeper_root):
                 if path in known:
-                    self._workspace.given.setdefault(path, known[path])
+                    self._workspace.give({path: self._workspace.given.get(path, known[path])})
 
     def _digest_unread(self, paths: Iterable[str]) -> None:
         """Digest what has a claim and was not read since it changed, so that the index knows whether it lies."""
@@ -252,7 +257,68 @@ class Care:
             origins=partial(self._origins, holdings),
             here=self._workspace.here(),
             moved=self._moved(),
+            unread=partial(self._unread, [root.path for root in holdings.usable]),
+            learn=self._learn,
         )
+
+    def _holes(self, holdings: Holdings, dangling: Sequence[str]) -> Iterator[Hole]:
+        """What layouts say of links that lead nowhere, by the paths that these are changed by.
+
+        Only the roots are asked of which a scan told that something is `dangling`.
+        """
+        told: set[str] = set()
+        for root in holdings.usable if dangling else ():
+            if not any(within(holdings.shown(path, root.path), root.path) for path in dangling):
+                continue
+            found: Sequence[Gap] = ()
+            with holdings.leaving_out(root):
+                found = holdings.backend(root).gaps(root, holdings.walk(root))
+            for gap in found:
+                hole = self._hole(holdings, root, gap)
+                if hole is not None and hole.path not in told:
+                    told.add(hole.path)
+                    yield hole
+
+    def _hole(self, holdings: Holdings, root: Root, gap: Gap) -> Hole | None:
+        """None for what does not lie in its root, or in one behind a link of its layout."""
+        path, content = (holdings.real(one, root.path) if one else "" for one in (gap.path, gap.content))
+        tops = [holdings.top(one, root.path) for one in (path, content) if one]
+        if None in tops or not os.path.islink(path) or not set(gap.digests) & {"sha256", "git-sha1"}:
+            return None
+        return Hole(
+            path=path,
+            root=tops[0] or "",
+            before=os.readlink(path),
+            digests=gap.digests,
+            content=content,
+            content_root=(tops[-1] or "") if content else "",
+            text=gap.text,
+            size=gap.size,
+        )
+
+    def _unread(
+        self, roots: Sequence[str], hole: Hole
+    ) -> tuple[Sequence[IndexedReplica], Sequence[IndexedReplica]]:
+        found = self._workspace.index.unread(_algorithm(hole.digests), roots)
+        if hole.size is not None:
+            return [replica for replica in found if replica.signature.size == hole.size], ()
+        near = [replica for replica in found if os.path.basename(replica.path) == hole.name]
+        return near, [replica for replica in found if os.path.basename(replica.path) != hole.name]
+
+    def _learn(self, replicas: Sequence[IndexedReplica], digests: Mapping[str, str]) -> None:
+        jobs = {
+            replica.payload: Job(replica.path, replica.signature, (_algorithm(digests),))
+            for replica in replicas
+        }
+        progress = self._workspace.progress
+        progress.start("reading", sum(job.signature.size for job in jobs.values()), "bytes")
+        try:
+            with Threads(self._workspace.threads) as pool:
+                readers = Readers(pool, progress, self._workspace.stop)
+                readings = [one for one in readers.read(in_order(jobs.values())) if one.digests]
+        finally:
+            progress.finish()
+        self._workspace.index.record_all((one.job.signature, one.digests) for one in readings)
 
     def _moved(self) -> Callable[[Patient], str | None]:
         moved = self._workspace.moved()
@@ -277,12 +343,13 @@ class Care:
         known = self._workspace.index.root_at(root, vaults=True)
         if known is None or known.backend not in self._workspace.backends:
             return ()
-        return self._workspace.backends[known.backend].lock_paths(known, path)
+        return self._workspace.lock_paths(known, path)
 
     def _stated(self, root: str, path: str) -> Mapping[str, str]:
         known = self._workspace.index.root_at(root)
         if known is None or known.backend not in self._workspace.backends:
             return {}
+        known = self._workspace.with_link(known)
         walk = OnePath(known, self._workspace.backends, path)
         found: list[Replica] = []
         self._workspace.backends[known.backend].replicas(known, walk, found.append)
@@ -306,3 +373,8 @@ class Care:
         if free.f_bavail * free.f_frsize < size:
             raise LeftAlone(f"{folder} has not the {size:,} bytes free that it takes")
         return self._workspace.hub().fetch_file(name, revision, file, folder)
+
+
+def _algorithm(digests: Mapping[str, str]) -> str:
+    """What is computed to find content by."""
+    return "sha256" if "sha256" in digests else "git-sha1"

@@ -188,8 +188,7 @@ class Folding:
         )
 
     def _lock_paths(self, action: Action) -> Sequence[str]:
-        backend = self._workspace.backends[action.victim.backend]
-        return backend.lock_paths(Root(action.victim.root, action.victim.backend), action.path)
+        return self._workspace.lock_paths(Root(action.victim.root, action.victim.backend), action.path)
 
     def _note_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Bring the index up to date with what we did ourselves: our links and renames moved ctimes.

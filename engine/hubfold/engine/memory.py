@@ -16,6 +16,7 @@ from hubfold.journal import history, journal
 from hubfold.reports.runs import RunDetail, RunSummary
 from hubfold.reports.scans import DupesReport, StatusRoot
 from hubfold.scanning.choice import Chosen
+from hubfold.state.home import KnownRoot
 
 #: Where a root is known from that nobody named: a scan met it.
 LOOKED_AT = "scanned"
@@ -47,7 +48,9 @@ class Memory:
             else {}
         )
         found: dict[str, StatusRoot] = {}
-        for source, root in self._workspace.sources():
+        before = {path: state.root for path, state in states.items()}
+        for source, named in self._workspace.sources():
+            root = named if source == "found" else self._workspace.resolved(named, before)
             state = states.pop(root.path, None)
             if root.path not in found and (source != "found" or os.path.isdir(root.path)):
                 found[root.path] = StatusRoot(
@@ -78,14 +81,20 @@ class Memory:
 
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
-        wanted = canonical(os.path.expanduser(os.fspath(path)))
-        known = next((root for root in self._with_looked_at() if root.path == wanted), None)
-        registered = [root for root in self._workspace.state.registered_roots() if root.path != wanted]
-        removed = self._workspace.has_index and self._workspace.index.remove_root(wanted)
+        named = canonical(os.path.expanduser(os.fspath(path)))
+        # A cache may be named by the folder above it.
+        meant = self._workspace.resolved(KnownRoot(named)).path
+        found = [root for root in self._with_looked_at() if root.path in (named, meant)]
+        known = next((root for root in found if root.path == named), next(iter(found), None))
+        wanted = {named} if known is not None and known.path == named else {named, meant}
+        registered = [root for root in self._workspace.state.registered_roots() if root.path not in wanted]
+        removed = self._workspace.has_index and [
+            one for one in wanted if self._workspace.index.remove_root(one)
+        ]
         if len(registered) != len(self._workspace.state.registered_roots()):
             self._workspace.state.register_roots(registered)
         elif known is None or not removed:
-            raise HubfoldError(f"{wanted} is not among the roots", "see `hubfold roots`")
+            raise HubfoldError(f"{named} is not among the roots", "see `hubfold roots`")
         assert known is not None
         return known
 

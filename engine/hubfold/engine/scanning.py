@@ -32,10 +32,11 @@ class Scanning:
         scope: Scope = USUAL,
     ) -> ScanReport:
         """See `Engine.scan`."""
+        self._workspace.look_again()
         roots = self._workspace.discover(paths, backend=backend, around=not scope.only)
         below = self._workspace.folders(paths)
         given = {root.path: root for root in roots if _lies_below(root.path, below)}
-        self._workspace.given |= given
+        self._workspace.give(given)
         sharing = self._workspace.sharing
         with Threads(self._workspace.threads) as pool:
             report = scan.scan(
@@ -99,7 +100,9 @@ class Scanning:
     ) -> StatusRoot:
         """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
         root = self._workspace.discover([path], backend=backend, known=False)[0]
-        known = KnownRoot(root.path, root.backend, role, limit)
+        # What no layout recognises yet may be a cache as soon as a client has filled it.
+        open_ = backend is None and self._workspace.backends[root.backend].fallback
+        known = KnownRoot(root.path, None if open_ else root.backend, role, limit)
         others = [old for old in self._workspace.state.registered_roots() if old.path != known.path]
         if role is Role.PRIMARY:
             others = [replace(old, role=Role.SECONDARY) for old in others]

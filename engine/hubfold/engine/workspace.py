@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hubfold.models.names import ModelName
     from hubfold.reports.outcomes import Notice
     from hubfold.reports.scans import RootReport, StatusRoot
+    from hubfold.scanning.reached import Reached
     from hubfold.state.config import Config
     from hubfold.transfer.hub import Hub
     from hubfold.vault.moved import Moved
@@ -69,6 +70,8 @@ class Workspace:
         self.left_out: set[str] = set()
         #: The roots of the paths that were given to this workspace: to it they are known, to the next one they are not.
         self.given: dict[str, Root] = {}
+        #: What roots without a layout of their own turned out to be: folders are asked once, and again by a scan.
+        self._resolved: dict[str, KnownRoot] = {}
         self._index: Index | None = None
 
     def close(self) -> None:
@@ -183,11 +186,42 @@ class Workspace:
             all_files=config.all_files or asked.all_files,
         )
 
-    def folders(self, paths: Sequence[StrPath]) -> tuple[str, ...]:
-        """`paths` as they are compared with what the index knows."""
-        from hubfold.disk.paths import canonical
+    @cached_property
+    def reached(self) -> Sequence[Reached]:
+        """The links by which the layouts of known roots reach folders elsewhere."""
+        from hubfold.scanning.reached import reached_from
 
-        return tuple(canonical(path) for path in paths)
+        return reached_from(self.discover(), self.backends)
+
+    def with_link(self, root: Root) -> Root:
+        """A root of the index, which does not know by which link it is reached."""
+        link = next((one.link for one in self.reached if one.folder == root.path), "")
+        return replace(root, link=link)
+
+    def lock_paths(self, root: Root, path: str) -> Sequence[str]:
+        """The locks of everybody who may replace `path`. Raises `BackendFault`."""
+        from hubfold.scanning.reached import lock_paths
+
+        return lock_paths(root, path, self.reached, self.backends)
+
+    def give(self, roots: Mapping[str, Root]) -> None:
+        """Count roots as known to this workspace."""
+        self.given |= roots
+        vars(self).pop("reached", None)
+
+    def folders(self, paths: Sequence[StrPath]) -> tuple[str, ...]:
+        """`paths` as they are compared with what the index knows, and what is reached by links below them.
+
+        Raises `RootError` as `discover` does.
+        """
+        from hubfold.disk.paths import canonical, within
+        from hubfold.scanning.reached import reached_from
+
+        named = [canonical(path) for path in paths]
+        there = [path for path in named if os.path.isdir(path)]
+        reached = reached_from(self.discover(there), self.backends) if there else ()
+        behind = (one.folder for one in reached if any(within(one.link, path) for path in named))
+        return tuple(dict.fromkeys((*named, *behind)))
 
     def sources(self) -> Iterator[tuple[str, KnownRoot]]:
         for root in self.state.registered_roots():
@@ -198,13 +232,40 @@ class Workspace:
             for path in self.backends[name].default_roots(self.environ):
                 yield "found", KnownRoot(os.path.realpath(path), name)
 
+    def resolved(self, root: KnownRoot, before: Mapping[str, Root] | None = None) -> KnownRoot:
+        """A root with its path, free of symlinks, and its layout: where the user named none, that of what is there now.
+
+        `before` are the roots of the index. The layout is None where nobody takes the folder.
+        """
+        from hubfold.disk.paths import canonical
+        from hubfold.scanning.discover import fallback, recognise
+
+        path = canonical(root.path)
+        if root.backend is not None:
+            return replace(root, path=path)
+        if path not in self._resolved:
+            names = os.listdir(path) if os.path.isdir(path) else []
+            recognised = recognise(path, names, self.backends)
+            # What nobody recognises now, since a plugin fails, is what it was.
+            failed = any(fault.method == "recognise" for fault in self.faults)
+            known = failed and before is not None and path in before
+            other = (before or {})[path].backend if known else fallback(self.backends)
+            backend, place = recognised if recognised is not None else (other, path)
+            self._resolved[path] = KnownRoot(canonical(place), backend)
+        found = self._resolved[path]
+        return replace(root, path=found.path, backend=found.backend)
+
+    def look_again(self) -> None:
+        """Forget what roots were taken for, and what they reach: something may have come into them since."""
+        self._resolved.clear()
+        vars(self).pop("reached", None)
+
     def known_roots(self) -> list[Root]:
         """What the user registered or configured, and the roots that scans met in these or in the environment's.
 
         What was only looked at is in the index too, and is none of them.
         """
         from hubfold.disk.paths import canonical, within
-        from hubfold.scanning.discover import fallback, recognise
 
         before = {root.path: root for root in self.index.roots()} if self.has_index else {}
         known: dict[str, Root] = {}
@@ -215,17 +276,10 @@ class Workspace:
                 places.append((path, root.backend))
             if source == "found" or path in known:
                 continue
-            backend = root.backend
-            if backend is None:
-                names = os.listdir(path) if os.path.isdir(path) else []
-                recognised = recognise(path, names, self.backends)
-                # What nobody recognises now, since a plugin fails, is what it was.
-                failed = any(fault.method == "recognise" for fault in self.faults)
-                remembered = before[path].backend if failed and path in before else fallback(self.backends)
-                backend, path = recognised if recognised is not None else (remembered, path)
-            if backend is not None:
-                places.append((path, backend))
-                known.setdefault(path, Root(path, backend, root.role, root.limit))
+            told = self.resolved(root, before)
+            if told.backend is not None:
+                places.append((told.path, told.backend))
+                known.setdefault(told.path, Root(told.path, told.backend, root.role, root.limit))
         for old in before.values():
             # A layout in the folder of another; a folder that was only looked at is no other layout.
             if any(

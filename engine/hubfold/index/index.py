@@ -202,6 +202,13 @@ class Index:
             self._stream_replicas(f"WHERE {' OR '.join(tests)} ORDER BY p.path, f.name", tuple(values))
         )
 
+    def unread(self, algorithm: str, roots: Collection[str]) -> list[IndexedReplica]:
+        """Replicas of these roots of which the layout states nothing and this digest was never computed, by size."""
+        chosen, values = root_clause(roots)
+        column = f"d.{DIGEST_COLUMNS[algorithm]} IS NULL"
+        where = f"WHERE {column} AND NOT {CLAIMED.format('f')} {chosen} ORDER BY f.size, p.path, f.name"
+        return list(self._stream_replicas(where, values))
+
     def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
         """Replicas of these roots whose bytes were read and are not what their layout states."""
         chosen, values = root_clause(roots)

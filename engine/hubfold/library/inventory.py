@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root, Snapshot, SnapshotFile
-from hubfold.disk.paths import RealPaths
+from hubfold.disk.paths import RealPaths, within
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.faults import BackendFault
 from hubfold.models.names import Name, stands_for
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reports.outcomes import Notice
+from hubfold.scanning.reached import Reached, links, lock_paths, reached_from, real, shown, with_reached
 from hubfold.scanning.walk import Shared, TreeWalk
 from hubfold.vault import objects as vault
 from hubfold.vault.links import links_below, object_named
 from hubfold.vault.need import Here
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Removal
+    from hubfold.backend.changes import Leftover, Removal
 
 _Item = TypeVar("_Item")
 _Key = TypeVar("_Key")
@@ -164,9 +165,43 @@ class Holdings:
         return TreeWalk(
             root,
             self.backends,
-            Shared(commits=self._commits),
+            Shared(commits=self._commits, linked=links(self.reached)),
             boundaries=[other.path for other in self.roots if other.path != root.path],
         )
+
+    @property
+    def reached(self) -> Sequence[Reached]:
+        """The links by which layouts reach folders elsewhere."""
+        return self._seen.reached
+
+    def real(self, path: str, root: str) -> str:
+        """A path through a link of the layout of `root` as the path that it is changed by; any other as it is."""
+        return real(path, [one for one in self.reached if one.owner.path == root])
+
+    def top(self, path: str, root: str) -> str | None:
+        """The root below which a path of `root`'s is changed; None where it lies neither there nor behind a link."""
+        if within(path, root):
+            return root
+        behind = any(one.owner.path == root and within(path, one.folder) for one in self.reached)
+        found = self.of_path(path) if behind else None
+        return found.path if found is not None else None
+
+    def shown(self, path: str, root: str) -> str:
+        """A path that lies behind a link of the layout of `root`, by the path through the link; any other as it is."""
+        return shown(path, root, self.reached)
+
+    def doors(self, root: str, folder: str) -> list[str]:
+        """The links of the layout of `root` that lead right to `folder`."""
+        return [one.link for one in self.reached if one.owner.path == root and one.folder == folder]
+
+    def lies_at(self, held: HeldRevision) -> str:
+        """The folder of a revision, free of symlinks of its layout."""
+        links = (one for one in self.reached if one.owner.path == held.root.path)
+        return real(held.snapshot.path, links)
+
+    def lock_paths(self, root: Root, path: str) -> Sequence[str]:
+        """The locks of everybody who may replace `path`. Raises `BackendFault`."""
+        return lock_paths(root, path, self.reached, self.backends)
 
     def backend(self, root: Root) -> GuardedBackend:
         return self.backends[root.backend]
@@ -210,7 +245,18 @@ class Holdings:
                 return whole.by_name.get(name, ())
             if all(one.root.path != root.path for one in self.by_name[name]):
                 return ()
-        return self.backend(root).removals(root, name.repo_type, name.repo_id, commits, self.walk(root))
+        found = self.backend(root).removals(root, name.repo_type, name.repo_id, commits, self.walk(root))
+        return [self._lying(removal) for removal in found]
+
+    def leftovers(self, root: Root) -> Sequence[Leftover]:
+        """What programs left behind in a root. Raises `BackendFault`."""
+        found = self.backend(root).leftovers(root, self.walk(root))
+        return [replace(one, removal=self._lying(one.removal)) for one in found]
+
+    def _lying(self, removal: Removal) -> Removal:
+        """The same, with what lies behind a link by the path that it is changed by."""
+        links = [one for one in self.reached if one.owner.path == removal.root]
+        return removal.moved(lambda path: real(path, links)) if links else removal
 
     def removals_at(self, root: Root, name: Name, folder: str) -> Sequence[Removal]:
         """Those of `removals` that are about the model at `folder`. Raises `BackendFault`."""
@@ -221,7 +267,7 @@ class Holdings:
     def _whole_of(self, root: Root) -> _Whole | None:
         if root.path not in self._whole:
             found = self.backend(root).all_removals(root, self.walk(root))
-            self._whole[root.path] = None if found is None else _Whole.of(found)
+            self._whole[root.path] = None if found is None else _Whole.of([self._lying(one) for one in found])
         return self._whole[root.path]
 
     def reading(self, path: str) -> Sequence[tuple[HeldRevision, SnapshotFile]]:
@@ -275,6 +321,7 @@ class Holdings:
             held=held,
             warnings=tuple(walks.warnings),
             unreadable=tuple(sorted(walks.unreadable)),
+            reached=tuple(walks.reached),
         )
 
     def _named(self, snapshot: Snapshot) -> Snapshot:
@@ -295,6 +342,7 @@ class _Seen:
     held: tuple[HeldRevision, ...]
     warnings: tuple[Notice, ...]
     unreadable: tuple[str, ...]
+    reached: tuple[Reached, ...]
 
 
 class _Walks:
@@ -308,7 +356,8 @@ class _Walks:
         progress: Progress,
         stop: Stop,
     ) -> None:
-        self.roots = list(roots)
+        self.reached = reached_from(roots, backends)
+        self.roots = with_reached(roots, self.reached)
         self.held: list[HeldRevision] = []
         self.away: list[Root] = []
         self.left_out: set[str] = set()
@@ -316,8 +365,9 @@ class _Walks:
         self.warnings: list[Notice] = []
         self._backends = backends
         self._progress = progress
-        self._shared = Shared(self._found, commits, progress.advance, stop)
-        self._known = {root.path for root in roots}
+        linked = links(self.reached)
+        self._shared = Shared(self._found, commits, linked, advance=progress.advance, stop=stop)
+        self._known = {root.path for root in self.roots}
 
     def run(self) -> None:
         self._progress.start("looking for models", None, "files")
@@ -353,9 +403,14 @@ class _Walks:
         self.unreadable |= walk.failed
 
     def _found(self, backend: str, path: str) -> None:
+        path = os.path.realpath(path)
         if path not in self._known:
-            self._known.add(path)
             self.roots.append(Root(path, backend))
+            self.reached += reached_from(self.roots[-1:], self._backends)
+            self._shared.linked.update(links(self.reached))
+            # In place: the roots are being gone through.
+            self.roots[:] = with_reached(self.roots, self.reached)
+            self._known |= {root.path for root in self.roots}
 
 
 @dataclass(frozen=True, slots=True)

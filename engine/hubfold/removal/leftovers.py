@@ -38,7 +38,7 @@ def plan(
         found: Sequence[Leftover] = ()
         if not only or root.path in only:
             with holdings.leaving_out(root):
-                found = holdings.backend(root).leftovers(root, holdings.walk(root))
+                found = holdings.leftovers(root)
         for leftover in found:
             if leftover.kind is LeftoverKind.DETACHED and not old_revisions:
                 continue
@@ -58,7 +58,7 @@ def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:
             raise HubfoldError(f"the layout {cache.backend} does not say how to empty {cache.path}")
         removals += found
     gone = {removal.path for removal in removals}
-    for leftover in holdings.backend(cache).leftovers(cache, holdings.walk(cache)):
+    for leftover in holdings.leftovers(cache):
         if leftover.removal.path not in gone or not leftover.removal.path:
             removals.append(replace(leftover.removal, kind=str(leftover.kind)))
     return hold_against_needs(holdings, removals, (), with_links=False, names=names, only=[cache.path])

@@ -11,7 +11,7 @@ from hubfold.backend.changes import Removal
 from hubfold.content import VAULT, IndexedReplica
 from hubfold.disk import paths
 from hubfold.disk.paths import within
-from hubfold.library.inventory import Holdings
+from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import Name
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
@@ -42,6 +42,7 @@ class Needs:
     others: list[IndexedReplica] = field(default_factory=list)
 
     def look(self) -> None:
+        self._shown_elsewhere()
         self._folders()
         self._objects()
         self._direct()
@@ -69,6 +70,36 @@ class Needs:
             removal = self.removals[number]
             self.removals[number] = replace(removal, links=(*removal.links, link))
         return goes
+
+    def _shown_elsewhere(self) -> None:
+        """What lies behind a link of a layout may be behind another link as well: what somebody else shows stays."""
+        behind = [one.folder for one in self.holdings.reached]
+        for number, removal in enumerate(self.removals if behind else ()):
+            needed: dict[str, HeldRevision] = {}
+            for path in removal.content:
+                if any(within(path, folder) for folder in behind):
+                    readers = (held for held, _ in self.holdings.reading(path) if not self._is_going(held))
+                    needed |= dict.fromkeys([path], held) if (held := next(readers, None)) else {}
+            # Where the folder is the same, nothing of it can go; where only blobs are, those that are used stay.
+            same = [held for held in needed.values() if self.holdings.lies_at(held) in removal.folders]
+            if same:
+                shown = f"{same[0].snapshot.home} shows it too; `hubfold rm` without --from removes both"
+                self.left.append(Left(removal.path, shown))
+                self.removals[number] = Removal(
+                    removal.root, removal.backend, removal.repo_id, removal.repo_type
+                )
+            elif needed:
+                self.left += [Left(path, f"{held.name} reads it") for path, held in sorted(needed.items())]
+                content = tuple(path for path in removal.content if path not in needed)
+                self.removals[number] = replace(removal, content=content)
+
+    def _is_going(self, held: HeldRevision) -> bool:
+        return any(
+            removal.root == held.root.path
+            and Name(removal.repo_type, removal.repo_id) == held.name
+            and held.snapshot.revision in removal.revisions
+            for removal in self.removals
+        )
 
     def _folders(self) -> None:
         """A link into a snapshot needs the whole of it: one file less, and it would look whole and not be."""

@@ -226,7 +226,13 @@ def hold_against_needs(
     stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
     folders = tuple(_vanishing(removals))
     seen: dict[str, Seen] = {}
-    for path in files:
+    doors = (
+        link
+        for removal in removals
+        for folder in removal.empty
+        for link in holdings.doors(removal.root, folder)
+    )
+    for path in (*files, *doors):
         now = look(path)
         if now is not None:
             seen[path] = now

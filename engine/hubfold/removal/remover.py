@@ -10,7 +10,9 @@ Per `changes.Removal`::
     the layout's notes, then what was renamed away
     content, asked for again: does anything need it now?
     shared payloads that nobody uses
-    folders that are empty by now
+    links of the layout that lead to nothing but empty folders, then these folders
+
+What lies behind a link of the layout is removed where it lies, below a root of its own, never through the link.
 
 Each stage is fsynced before the next. Each path is looked at right before: what is not what the preview saw stays. A
 crash leaves, at the most, content that no revision uses, which `hubfold clean` and the same `hubfold rm` find again (of
@@ -93,7 +95,7 @@ class Remover:
             except (LeftAlone, OSError) as error:
                 self._fail(guarded[0], f"all of it was left alone: {errors.describe(error)}")
                 return
-            asides = self._announce(removal, locks)
+            asides = self._announce(root, removal, locks)
             goes = self._goes(removal, locks)
             try:
                 self._unlink_all(root, removal.links)
@@ -113,8 +115,7 @@ class Remover:
 
     def _locks(self, root: Root, paths: Sequence[str]) -> Sequence[str]:
         """The locks of what is at `paths`, each once. Raises `LeftAlone` where a plugin cannot tell."""
-        backend = self.holdings.backend(root) if paths else None
-        found = (lock for path in paths for lock in backend.lock_paths(root, path)) if backend else ()
+        found = (lock for path in paths for lock in self.holdings.lock_paths(root, path))
         return list(dict.fromkeys(found))
 
     def _goes(self, removal: Removal, locks: Collection[str]) -> empty.Goes:
@@ -132,16 +133,23 @@ class Remover:
             if self._unneeded(root, [payload.path]):
                 self._try(root, payload.record)
         for folder in removal.empty:
+            # Before the folders: while these are there, the layout knows the link, and the same `rm` goes on.
+            doors = self.holdings.doors(root.path, folder)
+            if doors and _is_bare(folder, removal.empty):
+                for link in doors:
+                    self._try(root, link)
+        for folder in removal.empty:
             self._remove_folder(root, folder)
 
-    def _announce(self, removal: Removal, locks: Collection[str]) -> dict[str, str]:
+    def _announce(self, root: Root, removal: Removal, locks: Collection[str]) -> dict[str, str]:
         """Journal everything that is going to go; the temporary name of each folder that is renamed away.
 
         The `locks` that lie in such a folder are ours, though nobody was asked about them.
         """
         backend = self.holdings.backends.get(removal.backend)
         of_copy = removal.whole and backend is not None and not backend.capabilities.cache
-        for path in removal.files:
+        doors = (link for folder in removal.empty for link in self.holdings.doors(removal.root, folder))
+        for path in (*removal.files, *doors):
             seen = self.seen.get(path)
             if seen is not None:
                 copy = removal.path if of_copy and within(path, removal.path) else ""
@@ -149,12 +157,13 @@ class Remover:
         asides = {}
         for folder in removal.folders:
             self._number += 1
-            asides[folder] = os.path.join(
-                removal.aside, f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
-            )
+            top = self._top(root, folder)
+            # What lies behind a link of its own has no other folder to go to.
+            aside = removal.aside if within(removal.aside, top) else top
+            asides[folder] = os.path.join(aside, f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}")
             ours = [lock for lock in locks if lock.startswith(os.path.join(folder, ""))]
             told = {"locks": ours} if ours else {}
-            self.journal.announce("aside", path=folder, root=removal.root, temporary=asides[folder], **told)
+            self.journal.announce("aside", path=folder, root=top, temporary=asides[folder], **told)
         self.journal.sync()
         return asides
 
@@ -175,14 +184,11 @@ class Remover:
     def _unlink(self, root: Root, path: str) -> Directory | None:
         """Unlink `path` if it is what was seen; its directory, open. None where it was gone."""
         seen = self.seen.get(path)
-        top = root.path
-        if not path.startswith(os.path.join(root.path, "")):
+        if seen is not None and seen.text is None and not self._is_within(root, path):
             # A link that reads what goes may lie anywhere; nothing but a link may.
-            if seen is not None and seen.text is None:
-                raise LeftAlone(f"{path} lies outside of {root.path} and is no symlink; it stays")
-            top = self._root_of(path)
+            raise LeftAlone(f"{path} lies outside of {root.path} and is no symlink; it stays")
         try:
-            directory, name = Directory.parent_of(top, path)
+            directory, name = Directory.parent_of(self._top(root, path), path)
         except FileNotFoundError:
             return None
         try:
@@ -202,9 +208,18 @@ class Remover:
         self.progress.advance(1)
         return directory
 
-    def _root_of(self, path: str) -> str:
-        root = self.holdings.of_path(path)
-        return root.path if root is not None else os.path.dirname(path)
+    def _is_within(self, root: Root, path: str) -> bool:
+        """Whether a path lies in the root, or in what its layout reaches by a link."""
+        other = self.holdings.of_path(path)
+        reached = other is not None and bool(other.link) and within(other.link, root.path)
+        return reached or path.startswith(os.path.join(root.path, ""))
+
+    def _top(self, root: Root, path: str) -> str:
+        """The root below which a path is changed: the innermost that it lies in, where that is not `root` itself."""
+        if path.startswith(os.path.join(root.path, "")):
+            return root.path
+        other = self.holdings.of_path(path)
+        return other.path if other is not None else os.path.dirname(path)
 
     def _try(self, root: Root, path: str) -> bool:
         try:
@@ -222,7 +237,7 @@ class Remover:
         if not paths:
             return True
         try:
-            needed = set(self.holdings.backend(root).still_needed(root, paths, self.holdings.walk(root)))
+            needed = self._needed(root, paths)
             reason = "something began to use it meanwhile; it stays"
         except BackendFault as fault:
             needed, reason = set(paths), f"{fault}: nobody can tell whether something uses it; it stays"
@@ -232,6 +247,11 @@ class Remover:
         done = [self._try(root, path) for path in paths if path not in needed]
         return all(done) and not needed
 
+    def _needed(self, root: Root, paths: Sequence[str]) -> set[str]:
+        shown = {self.holdings.shown(path, root.path): path for path in paths}
+        asked = self.holdings.backend(root).still_needed(root, list(shown), self.holdings.walk(root))
+        return {shown.get(path, path) for path in asked}
+
     def _fail(self, path: str, error: str) -> None:
         self.failed.append(Failed(path, error))
 
@@ -240,10 +260,11 @@ class Remover:
     def _set_aside(self, root: Root, folder: str, temporary: str, goes: empty.Goes) -> None:
         """Rename a folder out of its layout; back again if it holds what the user was not asked about."""
         try:
-            source, name = Directory.parent_of(root.path, folder)
+            top = self._top(root, folder)
+            source, name = Directory.parent_of(top, folder)
         except FileNotFoundError:
             return
-        with source, Directory.parent_of(root.path, temporary)[0] as target:
+        with source, Directory.parent_of(top, temporary)[0] as target:
             if source.lstat_or_none(name) is None:
                 return
             new = os.path.basename(temporary)
@@ -264,7 +285,7 @@ class Remover:
             if not os.path.lexists(temporary):
                 return
             freed = measure(temporary + path[len(folder) :] for path in gone)
-            emptied = empty.empty(root.path, folder, temporary, goes)
+            emptied = empty.empty(self._top(root, folder), folder, temporary, goes)
         except (LeftAlone, OSError) as error:
             self._fail(folder, errors.describe(error))
             self.stuck = True
@@ -280,12 +301,20 @@ class Remover:
 
     def _remove_folder(self, root: Root, folder: str) -> None:
         with suppress(OSError, LeftAlone):  # not empty: somebody's file is in it, and stays
-            directory, name = Directory.parent_of(root.path, folder)
+            directory, name = Directory.parent_of(self._top(root, folder), folder)
             with directory:
                 blocks = directory.lstat(name).st_blocks * 512
                 directory.rmdir(name)
                 directory.sync()
                 self.freed += blocks
+
+
+def _is_bare(top: str, folders: Collection[str]) -> bool:
+    """Whether there is nothing at or below `top`, or nothing but these folders: a client fails at a link to nowhere."""
+    return all(
+        path in folders and not files and not any(os.path.islink(os.path.join(path, name)) for name in below)
+        for path, below, files in os.walk(top)
+    )
 
 
 def _removed(path: str, seen: Seen, copy: str, removal: Removal) -> Removed:

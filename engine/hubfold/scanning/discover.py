@@ -12,6 +12,7 @@ from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.disk.paths import canonical, existing, within
 from hubfold.errors import RootError, UsageError
 from hubfold.scanning.leave_out import is_own_state
+from hubfold.scanning.reached import reached_from, with_reached
 
 
 def named_folder(text: str) -> str | None:
@@ -32,10 +33,10 @@ def discover(
 ) -> list[Root]:
     """The roots for `paths`; without any, or with `around` besides, the `known` ones and those found by `environ`.
 
-    `backend` names the layout instead of letting each path be recognised. Known roots below a path belong to it; a
-    folder in a known root that is no layout of its own is that root's. The roots of caches come first, since they know
-    what others can only refer to. Raises `RootError` for a path that cannot be scanned, `UsageError` for a backend that
-    is not loaded.
+    `backend` names the layout instead of letting each path be recognised. What a layout reaches by links comes with
+    it. Known roots below a path belong to it; a folder in a known root that is no layout of its own is that root's. The
+    roots of caches come first, since they know what others can only refer to. Raises `RootError` for a path that cannot
+    be scanned, `UsageError` for a backend that is not loaded.
     """
     if backend is not None and (backend not in backends or backend == VAULT):
         names = ", ".join(name for name in backends if name != VAULT)
@@ -52,7 +53,9 @@ def discover(
             if backend is None or paths or backend == name:
                 others += _defaults(name, one, environ, remembered)
         found += [root for root in others if paths or backend in (None, root.backend)]
-    return sorted(_once(found), key=lambda root: not _is_cache(root, backends))
+    roots = _once(found)
+    roots = with_reached(roots, reached_from(roots, backends))
+    return sorted(roots, key=lambda root: not _is_cache(root, backends))
 
 
 def recognise(
@@ -85,12 +88,12 @@ def _given(
     if is_own_state(path, names):
         raise RootError(f"{path} is hubfold's own state", "name a folder with models")
     if backend is not None:
-        chosen = backends[backend].recognise(path, names) or path
+        chosen = canonical(backends[backend].recognise(path, names) or path)
         return _as_known(Root(chosen, backend), known)
     recognised = recognise(path, names, backends)
     if recognised is not None:
         name, place = recognised
-        return _as_known(Root(place, name), known)
+        return _as_known(Root(canonical(place), name), known)
     # What the user once named by `--backend` need not be recognised.
     above = [root for root in known.values() if within(path, root.path)]
     if above:
@@ -118,7 +121,7 @@ def _defaults(
         except OSError:
             # It is there: the scan says why it cannot be read.
             names = frozenset()
-        yield _as_known(Root(backend.recognise(path, names, met=True) or path, name), known)
+        yield _as_known(Root(canonical(backend.recognise(path, names, met=True) or path), name), known)
 
 
 def _upwards(path: str) -> Iterable[str]:

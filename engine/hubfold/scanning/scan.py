@@ -26,6 +26,7 @@ from hubfold.reading.pool import Readers
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport
 from hubfold.scanning.choice import Chosen
+from hubfold.scanning.reached import links, reached_from, with_reached
 from hubfold.scanning.recording import Recording
 from hubfold.scanning.walk import Shared, TreeWalk
 
@@ -112,10 +113,12 @@ class _Walks:
         self._index = index
         self._progress = progress
         self.commits: dict[str, tuple[str, str]] = {}
-        self._shared = Shared(self._found, self.commits, progress.advance, stop)
-        self._queue = list(roots)
+        self._shared = Shared(self._found, self.commits, advance=progress.advance, stop=stop)
+        self._reached = reached_from(roots, backends)
+        self._shared.linked.update(links(self._reached))
+        self._queue = with_reached(roots, self._reached)
         self._known = {root.path: root for root in index.roots(vaults=True)}
-        self._queued = {root.path for root in roots}
+        self._queued = {root.path for root in self._queue}
 
     def run(self) -> list[tuple[Root, str | None]]:
         """Every root with what went wrong in it."""
@@ -183,9 +186,15 @@ class _Walks:
         return None
 
     def _found(self, backend: str, path: str) -> None:
+        path = os.path.realpath(path)
         if path not in self._queued:
             self._queued.add(path)
-            self._queue.append(self._known.get(path) or Root(path, backend))
+            root = self._known.get(path) or Root(path, backend)
+            self._queue.append(root)
+            self._reached += reached_from([root], self._backends)
+            self._shared.linked.update(links(self._reached))
+            self._queue = with_reached(self._queue, self._reached)
+            self._queued |= {root.path for root in self._queue}
 
     def _queue_vaults(self, root: Root) -> None:
         if root.backend == VAULT or not {VAULT, root.backend} <= self._backends.keys():

@@ -20,7 +20,7 @@ from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import Folder
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature, signature_tuple
 from hubfold.disk import open_flags
-from hubfold.disk.paths import within
+from hubfold.disk.paths import plain, within
 from hubfold.progress import Stop
 from hubfold.reports.outcomes import Notice
 
@@ -121,6 +121,9 @@ class Shared:
     found: Callable[[str, str], None] | None = None
     #: (repo id, repo type) by commit hash, as caches tell them on the way.
     commits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Symlinks of layouts with the folders that they lead to (`reached`): entered, but by a walk with a memory, whose
+    #: rows are those of one root.
+    linked: dict[str, str] = field(default_factory=dict)
     #: Told how many files were met.
     advance: Callable[[int], object] | None = None
     stop: Stop = field(default_factory=Stop)
@@ -237,6 +240,12 @@ class TreeWalk:
                 self._failed(path, error)
             return None
 
+    def leads_to(self, path: str) -> str | None:
+        return self.shared.linked.get(path)
+
+    def real(self, path: str) -> str:
+        return plain(path)
+
     def dangles(self, path: str) -> bool:
         if not self._inside(path):
             return False
@@ -270,15 +279,21 @@ class TreeWalk:
     # reading
 
     def _read(self, path: str) -> _Content | None:
+        there = self.shared.linked.get(path, path)
+        if there != path and self._memory is not None:
+            return None
         try:
-            fd = os.open(path, _DIRECTORY_FLAGS)
+            fd = os.open(there, _DIRECTORY_FLAGS)
         except OSError as error:
             self._failed(path, error)
             return None
         try:
             st = os.fstat(fd)
-            # A bind mount shows a folder twice; its files are the same payloads, once is enough.
-            if (st.st_dev, st.st_ino) in self._visited:
+            # A bind mount shows a folder twice; its files are the same payloads, once is enough. What a link of the
+            # layout shows is a model under a name of its own.
+            if (st.st_dev, st.st_ino) in self._visited and not any(
+                within(path, link) for link in self.shared.linked
+            ):
                 return None
             self._visited.add((st.st_dev, st.st_ino))
             content = _Content(st.st_dev)

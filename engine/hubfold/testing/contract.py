@@ -373,6 +373,10 @@ class BackendContract:
                 assert not os.path.islink(lock)
                 assert os.path.realpath(os.path.dirname(lock)) == os.path.dirname(lock)
 
+    def test_what_is_reached_is_a_link_in_the_root(self, built: Built) -> None:
+        for link in self.guarded().reached(Root(str(built.root), self.backend.name)):
+            assert link.startswith(f"{built.root}/") and os.path.islink(link)
+
     def test_vault_places_are_absolute(self, built: Built) -> None:
         # None of them would be a fault too: the guard answers so for one that fails.
         places = self.guarded().vault_places(Root(str(built.root), self.backend.name))

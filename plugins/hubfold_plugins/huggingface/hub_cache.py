@@ -13,6 +13,10 @@ Layout, as huggingface_hub 0.23.5 to 2.4.0 write it::
         trees/<commit>.json       see `hubfold_plugins/huggingface/hub_metadata`
         .no_exist/<commit>/<path>
 
+A client goes through a symlink in the place of a repository, of its ``blobs/`` or its ``snapshots/``: people move these
+to a larger drive and leave a link (`reached`). Relative links of a snapshot lead where the system takes them, from the
+place where ``snapshots/`` really is.
+
 What may be done to it follows from what its clients do. They unlink the first hop of a snapshot link, up to
 1.31 even what it resolves to, so nothing in ``snapshots/`` may become a link to elsewhere, and between blobs
 of one file system only hard links and reflinks are safe. The shared store is swept by clients that know
@@ -31,13 +35,14 @@ from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold_plugins.huggingface.claims import claims_of_etag
+from hubfold_plugins.huggingface.hub_linked import linked_parts
 from hubfold_plugins.huggingface.hub_metadata import XET_HASH
 from hubfold_plugins.huggingface.hub_repository import Repository, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
     from hubfold_plugins.huggingface.hub_upkeep import Upkeep
 
 STORE_MARKER = ".huggingface-shared-blobs"
@@ -57,6 +62,15 @@ _BESIDE_HUB = _OF_HF_HOME | {
     "CACHEDIR.TAG",
     ".check_for_update_done",
 }
+#: Variables by which other programs are told of a cache of this layout, and folders of HF_HOME that were some.
+_OF_OTHERS = (
+    "TRANSFORMERS_CACHE",
+    "PYTORCH_TRANSFORMERS_CACHE",
+    "PYTORCH_PRETRAINED_BERT_CACHE",
+    "DIFFUSERS_CACHE",
+    "SENTENCE_TRANSFORMERS_HOME",
+)
+_LEFT_BEHIND = ("transformers", "diffusers")
 _OF_A_CACHE = frozenset({".locks", "CACHEDIR.TAG", "version.txt", "blobs"})
 
 
@@ -98,7 +112,12 @@ class HubCacheBackend(StorageBackend):
 
     @classmethod
     def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
-        """The client's own cache first, then what it would be if each variable in turn were not set."""
+        """The client's own cache first, then what it would be if each variable in turn were not set.
+
+        Last the places of other and earlier programs (transformers before 5, diffusers before 0.14,
+        sentence-transformers), and HF_HOME itself, which is taken for a cache by who gives it as one (``cache_dir``):
+        those of them that hold repositories.
+        """
         home = _expanded("~", environ)
         caches = [environ.get("HF_HUB_CACHE"), environ.get("HUGGINGFACE_HUB_CACHE")]
         homes = [environ.get("HF_HOME")]
@@ -106,9 +125,34 @@ class HubCacheBackend(StorageBackend):
             homes.append(os.path.join(environ["XDG_CACHE_HOME"], "huggingface"))
         homes.append(os.path.join(home, ".cache", "huggingface"))
         caches += [os.path.join(_expanded(place, environ), "hub") for place in homes if place]
-        return list(dict.fromkeys(peek.absolute(_expanded(place, environ)) for place in caches if place))
+        others = [environ.get(variable) for variable in _OF_OTHERS]
+        for home in (_expanded(place, environ) for place in homes if place):
+            others += [home, *(os.path.join(home, name) for name in _LEFT_BEHIND)]
+        places = [peek.absolute(_expanded(place, environ)) for place in others if place]
+        return list(
+            dict.fromkeys(
+                [
+                    *(peek.absolute(_expanded(place, environ)) for place in caches if place),
+                    *(place for place in places if _is_cache(place, peek.names_in(place))),
+                ]
+            )
+        )
+
+    def reached(self, root: Root) -> Iterator[str]:
+        """Links in the place of a repository, its ``blobs/`` or ``snapshots/``, to what is one by its names."""
+        repository = _repository_of(root.path)
+        if repository == root.path:
+            yield from linked_parts(repository)
+        elif _is_whole(root):
+            for cache in (root.path, os.path.join(root.path, "hub")):
+                for name in peek.names_in(cache):
+                    if _REPOSITORY.fullmatch(name):
+                        yield from linked_parts(os.path.join(cache, name))
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        if root.link:
+            yield from Repository.behind(root, walk).replicas({})
+            return
         repository = _repository_of(root.path)
         if repository is not None:
             yield from Repository(repository, root.path, walk).replicas({})
@@ -126,11 +170,13 @@ class HubCacheBackend(StorageBackend):
 
     def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
         repository = _repository_of(root.path)
+        if root.link:
+            return  # told by the root that has the link
         if repository == root.path:
             yield from Repository(repository, repository, walk).snapshots()
         elif repository is None and _store_of(root.path) is None:
             for cache in _caches(root.path, walk):
-                for name in cache.repositories:
+                for name in (*cache.repositories, *cache.linked):
                     path = os.path.join(cache.path, name)
                     yield from Repository(path, path, walk).snapshots()
 
@@ -153,7 +199,7 @@ class HubCacheBackend(StorageBackend):
         return ()
 
     def vault_places(self, root: Root) -> Sequence[str]:
-        part = _repository_of(root.path) or _store_of(root.path)
+        part = root.path if root.link else _repository_of(root.path) or _store_of(root.path)
         cache = os.path.dirname(part) if part is not None else root.path
         return (os.path.join(os.path.dirname(cache), "hubfold"), os.path.join(cache, ".hubfold"))
 
@@ -172,13 +218,17 @@ class HubCacheBackend(StorageBackend):
                 yield removal
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
-        caches = [root.path] if _is_whole(root) else []
+        caches = [root.path] if _is_whole(root) and not root.link else []
         for upkeep in _upkeeps(root, walk):
             if upkeep.cache:
                 caches.append(upkeep.cache)
             yield from upkeep.leftovers()
         for cache in dict.fromkeys(caches):
             yield from _locks(root.path, cache, walk)
+
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        for upkeep in _upkeeps(root, walk):
+            yield from upkeep.gaps()
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         from hubfold_plugins.huggingface.hub_upkeep import Upkeep, users_of
@@ -197,7 +247,7 @@ class HubCacheBackend(StorageBackend):
         self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
     ) -> str | None:
         etag = digests.get("sha256") or digests.get("git-sha1")
-        if etag is None or _repository_of(root.path) is not None or _store_of(root.path) is not None:
+        if etag is None or root.link or not _is_whole(root):
             return None
         name = "--".join([f"{repo_type}s", *repo_id.split("/")])
         blobs = os.path.join(root.path, name, "blobs")
@@ -230,12 +280,14 @@ def _is_whole(root: Root) -> bool:
 def _upkeeps(root: Root, walk: Walk, only: str = "") -> Iterator[Upkeep]:
     """One for each repository of the root, and of the caches that lie in it by mistake; `only` for those called so."""
     repository = _repository_of(root.path)
+    if root.link:
+        return
     if repository == root.path:
         if only in ("", os.path.basename(repository)):
             yield _upkeep(root, repository, "", walk)
     elif _is_whole(root):
         for cache in _caches(root.path, walk):
-            for name in cache.repositories:
+            for name in (*cache.repositories, *cache.linked):
                 if only in ("", name) and _REPOSITORY.fullmatch(name):
                     yield _upkeep(root, os.path.join(cache.path, name), cache.path, walk)
 
@@ -316,6 +368,8 @@ class _Cache:
 
     path: str
     repositories: list[str]
+    #: Repositories that lie elsewhere, behind a link of this name.
+    linked: list[str]
     has_store: bool
 
 
@@ -345,11 +399,14 @@ def _cache(folder: Folder, walk: Walk) -> _Cache:
     # What is read by its own rules is not walked into.
     apart = {*repositories, ".locks", *_OF_HF_HOME, *(["blobs"] if has_store else [])}
     folder.folders[:] = [name for name in folder.folders if name not in apart]
-    for name in folder.links:
+    linked = []
+    for name in sorted(name for name in folder.links if name.startswith(_PREFIXES)):
         path = os.path.join(folder.path, name)
-        if name.startswith(_PREFIXES) and walk.dangles(path):
+        if walk.leads_to(path) is not None:
+            linked.append(name)
+        elif walk.dangles(path):
             walk.warn(path, "is a repository that leads nowhere (is its drive there?)", kind="dangling")
-    return _Cache(folder.path, repositories, has_store)
+    return _Cache(folder.path, repositories, linked, has_store)
 
 
 def _store_replicas(top: str, walk: Walk, shared: Shared) -> Iterator[Replica]:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hubfold.backend.contract import Folder, Walk
-from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
+from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, SnapshotFile
 from hubfold_plugins.huggingface.claims import claims_of_etag
+from hubfold_plugins.huggingface.hub_linked import own_blob
 from hubfold_plugins.huggingface.hub_metadata import (
     COMMIT,
     XET_HASH,
@@ -52,15 +53,27 @@ class Repository:
     #: By commit: the files of its listing by path, and by etag.
     trees: dict[str, tuple[dict[str, TreeFile], dict[str, TreeFile]]] = field(default_factory=dict)
     leaving: int = 0
+    #: The folder that programs know the repository by, where a link of that name leads here.
+    name: str = ""
+    #: Where its blobs/ and snapshots/ lie, for one of these that is behind a link of its own.
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def behind(cls, root: Root, walk: Walk) -> Repository:
+        """The repository, or the part of one, that lies in a root behind a link."""
+        above, part = os.path.split(root.link)
+        if part in ("blobs", "snapshots"):
+            return cls(above, root.path, walk, name=above, places={part: root.path})
+        return cls(root.path, root.path, walk, name=root.link)
 
     @property
     def repo_id(self) -> str:
-        _, _, name = os.path.basename(self.path).partition("--")
+        _, _, name = os.path.basename(self.name or self.path).partition("--")
         return name.replace("--", "/")
 
     @property
     def repo_type(self) -> str:
-        kind, _, _ = os.path.basename(self.path).partition("--")
+        kind, _, _ = os.path.basename(self.name or self.path).partition("--")
         return kind.removesuffix("s")
 
     def replicas(self, shared: Shared) -> Iterator[Replica]:
@@ -75,10 +88,16 @@ class Repository:
 
     def _part(self, name: str) -> Iterator[Folder]:
         """The folders of one part of the repository, as far as they lie in `top`."""
-        path = os.path.join(self.path, name)
+        path = self._place(name)
+        if self.places:
+            return self.walk.folders(path) if name in self.places else iter(())
         if self.top == self.path:
             return self.walk.folders(path)
         return self.walk.folders(self.top) if f"{self.top}/".startswith(f"{path}/") else iter(())
+
+    def _place(self, part: str) -> str:
+        """Where a part of the repository is read."""
+        return self.places.get(part) or os.path.join(self.path, part)
 
     def _read_blobs(self) -> tuple[list[tuple[str, os.stat_result]], list[str]]:
         files: list[tuple[str, os.stat_result]] = []
@@ -88,8 +107,11 @@ class Repository:
             self.blobs.update(folder.names)
             files += [(name, stat) for name, stat in folder.files if not name.endswith(INCOMPLETE)]
             links |= dict.fromkeys(name for name in folder.links if not name.startswith("."))
+        if not self.blobs and not self.places:
+            # Behind a link there is another root's content, but it is there.
+            self.blobs.update(self.walk.listing(os.path.join(self.path, "blobs")))
         for name in sorted(name for name in self.blobs if name.endswith(INCOMPLETE)):
-            path = os.path.join(self.path, "blobs", name)
+            path = os.path.join(self._place("blobs"), name)
             stat = self.walk.stat(path)
             if stat is not None:
                 self.walk.warn(
@@ -193,7 +215,7 @@ class Repository:
         return found
 
     def _read_snapshots(self) -> Iterator[Replica]:
-        snapshots = os.path.join(self.path, "snapshots")
+        snapshots = self._place("snapshots")
         broken: dict[str, list[str]] = {}
         for folder in self._part("snapshots"):
             if folder.path == snapshots:
@@ -223,13 +245,12 @@ class Repository:
         etag = text.removeprefix(blobs)
         if len(etag) == len(text) or "/" in etag:
             # Not as the client writes it; it may mean the same.
-            place, etag = os.path.split(os.path.normpath(os.path.join(folder, text)))
-            stays = place == os.path.join(self.path, "blobs")
-        else:
-            stays = etag not in ("", "..", ".")
-        if stays:
+            etag = os.path.basename(own_blob(self.path, path, text, self.walk) or "")
+        if etag not in ("", "..", "."):
             if self.top == self.path and etag not in self.blobs:
                 return False
+            if self.places:
+                return not self.walk.dangles(path)
             if etag in self.wanted and self._rank(commit) < self._rank(self.uses.get(etag)):
                 self.uses[etag] = commit
             return True
@@ -252,7 +273,7 @@ class Repository:
         return self.trees[commit]
 
     def _blob(self, name: str, stat: os.stat_result) -> Replica:
-        path = os.path.join(self.path, "blobs", name)
+        path = os.path.join(self._place("blobs"), name)
         revision = self.uses.get(name)
         claims = claims_of_etag(name)
         known = self._tree(revision)[1].get(name)
@@ -290,7 +311,7 @@ class Repository:
 
     def _blob_link(self, name: str, shared: Shared) -> None:
         """A blob that is a symlink is a view: of the shared store, or of a vault on another drive."""
-        path = os.path.join(self.path, "blobs", name)
+        path = os.path.join(self._place("blobs"), name)
         text = self.walk.readlink(path)
         if text is None:
             return

@@ -15,14 +15,27 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
-from hubfold.backend.changes import Kept, Leftover, LeftoverKind, ModelPart, PartPlace, Removal, SharedPayload
+from hubfold.backend.changes import (
+    Gap,
+    Kept,
+    Leftover,
+    LeftoverKind,
+    ModelPart,
+    PartPlace,
+    Removal,
+    SharedPayload,
+)
 from hubfold.backend.contract import Walk
-from hubfold_plugins.huggingface.claims import claims_of_etag
-from hubfold_plugins.huggingface.hub_metadata import COMMIT, XET_HASH
+from hubfold_plugins.huggingface.claims import claims_of_etag, claims_of_link
+from hubfold_plugins.huggingface.hub_linked import own_blob, shares_its_blobs
+from hubfold_plugins.huggingface.hub_metadata import COMMIT, XET_HASH, read_tree
 from hubfold_plugins.huggingface.hub_repository import INCOMPLETE
 
 _KNOWN = frozenset({"blobs", "refs", "snapshots", "trees", ".no_exist"})
+#: What of a repository may lie elsewhere, behind a link of its own.
+_LINKABLE = ("blobs", "snapshots")
 _RECORDS_LIMIT = 1 << 20
 
 
@@ -52,12 +65,14 @@ class Contents:
 def read(path: str, walk: Walk) -> Contents:
     """Everything in the repository at `path`; empty where it is missing."""
     found = Contents(path)
-    for folder in walk.folders(path):
+    linked = [part for name in _LINKABLE if walk.leads_to(part := os.path.join(path, name)) is not None]
+    for folder in chain(walk.folders(path), *map(walk.folders, linked)):
         found.folders.append(folder.path)
         if folder.path == os.path.join(path, "snapshots"):
             found.snapshots.update({name: {} for name in folder.folders})
-        links = set(folder.links)
-        for name in sorted(set(folder.names).difference(folder.folders)):
+        links = {name for name in folder.links if os.path.join(folder.path, name) not in linked}
+        names = set(folder.names).difference(folder.folders)
+        for name in sorted(names - set(folder.links) | links):
             if not name.startswith(".hubfold"):
                 _sort(found, os.path.join(folder.path, name), name in links, walk)
     found.folders.sort(key=lambda folder: (-folder.count("/"), folder))
@@ -72,8 +87,7 @@ def _sort(found: Contents, path: str, is_link: bool, walk: Walk) -> None:
         found.refs[path] = named if COMMIT.fullmatch(named) else ""
     elif part == "snapshots" and "/" in below:
         text = walk.readlink(path) if is_link else None
-        blob = os.path.normpath(os.path.join(os.path.dirname(path), text)) if text else None
-        found.snapshots.setdefault(commit, {})[path] = blob
+        found.snapshots.setdefault(commit, {})[path] = _target(found.path, path, text, walk) if text else None
     elif part == "blobs" and below and "/" not in below:
         if below.endswith(INCOMPLETE):
             found.incomplete.append(path)
@@ -87,6 +101,14 @@ def _sort(found: Contents, path: str, is_link: bool, walk: Walk) -> None:
         found.records.setdefault(commit, []).append(path)
     else:
         found.foreign.append(path)
+
+
+def _target(repository: str, link: str, text: str, walk: Walk) -> str:
+    """What a snapshot's link leads to; one of the repository's own blobs by its path in ``blobs/``."""
+    if text.startswith("../../") and walk.leads_to(os.path.join(repository, "snapshots")) is None:
+        return os.path.normpath(os.path.join(os.path.dirname(link), text))
+    own = own_blob(repository, link, text, walk)
+    return own or os.path.normpath(os.path.join(os.path.dirname(link), text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +138,8 @@ class Upkeep:
 
     def _whole(self, found: Contents) -> Removal:
         content = [*found.blobs, *found.incomplete]
+        if shares_its_blobs(self.path, self.walk):
+            content = sorted(found.used.intersection(found.blobs))
         return self._removal(
             revisions=tuple(sorted(found.snapshots)),
             whole=True,
@@ -182,12 +206,13 @@ class Upkeep:
             newest = max(map(self._touched, (*found.folders, *found.blobs, *found.incomplete)), default=0)
             yield Leftover(LeftoverKind.EMPTY, self.path, self._whole(found), newest)
             return
-        for path in found.incomplete:
+        shared = shares_its_blobs(self.path, self.walk)
+        for path in found.incomplete if not shared else ():
             yield Leftover(
                 LeftoverKind.INTERRUPTED, path, self._removal(content=(path,)), self._touched(path)
             )
         used = found.used
-        for path in found.blobs:
+        for path in found.blobs if not shared else ():
             if path not in used:
                 # A client links a blob right after it has it, so only one that has lain there is no client's.
                 removal = self._removal(content=(path,), payloads=self._payloads([path]))
@@ -204,6 +229,27 @@ class Upkeep:
         """When a path was last written to, ns since the epoch."""
         st = self.walk.stat(path)
         return 0 if st is None else st.st_mtime_ns
+
+    def gaps(self) -> Iterator[Gap]:
+        """Links of snapshots whose blob is missing, and those that lead to where the cache was once."""
+        blobs, moved = os.path.join(self.path, "blobs"), os.path.join(self.path, "snapshots")
+        elsewhere = self.walk.leads_to(moved) is not None
+        for commit, files in read(self.path, self.walk).snapshots.items():
+            for path in files:
+                text = self.walk.readlink(path) if self.walk.dangles(path) else None
+                digests = claims_of_link(text or "")
+                content = os.path.join(blobs, os.path.basename(text or ""))
+                # A blob that is a link itself leads to a drive that is away, or to the shared store.
+                if text is None or not digests or self.walk.readlink(content) is not None:
+                    continue
+                own = own_blob(self.path, path, text, self.walk) == content
+                new = content if elsewhere else os.path.relpath(content, os.path.dirname(path))
+                yield Gap(path, digests, content, "" if own else new, self._size(commit, path))
+
+    def _size(self, commit: str, path: str) -> int | None:
+        listing = read_tree(self.walk, os.path.join(self.path, "trees", f"{commit}.json"))
+        known = listing.get(os.path.relpath(path, os.path.join(self.path, "snapshots", commit)))
+        return known.size if known is not None else None
 
     def needed(self, paths: Collection[str]) -> set[str]:
         """Those of `paths` in blobs/ that a snapshot links to."""
@@ -231,7 +277,10 @@ class Upkeep:
                     os.path.relpath(path, top), text=os.path.relpath(target or "", os.path.dirname(path))
                 )
             else:
-                yield ModelPart(os.path.relpath(path, top), text=self.walk.readlink(path) or "")
+                # As the client writes it, wherever the model is put: an absolute one leads back to this place.
+                yield ModelPart(
+                    os.path.relpath(path, top), text=os.path.relpath(target, os.path.dirname(path))
+                )
         for path, commit in found.refs.items():
             if commit == revision:
                 yield ModelPart(os.path.relpath(path, top), path)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, SnapshotFile
+from hubfold_plugins.huggingface.claims import claims_of_link
 from hubfold_plugins.huggingface.hub_metadata import (
     COMMIT,
     Download,
@@ -34,7 +35,7 @@ from hubfold_plugins.huggingface.hub_metadata import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, Removal
+    from hubfold.backend.changes import Gap, Leftover, Removal
 
 _HOMES = (os.path.join(".cache", "huggingface"), ".huggingface")
 _INCOMPLETE = ".incomplete"
@@ -127,6 +128,15 @@ class LocalDirBackend(StorageBackend):
                 if copy.is_one():
                     for path in copy.partials():
                         yield local_upkeep.interrupted(root.path, path, walk)
+
+    def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
+        """Links of a snapshot that was copied out of its cache, or whose cache is gone."""
+        from hubfold.backend.changes import Gap
+
+        for folder in walk.folders(root.path):
+            for path, text in _leading_nowhere(folder, walk):
+                if digests := claims_of_link(text):
+                    yield Gap(path, digests)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         """What a client has noted anew since the notes were taken away: it downloads there again."""
@@ -309,6 +319,7 @@ def _files(folder: Folder, copies: tuple[_Copy, ...], walk: Walk) -> Iterator[Re
     places = [(copy, copy.metadata_folder(folder.path)) for copy in reversed(copies)]
     metadata = [(copy, place, set(walk.listing(place))) for copy, place in places]
     _warn_of_incomplete(folder.path, folder.names, walk)
+    _warn_of_nowhere(folder, walk)
     for _, place, names in metadata:
         _warn_of_incomplete(place, names, walk)
     if not folder.files:
@@ -323,6 +334,25 @@ def _files(folder: Folder, copies: tuple[_Copy, ...], walk: Walk) -> Iterator[Re
                 copy.describe(replica, os.path.join(place, f"{name}{_METADATA}"))
                 break
         yield replica
+
+
+def _leading_nowhere(folder: Folder, walk: Walk) -> Iterator[tuple[str, str]]:
+    """(path, text) of the links that once led into a hub cache and lead nowhere; others are no business of ours."""
+    for name in folder.links:
+        path = os.path.join(folder.path, name)
+        text = walk.readlink(path) or ""
+        if claims_of_link(text) and walk.dangles(path):
+            yield path, text
+
+
+def _warn_of_nowhere(folder: Folder, walk: Walk) -> None:
+    paths = sorted(path for path, _ in _leading_nowhere(folder, walk))
+    if paths:
+        more = f", like {len(paths) - 1} more of this folder" if len(paths) > 1 else ""
+        message = (
+            f"leads nowhere: what it names is in no cache beside it{more}; `hubfold doctor` looks for it"
+        )
+        walk.warn(paths[0], message, kind="dangling")
 
 
 def _warn_of_incomplete(place: str, names: Collection[str], walk: Walk) -> None:
