@@ -186,8 +186,8 @@ class StorageBackend(ABC):
 
         Asked without a walk. What such a link leads to gets a root of its own, whose `Root.link` it is: the replicas
         in it are told by that root. Models, removals and locks are told by this one, by paths through the link; the
-        engine changes what they name where it lies. Name nothing that is not of the layout by what is in it. Only hubfold's
-        own layouts are asked: a plugin of somebody else changes nothing outside of its root.
+        engine changes what they name where it lies. Name nothing that is not of the layout by what is in it. Only the
+        layouts of hubfold's own are asked: a plugin of somebody else changes nothing outside of its root.
         """
         return ()
 
