@@ -14,7 +14,7 @@ import pytest
 
 from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.changes import Kept, SharedPayload
+from hubfold.backend.changes import Gap, Kept, SharedPayload
 from hubfold.content import Partial, Replica, Root, Snapshot, SnapshotFile
 from hubfold.disk.bounds import Bounds
 from hubfold.faults import OWN, BackendFault, Faults
@@ -83,6 +83,11 @@ ANSWERS: dict[str, Callable[[str, str], list[Any]]] = {
     "still_needed": lambda root, path: [[path]],
     "content_path": lambda root, path: [path],
     "parts": lambda root, path: [[ModelPart("boxed/x", path)]],
+    "reached": lambda root, path: [[path]],
+    "gaps": lambda root, path: [
+        [Gap(path, {"sha256": "a" * 64})],
+        [Gap(f"{root}/x", {"sha256": "a" * 64}, path)],
+    ],
 }
 
 
@@ -140,7 +145,7 @@ def test_what_will_be_followed_is_no_symlink_itself(hostile: Hostile, method: st
 
 
 @pytest.mark.parametrize(
-    "method", sorted(ANSWERS.keys() - {"lock_paths", "vault_places", "recognise", "still_needed"})
+    "method", sorted(ANSWERS.keys() - {"lock_paths", "vault_places", "recognise", "still_needed", "reached"})
 )
 def test_a_symlink_may_be_removed_and_a_folded_file_read(hostile: Hostile, method: str) -> None:
     """A folded file is a symlink to elsewhere, and so is what a client made of it."""
@@ -166,6 +171,22 @@ def test_only_our_own_layouts_have_something_beside_a_root(hostile: Hostile, met
     }
     assert list(asked[method]()) == answer
     refused(hostile, method, answer)
+
+
+def test_only_our_own_layouts_have_parts_behind_symlinks(hostile: Hostile) -> None:
+    link = f"{hostile.root.path}/link"
+    assert "symlinks" in refused(hostile, "reached", [link])
+    removal = Removal(hostile.root.path, "box", "acme/boxed", "model", content=(f"{link}/model/secret",))
+    Box.faults = {"reached": lambda: [link], "removals": lambda: iter([removal])}
+    ours = GuardedBackend(Box(), OWN, hostile.faults, Bounds())
+    [found] = ours.removals(hostile.root, "model", "acme/boxed", None, hostile.walk())
+    assert found.content == removal.content and not list(hostile.faults)
+    # A symlink behind it is none of the layout.
+    (hostile.outside / "further").symlink_to(hostile.home)
+    Box.faults["removals"] = lambda: iter([replace(removal, content=(f"{link}/further/secret",))])
+    with pytest.raises(BackendFault):
+        ours.removals(hostile.root, "model", "acme/boxed", None, hostile.walk())
+    assert "behind the symlink" in str(*hostile.faults)
 
 
 @pytest.mark.parametrize("unit", ["elsewhere", "boxed/model", "boxed/model.safetensors"])
@@ -201,7 +222,7 @@ def test_a_home_is_a_root_where_the_user_named_it_and_not_where_a_plugin_meets_i
 
 
 #: Where an answer without end is one.
-SEVERAL = sorted({*ANSWERS, "default_roots"} - {"recognise", "content_path"})
+SEVERAL = sorted({*ANSWERS, "default_roots"} - {"recognise", "content_path", "reached"})
 
 
 @pytest.mark.parametrize("method", SEVERAL)

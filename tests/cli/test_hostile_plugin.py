@@ -5,6 +5,7 @@ Answer by answer this is held in `tests/backend/test_territory.py`; here by what
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal
-from hubfold.backend.changes import SharedPayload
+from hubfold.backend.changes import Gap, SharedPayload
 from hubfold.cli.errors import FAILED, SOME_LEFT
 from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
 from hubfold.testing.contract import snapshot as census
@@ -74,6 +75,8 @@ class Hostile:
             "content_path": lambda: f"{self.out}/new.safetensors",
             "parts": lambda: iter([ModelPart("boxed/secret", self.path)]),
             "place": lambda: PartPlace(0, "../documents"),
+            "reached": lambda: [self.out],
+            "gaps": lambda: iter([Gap(f"{self.out}/hole", {"sha256": hashlib.sha256(SECRET).hexdigest()})]),
         }[method]
 
     def _snapshot(self) -> Snapshot:
@@ -121,6 +124,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "content_path": [["download", "org/other"], ["restore", "{}/none", "-y"]],
     "parts": [SAVE, ["restore", "{}/backup", "--into", "{}/box", "-y"]],
     "place": [SAVE, ["restore", "{}/backup", "--into", "{}/box", "-y"]],
+    "reached": [["scan"], ["ls"], FOLD, REMOVE],
+    "gaps": [["doctor", "--fix", "-y"]],
 }
 
 
@@ -140,8 +145,9 @@ def test_nothing_outside_changes_and_the_plugin_is_named(world: Scene, method: s
         told += [line for line in lines if FAULT + method in line]
         if told and world.asked(method):
             assert (bool(code), len(lines)) == (True, 1), (arguments, world.err)
-    # A cache that is not the client's own is asked nothing by `download`; what a snapshot names is only shown.
-    assert told or method == "content_path" or (way, method) == ("symlink", "snapshots")
+    # A cache that is not the client's own is asked nothing by `download`, a layout that tells of nothing dangling no gaps;
+    # what a snapshot names is only shown.
+    assert told or method in ("content_path", "gaps") or (way, method) == ("symlink", "snapshots")
 
 
 def test_a_download_into_a_faulty_cache_puts_nothing_elsewhere(world: Scene) -> None:

@@ -120,12 +120,13 @@ class GuardedBackend:
 
     def reached(self, root: Root) -> Sequence[str]:
         """See `StorageBackend.reached`. Of hubfold's own layouts only: what lies behind such a link is the root's."""
-        if self.origin.distribution != PROJECT:
-            return ()
         own = Territory(root.path, self._disk)
 
         def check(value: object, what: str) -> str:
-            return own.by_text(answers.path(value, what), what)
+            link = own.below(answers.path(value, what), what)
+            if self.origin.distribution != PROJECT:
+                raise Unfit(f"{what} is {link!r}: only hubfold's own layouts have parts behind symlinks")
+            return link
 
         with suppress(BackendFault):
             return self._ask(
@@ -232,9 +233,17 @@ class GuardedBackend:
     def gaps(self, root: Root, walk: Walk) -> Sequence[Gap]:
         """See `StorageBackend.gaps`."""
         handed = HandedWalk(walk)
+        own = self._territory(root)
+
+        def check(value: object, what: str) -> Gap:
+            found = answers.gap(value, what)
+            for path, field in ((found.path, "path"), (found.content, "content")):
+                if path:
+                    own.below(path, f"{what}.{field}")
+            return found
 
         def ask() -> Sequence[Gap]:
-            return answers.every(self._backend.gaps(root, handed), answers.gap, "gap")
+            return answers.every(self._backend.gaps(root, handed), check, "gap")
 
         return self._ask(StorageBackend.gaps, root.path, ask, handed)
 
