@@ -28,6 +28,7 @@ TAKES_MODELS = [
 @pytest.fixture
 def user(hubfold: Program, scene: Scene) -> Program:
     """org/base is cached and backed up in ``before``; ``small`` is its short name. There is no Hub."""
+    (scene.snapshot.parent / "config.json").write_text("{}")
     state = Path(hubfold.environ["HUBFOLD_HOME"])
     state.mkdir()
     (state / "config.toml").write_text('[models]\nsmall = "org/base"\n')

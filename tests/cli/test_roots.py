@@ -82,6 +82,7 @@ def test_a_key_that_is_not_known_is_told_once_by_each_command(hubfold: Program, 
     state = Path(hubfold.environ["HUBFOLD_HOME"])
     state.mkdir()
     config = state / "config.toml"
+    (scene.snapshot.parent / "config.json").write_text("{}")
     config.write_text('colour = 1\n[models]\nbase = { repo = "org/base", inclode = "*" }\n')
     for command in (
         ("roots",),

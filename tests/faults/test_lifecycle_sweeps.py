@@ -289,3 +289,44 @@ def test_download_of_what_is_here_already(tmp_path: Path, fault: str) -> None:
         found = places(tmp_path, build_download, 1)  # the Hub's hits are counted by one at a time
         check = check_download(hub, commit, env)
         run(found, downloading, check, env=env, choose=placing, fault=fault)
+
+
+def build_damaged(commit: str) -> Build:
+    """A blob that is cut short, and its bytes in a folder of the user's."""
+
+    def build(place: str) -> None:
+        tree.write(os.path.join(place, "plain/copy.safetensors"), FILES["model.safetensors"])
+        blobs = tree.cache(os.path.join(place, "hf/hub"), "org/one", FILES, commit)
+        os.truncate(blobs["model.safetensors"], 100)
+        must(place, "scan", os.path.join(place, "plain"), os.path.join(place, "hf/hub"))
+        enrol(place, os.path.join(place, "plain"))
+
+    return build
+
+
+def check_damaged(commit: str, env: Mapping[str, str]) -> Check:
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        right, short = FILES["model.safetensors"], FILES["model.safetensors"][:100]
+        link = Path(place.hub, "models--org--one/snapshots", commit, "model.safetensors")
+        yield from tree.losses(place.before, place.path, [str(link), os.path.realpath(link)])
+        if link.read_bytes() not in (right, short):
+            yield "the damaged file reads neither what it read nor what it should"
+        must(place.path, *downloading(place.path), env=env)
+        if link.read_bytes() != right:
+            yield "it was not put right"
+        kept = [path.read_bytes() for path in Path(place.path).glob("**/replaced/*")]
+        if short not in kept:
+            yield "what was there is not kept"
+        yield from tree.losses(place.before, place.path, [str(link), os.path.realpath(link)])
+        yield from ours(place.path)
+
+    return check
+
+
+@FAULTS
+def test_download_of_what_is_damaged(tmp_path: Path, fault: str) -> None:
+    with LoopbackHub() as hub:
+        commit = hub.add("org/one", FILES)
+        env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
+        found = places(tmp_path, build_damaged(commit), 1)
+        run(found, downloading, check_damaged(commit, env), env=env, choose=placing, fault=fault, few=True)

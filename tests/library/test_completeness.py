@@ -215,6 +215,7 @@ def test_of_texts_alone_nobody_can_tell_whether_a_model_has_weights(tmp_path: Pa
         (["adapter_model.safetensors"], "adapter_config.json"),
         (["unet/diffusion_pytorch_model.fp16.safetensors"], "model_index.json"),
         (["diffusion_pytorch_model.safetensors"], "config.json"),
+        (["pytorch_model.bin", "config.yaml"], ""),
         (["model.Q4.gguf"], ""),
         (["lora.safetensors"], ""),
         (["onnx/model.onnx"], ""),

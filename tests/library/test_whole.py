@@ -261,3 +261,27 @@ def test_what_may_not_be_read_is_not_called_gone(closed: str, said: str) -> None
         assert said in told
         assert told.endswith("command="), "no download helps"
         assert ("cached" in told) is (closed == "listing")
+
+
+def test_a_place_without_a_file_is_none_where_the_files_are_elsewhere(hub: Tree, engine: Engine) -> None:
+    """The client leaves a ref in the cache when it downloads into a folder."""
+    snapshot_download("org/base", local_dir=hub["models/base"], endpoint=hub.hub.endpoint, token=False,
+                      cache_dir=hub["hf/hub"])  # fmt: skip
+    assert hub["hf/hub/models--org--base/refs/main"].is_file()
+    engine.add_root(hub["models"])
+    [base] = engine.models().models
+    assert [place.path for place in base.places] == [str(hub["models/base"])]
+    assert engine.check(["org/base"]).models[0].path == str(hub["models/base"])
+    shutil.rmtree(hub["models"])
+    client_gets(hub, "config.json")
+    [base] = engine.models().models
+    assert [place.path for place in base.places if not place.root.endswith("models")] == [
+        str(hub["hf/hub/models--org--base"])
+    ]
+
+
+def test_a_ref_alone_is_still_told(hub: Tree, engine: Engine) -> None:
+    snapshot_download("org/base", local_dir=hub["models/base"], endpoint=hub.hub.endpoint, token=False,
+                      cache_dir=hub["hf/hub"])  # fmt: skip
+    [base] = engine.models().models
+    assert (base.id, base.state) == ("org/base", "incomplete")

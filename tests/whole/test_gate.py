@@ -143,13 +143,14 @@ class Try:
         elif how == "blob gone":
             blob.unlink(missing_ok=True)
         elif blob.exists():
-            self._change(how, link, blob, listed)
+            self._change(how, name, link, blob, listed=listed)
 
-    def _change(self, how: str, link: Path, blob: Path, listed: bool) -> None:
+    def _change(self, how: str, name: str, link: Path, blob: Path, *, listed: bool) -> None:
         content = blob.read_bytes()
         if how == "plain":
             # A file that is no link has no digest for a name: without a listing nothing says what it should be.
             known = listed or link.suffix == ".safetensors"
+            content = content if listed else self.files[name]
             link.unlink()
             link.write_bytes(content[:-1] if known and self.random.random() < 0.5 else content)
             self.done[-1] += f" of {link.stat().st_size} bytes"

@@ -169,8 +169,7 @@ class Transfer:
             if lack is None:
                 whole.append(model)
             else:
-                again = "`hubfold doctor --fix --download` gets anew what is damaged"
-                failed.append(Failed(model.name, f"it came and is not whole: {lack}; {again}"))
+                failed.append(Failed(model.name, lack))
         return replace(report, models=tuple(whole), failed=tuple(failed))
 
     def _learned(self, signature: Signature, sha256: str) -> None:

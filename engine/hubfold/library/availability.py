@@ -27,6 +27,7 @@ from hubfold.reports.models import (
     state_of,
 )
 
+_GOT_ANEW = "`hubfold doctor --fix --download` gets anew what is damaged"
 _READ_IT = "run hubfold as a user who may read it"
 _STATUS = {Wholeness.WHOLE: "cached", Wholeness.UNKNOWN: "unknown"}
 #: A size that a user states is a round one: without a listing, a model of less than this part of it is not whole.
@@ -68,15 +69,22 @@ def whole(library: Library, model: Model, wanted: ModelName) -> Found | None:
 
 
 def lack_at(library: Library, folder: str, wanted: ModelName) -> str | None:
-    """What the revision at `folder` lacks of what is wanted, in words; None for nothing."""
+    """How the revision at `folder` is not whole by what is wanted, and what helps; None if it is."""
     for model in library.models:
         for place in model.places:
             for revision in place.revisions:
                 if revision.path == folder:
                     asked = revision.only((wanted.selection,)) if wanted.selection else revision
                     missing = _lacking(asked, wanted)
-                    return _lack(missing) if missing else None
-    return f"{folder} is not there"
+                    return _told(asked, missing) if missing else None
+    return f"is not there: {folder}"
+
+
+def _told(revision: Revision, missing: Sequence[MissingFile]) -> str:
+    unsure = state_of(missing) is Wholeness.UNKNOWN
+    how = "is not known to be whole" if unsure else f"is {_how(revision)}"
+    again = any(file.damaged for file in missing)
+    return f"{how}: {_lack(missing)}{f'; {_GOT_ANEW}' if again else ''}"
 
 
 def hidden(library: Library, wanted: ModelName) -> tuple[str, ...]:

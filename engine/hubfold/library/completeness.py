@@ -168,7 +168,8 @@ def _absent_weights(
 def _absent_config(sizes: Mapping[str, int | None]) -> Iterator[MissingFile]:
     """The config that transformers, peft and diffusers write beside weights of these names, and ask for first."""
     for named, config in _CONFIG_OF:
-        if config not in sizes and any(map(named.fullmatch, sizes)):
+        beginning = config.removesuffix("json")
+        if not any(name.startswith(beginning) for name in sizes) and any(map(named.fullmatch, sizes)):
             reason = "is not there, and nothing says whether it should be"
             yield MissingFile(config, None, reason, unsure=True)
 

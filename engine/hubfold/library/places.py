@@ -51,6 +51,11 @@ class _PlaceOf:
     revisions: list[Revision] = field(default_factory=list)
     payloads: set[tuple[int, int]] = field(default_factory=set)
 
+    @property
+    def has_any(self) -> bool:
+        """Whether a file of the model is there, or the beginning of one."""
+        return any(one.files or one.partials for one in self.revisions)
+
 
 class Joined:
     """Puts the snapshots of all roots together by model and by payload."""
@@ -161,6 +166,8 @@ class Joined:
         return models, taken, sum(units.sizes.values()) + begun
 
     def _model(self, key: _Key, places: list[_PlaceOf], away: list[ModelPlace], units: _Units) -> Model:
+        # A download into a folder leaves a ref in the cache, and nothing else: that is no place of the model.
+        places = [place for place in places if place.has_any] or places
         payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
         used = {payload.unit for payload in payloads}
         # Where nothing of it lies is named last: a client leaves a ref in its cache of what it puts into a folder.
