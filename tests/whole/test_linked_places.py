@@ -117,6 +117,9 @@ def test_what_the_client_loads_is_known(linked: Linked, way: Callable[[Linked], 
     (model,) = linked.hubfold("ls", "--json").json["models"]
     assert model["repo_id"] == "org/base" and model["state"] == "whole"
     assert model["size_bytes"] == sum(map(len, FILES.values()))
+    shown = linked.hubfold("roots", "--json").json["roots"]
+    assert sum(root["files"] for root in shown) == len(FILES)
+    assert {root["source"] for root in shown} <= {"found", "linked"}
     assert linked.hubfold("doctor").code == 0 and linked.hubfold("verify").code == 0
 
 
@@ -168,6 +171,7 @@ def test_it_is_folded_where_it_lies_and_given_back(linked: Linked, way: Callable
     done = linked.hubfold("consolidate", "-y", "--json")
     assert done.code == 0 and len(done.json["actions"]) == 1, done
     assert os.path.samefile(copy, linked.loads() / "model.safetensors")
+    assert not (linked.large.parent / "hubfold").exists(), "the vault is the cache's"
     assert linked.hubfold("undo", "-y").code == 0
     assert not os.path.samefile(copy, linked.loads() / "model.safetensors")
     assert copy.read_bytes() == FILES["model.safetensors"]

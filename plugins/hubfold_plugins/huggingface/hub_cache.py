@@ -183,7 +183,12 @@ class HubCacheBackend(StorageBackend):
         return ()
 
     def vault_places(self, root: Root) -> Sequence[str]:
-        part = root.path if root.link else _repository_of(root.path) or _store_of(root.path)
+        if root.link:
+            # That of the cache, if it is on the same file system.
+            cache = os.path.dirname(_repository_of(root.link) or root.link)
+            places = [os.path.join(os.path.dirname(cache), "hubfold"), os.path.join(cache, ".hubfold")]
+            return (*places, os.path.join(os.path.dirname(root.path), ".hubfold"))
+        part = _repository_of(root.path) or _store_of(root.path)
         cache = os.path.dirname(part) if part is not None else root.path
         return (os.path.join(os.path.dirname(cache), "hubfold"), os.path.join(cache, ".hubfold"))
 
