@@ -15,6 +15,7 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import passing_lock
+from hubfold.disk.paths import within
 from hubfold.errors import LeftAlone
 from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
@@ -77,11 +78,12 @@ class Placer:
         how = how_to_place(source, os.path.dirname(item.path), self._places, self.share, self.caches)
         self._number += 1
         temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
-        with Directory.open(os.path.dirname(item.path)) as folder:
+        # Where it lies, which may be behind a link of the layout: recovery follows none.
+        real = os.path.realpath(os.path.dirname(item.path))
+        top = self.cache.path if within(real, self.cache.path) else real
+        with Directory.open(real) as folder:
             there = os.path.join(folder.path, temporary)
-            self.journal.announce(
-                "make", path=item.path, root=self.cache.path, temporary=there, source=source.path
-            )
+            self.journal.announce("make", path=item.path, root=top, temporary=there, source=source.path)
             self.journal.sync()
             try:
                 digest = self._make(how, keeper, folder, temporary, item=item, source=source)
