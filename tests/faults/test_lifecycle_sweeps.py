@@ -143,6 +143,7 @@ RM = ("rm", "org/one", "-y")
 def build_rm(place: str) -> None:
     made = tree.one_cache(place)
     tree.cache(os.path.join(place, "hf/hub"), "org/two", {"same.bin": tree.model("weights")}, TWO)
+    enrol(place, *made.roots)
     must(place, "consolidate", *made.roots, "-y")
 
 
