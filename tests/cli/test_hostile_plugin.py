@@ -145,8 +145,8 @@ def test_nothing_outside_changes_and_the_plugin_is_named(world: Scene, method: s
         told += [line for line in lines if FAULT + method in line]
         if told and world.asked(method):
             assert (bool(code), len(lines)) == (True, 1), (arguments, world.err)
-    # A cache that is not the client's own is asked nothing by `download`, a layout that tells of nothing dangling no gaps;
-    # what a snapshot names is only shown.
+    # A cache that is not the client's own is asked nothing by `download`, a layout that tells of nothing dangling of no
+    # gaps; what a snapshot names is only shown.
     assert told or method in ("content_path", "gaps") or (way, method) == ("symlink", "snapshots")
 
 

@@ -12,7 +12,9 @@ import pytest
 from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 
 from hubfold import Engine
+from hubfold.disk.directory import Directory
 from hubfold.errors import HubAway, HubRefused, NoSpace, UsageError
+from hubfold.journal import journal
 from hubfold.reports.transfers import DownloadReport
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, fine_tune_of, hub_cache, local_dir, model_files, safetensors
@@ -125,6 +127,26 @@ def test_a_plain_copy_of_no_known_origin_is_found_by_its_bytes(
     assert not big_downloads(loopback_hub)
     assert (offline(tree, "org/base") / "model.safetensors").read_bytes() == BASE
     assert (tree["plain/a-copy.bin"].stat().st_mode & 0o200) != 0
+
+
+def test_a_repository_behind_a_link_is_filled_where_it_lies(
+    tree: Tree, engine: Engine, loopback_hub: LoopbackHub
+) -> None:
+    """What a crash would leave there is named by a path that recovery can go without following a link."""
+    tree.build({"plain/a-copy.bin": BASE})
+    loopback_hub.add("org/base", model_files("base"))
+    (tree["large"] / "base/blobs").mkdir(parents=True)
+    tree["hf/hub"].mkdir(parents=True, exist_ok=True)
+    (tree["hf/hub"] / "models--org--base").symlink_to(tree["large"] / "base")
+    engine.scan([tree["plain"]], min_size=1 << 60)
+    report = download(engine, "org/base", share=False)
+    assert [item.source for item in report.reused] == [str(tree["plain/a-copy.bin"])]
+    assert (offline(tree, "org/base") / "model.safetensors").read_bytes() == BASE
+    announced = [item for log in journal.logs(engine.state.runs) for item in log.temporaries]
+    assert announced
+    for item in announced:
+        directory, _ = Directory.parent_of(item.root, item.temporary)
+        directory.close()
 
 
 def test_a_name_that_lies_is_told_and_the_file_is_fetched(

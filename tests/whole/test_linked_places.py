@@ -117,6 +117,9 @@ def test_what_the_client_loads_is_known(linked: Linked, way: Callable[[Linked], 
     (model,) = linked.hubfold("ls", "--json").json["models"]
     assert model["repo_id"] == "org/base" and model["state"] == "whole"
     assert model["size_bytes"] == sum(map(len, FILES.values()))
+    shown = linked.hubfold("roots", "--json").json["roots"]
+    assert sum(root["files"] for root in shown) == len(FILES)
+    assert {root["source"] for root in shown} <= {"found", "linked"}
     assert linked.hubfold("doctor").code == 0 and linked.hubfold("verify").code == 0
 
 
@@ -168,6 +171,7 @@ def test_it_is_folded_where_it_lies_and_given_back(linked: Linked, way: Callable
     done = linked.hubfold("consolidate", "-y", "--json")
     assert done.code == 0 and len(done.json["actions"]) == 1, done
     assert os.path.samefile(copy, linked.loads() / "model.safetensors")
+    assert not (linked.large.parent / "hubfold").exists(), "the vault is the cache's"
     assert linked.hubfold("undo", "-y").code == 0
     assert not os.path.samefile(copy, linked.loads() / "model.safetensors")
     assert copy.read_bytes() == FILES["model.safetensors"]
@@ -195,6 +199,35 @@ def test_two_caches_are_folded_under_the_lock_that_a_client_takes(
     (blob,) = (other / "models--org--same/blobs").glob(etag)
     assert os.path.samefile(blob, linked.loads() / "model.safetensors")
     assert not (linked.large / ".locks").exists()
+
+
+@pytest.mark.parametrize("way", [whole_repository, blobs, snapshots], ids=lambda way: way.__name__)
+def test_on_another_file_system(linked: Linked, other_drive: Path, way: Callable[[Linked], Path]) -> None:
+    """What was named to go by a rename is renamed there, where the folder is."""
+    linked.large = other_drive
+    there = way(linked)
+    assert there.stat().st_dev != linked.hub.stat().st_dev
+    linked.loads()
+    copy = linked.hubfold.home / "copies/model.safetensors"
+    tree.write(str(copy), FILES["model.safetensors"])
+    linked.hubfold("roots", "add", copy.parent)
+    done = linked.hubfold("consolidate", "-y", "--json")
+    assert done.code == 0 and done.json["failed"] == [], done
+    linked.loads()
+    assert copy.read_bytes() == FILES["model.safetensors"]
+    done = linked.hubfold("rm", "org/base", "-y", "--json")
+    assert done.code == 0 and done.json["failed"] == [], done
+    assert copy.read_bytes() == FILES["model.safetensors"] and not there.exists()
+    assert not os.path.lexists(linked.repository)
+
+
+def test_clean_finds_what_was_left_behind_there(linked: Linked) -> None:
+    there = whole_repository(linked)
+    partial = there / "blobs" / f"{'c' * 64}.incomplete"
+    tree.write(str(partial), b"half of it")
+    done = linked.hubfold("clean", "-y", "--json")
+    assert done.code == 0 and not partial.exists(), done
+    linked.loads()
 
 
 def test_what_a_client_holds_is_not_removed(linked: Linked) -> None:

@@ -20,6 +20,8 @@ from hubfold.state.home import KnownRoot
 
 #: Where a root is known from that nobody named: a scan met it.
 LOOKED_AT = "scanned"
+#: Where a root is known from that a cache reaches by a link.
+LINKED = "linked"
 
 #: What the plan frees at each path, in bytes; asked with paths, the least size and the scope.
 Freed = Callable[[Sequence[StrPath], int, Scope], Mapping[str, int]]
@@ -38,6 +40,7 @@ class Memory:
     def roots(self) -> list[StatusRoot]:
         """The known roots with what the last scan found in them, and those that could be scanned."""
         known = {root.path for root in self._workspace.known_roots()}
+        known |= {one.folder for one in self._workspace.reached}
         return [root for root in self._with_looked_at() if root.source != LOOKED_AT or root.path in known]
 
     def _with_looked_at(self) -> list[StatusRoot]:
@@ -63,6 +66,7 @@ class Memory:
                     online=os.path.isdir(root.path),
                     source=source,
                 )
+        behind = {one.folder for one in self._workspace.reached} if states else ()
         for state in states.values():
             found.setdefault(
                 state.root.path,
@@ -74,7 +78,7 @@ class Memory:
                     bytes=state.bytes,
                     limit=state.root.limit,
                     online=os.path.isdir(state.root.path),
-                    source=LOOKED_AT,
+                    source=LINKED if state.root.path in behind else LOOKED_AT,
                 ),
             )
         return self._workspace.with_primary(found.values())

@@ -292,7 +292,7 @@ class Workspace:
     def scanned(self, *, vaults: bool = False) -> list[Root]:
         """The roots of the index that a command without a path is about; on demand with their vaults."""
         known = {root.path for root in self.discover()}
-        roots = [root for root in self.index.roots() if root.path in known]
+        roots = [self.with_link(root) for root in self.index.roots() if root.path in known]
         return roots + (self._vaults_of(roots) if vaults else [])
 
     def roots_of(self, paths: Sequence[StrPath], *, only: bool = False) -> dict[str, Root]:
@@ -316,7 +316,7 @@ class Workspace:
             chosen |= {root.path: root for root in there}
         if not (paths and only):
             chosen |= {root.path: root for root in self.scanned()}
-        roots = [root for root in chosen.values() if root.backend in self.backends]
+        roots = [self.with_link(root) for root in chosen.values() if root.backend in self.backends]
         found = self.by_role(roots + self._vaults_of(roots))
         return {root.path: root for root in found if os.path.isdir(root.path)}
 
@@ -380,6 +380,7 @@ class Workspace:
             return root
         known = self.index.root_at(root)
         here = self.filesystems.of(root)
+        known = self.with_link(known) if known is not None else None
         for place in vault_places(known, self.backends, self.filesystems) if known is not None else ():
             if place.writable and place.filesystem.links_to(here):
                 return place.path

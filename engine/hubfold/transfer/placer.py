@@ -14,6 +14,7 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import passing_lock
+from hubfold.disk.paths import existing, within
 from hubfold.errors import LeftAlone
 from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
@@ -73,15 +74,16 @@ class Placer:
         if keeper.signature.size != item.size or self._read.get(keeper.signature, item.sha256) != item.sha256:
             return False
         place = os.path.dirname(item.path)
-        Directory.make_below(self.cache.path, place).close()
+        # Where it lies, which may be behind a link of the layout (`Territory` lets no other pass): recovery follows none.
+        real = os.path.realpath(place)
+        top = self.cache.path if within(real, self.cache.path) else existing(real)
+        Directory.make_below(top, real).close()
         how = how_to_place(source, place, self._places, self.share, self.caches)
         self._number += 1
         temporary = f"{TEMPORARY_PREFIX}{self.journal.run}-{self._number}"
-        with Directory.make_below(self.cache.path, place) as folder:
+        with Directory.make_below(top, real) as folder:
             there = os.path.join(folder.path, temporary)
-            self.journal.announce(
-                "make", path=item.path, root=self.cache.path, temporary=there, source=source.path
-            )
+            self.journal.announce("make", path=item.path, root=top, temporary=there, source=source.path)
             self.journal.sync()
             try:
                 digest = self._make(how, keeper, folder, temporary, item=item, source=source)

@@ -199,7 +199,12 @@ class HubCacheBackend(StorageBackend):
         return ()
 
     def vault_places(self, root: Root) -> Sequence[str]:
-        part = root.path if root.link else _repository_of(root.path) or _store_of(root.path)
+        if root.link:
+            # That of the cache, if it is on the same file system.
+            cache = os.path.dirname(_repository_of(root.link) or root.link)
+            places = [os.path.join(os.path.dirname(cache), "hubfold"), os.path.join(cache, ".hubfold")]
+            return (*places, os.path.join(os.path.dirname(root.path), ".hubfold"))
+        part = _repository_of(root.path) or _store_of(root.path)
         cache = os.path.dirname(part) if part is not None else root.path
         return (os.path.join(os.path.dirname(cache), "hubfold"), os.path.join(cache, ".hubfold"))
 
@@ -250,10 +255,7 @@ class HubCacheBackend(StorageBackend):
         if etag is None or root.link or not _is_whole(root):
             return None
         name = "--".join([f"{repo_type}s", *repo_id.split("/")])
-        blobs = os.path.join(root.path, name, "blobs")
-        # A repository that was linked from elsewhere: the client follows the link, we put nothing behind one.
-        linked = any(peek.link_text(folder) is not None for folder in (os.path.dirname(blobs), blobs))
-        return os.path.join(blobs, etag) if _REPOSITORY.fullmatch(name) and not linked else None
+        return os.path.join(root.path, name, "blobs", etag) if _REPOSITORY.fullmatch(name) else None
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         from hubfold_plugins.huggingface.hub_upkeep import Upkeep
