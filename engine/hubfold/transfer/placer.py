@@ -74,7 +74,7 @@ class Placer:
         if keeper.signature.size != item.size or self._read.get(keeper.signature, item.sha256) != item.sha256:
             return False
         place = os.path.dirname(item.path)
-        # Where it lies, which may be behind a link of the layout (`Territory` lets no other pass): recovery follows none.
+        # Where it lies, maybe behind a link of the layout (`Territory` lets no other pass): recovery follows none.
         real = os.path.realpath(place)
         top = self.cache.path if within(real, self.cache.path) else existing(real)
         Directory.make_below(top, real).close()
