@@ -115,7 +115,8 @@ def place(hubfold: Program, loopback_hub: LoopbackHub) -> Place:
             "models/chat": local_dir("org/chat"),
         }
     )
-    hubfold("scan", "hf", "models")
+    hubfold("roots", "add", "models")
+    hubfold("scan")
     return Place(hubfold, tree)
 
 
@@ -156,6 +157,12 @@ def test_a_local_copy(place: Place, mine: bool) -> None:
         (place.tree["models/base"] / "nested" / "notes.txt").write_text("mine")
     preview = place.held("rm", place.tree["models/base"])
     assert (f"{place.tree['models/base']}/" in told(preview)) is not mine
+
+
+def test_a_local_copy_that_is_in_no_root(place: Place) -> None:
+    assert place.hubfold("roots", "rm", "models").code == 0
+    place.held("rm", place.tree["models/base"])
+    assert not list(place.tree["models/base"].glob("*.safetensors"))
 
 
 def test_what_was_left_behind(place: Place) -> None:

@@ -18,8 +18,9 @@ FILES = {
     "model-00001-of-00002.safetensors": tree.model("first"),
     "model-00002-of-00002.safetensors": tree.model("second", tree.MIB + 12345),
     "sub/tokenizer.json": b'{"version": "1.0"}',
+    "config.json": b'{"model_type": "llama"}',
 }
-ONE, TWO, SMALL = FILES
+ONE, TWO, SMALL, _ = FILES
 COMMIT = "a" * 40
 REPOSITORY = "models--org--base"
 OFFLINE = {"HF_HUB_OFFLINE": "1"}

@@ -27,7 +27,7 @@ from hubfold.backend.answers import FEW, Unfit
 from hubfold.backend.contract import StorageBackend
 from hubfold.backend.hookspecs import PROJECT
 from hubfold.backend.territory import ABOVE, Disk, Territory
-from hubfold.content import VAULT
+from hubfold.content import VAULT, Root
 from hubfold.errors import HubfoldError
 from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
 
@@ -79,7 +79,9 @@ class GuardedBackend:
         """See `StorageBackend.recognise`. What the user named may be his home; what is only `met` may not."""
         try:
             answer = self._backend.recognise(path, names)
-            return None if answer is None else self._root(answer, path, met=met)
+            if answer is None or (met and self._leads_away(path, answer)):
+                return None
+            return self._root(answer, path, met=met)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
@@ -106,9 +108,17 @@ class GuardedBackend:
     def vault_places(self, root: Root) -> Sequence[str]:
         """See `StorageBackend.vault_places`."""
         own = self._territory(root, above=True)
+        # The vault of what lies behind a link may be that of the cache which has the link.
+        owners = self._territory(Root(os.path.dirname(root.link), root.backend), above=True)
 
         def check(value: object, what: str) -> str:
-            return own.below(answers.path(value, what), what, itself=True)
+            place = answers.path(value, what)
+            try:
+                return own.below(place, what, itself=True)
+            except Unfit:
+                if not root.link or not self._is_own:
+                    raise
+                return owners.below(place, what, itself=True)
 
         with suppress(BackendFault):
             return self._ask(
@@ -120,11 +130,10 @@ class GuardedBackend:
 
     def reached(self, root: Root) -> Sequence[str]:
         """See `StorageBackend.reached`. Of hubfold's own layouts only: what lies behind such a link is the root's."""
-        own = Territory(root.path, self._disk)
 
         def check(value: object, what: str) -> str:
-            link = own.below(answers.path(value, what), what)
-            if self.origin.distribution != PROJECT:
+            link = answers.path(value, what)
+            if not self._is_own:
                 raise Unfit(f"{what} is {link!r}: only hubfold's own layouts have parts behind symlinks")
             return link
 
@@ -310,14 +319,23 @@ class GuardedBackend:
 
     # what is behind it
 
+    def _leads_away(self, path: str, root: str) -> bool:
+        """Whether the cache below a folder is a link to another place: it is found there, and not by who comes by."""
+        return self._is_own and bool(self._disk and self._disk.below(path).link_on_the_way(root, itself=True))
+
+    @property
+    def _is_own(self) -> bool:
+        return self.origin.distribution == PROJECT
+
     def _territory(self, root: Root, *, above: bool = False) -> Territory:
         """Where its paths may lie; `above` for what hubfold's own layouts may have beside a root, and no others."""
-        own = above and self.origin.distribution == PROJECT
+        own = above and self._is_own
         return Territory(root.path, self._disk, above=ABOVE if own else 0, doors=lambda: self.reached(root))
 
     def _root(self, answer: object, path: str, *, met: bool) -> str:
         found = answers.path(answer, "the root")
-        Territory(path, self._disk).inside(found, "the root", itself=True)
+        # The cache below a folder that the user named may be a link to it; what is only met is not followed.
+        Territory(path, self._disk).inside(found, "the root", itself=met or not self._is_own)
         return self._allowed(found) if met else found
 
     def _allowed(self, root: str) -> str:

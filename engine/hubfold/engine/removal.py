@@ -39,8 +39,10 @@ class Removing:
         folders = {model: discover.named_folder(model) for model in models}
         copies = [folder for folder in folders.values() if folder is not None]
         asked = [self._workspace.model_name(model, revision) for model in models if folders[model] is None]
+        known = self._workspace.discover() if copies else []
+        strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
         return removal_plan.plan(
-            self._workspace.holdings_at(only),
+            self._workspace.holdings_at([*only, *strange]),
             Wish(
                 models=asked,
                 copies=copies,

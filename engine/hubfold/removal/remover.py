@@ -210,9 +210,7 @@ class Remover:
 
     def _is_within(self, root: Root, path: str) -> bool:
         """Whether a path lies in the root, or in what its layout reaches by a link."""
-        other = self.holdings.of_path(path)
-        reached = other is not None and bool(other.link) and within(other.link, root.path)
-        return reached or path.startswith(os.path.join(root.path, ""))
+        return path.startswith(os.path.join(root.path, "")) or self.holdings.shown(path, root.path) != path
 
     def _top(self, root: Root, path: str) -> str:
         """The root below which a path is changed: the innermost that it lies in, where that is not `root` itself."""

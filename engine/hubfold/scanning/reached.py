@@ -93,7 +93,7 @@ def _locks(
     root: Root, path: str, reached: Sequence[Reached], backends: Mapping[str, GuardedBackend]
 ) -> Iterator[str]:
     through = [one for one in reached if within(path, one.folder)]
-    if all(one.folder != root.path for one in through):
+    if within(path, root.path) and all(one.folder != root.path for one in through):
         yield from backends[root.backend].lock_paths(root, path)
     for one in through:
         # The lock's own folder may lie behind a link as well.

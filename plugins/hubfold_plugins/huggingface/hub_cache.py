@@ -99,9 +99,6 @@ class HubCacheBackend(StorageBackend):
             return path
         if "hub" in names:
             below = os.path.join(path, "hub")
-            # A link leads to what lies elsewhere: that is found where it lies.
-            if peek.link_text(below) is not None:
-                return None
             found = peek.names_in(below)
             if _is_cache(below, found):
                 return below
