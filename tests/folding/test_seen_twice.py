@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.disk import fresh
+from hubfold.disk import filesystem, fresh
 from hubfold.disk.held import HeldFile
 from hubfold.folding import seen_twice
+from tests.building.folding import Scene
 
 
 def held(path: Path) -> HeldFile:
@@ -69,3 +70,41 @@ def test_the_ctime_is_what_the_kernel_says(tmp_path: Path) -> None:
     path.write_bytes(b"bytes")
     with open(path, "rb") as file:
         assert fresh.ctime_ns(file.fileno()) == os.stat(path).st_ctime_ns
+
+
+# what becomes of it in a run
+
+
+@pytest.fixture
+def stacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """All file systems may show the files of others."""
+    monkeypatch.setattr(filesystem, "_ITS_OWN", frozenset())
+    monkeypatch.setattr(filesystem, "_STACKED", frozenset(filesystem._mounts().values()))
+    return Scene(tmp_path)
+
+
+def three(scene: Scene) -> list[Path]:
+    root = scene.root("models")
+    return [scene.file(root, name, b"weights" * 1000) for name in ("a", "b", "c")]
+
+
+def test_a_victim_that_is_its_keeper_is_left_and_a_copy_beside_it_is_folded(
+    stacked: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = three(stacked)
+    monkeypatch.setattr(seen_twice, "views", lambda keeper, victims: victims[:1])
+    outcomes = stacked.apply(stacked.plan(*files))
+    assert sorted((one.one_file, bool(one.error)) for one in outcomes) == [(False, False), (True, True)]
+    left = next(one for one in outcomes if one.error)
+    assert "is the same file as" in left.error
+    assert stacked.log().states[1] == "dropped" and len({path.stat().st_ino for path in files}) == 2
+
+
+def test_where_that_cannot_be_told_the_victim_is_left(
+    stacked: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = three(stacked)
+    monkeypatch.setattr(seen_twice, "views", lambda keeper, victims: None)
+    outcomes = stacked.apply(stacked.plan(*files))
+    assert len(outcomes) == 2 and all("cannot be told" in one.error for one in outcomes)
+    assert len({path.stat().st_ino for path in files}) == 3
