@@ -9,6 +9,8 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,34 @@ def test_no_extended_attributes_is_not_an_error_but_an_error_is(
         else:
             with pytest.raises(OSError, match="Input/output"):
                 disk_held.read_xattrs(file.fileno())
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "goes_on"),
+    [
+        ("security.selinux", errno.EPERM, True),
+        ("user.mine", errno.ENODATA, True),
+        ("user.mine", errno.EPERM, False),
+    ],
+)
+def test_a_label_that_every_file_has_may_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int, goes_on: bool
+) -> None:
+    """The kernel gives it to every file, and nobody takes it away; what the user set goes with the file."""
+
+    def refuse(fd: int, name: str) -> None:
+        raise OSError(number, "refused")
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(b"")
+    other.write_bytes(b"")
+    with open(one, "rb") as file:
+        attributes = Attributes.of(file.fileno())
+    monkeypatch.setattr(os, "listxattr", lambda fd: [name])
+    monkeypatch.setattr(os, "getxattr", lambda fd, name: b"x")
+    monkeypatch.setattr(os, "removexattr", refuse)
+    with open(other, "r+b") as file, nullcontext() if goes_on else pytest.raises(OSError, match="refused"):
+        replace(attributes, xattrs={}).give_to(file.fileno())
 
 
 def test_an_attribute_that_cannot_be_read_does_not_hide_the_others(

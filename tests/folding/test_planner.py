@@ -107,6 +107,30 @@ def test_an_object_in_the_vault_is_kept_before_the_primary_cache_before_others()
     ]
 
 
+def test_only_what_lies_below_the_given_paths_is_replaced() -> None:
+    below = Policy(below=("/models",))
+    assert [action.path for action in fold(at("/models/m", 1), at("/hub/b", 2), policy=below).actions] == [
+        "/models/m"
+    ]
+    assert fold(at("/hub/b", 1), at("/hub2/b", 2), policy=below).actions == ()
+    linked = [at("/models/n", 3, nlink=2), at("/hub2/n", 3, nlink=2)]
+    skipped = fold(at("/hub/b", 2), *linked, policy=below).skipped
+    assert skipped and all("outside of the given paths" in skip.reason for skip in skipped)
+
+
+def test_in_a_work_tree_of_git_no_symlink_stands() -> None:
+    around = replace(SURROUNDINGS, work_trees=frozenset({"/models"}))
+    found = fold(at("/hub/b", 1), at("/models/m", 2), at("/bind/m", 3), around=around)
+    assert LinkKind.SYMLINK not in {action.link for action in found.actions if action.path == "/models/m"}
+
+
+def test_what_a_client_copies_over_a_local_copy_stays_a_file_of_its_own() -> None:
+    capabilities = CAPABILITIES | {"cache": replace(CACHE, copies_over=frozenset({"sha256"}))}
+    found = fold(at("/hub/b", 1), at("/models/m", 2), around=replace(SURROUNDINGS, capabilities=capabilities))
+    assert found.actions == ()
+    assert ["a client that syncs" in skip.reason for skip in found.skipped] == [True]
+
+
 def test_ties_are_broken_by_path_whatever_the_order() -> None:
     files = [at("/models/a", 1), at("/models/b", 2), at("/models/c", 3)]
     assert said(fold(*files)) == said(fold(*reversed(files)))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hubfold.content import LinkKind
+from hubfold.errors import JournalDamaged
 from hubfold.journal.run_log import RunLog
 from tests.building.journals import (
     FARM,
@@ -65,6 +66,29 @@ def test_a_run_that_has_just_begun_has_done_nothing(tmp_path: Path) -> None:
 def test_an_announced_replacement_needs_recovery_whatever_the_end_says(tmp_path: Path) -> None:
     log = written(tmp_path, RUN, {"record": "intent", **INTENT.as_record()}, END)
     assert log.open_numbers == [1] and log.needs_recovery
+
+
+MOVED = {
+    "record": "repoint",
+    "path": "/models/m",
+    "root": "/models",
+    "before": "../hubfold/objects/ab/abc",
+    "text": "../disk/hubfold/objects/ab/abc",
+    "target": "/disk/hubfold/objects/ab/abc",
+    "temporary": ".hubfold-20260101-000000-abcdef-1",
+    "mount": "/",
+}
+
+
+def test_a_link_that_was_led_to_where_its_vault_is(tmp_path: Path) -> None:
+    [link] = written(tmp_path, RUN, MOVED).repointed
+    assert {"record": "repoint", **link.as_record()} == MOVED
+
+
+@pytest.mark.parametrize("field", ["path", "root", "target", "temporary"])
+def test_a_link_that_was_led_anywhere_else_is_no_record(tmp_path: Path, field: str) -> None:
+    with pytest.raises(JournalDamaged):
+        written(tmp_path, RUN, {**MOVED, field: "relative/and/of/the/user"}, END)
 
 
 def test_the_symlinks_that_a_run_made_are_those_not_taken_back(tmp_path: Path) -> None:
