@@ -53,7 +53,7 @@ def _told(what: RemovePlan, run: str | None) -> RemoveReport:
     return RemoveReport(
         run=run,
         models=tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
-        removed=(*dict.fromkeys(removed), *what.objects),
+        removed=(*dict.fromkeys((*removed, *what.doors)), *what.objects),
         bytes=what.bytes,
         needed=what.needed,
         left=what.left,

@@ -64,6 +64,8 @@ class RemovePlan:
     others: tuple[IndexedReplica, ...] = ()
     #: Folders that go too.
     folders: tuple[str, ...] = ()
+    #: Links of layouts to some of these, which go with them.
+    doors: tuple[str, ...] = ()
 
     @property
     def removals(self) -> tuple[Removal, ...]:
@@ -224,14 +226,10 @@ def hold_against_needs(
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]
     stays = [Left(kept.path, kept.reason) for removal in removals for kept in removal.kept]
-    folders = tuple(_vanishing(removals))
+    vanishing = list(_vanishing(removals, holdings.doors))
+    folders = tuple(folder for folder, _ in vanishing if folder)
+    doors = tuple(link for _, links in vanishing for link in links)
     seen: dict[str, Seen] = {}
-    doors = (
-        link
-        for removal in removals
-        for folder in removal.empty
-        for link in holdings.doors(removal.root, folder)
-    )
     for path in (*files, *doors):
         now = look(path)
         if now is not None:
@@ -242,14 +240,18 @@ def hold_against_needs(
         objects=tuple(needs.objects),
         needed=tuple(needs.found),
         left=(*left, *needs.left, *stays),
-        bytes=measure([*files, *needs.objects, *lists], folders),
+        bytes=measure([*files, *doors, *needs.objects, *lists], folders),
         others=tuple(needs.others),
         folders=folders,
+        doors=doors,
     )
 
 
-def _vanishing(removals: Iterable[Removal]) -> Iterator[str]:
-    """The folders that are gone once `removals` were carried out one after the other, the deepest of each first."""
+def _vanishing(
+    removals: Iterable[Removal], doors: Callable[[str, str], list[str]]
+) -> Iterator[tuple[str, list[str]]]:
+    """The folders that are gone once `removals` were carried out one after the other, the deepest of each first; with
+    the links of the layout that led to each ("" for a folder that was told before)."""
     gone: set[str] = set()
     for removal in removals:
         gone.update(removal.files)
@@ -257,10 +259,12 @@ def _vanishing(removals: Iterable[Removal]) -> Iterator[str]:
             for folder, _, _ in os.walk(top, topdown=False):
                 if folder not in gone:
                     gone.add(folder)
-                    yield folder
+                    yield folder, []
         for folder in removal.empty:
             with suppress(OSError):
                 names = os.listdir(folder)
-                if folder not in gone and all(os.path.join(folder, name) in gone for name in names):
-                    gone.add(folder)
-                    yield folder
+                if folder in gone or all(os.path.join(folder, name) in gone for name in names):
+                    # Two roots may have a link to it each.
+                    links = [link for link in doors(removal.root, folder) if link not in gone]
+                    yield "" if folder in gone else folder, links
+                    gone.update((folder, *links))
