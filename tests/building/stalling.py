@@ -42,7 +42,10 @@ class Half(io.BytesIO):
 
 
 def half_of_it(folder: Path, least: int) -> bool:
-    return any(path.stat().st_size >= least // 2 for path in folder.rglob("*.incomplete"))
+    try:
+        return any(path.stat().st_size >= least // 2 for path in folder.rglob("*.incomplete"))
+    except FileNotFoundError:  # a folder that the client made for a moment
+        return False
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from tests.building import loud, plugin
 from tests.building.program import Program
 from tests.building.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 #: What a plugin prints by.
 MEANS = ("printed by", "written by", "sneaked by", "fd of", "child of")
 

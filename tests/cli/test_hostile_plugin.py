@@ -28,6 +28,8 @@ from tests.building.program import Program
 from tests.cli import test_faulty_plugin
 from tests.cli.test_faulty_plugin import FAULT, Scene
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"b" * (2 << 20)
 #: Two caches, a copy and a box: the fixture of the faulty plugin.
 world = test_faulty_plugin.scene

@@ -15,6 +15,8 @@ from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
 from tests.building.program import Program
 
+pytestmark = pytest.mark.slow
+
 SHARED = safetensors("shared", 2 << 20)
 #: Lists of links are hubfold's own, and written anew where a line leaves them.
 OWN = re.compile(r"\.links$")

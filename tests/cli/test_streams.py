@@ -10,6 +10,8 @@ import pytest
 
 from tests.building.program import Finished, Program, Scene
 
+pytestmark = pytest.mark.slow
+
 #: Commands that change something, each with what it is for it to have something to do; and commands that only tell.
 CHANGING = {
     "consolidate": ["consolidate", "-y", "--link", "hardlink", "HUB", "MODELS"],
