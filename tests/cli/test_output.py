@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from hubfold.cli import streams
 from tests.building.program import Program
 
 #: Stands in for a command: the sink's own calls, in a process of its own.
@@ -178,3 +182,22 @@ def test_a_full_disk_behind_stdout_is_said_so(hubfold: Program) -> None:
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_signal_ends_the_wait_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it comes: a read that began right after it would wait for ever, with what its handler raises unheard."""
+    nobody, writes = os.pipe()
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        with open(nobody) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            sent = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+            sent.start()
+            streams.wait_for_line()
+            sent.join()
+            os.write(writes, b"y\n")
+            streams.wait_for_line()
+            assert stdin.readline() == "y\n"
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(writes)

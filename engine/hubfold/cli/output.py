@@ -192,6 +192,7 @@ class Output:
         self.deliver()
         sys.stderr.write(f"{display.shown(question)} ")
         sys.stderr.flush()
+        streams.wait_for_line()
         answer = sys.stdin.readline()
         if not answer.endswith("\n"):
             sys.stderr.write("\n")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import signal
 import sys
 from contextlib import suppress
 from typing import TextIO
@@ -91,6 +92,28 @@ def _lost(error: OSError) -> OutputLost:
         f"standard output cannot be written: {error.strerror or error}",
         "send it to a file with room or to /dev/null; what was done before stays done (see `hubfold runs`)",
     )
+
+
+def wait_for_line() -> None:
+    """Wait until stdin has something; a signal ends the wait with what its handler raises.
+
+    A read alone could miss one: a signal that comes between Python's last look and the system call is acted on when the
+    read returns, which for a question is never.
+    """
+    try:
+        ears, mouth = os.pipe()
+        os.set_blocking(mouth, False)
+        before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    except (OSError, ValueError):
+        return  # no main thread: somebody else's, who has the signals
+    try:
+        select.select([sys.stdin, ears], [], [])
+    except (OSError, ValueError):
+        return  # what select cannot wait for is read as it is
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(ears)
+        os.close(mouth)
 
 
 def let_go(stream: TextIO) -> None:
