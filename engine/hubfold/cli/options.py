@@ -217,13 +217,17 @@ def paths(function: Function) -> Function:
     return click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.UNPROCESSED)(function)
 
 
-def gathered(**parts: type[Any]) -> Callable[[Function], Function]:
-    """Hand the options that are fields of a dataclass over as one argument. Stands right above the function."""
+def gathered(**parts: type[Any] | Callable[[], type[Any]]) -> Callable[[Function], Function]:
+    """Hand the options that are fields of a dataclass over as one argument. Stands right above the function.
+
+    A dataclass that a list of commands need not have loaded is given by a function that loads it.
+    """
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def with_parts(**kwargs: Any) -> Any:
-            for name, part in parts.items():
+            for name, given in parts.items():
+                part = given if isinstance(given, type) else given()
                 kwargs[name] = part(**{one.name: kwargs.pop(one.name) for one in fields(part)})
             return function(**kwargs)
 
@@ -232,14 +236,18 @@ def gathered(**parts: type[Any]) -> Callable[[Function], Function]:
     return decorate
 
 
+def _scope() -> type[Any]:
+    from hubfold.content import Scope
+
+    return Scope
+
+
 def scope(function: Function) -> Function:
     """--only, --exclude, --include and --all-files, for commands that look at the files of roots; one `Scope`.
 
     Stands right above the function, or above what is gathered there.
     """
-    from hubfold.content import Scope
-
-    function = gathered(scope=Scope)(function)
+    function = gathered(scope=_scope)(function)
     for flag, text in (
         ("--all-files", "Of plain folders everything, not just model files."),
         ("--only", "PATH alone: copies in known roots do not count."),
