@@ -108,7 +108,7 @@ def wait_for_line() -> None:
         return  # no main thread: somebody else's, who has the signals
     try:
         select.select([sys.stdin, ears], [], [])
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError):
         return  # what select cannot wait for is read as it is
     finally:
         signal.set_wakeup_fd(before)
