@@ -245,7 +245,7 @@ class Mender:
         folder_path, name = os.path.split(path)
         with ExitStack() as held:
             for lock in self._locks(root, path):
-                held.enter_context(passing_lock(lock))
+                held.enter_context(passing_lock(lock, root))
             folder = held.enter_context(Directory.make_below(root, folder_path))
             source = held.enter_context(self._held(donor))
             like = _as_there(source.attributes, folder.stat())

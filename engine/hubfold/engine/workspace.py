@@ -392,8 +392,9 @@ class Workspace:
         from hubfold.vault.need import Here
 
         runs = self.state.runs
-        undone = (log.run for log in journal.logs(runs) if log.undone)
-        return Here.now(lambda: journal.run_names(runs), lambda: undone)
+        return Here.now(
+            lambda: journal.run_names(runs), lambda: [log.run for log in journal.logs(runs) if log.undone]
+        )
 
     def moved(self) -> Moved:
         """What tells where vaults and roots lie that are not where runs knew them."""
