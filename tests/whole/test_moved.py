@@ -211,3 +211,21 @@ def test_a_file_in_place_of_the_link_stays(folded: Moving) -> None:
     folded.copy.write_bytes(b"mine")
     done = folded("undo", "-y", code=None)
     assert "changed since" in done["left"][0]["reason"] and folded.copy.read_bytes() == b"mine"
+
+
+# farms
+
+
+def test_gc_keeps_what_a_farm_needs_that_was_moved_before_its_undo(tmp_path: Path) -> None:
+    hubfold = Program(tmp_path / "home")
+    home = tmp_path / "home"
+    tree.cache(str(home / "hf/hub"), "org/one", {"m.safetensors": MODEL, "config.json": b"{}"})
+    assert hubfold("farm", "farm", "org/one", "-y").code == 0
+    (link,) = (home / "farm").rglob("*.safetensors")
+    assert link.is_symlink() and link.read_bytes() == MODEL
+    (home / "farm").rename(home / "moved")
+    moved = home / "moved" / link.relative_to(home / "farm")
+    assert hubfold("undo", "-y").code == 0, "it is not there: moved, or deleted by its user"
+    assert hubfold("rm", "org/one", "-y").code == 0
+    hubfold("gc", "-y")
+    assert moved.read_bytes() == MODEL, "and its links still lead to the object"

@@ -245,7 +245,7 @@ class Folding:
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:
-                farm = farm_settle.take_links_back(log)
+                farm = farm_settle.take_links_back(log, book)
                 if log.repointed:
                     # So that recovery looks for what a crash leaves of it.
                     book.append("undo")

@@ -393,7 +393,8 @@ class Workspace:
 
         runs = self.state.runs
         return Here.now(
-            lambda: journal.run_names(runs), lambda: [log.run for log in journal.logs(runs) if log.undone]
+            lambda: journal.run_names(runs),
+            lambda: ((log.run, path) for log in journal.logs(runs) for path in log.unlinked),
         )
 
     def moved(self) -> Moved:

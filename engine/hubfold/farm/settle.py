@@ -12,6 +12,7 @@ from hubfold.content import FARM_MARKER
 from hubfold.disk.directory import Directory
 from hubfold.errors import Away, LeftAlone
 from hubfold.farm.build import exchange_link
+from hubfold.journal.journal import Journal
 from hubfold.journal.presence import check_there
 from hubfold.journal.records import FarmLink
 from hubfold.journal.run_log import RunLog
@@ -34,7 +35,7 @@ class TakenBack:
 
 def preview(log: RunLog) -> TakenBack:
     """What `take_links_back` would do."""
-    done = _each(log, lambda directory, name, link: None)
+    done = _each(log, lambda directory, name, link: None, lambda path: None)
     markers = {os.path.join(link.root, FARM_MARKER) for link in log.farm_links}
     gone = {*done.removed, *markers}
     for folder in _farm_folders(log):
@@ -47,9 +48,14 @@ def preview(log: RunLog) -> TakenBack:
     return done
 
 
-def take_links_back(log: RunLog) -> TakenBack:
-    """Remove the links that a run gave a farm, or put back what they replaced."""
-    done = _each(log, _take_back)
+def take_links_back(log: RunLog, book: Journal) -> TakenBack:
+    """Remove the links that a run gave a farm, or put back what they replaced.
+
+    The journal is told of each that is gone, before its folder goes too: of a link whose folder is missing nobody knows
+    whether it was moved with that, and still needs what it leads to.
+    """
+    done = _each(log, _take_back, lambda path: book.append("unlinked", path=path))
+    book.sync()
     farms = {link.root for link in log.farm_links}
     for folder in _farm_folders(log):
         with suppress(OSError):
@@ -61,18 +67,23 @@ def take_links_back(log: RunLog) -> TakenBack:
     return done
 
 
-def _each(log: RunLog, act: Callable[[Directory, str, FarmLink], None]) -> TakenBack:
-    """Let `act` take back each link that is as the run left it."""
+def _each(
+    log: RunLog, act: Callable[[Directory, str, FarmLink], None], gone: Callable[[str], None]
+) -> TakenBack:
+    """Let `act` take back each link that is as the run left it; `gone` is told of those that are not in their folder
+    any more."""
     done = TakenBack()
     for link in reversed(log.farm_links):
         try:
             directory, name = Directory.parent_of(link.root, link.path)
             with directory:
                 if directory.lstat_or_none(name) is None:
+                    gone(link.path)
                     continue
                 if directory.readlink(name) != link.text:
                     raise LeftAlone("it was changed since; the change stays")
                 act(directory, name, link)
+                gone(link.path)
         except FileNotFoundError:
             try:
                 check_there(log.places, os.path.dirname(link.root))

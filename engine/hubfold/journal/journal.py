@@ -16,6 +16,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
+``unlinked``   undo took a farm's link away, or saw that it is not in its folder any more
 ``repoint``    about to give a symlink another text, `Repointed`; known again by its text, so it needs no ``done``
 ``mend``       about to give a name other bytes, `Mend`, with its ``number``
 ``fresh``      what the mends ``numbers`` put in place is made: its ``inode``

@@ -47,6 +47,8 @@ class RunLog:
     #: Where roots, vaults and mount points lay, by path; older journals have none.
     places: dict[str, Placed] = field(default_factory=dict)
     farm_links: list[FarmLink] = field(default_factory=list)
+    #: Paths of those that undo took away, or saw to be gone in their own folder.
+    unlinked: list[str] = field(default_factory=list)
     repointed: list[Repointed] = field(default_factory=list)
     #: What was announced to be removed, and paths of what was to be made.
     removals: list[Removed] = field(default_factory=list)
@@ -162,6 +164,12 @@ def _read_farm(log: RunLog, record: Mapping[str, Any]) -> None:
     log.farm_links.append(link)
 
 
+def _read_unlinked(log: RunLog, record: Mapping[str, Any]) -> None:
+    path = expect(record["path"], str)
+    absolute(path)
+    log.unlinked.append(path)
+
+
 def _read_repoint(log: RunLog, record: Mapping[str, Any]) -> None:
     link = Repointed(**{name: expect(record[name], str) for name in Repointed.__slots__})
     absolute(link.path, link.root, link.target)
@@ -250,6 +258,7 @@ _READERS = {
     "aside": _read_temporary,
     "make": _read_temporary,
     "farm": _read_farm,
+    "unlinked": _read_unlinked,
     "repoint": _read_repoint,
     "mend": _read_mend,
     "fresh": _read_fresh,

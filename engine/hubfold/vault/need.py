@@ -35,21 +35,23 @@ class Here:
     mounts: Mounts
     #: Asked once, if an older line is met.
     _runs: Callable[[], Iterable[str]] = tuple
-    #: Runs that were taken back whole; asked once, if a link is found nowhere.
-    _undone: Callable[[], Iterable[str]] = tuple
+    #: (run, path) of links that undo took away, with their folders; asked once, if a link is found nowhere.
+    _unlinked: Callable[[], Iterable[tuple[str, str]]] = tuple
     _own: Collection[str] | None = field(default=None, init=False)
-    _taken_back: Collection[str] | None = field(default=None, init=False)
+    _taken_back: Collection[tuple[str, str]] | None = field(default=None, init=False)
 
     @classmethod
     def now(
-        cls, runs: Callable[[], Iterable[str]] = tuple, undone: Callable[[], Iterable[str]] = tuple
+        cls,
+        runs: Callable[[], Iterable[str]] = tuple,
+        unlinked: Callable[[], Iterable[tuple[str, str]]] = tuple,
     ) -> Here:
         mounts = Mounts.now()
-        return cls(this_machine(mounts), mounts, runs, undone)
+        return cls(this_machine(mounts), mounts, runs, unlinked)
 
     def again(self) -> Here:
         """The same with what is mounted by now."""
-        return Here(self.machine, Mounts.now(), self._runs, self._undone)
+        return Here(self.machine, Mounts.now(), self._runs, self._unlinked)
 
     def owns(self, entry: NeededBy) -> bool:
         """Whether this machine noted the link, so that it can tell when it is gone."""
@@ -60,10 +62,10 @@ class Here:
         return entry.run in self._own
 
     def took_back(self, entry: NeededBy) -> bool:
-        """Whether the run that made the link was undone: its links were taken away by ourselves, and their folder."""
+        """Whether undo took the link away, or saw it to be gone, before its folder went too."""
         if self._taken_back is None:
-            self._taken_back = frozenset(self._undone())
-        return entry.run in self._taken_back
+            self._taken_back = frozenset(self._unlinked())
+        return (entry.run, entry.link) in self._taken_back
 
     def needed_by(self, link: str, root: str, run: str, object_vault: str, mount: str) -> NeededBy:
         """The line for a link that is about to be made here."""
