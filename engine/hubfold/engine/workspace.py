@@ -193,10 +193,14 @@ class Workspace:
 
         return reached_from(self.discover(), self.backends)
 
+    @cached_property
+    def _links(self) -> Mapping[str, str]:
+        # The first link of a folder is the one that counts.
+        return {one.folder: one.link for one in reversed(self.reached)}
+
     def with_link(self, root: Root) -> Root:
         """A root of the index, which does not know by which link it is reached."""
-        link = next((one.link for one in self.reached if one.folder == root.path), "")
-        return replace(root, link=link)
+        return replace(root, link=self._links.get(root.path, ""))
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """The locks of everybody who may replace `path`. Raises `BackendFault`."""
@@ -207,7 +211,7 @@ class Workspace:
     def give(self, roots: Mapping[str, Root]) -> None:
         """Count roots as known to this workspace."""
         self.given |= roots
-        vars(self).pop("reached", None)
+        self._forget_links()
 
     def folders(self, paths: Sequence[StrPath]) -> tuple[str, ...]:
         """`paths` as they are compared with what the index knows, and what is reached by links below them.
@@ -258,7 +262,11 @@ class Workspace:
     def look_again(self) -> None:
         """Forget what roots were taken for, and what they reach: something may have come into them since."""
         self._resolved.clear()
-        vars(self).pop("reached", None)
+        self._forget_links()
+
+    def _forget_links(self) -> None:
+        for name in ("reached", "_links"):
+            vars(self).pop(name, None)
 
     def known_roots(self) -> list[Root]:
         """What the user registered or configured, and the roots that scans met in these or in the environment's.

@@ -192,7 +192,12 @@ class Holdings:
 
     def doors(self, root: str, folder: str) -> list[str]:
         """The links of the layout of `root` that lead right to `folder`."""
-        return [one.link for one in self.reached if one.owner.path == root and one.folder == folder]
+        return [one.link for one in self._doors.get((root, folder), ())]
+
+    @cached_property
+    def _doors(self) -> Mapping[tuple[str, str], list[Reached]]:
+        # Asked for each folder of each model: never to be sought among all links.
+        return _grouped(self.reached, lambda one: (one.owner.path, one.folder))
 
     def lies_at(self, held: HeldRevision) -> str:
         """The folder of a revision, free of symlinks of its layout."""

@@ -170,7 +170,7 @@ class Joined:
         places = [place for place in places if place.has_any] or places
         payloads = [self._payloads[one] for one in {one for place in places for one in place.payloads}]
         used = {payload.unit for payload in payloads}
-        # Where nothing of it lies is named last: a client leaves a ref in its cache of what it puts into a folder.
+        # Where it is whole is named first, where only the beginning of a download lies last.
         there = sorted(map(self._place, places), key=lambda place: (not place.whole, not place.bytes))
         repo_type, repo_id, _ = key
         return Model(
