@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold import Engine
 from tests.building import tree
 from tests.building.program import Program
 
@@ -349,3 +350,19 @@ def test_one_revision_goes_and_the_blobs_of_the_other_stay(linked: Linked) -> No
     assert linked.hubfold("rm", "org/base", "--revision", "b" * 40, "-y").code == 0
     linked.loads()
     assert len(list((linked.repository / "blobs").iterdir())) == len(FILES)
+
+
+def test_what_was_not_shown_to_go_stays_and_no_link_is_left_to_nothing(
+    linked: Linked, tmp_path: Path
+) -> None:
+    """A file that was in the way at the preview is gone by the time of the yes."""
+    there = whole_repository(linked)
+    (there / "mine.txt").write_text("mine")
+    environ = {"HF_HOME": str(linked.hub.parent), "HOME": str(tmp_path)}
+    with Engine(tmp_path / "engine", environ=environ) as engine:
+        plan = engine.plan_remove(["org/base"])
+        assert str(linked.repository) not in engine.preview_removal(plan).removed
+        (there / "mine.txt").unlink()
+        report = engine.apply_removal(plan)
+    assert not report.failed and str(linked.repository) not in report.removed
+    assert linked.repository.is_symlink() and linked.repository.is_dir()

@@ -134,12 +134,14 @@ class Remover:
                 self._try(root, payload.record)
         for folder in removal.empty:
             # Before the folders: while these are there, the layout knows the link, and the same `rm` goes on.
-            doors = self.holdings.doors(root.path, folder)
+            doors = [link for link in self.holdings.doors(root.path, folder) if link in self.seen]
             if doors and _is_bare(folder, removal.empty):
                 for link in doors:
                     self._try(root, link)
         for folder in removal.empty:
-            self._remove_folder(root, folder)
+            # A client fails at a link to nowhere: where one stays, so does what it leads to.
+            if not any(map(os.path.lexists, self.holdings.doors(root.path, folder))):
+                self._remove_folder(root, folder)
 
     def _announce(self, root: Root, removal: Removal, locks: Collection[str]) -> dict[str, str]:
         """Journal everything that is going to go; the temporary name of each folder that is renamed away.
