@@ -23,6 +23,15 @@ class Person:
 
     def told(self, ask: Callable[[], str]) -> str:
         """What `ask` says when this user runs it, in a process of its own."""
+        return self._asked(lambda: ask().encode()).decode()
+
+    def reads(self, *paths: str | os.PathLike[str]) -> tuple[bool, ...]:
+        """Whether this user can open each of the paths for reading, asked of the kernel."""
+        said = self._asked(lambda: bytes(map(_opens, paths)))
+        assert len(said) == len(paths)
+        return tuple(map(bool, said))
+
+    def _asked(self, ask: Callable[[], bytes]) -> bytes:
         source, sink = os.pipe()
         child = os.fork()
         if child == 0:
@@ -30,33 +39,14 @@ class Person:
                 os.setgroups(self.gids)
                 os.setresgid(*(self.gids[0],) * 3)
                 os.setresuid(*(self.uid,) * 3)
-                os.write(sink, ask().encode())
+                os.write(sink, ask())
             finally:
                 os._exit(0)
         os.close(sink)
         with os.fdopen(source, "rb") as answer:
-            said = answer.read().decode()
+            said = answer.read()
         os.waitpid(child, 0)
         return said
-
-    def reads(self, *paths: str | os.PathLike[str]) -> tuple[bool, ...]:
-        """Whether this user can open each of the paths for reading, asked of the kernel."""
-        source, sink = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                os.setgroups(self.gids)
-                os.setresgid(*(self.gids[0],) * 3)
-                os.setresuid(*(self.uid,) * 3)
-                os.write(sink, bytes(map(_opens, paths)))
-            finally:
-                os._exit(0)
-        os.close(sink)
-        with os.fdopen(source, "rb") as answers:
-            said = answers.read()
-        os.waitpid(child, 0)
-        assert len(said) == len(paths)
-        return tuple(map(bool, said))
 
 
 def _opens(path: str | os.PathLike[str]) -> bool:

@@ -94,14 +94,10 @@ class LocalDirBackend(StorageBackend):
 
     def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
         """The downloads; a folder that no client filled has nothing that says which model it is."""
-        for folder in walk.folders(root.path):
-            if folder.path.endswith(_BOOKKEEPING):
-                folder.folders[:] = [name for name in folder.folders if name == "hub"]
-                continue
-            for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
-                snapshot = copy.snapshot() if copy.is_one() else None
-                if snapshot is not None:
-                    yield snapshot
+        for copy in _copies(root, walk):
+            snapshot = copy.snapshot()
+            if snapshot is not None:
+                yield snapshot
 
     def removals(
         self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
@@ -120,14 +116,9 @@ class LocalDirBackend(StorageBackend):
         """Downloads that were interrupted, in every folder that a client downloaded into."""
         from hubfold_plugins.huggingface import local_upkeep
 
-        for folder in walk.folders(root.path):
-            if folder.path.endswith(_BOOKKEEPING):
-                folder.folders[:] = [name for name in folder.folders if name == "hub"]
-                continue
-            for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
-                if copy.is_one():
-                    for path in copy.partials():
-                        yield local_upkeep.interrupted(root.path, path, walk)
+        for copy in _copies(root, walk):
+            for path in copy.partials():
+                yield local_upkeep.interrupted(root.path, path, walk)
 
     def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
         """Links of a snapshot that was copied out of its cache, or whose cache is gone."""
@@ -148,6 +139,18 @@ class LocalDirBackend(StorageBackend):
 
             return local_upkeep.locks_of_partial(path)
         return next((locks for locks in _notes_on_each(path, ".lock", root.path) if locks), [])
+
+
+def _copies(root: Root, walk: Walk) -> Iterator[_Copy]:
+    """Every folder of a root that a client downloaded into."""
+    for folder in walk.folders(root.path):
+        if folder.path.endswith(_BOOKKEEPING):
+            # A home's ~/.cache/huggingface is HF_HOME as well: let the walk find the cache in it.
+            folder.folders[:] = [name for name in folder.folders if name == "hub"]
+            continue
+        for copy in (_Copy(folder.path, home, walk) for home in _homes(folder.names)):
+            if copy.is_one():
+                yield copy
 
 
 def _removals(root: Root, walk: Walk, wanted: Callable[[Snapshot], bool]) -> Iterator[Removal]:
