@@ -403,7 +403,11 @@ TESTED_BY = {
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
-    "hubfold.engine.models": ["library/test_gather.py", "library/test_availability.py"],
+    "hubfold.engine.models": [
+        "library/test_gather.py",
+        "library/test_availability.py",
+        "library/test_checking.py",
+    ],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],

@@ -134,17 +134,25 @@ class ModelCacheManager:
         return library.roots[0].path if library.roots else self._given
 
 
-def check_model_availability(model_id: str) -> tuple[bool, str]:
-    """Whether a model is cached, and a sentence that says where, or what it lacks. Raises nothing for a bad id."""
+def check_model_availability(
+    model_id: str, cache_dir: str | os.PathLike[str] | None = None
+) -> tuple[bool, str]:
+    """Whether a model is whole in a cache, and a sentence that says where, or what it lacks and what to do.
+
+    `cache_dir` is a cache or the folder above it; without one, the cache counts that this environment loads from, as
+    for `hubfold check`. Raises nothing for a bad id.
+    """
     try:
         with Engine() as engine:
-            [checked] = engine.check([model_id]).models
+            [checked] = engine.check([model_id], cache=cache_dir, anywhere=False).models
     except HubfoldError as error:
         return False, display.shown(f"{error}; {error.hint}" if error.hint else str(error))
     if checked.status == "cached":
         return True, display.shown(
             f"{checked.id} is cached in {checked.path} ({display.size(checked.bytes)})"
         )
+    if checked.status == "missing" and checked.elsewhere is not None:
+        return False, display.shown(f"{checked.id} is not cached; all of it is in {checked.elsewhere}")
     if checked.status == "missing" and checked.unreadable:
         return False, display.shown(f"{checked.id} may be there: {checked.unreadable[0]} cannot be read")
     if checked.status == "missing":

@@ -11,9 +11,9 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from hubfold import display
@@ -43,6 +43,8 @@ class Column:
 
     title: str
     right: bool = False
+    #: On a terminal, the colour of a cell by its text.
+    styles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,11 @@ class Output:
         for name in names:
             self._print(stdout(), name)
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-        """Rows under their titles; on a terminal that is too narrow for that, each row as a block."""
+    def table(
+        self, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, may_lose_last: bool = False
+    ) -> None:
+        """Rows under their titles; on a terminal that is too narrow for that, each row as a block, or, where the table
+        may lose it, without the last column."""
         if self.quiet or self.as_json:
             return
         shown = [[display.shown(cell) for cell in row] for row in rows]
@@ -97,7 +102,9 @@ class Output:
             max([len(column.title), *(len(row[number]) for row in shown)]) + 2
             for number, column in enumerate(columns[:-1])
         )
-        if fixed + _LAST_COLUMN > width:
+        if may_lose_last and fixed + max((len(row[-1]) for row in shown), default=0) > width:
+            self._print_table(columns[:-1], [row[:-1] for row in shown])
+        elif fixed + _LAST_COLUMN > width:
             for row in shown:
                 cells = zip(columns[:-1], row[:-1], strict=True)
                 facts = [f"{column.title.strip().lower()} {cell}" for column, cell in cells if cell]
@@ -239,7 +246,8 @@ class Output:
         for column in columns:
             table.add_column(Text(column.title), justify="right" if column.right else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            cells = zip(columns, row, strict=True)
+            table.add_row(*(Text(cell, column.styles.get(cell, "")) for column, cell in cells))
         console = self._console(stdout())
         for segments in console.render_lines(table, pad=False):
             # Cells are padded to the longest of their column; a terminal would wrap that padding into empty lines.

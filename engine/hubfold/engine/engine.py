@@ -304,12 +304,16 @@ class Engine:
         """
         return self._models.models(names, filters=filters, sort=sort, limit=limit, revisions=revisions)
 
-    def check(self, models: Sequence[str] = ()) -> CheckReport:
+    def check(
+        self, models: Sequence[str] = (), *, cache: StrPath | None = None, anywhere: bool = True
+    ) -> CheckReport:
         """What is there of `models` (default: those that ``config.toml`` names), and what to do. Needs no network.
 
-        Raises `UsageError` for a name that cannot be a repo id, or where no model is named anywhere.
+        It counts where a model is whole: in any root, or, if not `anywhere`, in the cache that this environment loads
+        from; or in `cache` alone. Raises `UsageError` for a name that cannot be a repo id, or where no model is named
+        anywhere; `RootError` for a `cache` that is no folder. One that is not there yet has nothing.
         """
-        return self._models.check(models)
+        return self._models.check(models, cache=cache, anywhere=anywhere)
 
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """The folder of a whole revision of `model`, or the path of one `file` of it, whichever root it is in.
@@ -382,12 +386,13 @@ class Engine:
         """
         return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
 
-    def missing_models(self) -> tuple[str, ...]:
-        """The models of ``config.toml`` that `check` does not call whole, by the names they have there.
+    def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
+        """The models of ``config.toml`` that are not whole in the cache that they would be downloaded `into`, by the
+        names they have there.
 
         Raises `UsageError` where none is configured.
         """
-        return self._transfer.missing_models()
+        return self._transfer.missing_models(into)
 
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
         """A plan in the form of a report."""

@@ -3,6 +3,7 @@
     exclude = ["old/", "/mnt/nas/scratch"]   # what no scan takes in; patterns as in .gitignore
     include = ["*.dat"]           # of plain folders only these, and these whatever they are
     all_files = false             # true: of plain folders more than model files
+    reserve = "30GB"              # what downloads leave free beside the cache; `check` tells where there is less
 
     [[roots]]
     path = "/mnt/nas/models"      # or "~/models"
@@ -49,6 +50,8 @@ class Config:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     all_files: bool = False
+    #: Bytes that downloads leave free.
+    reserve: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -83,7 +86,7 @@ class _Reader:
         self.warnings: list[str] = []
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._known(document, ("roots", "models", "include", "exclude", "all_files"), "")
+        self._known(document, ("roots", "models", "include", "exclude", "all_files", "reserve"), "")
         roots = document.get("roots", [])
         if not isinstance(roots, list):
             raise self._error("roots", "is not a list", "write [[roots]] above each root")
@@ -96,6 +99,7 @@ class _Reader:
             include=self._patterns(document, "", "include"),
             exclude=self._patterns(document, "", "exclude"),
             all_files=self._flag(document, "all_files"),
+            reserve=self._size(document, "", "reserve") or 0,
             warnings=tuple(self.warnings),
         )
 
@@ -166,7 +170,9 @@ class _Reader:
         try:
             return parse_size(value)
         except (UsageError, AttributeError) as error:
-            raise self._error(f"{key}.{name}", f"is {value!r}, no size", "write it like 500GB") from error
+            raise self._error(
+                f"{key}.{name}".lstrip("."), f"is {value!r}, no size", "write it like 500GB"
+            ) from error
 
     def _known(self, table: Mapping[str, Any], keys: Iterable[str], prefix: str) -> None:
         for key in table:
