@@ -146,11 +146,11 @@ MAKES_TREES = {
 
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
 MAY_CHANGE_DISKS = {
-    *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks")),
+    *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks", "seen_twice")),
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
-    *(f"hubfold.folding.{name}" for name in ("swapping", "seen_twice", "settle", "undo")),
+    *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
@@ -427,6 +427,7 @@ TESTED_BY = {
     "hubfold.removal.plan": ["removal/test_removal.py"],
     "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],
     "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
+    "hubfold.removal.twins": ["removal/test_redundant.py", "faults/test_seen_twice.py"],
     "hubfold.reports.outcomes": ["reports/test_json.py", "cli/test_faulty_plugin.py"],
     "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],
     "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/huggingface/test_hub_cache.py"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tests.building import tree
 from tests.building.program import Program, Scene
 
 
@@ -78,3 +79,24 @@ def test_a_model_that_is_nowhere_gets_the_nearest_name(hubfold: Program, scene: 
     assert "did you mean org/base?" in done.err
     assert hubfold("rm", "../x", "-y").code == 2
     assert hubfold("rm", "org/base", "--revision", "nope", "-y").code == 1
+
+
+def test_redundant_copies_are_shown_with_where_they_stay(hubfold: Program) -> None:
+    files = {"model.safetensors": tree.model("weights"), "config.json": b'{"model_type": "llama"}'}
+    tree.cache(str(hubfold.home / "hf/hub"), "org/base", files)
+    tree.local_dir(str(hubfold.home / "models/base"), files)
+    tree.local_dir(str(hubfold.home / "models/alone"), {"m.safetensors": tree.model("alone")}, "b" * 40)
+    assert hubfold("rm").code == 2
+    assert hubfold("rm", "--redundant-copies", "--with-links").code == 2
+    assert hubfold("rm", "--redundant-copies", "modles", "-y").code == 1
+    hubfold("roots", "add", "models")
+    dry = hubfold("rm", "--redundant-copies", "--dry-run")
+    assert dry.code == 0
+    snapshot = hubfold.home / "hf/hub/models--org--base/snapshots" / ("a" * 40)
+    assert f"  stays in the cache: {snapshot}" in dry.out
+    assert "no cache holds it whole" in dry.out and "last known copy" not in dry.out
+    assert hubfold("rm", "--redundant-copies").code == 5
+    done = hubfold("rm", "--redundant-copies", "models", "-y", "--json")
+    assert (done.code, done.json["models"][0]["held_by"]) == (0, str(snapshot))
+    assert os.listdir(hubfold.home / "models") == ["alone"]
+    assert hubfold("rm", "--redundant-copies", "-y").code == 0, "nothing to do"

@@ -346,6 +346,15 @@ class Engine:
         """
         return self._removal.plan_remove(models, revision, with_links, with_copies=with_copies, roots=roots)
 
+    def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:
+        """What removing the local copies at or below `paths` (default: in all roots) would do that a cache holds whole.
+
+        Each file of such a copy is compared byte for byte with that of the cache right before it goes; one that has
+        changed, that a link elsewhere reads, or of which the cache has not all, stays as a whole. For `apply_removal`.
+        Raises `RootError` for a path that is not there.
+        """
+        return self._removal.plan_redundant(paths)
+
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
         return self._removal.preview_removal(plan)

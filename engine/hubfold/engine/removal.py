@@ -12,7 +12,7 @@ from hubfold.disk.paths import canonical, within
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.journal import journal, others
-from hubfold.removal import carry_out, leftovers
+from hubfold.removal import carry_out, leftovers, redundant
 from hubfold.removal import plan as removal_plan
 from hubfold.removal.plan import RemovePlan, Wish
 from hubfold.reports.removals import RemoveReport
@@ -51,6 +51,21 @@ class Removing:
                 with_copies=with_copies,
                 suggest=list(self._workspace.config.models or ()),
             ),
+            names=self._workspace.names_of,
+            logs=lambda: journal.logs(self._workspace.state.runs),
+        )
+
+    def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:
+        """See `Engine.plan_redundant`."""
+        named = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
+        for path in named:
+            if not os.path.isdir(path):
+                raise discover.missing(path)
+        known = self._workspace.discover() if named else ()
+        strange = [path for path in named if not any(within(path, root.path) for root in known)]
+        return redundant.plan(
+            self._workspace.holdings_at(strange),
+            named,
             names=self._workspace.names_of,
             logs=lambda: journal.logs(self._workspace.state.runs),
         )

@@ -9,9 +9,9 @@ another cache's models are never removed with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hubfold.backend.changes import Removal
 from hubfold.content import IndexedReplica, Root
@@ -26,6 +26,7 @@ from hubfold.removal.measure import measure
 from hubfold.removal.needs import Names, Needs
 from hubfold.removal.remover import Removing
 from hubfold.removal.settle import rest_of
+from hubfold.removal.twins import Twin
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
 from hubfold.vault.names import LINKS
@@ -66,6 +67,8 @@ class RemovePlan:
     folders: tuple[str, ...] = ()
     #: Links of layouts to some of these, which go with them.
     doors: tuple[str, ...] = ()
+    #: By the folder of a local copy: what has to be compared, and found equal, before it may go.
+    twins: Mapping[str, Sequence[Twin]] = field(default_factory=dict)
 
     @property
     def removals(self) -> tuple[Removal, ...]:
@@ -117,7 +120,7 @@ def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:
 
     0 where it is in no cache, or nobody can tell what would go.
     """
-    found = _removals(holdings, name, None, ()) if name.repo_id else _copy_at(holdings, copy)
+    found = _removals(holdings, name, None, ()) if name.repo_id else copy_at(holdings, copy)
     removals = [
         removal
         for removal in found
@@ -149,10 +152,10 @@ def _removals(
 
 def _copies_at(holdings: Holdings, path: str, logs: Callable[[], Iterable[RunLog]]) -> Iterator[Removal]:
     """The local copy whose folder the user named, or the rest of it. Raises `UsageError` where that is none."""
-    found = list(_copy_at(holdings, path))
-    rest = _rest(holdings, path, logs()) if not found else None
-    if rest is not None:
-        found.append(rest)
+    found = list(copy_at(holdings, path))
+    remains = rest(holdings, path, logs()) if not found else None
+    if remains is not None:
+        found.append(remains)
     if not found:
         raise UsageError(
             f"{path} is no copy that a client downloaded", "name a model, or a folder that `hubfold ls` shows"
@@ -160,7 +163,8 @@ def _copies_at(holdings: Holdings, path: str, logs: Callable[[], Iterable[RunLog
     yield from found
 
 
-def _copy_at(holdings: Holdings, path: str) -> Iterator[Removal]:
+def copy_at(holdings: Holdings, path: str) -> Iterator[Removal]:
+    """What has to go of the local copy whose folder is `path`; nothing where that is none."""
     for one in holdings.at(path):
         if not holdings.is_cache(one.root) and one.root in holdings.usable:
             with holdings.leaving_out(one.root):
@@ -170,7 +174,7 @@ def _copy_at(holdings: Holdings, path: str) -> Iterator[Removal]:
                     return
 
 
-def _rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | None:
+def rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | None:
     """What a removal that was cut short left of the local copy at `path`, as far as nobody changed it."""
     of_it: dict[str, Removed] = {}
     left: dict[str, None] = {}

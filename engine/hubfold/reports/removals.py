@@ -26,6 +26,8 @@ class RemovedModel(JsonForm):
     root: str
     revisions: tuple[str, ...] = ()
     path: str = ""
+    #: Of a copy that goes because a cache has it too: the folder there.
+    held_by: str = field(default="", metadata=told(optional=True))
 
 
 @dataclass(frozen=True, slots=True)

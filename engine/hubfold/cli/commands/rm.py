@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -10,11 +11,23 @@ import click
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import INTERRUPTED
+from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
     from hubfold.reports.removals import RemoveReport
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of the models goes."""
+
+    revision: str | None
+    with_links: bool
+    with_copies: bool
+    caches: tuple[str, ...]
+    redundant_copies: bool
 
 
 @options.command(
@@ -25,9 +38,10 @@ if TYPE_CHECKING:
         ("hubfold rm org/model --revision 1a2b3c -y", "one revision, with what only it uses"),
         ("hubfold rm datasets/org/data --with-links", "its links in folders of yours too"),
         ("hubfold rm ~/models/model", "one local copy, as `hubfold ls` shows it"),
+        ("hubfold rm --redundant-copies ~/models", "the copies there that a cache holds whole"),
     ],
 )
-@click.argument("models", nargs=-1, required=True, metavar="MODEL|COPY...", type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, metavar="[MODEL|COPY]...", type=click.UNPROCESSED)
 @click.option("--revision", metavar="REVISION", help="Only this revision: a branch, a tag or a commit.")
 @click.option("--with-links", is_flag=True, help="Remove links in other folders that read its content, too.")
 @click.option(
@@ -40,16 +54,15 @@ if TYPE_CHECKING:
     metavar="CACHE",
     help="Only from this cache (may be repeated); nothing outside it goes.",
 )
+@click.option(
+    "--redundant-copies",
+    is_flag=True,
+    help="Remove the local copies (below PATH...) that a cache holds whole; never a last one.",
+)
 @options.full
 @options.before_change
-def command(
-    session: Session,
-    models: tuple[str, ...],
-    revision: str | None,
-    with_links: bool,
-    with_copies: bool,
-    caches: tuple[str, ...],
-) -> int | None:
+@options.gathered(asked=Asked)
+def command(session: Session, models: tuple[str, ...], asked: Asked) -> int | None:
     """Remove models from the caches.
 
     Says first what elsewhere needs their content. That stays readable: the vault keeps it for links of hubfold's, other
@@ -57,11 +70,21 @@ def command(
 
     Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
     that a client downloaded and nobody changed since. The same command goes on with a removal that was cut short.
+
+    With --redundant-copies, PATHs instead of models: a copy goes as a whole, if each file of it is in one revision in a
+    cache. Each is compared byte for byte right before it goes. One that was changed, or that a link elsewhere reads,
+    stays.
     """
+    _check(models, asked)
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
-        plan = engine.plan_remove(models, revision, with_links, with_copies=with_copies, roots=caches)
+        if asked.redundant_copies:
+            plan = engine.plan_redundant(models)
+        else:
+            plan = engine.plan_remove(
+                models, asked.revision, asked.with_links, with_copies=asked.with_copies, roots=asked.caches
+            )
         preview = engine.preview_removal(plan)
         show(output, preview, full=session.full)
         question = f"Remove {_what(preview)} and reclaim {display.size(preview.bytes)}? It cannot be undone."
@@ -72,6 +95,19 @@ def command(
     return result(output, report)
 
 
+def _check(models: tuple[str, ...], asked: Asked) -> None:
+    """Raise `UsageError` for flags that make no sense together."""
+    if not asked.redundant_copies and not models:
+        raise UsageError("no MODEL or COPY was given", "name one, as `hubfold ls` shows it")
+    if asked.redundant_copies and (
+        asked.revision is not None or asked.with_links or asked.with_copies or asked.caches
+    ):
+        raise UsageError(
+            "--redundant-copies goes with PATHs and nothing else",
+            "see `hubfold rm --help` for what it removes",
+        )
+
+
 def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
     """What would go, what needs it, what stays."""
     for model in preview.models:
@@ -80,6 +116,8 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
         kind = "" if model.kind == "model" else f"{model.kind} "
         where = f": {model.path}" if model.path not in ("", model.name) else ""
         output.line(f"remove {kind}{model.name}{which}{where}", "bold")
+        if model.held_by:
+            output.line(f"  stays in the cache: {model.held_by}")
     for needed in preview.needed:
         output.line(f"needed by {needed.path}: {needed.becomes}")
     tell.left_alone(output, tell.reasons(preview.left), full=full, noun="path")
