@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.content import USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 
@@ -364,7 +365,7 @@ class Engine:
         return self._removal.apply_removal(plan, command)
 
     def plan_clean(
-        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = LEFTOVER_AGE
     ) -> RemovePlan:
         """What clients and hubfold left behind in the roots at or below `paths` (default: all roots).
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 
+from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.care import recovery
 from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
@@ -110,7 +110,7 @@ class Removing:
         return report
 
     def plan_clean(
-        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = LEFTOVER_AGE
     ) -> RemovePlan:
         """See `Engine.plan_clean`."""
         wanted = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
@@ -119,7 +119,7 @@ class Removing:
         return leftovers.plan(
             holdings,
             others.as_they_lie_now(journal.logs(self._workspace.state.runs)),
-            before_ns=time.time_ns() - int(older_than * 10**9),
+            older_than=older_than,
             old_revisions=old_revisions,
             only=only,
             names=self._workspace.names_of,

@@ -114,6 +114,8 @@ def _rests(
 
 def _matched(holdings: Holdings, copy: _Copy, going: set[str]) -> tuple[Twin, ...] | str:
     """The twin of each file in the first revision of a cache that has them all; else why there is none."""
+    if not copy.files:
+        return ()  # folders that an earlier removal left
     of_name = [
         held
         for held in holdings.held()
