@@ -217,7 +217,8 @@ def test_rm_of_redundant_copies(tmp_path: Path, fault: str) -> None:
 
     def removing(points: list[Point]) -> list[Point]:
         first = min(i for i, point in enumerate(points) if "models/one" in point.text)
-        return points[max(first - 4, 0) :]
+        # What the index writes afterwards is not counted the same twice.
+        return [point for point in points[max(first - 4, 0) :] if "index.db" not in point.text]
 
     run(places(tmp_path, build_redundant), redundant, check_redundant, choose=removing, fault=fault)
 

@@ -117,6 +117,7 @@ def test_what_is_not_in_the_cache_keeps_all_of_it(place: Tree, engine: Engine) -
 def test_what_a_user_changed_or_added_stays(place: Tree, engine: Engine) -> None:
     changed = place["models/base/config.json"]
     changed.write_text("{}")
+    os.utime(changed, (2_000_000_000, 2_000_000_000))
     (place["models/again"] / "mine.txt").write_text("mine")
     report = removed(engine)
     assert reasons(report)["base"] == "config.json was changed since it was downloaded"

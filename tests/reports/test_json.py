@@ -288,6 +288,8 @@ def examples() -> Iterator[tuple[str, Any]]:
         "RemovedModel",
         RemovedModel(kind="revision", name="org/m", root="/c", revisions=("1a",), path="/c/m"),
     )
+    yield "RemovedModel that stays elsewhere", RemovedModel("model", "org/m", "/m", held_by=ODD)
+    yield "RemovedModel that is the last", RemovedModel("model", "org/m", "/m", last=True)
     yield "RemoveReport", RemoveReport(
         run="r1", models=(RemovedModel(kind="model", name="m", root="/c"),), removed=("/c/a", ODD), bytes=11,
         needed=(Needed(path="/l", content="/c", becomes="stays whole"),), left=(LEFT,), failed=(FAILED,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from hubfold.removal.measure import Same, last_copies
 from hubfold.removal.needs import stat_through
 from hubfold.removal.plan import RemovePlan
 from hubfold.removal.remover import Remover
-from hubfold.removal.twins import Twin, Twins
+from hubfold.removal.twins import Twins
 from hubfold.reports.removals import RemovedModel, RemoveReport
 from hubfold.vault import gc, names
 from hubfold.vault.gc import Garbage
@@ -59,11 +59,7 @@ def _told(what: RemovePlan, run: str | None) -> RemoveReport:
     files, folders = gc.goes_with({names.of_object(object_) for object_ in what.objects}, what.objects)
     return RemoveReport(
         run=run,
-        models=tuple(
-            _model(removal, what.twins.get(removal.path, ()))
-            for removal in what.removals
-            if removal.files or removal.empty
-        ),
+        models=tuple(_model(removal, what) for removal in what.removals if removal.files or removal.empty),
         removed=(*dict.fromkeys((*removed, *what.doors)), *what.objects),
         bytes=what.bytes,
         needed=what.needed,
@@ -73,13 +69,15 @@ def _told(what: RemovePlan, run: str | None) -> RemoveReport:
     )
 
 
-def _model(removal: Removal, twins: Sequence[Twin]) -> RemovedModel:
+def _model(removal: Removal, what: RemovePlan) -> RemovedModel:
     kind = removal.kind or ("model" if removal.whole else "revision")
     model = removal.path or removal.aside if removal.whole or removal.revisions else ""
     path = model or next(iter(removal.files), removal.root)
     name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model
-    held_by = os.path.commonpath([os.path.dirname(twin.kept) for twin in twins]) if twins else ""
-    return RemovedModel(kind, name, removal.root, removal.revisions, path, held_by=held_by)
+    twins = what.twins.get(removal.path, ())
+    stays = what.staying.get(removal.path)
+    held_by = os.path.commonpath([os.path.dirname(twin.kept) for twin in twins]) if twins else stays or ""
+    return RemovedModel(kind, name, removal.root, removal.revisions, path, held_by=held_by, last=stays == "")
 
 
 def carry_out(

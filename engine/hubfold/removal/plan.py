@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hubfold.backend.changes import Removal
 from hubfold.content import IndexedReplica, Root
@@ -20,6 +20,7 @@ from hubfold.disk.seen import Seen, look
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.journal.records import Removed
 from hubfold.journal.run_log import RunLog
+from hubfold.library.completeness import judge
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.removal.measure import measure
@@ -27,6 +28,7 @@ from hubfold.removal.needs import Names, Needs
 from hubfold.removal.remover import Removing
 from hubfold.removal.settle import rest_of
 from hubfold.removal.twins import Twin
+from hubfold.reports.models import Wholeness
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
 from hubfold.vault.names import LINKS
@@ -67,6 +69,8 @@ class RemovePlan:
     folders: tuple[str, ...] = ()
     #: Links of layouts to some of these, which go with them.
     doors: tuple[str, ...] = ()
+    #: By the folder of a model that is whole: where it stays whole, "" where this is the last whole copy.
+    staying: Mapping[str, str] = field(default_factory=dict)
     #: By the folder of a local copy: what has to be compared, and found equal, before it may go.
     twins: Mapping[str, Sequence[Twin]] = field(default_factory=dict)
 
@@ -112,7 +116,27 @@ def plan(
         removals += _copies_at(holdings, path, logs)
     if not removals:
         raise _nothing_goes(models[0].name, left)
-    return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
+    planned = hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
+    return replace(planned, staying=_staying(holdings, planned.removals))
+
+
+def _staying(holdings: Holdings, removals: Iterable[Removal]) -> dict[str, str]:
+    """Where each model stays whole that goes; "" for the last whole copy, nothing for one that is not whole."""
+    removals = [removal for removal in removals if removal.repo_id]
+    going = {(one.root, one.repo_id, one.repo_type, commit) for one in removals for commit in one.revisions}
+    found: dict[str, str] = {}
+    for removal in removals:
+        whole: dict[bool, dict[str, str]] = {True: {}, False: {}}
+        for held in holdings.by_name.get(Name(removal.repo_type, removal.repo_id), ()):
+            snapshot = held.snapshot
+            goes = (held.root.path, snapshot.repo_id, snapshot.repo_type, snapshot.revision) in going
+            mine = held.root.path == removal.root and snapshot.revision in removal.revisions
+            if (mine or not goes) and judge(snapshot).state is Wholeness.WHOLE:
+                whole[goes].setdefault(snapshot.revision, snapshot.path)
+        if whole[True]:
+            stays = [whole[False].get(commit, "") for commit in whole[True]]
+            found[removal.path] = "" if "" in stays else stays[0]
+    return found
 
 
 def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:

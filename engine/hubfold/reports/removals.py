@@ -26,8 +26,10 @@ class RemovedModel(JsonForm):
     root: str
     revisions: tuple[str, ...] = ()
     path: str = ""
-    #: Of a copy that goes because a cache has it too: the folder there.
+    #: A folder that has the same whole, and stays.
     held_by: str = field(default="", metadata=told(optional=True))
+    #: It is whole, and nothing that is known and stays is.
+    last: bool = field(default=False, metadata=told(optional=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def command(session: Session, models: tuple[str, ...], asked: Asked) -> int | No
             )
         preview = engine.preview_removal(plan)
         show(output, preview, full=session.full)
-        question = f"Remove {_what(preview)} and reclaim {display.size(preview.bytes)}? It cannot be undone."
+        question = _question(preview)
         if not tell.goes_on(session, preview, question, nothing=not preview.models):
             return None
         report = engine.apply_removal(plan)
@@ -117,7 +117,9 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
         where = f": {model.path}" if model.path not in ("", model.name) else ""
         output.line(f"remove {kind}{model.name}{which}{where}", "bold")
         if model.held_by:
-            output.line(f"  stays in the cache: {model.held_by}")
+            output.line(f"  stays whole in {model.held_by}")
+        elif model.last:
+            output.line("  the last whole copy that is known")
     for needed in preview.needed:
         output.line(f"needed by {needed.path}: {needed.becomes}")
     tell.left_alone(output, tell.reasons(preview.left), full=full, noun="path")
@@ -143,6 +145,20 @@ def result(output: Output, report: RemoveReport) -> int | None:
         output.message("stopped before the end: the same command goes on from here")
         return INTERRUPTED
     return code or None
+
+
+def _question(preview: RemoveReport) -> str:
+    """A last whole copy is asked about in other words than one of several."""
+    what, size = _what(preview), display.size(preview.bytes)
+    last = [model.name for model in preview.models if model.last]
+    if last:
+        which = what if len(last) == len(preview.models) else display.count(len(last), "model")
+        return (
+            f"This is the last whole copy of {which}. Remove {what} and reclaim {size}? It cannot be undone."
+        )
+    if preview.models and all(model.held_by for model in preview.models):
+        return f"Remove {what} here, which stays whole elsewhere, and reclaim {size}? It cannot be undone."
+    return f"Remove {what} and reclaim {size}? It cannot be undone."
 
 
 def _what(preview: RemoveReport) -> str:
