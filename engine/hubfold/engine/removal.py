@@ -38,7 +38,11 @@ class Removing:
         only = [root.path for path in roots for root in self._caches_at(path)]
         folders = {model: discover.named_folder(model) for model in models}
         copies = [folder for folder in folders.values() if folder is not None]
-        asked = [self._workspace.model_name(model, revision) for model in models if folders[model] is None]
+        names = [model for model in models if folders[model] is None]
+        patterns = [name for name in names if any(mark in name for mark in "*?[")]
+        if patterns and revision is not None:
+            raise UsageError("a revision is one of one model", "name the model, or leave out --revision")
+        asked = [self._workspace.model_name(name, revision) for name in names if name not in patterns]
         known = self._workspace.discover() if copies else []
         strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
         return removal_plan.plan(
@@ -46,6 +50,7 @@ class Removing:
             Wish(
                 models=asked,
                 copies=copies,
+                patterns=patterns,
                 only=only,
                 with_links=with_links,
                 with_copies=with_copies,

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 from hubfold.backend.changes import Removal
 from hubfold.content import IndexedReplica, Root
@@ -22,7 +23,7 @@ from hubfold.journal.records import Removed
 from hubfold.journal.run_log import RunLog
 from hubfold.library.completeness import judge
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
-from hubfold.models.names import ModelName, Name, unknown
+from hubfold.models.names import ModelName, Name, UnknownModel, unknown
 from hubfold.removal.measure import measure
 from hubfold.removal.needs import Names, Needs
 from hubfold.removal.remover import Removing
@@ -44,6 +45,8 @@ class Wish:
 
     models: Sequence[ModelName] = ()
     copies: Sequence[str] = ()
+    #: Names with ``*``, ``?`` or ``[…]``, of which each part stands for one part of a name.
+    patterns: Sequence[str] = ()
     #: Only what lies in these roots; without any, in all.
     only: Collection[str] = ()
     #: Links elsewhere that read the content, and local copies of the models, go too.
@@ -94,7 +97,7 @@ def plan(
     for one in holdings.held():
         if one.snapshot.repo_id and (not only or one.root.path in only):
             held.setdefault(one.name, []).append(one)
-    for asked in models:
+    for asked in (*models, *_named_like(wish.patterns, held, holdings, with_copies=wish.with_copies)):
         name = asked.among(held)
         if name is None and any(_removals(holdings, asked.repo, None, only)):
             name = asked.repo  # a folder of it is there, and no revision in it
@@ -115,9 +118,31 @@ def plan(
             raise UsageError(f"{path} lies in none of the folders that --from names", "leave out --from")
         removals += _copies_at(holdings, path, logs)
     if not removals:
-        raise _nothing_goes(models[0].name, left)
+        raise _nothing_goes(models[0].name if models else wish.patterns[0], left)
     planned = hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
     return replace(planned, staying=_staying(holdings, planned.removals))
+
+
+def _named_like(
+    patterns: Sequence[str],
+    held: Mapping[Name, Sequence[HeldRevision]],
+    holdings: Holdings,
+    *,
+    with_copies: bool,
+) -> Iterator[ModelName]:
+    """The models of caches (`with_copies`: of all roots) whose names fit. Raises `UnknownModel` where none does."""
+    for pattern in patterns:
+        parts = pattern.lower().split("/")
+        fits = [
+            name
+            for name, revisions in sorted(held.items())
+            if len(words := str(name).lower().split("/")) == len(parts)
+            and all(map(fnmatchcase, words, parts))
+            and (with_copies or any(holdings.is_cache(one.root) for one in revisions))
+        ]
+        if not fits:
+            raise UnknownModel(f"no model is called like {pattern!r}", "see `hubfold ls` for what is there")
+        yield from (ModelName(str(name), name.repo_id, name.repo_type) for name in fits)
 
 
 def _staying(holdings: Holdings, removals: Iterable[Removal]) -> dict[str, str]:

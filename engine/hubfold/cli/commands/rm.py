@@ -35,6 +35,7 @@ class Asked:
     examples=[
         ("hubfold rm org/model --dry-run", "what would go, and which links elsewhere keep its content"),
         ("hubfold rm org/model", "the same, then ask, then do it"),
+        ("hubfold rm 'org/*' --dry-run", "all models of org; each part of a name has a pattern of its own"),
         ("hubfold rm org/model --revision 1a2b3c -y", "one revision, with what only it uses"),
         ("hubfold rm datasets/org/data --with-links", "its links in folders of yours too"),
         ("hubfold rm ~/models/model", "one local copy, as `hubfold ls` shows it"),
