@@ -43,7 +43,7 @@ def preview(what: RemovePlan, same: Same) -> RemoveReport:
         path
         for removal in what.removals
         for path in _content(removal)
-        if path in what.removing.seen and removal.path not in what.twins
+        if path in what.removing.seen and not (removal.path in what.twins or what.staying.get(removal.path))
     ]
     return replace(_told(what, None), last_copies=last_copies((*content, *what.objects), same))
 

@@ -146,7 +146,7 @@ def _named_like(
 
 
 def _staying(holdings: Holdings, removals: Iterable[Removal]) -> dict[str, str]:
-    """Where each model stays whole that goes; "" for the last whole copy, nothing for one that is not whole."""
+    """Where each model stays with all its revisions; "" for the last whole copy, nothing for one that is not whole."""
     removals = [removal for removal in removals if removal.repo_id]
     going = {(one.root, one.repo_id, one.repo_type, commit) for one in removals for commit in one.revisions}
     found: dict[str, str] = {}
@@ -160,7 +160,10 @@ def _staying(holdings: Holdings, removals: Iterable[Removal]) -> dict[str, str]:
                 whole[goes].setdefault(snapshot.revision, snapshot.path)
         if whole[True]:
             stays = [whole[False].get(commit, "") for commit in whole[True]]
-            found[removal.path] = "" if "" in stays else stays[0]
+            if "" in stays:
+                found[removal.path] = ""
+            elif whole[True].keys() == set(removal.revisions):
+                found[removal.path] = stays[0]
     return found
 
 
