@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 from hubfold.backend.changes import LEFTOVER_AGE
@@ -17,6 +18,10 @@ from hubfold.removal import plan as removal_plan
 from hubfold.removal.plan import RemovePlan, Wish
 from hubfold.reports.removals import RemoveReport
 from hubfold.scanning import discover
+
+
+#: Names of models with ``*``, ``?`` or ``[…]`` in them; nothing else that is no repo id.
+_PATTERN = re.compile(r"(?=.*[*?[])[\w.*?!\[\]/-]+", re.ASCII)
 
 
 class Removing:
@@ -39,7 +44,7 @@ class Removing:
         folders = {model: discover.named_folder(model) for model in models}
         copies = [folder for folder in folders.values() if folder is not None]
         names = [model for model in models if folders[model] is None]
-        patterns = [name for name in names if any(mark in name for mark in "*?[")]
+        patterns = [name for name in names if _PATTERN.fullmatch(name)]
         if patterns and revision is not None:
             raise UsageError("a revision is one of one model", "name the model, or leave out --revision")
         asked = [self._workspace.model_name(name, revision) for name in names if name not in patterns]
