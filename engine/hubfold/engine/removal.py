@@ -19,7 +19,6 @@ from hubfold.removal.plan import RemovePlan, Wish
 from hubfold.reports.removals import RemoveReport
 from hubfold.scanning import discover
 
-
 #: Names of models with ``*``, ``?`` or ``[…]`` in them; nothing else that is no repo id.
 _PATTERN = re.compile(r"(?=.*[*?[])[\w.*?!\[\]/-]+", re.ASCII)
 
