@@ -224,6 +224,35 @@ def test_rm_of_redundant_copies(tmp_path: Path, fault: str) -> None:
 
 
 @FAULTS
+def test_rm_of_a_file(tmp_path: Path, fault: str) -> None:
+    """No name dangles, what stays reads its bytes, and what a kill leaves is content that `clean` knows as unused."""
+    arguments = ("rm", "org/one", "sub/tokenizer.bin", "-y")
+
+    def build(place: str) -> None:
+        hub = os.path.join(place, "hf/hub")
+        tree.cache(hub, "org/one", {**FILES, "again.bin": FILES["model.safetensors"]}, ONE)
+        tree.cache(hub, "org/two", {"same.bin": FILES["sub/tokenizer.bin"]}, TWO)
+        enrol(place, hub)
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        snapshot = os.path.join(place.hub, "models--org--one/snapshots", ONE)
+        name = os.path.join(snapshot, "sub/tokenizer.bin")
+        blob = os.path.join(place.hub, "models--org--one/blobs", place.before[name].digest)
+        yield from tree.losses(place.before, place.path, [name, blob])
+        if os.path.lexists(name) and not os.path.exists(name):
+            yield "its name leads nowhere"
+        must(place.path, "recover", good=(0, 3))
+        if os.path.lexists(name):
+            must(place.path, *arguments)
+        must(place.path, "clean", "--older-than", "0", "-y")
+        yield from (f"{path} is still there" for path in (name, blob) if os.path.lexists(path))
+        yield from tree.losses(place.before, place.path, [name, blob])
+        yield from ours(place.path)
+
+    run(places(tmp_path, build), lambda place: arguments, check, fault=fault, few=True)
+
+
+@FAULTS
 def test_clean(tmp_path: Path, fault: str) -> None:
     def build(place: str) -> None:
         hub = os.path.join(place, "hf/hub")

@@ -341,9 +341,10 @@ class Engine:
         """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
 
         A model is named as in config.toml (which may name a revision of it, too), by its repo id, by a pattern of it
-        (``org/*``), or by the folder of a local copy, which only removes that. Content that links elsewhere need stays
-        for them; `with_links` removes such links too, `with_copies` the local copies. Raises `UsageError` for a name
-        that is none, `HubfoldError` for a model or revision that is nowhere.
+        (``org/*``), or by the folder of a local copy, which only removes that. Where all that follows a model are files
+        of it (or patterns of some) and no models, only these files go, from caches. Content that links elsewhere need
+        stays for them; `with_links` removes such links too, `with_copies` the local copies. Raises `UsageError` for a
+        name that is none, `HubfoldError` for a model or revision that is nowhere.
         """
         return self._removal.plan_remove(models, revision, with_links, with_copies=with_copies, roots=roots)
 

@@ -35,6 +35,7 @@ class Asked:
     examples=[
         ("hubfold rm org/model --dry-run", "what would go, and which links elsewhere keep its content"),
         ("hubfold rm org/model", "the same, then ask, then do it"),
+        ("hubfold rm org/model '*.bin'", "some files of it: what only they lead to"),
         ("hubfold rm 'org/*' --dry-run", "all models of org; each part of a name has a pattern of its own"),
         ("hubfold rm org/model --revision 1a2b3c -y", "one revision, with what only it uses"),
         ("hubfold rm datasets/org/data --with-links", "its links in folders of yours too"),
@@ -42,7 +43,7 @@ class Asked:
         ("hubfold rm --redundant-copies ~/models", "the copies there that a cache holds whole"),
     ],
 )
-@click.argument("models", nargs=-1, metavar="[MODEL|COPY]...", type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, metavar="[MODEL|COPY|FILE]...", type=click.UNPROCESSED)
 @click.option("--revision", metavar="REVISION", help="Only this revision: a branch, a tag or a commit.")
 @click.option("--with-links", is_flag=True, help="Remove links in other folders that read its content, too.")
 @click.option(
@@ -71,6 +72,9 @@ def command(session: Session, models: tuple[str, ...], asked: Asked) -> int | No
 
     Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
     that a client downloaded and nobody changed since. The same command goes on with a removal that was cut short.
+
+    FILEs after one MODEL, by their names there or patterns, are all that goes of it, in caches. Without them the model
+    is not whole, unless config.toml excludes them.
 
     With --redundant-copies, PATHs instead of models: a copy goes as a whole, if each file of it is in one revision in a
     cache. Each is compared byte for byte right before it goes. One that was changed, or that a link elsewhere reads,
