@@ -300,7 +300,7 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "DownloadedModel", DOWNLOADED
     yield (
         "DownloadedModel that was damaged",
-        dataclasses.replace(DOWNLOADED, damaged=(DAMAGED,), as_it_is="why"),
+        dataclasses.replace(DOWNLOADED, damaged=(DAMAGED,), as_it_is="why", lost_bytes=5),
     )
     yield (
         "DownloadReport",

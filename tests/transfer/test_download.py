@@ -529,3 +529,30 @@ def test_the_configured_models_that_are_not_whole(
     assert not download(engine, *engine.missing_models()).failed
     assert {hit.repo_id for hit in loopback_hub.hits} == {"org/short", "org/new"}
     assert engine.missing_models() == ()
+
+
+@pytest.mark.parametrize(("version", "lost"), [("2.4.0", MIB), ("2.10.1", MIB), ("2.3.9", 0), ("0.36.2", 0)])
+def test_what_an_earlier_attempt_left_and_the_client_begins_anew_is_told(
+    tree: Tree,
+    engine: Engine,
+    loopback_hub: LoopbackHub,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    lost: int,
+) -> None:
+    import huggingface_hub
+
+    loopback_hub.add("org/base", model_files("base"))
+    tree.build({"hf/hub": hub_cache("org/base")})
+    blob = blob_of(tree, "org/base", "model.safetensors")
+    partial = blob.with_name(f"{blob.name}.1234abcd.incomplete")
+    partial.write_bytes(blob.read_bytes()[:MIB])
+    monkeypatch.setattr(huggingface_hub, "__version__", version)
+    assert engine.plan_download(["org/base"]).models[0].lost_bytes == 0, "nothing of it has to be fetched"
+    next(tree["hf/hub/models--org--base/snapshots"].glob("*/model.safetensors")).unlink()
+    blob.unlink()
+    preview = engine.preview_download(engine.plan_download(["org/base"]))
+    assert preview.models[0].lost_bytes == lost
+    assert ("begun_anew_bytes" in preview.models[0].as_json()) is bool(lost)
+    report = engine.download(engine.plan_download(["org/base"]))
+    assert not report.failed and partial.exists(), "it is no success of this one, and `clean` knows it"

@@ -53,6 +53,10 @@ class _InCache:
             file.name: file for one in held if one.snapshot.revision == commit for file in one.snapshot.files
         }
 
+    def begun(self, name: Name) -> int:
+        held = self._holdings.by_name.get(name, ())
+        return sum({one.path: one.size for each in held for one in each.snapshot.incomplete}.values())
+
 
 class Transfer:
     """Downloads, backs up and restores."""
@@ -88,7 +92,11 @@ class Transfer:
             cache,
             asked,
             download.Known(
-                self._workspace.index.of_size, self._workspace.index.digests_of, known.here, known.files
+                self._workspace.index.of_size,
+                self._workspace.index.digests_of,
+                known.here,
+                known.files,
+                known.begun,
             ),
             caches=self._workspace.caches(),
         )

@@ -95,6 +95,8 @@ class ModelDownload:
     #: What the client has to fetch, if the candidates are what they claim to be.
     fetch_bytes: int = 0
     bad: tuple[BadFile, ...] = ()
+    #: Bytes that earlier attempts left of files that have to be fetched, and that the client does not go on with.
+    lost_bytes: int = 0
     #: The name as it was given, for whoever judges what came as `hubfold check` does.
     asked: ModelName | None = None
     #: It is there already, and the Hub cannot or need not be asked: why.
@@ -159,6 +161,8 @@ class Known:
     here: Callable[[ModelName], Here | None]
     #: By name, what a revision of the cache offers to programs.
     files: Callable[[Name, str], Mapping[str, SnapshotFile]]
+    #: Bytes of downloads of a model in the cache that are not at their end.
+    begun: Callable[[Name], int]
 
 
 def plan(
@@ -195,7 +199,9 @@ def plan(
             continue
         if not listing.files and asked.selection:
             raise UsageError(f"no file of {asked.repo} matches", "look at what is included and excluded")
-        found.append(_model(backend, cache, asked, listing, known=known, rank=_ranked(caches)))
+        one = _model(backend, cache, asked, listing, known=known, rank=_ranked(caches))
+        lost = known.begun(asked.repo) if one.fetch_bytes and not hub.resumes else 0
+        found.append(replace(one, lost_bytes=lost))
     return DownloadPlan(cache, tuple(found), caches)
 
 
@@ -359,6 +365,7 @@ def _told(model: ModelDownload, path: str | None, fetched: int | None) -> Downlo
         fetch_bytes=model.fetch_bytes if fetched is None else fetched,
         damaged=tuple(DamagedFile(file.listed.path, file.reason) for file in model.bad),
         as_it_is=model.why_here,
+        lost_bytes=model.lost_bytes,
     )
 
 

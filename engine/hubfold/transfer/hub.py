@@ -65,6 +65,17 @@ class Hub:
         )
         return cls(environ.get("HF_ENDPOINT") or None, offline, bars)
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the client goes on with a file that an earlier attempt began.
+
+        From 2.4.0 on each attempt writes to a file of its own name (``_download_to_tmp_and_move`` of
+        huggingface_hub/file_download.py), and begins it anew.
+        """
+        from huggingface_hub import __version__
+
+        return tuple(int(part) for part in re.findall(r"\d+", __version__)[:2]) < (2, 4)
+
     def listing(self, name: Name, revision: str | None, selection: Selection) -> Listing:
         """What a revision holds of the files asked for. Raises `HubRefused`, `UsageError`."""
         from huggingface_hub import HfApi

@@ -130,6 +130,11 @@ def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
             f"{model.name}: {display.count(model.files, 'file')}, {display.size(model.bytes)};"
             f" {display.size(model.present_bytes)} in the cache, {display.size(model.fetch_bytes)} to download"
         )
+        if model.lost_bytes:
+            output.message(
+                f"  {display.size(model.lost_bytes)} that an earlier attempt left are begun anew: this huggingface_hub"
+                " does not go on within a file; `hubfold clean --older-than 0` removes them afterwards"
+            )
         for file in model.damaged:
             output.message(f"  {file.name} {file.reason}: got anew, what is there is kept in the vault")
     for item in preview.reused:
