@@ -85,7 +85,7 @@ class Memory:
 
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
-        named = canonical(os.path.expanduser(os.fspath(path)))
+        named = canonical(path)
         # A cache may be named by the folder above it.
         meant = self._workspace.resolved(KnownRoot(named)).path
         found = [root for root in self._with_looked_at() if root.path in (named, meant)]
