@@ -37,6 +37,8 @@ COMMANDS = (
     "restore",
     "plugins",
     "demo",
+    "init",
+    "help",
 )
 
 
@@ -73,7 +75,13 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     ],
 )
 @click.option(
-    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version."
+    "-V",
+    "--version",
+    is_flag=True,
+    callback=_version,
+    expose_value=False,
+    is_eager=True,
+    help="Show the version.",
 )
 @output_options
 @click.pass_context

@@ -87,6 +87,10 @@ class Output:
         for name in names:
             self._print(stdout(), name)
 
+    def page(self, text: str) -> None:
+        """A text of ours as it is, for a command that is there to print it: `-q` does not count."""
+        stdout().write(text if text.endswith("\n") else f"{text}\n")
+
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Rows under their titles; on a terminal that is too narrow for that, each row as a block."""
         if self.quiet or self.as_json:

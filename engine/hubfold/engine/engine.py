@@ -98,6 +98,19 @@ class Engine:
         return self.workspace.config
 
     @property
+    def sample_config(self) -> str:
+        """A ``config.toml`` that explains every setting, all of them commented out."""
+        return self.workspace.sample_config
+
+    def write_config(self) -> str:
+        """Write `sample_config` to where ``config.toml`` lies, and return its path.
+
+        Raises `HubfoldError` where there is one already.
+        """
+        self.state.write_config(self.sample_config)
+        return self.state.config
+
+    @property
     def registry(self) -> Registry:
         """The loaded backends. Raises `PluginError` where two have one name."""
         return self.workspace.registry
@@ -409,7 +422,10 @@ class Engine:
         return self._transfer.download(plan, to=to, bars=bars)
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
-        """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""
+        """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots.
+
+        Raises `UsageError` for a new `target` that ends like another kind of file.
+        """
         return self._transfer.plan_backup(target, models)
 
     def preview_backup(self, plan: BackupPlan) -> BackupReport:
