@@ -14,7 +14,8 @@ import click
 
 from hubfold import display
 from hubfold.cli import options, tell
-from hubfold.cli.output import Column, Sheet
+from hubfold.cli.output import Sheet
+from hubfold.cli.tables import Column
 from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _sheet(look: Look) -> Sheet:
         Column("SIZE", right=True),
         Column("OF", right=True),
         Column("RATE", right=True),
-        Column("MODEL"),
+        Column("MODEL", name=True),
         Column("DOWNLOAD"),
     ]
     disks = [
