@@ -12,6 +12,7 @@ from hubfold.cli import errors, streams
 from hubfold.cli.guests import give_back, stdout
 from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
+from hubfold.cli.shell.completion import VARIABLE as COMPLETING
 
 #: In the order of a user's way through them; each is `command` in the module of its name.
 COMMANDS = (
@@ -38,6 +39,7 @@ COMMANDS = (
     "plugins",
     "demo",
     "init",
+    "completion",
     "help",
 )
 
@@ -116,7 +118,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> object:
-    if "_HUBFOLD_COMPLETE" in os.environ:
+    if COMPLETING in os.environ:
         return hubfold.main(arguments, prog_name="hubfold")
     # Not `main`: that turns a closed pipe into exit code 1, which stands for an error here.
     try:

@@ -17,6 +17,7 @@ from hubfold.cli import streams
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
 from hubfold.cli.guests import shut_out
 from hubfold.cli.output import Output
+from hubfold.cli.shell import completion
 from hubfold.errors import Interrupted, UsageError
 from hubfold.progress import Stop
 
@@ -122,6 +123,8 @@ class HelpWithExamples(click.Command):
     def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
+        for parameter in self.params:
+            completion.attach(parameter)
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first sentence, or as many of its clauses as fit; never words cut off."""

@@ -151,6 +151,14 @@ class Engine:
         """The known roots with what the last scan found in them, and those that could be scanned."""
         return self._memory.roots()
 
+    def known_models(self) -> list[str]:
+        """The names of ``config.toml``, and the models of which the last scan saw files; nothing else is asked."""
+        return self._memory.known_models()
+
+    def known_roots(self) -> list[str]:
+        """The paths that were registered, configured or scanned, whether they are there or not; nothing is asked."""
+        return self._memory.known_roots()
+
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
         return self._memory.remove_root(path)

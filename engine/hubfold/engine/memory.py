@@ -13,6 +13,7 @@ from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError
 from hubfold.journal import history, journal
+from hubfold.models.names import Name
 from hubfold.reports.runs import RunDetail, RunSummary
 from hubfold.reports.scans import DupesReport, StatusRoot
 from hubfold.scanning.choice import Chosen
@@ -82,6 +83,18 @@ class Memory:
                 ),
             )
         return self._workspace.with_primary(found.values())
+
+    def known_models(self) -> list[str]:
+        """See `Engine.known_models`."""
+        found = self._workspace.index.models() if self._workspace.has_index else []
+        names = [str(Name(kind, repo)) for kind, repo in found]
+        return list(dict.fromkeys([*(self._workspace.config.models or ()), *names]))
+
+    def known_roots(self) -> list[str]:
+        """See `Engine.known_roots`."""
+        told = [*self._workspace.state.registered_roots(), *self._workspace.config.roots]
+        scanned = self._workspace.index.roots() if self._workspace.has_index else []
+        return sorted({root.path for root in told} | {root.path for root in scanned})
 
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
