@@ -394,6 +394,7 @@ TESTED_BY = {
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
+    "hubfold.cli.shell.manual": ["cli/test_manual.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
     "hubfold.demo": ["cli/test_demo.py"],
     "hubfold.duplicates.cost": ["duplicates/test_sets.py", "index/test_tallies.py"],

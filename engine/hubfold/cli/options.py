@@ -286,6 +286,7 @@ def threads(function: Function) -> Function:
     return click.option(
         "--threads",
         type=click.IntRange(min=1),
+        metavar="N",
         help="How many files are read at a time (default: as the drive likes).",
     )(function)
 
