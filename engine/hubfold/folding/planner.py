@@ -275,7 +275,7 @@ class _Planner:
             return True
         if self.policy.link is LinkKind.REFLINK:
             raise _No(
-                "its file system cannot share extents with the keeper's"
+                "its file system cannot share extents with that of the kept file"
                 if alike
                 else "one of the two is written in place (chattr +C), and such files share no extents with others"
             )
@@ -394,7 +394,7 @@ class _Planner:
             raise _No(f"its file system ({here.kind}) has no links")
         if self.policy.link is not None:
             if across and self.policy.link is not LinkKind.SYMLINK:
-                raise _No(f"no {self.policy.link} is possible: the keeper is on another file system")
+                raise _No(f"no {self.policy.link} is possible: the kept file is on another file system")
             if self.policy.link not in allowed:
                 raise _No(f"no {self.policy.link} may stand in its place" + self._instead(allowed, possible))
             if not possible.get(self.policy.link, False):
@@ -405,7 +405,7 @@ class _Planner:
         if found:
             return found
         if across:
-            raise _No("it tolerates no symlink, and the keeper is on another file system")
+            raise _No("it tolerates no symlink, and the kept file is on another file system")
         raise _No("no kind of link may stand in its place")
 
     def _instead(self, allowed: frozenset[LinkKind], possible: Mapping[LinkKind, bool]) -> str:
