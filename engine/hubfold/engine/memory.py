@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hubfold.content import USUAL, DuplicateSet, Root, Scope
-from hubfold.disk.paths import canonical, within
+from hubfold.disk.paths import canonical, why_not_a_folder, within
 from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.errors import HubfoldError
+from hubfold.errors import HubfoldError, describe
 from hubfold.journal import history, journal
 from hubfold.models.names import Name
 from hubfold.reports.runs import RunDetail, RunSummary
@@ -66,6 +66,7 @@ class Memory:
                     limit=root.limit,
                     online=os.path.isdir(root.path),
                     source=source,
+                    error=_closed(root.path),
                 )
         behind = {one.folder for one in self._workspace.reached} if states else ()
         for state in states.values():
@@ -80,6 +81,7 @@ class Memory:
                     limit=state.root.limit,
                     online=os.path.isdir(state.root.path),
                     source=LINKED if state.root.path in behind else LOOKED_AT,
+                    error=_closed(state.root.path),
                 ),
             )
         return self._workspace.with_primary(found.values())
@@ -175,3 +177,9 @@ class Memory:
     def run(self, run: str) -> RunDetail:
         """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
         return history.detail(journal.read(self._workspace.state.runs, run))
+
+
+def _closed(folder: str) -> str:
+    """Why this user cannot look into a folder that may well be there."""
+    error = why_not_a_folder(folder)
+    return describe(error) if isinstance(error, PermissionError) else ""

@@ -86,9 +86,9 @@ class Models:
         for name in names:
             model = found.find(wanted[name]) if name in wanted else found.at(folders[name])
             if model is None:
-                raise unknown(
-                    name, [*(self._workspace.config.models or ()), *(known.id for known in found.models)]
-                )
+                near = [*(self._workspace.config.models or ()), *(known.id for known in found.models)]
+                hidden = availability.hidden(found, wanted[name]) if name in wanted else ()
+                raise unknown(name, near, hidden=hidden)
             models.append(model)
         if "frees" in keys:
             models = self._with_freed(holdings, models)

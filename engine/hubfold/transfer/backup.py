@@ -15,6 +15,7 @@ from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
 from hubfold.disk.paths import existing
 from hubfold.errors import BackupError, HubfoldError, NoSpace, describe
+from hubfold.library.availability import hidden
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
@@ -73,7 +74,8 @@ def plan(
     for asked in models:
         name = asked.among({one.name for one in held})
         if name is None:
-            raise unknown(asked.name, [*names, *sorted({str(one.name) for one in held})])
+            near = [*names, *sorted({str(one.name) for one in held})]
+            raise unknown(asked.name, near, hidden=hidden(holdings, asked))
         of_name = [one for one in held if one.name == name]
         wanted |= {(name, commit) for commit in resolve(of_name, asked.revision)}
     places: dict[tuple[Name, str], list[HeldRevision]] = {}

@@ -130,7 +130,7 @@ def show(output: Output, roots: list[StatusRoot]) -> None:
         columns,
         [
             [
-                display.size(root.bytes) if root.online else "offline",
+                "no access" if root.error else display.size(root.bytes) if root.online else "offline",
                 display.size(root.limit) if root.limit is not None else "",
                 f"{root.files:,}",
                 root.backend,
