@@ -59,7 +59,7 @@ class Session:
             Engine(
                 progress=self.output.progress(), stop=self.stop, threads=self.threads, guests=shut_out
             ) as engine,
-            _interrupts(self._on_interrupt),
+            streams.interrupts(self._on_interrupt),
         ):
             try:
                 yield engine
@@ -71,9 +71,8 @@ class Session:
                     self.output.warning(notice)
 
     def confirm(self, question: str) -> bool:
-        """Ask. Ctrl-C at the question ends the command at once: nothing has begun."""
-        with _interrupts(signal.default_int_handler):
-            return self.output.confirm(question)
+        """See `Output.confirm`."""
+        return self.output.confirm(question)
 
     @contextmanager
     def ended_by_interrupt(self) -> Iterator[None]:
@@ -84,7 +83,7 @@ class Session:
                 signal.default_int_handler(number, frame)
             self.stop.set()
 
-        with _interrupts(stop), suppress(Interrupted):
+        with streams.interrupts(stop), suppress(Interrupted):
             yield
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -106,15 +105,6 @@ def _say(text: bytes) -> None:
     """Not through a buffered stream: the handler of a signal may have interrupted a write to it."""
     with suppress(OSError):
         os.write(streams.STDERR, text)
-
-
-@contextmanager
-def _interrupts(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class HelpWithExamples(click.Command):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from hubfold import display
 from hubfold.cli import streams, tables
 from hubfold.cli.guests import stdout
 from hubfold.cli.tables import Column as Column
-from hubfold.errors import NeedsConfirmation
+from hubfold.errors import Interrupted, NeedsConfirmation
 from hubfold.progress import Silent
 
 if TYPE_CHECKING:
@@ -155,14 +156,14 @@ class Output:
     @property
     def can_ask(self) -> bool:
         """Whether there is somebody to ask, who sees the question."""
-        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        return sys.stdin is not None and sys.stdin.isatty() and streams.has_terminal()
 
     def deliver(self) -> None:
         """Write out what was said so far, before something is changed. Raises `OutputLost`, `BrokenPipeError`."""
         streams.flush_stdout()
 
     def confirm(self, question: str) -> bool:
-        """Ask on stderr, read from the terminal; anything but y or yes is a no. Raises `NeedsConfirmation`."""
+        """Ask; anything but y or yes is a no. Raises `NeedsConfirmation`, and what `ask` raises."""
         if not self.can_ask:
             raise NeedsConfirmation(
                 "this would change something and there is nobody to ask; nothing was changed",
@@ -171,14 +172,22 @@ class Output:
         return self.ask(f"{question} [y/N]").strip().lower() in ("y", "yes")
 
     def ask(self, question: str) -> str:
-        """Ask on stderr, read a line from the terminal; for a user who is there (`can_ask`)."""
+        """Ask on the terminal, wherever stderr goes, and read a line there; for a user who is there (`can_ask`).
+
+        Ctrl-C ends the command at once, since what is asked about has not begun: raises `Interrupted`.
+        """
         self.deliver()
-        sys.stderr.write(f"{display.shown(question)} ")
-        sys.stderr.flush()
-        streams.wait_for_line()
-        answer = sys.stdin.readline()
-        if not answer.endswith("\n"):
-            sys.stderr.write("\n")
+        with streams.terminal() as terminal, streams.interrupts(signal.default_int_handler):
+            terminal.write(f"{display.shown(question)} ")
+            terminal.flush()
+            try:
+                streams.wait_for_line()
+                answer = sys.stdin.readline()
+            except KeyboardInterrupt:
+                terminal.write("\n")
+                raise Interrupted("stopped at the question: nothing was changed") from None
+            if not answer.endswith("\n"):
+                terminal.write("\n")
         return answer
 
     # rich
