@@ -155,8 +155,11 @@ class Doctor:
         for path in paths:
             self.findings += _of_vault(path, self._needed, self.around.here)
 
-    def roots(self, paths: Iterable[str]) -> None:
-        """Roots that are not there, or that this user may not look into; call it when a scan's notices were taken."""
+    def roots(self, paths: Iterable[str], configured: Collection[str] = ()) -> None:
+        """Roots that are not there, or that this user may not look into; call it when a scan's notices were taken.
+
+        What is `configured` is no root any more when config.toml does not name it.
+        """
         told = {finding.path for finding in self.findings}
         for root in paths:
             error = why_not_a_folder(root)
@@ -165,7 +168,8 @@ class Doctor:
                     kind, fix = _FROM_SCAN["unreadable"]
                     self.findings.append(Finding(kind, root, errors.describe(error), fix))
             elif not os.path.isdir(root):
-                fix = "connect its drive, or `hubfold roots rm` it"
+                forget = "take it out of config.toml" if root in configured else "`hubfold roots rm` it"
+                fix = f"connect its drive, or {forget}"
                 self.findings.append(Finding("offline-root", root, "it is not there", fix))
 
     def faults(self, faults: Iterable[Fault]) -> None:

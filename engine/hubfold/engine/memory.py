@@ -99,22 +99,32 @@ class Memory:
         return sorted({root.path for root in told} | {root.path for root in scanned})
 
     def remove_root(self, path: StrPath) -> StatusRoot:
-        """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
+        """Forget a root; its files stay as they are.
+
+        Raises `HubfoldError` if it is not known, or if it is one for other reasons than that it was added or scanned.
+        """
         named = canonical(os.path.expanduser(os.fspath(path)))
         # A cache may be named by the folder above it.
         meant = self._workspace.resolved(KnownRoot(named)).path
         found = [root for root in self._with_looked_at() if root.path in (named, meant)]
         known = next((root for root in found if root.path == named), next(iter(found), None))
         wanted = {named} if known is not None and known.path == named else {named, meant}
+        if any(self._workspace.resolved(one).path in wanted for one in self._workspace.config.roots):
+            where = self._workspace.state.config
+            raise HubfoldError(f"{named} is a root by {where}", "take its [[roots]] out of that file")
         registered = [root for root in self._workspace.state.registered_roots() if root.path not in wanted]
         removed = self._workspace.has_index and [
             one for one in wanted if self._workspace.index.remove_root(one)
         ]
         if len(registered) != len(self._workspace.state.registered_roots()):
             self._workspace.state.register_roots(registered)
-        elif known is None or not removed:
+        elif known is not None and not removed:
+            raise HubfoldError(
+                f"{known.path} is one of the caches that the environment names, and nothing else is known of it",
+                "it is a root as long as HF_HOME, HF_HUB_CACHE and their like name it",
+            )
+        if known is None:
             raise HubfoldError(f"{named} is not among the roots", "see `hubfold roots`")
-        assert known is not None
         return known
 
     def dupes(

@@ -94,6 +94,10 @@ def rm(session: Session, path: str) -> None:
         root = engine.remove_root(path)
     session.output.report(root)
     session.output.line(f"removed {root.path} from the roots; its files stay as they are")
+    if root.source == "found":
+        session.output.message(
+            "the environment names it (HF_HOME and its like): the next scan knows it again"
+        )
 
 
 for _subcommand in (ls, add, rm):

@@ -55,8 +55,8 @@ def command(session: Session, interval: float | None, once: bool) -> None:
             if output.as_json:
                 output.json(look.as_json())
             else:
-                tell.warnings(output, look.warnings)
                 output.sheet(_sheet(look))
+                tell.warnings(output, look.warnings)
             return
         with output.screen() as draw:
             while not session.stop:
