@@ -374,12 +374,15 @@ def test_a_content_that_can_name_no_object_is_left_alone() -> None:
 
 def test_what_an_action_says() -> None:
     local = fold(at("/hub/b", 1), at("/models/m", 2)).actions[0]
-    assert local.reason == "local copy: symlink into the vault" and local.read_only
+    assert local.reason == "your copy becomes a link to the kept file in /hubfold" and local.read_only
     assert (local.vault, local.bytes, local.digests) == ("/hubfold", 4 << 20, {"sha256": SHA})
     far = fold(at("/hub/b", 1), at("/drive/models/m", 2)).actions[0]
-    assert far.reason == "another file system: only a symlink reaches over" and far.read_only
+    assert (
+        far.reason == "your copy becomes a link to the kept file in /hubfold, on another file system"
+        and far.read_only
+    )
     caches = fold(at("/hub/b", 1), at("/hub2/b", 2)).actions[0]
-    assert caches.reason == "cache to cache: a hard link survives whatever either client deletes"
+    assert caches.reason == "both caches get one file, which stays whatever either client deletes"
     assert caches.vault is None and not caches.read_only
     asked = fold(at("/hub/b", 1), at("/models/m", 2), policy=Policy(link=LinkKind.HARDLINK)).actions[0]
     assert asked.reason == "hard link, as asked for" and asked.read_only

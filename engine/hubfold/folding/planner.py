@@ -366,13 +366,13 @@ class _Planner:
         across: bool,
     ) -> Action:
         place, target = self._object(victim, source, keeper, duplicates)
-        far, near = "another file system: only a symlink reaches over", "local copy: symlink into the vault"
+        why = f"your copy becomes a link to the kept file in {place.path}"
         return Action(
             victim=victim,
             keeper=source,
             link=LinkKind.SYMLINK,
             target=target,
-            reason=far if across else near,
+            reason=f"{why}, on another file system" if across else why,
             bytes=0,
             digests=duplicates.digests,
             vault=place.path,
@@ -416,7 +416,7 @@ class _Planner:
         if self.policy.link is LinkKind.HARDLINK:
             return "hard link, as asked for"
         if self._capabilities(victim).cache:
-            return "cache to cache: a hard link survives whatever either client deletes"
+            return "both caches get one file, which stays whatever either client deletes"
         return "it tolerates no symlink: hard link"
 
     def _object(
