@@ -115,8 +115,12 @@ def test_an_unknown_shell_is_wrong_usage(hubfold: Program) -> None:
     done = hubfold("completion", "tcsh")
     assert (done.code, done.out) == (2, "")
     assert "bash" in done.err and "fish" in done.err
+    none = hubfold("completion")
+    assert none.code == 2
+    assert none.err.splitlines()[0].endswith("Choose from: bash, zsh, fish")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_bash_completes_a_model_and_a_file_beside_a_root(
     hubfold: Program, scanned: Tree, isolated: Path, tmp_path: Path

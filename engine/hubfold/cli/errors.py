@@ -83,5 +83,6 @@ def explain(error: BaseException) -> tuple[int, str, str]:
 
 
 def _sentence(text: str) -> str:
-    """Click's message in the form of ours: lower case, no full stop."""
-    return text[:1].lower() + text[1:].rstrip(".")
+    """Click's message in the form of ours: lower case, one line, no full stop."""
+    line = " ".join(text.split())
+    return line[:1].lower() + line[1:].rstrip(".")

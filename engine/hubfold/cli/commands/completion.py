@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 )
 @click.argument("shell", type=click.Choice(completion.SHELLS))
 def command(session: Session, shell: str) -> None:
-    """Print the script that lets your shell complete commands, flags, models, runs and paths.
+    """Let your shell complete commands, flags, models, runs and paths.
 
-    Models and roots are those of the last scan and of config.toml; nothing is searched while you type.
+    Prints what your shell has to run when it starts. Models and roots are those of the last scan and of config.toml;
+    nothing is searched while you type.
     """
     session.output.page(completion.script(shell, click.get_current_context().find_root().command))

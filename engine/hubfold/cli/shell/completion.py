@@ -108,7 +108,7 @@ def _models(ctx: click.Context) -> Iterator[CompletionItem]:
 def _runs(ctx: click.Context) -> Iterator[CompletionItem]:
     with _engine() as engine:
         for run in engine.runs():
-            yield CompletionItem(run.run, help=f"{run.command}, {run.state}")
+            yield CompletionItem(run.run, help=f"{run.command} ({run.state})")
 
 
 def _paths(ctx: click.Context) -> Iterator[CompletionItem]:
