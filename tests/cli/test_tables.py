@@ -56,6 +56,22 @@ def test_without_room_paths_stand_below_and_long_names_above() -> None:
     ]
 
 
+def test_paths_below_need_no_names_before_them() -> None:
+    roots = [Column("SIZE", right=True), Column("BACKEND"), Column("ROOT", below=True)]
+    rows = [["80.0M", "hub-cache", "/home/ana/.cache/huggingface/hub"], ["offline", "", "/mnt/usb"]]
+    assert table(30, roots, rows) == [
+        "   SIZE  BACKEND",
+        "  80.0M  hub-cache",
+        "  /home/ana/.cache/huggingface/hub",
+        "offline",
+        "  /mnt/usb",
+    ]
+    assert table(12, roots, rows)[:2] == [
+        "/home/ana/.cache/huggingface/hub",
+        "  size 80.0M, backend hub-cache",
+    ]
+
+
 def test_where_not_even_figures_fit_each_row_is_a_block() -> None:
     assert table(20)[:3] == ["acme/base", "  size 80.0M, state whole, where /data/base", ""]
 

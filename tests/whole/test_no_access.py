@@ -35,7 +35,10 @@ ASKED: dict[str, Ask] = {
     "check": lambda engine: "; ".join(one.message for one in engine.check(["org/base"]).recommendations),
     "path": lambda engine: _hint(engine, lambda it: it.model_path("org/base")),
     "rm": lambda engine: _hint(engine, lambda it: it.plan_remove(["org/base"])),
-    "backup": lambda engine: _hint(engine, lambda it: it.plan_backup("saved", ["org/base"])),
+    "backup of all": lambda engine: "; ".join(
+        f"{one.path}: {one.error}" for one in engine.plan_backup("saved").failed
+    ),
+    "backup MODEL": lambda engine: _hint(engine, lambda it: it.plan_backup("saved", ["org/base"])),
 }
 
 
@@ -66,5 +69,5 @@ def test_it_is_called_what_it_is(command: str) -> None:
     assert not any(
         word in told for word in ("not there", "is away", "offline", "connect its drive", "is gone")
     )
-    if command not in ("roots", "doctor", "ls"):
+    if command not in ("roots", "doctor", "ls", "backup of all"):
         assert "may be there" in told

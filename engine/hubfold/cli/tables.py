@@ -43,7 +43,7 @@ def lines(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> 
     widths = _widths(columns, rows)
     if width is None or _sum(widths) <= width:
         yield from _aligned(columns, rows, widths)
-    elif columns[0].name:
+    elif columns[0].name or columns[-1].below:
         yield from _beside_names(columns, rows, width)
     elif _sum(widths[:-1]) + len(_GAP) + _LAST_COLUMN <= width:
         yield from _aligned(columns, rows, widths)
@@ -116,7 +116,7 @@ def _beside_names(columns: Sequence[Column], rows: Sequence[Row], width: int) ->
     widths = _widths(of_kept, [[row[n] for n in kept] for row in rows if row[0]])
     room = width - _sum([0, *widths[1:]])
     if room < min(_NAME, widths[0]):
-        yield from _blocks(columns, rows, 0)
+        yield from _blocks(columns, rows, 0 if columns[0].name else -1)
         return
     widths[0] = min(widths[0], room)
     yield Line(_line(of_kept, [column.title for column in of_kept], widths), title=True)

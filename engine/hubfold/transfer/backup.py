@@ -65,7 +65,8 @@ def plan(
 ) -> BackupPlan:
     """The plan for backing up `models` (default: all) to `target`. `names` are further names to suggest.
 
-    Of several places the one that has it whole is taken. A revision of which no place has a file is passed over.
+    Of several places the one that has it whole is taken. A revision of which no place has a file is passed over. A
+    backup of all that could not look everywhere says so (`BackupPlan.failed`).
 
     Raises `UnknownModel`, `HubfoldError` for a revision that is nowhere.
     """
@@ -84,7 +85,7 @@ def plan(
         if not models or key in wanted:
             places.setdefault(key, []).append(one)
     chosen: list[ModelParts] = []
-    failed: list[Failed] = []
+    failed = [] if models else list(_not_seen(holdings))
     for (name, revision), found in places.items():
         filled = [one for one in found if one.snapshot.files or one.snapshot.incomplete]
         if not filled and not wanted:
@@ -109,6 +110,16 @@ def plan(
             )
     size = sum(size for _, size in _contents(chosen, known))
     return BackupPlan(target, tuple(chosen), tuple(failed), size)
+
+
+def _not_seen(holdings: Holdings) -> Iterator[Failed]:
+    """Where models may lie of which a backup of all holds nothing."""
+    for path in holdings.unreadable:
+        yield Failed(path, "it cannot be read, so what lies there is not backed up")
+    for root in holdings.away:
+        yield Failed(
+            root.path, "it is not there (is its drive connected?), so what lies there is not backed up"
+        )
 
 
 def preview(planned: BackupPlan) -> BackupReport:

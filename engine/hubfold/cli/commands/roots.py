@@ -128,7 +128,7 @@ def show(output: Output, roots: list[StatusRoot]) -> None:
         Column("BACKEND"),
         Column("ROLE"),
         Column("FROM"),
-        Column("ROOT"),
+        Column("ROOT", below=True),
     ]
     output.table(
         columns,
