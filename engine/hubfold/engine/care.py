@@ -99,7 +99,7 @@ class Care:
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
-        path = canonical(os.path.expanduser(target))
+        path = canonical(target)
         if os.path.lexists(path):
             found = list(self._workspace.index.below(path))
             if not found:

@@ -103,7 +103,7 @@ class Memory:
 
         Raises `HubfoldError` if it is not known, or if it is one for other reasons than that it was added or scanned.
         """
-        named = canonical(os.path.expanduser(os.fspath(path)))
+        named = canonical(path)
         # A cache may be named by the folder above it.
         meant = self._workspace.resolved(KnownRoot(named)).path
         found = [root for root in self._with_looked_at() if root.path in (named, meant)]

@@ -479,7 +479,7 @@ class Workspace:
     def _names_at(self, place: StrPath) -> tuple[str, list[str]]:
         from hubfold.disk.paths import canonical
 
-        path = canonical(os.path.expanduser(os.fspath(place)))
+        path = canonical(place)
         return path, os.listdir(path) if os.path.isdir(path) else []
 
     def holdings(

@@ -15,6 +15,7 @@ from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import TEMPORARY_PREFIX
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
+from hubfold.disk.paths import named
 from hubfold.errors import BackupError, UsageError
 from hubfold.scanning.discover import instead_of
 from hubfold.transfer.archive import LIST, BackedUp, Listed, dump, load, object_name, pour
@@ -200,7 +201,7 @@ def check_ending(target: str) -> None:
     A folder that is there, or a name with a slash at its end, is a folder however it ends.
     """
     ending = _ENDING.search(target)
-    if ending is None or is_tar(target) or os.path.isdir(os.path.expanduser(target)):
+    if ending is None or is_tar(target) or os.path.isdir(named(target)):
         return
     raise UsageError(
         f"{ending[0]} is no kind of backup",
