@@ -96,6 +96,18 @@ def gone(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(path for path in paths if not os.path.lexists(path))
 
 
+def why_not_a_folder(path: str) -> OSError | None:
+    """Why nobody can tell what is in this folder; None where it can be listed.
+
+    That this user may not look is no sign that it is not there: `FileNotFoundError` and `NotADirectoryError` are.
+    """
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        return error
+    return None
+
+
 def existing(path: str) -> str:
     """The nearest folder at or above `path` that is there."""
     return next((folder for folder in upwards(path) if os.path.isdir(folder)), path)

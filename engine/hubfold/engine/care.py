@@ -173,7 +173,8 @@ class Care:
                 one.damaged(self._of_another_length(holdings))
                 one.liars(self._workspace.index.liars(roots))
                 one.vaults(self._workspace.vaults())
-                one.roots(root.path for root in self._workspace.scanned())
+                configured = {self._workspace.resolved(root).path for root in self._workspace.config.roots}
+                one.roots((root.path for root in self._workspace.scanned()), configured)
                 one.faults(self._workspace.faults)
             finally:
                 unsettled = mender.close() if mender is not None else ""

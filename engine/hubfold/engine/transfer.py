@@ -190,6 +190,7 @@ class Transfer:
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""
+        containers.check_ending(os.fspath(target))
         path = named(target)
         if path.endswith(".zst"):
             containers.zstd()

@@ -97,6 +97,13 @@ class Workspace:
         self.notices += found.warnings
         return found
 
+    @property
+    def sample_config(self) -> str:
+        """See `Engine.sample_config`."""
+        from hubfold.state.config import SAMPLE
+
+        return SAMPLE
+
     @cached_property
     def backends(self) -> dict[str, GuardedBackend]:
         from hubfold.backend.boundary import GuardedBackend
