@@ -162,6 +162,11 @@ class Index:
 
     # replicas
 
+    def models(self) -> list[tuple[str, str]]:
+        """(repo_type, repo_id) of all that a file is known to be of, in their order."""
+        found = self.rows("SELECT DISTINCT repo_type, repo_id FROM files WHERE repo_id IS NOT NULL")
+        return sorted((os.fsdecode(row[0] or b"model"), os.fsdecode(row[1])) for row in found)
+
     def replica(self, path: str) -> IndexedReplica | None:
         """What is known of one path."""
         folder, name = os.path.split(path)

@@ -9,7 +9,7 @@ from hubfold import display
 from hubfold.disk.paths import within
 from hubfold.errors import HubfoldError
 from hubfold.library.gather import Library
-from hubfold.library.inventory import HeldRevision
+from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, nearest, unknown
 from hubfold.reports.models import (
     Judged,
@@ -80,7 +80,7 @@ def _told(revision: Revision, missing: Sequence[MissingFile]) -> str:
     return f"{how}: {in_words(missing)}{f'; {_GOT_ANEW}' if again else ''}"
 
 
-def hidden(library: Library, wanted: ModelName) -> tuple[str, ...]:
+def hidden(library: Library | Holdings, wanted: ModelName) -> tuple[str, ...]:
     """What could not be read, and may be the model or hold it: a root, or what has the model's name in its own."""
     name = wanted.repo_id.rpartition("/")[2].lower()
     roots = [root.path for root in library.roots]

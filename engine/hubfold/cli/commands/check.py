@@ -84,7 +84,7 @@ def _show(output: Output, report: CheckReport) -> None:
         Column("SIZE", right=True),
         Column("MISSING", right=True),
         Column("MODEL"),
-        Column("WHERE"),
+        Column("WHERE", below=True),
     ]
     output.table(
         columns,
@@ -98,7 +98,6 @@ def _show(output: Output, report: CheckReport) -> None:
             ]
             for model in report.models
         ],
-        may_lose_last=True,
     )
     for model in report.models:
         _files(output, model)
