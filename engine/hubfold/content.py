@@ -147,7 +147,12 @@ class IndexedReplica:
     @property
     def payload(self) -> tuple[int, int]:
         """Device and inode: replicas with the same pair share one payload."""
-        return self.signature.device, self.signature.inode
+        return self.signature[:2]
+
+    @property
+    def folder(self) -> str:
+        """The directory that the path lies in, as `os.path.dirname` has it: asked several times of every replica."""
+        return self.path[: self.path.rfind("/")] or "/"
 
     @property
     def digests(self) -> dict[str, str]:

@@ -17,6 +17,14 @@ def weights(path: Path, seed: int = 1) -> Path:
     return path
 
 
+def header_only(path: Path, seed: int = 1) -> Path:
+    """A safetensors file of a few hundred bytes, another content for each `seed`; its length is the same for all."""
+    header = json.dumps({"__metadata__": {"seed": f"{seed:08}"}}).encode().ljust(256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    return path
+
+
 def twice(folder: Path, *names: str) -> list[tuple[Path, Path]]:
     """Each name in a/ and in b/ below a folder, with one content."""
     pairs = []

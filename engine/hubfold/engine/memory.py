@@ -26,8 +26,8 @@ LINKED = "linked"
 #: What the plan frees at each path, in bytes; asked with paths, the least size and the scope.
 Freed = Callable[[Sequence[StrPath], int, Scope], Mapping[str, int]]
 #: Of so many sets what is reclaimable is what the plan frees. Planning looks at each file's rights, folders and first
-#: bytes (0.6 ms a set): of more it is what their sizes come to.
-PLANNED_SETS = 500
+#: bytes (0.1 ms a set): of more it is what their sizes come to.
+PLANNED_SETS = 2_000
 
 
 class Memory:
@@ -152,7 +152,9 @@ class Memory:
                 for replica in duplicates.replicas
                 if chosen[replica.root].keeps(replica)
             }
-            if len({replica.payload for replica in distinct.values()}) > 1:
+            if len(distinct) == len(duplicates.replicas):
+                yield duplicates
+            elif len({replica.payload for replica in distinct.values()}) > 1:
                 yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
 
     def runs(self) -> list[RunSummary]:
