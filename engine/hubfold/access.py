@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import combinations
 from typing import TypeAlias
 
@@ -62,12 +62,12 @@ class Permissions:
         users = tuple(sorted((id_, may & mask) for tag, may, id_ in entries if tag == _USER))
         return cls(uid, bits[0], users=users, groups=tuple(sorted(named)), other=bits[2], path=path)
 
-    @cached_property
+    @property
     def everybody(self) -> int:
         """What every user may do, whoever it is."""
-        may = self.other
-        for allowed in [self.owner] * (self.uid != 0) + [bits for _, bits in (*self.users, *self.groups)]:
-            may &= allowed
+        may = self.other & (self.owner if self.uid != 0 else 7)
+        for _, bits in (*self.users, *self.groups) if self.users else self.groups:
+            may &= bits
         return may
 
     def permit(self, person: Person, what: int) -> bool:

@@ -15,6 +15,8 @@ from hubfold.cli.guests import stdout
 from hubfold.cli.output import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
     from hubfold.content import Scope
@@ -158,10 +160,12 @@ def _by_model(plan: Plan) -> dict[str, list[Action]]:
     return groups
 
 
-def _common(paths: object) -> str:
+def _common(paths: Iterable[str]) -> str:
     """The one path, or the deepest folder that all have in common."""
-    distinct = sorted(set(paths))  # type: ignore[call-overload]
-    return distinct[0] if len(distinct) == 1 else os.path.join(os.path.commonpath(distinct), "")
+    distinct = set(paths)
+    # What the first and the last in order have in common, all have.
+    ends = min(distinct), max(distinct)
+    return ends[0] if len(distinct) == 1 else os.path.join(os.path.commonpath(ends), "")
 
 
 def _files(number: int) -> str:
