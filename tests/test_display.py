@@ -106,3 +106,17 @@ def test_json_is_ascii_and_keeps_names_that_are_not_utf8() -> None:
     assert text.isascii()
     assert r"\udce9" in text
     assert json.loads(text)["path"] == name
+
+
+@pytest.mark.parametrize(
+    ("path", "home", "shown"),
+    [
+        ("/home/me/models/a", "/home/me", "~/models/a"),
+        ("/home/me", "/home/me/", "~"),
+        ("/home/meadow/a", "/home/me", "/home/meadow/a"),
+        ("/root", "/", "/root"),
+        ("/a", "", "/a"),
+    ],
+)
+def test_the_home_is_a_tilde(path: str, home: str, shown: str) -> None:
+    assert display.from_home(path, home) == shown

@@ -17,6 +17,7 @@ from hubfold.cli.output import Output
 COMMANDS = (
     "scan",
     "dupes",
+    "why",
     "consolidate",
     "undo",
     "runs",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
     from hubfold.engine.care import Care
+    from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
+    from hubfold.reports.origins import WhyReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
         ConsolidateReport,
@@ -165,6 +167,13 @@ class Engine:
     def run(self, run: str) -> RunDetail:
         """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
         return self._memory.run(run)
+
+    def why(self, path: StrPath) -> WhyReport:
+        """Who keeps the content of the file at `path`, by which run and link, or why it was not folded.
+
+        By the journals, the last scan, and a plan for this content alone. Raises `HubfoldError` where there is no file.
+        """
+        return self._explaining.why(path)
 
     # scanning
 
@@ -474,6 +483,12 @@ class Engine:
         from hubfold.engine.folding import Folding
 
         return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+
+    @cached_property
+    def _explaining(self) -> Explaining:
+        from hubfold.engine.explaining import Explaining
+
+        return Explaining(self.workspace, self._folding)
 
     @cached_property
     def _farming(self) -> Farming:

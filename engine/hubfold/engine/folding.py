@@ -62,10 +62,9 @@ class Folding:
         roots = {path: root for path, root in known.items() if path not in self._workspace.left_out}
         below = self._workspace.folders(paths)
         odd: list[Skip] = []
-        known_sets = self._memory.duplicate_sets(roots, min_size, scope)
         about = (
             duplicates
-            for duplicates in known_sets
+            for duplicates in self._memory.duplicate_sets(roots, min_size, scope)
             if not below or any(self._lies_below(replica.path, below) for replica in duplicates.replicas)
         )
         sets = list(self._begun_like_models(about, scope, odd))
@@ -92,6 +91,19 @@ class Folding:
         return replace(
             found, skipped=(*found.skipped, *odd, *(skip for skip in corrupt if skip not in found.skipped))
         )
+
+    def plan_about(self, known: IndexedReplica) -> Plan:
+        """What a plan without options does with the content of one file."""
+        odd: list[Skip] = []
+        roots = self._workspace.roots_of([known.path])
+        size = known.signature.size
+        alike = self._memory.duplicate_sets(roots, size, USUAL, only=f"f.size = {size}")
+        about = [one for one in alike if any(replica.path == known.path for replica in one.replicas)]
+        sets = list(self._begun_like_models(about, USUAL, odd))
+        around = survey.survey(sets, roots, self._workspace.backends)
+        seen, unseen = _to_be_seen(sets, around.away)
+        found = planner.plan(seen, planner.Policy(), around)
+        return replace(found, skipped=(*found.skipped, *unseen, *odd))
 
     def freed(self, paths: Sequence[StrPath], min_size: int, scope: Scope) -> dict[str, int]:
         """What a plan without options frees at each path, in bytes."""

@@ -137,15 +137,18 @@ class Memory:
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
     def duplicate_sets(
-        self, roots: Mapping[str, Root], min_size: int, scope: Scope
+        self, roots: Mapping[str, Root], min_size: int, scope: Scope, only: str = "1"
     ) -> Iterator[DuplicateSet]:
-        """The sets of the index with every path once: a path may have been scanned as part of two roots."""
+        """The sets of the index with every path once: a path may have been scanned as part of two roots.
+
+        `only` as in `sets.duplicate_sets`.
+        """
         scope = self._workspace.scope(scope)
         chosen = {
             path: Chosen(scope, root, self._workspace.backends[root.backend]) for path, root in roots.items()
         }
         for duplicates in sets.duplicate_sets(
-            self._workspace.index, list(roots), min_size, shown=self._workspace.shown
+            self._workspace.index, list(roots), min_size, only, shown=self._workspace.shown
         ):
             distinct = {
                 replica.path: replica
