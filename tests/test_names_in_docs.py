@@ -262,4 +262,9 @@ def is_test(word: str) -> bool:
 def known_tests(*files: Path) -> Iterator[str]:
     """The names of the tests in some files, or, without any, in all."""
     for file in files or TESTS.rglob("test_*.py"):
-        yield from re.findall(r"^\s*def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        yield from named_in(file)
+
+
+@cache
+def named_in(file: Path) -> list[str]:
+    return re.findall(r"^\s*def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 
@@ -48,6 +48,12 @@ class Room:
     annotates: frozenset[str] = frozenset()
     #: Rooms that it may not come to through anything that it imports.
     never: frozenset[str] = frozenset()
+
+
+@cache
+def nodes_of(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """All nodes of a tree, kept: each rule looks at each module, and to walk one costs more than what it asks."""
+    return tuple(ast.walk(tree))
 
 
 class Module:
@@ -90,7 +96,7 @@ class Module:
         return frozenset(_texts(self.tree))
 
     def calls(self) -> Iterator[ast.Call]:
-        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+        return (node for node in nodes_of(self.tree) if isinstance(node, ast.Call))
 
 
 class House:
@@ -391,7 +397,7 @@ def changing_calls(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Assign)
         for target in node.targets
     }
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
@@ -412,7 +418,7 @@ def changing_calls(tree: ast.AST) -> Iterator[str]:
 
 def attributes_of(tree: ast.AST, name: str) -> Iterator[str]:
     """Every `x` of `name.x`, for a dotted `name`."""
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == name:
             yield node.attr
 
@@ -472,7 +478,7 @@ _DECIDING = (
 def decides(module: Module) -> bool:
     """Whether a module has logic: a function that does one thing or another, or one thing to many."""
     functions = (
-        node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        node for node in nodes_of(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
     return any(isinstance(node, _DECIDING) for function in functions for node in ast.walk(function))
 
@@ -506,7 +512,7 @@ def private_elsewhere(house: House) -> list[str]:
         ours = {one.module.partition(".")[0] for one in module.written} & {"hubfold", "hubfold_plugins"}
         foreign = {
             alias.asname or alias.name.partition(".")[0]
-            for node in ast.walk(module.tree)
+            for node in nodes_of(module.tree)
             if isinstance(node, ast.Import)
             for alias in node.names
         } - ours
@@ -518,7 +524,7 @@ def private_elsewhere(house: House) -> list[str]:
         defined = set(_defined(module.tree))
         found += [
             f"{name}:{node.lineno} uses {ast.unparse(node)}"
-            for node in ast.walk(module.tree)
+            for node in nodes_of(module.tree)
             if isinstance(node, ast.Attribute) and _is_private(node.attr) and node.attr not in defined
             if ast.unparse(node.value) not in foreign
         ]
@@ -532,7 +538,7 @@ def crowded(house: House, parameters: int, arguments: int, besides: Collection[s
     """
     found, used = [], set()
     for name, module in house.modules.items():
-        for node in ast.walk(module.tree):
+        for node in nodes_of(module.tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 what, count, most = f"{name}.{node.name}", _parameters(node), parameters
             elif isinstance(node, ast.Call):
@@ -559,7 +565,7 @@ def _is_private(name: str) -> bool:
 
 
 def _defined(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -573,10 +579,10 @@ def _texts(tree: ast.AST) -> Iterator[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes_of(tree)
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Constant) and id(node) not in docstrings:
             if isinstance(node.value, str):
                 yield node.value

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.building.program import Program
 
 
@@ -21,6 +23,7 @@ def test_the_demo_does_the_whole_job_and_cleans_up(hubfold: Program, tmp_path: P
     assert os.listdir(hubfold.home / "user") == []
 
 
+@pytest.mark.slow
 def test_a_named_folder_stays(hubfold: Program) -> None:
     done = hubfold("demo", "try", "--size", "12M", "--json")
     assert done.code == 0, done.err

@@ -121,9 +121,17 @@ def test_a_look_goes_on_with_the_others_says_so_once_and_exits_3(
         Box.faults = {}
 
 
+#: What a contributor's own `pytest` tries; the slow tier tries each method.
+DEAREST = ("replicas", "snapshots", "all_removals")
+
+
 @pytest.mark.parametrize(
     "method",
-    [name for name in METHODS if name not in ("recognise", "default_roots", "removals", "content_path")],
+    [
+        pytest.param(name, marks=() if name in DEAREST else pytest.mark.slow)
+        for name in METHODS
+        if name not in ("recognise", "default_roots", "removals", "content_path")
+    ],
 )
 def test_what_changes_something_changes_the_others_and_leaves_its_root(scene: Scene, method: str) -> None:
     """Twice the same bytes lie in the box, so that there is something to fold; one download was cut short there."""
@@ -280,6 +288,7 @@ def test_a_backup_is_gone_on_with_where_the_plugin_of_what_is_in_it_fails(scene:
     assert scene("path", "org/base")[0] == 0
 
 
+@pytest.mark.slow
 def test_every_call_of_a_plugin_comes_from_the_boundary(scene: Scene) -> None:
     Box.calls.clear()
     for command, _ in [one for commands in LOOKS for one in commands]:

@@ -25,6 +25,7 @@ from hubfold.duplicates.sets import duplicate_sets
 from hubfold.index.index import Index
 from hubfold.scanning.recording import Recording
 from tests.building.scanned import Place, made_up, record
+from tests.building.tiers import tries
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -164,7 +165,7 @@ def test_a_name_that_was_not_scanned_again_lends_no_digest(place: Place) -> None
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(15, 60), deadline=None, suppress_health_check=list(HealthCheck))
 def test_sets_are_those_of_the_bytes(tmp_path: Path, data: st.DataObject) -> None:
     """Any mix of names, links, claims and what was read: a set has equal bytes, and equal bytes that share a known
     digest are in one set."""

@@ -17,6 +17,7 @@ from hubfold.folding.rights import Makes, Standing, no_link, no_symlink, no_way_
 from hubfold.vault import objects
 from tests.building.folding import Scene
 from tests.building.people import Person, acl, give, open_place
+from tests.building.tiers import tries
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act for other users")
 MODEL = os.urandom(1 << 14)
@@ -136,7 +137,7 @@ def random_scene(base: Path, chance: random.Random) -> tuple[Scene, list[Path]]:
 def test_whatever_the_permissions_everybody_reads_what_he_read(place: Path, umask: None, seed: int) -> None:
     chance = random.Random(seed)
     kinds: set[str] = set()
-    for number in range(12):
+    for number in range(tries(4, 12)):
         scene, files = random_scene(place / str(number), chance)
         before = {person: person.reads(*files) for person in PEOPLE}
         attributes = {path: attributes_of(path) for path in files}

@@ -26,6 +26,7 @@ from hubfold.index.tallies import Tally
 from hubfold.reports.scans import ScanReport
 from hubfold.scanning.recording import Recording
 from tests.building.scanned import Place, read_nothing
+from tests.building.tiers import tries
 
 
 def figures(report: ScanReport) -> tuple[object, ...]:
@@ -107,7 +108,7 @@ def change(draw: Draw, index: Index) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(5, 20), deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_figures_stay_those_of_the_rows(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever happens to rows and digests in between, and whatever is asked when."""
     draw = data.draw
@@ -206,7 +207,7 @@ class Tree:
 
 
 @given(data=st.data())
-@settings(max_examples=12, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(4, 12), deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_a_scan_again_tells_what_a_first_scan_would(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever was changed in the trees since."""
     draw = data.draw

@@ -27,6 +27,7 @@ from tests.building.journals import (
     RUN,
     written,
 )
+from tests.building.tiers import tries
 
 RECORDS: list[dict[str, Any]] = [
     RUN,
@@ -236,7 +237,7 @@ def test_what_is_made_or_put_aside_says_where_its_file_system_is_mounted(tmp_pat
         assert os.path.ismount(item.mount) and missing.startswith(item.mount)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(25, 100), deadline=None, suppress_health_check=list(HealthCheck))
 @given(cut=st.integers(0, 5000), junk=st.binary(max_size=20))
 def test_whatever_bytes_a_journal_ends_in_it_is_read_or_refused(
     tmp_path: Path, cut: int, junk: bytes

@@ -28,6 +28,7 @@ from tests.building.journals import (
     RUN_NAME,
     written,
 )
+from tests.building.tiers import tries
 
 RECORDS: list[dict[str, Any]] = [
     RUN,
@@ -254,7 +255,7 @@ def test_a_removal_of_what_lies_outside_its_copy_is_refused(tmp_path: Path) -> N
     assert "no absolute path" in refused(tmp_path, RUN, {**record, "copy": "models/m"})
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(25, 100), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_stands_in_a_field_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(RECORDS) - 1))

@@ -150,7 +150,7 @@ COMMANDS: dict[str, Callable[[Engine, Scene], object]] = {
 }
 
 
-@pytest.mark.parametrize("copies", [False, True])
+@pytest.mark.parametrize("copies", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_plain_folder_is_looked_at_as_often_beside_many_models_as_beside_few(
     scene: Scene, command: str, copies: bool

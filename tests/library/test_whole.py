@@ -145,7 +145,9 @@ def _point_at_itself(blob: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_cut, _lengthen, _empty, _remove, _point_at_itself])
-@pytest.mark.parametrize("name", [WEIGHTS, "config.json", "tokenizer/tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", [WEIGHTS, "config.json", pytest.param("tokenizer/tokenizer.json", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("listed", [True, False], ids=["with a listing", "without one"])
 def test_a_damaged_blob_is_seen(
     hub: Tree, engine: Engine, damage: Callable[[Path], None], name: str, listed: bool

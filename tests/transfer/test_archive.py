@@ -18,6 +18,7 @@ from hubfold.backend.contract import StorageBackend
 from hubfold.errors import BackupError
 from hubfold.transfer import archive
 from hubfold.transfer.archive import BackedUp, Listed, Part, dump, load, pour, unfit
+from tests.building.tiers import tries
 
 SHA = "ab" * 32
 
@@ -164,7 +165,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(40, 200), deadline=None)
 @given(st.data())
 def test_whatever_stands_in_a_field_every_name_stays_below_its_folder(data: st.DataObject) -> None:
     document = json.loads(dump([MODEL]))

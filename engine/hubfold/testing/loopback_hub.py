@@ -126,6 +126,8 @@ class LoopbackHub:
         self._lock = threading.Lock()
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._server: ThreadingHTTPServer | None = None
+        #: Started when somebody asks where: to stop it takes longer than most of what is done with a Hub nobody asks.
+        self._serving: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         hub = self
@@ -135,16 +137,14 @@ class LoopbackHub:
                 return hub
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="loopback-hub", daemon=True
-        ).start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._server is not None:
-            self._server.shutdown()
+            if self._serving is not None:
+                self._server.shutdown()
             self._server.server_close()
-            self._server = None
+            self._server = self._serving = None
         if self._spool is not None:
             self._spool.cleanup()
             self._spool = None
@@ -154,6 +154,12 @@ class LoopbackHub:
         """``http://127.0.0.1:<port>``; `RuntimeError` outside the `with` block."""
         if self._server is None:
             raise RuntimeError("the loopback Hub runs inside its `with` block only")
+        with self._lock:
+            if self._serving is None:
+                self._serving = threading.Thread(
+                    target=self._server.serve_forever, args=(0.05,), name="loopback-hub", daemon=True
+                )
+                self._serving.start()
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def environ(self) -> dict[str, str]:

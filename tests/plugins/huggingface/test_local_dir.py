@@ -24,6 +24,7 @@ from hubfold.testing.trees import (
 from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building.one_root import scan
+from tests.building.tiers import tries
 
 METADATA = ".cache/huggingface/download"
 NO_SYMLINK = {LinkKind.REFLINK, LinkKind.HARDLINK}
@@ -323,7 +324,7 @@ def test_metadata_that_is_a_link_out_of_the_folder_is_not_followed(tree: Tree) -
     assert scan(LocalDirBackend, tree["base"])["model.bin"].claims == {}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(60, 300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=300) | st.lists(st.sampled_from([COMMIT, GIT, SHA256, NOW, "", "..", "-1", "\r"])).map(
     lambda lines: "\n".join(lines).encode()
 ))  # fmt: skip
