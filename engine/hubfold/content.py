@@ -41,6 +41,8 @@ class Scope:
     exclude: tuple[str, ...] = ()
     #: Of plain folders everything, not just model files.
     all_files: bool = False
+    #: Only duplicate sets that these models have a file in, by whatever names they have for users.
+    models: tuple[str, ...] = ()
 
 
 #: What hubfold looks at by itself.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
 
 from hubfold import display
 from hubfold.cli.errors import SOME_LEFT
@@ -106,12 +109,24 @@ def recover_first(session: Session, engine: Engine, *, asks: bool = True) -> Non
         recovered(session.output, engine.recover())
 
 
-def next_command(command: str, paths: Sequence[str], scope: Scope) -> str:
-    """The next command, about what this one was about."""
+def next_command(command: str, paths: Sequence[str], scope: Scope, *same: str) -> str:
+    """The next command, about what this one was about; `same` are options that it gets as this one got them."""
     flags = [flag for flag, given in (("--only", scope.only), ("--all-files", scope.all_files)) if given]
     for name, globs in (("--include", scope.include), ("--exclude", scope.exclude)):
         flags += [word for glob in globs for word in (name, glob)]
-    return shlex.join(["hubfold", *command.split(), *flags, *paths])
+    return shlex.join(["hubfold", *command.split(), *_given(same), *flags, *paths])
+
+
+def _given(names: Sequence[str]) -> Iterator[str]:
+    """These options, as far as they were typed."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in names or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        for one in value if isinstance(value, tuple) else (value,):
+            yield from (parameter.opts[0],) if one is True else (parameter.opts[0], str(one))
 
 
 def goes_on(

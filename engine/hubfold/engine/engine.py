@@ -140,6 +140,10 @@ class Engine:
         """The known roots with what the last scan found in them, and those that could be scanned."""
         return self._memory.roots()
 
+    def root_named(self, path: StrPath) -> str:
+        """The path of the known root that a user means by `path`. Raises `RootError` where there is none."""
+        return self._memory.root_named(path)
+
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
         return self._memory.remove_root(path)
@@ -184,6 +188,7 @@ class Engine:
         backend: str | None = None,
         min_size: int = MIN_SIZE,
         scope: Scope = USUAL,
+        promise: bool = True,
     ) -> ScanReport:
         """Walk the roots, update the index, read what has to be read to know the duplicates.
 
@@ -192,12 +197,13 @@ class Engine:
         a root by being scanned. Files under `min_size` bytes are not read.
 
         Of plain folders model files count, and what a client's metadata vouches for; `scope` says it otherwise. What is
-        reclaimable is what `plan` would free; of very many sets (`ScanReport.estimated`) what their sizes come to.
+        reclaimable is what `plan` would free; of very many sets (`ScanReport.estimated`), and of all for who plans
+        anyway and needs no `promise`, what their sizes come to.
 
         Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
         """
         report = self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
-        planned = bool(report.duplicate_sets) and backend is None
+        planned = promise and bool(report.duplicate_sets) and backend is None
         return self._folding.as_planned(report, paths, min_size, scope) if planned else report
 
     def add_root(
@@ -225,7 +231,8 @@ class Engine:
     ) -> Plan:
         """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
-        With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there.
+        With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there;
+        with `scope.models` only what these models have a copy of. Raises `UnknownModel` for one that nobody has.
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """

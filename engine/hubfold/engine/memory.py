@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from hubfold.content import USUAL, DuplicateSet, Root, Scope
+from hubfold.content import USUAL, DuplicateSet, IndexedReplica, Root, Scope
 from hubfold.disk.paths import canonical, within
 from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.errors import HubfoldError
+from hubfold.errors import HubfoldError, RootError
 from hubfold.journal import history, journal
+from hubfold.models import names
+from hubfold.models.names import ModelName, Name
 from hubfold.reports.runs import RunDetail, RunSummary
 from hubfold.reports.scans import DupesReport, StatusRoot
 from hubfold.scanning.choice import Chosen
@@ -144,12 +146,15 @@ class Memory:
         `only` as in `sets.duplicate_sets`.
         """
         scope = self._workspace.scope(scope)
+        wanted = [self._known_model(name) for name in scope.models]
         chosen = {
             path: Chosen(scope, root, self._workspace.backends[root.backend]) for path, root in roots.items()
         }
         for duplicates in sets.duplicate_sets(
             self._workspace.index, list(roots), min_size, only, shown=self._workspace.shown
         ):
+            if wanted and not any(_is_of(replica, wanted) for replica in duplicates.replicas):
+                continue
             distinct = {
                 replica.path: replica
                 for replica in duplicates.replicas
@@ -160,6 +165,30 @@ class Memory:
             elif len({replica.payload for replica in distinct.values()}) > 1:
                 yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
 
+    def _known_model(self, name: str) -> ModelName:
+        """What a name asks for. Raises `UnknownModel` where no file of such a model was scanned."""
+        asked = self._workspace.model_name(name)
+        known = [Name(*one) for one in self._workspace.index.models()]
+        if asked.among(known) is None:
+            raise names.unknown(
+                name,
+                map(str, known),
+                "no scanned root holds a file of a",
+                "see `hubfold ls` for what is there",
+            )
+        return asked
+
+    def root_named(self, path: StrPath) -> str:
+        """The known root that a user means: itself, or the folder above it. Raises `RootError` for any other path."""
+        meant = self._workspace.resolved(KnownRoot(os.path.expanduser(os.fspath(path)))).path
+        known = [root.path for root in self.roots()]
+        if meant not in known:
+            raise RootError(
+                f"{os.fspath(path)} is no known root",
+                f"known are {', '.join(known)}" if known else "see `hubfold roots`",
+            )
+        return meant
+
     def runs(self) -> list[RunSummary]:
         """Past runs, newest first. Raises `JournalDamaged`."""
         return [history.summary(log) for log in reversed(list(journal.logs(self._workspace.state.runs)))]
@@ -167,3 +196,9 @@ class Memory:
     def run(self, run: str) -> RunDetail:
         """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
         return history.detail(journal.read(self._workspace.state.runs, run))
+
+
+def _is_of(replica: IndexedReplica, models: Sequence[ModelName]) -> bool:
+    return replica.repo_id is not None and any(
+        model.means(replica.repo_type or "model", replica.repo_id) for model in models
+    )

@@ -209,6 +209,11 @@ class Index:
         where = f"WHERE {column} AND NOT {CLAIMED.format('f')} {chosen} ORDER BY f.size, p.path, f.name"
         return list(self._stream_replicas(where, values))
 
+    def models(self) -> list[tuple[str, str]]:
+        """(type, id) of each repository that some replica is of."""
+        rows = self.rows("SELECT DISTINCT repo_type, repo_id FROM files WHERE repo_id IS NOT NULL")
+        return sorted((os.fsdecode(kind or b"model"), os.fsdecode(name)) for kind, name in rows)
+
     def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
         """Replicas of these roots whose bytes were read and are not what their layout states."""
         chosen, values = root_clause(roots)

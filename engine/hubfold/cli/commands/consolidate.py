@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hubfold.folding.plan import Action, Plan
     from hubfold.reports.runs import ConsolidateReport
 
+#: What the command after a dry run gets as the dry run got it.
+_SAME = ("link", "min_size", "into", "models", "root", "across_owners")
 #: From here on a terminal gets one row per model instead of one per file.
 _LONG = 40
 
@@ -34,6 +36,7 @@ class How:
     link: str
     into: str | None
     across_owners: bool
+    root: tuple[str, ...]
 
 
 @options.command(
@@ -45,6 +48,7 @@ class How:
             "hubfold consolidate ~/models",
             "replace only files of this folder, by copies wherever a root has them",
         ),
+        ("hubfold consolidate --model org/name", "only copies of what this model has"),
         ("hubfold consolidate --link hardlink -y", "hard links instead, and no question"),
     ],
 )
@@ -58,6 +62,16 @@ class How:
 )
 @options.min_size
 @click.option("--into", metavar="CACHE", help="Fold into this cache: its copies stay before those of others.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="ORG/NAME",
+    help="Only what this model has a copy of (may be repeated).",
+)
+@click.option(
+    "--root", multiple=True, metavar="PATH", help="Replace only files of this known root (may be repeated)."
+)
 @click.option("--across-owners", is_flag=True, help="Merge files of different owners too.")
 @options.full
 @options.before_change
@@ -76,8 +90,10 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
+        typed = paths
+        paths = (*paths, *map(engine.root_named, how.root))
         where = [*paths, how.into] if paths and how.into is not None else paths
-        scan = engine.scan(where, min_size=min_size, scope=scope)
+        scan = engine.scan(where, min_size=min_size, scope=scope, promise=False)
         for root in scan.roots:
             if root.error is not None:
                 output.warning(f"{root.path}: {root.error}")
@@ -96,7 +112,7 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
         _show_plan(output, plan, full=session.full)
         incomplete = SOME_LEFT if scan.failed else None
         question = f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
-        dry = f"{tell.DRY_RUN}. Next: {tell.next_command('consolidate', paths, scope)}"
+        dry = f"{tell.DRY_RUN}. Next: {tell.next_command('consolidate', typed, scope, *_SAME)}"
         if not tell.goes_on(session, preview, question, nothing=not plan.actions, dry=dry):
             return incomplete
         report = engine.apply(plan)

@@ -47,7 +47,8 @@ def command(
     if not session.output.as_json:
         show(session.output, report)
         if report.duplicate_sets:
-            session.output.message(f"next: {tell.next_command('consolidate --dry-run', paths, scope)}")
+            following = tell.next_command("consolidate --dry-run", paths, scope, "min_size")
+            session.output.message(f"next: {following}")
     return SOME_LEFT if report.failed else None
 
 
