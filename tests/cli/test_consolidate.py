@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,20 @@ def test_the_command_after_a_dry_run_or_a_scan_is_about_the_same(hubfold: Progra
     scanned = hubfold("scan", "--min-size", "1000", *PLACES)
     assert "next: hubfold consolidate --dry-run --min-size 1000 hf models" in scanned.err
     assert "--min-size" not in hubfold("scan", *PLACES).err
+
+
+def test_a_person_reads_of_models_and_places_and_a_pipe_of_paths(hubfold: Program, scene: Scene) -> None:
+    """The name of a blob is a digest: it is no place that anybody knows."""
+    home = hubfold.home / "user"
+    copy = home / "copy.safetensors"
+    copy.write_bytes(scene.blob.read_bytes())
+    second = home / "project"
+    shutil.copytree(scene.hub, second / "hub", symlinks=True)
+    about = ("consolidate", "hf", str(second), str(home), "--dry-run")
+    shown = hubfold.on_terminal(*about, columns=200).out
+    assert "~/copy.safetensors" in shown and "~/project/hub (org/base)" in shown
+    assert f"stays: {scene.hub} (org/base)" in shown
+    assert scene.blob.name not in shown and "--full shows whole paths" in shown
+    for whole in (hubfold.on_terminal(*about, "--full", columns=300).out, hubfold(*about).out):
+        assert str(copy) in whole and f"{second}/hub/models--org--base/blobs/{scene.blob.name}" in whole
+        assert f"stays: {scene.blob}" in whole

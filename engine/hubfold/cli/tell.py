@@ -45,7 +45,7 @@ def some(output: Output, paths: Sequence[str], *, full: bool = False, indent: st
     """Paths, or lines about them, indented; on a terminal a few of them unless `full`."""
     shown = paths if full or not stdout().isatty() else paths[:FEW]
     for path in shown:
-        output.line(f"{indent}{path}")
+        output.line(f"{indent}{output.place(path, full=full)}")
     if len(shown) < len(paths):
         output.line(f"{indent}and {len(paths) - len(shown):,} more (--full lists them)")
 

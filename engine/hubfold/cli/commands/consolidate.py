@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +13,6 @@ import click
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
-from hubfold.cli.guests import stdout
 from hubfold.cli.output import Column
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.content import Scope
+    from hubfold.content import IndexedReplica, Scope
     from hubfold.folding.plan import Action, Plan
     from hubfold.reports.runs import ConsolidateReport
 
@@ -124,17 +125,23 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
 def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
     if not plan.actions:
         output.line("nothing to replace", "bold")
-    condensed = len(plan.actions) > _LONG and stdout().isatty() and not full
+    for_people = output.to_terminal and not full
+    condensed = len(plan.actions) > _LONG and for_people
+    place = partial(output.place, full=full)
+    name = partial(_place, output) if for_people else attrgetter("path")
     for model, actions in _by_model(plan).items():
-        output.line(f"{model}: {_files(len(actions))}, {display.size(sum(a.bytes for a in actions))}", "bold")
+        frees = display.size(sum(action.bytes for action in actions))
+        output.line(f"{place(model)}: {_files(len(actions))}, {frees}", "bold")
         if condensed:
-            output.line(f"  below {_common(action.path for action in actions)}")
+            output.line(f"  below {place(_common(action.path for action in actions))}")
         else:
             output.table(
                 [Column("  FREES", right=True), Column("LINK"), Column("REPLACES")],
-                [[display.size(action.bytes), str(action.link), action.path] for action in actions],
+                [[display.size(action.bytes), str(action.link), name(action.victim)] for action in actions],
             )
-        output.line(f"  stays: {_common(action.keeper.path for action in actions)}")
+        kept = {name(action.keeper) for action in actions}
+        stays = kept.pop() if len(kept) == 1 else place(_common(action.keeper.path for action in actions))
+        output.line(f"  stays: {stays}")
         for kind, reason in dict.fromkeys((action.link, action.reason) for action in actions):
             output.line(f"  {kind}: {reason}")
         output.line()
@@ -145,6 +152,8 @@ def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
         output.line(f"{_files(len(plan.actions))} to replace, {display.size(plan.bytes)} to reclaim", "bold")
         if condensed:
             output.message("--full lists every file")
+        elif for_people:
+            output.message("--full shows whole paths")
 
 
 def _show_otherwise(output: Output, preview: ConsolidateReport, report: ConsolidateReport) -> None:
@@ -174,6 +183,13 @@ def _by_model(plan: Plan) -> dict[str, list[Action]]:
         model = action.keeper.repo_id or action.victim.repo_id or action.keeper.root
         groups.setdefault(model, []).append(action)
     return groups
+
+
+def _place(output: Output, replica: IndexedReplica) -> str:
+    """Where a file is to a person: a name that is only a digest says nothing, its model and its root do."""
+    if os.path.basename(replica.path) not in replica.digests.values():
+        return output.place(replica.path)
+    return f"{output.place(replica.root)} ({replica.repo_id or 'kept by hubfold'})"
 
 
 def _common(paths: Iterable[str]) -> str:
