@@ -15,6 +15,7 @@ import pytest
 from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import Gap, Kept, SharedPayload
+from hubfold.backend.territory import DEEP, Territory
 from hubfold.content import Partial, Replica, Root, Snapshot, SnapshotFile
 from hubfold.disk.bounds import Bounds
 from hubfold.faults import OWN, BackendFault, Faults
@@ -156,6 +157,35 @@ def test_a_symlink_may_be_removed_and_a_folded_file_read(hostile: Hostile, metho
             Box.faults[method] = lambda answer=answer: answer  # type: ignore[misc]
             hostile.ask(method)
     assert not list(hostile.faults)
+
+
+@pytest.mark.parametrize("method", ["replicas", "parts", "content_path"])
+def test_the_root_itself_is_no_file_of_it(hostile: Hostile, method: str) -> None:
+    for answer in ANSWERS[method](hostile.root.path, hostile.root.path):
+        refused(hostile, method, answer)
+
+
+@pytest.mark.parametrize("method", ["removals", "all_removals"])
+def test_where_something_is_put_aside_is_no_symlink(hostile: Hostile, method: str) -> None:
+    root = hostile.root.path
+    removal = Removal(root, "box", "acme/boxed", "model", aside=f"{root}/link")
+    assert "symlink" in refused(hostile, method, [removal])
+
+
+def test_a_few_links_of_a_layout_may_lie_behind_each_other(tmp_path: Path) -> None:
+    root, doors, path = tmp_path / "root", set(), tmp_path / "root"
+    for number in range(DEEP + 1):
+        path.mkdir()
+        (path / "door").symlink_to(tmp_path / str(number))
+        path = tmp_path / str(number)
+        doors.add(f"{root}{'/door' * (number + 1)}")
+    path.mkdir()
+    (path / "file").touch()
+    territory = Territory(str(root), Bounds({"HOME": str(tmp_path)}), doors=lambda: doors)
+    within_them = f"{root}{'/door' * DEEP}/file"
+    assert territory.inside(within_them, "it") == within_them
+    with pytest.raises(answers.Unfit, match="symlink"):
+        territory.inside(f"{root}{'/door' * (DEEP + 1)}/file", "it")
 
 
 @pytest.mark.parametrize("method", ["lock_paths", "vault_places"])

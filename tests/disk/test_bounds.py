@@ -95,3 +95,23 @@ def test_a_home_that_no_database_lists_is_known_by_its_owner(
         pwd, "getpwuid", lambda uid: pwd.struct_passwd((*user[:5], str(tmp_path / "of"), user[6]))
     )
     assert bounds.too_much(str(tmp_path / "of")) == "a home directory"
+
+
+def test_a_home_that_is_listed_is_one_whoever_owns_it_and_behind_a_symlink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a service, which belongs to root; and a home that was moved, with a link left in its place."""
+    bounds = Bounds({"HOME": str(tmp_path / "me")})
+    (tmp_path / "service").mkdir()
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "left").symlink_to(tmp_path / "moved")
+    user = pwd.getpwuid(os.geteuid())
+    listed = [
+        pwd.struct_passwd((*user[:5], f"{tmp_path}/{name}", user[6])) for name in ("service", "left", "plain")
+    ]
+    monkeypatch.setattr(pwd, "getpwall", lambda: listed)
+    for name in ("service", "left"):
+        assert bounds.too_much(f"{tmp_path}/{name}") == "a home directory", name
+    (tmp_path / "alias").symlink_to(tmp_path / "service")
+    assert bounds.too_much(f"{tmp_path}/alias") == "a home directory"
+    assert not bounds.too_much(f"{tmp_path}/moved/models")
