@@ -49,7 +49,7 @@ from hubfold.reports.runs import (
     RunSummary,
     UndoReport,
 )
-from hubfold.reports.scans import DupesReport, RootReport, ScanReport, StatusRoot
+from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot
 from hubfold.reports.transfers import (
     BackedUpModel,
     BackupReport,
@@ -293,6 +293,7 @@ def examples() -> Iterator[tuple[str, Any]]:
         interrupted=True, folders=("/c",), vault_files=("/v/o.links",),
     )  # fmt: skip
     yield "Reused", REUSED
+    yield "Space", Space(cache_bytes=4096, copy_bytes=8192, vault_bytes=512, saved_bytes=None, state_bytes=7)
     yield "Other", OTHER
     yield "WhyReport", WHY
     yield "WhyReport of a file that has no copies", ALONE

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from hubfold.json_form import JsonForm
     from hubfold.reports.outcomes import Failed, Left, Notice
     from hubfold.reports.runs import RecoverReport, UndoReport
+    from hubfold.reports.scans import Space
 
+#: The figures that are told though they are 0.
+_ALWAYS = ("in caches", "in local copies", "total", "duplicate", "after folding")
 #: The last word of a dry run.
 DRY_RUN = "this was a dry run: nothing was changed"
 #: How many paths a terminal gets of a list that is not the point of the command.
@@ -48,6 +51,28 @@ def some(output: Output, paths: Sequence[str], *, full: bool = False, indent: st
         output.line(f"{indent}{output.place(path, full=full)}")
     if len(shown) < len(paths):
         output.line(f"{indent}and {len(paths) - len(shown):,} more (--full lists them)")
+
+
+def space(output: Output, found: Space, reclaimable: int, *, about: str = "") -> None:
+    """Where the bytes are: in caches, in local copies, in all; what duplicates take, and what is left without them."""
+    after = found.total_bytes - reclaimable
+    rows = [
+        ("in caches", found.cache_bytes, ""),
+        ("in local copies", found.copy_bytes, ""),
+        ("kept by vaults alone", found.vault_bytes, "`hubfold gc` tells which of it nothing needs"),
+        ("total", found.total_bytes, ""),
+        ("duplicate", reclaimable, about),
+        ("after folding", after, ""),
+        ("saved so far", found.saved_bytes or 0, "by folds that were not taken back"),
+    ]
+    sizes = [
+        (display.size(size), f"  {what}{f' ({note})' if note else ''}")
+        for what, size, note in rows
+        if size or what in _ALWAYS
+    ]
+    width = max(len(size) for size, _ in sizes)
+    for size, what in sizes:
+        output.line(f"{size:>{width}}{what}")
 
 
 def goes(output: Output, paths: Sequence[str], folders: Sequence[str] = (), *, full: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
         RunSummary,
         UndoReport,
     )
-    from hubfold.reports.scans import DupesReport, ScanReport, StatusRoot
+    from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot
     from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome
@@ -203,8 +204,15 @@ class Engine:
         Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
         """
         report = self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
-        planned = promise and bool(report.duplicate_sets) and backend is None
-        return self._folding.as_planned(report, paths, min_size, scope) if planned else report
+        if not promise:
+            return report
+        if report.duplicate_sets and backend is None:
+            report = self._folding.as_planned(report, paths, min_size, scope)
+        return replace(report, space=self._memory.space((root.path for root in report.roots), keep=True))
+
+    def space(self) -> Space:
+        """What the known roots take, as of the last scan: in caches, in local copies, in all; what folds saved."""
+        return self._memory.space(root.path for root in self._memory.roots())
 
     def add_root(
         self,

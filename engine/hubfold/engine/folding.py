@@ -17,6 +17,7 @@ from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor
 from hubfold.folding.outcomes import Outcome
 from hubfold.folding.plan import Action, Plan, Skip
+from hubfold.index.housekeeping import totals
 from hubfold.journal import history, journal, keepers, lock
 from hubfold.journal.others import Others
 from hubfold.journal.records import Intent
@@ -219,6 +220,12 @@ class Folding:
             for outcome in outcomes:
                 for path in (outcome.action.keeper.path, outcome.action.path):
                     self._workspace.note_path(index, path, proven=not outcome.error or outcome.one_file)
+            changed = {one.action.victim.root for one in outcomes} | {
+                one.action.keeper.root for one in outcomes
+            }
+            for root in index.roots():
+                if root.path in changed:
+                    totals(index, root)
 
     def _which_lies(self, outcome: Outcome) -> str:
         """Two files with equal digests turned out to differ: read both and say which is not what it says."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, Root, Scope
@@ -12,11 +12,12 @@ from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError
+from hubfold.index.housekeeping import Taken, taken
 from hubfold.journal import history, journal
 from hubfold.models import names
 from hubfold.models.names import ModelName, Name
 from hubfold.reports.runs import RunDetail, RunSummary
-from hubfold.reports.scans import DupesReport, StatusRoot
+from hubfold.reports.scans import DupesReport, Space, StatusRoot
 from hubfold.scanning.choice import Chosen
 from hubfold.state.home import KnownRoot
 
@@ -103,6 +104,36 @@ class Memory:
             raise HubfoldError(f"{named} is not among the roots", "see `hubfold roots`")
         assert known is not None
         return known
+
+    def space(self, paths: Iterable[str], *, keep: bool = False) -> Space:
+        """What the scanned roots at these paths take, with their vaults; `keep` the figures in the index."""
+        wanted = set(paths)
+        known = self._workspace.index.roots() if self._workspace.has_index else []
+        roots = [root for root in known if root.path in wanted]
+        caches = self._workspace.caches()
+        found = Taken(0, 0, 0)
+        if roots:
+            found = taken(
+                self._workspace.index,
+                [root.path for root in roots if root.backend in caches],
+                [root.path for root in roots if root.backend not in caches],
+                [root.path for root in self._workspace.vaults_of(roots)],
+                keep=keep,
+            )
+        return Space(
+            cache_bytes=found.caches,
+            copy_bytes=found.copies,
+            vault_bytes=found.vaults,
+            saved_bytes=self._saved(),
+            state_bytes=self._workspace.state.taken(),
+        )
+
+    def _saved(self) -> int | None:
+        """What folds have freed; None where a journal cannot be read, which is no matter of whoever asks this."""
+        try:
+            return history.saved(journal.logs(self._workspace.state.runs))
+        except (HubfoldError, OSError):
+            return None
 
     def dupes(
         self,

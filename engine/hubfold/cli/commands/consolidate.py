@@ -117,9 +117,13 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
         if not tell.goes_on(session, preview, question, nothing=not plan.actions, dry=dry):
             return incomplete
         report = engine.apply(plan)
+        saved = None if output.as_json or output.quiet else engine.space().saved_bytes
     output.report(report)
     _show_otherwise(output, preview, report)
-    return _show_result(output, report) or incomplete
+    code = _show_result(output, report) or incomplete
+    if saved and saved > report.reclaimed_bytes:
+        output.line(f"saved so far, by all folds: {display.size(saved)}")
+    return code
 
 
 def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
