@@ -109,6 +109,7 @@ LATE = {
     "hubfold.cli.commands.consolidate": ["hubfold.content"],
     "hubfold.cli.commands.demo": ["hubfold.demo"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
+    "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
     # Every command makes one, and few need all that it can answer.
     "hubfold.engine.workspace": ["*"],
 }
@@ -392,6 +393,8 @@ TESTED_BY = {
     "hubfold.care.exchange": ["care/test_settle.py", "care/test_repairs.py"],
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
+    "hubfold.cli.shell.completion": ["cli/test_completion.py"],
+    "hubfold.cli.shell.manual": ["cli/test_manual.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
     "hubfold.demo": ["cli/test_demo.py"],
     "hubfold.duplicates.cost": ["duplicates/test_sets.py", "index/test_tallies.py"],

@@ -181,3 +181,17 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
 def test_the_floors_are_floors() -> None:
     dependencies = PROJECT["project"]["dependencies"]
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", dependency) for dependency in dependencies)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_can_be_looked_at_first_takes_a_yes(name: str) -> None:
+    """So that a script may give -y to all of them; and what asks can be told not to."""
+    flags = {flag for parameter in ALL[name].params for flag in parameter.opts}
+    assert ("--dry-run" in flags) == ("--yes" in flags) or name == "hubfold doctor"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_reports_has_json(name: str) -> None:
+    flags = {flag for parameter in ALL[name].params for flag in parameter.opts}
+    prints_a_text_of_ours = {"hubfold help", "hubfold completion"}
+    assert ("--json" in flags) != (name in prints_a_text_of_ours)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hubfold import display
-from hubfold.disk.paths import free_bytes
+from hubfold.disk.paths import free_bytes, named
 from hubfold.engine.engine import Engine
 from hubfold.errors import HubfoldError, RootError
 from hubfold.library import availability
@@ -37,7 +37,7 @@ class ModelCacheManager:
     """
 
     def __init__(self, cache_dir: str | os.PathLike[str] | None = None) -> None:
-        self._given = None if cache_dir is None else os.path.abspath(os.path.expanduser(os.fspath(cache_dir)))
+        self._given = None if cache_dir is None else named(cache_dir)
 
     @property
     def cache_dir(self) -> Path:

@@ -44,3 +44,35 @@ def test_what_is_no_backup(hubfold: Program, scene: Scene) -> None:
     assert hubfold("backup", "models").code == 1
     assert hubfold("backup", "new", "org/none").code == 1
     assert not (hubfold.home / "new").exists()
+
+
+def test_an_ending_that_is_none_of_a_backup_is_refused(hubfold: Program, scene: Scene) -> None:
+    for name in (
+        "saved.zip",
+        "saved.tar.gz",
+        "saved.tgz",
+        "models.TAR",
+        "saved.7z",
+        "saved.tra",
+        "saved.zst",
+    ):
+        done = hubfold("backup", name)
+        assert (done.code, done.out) == (2, ""), name
+        assert " is no kind of backup" in done.err and f"for a folder of this name: {name}/" in done.err
+        assert not (hubfold.home / name).exists()
+    assert "hubfold: .tar.gz is no kind" in hubfold("backup", "saved.tar.gz").err
+    (hubfold.home / "there.zip").mkdir()
+    for name in ("saved.zip/", "there.zip", "models-1.5", "2026.11.28", ".saved", "of.today/models"):
+        done = hubfold("backup", name, "--dry-run")
+        assert (done.code, done.err) == (0, ""), name
+
+
+def test_a_backup_of_all_says_where_it_could_not_look(hubfold: Program, scene: Scene) -> None:
+    hubfold("roots", "add", "models")
+    hubfold("scan")
+    scene.models.rename(hubfold.home / "unplugged")
+    done = hubfold("backup", "saved.tar")
+    assert done.code == 3
+    assert f"{scene.models}: it is not there (is its drive connected?)" in done.err
+    assert "1 revision in" in done.out
+    assert hubfold("backup", "one.tar", "org/base").code == 0, "what was asked for is in it"

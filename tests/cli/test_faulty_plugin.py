@@ -251,7 +251,7 @@ def test_a_plugin_that_cannot_be_loaded_is_told_once_by_whatever_asks_for_plugin
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Box, "capabilities", {"cache": True})
-    for command in (["plugins"], ["ls"], ["roots"], ["path", "org/base"], ["scan"]):
+    for command in (["plugins"], ["ls", "--paths"], ["roots"], ["path", "org/base"], ["scan"]):
         code, out, told = scene(*command)
         assert (code, len(told)) == (SOME_LEFT, 1), command
         assert "is left out: capabilities is a dict" in told[0]

@@ -129,3 +129,30 @@ def test_a_folder_that_cannot_be_read_is_said_so_and_the_rest_is_scanned(
     assert done.code in (0, 3), done.err
     assert str(scene.models / "base") in done.out
     assert done.json["files"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "question"),
+    [
+        (("consolidate", "hf", "models"), "[y/N]"),
+        (("clean", "--all", "hf/hub"), "to remove every model in it:"),
+    ],
+)
+def test_ctrl_c_at_a_question_says_that_nothing_was_changed(
+    hubfold: Program, scene: Scene, arguments: tuple[str, ...], question: str
+) -> None:
+    before = scene.photograph()
+    done = hubfold.on_terminal(*arguments, columns=300, answers=[(question, "\x03")])
+    assert done.code == 130
+    assert done.out.splitlines()[-1].endswith("hubfold: stopped at the question: nothing was changed\x1b[0m")
+    assert "stopping after" not in done.out
+    assert scene.photograph() == before
+
+
+def test_a_question_goes_to_the_terminal_where_messages_go_to_a_file(hubfold: Program, scene: Scene) -> None:
+    hubfold.prefix = ["bash", "-c", 'exec "$@" 2>messages', "bash"]
+    done = hubfold.on_terminal("consolidate", "hf", "models", columns=300, answers=[("[y/N] ", "y\n")])
+    assert done.code == 0
+    assert "replaced 2 files" in done.out
+    assert "`hubfold undo` takes it back" in (hubfold.home / "messages").read_text()
+    assert "[y/N]" not in (hubfold.home / "messages").read_text()

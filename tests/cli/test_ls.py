@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
-from hubfold.testing.trees import Tree, hub_cache, model_files
+from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files
 from tests.building.program import COMMIT, Program, Scene
 
 
@@ -22,13 +23,54 @@ def cached(hubfold: Program, loopback_hub: LoopbackHub) -> Tree:
     return tree
 
 
-def test_models_are_listed_with_size_state_and_place(hubfold: Program, cached: Tree) -> None:
+def test_models_are_listed_with_size_state_and_places(hubfold: Program, cached: Tree) -> None:
     done = hubfold("ls")
     assert done.code == 0
-    base, broken = [line for line in done.out.splitlines() if "models--" in line]
-    assert base.split()[-3:] == ["whole", "org/base", str(cached["hf/hub/models--org--base"])]
-    assert broken.split()[-3:-1] == ["broken", "org/broken"]
-    assert base.split()[0] == "40.1K"
+    titles, base, broken, *_ = done.out.splitlines()
+    assert titles.split() == ["MODEL", "SIZE", "ON", "DISK", "FREES", "STATE", "PLACES"]
+    assert base.split()[:2] + base.split()[-2:] == ["org/base", "40.1K", "whole", "1"]
+    assert broken.split()[0] == "org/broken" and broken.split()[-2:] == ["broken", "1"]
+    assert "models--" not in done.out
+
+
+def test_with_paths_every_place_has_its_row(hubfold: Program, cached: Tree) -> None:
+    cached.build({"copy": local_dir("org/base")})
+    hubfold("roots", "add", str(cached["copy"]))
+    titles, base, copy, _, _, told = hubfold("ls", "--paths").out.splitlines()
+    assert titles.split()[-1] == "WHERE"
+    assert base.split()[-3:] == ["whole", "2", str(cached["hf/hub/models--org--base"])]
+    assert copy.split() == ["whole", str(cached["copy"])]
+    assert told.startswith("2 models, ")
+    rows = hubfold("ls", "--filter", f"where={cached['copy']}", "--paths").out.splitlines()
+    assert [row.split()[0] for row in rows if row][:3] == ["MODEL", "org/base", "whole"]
+
+
+def test_what_is_sorted_or_filtered_by_is_shown(hubfold: Program, cached: Tree) -> None:
+    assert "ACCESSED" in hubfold("ls", "--sort", "accessed").out
+    done = hubfold("ls", "--filter", "modified<1h", "--filter", "frees>0", "--sort", "frees")
+    assert "MODIFIED" in done.out and "ACCESSED" not in done.out
+    assert [line.split()[0] for line in done.out.splitlines()[1:3]] == ["org/base", "org/broken"]
+    report = hubfold("ls", "--filter", "frees>0", "--json").json
+    assert set(report) == {"models", "physical_bytes", "warnings"}
+    assert all(model["freed_bytes"] for model in report["models"])
+
+
+def test_what_it_says_of_the_models_comes_after_them(hubfold: Program, cached: Tree) -> None:
+    (cached["hf/hub"] / "models--org--closed").mkdir()
+    (cached["hf/hub"] / "models--org--closed" / "snapshots").symlink_to("snapshots")
+    with open(hubfold.home / "both", "w+") as both:
+        subprocess.run(
+            hubfold.command(["ls"]),
+            env=hubfold.environ,
+            cwd=hubfold.home,
+            stdout=both,
+            stderr=both,
+            check=True,
+        )
+        both.seek(0)
+        lines = both.read().splitlines()
+    assert lines[0].startswith("MODEL")
+    assert lines[-1].startswith(("broken: ", "warning: "))
 
 
 def test_the_json_says_all_of_it(hubfold: Program, cached: Tree) -> None:
@@ -123,7 +165,19 @@ def test_names_that_hold_escapes_are_shown_escaped(hubfold: Program, scene: Scen
     assert "\udcff‮.gguf" in names
 
 
-def test_a_narrow_terminal_shows_whole_paths(hubfold: Program, cached: Tree) -> None:
-    done = hubfold.on_terminal("ls", columns=50, environ={"NO_COLOR": "1"})
-    assert done.code == 0
-    assert str(cached["hf/hub/models--org--base"]) in done.out.replace("\n", "")
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_narrow_terminal_gets_a_table_with_nothing_cut(
+    hubfold: Program, cached: Tree, columns: int
+) -> None:
+    name = "organisation/" + "a-long-name-" * 4 + "GGUF"
+    cached.hub.add(name, {"model.gguf": b"weights" * 999})
+    cached.build({"hf/hub": hub_cache(name)})
+    done = hubfold.on_terminal("ls", columns=columns, environ={"NO_COLOR": "1"})
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["MODEL", "SIZE", "ON", "DISK", "FREES", "STATE", "PLACES"]
+    assert all(len(line) <= columns for line in lines if not line.startswith("organisation/"))
+    place = lines.index(name)
+    assert lines[place + 1].split()[-2:] == ["whole", "1"]
+    assert lines[place + 1].startswith(" " * 10)
+    paths = hubfold.on_terminal("ls", "--paths", columns=columns, environ={"NO_COLOR": "1"}).out.splitlines()
+    assert paths[paths.index(name) + 2] == f"  {cached['hf/hub']}/models--{name.replace('/', '--')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from hubfold.testing.trees import Tree, local_dir, model_files
 from tests.building.program import Program, Scene
 
 
@@ -41,6 +42,19 @@ def test_what_a_copy_keeps_is_not_called_the_last(hubfold: Program, scene: Scene
     for path in scene.copies:
         path.write_bytes(b"trained further")
     assert blob in last()
+
+
+def test_a_folder_that_is_called_tilde_is_not_the_home(hubfold: Program, tree: Tree) -> None:
+    """As programs make one that are given `local_dir="~/models/base"`, and as a shell's `*` names it."""
+    tree.hub.add("org/base", model_files("base", 1 << 16))
+    tree.build({"home/models/base": local_dir("org/base"), "work/~/models/base": local_dir("org/base")})
+    hubfold.environ["HOME"] = str(tree.folder / "home")
+    for folder in (tree.folder / "home/models", tree.folder / "work/~/models"):
+        assert hubfold("roots", "add", folder).code == 0
+    done = hubfold("rm", "~/models/base", "-y", cwd=tree.folder / "work")
+    assert done.code == 0, done.err
+    assert (tree.folder / "home/models/base/config.json").exists()
+    assert not (tree.folder / "work/~/models/base/config.json").exists()
 
 
 def test_the_json_report(hubfold: Program, scene: Scene) -> None:

@@ -44,6 +44,39 @@ def test_removing_an_unknown_root_is_an_error(hubfold: Program, scene: Scene) ->
     assert "nowhere" in done.err
 
 
+def test_what_cannot_be_removed_is_not_said_to_be(hubfold: Program, scene: Scene) -> None:
+    config = hubfold.home / "state" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(f'[[roots]]\npath = "{scene.models}"\n')
+    done = hubfold("roots", "rm", "models")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        f"hubfold: {scene.models} is a root by {config}",
+        "  take its [[roots]] out of that file",
+    ]
+    never_scanned = hubfold("roots", "rm", str(scene.hub))
+    assert (never_scanned.code, never_scanned.out) == (1, "")
+    assert f"{scene.hub} is one of the caches that the environment names" in never_scanned.err
+    hubfold("scan")
+    again = hubfold("roots", "rm", str(scene.hub))
+    assert again.code == 0
+    assert "the next scan knows it again" in again.err
+
+
+def test_the_doctor_suggests_what_helps_against_a_root_that_is_away(hubfold: Program, scene: Scene) -> None:
+    config = hubfold.home / "state" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(f'[[roots]]\npath = "{scene.models}"\n')
+    hubfold("roots", "add", str(scene.hub))
+    hubfold("scan")
+    for root in (scene.models, scene.hub):
+        root.rename(f"{root}-unplugged")
+    fixes = {one["path"]: one["fix"] for one in hubfold("doctor", "--json").json["findings"]}
+    assert fixes[str(scene.models)] == "connect its drive, or take it out of config.toml"
+    assert fixes[str(scene.hub)] == "connect its drive, or `hubfold roots rm` it"
+    assert hubfold("roots", "rm", str(scene.hub)).code == 0
+
+
 def test_a_drive_that_is_gone_is_offline_and_not_forgotten(hubfold: Program, scene: Scene) -> None:
     hubfold("roots", "add", "models")
     hubfold("scan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,3 +98,18 @@ def test_names_that_hold_escapes_do_not_reach_the_terminal(hubfold: Program, cac
     done = hubfold.on_terminal("watch", "--interval", "0.2", answers=[("title", "\x03")], columns=120)
     assert "\x1b]0;title" not in done.out
     assert r"\x1b]0;title\x07" in done.out
+
+
+def test_a_small_screen_shortens_names_and_says_what_it_leaves_out(hubfold: Program) -> None:
+    for number in range(30):
+        snapshot = (
+            hubfold.home / "hf/hub" / f"models--organisation--model-{number:02}" / "snapshots" / ("c" * 40)
+        )
+        snapshot.mkdir(parents=True)
+        (snapshot / "model.gguf").write_bytes(b"weights" * 100 * (number + 1))
+    done = hubfold.on_terminal("watch", "--interval", "0.2", answers=[("organi", "\x03")], columns=40)
+    assert "30 models" in done.out
+    assert "SIZE  ON DISK  STATE" in done.out
+    assert "organi" in done.out and "…" in done.out
+    assert re.search(r"\b21.0K +24.6K\b", done.out), "figures are whole"
+    assert re.search(r"and \d+ more lines", done.out)

@@ -28,6 +28,20 @@ def test_an_empty_text_is_not_the_working_directory(empty: str) -> None:
     assert caught.value.hint
 
 
+def test_a_tilde_is_the_home_unless_something_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ana")
+    assert paths.named("~/models") == "/home/ana/models"
+    assert paths.named(Path("~")) == "/home/ana"
+    assert paths.canonical("~/models") == os.path.realpath("/home/ana/models")
+    assert paths.named("./~/models") == f"{tmp_path}/~/models"
+    (tmp_path / "~/models").mkdir(parents=True)
+    assert paths.named("~/models") == f"{tmp_path}/~/models"
+    assert paths.named("~/other") == "/home/ana/other"
+
+
 def test_a_link_is_plain_at_its_own_place_and_not_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "way").symlink_to("folder")

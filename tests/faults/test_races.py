@@ -164,7 +164,7 @@ def test_a_keeper_deleted_in_mid_run(scene: Scene, link: str) -> None:
     snapshots = tuple(path for path in scene.before if os.path.realpath(path) == scene.blob)
     os.unlink(scene.blob)
     outcome = window.ended()
-    scene.left_alone(outcome, scene.copy, "its keeper", snapshots)
+    scene.left_alone(outcome, scene.copy, "the kept file", snapshots)
 
 
 @pytest.mark.parametrize("link", ["symlink", "hardlink"])

@@ -289,7 +289,7 @@ def test_a_view_is_replaced_but_never_kept() -> None:
 def test_a_link_kind_that_was_asked_for_and_cannot_be_is_told() -> None:
     hub, model = at("/hub/b", 1), at("/models/m", 2)
     assert refusals(hub, model, link=LinkKind.REFLINK) == {
-        "its file system cannot share extents with the keeper's"
+        "its file system cannot share extents with that of the kept file"
     }
     assert refusals(hub, at("/hub2/b", 2), link=LinkKind.SYMLINK) == {
         "no symlink may stand in its place, a hardlink may"
@@ -303,7 +303,7 @@ def test_a_link_kind_that_was_asked_for_and_cannot_be_is_told() -> None:
     for kind in (LinkKind.HARDLINK, LinkKind.REFLINK):
         across = at("/drive/models/m", 2, links=frozenset({LinkKind.HARDLINK, LinkKind.SYMLINK}))
         assert refusals(hub, across, link=kind) == {
-            f"no {kind} is possible: the keeper is on another file system"
+            f"no {kind} is possible: the kept file is on another file system"
         }
     assert said(fold(hub, model, policy=Policy(link=LinkKind.HARDLINK))) == [
         ("/models/m", "hardlink", "/hub/b")
@@ -330,7 +330,7 @@ def test_a_file_system_with_one_kind_of_link() -> None:
 @pytest.mark.parametrize("link", [None, *LinkKind])
 def test_without_links_the_reason_is_the_file_system_whatever_was_asked_for(link: LinkKind | None) -> None:
     expected = (
-        "its file system cannot share extents with the keeper's"
+        "its file system cannot share extents with that of the kept file"
         if link is LinkKind.REFLINK
         else ("its file system (vfat) has no links")
     )
@@ -374,12 +374,15 @@ def test_a_content_that_can_name_no_object_is_left_alone() -> None:
 
 def test_what_an_action_says() -> None:
     local = fold(at("/hub/b", 1), at("/models/m", 2)).actions[0]
-    assert local.reason == "local copy: symlink into the vault" and local.read_only
+    assert local.reason == "your copy becomes a link to the kept file in /hubfold" and local.read_only
     assert (local.vault, local.bytes, local.digests) == ("/hubfold", 4 << 20, {"sha256": SHA})
     far = fold(at("/hub/b", 1), at("/drive/models/m", 2)).actions[0]
-    assert far.reason == "another file system: only a symlink reaches over" and far.read_only
+    assert (
+        far.reason == "your copy becomes a link to the kept file in /hubfold, on another file system"
+        and far.read_only
+    )
     caches = fold(at("/hub/b", 1), at("/hub2/b", 2)).actions[0]
-    assert caches.reason == "cache to cache: a hard link survives whatever either client deletes"
+    assert caches.reason == "both caches get one file, which stays whatever either client deletes"
     assert caches.vault is None and not caches.read_only
     asked = fold(at("/hub/b", 1), at("/models/m", 2), policy=Policy(link=LinkKind.HARDLINK)).actions[0]
     assert asked.reason == "hard link, as asked for" and asked.read_only

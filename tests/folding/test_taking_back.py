@@ -130,7 +130,7 @@ def test_a_vault_that_another_run_holds_leaves_its_files_alone(scene: Folding) -
     objects.prepare(str(scene.vault))
     with objects.lock(str(scene.vault)):
         assert scene.errors() == [
-            f"its keeper {scene.blob} was left alone: another program holds {scene.vault}/.lock"
+            f"the kept file {scene.blob} was left alone: another program holds {scene.vault}/.lock"
         ]
     assert scene.is_as_before() and scene.errors() == [""]
     with objects.lock(str(scene.vault)):
@@ -173,7 +173,7 @@ def test_a_keeper_that_cannot_be_read_leaves_its_copies_alone(
 
     monkeypatch.setattr(os, "preadv", read)
     (outcome,) = scene.fold()
-    assert outcome.error == f"its keeper {scene.blob} was left alone: the drive reported an error"
+    assert outcome.error == f"the kept file {scene.blob} was left alone: the drive reported an error"
     assert not outcome.differs and scene.is_as_before() and scene.state_of_journal == {}
     assert not scene.vault.exists()
 
@@ -210,7 +210,7 @@ def test_a_keeper_that_cannot_be_made_durable_leaves_its_copies_alone(
 
     monkeypatch.setattr(os, "fsync", sync)
     assert scene.errors() == [
-        f"its keeper {scene.blob} could not be made durable: the drive reported an error"
+        f"the kept file {scene.blob} could not be made durable: the drive reported an error"
     ]
     assert len(struck) == 1, "a second fsync that succeeds proves nothing"
     assert scene.is_as_before() and scene.state_of_journal == {} and not scene.vault.exists()
@@ -262,7 +262,7 @@ def test_a_keeper_that_cannot_be_made_ready_leaves_its_copies_alone(
     what = scene.plan(scene.blob, scene.replica(scene.copy, latest_mtime_ns=10**18 + 1))
     monkeypatch.setattr(os, call, fail)
     (outcome,) = scene.run(what)
-    assert outcome.error == f"its keeper {scene.blob} could not be made ready: the drive reported an error"
+    assert outcome.error == f"the kept file {scene.blob} could not be made ready: the drive reported an error"
     assert scene.is_as_before() and scene.state_of_journal == {1: "dropped"}
     assert scene.log().reasons == {1: outcome.error}
 
@@ -347,7 +347,7 @@ def test_a_link_that_cannot_be_made_is_dropped(scene: Folding, strikes: Strikes,
 def test_a_link_whose_object_became_another_file_is_not_swapped_in(scene: Folding, strikes: Strikes) -> None:
     (object_,) = [action.target for action in scene.plan(scene.blob, scene.copy).actions]
     strikes.at("symlink", replace_by(Path(object_), b"another"), behind=True)
-    assert scene.errors() == ["the link would not read the keeper"]
+    assert scene.errors() == ["the link would not read the kept file"]
     assert not scene.copy.is_symlink() and scene.copy.read_bytes() == MODEL
     assert scene.temporaries == [] and scene.state_of_journal == {1: "dropped"}
 
@@ -362,7 +362,7 @@ def test_a_link_that_would_read_something_else_is_not_swapped_in(
         strikes.at("symlink", lambda: os.unlink(object_), behind=True)
     else:
         strikes.at("link_from", replace_by(scene.blob, MODEL))
-    assert scene.errors() == ["the link would not read the keeper"]
+    assert scene.errors() == ["the link would not read the kept file"]
     assert not scene.copy.is_symlink() and scene.copy.read_bytes() == MODEL
     assert scene.copy.stat().st_nlink == 1 and scene.state_of_journal == {1: "dropped"}
 
@@ -447,7 +447,7 @@ def test_a_keeper_that_is_replaced_right_behind_the_swap_loses_its_link(
 ) -> None:
     scene.policy = Policy(link=kind)
     around_the_swap(monkeypatch, behind=replace_by(scene.blob, b"newer"))
-    assert scene.errors() == [f"its keeper {scene.blob} changed meanwhile"]
+    assert scene.errors() == [f"the kept file {scene.blob} changed meanwhile"]
     assert scene.is_as_before() and scene.blob.read_bytes() == b"newer"
     assert scene.state_of_journal == {1: "dropped"}
 
@@ -478,7 +478,7 @@ def test_what_is_taken_back_is_durable_before_the_journal_says_so(
 
         monkeypatch.setattr(Directory, method, call)
     around_the_swap(monkeypatch, behind=replace_by(scene.blob, b"newer"))
-    assert scene.errors() == [f"its keeper {scene.blob} changed meanwhile"]
+    assert scene.errors() == [f"the kept file {scene.blob} changed meanwhile"]
     assert calls == ["exchange", "exchange", "unlink", "sync"]
 
 
@@ -540,7 +540,7 @@ def test_a_keeper_that_changes_while_folders_are_made_durable_loses_its_link(
     scene: Folding, strikes: Strikes, way: str
 ) -> None:
     strikes.at("sync", replace_by(scene.blob, b"newer"))
-    assert scene.errors() == [f"its keeper {scene.blob} changed meanwhile"]
+    assert scene.errors() == [f"the kept file {scene.blob} changed meanwhile"]
     assert scene.is_as_before() and scene.state_of_journal == {1: "dropped"}
 
 
@@ -560,7 +560,7 @@ def test_a_keeper_that_somebody_wants_to_write_to_at_the_end_serves_no_further_b
     monkeypatch.setattr(Swapper, "_finish", finish)
     assert scene.errors(scene.copy, second) == [
         "",
-        f"its keeper {scene.blob} was left alone: it changed since it was scanned",
+        f"the kept file {scene.blob} was left alone: it changed since it was scanned",
     ]
 
 
@@ -727,7 +727,7 @@ def test_a_keeper_that_somebody_changed_between_two_batches_serves_no_more(
     behind_each_batch(monkeypatch, lambda: os.utime(scene.blob, ns=(1, 1)))
     assert scene.errors(scene.copy, second) == [
         "",
-        f"its keeper {scene.blob} was left alone: it changed since it was scanned",
+        f"the kept file {scene.blob} was left alone: it changed since it was scanned",
     ]
 
 

@@ -19,7 +19,7 @@ def state(tmp_path: Path) -> StateHome:
 
 
 def test_a_second_run_is_told_which_one_is_at_work(state: StateHome) -> None:
-    told = rf"consolidate, process {os.getpid()}, since \d\d:\d\d:\d\d$"
+    told = rf"consolidate, process {os.getpid()}, since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
     with exclusive(state, "consolidate"), pytest.raises(Locked, match=told), exclusive(state, "undo"):
         raise AssertionError("two at once")
     with exclusive(state, "undo"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from typing import cast
+
 import pytest
 
 from hubfold import Engine, UsageError
@@ -122,14 +126,119 @@ def test_names_go_up_and_all_else_goes_down_unless_it_is_said(sort: str | None, 
     assert chosen(sort=sort, limit=2) == expected[:2]
 
 
+PLACED = (
+    replace(MODELS[0], physical_bytes=7, freed_bytes=40),
+    replace(
+        MODELS[1],
+        physical_bytes=50,
+        freed_bytes=3,
+        places=(MODELS[1].places[0], replace(MODELS[1].places[0], path="/mnt/usb/A")),
+    ),
+    MODELS[2],
+)
+
+
+def placed(*filters: str, sort: str | None = None) -> list[str]:
+    found = selection.select(selection.rows(PLACED), filters, sort, now=NOW)
+    return [one.repo_id.removeprefix("org/") for one, _ in found]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("model=ORG/a", "A"),
+        ("model=org/[bc]", "b"),
+        ("model!=*/A", "bc"),
+        ("name=datasets/*", "c"),
+        ("on-disk>=20", "Ac"),
+        ("ON DISK < 20", "b"),
+        ("disk!=50", "bc"),
+        ("frees>3", "b"),
+        ("frees=0", "c"),
+        ("places>1", "A"),
+        ("places=1", "bc"),
+        ("where=/mnt/usb", "A"),
+        ("where=/mnt/us", ""),
+        ("where!=/mnt", "bc"),
+        ("where=*/org/c", "c"),
+        ("state!=broken", "Ac"),
+        ("type!=model", "c"),
+        ("refs!=main", "Ac"),
+    ],
+)
+def test_every_column_can_be_filtered_by(expression: str, expected: str) -> None:
+    assert "".join(placed(expression)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("model", "cAb"),
+        ("size", "Acb"),
+        ("on-disk", "Acb"),
+        ("disk:asc", "bcA"),
+        ("frees", "bAc"),
+        ("state", "bAc"),
+        ("places", "Abc"),
+        ("where", "Abc"),
+        ("type", "cbA"),
+        ("refs:desc", "Abc"),
+    ],
+)
+def test_every_column_can_be_sorted_by(sort: str, expected: str) -> None:
+    assert "".join(placed(sort=sort)) == expected
+
+
+def test_a_user_s_own_folder_may_be_short() -> None:
+    home = os.path.expanduser("~")
+    at_home = replace(MODELS[0], places=(replace(MODELS[0].places[0], path=f"{home}/models/b"),))
+    assert selection.select([(at_home, None)], ["where=~/models"])
+
+
+@pytest.mark.parametrize(
+    "expression", ["places>two", "places=-1", "model>a", "where<x", "frees>lots", "on=1"]
+)
+def test_what_a_column_cannot_be_held_against_is_refused(expression: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        placed(expression)
+    assert caught.value.hint
+
+
 @pytest.mark.parametrize("sort", ["colour", "size:up", "size:", ""])
 def test_a_sort_that_makes_no_sense_is_refused(sort: str) -> None:
     with pytest.raises(UsageError) as caught:
         chosen(sort=sort)
-    assert "name" in caught.value.hint
+    assert "model" in caught.value.hint
 
 
 def test_a_limit_counts_from_the_front() -> None:
     assert chosen(limit=0) == []
     with pytest.raises(UsageError):
         chosen(limit=-1)
+
+
+def test_each_step_that_grows_with_the_models_tells_how_far_it_is(tree: Tree, engine: Engine) -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.stages: list[list[object]] = []
+
+        def start(self, task: str, total: int | None, unit: str) -> None:
+            self.stages.append([task, total, unit, 0])
+
+        def advance(self, amount: int) -> None:
+            self.stages[-1][3] = amount + cast("int", self.stages[-1][3])
+
+        def finish(self) -> None: ...
+
+    for name in ("org/base", "org/little"):
+        tree.hub.add(name, model_files(name, 40_000))
+    tree.build({"hf/hub": hub_cache("org/base", "org/little")})
+    engine.add_root(tree["hf/hub"])
+    engine.workspace.progress = told = Told()
+    engine.models(["org/base"])
+    walked, *others = told.stages
+    assert walked[:3] == ["looking for models", None, "files"] and walked[3]
+    assert others == [
+        ["judging what is there", 2, "revisions", 2],
+        ["adding up what each one frees", 1, "models", 1],
+    ]

@@ -125,7 +125,7 @@ def test_a_writer_who_comes_during_the_compare_is_let_in(
         "v": "a program wants to write to it"
     }
     want_to_write(tmp_path / "k")
-    with pytest.raises(LeftAlone, match="wants to write to the keeper"):
+    with pytest.raises(LeftAlone, match="wants to write to the kept file"):
         compare.compare(keeper, [other], update=bytes, tick=int)
 
 

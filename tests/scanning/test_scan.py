@@ -580,9 +580,7 @@ def test_replicas_outside_the_root_and_claims_that_are_none_are_left_out(place: 
     assert len(report.warnings) == 3
     [root] = report.roots
     assert root.left_out
-    assert "failed in replicas of lying: a replica is '/etc/passwd', which does not lie below" in str(
-        root.error
-    )
+    assert "failed in replicas of lying: a file is '/etc/passwd', which does not lie below" in str(root.error)
 
 
 def test_a_cache_inside_a_plain_folder_is_a_root_of_its_own(place: Place) -> None:

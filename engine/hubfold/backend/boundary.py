@@ -159,10 +159,10 @@ class GuardedBackend:
         number, most = 0, answers.MOST
         try:
             for answer in answers.items(self._backend.replicas(root, handed), "its answer"):
-                found = own(check(answer, "a replica"), walked, "a replica")
+                found = own(check(answer, "a file"), walked, "a file")
                 number += 1
                 if number > most and number > most + handed.names:
-                    raise Unfit(f"there are more than {most:,} replicas beyond what the walk has shown")
+                    raise Unfit(f"there are more than {most:,} files beyond what the walk has shown")
                 taking = True
                 take(found)
                 taking = False

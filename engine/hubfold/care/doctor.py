@@ -24,6 +24,7 @@ from hubfold.care.repairs import Case, Donor, Mender, is_content
 from hubfold.content import IndexedReplica, LinkKind, Signature
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import HeldFile
+from hubfold.disk.paths import why_not_a_folder
 from hubfold.errors import Away, HubfoldError, Interrupted, LeftAlone
 from hubfold.faults import BackendFault, Fault
 from hubfold.journal.presence import check_vault
@@ -154,11 +155,21 @@ class Doctor:
         for path in paths:
             self.findings += _of_vault(path, self._needed, self.around.here)
 
-    def roots(self, paths: Iterable[str]) -> None:
-        """Roots that are not there."""
+    def roots(self, paths: Iterable[str], configured: Collection[str] = ()) -> None:
+        """Roots that are not there, or that this user may not look into; call it when a scan's notices were taken.
+
+        What is `configured` is no root any more when config.toml does not name it.
+        """
+        told = {finding.path for finding in self.findings}
         for root in paths:
-            if not os.path.isdir(root):
-                fix = "connect its drive, or `hubfold roots rm` it"
+            error = why_not_a_folder(root)
+            if isinstance(error, PermissionError):
+                if root not in told:
+                    kind, fix = _FROM_SCAN["unreadable"]
+                    self.findings.append(Finding(kind, root, errors.describe(error), fix))
+            elif not os.path.isdir(root):
+                forget = "take it out of config.toml" if root in configured else "`hubfold roots rm` it"
+                fix = f"connect its drive, or {forget}"
                 self.findings.append(Finding("offline-root", root, "it is not there", fix))
 
     def faults(self, faults: Iterable[Fault]) -> None:

@@ -12,6 +12,7 @@ from hubfold.cli import errors, streams
 from hubfold.cli.guests import give_back, stdout
 from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
+from hubfold.cli.shell.completion import VARIABLE as COMPLETING
 
 #: In the order of a user's way through them; each is `command` in the module of its name.
 COMMANDS = (
@@ -38,6 +39,9 @@ COMMANDS = (
     "restore",
     "plugins",
     "demo",
+    "init",
+    "completion",
+    "help",
 )
 
 
@@ -74,7 +78,13 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     ],
 )
 @click.option(
-    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version."
+    "-V",
+    "--version",
+    is_flag=True,
+    callback=_version,
+    expose_value=False,
+    is_eager=True,
+    help="Show the version.",
 )
 @output_options
 @click.pass_context
@@ -109,7 +119,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> object:
-    if "_HUBFOLD_COMPLETE" in os.environ:
+    if COMPLETING in os.environ:
         return hubfold.main(arguments, prog_name="hubfold")
     # Not `main`: that turns a closed pipe into exit code 1, which stands for an error here.
     try:

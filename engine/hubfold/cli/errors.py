@@ -19,6 +19,21 @@ UNASKED = 5
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+#: What exit codes mean, for who reads about them.
+MEANINGS = {
+    OK: "All of it is done, or there was nothing to do.",
+    FAILED: "An error: one line says what is wrong, the next what to do.",
+    USAGE: "The command line makes no sense.",
+    SOME_LEFT: (
+        "Done, but some paths were left alone because of an error, or wait for a drive that is away; of check: a model"
+        " is not whole; of verify and doctor: something was found."
+    ),
+    LOCKED: "Another run of hubfold holds the lock.",
+    UNASKED: "It would change something and there is nobody to ask: give -y or --dry-run.",
+    INTERRUPTED: "Ctrl-C ended it; what was done stays done.",
+    BROKEN_PIPE: "Whoever read its output went away.",
+}
+
 DEBUG_VARIABLE = "HUBFOLD_DEBUG"
 
 _CODES: dict[type[errors.HubfoldError], int] = {
@@ -68,5 +83,6 @@ def explain(error: BaseException) -> tuple[int, str, str]:
 
 
 def _sentence(text: str) -> str:
-    """Click's message in the form of ours: lower case, no full stop."""
-    return text[:1].lower() + text[1:].rstrip(".")
+    """Click's message in the form of ours: lower case, one line, no full stop."""
+    line = " ".join(text.split())
+    return line[:1].lower() + line[1:].rstrip(".")

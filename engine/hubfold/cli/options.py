@@ -17,6 +17,7 @@ from hubfold.cli import streams
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
 from hubfold.cli.guests import shut_out
 from hubfold.cli.output import Output
+from hubfold.cli.shell import completion
 from hubfold.errors import Interrupted, UsageError
 from hubfold.progress import Stop
 
@@ -58,7 +59,7 @@ class Session:
             Engine(
                 progress=self.output.progress(), stop=self.stop, threads=self.threads, guests=shut_out
             ) as engine,
-            _interrupts(self._on_interrupt),
+            streams.interrupts(self._on_interrupt),
         ):
             try:
                 yield engine
@@ -70,9 +71,8 @@ class Session:
                     self.output.warning(notice)
 
     def confirm(self, question: str) -> bool:
-        """Ask. Ctrl-C at the question ends the command at once: nothing has begun."""
-        with _interrupts(signal.default_int_handler):
-            return self.output.confirm(question)
+        """See `Output.confirm`."""
+        return self.output.confirm(question)
 
     @contextmanager
     def ended_by_interrupt(self) -> Iterator[None]:
@@ -83,7 +83,7 @@ class Session:
                 signal.default_int_handler(number, frame)
             self.stop.set()
 
-        with _interrupts(stop), suppress(Interrupted):
+        with streams.interrupts(stop), suppress(Interrupted):
             yield
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -107,21 +107,14 @@ def _say(text: bytes) -> None:
         os.write(streams.STDERR, text)
 
 
-@contextmanager
-def _interrupts(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class HelpWithExamples(click.Command):
     """A command whose help ends in examples, kept as they are typed."""
 
     def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
+        for parameter in self.params:
+            completion.attach(parameter)
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first sentence, or as many of its clauses as fit; never words cut off."""
@@ -154,14 +147,19 @@ class CommandGroup(HelpWithExamples, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        names = self.list_commands(ctx)
-        if args[0] not in names:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], names, n=3, cutoff=0.5)
-            meant = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise click.UsageError(f"no command is called {args[0]!r}{meant}", ctx)
+        self.named(ctx, args[0])
         return super().resolve_command(ctx, args)
+
+    def named(self, ctx: click.Context, name: str) -> click.Command:
+        """The command of this name. Raises `click.UsageError`, with the nearest names, where there is none."""
+        names = self.list_commands(ctx)
+        if (found := self.get_command(ctx, name)) is not None and name in names:
+            return found
+        import difflib
+
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise click.UsageError(f"no command is called {name!r}{meant}", ctx)
 
 
 def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -179,12 +177,18 @@ def output_options(function: Function) -> Function:
 
     Given before the command or after it, a flag counts.
     """
+    return click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")(
+        _shared_options(function)
+    )
 
-    @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+
+def _shared_options(function: Function) -> Function:
+    """The same without --json, for what reports nothing."""
+
     @click.option("-q", "--quiet", is_flag=True, help="Print only errors; of a list, only the names.")
     @click.option("--no-color", is_flag=True, help="No colour and no progress bar (as with NO_COLOR).")
     @functools.wraps(function)
-    def with_session(as_json: bool, quiet: bool, no_color: bool, **kwargs: Any) -> Any:
+    def with_session(quiet: bool, no_color: bool, as_json: bool = False, **kwargs: Any) -> Any:
         ctx = click.get_current_context()
         above: Output | None = ctx.find_object(Output)
         output = Output(
@@ -203,11 +207,17 @@ def output_options(function: Function) -> Function:
     return with_session  # type: ignore[return-value]
 
 
-def command(name: str, *, examples: Sequence[Example]) -> Callable[[Callable[..., Any]], HelpWithExamples]:
-    """A command with the shared flags; its function takes `session` and returns the exit code."""
+def command(
+    name: str, *, examples: Sequence[Example], reports: bool = True
+) -> Callable[[Callable[..., Any]], HelpWithExamples]:
+    """A command with the shared flags; its function takes `session` and returns the exit code.
+
+    One that reports nothing (it prints a text of ours) has no --json.
+    """
 
     def decorate(function: Callable[..., Any]) -> HelpWithExamples:
-        return click.command(name, cls=HelpWithExamples, examples=examples)(output_options(function))
+        flagged = output_options if reports else _shared_options
+        return click.command(name, cls=HelpWithExamples, examples=examples)(flagged(function))
 
     return decorate
 
@@ -269,6 +279,7 @@ def threads(function: Function) -> Function:
     return click.option(
         "--threads",
         type=click.IntRange(min=1),
+        metavar="N",
         help="How many files are read at a time (default: as the drive likes).",
     )(function)
 

@@ -8,41 +8,32 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hubfold import display
-from hubfold.cli import streams
+from hubfold.cli import streams, tables
 from hubfold.cli.guests import stdout
-from hubfold.errors import NeedsConfirmation
+from hubfold.cli.tables import Column as Column
+from hubfold.errors import Interrupted, NeedsConfirmation
 from hubfold.progress import Silent
 
 if TYPE_CHECKING:
     import rich.progress
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
     from hubfold.json_form import JsonForm
     from hubfold.progress import Progress
 
-#: Room that the last column of a table needs; below it, a terminal gets one block of lines per row.
-_LAST_COLUMN = 30
 _ENDLESS = 1_000_000
 _REFRESH_SECONDS = 0.1
 _BLINK_SECONDS = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table. The last one of a table holds what may be long: a path."""
-
-    title: str
-    right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +78,17 @@ class Output:
         for name in names:
             self._print(stdout(), name)
 
+    def page(self, text: str) -> None:
+        """A text of ours as it is, for a command that is there to print it: `-q` does not count."""
+        stdout().write(text if text.endswith("\n") else f"{text}\n")
+
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Rows under their titles; on a terminal that is too narrow for that, each row as a block."""
         if self.quiet or self.as_json:
             return
-        shown = [[display.shown(cell) for cell in row] for row in rows]
-        width = shutil.get_terminal_size().columns if stdout().isatty() else _ENDLESS
-        fixed = sum(
-            max([len(column.title), *(len(row[number]) for row in shown)]) + 2
-            for number, column in enumerate(columns[:-1])
-        )
-        if fixed + _LAST_COLUMN > width:
-            for row in shown:
-                cells = zip(columns[:-1], row[:-1], strict=True)
-                facts = [f"{column.title.strip().lower()} {cell}" for column, cell in cells if cell]
-                self._print(stdout(), row[-1])
-                self._print(stdout(), f"  {', '.join(facts)}")
-        elif stdout().isatty():
-            self._print_table(columns, shown)
-        else:
-            for line in _aligned(columns, shown):
-                self._print(stdout(), line)
+        width = shutil.get_terminal_size().columns if stdout().isatty() else None
+        for line in tables.lines(columns, _shown(rows), width):
+            self._print(stdout(), line.text, "bold" if line.title else "")
 
     def sheet(self, sheet: Sheet) -> None:
         """A sheet as it is now, tables without rows left out."""
@@ -125,13 +106,16 @@ class Output:
 
     @contextmanager
     def screen(self) -> Iterator[Callable[[Sheet], None]]:
-        """A view of its own on the terminal; what was there before comes back at the end. What does not fit is cut."""
+        """A view of its own on the terminal; what was there before comes back at the end.
+
+        Names that do not fit are shortened and rows left out at the end, which is said; figures stay whole.
+        """
         from rich.console import Console
         from rich.live import Live
 
         console = Console(file=stdout(), markup=False, emoji=False, highlight=False, no_color=self.plain)
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            yield lambda sheet: live.update(_drawn(sheet), refresh=True)
+            yield lambda sheet: live.update(_drawn(sheet, console.width, console.height), refresh=True)
 
     @property
     def to_terminal(self) -> bool:
@@ -181,14 +165,14 @@ class Output:
     @property
     def can_ask(self) -> bool:
         """Whether there is somebody to ask, who sees the question."""
-        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        return sys.stdin is not None and sys.stdin.isatty() and streams.has_terminal()
 
     def deliver(self) -> None:
         """Write out what was said so far, before something is changed. Raises `OutputLost`, `BrokenPipeError`."""
         streams.flush_stdout()
 
     def confirm(self, question: str) -> bool:
-        """Ask on stderr, read from the terminal; anything but y or yes is a no. Raises `NeedsConfirmation`."""
+        """Ask; anything but y or yes is a no. Raises `NeedsConfirmation`, and what `ask` raises."""
         if not self.can_ask:
             raise NeedsConfirmation(
                 "this would change something and there is nobody to ask; nothing was changed",
@@ -197,14 +181,22 @@ class Output:
         return self.ask(f"{question} [y/N]").strip().lower() in ("y", "yes")
 
     def ask(self, question: str) -> str:
-        """Ask on stderr, read a line from the terminal; for a user who is there (`can_ask`)."""
+        """Ask on the terminal, wherever stderr goes, and read a line there; for a user who is there (`can_ask`).
+
+        Ctrl-C ends the command at once, since what is asked about has not begun: raises `Interrupted`.
+        """
         self.deliver()
-        sys.stderr.write(f"{display.shown(question)} ")
-        sys.stderr.flush()
-        streams.wait_for_line()
-        answer = sys.stdin.readline()
-        if not answer.endswith("\n"):
-            sys.stderr.write("\n")
+        with streams.terminal() as terminal, streams.interrupts(signal.default_int_handler):
+            terminal.write(f"{display.shown(question)} ")
+            terminal.flush()
+            try:
+                streams.wait_for_line()
+                answer = sys.stdin.readline()
+            except KeyboardInterrupt:
+                terminal.write("\n")
+                raise Interrupted("stopped at the question: nothing was changed") from None
+            if not answer.endswith("\n"):
+                terminal.write("\n")
         return answer
 
     # rich
@@ -223,7 +215,9 @@ class Output:
         )
 
     def _note(self, text: str, style: str = "") -> None:
-        """A line on stderr; where that is full or gone, the work goes on without."""
+        """A line on stderr, after what it refers to; where stderr is full or gone, the work goes on without."""
+        with suppress(OSError, ValueError):  # told where it is written out for good
+            stdout().flush()
         try:
             self._print(sys.stderr, text, style)
             sys.stderr.flush()
@@ -239,77 +233,30 @@ class Output:
         else:
             stream.write(f"{escaped}\n")
 
-    def _print_table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-        from rich.segment import Segment
-        from rich.table import Table
-        from rich.text import Text
 
-        table: Table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
-            table.add_column(Text(column.title), justify="right" if column.right else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        console = self._console(stdout())
-        for segments in console.render_lines(table, pad=False):
-            # Cells are padded to the longest of their column; a terminal would wrap that padding into empty lines.
-            while segments and not segments[-1].text.strip():
-                segments.pop()
-            if segments:
-                text, style, control = segments[-1]
-                segments[-1] = Segment(text.rstrip(), style, control)
-            console.print(_Line(segments), end="")
-            console.print()
-
-
-def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table for what is no terminal: rich, which would draw the same, takes as long to import as a
-    small scan."""
-    table = [[column.title for column in columns], *rows]
-    widths = [max(map(_width, cells)) for cells in zip(*table, strict=True)]
-    for row in table:
-        cells = []
-        for column, cell, width in zip(columns, row, widths, strict=True):
-            space = " " * (width - _width(cell))
-            cells.append(space + cell if column.right else cell + space)
-        yield "  ".join(cells).rstrip()
-
-
-def _width(text: str) -> int:
-    """How many cells of a terminal the text takes."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def _drawn(sheet: Sheet) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
+def _drawn(sheet: Sheet, width: int, height: int) -> RenderableType:
     from rich.text import Text
 
-    parts: list[RenderableType] = [Text(display.shown(line), "bold") for line in sheet.lines]
+    drawn = [Text(part, "bold") for line in sheet.lines for part in _folded(display.shown(line), width)]
     for columns, rows in sheet.tables:
-        if not rows:
-            continue
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
-            justify: Literal["left", "right"] = "right" if column.right else "left"
-            table.add_column(Text(column.title), justify=justify, no_wrap=True, overflow="ellipsis")
-        for row in rows:
-            table.add_row(*(Text(display.shown(cell)) for cell in row))
-        parts += [Text(), table]
-    return Group(*parts)
+        if rows:
+            drawn.append(Text())
+            for line in tables.cut(columns, _shown(rows), width):
+                drawn.append(Text(line.text, "bold" if line.title else ""))
+    if len(drawn) > height:
+        hidden = len(drawn) - height + 1
+        drawn[height - 1 :] = [Text(f"and {display.count(hidden, 'more line')}", "bold")]
+    return Text("\n", no_wrap=True, overflow="crop").join(drawn)
 
 
-class _Line:
-    """Segments that are printed as they are."""
+def _folded(text: str, width: int) -> list[str]:
+    import textwrap
 
-    def __init__(self, segments: Sequence[Any]) -> None:
-        self.segments = segments
+    return textwrap.wrap(text, width)
 
-    def __rich_console__(self, console: Console, options: object) -> Iterable[Any]:
-        return self.segments
+
+def _shown(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[display.shown(cell) for cell in row] for row in rows]
 
 
 class Bar:

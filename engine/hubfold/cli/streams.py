@@ -14,13 +14,19 @@ import os
 import select
 import signal
 import sys
-from contextlib import suppress
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hubfold.cli.guests import stdout
 from hubfold.errors import HubfoldError
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 STDIN, STDOUT, STDERR = range(3)
+#: Of the process itself, whatever its streams are; there is none where nobody sits before it.
+_TERMINAL = "/dev/tty"
 
 
 class OutputLost(HubfoldError):
@@ -114,6 +120,35 @@ def wait_for_line() -> None:
         signal.set_wakeup_fd(before)
         os.close(ears)
         os.close(mouth)
+
+
+@contextmanager
+def interrupts(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Ctrl-C is this handler's for a while."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def terminal() -> Iterator[TextIO]:
+    """Where a question is seen: stderr, or the terminal itself where that goes elsewhere. Raises `OSError`."""
+    if sys.stderr.isatty():
+        yield sys.stderr
+        return
+    with open(_TERMINAL, "w", encoding="utf-8", errors="backslashreplace") as opened:
+        yield opened
+
+
+def has_terminal() -> bool:
+    """Whether `terminal` opens."""
+    try:
+        with terminal():
+            return True
+    except OSError:
+        return False
 
 
 def let_go(stream: TextIO) -> None:

@@ -10,9 +10,20 @@ from hubfold.errors import UsageError
 
 def canonical(path: str | os.PathLike[str]) -> str:
     """The one absolute path, free of symlinks, by which a root is known. Raises `UsageError` for an empty text."""
-    if not path:
+    return os.path.realpath(named(path))
+
+
+def named(path: str | os.PathLike[str]) -> str:
+    """The absolute path that somebody means: ``~`` is the home, as in Python's own `os.path.expanduser`.
+
+    Unless there is something of that very name, as programs make a folder ``~`` that were given ``~/models``, and a
+    shell's ``*`` names it: nobody who removes that means the home. Raises `UsageError` for an empty text.
+    """
+    text = os.fsdecode(path)
+    if not text:
         raise UsageError("an empty text is no path", "is a variable of your script not set?")
-    return os.path.realpath(os.fsdecode(path))
+    is_home = text.startswith("~") and not os.path.lexists(text)
+    return os.path.abspath(os.path.expanduser(text) if is_home else text)
 
 
 #: Symlinks in a row that the kernel follows (path_resolution(7)).
@@ -83,6 +94,18 @@ def upwards(path: str) -> Iterator[str]:
 def gone(paths: Iterable[str]) -> tuple[str, ...]:
     """Those of `paths` at which there is nothing."""
     return tuple(path for path in paths if not os.path.lexists(path))
+
+
+def why_not_a_folder(path: str) -> OSError | None:
+    """Why nobody can tell what is in this folder; None where it can be listed.
+
+    That this user may not look is no sign that it is not there: `FileNotFoundError` and `NotADirectoryError` are.
+    """
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def existing(path: str) -> str:

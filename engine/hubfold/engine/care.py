@@ -99,7 +99,7 @@ class Care:
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
-        path = canonical(os.path.expanduser(target))
+        path = canonical(target)
         if os.path.lexists(path):
             found = list(self._workspace.index.below(path))
             if not found:
@@ -173,7 +173,8 @@ class Care:
                 one.damaged(self._of_another_length(holdings))
                 one.liars(self._workspace.index.liars(roots))
                 one.vaults(self._workspace.vaults())
-                one.roots(root.path for root in self._workspace.scanned())
+                configured = {self._workspace.resolved(root).path for root in self._workspace.config.roots}
+                one.roots((root.path for root in self._workspace.scanned()), configured)
                 one.faults(self._workspace.faults)
             finally:
                 unsettled = mender.close() if mender is not None else ""

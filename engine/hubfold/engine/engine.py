@@ -101,6 +101,19 @@ class Engine:
         return self.workspace.config
 
     @property
+    def sample_config(self) -> str:
+        """A ``config.toml`` that explains every setting, all of them commented out."""
+        return self.workspace.sample_config
+
+    def write_config(self) -> str:
+        """Write `sample_config` to where ``config.toml`` lies, and return its path.
+
+        Raises `HubfoldError` where there is one already.
+        """
+        self.state.write_config(self.sample_config)
+        return self.state.config
+
+    @property
     def registry(self) -> Registry:
         """The loaded backends. Raises `PluginError` where two have one name."""
         return self.workspace.registry
@@ -144,6 +157,14 @@ class Engine:
     def root_named(self, path: StrPath) -> str:
         """The path of the known root that a user means by `path`. Raises `RootError` where there is none."""
         return self._memory.root_named(path)
+
+    def known_models(self) -> list[str]:
+        """The names of ``config.toml``, and the models of which the last scan saw files; nothing else is asked."""
+        return self._memory.known_models()
+
+    def known_roots(self) -> list[str]:
+        """The paths that were registered, configured or scanned, whether they are there or not; nothing is asked."""
+        return self._memory.known_roots()
 
     def remove_root(self, path: StrPath) -> StatusRoot:
         """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
@@ -433,7 +454,10 @@ class Engine:
         return self._transfer.download(plan, to=to, bars=bars)
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
-        """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""
+        """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots.
+
+        Raises `UsageError` for a new `target` that ends like another kind of file.
+        """
         return self._transfer.plan_backup(target, models)
 
     def preview_backup(self, plan: BackupPlan) -> BackupReport:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from hubfold.care import recovery
+from hubfold.disk.paths import named
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
@@ -46,7 +47,7 @@ class Farming:
     def plan(self, path: StrPath, models: Sequence[str], snapshots: Sequence[StrPath] = ()) -> FarmPlan:
         """Which links the farm at `path` is to have. Scans first."""
         asked = [self._workspace.model_name(model) for model in models]
-        folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        folder = named(path)
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
         self._scanning.scan()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, Root, Scope
-from hubfold.disk.paths import canonical, within
+from hubfold.disk.paths import canonical, why_not_a_folder, within
 from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.errors import HubfoldError, RootError
+from hubfold.errors import HubfoldError, RootError, describe
 from hubfold.index.housekeeping import Taken, taken
 from hubfold.journal import history, journal
 from hubfold.models import names
@@ -68,6 +68,7 @@ class Memory:
                     limit=root.limit,
                     online=os.path.isdir(root.path),
                     source=source,
+                    error=_closed(root.path),
                 )
         behind = {one.folder for one in self._workspace.reached} if states else ()
         for state in states.values():
@@ -82,27 +83,50 @@ class Memory:
                     limit=state.root.limit,
                     online=os.path.isdir(state.root.path),
                     source=LINKED if state.root.path in behind else LOOKED_AT,
+                    error=_closed(state.root.path),
                 ),
             )
         return self._workspace.with_primary(found.values())
 
+    def known_models(self) -> list[str]:
+        """See `Engine.known_models`."""
+        found = self._workspace.index.models() if self._workspace.has_index else []
+        called = [str(Name(kind, repo)) for kind, repo in found]
+        return list(dict.fromkeys([*(self._workspace.config.models or ()), *called]))
+
+    def known_roots(self) -> list[str]:
+        """See `Engine.known_roots`."""
+        told = [*self._workspace.state.registered_roots(), *self._workspace.config.roots]
+        scanned = self._workspace.index.roots() if self._workspace.has_index else []
+        return sorted({root.path for root in told} | {root.path for root in scanned})
+
     def remove_root(self, path: StrPath) -> StatusRoot:
-        """Forget a root; its files stay as they are. Raises `HubfoldError` if it is not known."""
-        named = canonical(os.path.expanduser(os.fspath(path)))
+        """Forget a root; its files stay as they are.
+
+        Raises `HubfoldError` if it is not known, or if it is one for other reasons than that it was added or scanned.
+        """
+        named = canonical(path)
         # A cache may be named by the folder above it.
         meant = self._workspace.resolved(KnownRoot(named)).path
         found = [root for root in self._with_looked_at() if root.path in (named, meant)]
         known = next((root for root in found if root.path == named), next(iter(found), None))
         wanted = {named} if known is not None and known.path == named else {named, meant}
+        if any(self._workspace.resolved(one).path in wanted for one in self._workspace.config.roots):
+            where = self._workspace.state.config
+            raise HubfoldError(f"{named} is a root by {where}", "take its [[roots]] out of that file")
         registered = [root for root in self._workspace.state.registered_roots() if root.path not in wanted]
         removed = self._workspace.has_index and [
             one for one in wanted if self._workspace.index.remove_root(one)
         ]
         if len(registered) != len(self._workspace.state.registered_roots()):
             self._workspace.state.register_roots(registered)
-        elif known is None or not removed:
+        elif known is not None and not removed:
+            raise HubfoldError(
+                f"{known.path} is one of the caches that the environment names, and nothing else is known of it",
+                "it is a root as long as HF_HOME, HF_HUB_CACHE and their like name it",
+            )
+        if known is None:
             raise HubfoldError(f"{named} is not among the roots", "see `hubfold roots`")
-        assert known is not None
         return known
 
     def space(self, paths: Iterable[str], *, keep: bool = False) -> Space:
@@ -233,3 +257,9 @@ def _is_of(replica: IndexedReplica, models: Sequence[ModelName]) -> bool:
     return replica.repo_id is not None and any(
         model.means(replica.repo_type or "model", replica.repo_id) for model in models
     )
+
+
+def _closed(folder: str) -> str:
+    """Why this user cannot look into a folder that may well be there."""
+    error = why_not_a_folder(folder)
+    return describe(error) if isinstance(error, PermissionError) else ""

@@ -47,6 +47,7 @@ class Models:
             remembered=self._workspace.index.replicas if self._workspace.has_index else None,
             selected=self._asked_for(),
             computed=self._workspace.index.digests_of if self._workspace.has_index else None,
+            progress=self._workspace.progress,
         )
         return replace(found, warnings=self._warnings(holdings))
 
@@ -76,25 +77,27 @@ class Models:
         """See `Engine.models`."""
         folders = {name: discover.named_folder(name) for name in names}
         wanted = {name: self._workspace.model_name(name) for name in names if folders[name] is None}
-        model_selection.select(
-            (), filters, sort, limit
-        )  # what makes no sense is told before the disks are asked
+        # What makes no sense is told before the disks are asked.
+        model_selection.select((), filters, sort, limit)
+        keys = model_selection.keys(filters, sort)
         holdings = self._holdings()
         found = self.gathered(holdings)
         models = [] if names else list(found.models)
         for name in names:
             model = found.find(wanted[name]) if name in wanted else found.at(folders[name])
             if model is None:
-                raise unknown(
-                    name, [*(self._workspace.config.models or ()), *(known.id for known in found.models)]
-                )
+                near = [*(self._workspace.config.models or ()), *(known.id for known in found.models)]
+                hidden = availability.hidden(found, wanted[name]) if name in wanted else ()
+                raise unknown(name, near, hidden=hidden)
             models.append(model)
+        if "frees" in keys:
+            models = self._with_freed(holdings, models)
         rows = model_selection.rows(models, revisions=revisions)
         chosen = model_selection.select(rows, filters, sort, limit)
-        if not revisions:
-            chosen = [(replace(model, freed_bytes=self._freed(holdings, model)), None) for model, _ in chosen]
+        if not revisions and "frees" not in keys:
+            chosen = [(model, None) for model in self._with_freed(holdings, [one for one, _ in chosen])]
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
-        return ModelsReport(tuple(chosen), sum(taken.values()), self._warnings(holdings))
+        return ModelsReport(tuple(chosen), sum(taken.values()), self._warnings(holdings), by=keys)
 
     def check(self, models: Sequence[str] = ()) -> CheckReport:
         """See `Engine.check`."""
@@ -127,7 +130,18 @@ class Models:
             key=lambda root: (root.role is not Role.PRIMARY, root.backend not in caches),
         )
 
-    def _freed(self, holdings: Holdings, model: Model) -> int:
-        """What `plan_remove` would say that removing this model alone frees, in bytes."""
-        name = Name(model.repo_type, model.repo_id)
-        return plan.freed(holdings, name, model.id, self._workspace.names_of)
+    def _with_freed(self, holdings: Holdings, models: Sequence[Model]) -> list[Model]:
+        """The models with what `plan_remove` would say that removing each alone frees, in bytes."""
+        told = []
+        progress = self._workspace.progress
+        progress.start("adding up what each one frees", len(models), "models")
+        try:
+            for model in models:
+                self._workspace.stop.check()
+                name = Name(model.repo_type, model.repo_id)
+                freed = plan.freed(holdings, name, model.id, self._workspace.names_of)
+                told.append(replace(model, freed_bytes=freed))
+                progress.advance(1)
+        finally:
+            progress.finish()
+        return told

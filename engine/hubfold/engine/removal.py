@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 
@@ -59,7 +58,7 @@ class Removing:
         """The cache that lies at `path`, and no other that lies in it; where none does, those below it, since a cache
         may be named by the folder above it. Raises `RootError`."""
         found = self._workspace.discover([path])
-        named = canonical(os.path.expanduser(os.fspath(path)))
+        named = canonical(path)
         # A folder that no backend recognises is a root of its own, but nobody's word for what is in it.
         known = [root for root in found if root.path != named or self._is_known(root)]
         return [root for root in known if root.path == named] or known or found
@@ -98,7 +97,7 @@ class Removing:
         self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
     ) -> RemovePlan:
         """See `Engine.plan_clean`."""
-        wanted = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
+        wanted = [canonical(path) for path in paths]
         holdings = self._workspace.holdings_at(wanted)
         only = [root.path for root in holdings.roots if any(within(root.path, path) for path in wanted)]
         return leftovers.plan(
@@ -113,7 +112,7 @@ class Removing:
     def plan_clean_all(self, cache: StrPath) -> RemovePlan:
         """Everything in one cache. Raises `RootError` if it is none, `UsageError` if it is a folder of another sort."""
         found = self._workspace.discover([cache])
-        named = canonical(os.path.expanduser(os.fspath(cache)))
+        named = canonical(cache)
         # Not what is below a folder that is none: one cache is named, and all of it goes.
         root = next((root for root in found if root.path == named), found[0])
         if not self._workspace.backends[root.backend].capabilities.cache:

@@ -11,6 +11,7 @@ from hubfold.care import recovery
 from hubfold.care.doctor import FROM_THE_HUB
 from hubfold.content import Root, Scope, Signature, SnapshotFile
 from hubfold.disk import directory
+from hubfold.disk.paths import named
 from hubfold.engine.care import Care
 from hubfold.engine.farming import Farming
 from hubfold.engine.models import Models
@@ -189,7 +190,8 @@ class Transfer:
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""
-        path = os.path.abspath(os.path.expanduser(os.fspath(target)))
+        containers.check_ending(os.fspath(target))
+        path = named(target)
         if path.endswith(".zst"):
             containers.zstd()
         asked = [self._workspace.model_name(model) for model in models]
@@ -243,7 +245,7 @@ class Transfer:
     ) -> RestorePlan:
         """See `Engine.plan_restore`."""
         asked = [self._workspace.model_name(model) for model in models]
-        path = os.path.abspath(os.path.expanduser(os.fspath(source)))
+        path = named(source)
         backed_up = containers.reader(path).read_list(self._workspace.backends)
         return restore.plan(backed_up, partial(self._roots_for, into), self._workspace.backends, asked)
 
@@ -271,7 +273,7 @@ class Transfer:
 
     def restore(self, source: StrPath, plan: RestorePlan) -> RestoreReport:
         """Put the models of the plan into its root; what is there stays. Raises `NoSpace`, `BackupError`, `OSError`."""
-        path = os.path.abspath(os.path.expanduser(os.fspath(source)))
+        path = named(source)
         hint = "make room, or name another cache by --into"
         for one in plan.each:
             backup.check_space(one.root.path, one.missing_bytes, "this", hint)

@@ -97,6 +97,13 @@ class Workspace:
         self.notices += found.warnings
         return found
 
+    @property
+    def sample_config(self) -> str:
+        """See `Engine.sample_config`."""
+        from hubfold.state.config import SAMPLE
+
+        return SAMPLE
+
     @cached_property
     def backends(self) -> dict[str, GuardedBackend]:
         from hubfold.backend.boundary import GuardedBackend
@@ -472,7 +479,7 @@ class Workspace:
     def _names_at(self, place: StrPath) -> tuple[str, list[str]]:
         from hubfold.disk.paths import canonical
 
-        path = canonical(os.path.expanduser(os.fspath(place)))
+        path = canonical(place)
         return path, os.listdir(path) if os.path.isdir(path) else []
 
     def holdings(

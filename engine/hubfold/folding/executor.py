@@ -129,7 +129,7 @@ class Executor:
         try:
             wrong = compare.compare(group.keeper, group.victims, update=digest.update, tick=self._tick)
         except (LeftAlone, OSError) as error:
-            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {errors.describe(error)}")
+            return LeftAlone(f"the kept file {group.keeper.path} was left alone: {errors.describe(error)}")
         group.xxh3_128 = digest.hexdigest()
         if len(wrong) < len(group.victims):
             try:
@@ -137,7 +137,7 @@ class Executor:
                 group.keeper.directory.sync()
             except OSError as error:
                 return LeftAlone(
-                    f"its keeper {group.keeper.path} could not be made durable: {errors.describe(error)}"
+                    f"the kept file {group.keeper.path} could not be made durable: {errors.describe(error)}"
                 )
         return wrong
 
@@ -181,7 +181,7 @@ class Executor:
         except Interrupted as error:
             return error
         except (LeftAlone, OSError) as error:
-            return LeftAlone(f"its keeper {group.keeper.path} was left alone: {errors.describe(error)}")
+            return LeftAlone(f"the kept file {group.keeper.path} was left alone: {errors.describe(error)}")
 
 
 def _reason(swap: Swap, wrong: _Wrong) -> LeftAlone | OSError | Interrupted | None:

@@ -84,7 +84,7 @@ class Holder:
         try:
             keeper = self._keeper(actions, lease=not shares)
         except (LeftAlone, OSError) as error:
-            text = f"its keeper {actions[0].keeper.path} was left alone: {errors.describe(error)}"
+            text = f"the kept file {actions[0].keeper.path} was left alone: {errors.describe(error)}"
             for action in actions:
                 self._outcomes.fail(action, text)
             return None

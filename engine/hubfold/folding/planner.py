@@ -291,7 +291,7 @@ class _Planner:
             return True
         if self.policy.link is LinkKind.REFLINK:
             raise _No(
-                "its file system cannot share extents with the keeper's"
+                "its file system cannot share extents with that of the kept file"
                 if alike
                 else "one of the two is written in place (chattr +C), and such files share no extents with others"
             )
@@ -361,14 +361,14 @@ class _Planner:
             if LinkKind.HARDLINK in kinds
             else ()
         )
-        far, near = "another file system: only a symlink reaches over", "local copy: symlink into the vault"
         place, target = found
+        why = f"your copy becomes a link to the kept file in {place.path}"
         return Action(
             victim=victim,
             keeper=source,
             link=LinkKind.SYMLINK,
             target=target,
-            reason=far if across else near,
+            reason=f"{why}, on another file system" if across else why,
             bytes=frees,
             digests=duplicates.digests,
             vault=place.path,
@@ -407,7 +407,7 @@ class _Planner:
             raise _No(f"its file system ({here.kind}) has no links")
         if self.policy.link is not None:
             if across and self.policy.link is not LinkKind.SYMLINK:
-                raise _No(f"no {self.policy.link} is possible: the keeper is on another file system")
+                raise _No(f"no {self.policy.link} is possible: the kept file is on another file system")
             if self.policy.link not in allowed:
                 raise _No(f"no {self.policy.link} may stand in its place" + self._instead(allowed, possible))
             if not possible.get(self.policy.link, False):
@@ -418,7 +418,7 @@ class _Planner:
         if found:
             return found
         if across:
-            raise _No("it tolerates no symlink, and the keeper is on another file system")
+            raise _No("it tolerates no symlink, and the kept file is on another file system")
         raise _No("no kind of link may stand in its place")
 
     def _instead(self, allowed: frozenset[LinkKind], possible: Mapping[LinkKind, bool]) -> str:
@@ -429,7 +429,7 @@ class _Planner:
         if self.policy.link is LinkKind.HARDLINK:
             return "hard link, as asked for"
         if self._capabilities(victim).cache:
-            return "cache to cache: a hard link survives whatever either client deletes"
+            return "both caches get one file, which stays whatever either client deletes"
         return "it tolerates no symlink: hard link"
 
     def _object(

@@ -101,7 +101,7 @@ class Swapper:
         except FileExistsError:
             self._outcomes.drop(group.swaps, "the vault holds another file under the digest of this one")
         except OSError as error:
-            text = f"its keeper {keeper.path} could not be made ready: {errors.describe(error)}"
+            text = f"the kept file {keeper.path} could not be made ready: {errors.describe(error)}"
             self._outcomes.drop(group.swaps, text, error)
         else:
             return True
@@ -121,7 +121,9 @@ class Swapper:
         found = seen_twice.views(keeper, suspects) if suspects else ()
         for swap in [swap for swap in group.swaps if swap.victim in suspects]:
             if found is None and Shows.OTHERS in self._shown(swap.victim, keeper):
-                error = LeftAlone("it may be its keeper, seen through another mount: that cannot be told")
+                error = LeftAlone(
+                    "it may be the kept file itself, seen through another mount: that cannot be told"
+                )
             elif swap.victim in (found or ()):
                 error = OneFile(f"it is the same file as {keeper.path}, seen through another mount")
             else:
@@ -152,7 +154,7 @@ class Swapper:
             else:
                 swap.directory.link_from(keeper.directory, keeper.name, swap.temporary)
             if not reads(swap, swap.temporary, keeper):
-                raise LeftAlone("the link would not read the keeper")
+                raise LeftAlone("the link would not read the kept file")
             swap.displaced = exchange.swap_in(swap.directory, swap.temporary, swap.name)
             self._look_again(swap, keeper)
         except (LeftAlone, OSError) as error:
@@ -185,7 +187,7 @@ class Swapper:
         if not swap.victim.is_here(swap.directory, swap.displaced) or not swap.victim.unchanged():
             raise LeftAlone("it changed while it was being replaced")
         if not keeper.unchanged() or not keeper.is_here(keeper.directory, keeper.name):
-            raise LeftAlone(f"its keeper {keeper.path} changed meanwhile")
+            raise LeftAlone(f"the kept file {keeper.path} changed meanwhile")
         if not reads(swap, swap.name, keeper):
             raise LeftAlone("its path changed while it was being replaced")
 

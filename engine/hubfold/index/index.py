@@ -162,6 +162,11 @@ class Index:
 
     # replicas
 
+    def models(self) -> list[tuple[str, str]]:
+        """(repo_type, repo_id) of all that a file is known to be of, in their order."""
+        found = self.rows("SELECT DISTINCT repo_type, repo_id FROM files WHERE repo_id IS NOT NULL")
+        return sorted((os.fsdecode(row[0] or b"model"), os.fsdecode(row[1])) for row in found)
+
     def replica(self, path: str) -> IndexedReplica | None:
         """What is known of one path."""
         folder, name = os.path.split(path)
@@ -208,11 +213,6 @@ class Index:
         column = f"d.{DIGEST_COLUMNS[algorithm]} IS NULL"
         where = f"WHERE {column} AND NOT {CLAIMED.format('f')} {chosen} ORDER BY f.size, p.path, f.name"
         return list(self._stream_replicas(where, values))
-
-    def models(self) -> list[tuple[str, str]]:
-        """(type, id) of each repository that some replica is of."""
-        rows = self.rows("SELECT DISTINCT repo_type, repo_id FROM files WHERE repo_id IS NOT NULL")
-        return sorted((os.fsdecode(kind or b"model"), os.fsdecode(name)) for kind, name in rows)
 
     def liars(self, roots: Collection[str]) -> list[IndexedReplica]:
         """Replicas of these roots whose bytes were read and are not what their layout states."""

@@ -31,8 +31,10 @@ def exclusive(state: StateHome, command: str) -> Iterator[None]:
             f"the lock {state.lock} cannot be taken: {error}", "give another state directory by HUBFOLD_HOME"
         ) from None
     note = state.lock + ".json"
+    # As runs are named and listed: UTC, so that a log of several machines can be read.
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with suppress(OSError), open(note, "w", encoding="ascii") as file:  # a courtesy; the lock is what counts
-        json.dump({"pid": os.getpid(), "command": command, "started": time.strftime("%H:%M:%S")}, file)
+        json.dump({"pid": os.getpid(), "command": command, "started": started}, file)
     try:
         yield
     finally:

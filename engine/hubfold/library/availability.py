@@ -12,7 +12,7 @@ from hubfold.content import DuplicateSet
 from hubfold.disk.paths import free_bytes, within
 from hubfold.errors import HubfoldError
 from hubfold.library.gather import Library
-from hubfold.library.inventory import HeldRevision
+from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, nearest, unknown
 from hubfold.reports.models import (
     CheckedModel,
@@ -87,7 +87,7 @@ def _told(revision: Revision, missing: Sequence[MissingFile]) -> str:
     return f"{how}: {_lack(missing)}{f'; {_GOT_ANEW}' if again else ''}"
 
 
-def hidden(library: Library, wanted: ModelName) -> tuple[str, ...]:
+def hidden(library: Library | Holdings, wanted: ModelName) -> tuple[str, ...]:
     """What could not be read, and may be the model or hold it: a root, or what has the model's name in its own."""
     name = wanted.repo_id.rpartition("/")[2].lower()
     roots = [root.path for root in library.roots]

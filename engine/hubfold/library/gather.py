@@ -21,6 +21,7 @@ from hubfold.library.inventory import Holdings
 from hubfold.library.places import Joined
 from hubfold.models.names import Name, stands_for
 from hubfold.models.patterns import Selections
+from hubfold.progress import Progress, Silent
 from hubfold.reports.models import Judged, Model, ModelPlace, Revision, Wholeness
 from hubfold.reports.outcomes import Notice
 
@@ -80,13 +81,15 @@ def gather(
     remembered: Remembered | None = None,
     selected: Callable[[Name, str], Selections] = lambda name, revision: (),
     computed: Computed | None = None,
+    progress: Progress | None = None,
 ) -> Library:
     """Put together what the roots hold.
 
     `rank` puts roots in the order of preference, `selected` tells what was asked for of a revision, `computed` what was
-    read of a payload (None: nothing ever was). A backend that
+    read of a payload (None: nothing ever was), `progress` is told of each revision that is judged. A backend that
     fails or a root that cannot be read is a warning. Raises `Interrupted`.
     """
+    progress = progress or Silent()
     ordered = rank(holdings.roots)
     found: dict[str, list[Snapshot]] = defaultdict(list)
     for held in holdings.held():
@@ -94,9 +97,12 @@ def gather(
     told = _Told([snapshot for root in ordered for snapshot in found[root.path]])
     completed = [(root, told.completed(snapshot)) for root in ordered for snapshot in found[root.path]]
     joined = Joined(Contents.of((snapshot for _, snapshot in completed), computed, holdings.unreadable))
+    progress.start("judging what is there", len(completed), "revisions")
     for root, whole in completed:
         asked = selected(Name(whole.repo_type, whole.repo_id), whole.revision)
         joined.add(root, holdings.is_cache(root), whole, asked)
+        progress.advance(1)
+    progress.finish()
     offline = []
     for root in holdings.away:
         if remembered is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root, Snapshot, SnapshotFile
-from hubfold.disk.paths import RealPaths, within
+from hubfold.disk.paths import RealPaths, why_not_a_folder, within
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.faults import BackendFault
 from hubfold.models.names import Name, stands_for
@@ -71,7 +71,9 @@ class Links:
 
     def _from(self, first: str, fits: Callable[[str], bool]) -> Iterable[tuple[str, str]]:
         start = bisect.bisect_left(self._by_target, (first, ""))
-        return itertools.takewhile(lambda one: fits(one[0]), itertools.islice(self._by_target, start, None))
+        # By number: `islice` goes through all that it skips, which is squared time for the models of a large cache.
+        found = (self._by_target[n] for n in range(start, len(self._by_target)))
+        return itertools.takewhile(lambda one: fits(one[0]), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +388,7 @@ class _Walks:
         if root.backend not in self._backends:
             self.warnings.append(Notice(root.path, f"its backend {root.backend!r} is not loaded: left out"))
             return
-        if not os.path.isdir(root.path):
+        if not os.path.isdir(root.path) and not isinstance(why_not_a_folder(root.path), PermissionError):
             self.away.append(root)
             self.warnings.append(
                 Notice(root.path, "is not there (is its drive connected?): told as the last scan saw it")

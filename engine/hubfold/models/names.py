@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from hubfold.errors import HubfoldError, UsageError
@@ -117,8 +117,16 @@ def unknown(
     known: Iterable[str],
     holder: str = "no root holds a",
     hint: str = "see `hubfold ls` for what is there",
+    *,
+    hidden: Sequence[str] = (),
 ) -> UnknownModel:
-    """The error for a name that nothing is known of; `hint` where none of `known` is near."""
+    """The error for a name that nothing is known of; `hint` where none of `known` is near.
+
+    It may lie in one of the `hidden` folders, which cannot be read.
+    """
+    if hidden:
+        what = f"{hidden[0]} cannot be read, and a model called {text!r} may be there"
+        return UnknownModel(what, "run hubfold as a user who may read it, or check the drive")
     return UnknownModel(f"{holder} model called {text!r}", meant(text, known) or hint)
 
 

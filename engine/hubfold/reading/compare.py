@@ -55,7 +55,7 @@ def compare(
             update(data)
             tick(len(data))
             if keeper.write_wanted:
-                raise LeftAlone("a program wants to write to the keeper")
+                raise LeftAlone("a program wants to write to the kept file")
             for victim in list(left):
                 try:
                     if not _reads_as(theirs[victim], offset, data):

@@ -20,6 +20,7 @@ from hubfold.disk.seen import Seen, look
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.journal.records import Removed
 from hubfold.journal.run_log import RunLog
+from hubfold.library.availability import hidden
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.removal.measure import measure
@@ -92,7 +93,8 @@ def plan(
         if name is None and any(_removals(holdings, asked.repo, None, only)):
             name = asked.repo  # a folder of it is there, and no revision in it
         if name is None:
-            raise unknown(asked.name, [*suggest, *map(str, sorted(held))])
+            near = [*suggest, *map(str, sorted(held))]
+            raise unknown(asked.name, near, hidden=hidden(holdings, asked))
         of_name = held.get(name, [])
         commits = resolve(of_name, asked.revision) if asked.revision is not None else None
         found = list(_removals(holdings, name, commits, only))

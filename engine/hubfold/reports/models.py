@@ -247,6 +247,8 @@ class ModelsReport(JsonForm):
     #: Of the models in `rows`, every payload once.
     physical_bytes: int
     warnings: tuple[Notice, ...] = ()
+    #: What the rows are filtered and sorted by.
+    by: frozenset[str] = field(default=frozenset(), metadata=UNTOLD)
 
     @property
     def models(self) -> tuple[Model, ...]:

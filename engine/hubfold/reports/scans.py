@@ -94,6 +94,8 @@ class StatusRoot(JsonForm):
     limit: int | None
     online: bool
     source: str = ""
+    #: Why this user cannot look into it, where that is it and not that it is away.
+    error: str = field(default="", metadata=told(optional=True))
 
 
 def _set(duplicates: DuplicateSet, reclaimable: int) -> Json:

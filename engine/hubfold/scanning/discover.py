@@ -17,9 +17,8 @@ from hubfold.scanning.reached import reached_from, with_reached
 
 def named_folder(text: str) -> str | None:
     """The folder that `text` names, where it can only be a path; None where it may be the name of a model."""
-    path = os.path.expanduser(text)
-    is_path = os.path.isabs(path) or text.startswith(("./", "../"))
-    return canonical(path) if is_path and os.path.isdir(path) else None
+    path = canonical(text) if os.path.isabs(text) or text.startswith(("./", "../", "~")) else ""
+    return path if path and os.path.isdir(path) else None
 
 
 def discover(

@@ -195,7 +195,7 @@ class Recording:
         claims = {}
         for algorithm, value in replica.claims.items():
             if algorithm not in CLAIM_COLUMNS or not _HEX[algorithm].fullmatch(value):
-                self._reject(replica.path, f"its claim is left out: {value!r} is no {algorithm} digest")
+                self._reject(replica.path, f"its digest is left out: {value!r} is no {algorithm} digest")
             else:
                 claims[algorithm] = value
         return (raw(claims.get(algorithm)) for algorithm in CLAIM_COLUMNS)

@@ -35,6 +35,48 @@ from hubfold.models.names import ConfiguredModel
 from hubfold.models.patterns import Selection
 from hubfold.state.home import KnownRoot
 
+#: The settings that there are: at the top, of a root, of a model.
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "": ("roots", "models", "include", "exclude", "all_files"),
+    "roots": ("path", "backend", "role", "limit"),
+    "models": ("repo", "revision", "size", "include", "exclude"),
+}
+#: What ``hubfold init`` writes: every setting, commented out, so that it says nothing until it is edited.
+SAMPLE = """\
+# The settings of hubfold. What is commented out (#) does not count; take the # away to use it.
+# Text after a second # explains. A mistake is told by every command, with its line.
+
+# -- which files ---------------------------------------------------------------------------------
+
+# What no scan takes in, on any root; patterns as in .gitignore.
+#exclude = ["old/", "/mnt/nas/scratch"]
+
+# Of plain folders only these, whatever they are. Without it, model files.
+#include = ["*.dat"]
+
+# true: of plain folders everything, not just model files.
+#all_files = false
+
+# -- roots ---------------------------------------------------------------------------------------
+# The caches that HF_HOME and its like name are known without being told. Each further folder has
+# a [[roots]] of its own; `hubfold roots add PATH` notes one without this file.
+
+#[[roots]]
+#path = "/mnt/nas/models"      # from / or ~/ on
+#backend = "name"              # its layout, by `hubfold plugins`; without it, as it is recognised
+#role = "secondary"            # copies in the "primary" root are kept before those in others
+#limit = "2TB"                 # how much it may hold
+
+# -- models --------------------------------------------------------------------------------------
+# What your programs count on: `hubfold check` tells whether all of it is there, and
+# `hubfold download --missing` gets the rest. The short names work wherever a MODEL is asked for.
+
+#[models]
+#small = "org/small-model"
+#large = { repo = "org/large-model", revision = "main", size = "54GB" }
+#quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
+"""
+
 
 class ConfigError(HubfoldError):
     """``config.toml`` cannot be read or says something that makes no sense."""
@@ -83,7 +125,7 @@ class _Reader:
         self.warnings: list[str] = []
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._known(document, ("roots", "models", "include", "exclude", "all_files"), "")
+        self._known(document, SETTINGS[""], "")
         roots = document.get("roots", [])
         if not isinstance(roots, list):
             raise self._error("roots", "is not a list", "write [[roots]] above each root")
@@ -102,7 +144,7 @@ class _Reader:
     def _root(self, key: str, table: object) -> KnownRoot:
         if not isinstance(table, dict):
             raise self._error(key, "is not a table", "write [[roots]] above each root")
-        self._known(table, ("path", "backend", "role", "limit"), f"{key}.")
+        self._known(table, SETTINGS["roots"], f"{key}.")
         path = os.path.expanduser(self._text(table, key, "path") or "")
         if not os.path.isabs(path):
             raise self._error(
@@ -124,7 +166,7 @@ class _Reader:
             return ConfiguredModel(name, value)
         if not isinstance(value, dict):
             raise self._error(key, "is neither a repo id nor a table", f'write {name} = "org/name"')
-        self._known(value, ("repo", "revision", "size", "include", "exclude"), f"{key}.")
+        self._known(value, SETTINGS["models"], f"{key}.")
         repo_id = self._text(value, key, "repo")
         if not repo_id:
             raise self._error(f"{key}.repo", "is missing", f'write {name} = {{ repo = "org/name" }}')

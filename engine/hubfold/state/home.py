@@ -151,6 +151,23 @@ class StateHome:
             kept = [replace(root, path=new) if root.path == old else root for root in roots]
             self.register_roots([root for root in roots if root.path != old] if taken else kept)
 
+    def write_config(self, text: str) -> None:
+        """Make ``config.toml`` with this text. Raises `HubfoldError` where there is something of that name already."""
+        try:
+            os.makedirs(os.path.dirname(self.config), PRIVATE, exist_ok=True)
+            with open(self.config, "x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError as error:
+            raise HubfoldError(
+                f"{self.config} is there already, and nothing was written",
+                "edit it; `hubfold init --dry-run` prints what a new one would hold",
+            ) from error
+        except OSError as error:
+            raise HubfoldError(
+                f"{self.config} cannot be written: {error.strerror}",
+                f"make room or mend its permissions, or give another state directory by {HOME_VARIABLE}",
+            ) from error
+
     def asked(self) -> dict[Revised, Selections]:
         """What was asked for of revisions of which not all was; empty where ``asked.json`` is missing or damaged."""
         try:

@@ -15,6 +15,7 @@ from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
 from hubfold.disk.paths import existing
 from hubfold.errors import BackupError, HubfoldError, NoSpace, describe
+from hubfold.library.availability import hidden
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
@@ -64,7 +65,8 @@ def plan(
 ) -> BackupPlan:
     """The plan for backing up `models` (default: all) to `target`. `names` are further names to suggest.
 
-    Of several places the one that has it whole is taken. A revision of which no place has a file is passed over.
+    Of several places the one that has it whole is taken. A revision of which no place has a file is passed over. A
+    backup of all that could not look everywhere says so (`BackupPlan.failed`).
 
     Raises `UnknownModel`, `HubfoldError` for a revision that is nowhere.
     """
@@ -73,7 +75,8 @@ def plan(
     for asked in models:
         name = asked.among({one.name for one in held})
         if name is None:
-            raise unknown(asked.name, [*names, *sorted({str(one.name) for one in held})])
+            near = [*names, *sorted({str(one.name) for one in held})]
+            raise unknown(asked.name, near, hidden=hidden(holdings, asked))
         of_name = [one for one in held if one.name == name]
         wanted |= {(name, commit) for commit in resolve(of_name, asked.revision)}
     places: dict[tuple[Name, str], list[HeldRevision]] = {}
@@ -82,7 +85,7 @@ def plan(
         if not models or key in wanted:
             places.setdefault(key, []).append(one)
     chosen: list[ModelParts] = []
-    failed: list[Failed] = []
+    failed = [] if models else list(_not_seen(holdings))
     for (name, revision), found in places.items():
         filled = [one for one in found if one.snapshot.files or one.snapshot.incomplete]
         if not filled and not wanted:
@@ -107,6 +110,16 @@ def plan(
             )
     size = sum(size for _, size in _contents(chosen, known))
     return BackupPlan(target, tuple(chosen), tuple(failed), size)
+
+
+def _not_seen(holdings: Holdings) -> Iterator[Failed]:
+    """Where models may lie of which a backup of all holds nothing."""
+    for path in holdings.unreadable:
+        yield Failed(path, "it cannot be read, so what lies there is not backed up")
+    for root in holdings.away:
+        yield Failed(
+            root.path, "it is not there (is its drive connected?), so what lies there is not backed up"
+        )
 
 
 def preview(planned: BackupPlan) -> BackupReport:

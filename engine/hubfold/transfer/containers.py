@@ -15,6 +15,7 @@ from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import TEMPORARY_PREFIX
 from hubfold.disk import directory
 from hubfold.disk.directory import Directory
+from hubfold.disk.paths import named
 from hubfold.errors import BackupError, UsageError
 from hubfold.scanning.discover import instead_of
 from hubfold.transfer.archive import LIST, BackedUp, Listed, dump, load, object_name, pour
@@ -23,6 +24,8 @@ from hubfold.transfer.archive import LIST, BackedUp, Listed, dump, load, object_
 MARKER = ".hubfold-backup"
 #: A list of a million files takes about this many bytes.
 _LIST_LIMIT = 512 << 20
+#: What looks like the ending of a file, and not like a version (``models-1.5``) or a date (``2026.11.28``).
+_ENDING = re.compile(r"(?<=[^/])(\.tar)?\.[A-Za-z]\w{0,7}$|(?<=[^/])\.7z$", re.ASCII)
 _OBJECT = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{64})")
 
 
@@ -190,6 +193,20 @@ def zstd() -> Any:
 
 def is_tar(path: str) -> bool:
     return path.endswith((".tar", ".tar.zst"))
+
+
+def check_ending(target: str) -> None:
+    """Raise `UsageError` for a new backup whose name, as the user typed it, ends as some other kind of file's would.
+
+    A folder that is there, or a name with a slash at its end, is a folder however it ends.
+    """
+    ending = _ENDING.search(target)
+    if ending is None or is_tar(target) or os.path.isdir(named(target)):
+        return
+    raise UsageError(
+        f"{ending[0]} is no kind of backup",
+        f"name it .tar or .tar.zst for one file; for a folder of this name: {os.path.join(target, '')}",
+    )
 
 
 # -- reading -----------------------------------------------------------------------------------------------------

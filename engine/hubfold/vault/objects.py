@@ -135,7 +135,7 @@ def add_object(object_: str, keeper: HeldFile) -> None:
             if not keeper.is_here(folder, name):
                 # The keeper's path was swapped for another file in the last moment; what came is no object.
                 folder.unlink(name)
-                raise OSError(errno.ESTALE, "the keeper was replaced meanwhile", keeper.path)
+                raise OSError(errno.ESTALE, "the kept file was replaced meanwhile", keeper.path)
         folder.sync()
 
 

@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 )
 @click.argument("target", metavar="DIR|FILE.tar[.zst]", type=click.UNPROCESSED)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
-@click.option("--dry-run", is_flag=True, help="Show what would be saved, and do nothing.")
+@options.before_change
 def command(session: Session, target: str, models: tuple[str, ...]) -> int | None:
     """Back up models to a folder or a file, each content once.
 
     Each file is checked against its digest while it is read. A folder can be gone on with after an interruption, and
-    extended later; a file is begun anew. `hubfold restore` puts the models back, here or on another machine.
+    extended later; a file is begun anew. A name with another ending than .tar and .tar.zst is refused; a folder of
+    such a name ends in a slash. Nothing is written over, so nothing is asked. `hubfold restore` puts the models back,
+    here or on another machine.
     """
     output = session.output
     with session.engine() as engine:

@@ -33,7 +33,7 @@ from hubfold.errors import UsageError
 )
 @click.option("--keep", is_flag=True, help="Keep the temporary folder.")
 def command(session: Session, folder: str | None, size: int, keep: bool) -> int | None:
-    """Do the whole job on a small set-up of its own, and check every claim.
+    """Do the whole job on a small set-up of its own, and check that it did what it should.
 
     Two caches, local copies, a plain copy and a fine-tune, downloaded by huggingface_hub from a Hub on 127.0.0.1; then
     scan, dry run, consolidate, verify and undo. Touches nothing outside its folder.
@@ -57,7 +57,7 @@ def command(session: Session, folder: str | None, size: int, keep: bool) -> int 
         output.line(f"{display.size(step.allocated_bytes):>8}  after {step.command}")
     if folder is None and not keep and not report.complaints:
         shutil.rmtree(where)
-        output.message("all claims hold; the temporary folder is removed")
+        output.message("all of it is as it should be; the temporary folder is removed")
     else:
         output.message("look around with:")
         output.message(

@@ -44,10 +44,10 @@ _DIGEST = 12
 )
 @options.scope
 def command(session: Session, paths: tuple[str, ...], limit: int | None, sort: str, scope: Scope) -> None:
-    """Show the duplicate sets: replicas of one content on two payloads or more.
+    """Show the duplicate sets: files of the same content that take space more than once.
 
     As the last scan found them. With PATH those that have a file there; their other copies may be in any known root.
-    Paths that share one payload already (hard links of one file) stand together, the further ones marked "same file".
+    Paths that are one file already (hard links) stand together, the further ones marked "same file".
     """
     output = session.output
     if limit is None:

@@ -20,7 +20,7 @@ import click
 
 from hubfold import display
 from hubfold.cli import options, tell
-from hubfold.cli.output import Column
+from hubfold.cli.tables import Column
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -38,18 +38,21 @@ class Rows:
     filters: tuple[str, ...]
     sort: str | None
     limit: int | None
+    with_paths: bool
 
 
 @options.command(
     "ls",
     examples=[
         ("hubfold ls", "every model of every root"),
-        ("hubfold ls --filter 'size>1GB' --filter 'accessed>30d' --sort size", "what could go"),
+        ("hubfold ls --filter 'frees>1GB' --filter 'accessed>30d' --sort frees", "what could go"),
+        ("hubfold ls --filter 'model=org/*' --paths", "those of one organisation, and where they lie"),
         ("hubfold ls org/model --files", "one model, file by file"),
         ("hubfold ls --revisions --json", "every revision, for a script"),
     ],
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
+@click.option("--paths", "with_paths", is_flag=True, help="Show where each one lies, every place of it.")
 @click.option("--revisions", is_flag=True, help="A row for each revision instead of one for each model.")
 @click.option("--files", is_flag=True, help="Show the files of each one by one.")
 @click.option(
@@ -58,22 +61,22 @@ class Rows:
     "filters",
     multiple=True,
     metavar="EXPR",
-    help="size>1GB, accessed>7d, modified<2w, type=model, refs=main or state=broken; several have to hold all.",
+    help="Like size>1GB, accessed>7d, state=broken or model=org/* (may be repeated: all have to hold).",
 )
-@click.option(
-    "--sort",
-    metavar="KEY",
-    help="accessed, modified, name or size; append :asc or :desc (default: by name).",
-)
+@click.option("--sort", metavar="KEY", help="By what; append :asc or :desc (default: by name).")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Show the first N only.")
 @options.gathered(rows=Rows)
 def command(session: Session, models: tuple[str, ...], rows: Rows, files: bool) -> None:
     """Show the models of all roots: caches, local copies and farms.
 
-    SIZE is one copy of the model, ON DISK its share of the disks (what several models use counts in parts), FREED what
-    `hubfold rm MODEL` would free now. Broken models are shown as such, and half-downloaded ones as incomplete; one of
-    which only some files were asked for (by `download --include`, or in config.toml) is whole with those. Asks the
-    disks, reads no content, changes nothing; --filter, --sort and --limit are those of `hf cache ls`.
+    SIZE is one copy of the model, ON DISK its share of the disks (what several models use counts in parts), FREES what
+    `hubfold rm MODEL` would free now, PLACES in how many places it lies. Broken models are shown as such, and
+    half-downloaded ones as incomplete; one of which only some files were asked for (by `download --include`, or in
+    config.toml) is whole with those. Asks the disks, reads no content, changes nothing.
+
+    KEY, to sort and to filter by: model, size, on-disk, frees, state, places, where, accessed, modified, type, refs.
+    Sizes and ages are compared (size>1GB, accessed>7d: not used for a week), texts are patterns (model=*-GGUF) or a
+    folder (where=/mnt/usb). Those of `hf cache ls` mean the same here.
     """
     output = session.output
     with session.engine() as engine:
@@ -86,14 +89,18 @@ def command(session: Session, models: tuple[str, ...], rows: Rows, files: bool) 
     if output.quiet:
         output.names(dict.fromkeys(_name(model, revision) for model, revision in report.rows))
         return
-    tell.warnings(output, report.warnings)
-    if not report.rows:
+    if report.rows:
+        _show(output, report, rows, files)
+    else:
         output.line("no models" if not (models or rows.filters) else "no model fits")
-        return
+    tell.warnings(output, report.warnings)
+
+
+def _show(output: Output, report: ModelsReport, rows: Rows, files: bool) -> None:
     if rows.revisions:
         _revisions(output, report)
     else:
-        _models(output, report)
+        _models(output, report, rows.with_paths)
     if files:
         _files(output, report)
     output.line()
@@ -108,72 +115,80 @@ def _name(model: Model, revision: Revision | None) -> str:
     return model.id if revision is None else revision.revision or revision.path
 
 
-def _models(output: Output, report: ModelsReport) -> None:
+def _models(output: Output, report: ModelsReport, with_paths: bool) -> None:
+    times = [key for key in ("accessed", "modified") if key in report.by]
     columns = [
+        Column("MODEL", name=True),
         Column("SIZE", right=True),
         Column("ON DISK", right=True),
-        Column("FREED", right=True),
-        Column("REVISIONS", right=True),
-        Column("USED"),
+        Column("FREES", right=True),
+        *(Column(key.upper()) for key in times),
         Column("STATE"),
-        Column("MODEL"),
-        Column("WHERE"),
+        Column("PLACES", right=True),
+        *([Column("WHERE", below=True)] if with_paths else []),
     ]
     rows = []
     for model, _ in report.rows:
+        ages = {"accessed": model.last_accessed, "modified": model.last_modified}
         first, *others = model.places
-        commits = {revision.revision for revision in model.revisions}
         rows.append(
             [
+                model.id,
                 display.size(model.bytes),
                 display.size(model.physical_bytes),
                 display.size(model.freed_bytes or 0),
-                f"{len(commits):,}",
-                _ago(model.last_accessed),
-                f"{model.state}{_selected(first.default)}",
-                model.id,
-                first.path,
+                *(_ago(ages[key]) for key in times),
+                str(model.state),
+                f"{len(model.places):,}",
+                *([first.path] if with_paths else []),
             ]
         )
-        rows += [["", "", "", "", "", _state(place), "", place.path] for place in others]
+        rows += _asked_for(first, len(columns))
+        for place in others if with_paths else ():
+            state = [str(place.default.state), "", place.path]
+            rows += [[""] * (len(columns) - 3) + state, *_asked_for(place, len(columns))]
     output.table(columns, rows)
 
 
-def _state(place: ModelPlace) -> str:
-    return f"also there, {place.default.state}{_selected(place.default)}"
+def _asked_for(place: ModelPlace, columns: int) -> list[list[str]]:
+    """A line below a place: what was asked for of the model, where that is not all there is."""
+    told = _selected(place.default)
+    return [[f"  {told}"] + [""] * (columns - 1)] if told else []
 
 
 def _selected(revision: Revision) -> str:
     """What was asked for, where that is not all there is."""
-    return f" ({'; '.join(map(str, revision.selected))})" if revision.selected else ""
+    return "; ".join(map(str, revision.selected))
 
 
 def _revisions(output: Output, report: ModelsReport) -> None:
     columns = [
+        Column("MODEL", name=True),
+        Column("REVISION"),
         Column("SIZE", right=True),
         Column("MODIFIED"),
         Column("STATE"),
-        Column("REVISION"),
         Column("REFS"),
-        Column("MODEL"),
-        Column("WHERE"),
+        Column("WHERE", below=True),
     ]
-    output.table(
-        columns,
-        [
+    rows = []
+    for model, revision in report.rows:
+        if revision is None:
+            continue
+        rows.append(
             [
+                model.id,
+                revision.revision[:_COMMIT] or "unknown",
                 display.size(revision.bytes),
                 _ago(revision.last_modified),
-                f"{revision.state}{_selected(revision)}",
-                revision.revision[:_COMMIT] or "unknown",
+                str(revision.state),
                 " ".join(revision.refs),
-                model.id,
                 revision.path,
             ]
-            for model, revision in report.rows
-            if revision is not None
-        ],
-    )
+        )
+        if told := _selected(revision):
+            rows.append([f"  {told}"] + [""] * (len(columns) - 1))
+    output.table(columns, rows)
 
 
 def _files(output: Output, report: ModelsReport) -> None:

@@ -43,11 +43,13 @@ def _capabilities(backend: LoadedBackend) -> list[str]:
     """In words, what the planner reads as data."""
     allowed = backend.capabilities
     words = ["cache"] if allowed.cache else []
-    words.append("keeps" if allowed.keeps else "never a keeper")
+    words.append(
+        "its files may be the ones that stay" if allowed.keeps else "its files never stay for others"
+    )
     words.append(f"links: {' '.join(sorted(allowed.links)) or 'none'}")
     words.append(f"across drives: {' '.join(sorted(allowed.links_across)) or 'none'}")
     if allowed.claims:
-        words.append(f"claims: {' '.join(sorted(allowed.claims))}")
+        words.append(f"knows digests: {' '.join(sorted(allowed.claims))}")
     return words
 
 

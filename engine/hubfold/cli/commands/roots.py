@@ -94,6 +94,10 @@ def rm(session: Session, path: str) -> None:
         root = engine.remove_root(path)
     session.output.report(root)
     session.output.line(f"removed {root.path} from the roots; its files stay as they are")
+    if root.source == "found":
+        session.output.message(
+            "the environment names it (HF_HOME and its like): the next scan knows it again"
+        )
 
 
 for _subcommand in (ls, add, rm):
@@ -124,13 +128,13 @@ def show(output: Output, roots: list[StatusRoot]) -> None:
         Column("BACKEND"),
         Column("ROLE"),
         Column("FROM"),
-        Column("ROOT"),
+        Column("ROOT", below=True),
     ]
     output.table(
         columns,
         [
             [
-                display.size(root.bytes) if root.online else "offline",
+                "no access" if root.error else display.size(root.bytes) if root.online else "offline",
                 display.size(root.limit) if root.limit is not None else "",
                 f"{root.files:,}",
                 root.backend,

@@ -22,7 +22,7 @@ from hubfold.cli.options import Session
 @click.option("--restart", is_flag=True, help="Read again what an interrupted verify has found good, too.")
 @options.threads
 def command(session: Session, targets: tuple[str, ...], restart: bool) -> int | None:
-    """Read content again and compare it with its claims and with the index.
+    """Read content again and compare it with what is known of it.
 
     Tells what was edited here from what is corrupt, where it can. Exit code 3 where there is any problem. After an
     interruption the same command goes on.

@@ -14,7 +14,8 @@ import click
 
 from hubfold import display
 from hubfold.cli import options, tell
-from hubfold.cli.output import Column, Sheet
+from hubfold.cli.output import Sheet
+from hubfold.cli.tables import Column
 from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def command(session: Session, interval: float | None, once: bool) -> None:
             if output.as_json:
                 output.json(look.as_json())
             else:
-                tell.warnings(output, look.warnings)
                 output.sheet(_sheet(look))
+                tell.warnings(output, look.warnings)
             return
         with output.screen() as draw:
             while not session.stop:
@@ -69,7 +70,7 @@ def _sheet(look: Look) -> Sheet:
         Column("SIZE", right=True),
         Column("OF", right=True),
         Column("RATE", right=True),
-        Column("MODEL"),
+        Column("MODEL", name=True),
         Column("DOWNLOAD"),
     ]
     disks = [

@@ -1,0 +1,1 @@
+"""What shells and the reader of manual pages get of the command line."""
