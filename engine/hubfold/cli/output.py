@@ -117,6 +117,15 @@ class Output:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             yield lambda sheet: live.update(_drawn(sheet, console.width, console.height), refresh=True)
 
+    @property
+    def to_terminal(self) -> bool:
+        """Whether somebody looks at the data: what is long is shortened for him, and for nobody else."""
+        return stdout().isatty()
+
+    def place(self, path: str, *, full: bool = False) -> str:
+        """A path as people write it: with ``~`` for the home, where a terminal shows it and not all is asked for."""
+        return path if full or not self.to_terminal else display.from_home(path, os.path.expanduser("~"))
+
     # messages
 
     def message(self, text: str) -> None:
