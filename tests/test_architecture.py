@@ -431,6 +431,7 @@ TESTED_BY = {
     "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],
     "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
     "hubfold.removal.twins": ["removal/test_redundant.py", "faults/test_seen_twice.py"],
+    "hubfold.reports.origins": ["engine/test_explaining.py", "reports/test_json.py"],
     "hubfold.reports.outcomes": ["reports/test_json.py", "cli/test_faulty_plugin.py"],
     "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],
     "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/huggingface/test_hub_cache.py"],

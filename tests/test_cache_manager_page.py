@@ -14,7 +14,7 @@ from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
 from tests.building.program import Program
 
-PAGE = Path(__file__).resolve().parent.parent / "engine" / "docs" / "instead-of-your-own-cache-manager.md"
+PAGE = Path(__file__).resolve().parent.parent / "engine/docs/instead-of-your-own-cache-manager.md"
 CONFIG = '[models]\nbase = "acme/base"\nchat = "acme/chat"\nquant = { repo = "acme/many", include = ["*Q4_K_M*"] }\n'
 
 

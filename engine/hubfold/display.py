@@ -85,6 +85,14 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def from_home(path: str, home: str) -> str:
+    """`path` with ``~`` for the folder `home`."""
+    home = home.rstrip("/")
+    if home and (path == home or path.startswith(home + "/")):
+        return "~" + path[len(home) :]
+    return path
+
+
 def shown(text: str) -> str:
     """`text` with everything that is not plainly visible escaped.
 

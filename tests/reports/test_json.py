@@ -37,6 +37,7 @@ from hubfold.reports.models import (
     UnconfiguredModel,
     Wholeness,
 )
+from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
 from hubfold.reports.removals import Needed, RemovedModel, RemoveReport
 from hubfold.reports.runs import (
@@ -49,7 +50,7 @@ from hubfold.reports.runs import (
     RunSummary,
     UndoReport,
 )
-from hubfold.reports.scans import DupesReport, RootReport, ScanReport, StatusRoot
+from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot
 from hubfold.reports.transfers import (
     BackedUpModel,
     BackupReport,
@@ -152,6 +153,22 @@ UNCONFIGURED = UnconfiguredModel(id="org/other", bytes=9, state=Wholeness.WHOLE)
 DOWNLOAD = Download(path="/c/p", model="org/m", name="w", bytes=7, expected_bytes=100, rate=12.6)
 DISK = Disk(mount="/", total_bytes=1000, free_bytes=10, roots=("/c", "/m"), rate=-3.5)
 DAMAGED = DamagedFile(name="a/w.bin", reason="has 1 bytes instead of 2")
+OTHER = Other(path=ODD, how=Shares.SAME_FILE, repo_id="acme/base")
+WHY = WhyReport(
+    path="/m/a",
+    file="/c/o",
+    state=Verdict.FOLDED,
+    reason="local copy",
+    size=12,
+    keeper="/c/k",
+    link="symlink",
+    run="20260131-1",
+    started="2026-01-31T12:00:00Z",
+    bytes=4096,
+    others=(Other(path="/m/b", how=Shares.LINK), OTHER),
+    next=("undo", "20260131-1"),
+)
+ALONE = WhyReport(path=FAR, file=FAR, state=Verdict.ALONE, reason="no other file has its size")
 REUSED = Reused(path="/c/b", source="/m/a", how="hardlink", bytes=9)
 DOWNLOADED = DownloadedModel(
     name="org/m", path="/c/s", commit="1a2b", files=3, bytes=90, present_bytes=30, fetch_bytes=60
@@ -296,6 +313,10 @@ def examples() -> Iterator[tuple[str, Any]]:
         interrupted=True, folders=("/c",), vault_files=("/v/o.links",),
     )  # fmt: skip
     yield "Reused", REUSED
+    yield "Space", Space(cache_bytes=4096, copy_bytes=8192, vault_bytes=512, saved_bytes=None, state_bytes=7)
+    yield "Other", OTHER
+    yield "WhyReport", WHY
+    yield "WhyReport of a file that has no copies", ALONE
     yield "DamagedFile", DAMAGED
     yield "DownloadedModel", DOWNLOADED
     yield (

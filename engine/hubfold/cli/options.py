@@ -238,6 +238,7 @@ def paths(function: Function) -> Function:
 def gathered(**parts: type[Any] | Callable[[], type[Any]]) -> Callable[[Function], Function]:
     """Hand the options that are fields of a dataclass over as one argument. Stands right above the function.
 
+    A field that a command has no option for has its default.
     A dataclass that a list of commands need not have loaded is given by a function that loads it.
     """
 
@@ -246,7 +247,9 @@ def gathered(**parts: type[Any] | Callable[[], type[Any]]) -> Callable[[Function
         def with_parts(**kwargs: Any) -> Any:
             for name, given in parts.items():
                 part = given if isinstance(given, type) else given()
-                kwargs[name] = part(**{one.name: kwargs.pop(one.name) for one in fields(part)})
+                kwargs[name] = part(
+                    **{one.name: kwargs.pop(one.name) for one in fields(part) if one.name in kwargs}
+                )
             return function(**kwargs)
 
         return with_parts  # type: ignore[return-value]

@@ -88,12 +88,7 @@ class Output:
             return
         width = shutil.get_terminal_size().columns if stdout().isatty() else None
         for line in tables.lines(columns, _shown(rows), width):
-            first = "" if line.title or line.text.startswith(" ") else line.text.partition(" ")[0]
-            style = columns[0].styles.get(first, "")
-            if style:
-                self._print(stdout(), line.text, style, only=len(first))
-            else:
-                self._print(stdout(), line.text, "bold" if line.title else "")
+            self._print(stdout(), line.text, "bold" if line.title else "", line.marks)
 
     def sheet(self, sheet: Sheet) -> None:
         """A sheet as it is now, tables without rows left out."""
@@ -121,6 +116,15 @@ class Output:
         console = Console(file=stdout(), markup=False, emoji=False, highlight=False, no_color=self.plain)
         with Live(console=console, screen=True, auto_refresh=False) as live:
             yield lambda sheet: live.update(_drawn(sheet, console.width, console.height), refresh=True)
+
+    @property
+    def to_terminal(self) -> bool:
+        """Whether somebody looks at the data: what is long is shortened for him, and for nobody else."""
+        return stdout().isatty()
+
+    def place(self, path: str, *, full: bool = False) -> str:
+        """A path as people write it: with ``~`` for the home, where a terminal shows it and not all is asked for."""
+        return path if full or not self.to_terminal else display.from_home(path, os.path.expanduser("~"))
 
     # messages
 
@@ -220,15 +224,18 @@ class Output:
         except OSError:
             streams.let_go(sys.stderr)
 
-    def _print(self, stream: TextIO, text: str, style: str = "", *, only: int | None = None) -> None:
-        """A line, in a style where a terminal has some; `only` so many characters of it."""
+    def _print(
+        self, stream: TextIO, text: str, style: str = "", marks: Sequence[tuple[int, int, str]] = ()
+    ) -> None:
+        """A line in one style; `marks` are parts of it that have another."""
         escaped = display.shown(text)
-        if style and stream.isatty() and not self.plain:
+        if (style or marks) and stream.isatty() and not self.plain:
             from rich.text import Text
 
-            shown = Text(escaped)
-            shown.stylize(style, 0, only)
-            self._console(stream).print(shown)
+            drawn = Text(escaped, style)
+            for first, end, colour in marks:
+                drawn.stylize(colour, first, end)
+            self._console(stream).print(drawn)
         else:
             stream.write(f"{escaped}\n")
 

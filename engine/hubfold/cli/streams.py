@@ -138,8 +138,13 @@ def terminal() -> Iterator[TextIO]:
     if sys.stderr.isatty():
         yield sys.stderr
         return
-    with open(_TERMINAL, "w", encoding="utf-8", errors="backslashreplace") as opened:
-        yield opened
+    number = os.open(_TERMINAL, os.O_WRONLY | os.O_NOCTTY)
+    try:
+        stream = _opened(number, "w")
+        yield stream
+        stream.flush()
+    finally:
+        os.close(number)
 
 
 def has_terminal() -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
     from hubfold.engine.care import Care
+    from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
+    from hubfold.reports.origins import WhyReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
         ConsolidateReport,
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
         RunSummary,
         UndoReport,
     )
-    from hubfold.reports.scans import DupesReport, ScanReport, StatusRoot
+    from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot
     from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome
@@ -152,6 +155,10 @@ class Engine:
         """The known roots with what the last scan found in them, and those that could be scanned."""
         return self._memory.roots()
 
+    def root_named(self, path: StrPath) -> str:
+        """The path of the known root that a user means by `path`. Raises `RootError` where there is none."""
+        return self._memory.root_named(path)
+
     def known_models(self) -> list[str]:
         """The names of ``config.toml``, and the models of which the last scan saw files; nothing else is asked."""
         return self._memory.known_models()
@@ -188,6 +195,13 @@ class Engine:
         """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
         return self._memory.run(run)
 
+    def why(self, path: StrPath) -> WhyReport:
+        """Who keeps the content of the file at `path`, by which run and link, or why it was not folded.
+
+        By the journals, the last scan, and a plan for this content alone. Raises `HubfoldError` where there is no file.
+        """
+        return self._explaining.why(path)
+
     # scanning
 
     def scan(
@@ -197,6 +211,7 @@ class Engine:
         backend: str | None = None,
         min_size: int = MIN_SIZE,
         scope: Scope = USUAL,
+        promise: bool = True,
     ) -> ScanReport:
         """Walk the roots, update the index, read what has to be read to know the duplicates.
 
@@ -205,13 +220,21 @@ class Engine:
         a root by being scanned. Files under `min_size` bytes are not read.
 
         Of plain folders model files count, and what a client's metadata vouches for; `scope` says it otherwise. What is
-        reclaimable is what `plan` would free; of very many sets (`ScanReport.estimated`) what their sizes come to.
+        reclaimable is what `plan` would free; of very many sets (`ScanReport.estimated`), and of all for who plans
+        anyway and needs no `promise`, what their sizes come to.
 
         Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
         """
         report = self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
-        planned = bool(report.duplicate_sets) and backend is None
-        return self._folding.as_planned(report, paths, min_size, scope) if planned else report
+        if not promise:
+            return report
+        if report.duplicate_sets and backend is None:
+            report = self._folding.as_planned(report, paths, min_size, scope)
+        return replace(report, space=self._memory.space((root.path for root in report.roots), keep=True))
+
+    def space(self) -> Space:
+        """What the known roots take, as of the last scan: in caches, in local copies, in all; what folds saved."""
+        return self._memory.space(root.path for root in self._memory.roots())
 
     def add_root(
         self,
@@ -238,7 +261,8 @@ class Engine:
     ) -> Plan:
         """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
-        With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there.
+        With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there;
+        with `scope.models` only what these models have a copy of. Raises `UnknownModel` for one that nobody has.
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
@@ -514,6 +538,12 @@ class Engine:
         from hubfold.engine.folding import Folding
 
         return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+
+    @cached_property
+    def _explaining(self) -> Explaining:
+        from hubfold.engine.explaining import Explaining
+
+        return Explaining(self.workspace, self._folding)
 
     @cached_property
     def _farming(self) -> Farming:

@@ -85,7 +85,7 @@ class Removing:
 
     def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:
         """See `Engine.plan_redundant`."""
-        named = [canonical(os.path.expanduser(os.fspath(path))) for path in paths]
+        named = [canonical(path) for path in paths]
         for path in named:
             if not os.path.isdir(path):
                 raise discover.missing(path)

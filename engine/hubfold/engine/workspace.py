@@ -308,7 +308,7 @@ class Workspace:
         """The roots of the index that a command without a path is about; on demand with their vaults."""
         known = {root.path for root in self.discover()}
         roots = [self.with_link(root) for root in self.index.roots() if root.path in known]
-        return roots + (self._vaults_of(roots) if vaults else [])
+        return roots + (self.vaults_of(roots) if vaults else [])
 
     def roots_of(self, paths: Sequence[StrPath], *, only: bool = False) -> dict[str, Root]:
         """The scanned roots at, below or around `paths` and, unless `only` these, the known ones; with their vaults.
@@ -332,10 +332,10 @@ class Workspace:
         if not (paths and only):
             chosen |= {root.path: root for root in self.scanned()}
         roots = [self.with_link(root) for root in chosen.values() if root.backend in self.backends]
-        found = self.by_role(roots + self._vaults_of(roots))
+        found = self.by_role(roots + self.vaults_of(roots))
         return {root.path: root for root in found if os.path.isdir(root.path)}
 
-    def _vaults_of(self, roots: Iterable[Root]) -> list[Root]:
+    def vaults_of(self, roots: Iterable[Root]) -> list[Root]:
         """The vaults of the index that belong to `roots`."""
         places = {place for root in roots for place in self._vault_places(root)}
         return [

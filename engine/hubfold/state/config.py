@@ -58,9 +58,9 @@ SAMPLE = """\
 # true: of plain folders everything, not just model files.
 #all_files = false
 
-# -- downloads -----------------------------------------------------------------------------------
+# -- space ---------------------------------------------------------------------------------------
 
-# What downloads leave free beside the cache; `hubfold check` tells where there is less.
+# What downloads leave free; below it `hubfold check` warns.
 #reserve = "30GB"
 
 # -- roots ---------------------------------------------------------------------------------------
