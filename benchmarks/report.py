@@ -205,6 +205,21 @@ def _scan_plain(result: Result) -> Iterator[Mark]:
         yield from _against(result, state, fastest[1], others, f"first scan of (b), {state}")
 
 
+def _scan_copies(result: Result) -> Iterator[Mark]:
+    rows = [r for r in result.rows if r.program.startswith("fclones") and r.state == "warm" and r.samples]
+    fastest = min(rows, key=lambda row: row.wall, default=None)
+    yield from _against(result, "warm", fastest, 1, "a cache and plain copies, warm")
+
+
+def _plan_sets(result: Result) -> Iterator[Mark]:
+    row = result.row("hubfold consolidate --dry-run", "warm")
+    if row is not None:
+        cpu = row.median("cpu")
+        yield Mark(
+            f"`consolidate --dry-run`, {result.facts['sets']:,} sets", "2 s of CPU", f"{cpu:.2f} s", cpu <= 2
+        )
+
+
 def _rescan(result: Result) -> Iterator[Mark]:
     for state in ("cold", "warm"):
         what = f"{result.title[0].lower()}{result.title[1:]}, {state}"
@@ -295,6 +310,8 @@ _JUDGES = {
     "scan-claimed": _scan_claimed,
     "scan-whole": _scan_whole,
     "scan-plain": _scan_plain,
+    "scan-copies": _scan_copies,
+    "plan-sets": _plan_sets,
     "tail-unchanged": _rescan,
     "tail-changed": _rescan,
     "small-again": _rescan,

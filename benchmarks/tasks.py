@@ -86,7 +86,8 @@ def tasks(place: Place, wanted: Callable[[str], bool]) -> Iterator[Task]:
     """Every task that is wanted, one tree after the other. A task has to be measured before the next is taken."""
     for kind, makers in (
         ("models", (_start_up, _scan_claimed, _scan_whole, _scan_plain)),
-        ("pairs", (_hard_links, _undo, _verify)),
+        ("pairs", (_scan_copies, _hard_links, _undo, _verify)),
+        ("sets", (_plan_sets,)),
         ("reflinks", (_reflinks, _shared_already)),
         ("tail", (_tail_unchanged, _tail_changed)),
         ("library", (_ls,)),
@@ -175,6 +176,22 @@ def _scan_plain(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
 
 
 # pairs
+
+
+def _scan_copies(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
+    trees.unfold(tree)
+    roots = trees.plain_copies(tree, os.path.join(place.path, "plain"))
+    yield Task(
+        "scan-copies",
+        "First scan of a cache and a plain copy of each of its files: half of the bytes have no claim",
+        [
+            place.hubfold("scan", "--json", *roots),
+            *programs.finders(roots, trees.MIN_SIZE, place.threads),
+            programs.cat(_files_below(roots)),
+        ],
+        [*roots, *_files_below(roots)],
+    )
+    place.remove("plain")
 
 
 def _hard_links(place: Place, tree: dict[str, Any], key: str = "hard-links") -> Iterator[Task]:
@@ -305,6 +322,29 @@ def _shared_already(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
         "Consolidate again where all is shared already",
         [again, programs.replace(place.hubfold("--help"), name="hubfold --help", kind="limit")],
         states=(WARM,),
+    )
+
+
+# many sets
+
+
+def _plan_sets(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
+    about = ("--min-size", "1", *tree["roots"])
+    plan = place.hubfold("consolidate", "--dry-run", *about, fresh=False)
+    scan = programs.replace(place.hubfold("scan", "--json", *about, fresh=False), env=plan.env)
+    shutil.rmtree(plan.env["HUBFOLD_HOME"], ignore_errors=True)
+    place.once(scan)
+    yield Task(
+        "plan-sets",
+        f"Plan and show {tree['sets']:,} duplicate sets, scanned before",
+        [
+            programs.replace(plan, name="hubfold consolidate --dry-run"),
+            programs.replace(scan, name="hubfold scan"),
+            programs.find(tree["roots"]),
+        ],
+        tree["roots"],
+        states=(WARM,),
+        facts={"sets": tree["sets"]},
     )
 
 

@@ -221,6 +221,13 @@ def pairs(place: str, factor: float) -> dict[str, Any]:
     return {"roots": [hub, local], "pairs": found, "every": [path for pair in found for path in pair]}
 
 
+def plain_copies(manifest: dict[str, Any], place: str) -> list[str]:
+    """A plain copy of each blob of `pairs`, with nothing that says what it is: the roots of both."""
+    for blob, copied in manifest["pairs"]:
+        copy(blob, os.path.join(place, os.path.basename(copied)))
+    return [manifest["roots"][0], place]
+
+
 def unfold(manifest: dict[str, Any]) -> None:
     """Give every victim of `pairs` a copy of its own again, whatever a program made of it."""
     for keeper, victim in manifest["pairs"]:
@@ -297,6 +304,16 @@ def library(place: str, models: int, files: int) -> dict[str, Any]:
     return {"roots": [hub, plain], "models": models, "files": files}
 
 
+def sets(place: str, count: int) -> dict[str, Any]:
+    """`count` pairs of equal small model files, in two trees with 50 in a folder."""
+    tops = [os.path.join(place, side) for side in ("a", "b")]
+    for top in tops:
+        for number in range(count):
+            path = os.path.join(top, f"{number // 50:05}", f"model-{number:06}.bin")
+            write(path, f"sets/{number}", 4096 + number % 2000)
+    return {"roots": tops, "sets": count}
+
+
 KINDS: dict[str, Callable[[str, float], dict[str, Any]]] = {
     "models": models,
     "pairs": pairs,
@@ -306,6 +323,7 @@ KINDS: dict[str, Callable[[str, float], dict[str, Any]]] = {
     "library": lambda place, factor: library(
         place, max(int(500 * factor), 4), max(int(40_000 * factor), 100)
     ),
+    "sets": lambda place, factor: sets(place, max(int(20_000 * factor), 20)),
     "tail": lambda place, factor: small_files(
         place, max(int(200_000 * factor), 200), max(int(5000 * factor), 10)
     ),

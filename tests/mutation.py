@@ -354,6 +354,8 @@ def main() -> None:
     if arguments.list:
         return
     with tempfile.TemporaryDirectory(prefix="hubfold-mutants-") as folder:
+        # Tests act for other users, who have to come to what is below.
+        os.chmod(folder, 0o755)
         bench = Bench(Path(folder))
         bench.learn()
         # What the forks need and no mutant touches.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import combinations
 from typing import TypeAlias
 
@@ -50,8 +50,10 @@ class Permissions:
     def of(cls, uid: int, gid: int, mode: int, acl: bytes | None = None, path: str = "") -> Permissions:
         """From what `stat` and the ACL's extended attribute say; an ACL that cannot be understood is none."""
         bits = mode >> 6 & 7, mode >> 3 & 7, mode & 7
+        if acl is None:
+            return cls(uid, bits[0], users=(), groups=((gid, bits[1]),), other=bits[2], path=path)
         try:
-            entries = list(_entries(acl or b""))
+            entries = list(_entries(acl))
         except struct.error:
             entries = []
         mask = next((may for tag, may, _ in entries if tag == _MASK), 7)
@@ -60,12 +62,12 @@ class Permissions:
         users = tuple(sorted((id_, may & mask) for tag, may, id_ in entries if tag == _USER))
         return cls(uid, bits[0], users=users, groups=tuple(sorted(named)), other=bits[2], path=path)
 
-    @cached_property
+    @property
     def everybody(self) -> int:
         """What every user may do, whoever it is."""
-        may = self.other
-        for allowed in [self.owner] * (self.uid != 0) + [bits for _, bits in (*self.users, *self.groups)]:
-            may &= allowed
+        may = self.other & (self.owner if self.uid != 0 else 7)
+        for _, bits in (*self.users, *self.groups) if self.users else self.groups:
+            may &= bits
         return may
 
     def permit(self, person: Person, what: int) -> bool:
@@ -113,10 +115,14 @@ class Way:
 
 #: Everybody gets there.
 OPEN = Way()
+#: Nobody has to be permitted anything.
+EVERYBODY: Readers = frozenset()
 
 
 def readers(file: Permissions, way: Way = OPEN) -> Readers:
     """Who may read a file that is reached by `way`."""
+    if not way.folders and file.everybody & READ:
+        return EVERYBODY
     found = [(folder, SEARCH) for folder in way.folders]
     return frozenset(found if file.everybody & READ else [*found, (file, READ)])
 
@@ -124,7 +130,7 @@ def readers(file: Permissions, way: Way = OPEN) -> Readers:
 @lru_cache(maxsize=1 << 12)
 def shut_out(some: Readers, others: tuple[Readers, ...], alone: Alone = frozenset()) -> Person | None:
     """Somebody who is one of `some` and not of any of `others`, None if there cannot be one."""
-    if any(one <= some for one in others):
+    if some in others or any(one <= some for one in others):
         return None
     involved = frozenset[tuple[Permissions, int]]().union(some, *others)
     only = dict(alone)

@@ -41,6 +41,8 @@ class Scope:
     exclude: tuple[str, ...] = ()
     #: Of plain folders everything, not just model files.
     all_files: bool = False
+    #: Only duplicate sets that these models have a file in, by whatever names they have for users.
+    models: tuple[str, ...] = ()
 
 
 #: What hubfold looks at by itself.
@@ -147,7 +149,12 @@ class IndexedReplica:
     @property
     def payload(self) -> tuple[int, int]:
         """Device and inode: replicas with the same pair share one payload."""
-        return self.signature.device, self.signature.inode
+        return self.signature[:2]
+
+    @property
+    def folder(self) -> str:
+        """The directory that the path lies in, as `os.path.dirname` has it: asked several times of every replica."""
+        return self.path[: self.path.rfind("/")] or "/"
 
     @property
     def digests(self) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -170,3 +172,74 @@ def test_what_was_done_otherwise_than_planned_is_told(hubfold: Program, scene: S
     assert "otherwise than planned: hardlink: hard link (no symlink here: " in done.out
     assert "replaced 2 files, reclaimed 4.2M" in done.out
     assert {os.lstat(copy).st_ino for copy in scene.copies} == {scene.blob.stat().st_ino}
+
+
+@pytest.fixture
+def two_models(hubfold: Program, scene: Scene) -> Path:
+    """Beside the scene's model another one, cached and copied too; the copy of both is a known root."""
+    content = os.urandom(1 << 20)
+    other, blob = scene.hub / "models--org--other", hashlib.sha256(content).hexdigest()
+    snapshot = other / "snapshots" / ("b" * 40)
+    for folder in (other / "blobs", other / "refs", snapshot):
+        folder.mkdir(parents=True)
+    (other / "blobs" / blob).write_bytes(content)
+    (other / "refs" / "main").write_text("b" * 40)
+    (snapshot / "other.safetensors").symlink_to(f"../../blobs/{blob}")
+    copy = scene.models / "other.safetensors"
+    copy.write_bytes(content)
+    hubfold("roots", "add", scene.models)
+    return copy
+
+
+def test_of_one_model_only_what_it_has_is_folded(hubfold: Program, scene: Scene, two_models: Path) -> None:
+    done = hubfold("consolidate", "--model", "org/other", "--dry-run", "--json").json
+    assert [action["path"] for action in done["actions"]] == [str(two_models)]
+    both = hubfold("consolidate", "--model", "ORG/base", "--model", "org/other", "--dry-run", "--json").json
+    assert {action["path"] for action in both["actions"]} == {*map(str, scene.copies), str(two_models)}
+    typo = hubfold("consolidate", "--model", "org/ohter", "-y")
+    assert typo.code == 1
+    assert "no scanned root holds a file of a model called 'org/ohter'" in typo.err
+    assert "did you mean org/other?" in typo.err
+
+
+def test_of_one_root_only_its_files_are_replaced(hubfold: Program, scene: Scene, two_models: Path) -> None:
+    second = scene.folder / "second"
+    second.mkdir()
+    (second / "copy.safetensors").write_bytes(scene.blob.read_bytes())
+    hubfold("roots", "add", second)
+    done = hubfold("consolidate", "--root", "second", "--dry-run")
+    assert str(second / "copy.safetensors") in done.out and "1 file to replace" in done.out
+    assert done.err.strip().endswith("Next: hubfold consolidate --root second")
+    unknown = hubfold("consolidate", "--root", "nowhere", "-y")
+    assert unknown.code == 1
+    assert "nowhere is no known root" in unknown.err and str(second) in unknown.err
+
+
+def test_the_command_after_a_dry_run_or_a_scan_is_about_the_same(hubfold: Program, scene: Scene) -> None:
+    """What was left out of it would be another plan than the one that was shown."""
+    flags = ["--link", "hardlink", "--min-size", "1000", "--across-owners"]
+    dry = hubfold("consolidate", *flags, "--exclude", "*.tmp", *PLACES, "--dry-run")
+    expected = (
+        "hubfold consolidate --link hardlink --min-size 1000 --across-owners --exclude '*.tmp' hf models"
+    )
+    assert dry.err.strip().endswith(f"Next: {expected}")
+    scanned = hubfold("scan", "--min-size", "1000", *PLACES)
+    assert "next: hubfold consolidate --dry-run --min-size 1000 hf models" in scanned.err
+    assert "--min-size" not in hubfold("scan", *PLACES).err
+
+
+def test_a_person_reads_of_models_and_places_and_a_pipe_of_paths(hubfold: Program, scene: Scene) -> None:
+    """The name of a blob is a digest: it is no place that anybody knows."""
+    home = hubfold.home / "user"
+    copy = home / "copy.safetensors"
+    copy.write_bytes(scene.blob.read_bytes())
+    second = home / "project"
+    shutil.copytree(scene.hub, second / "hub", symlinks=True)
+    about = ("consolidate", "hf", str(second), str(home), "--dry-run")
+    shown = hubfold.on_terminal(*about, columns=200).out
+    assert "~/copy.safetensors" in shown and "~/project/hub (org/base)" in shown
+    assert f"stays: {scene.hub} (org/base)" in shown
+    assert scene.blob.name not in shown and "--full shows whole paths" in shown
+    for whole in (hubfold.on_terminal(*about, "--full", columns=300).out, hubfold(*about).out):
+        assert str(copy) in whole and f"{second}/hub/models--org--base/blobs/{scene.blob.name}" in whole
+        assert f"stays: {scene.blob}" in whole

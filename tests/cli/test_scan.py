@@ -16,6 +16,14 @@ def test_it_tells_the_space_per_root_and_what_duplicates_cost(hubfold: Program, 
     titles, *roots = done.out.partition("\n\n")[0].splitlines()
     assert titles.split() == ["SIZE", "ON", "DISK", "FILES", "BACKEND", "ROLE", "ROOT"]
     assert {line.split()[-1] for line in roots} == {str(scene.hub), str(scene.models)}
+    figures = [
+        "2.1M  in caches",
+        "6.3M  in local copies",
+        "8.4M  total",
+        "4.2M  duplicate",
+        "4.2M  after folding",
+    ]
+    assert done.out.split("\n\n")[1].splitlines() == figures
     assert "1 duplicate set, 4.2M reclaimable" in done.out
     assert "next: hubfold consolidate --dry-run" in done.err
 
@@ -24,7 +32,7 @@ def test_json_has_the_documented_keys(hubfold: Program, scene: Scene) -> None:
     report = hubfold("scan", "hf", "models", "--json").json
     assert set(report) == {
         "roots", "files", "bytes", "duplicate_sets", "reclaimable_bytes", "bytes_read", "files_read", "seconds",
-        "warnings",
+        "warnings", "space",
     }  # fmt: skip
     assert {"path", "backend", "role", "files", "bytes", "allocated_bytes"} <= set(report["roots"][0])
     assert (report["files"], report["bytes"]) == (4, 4 * scene.size)

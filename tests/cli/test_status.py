@@ -20,9 +20,21 @@ def test_the_status_follows_the_user(hubfold: Program, scene: Scene) -> None:
     status = hubfold()
     assert str(scene.hub) in status.out and str(scene.models) in status.out
     assert "4.2M reclaimable" in status.out
+    figures = [
+        "2.1M  in caches",
+        "6.3M  in local copies",
+        "8.4M  total",
+        "4.2M  duplicate",
+        "4.2M  after folding",
+    ]
+    assert all(figure in status.out.splitlines() for figure in figures), status.out
+    assert "saved so far" not in status.out
+    assert "hubfold's own index and runs: " in status.out
     assert "next: hubfold consolidate --dry-run" in status.err
     hubfold("consolidate", "-y")
     status = hubfold()
+    assert "4.2M  saved so far (by folds that were not taken back)" in status.out.splitlines()
+    assert "4.2M  total" in status.out.splitlines(), "known without another scan"
     assert "0B reclaimable" in status.out
     assert "last run: " in status.out and "finished" in status.out
     report = hubfold("--json").json

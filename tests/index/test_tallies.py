@@ -20,7 +20,7 @@ from hubfold.duplicates import pending
 from hubfold.duplicates.cost import duplicate_cost, reclaimable
 from hubfold.duplicates.sets import duplicate_sets
 from hubfold.index import schema
-from hubfold.index.housekeeping import prune_digests, totals
+from hubfold.index.housekeeping import Taken, prune_digests, taken, totals
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
 from hubfold.reports.scans import ScanReport
@@ -126,6 +126,20 @@ def test_figures_stay_those_of_the_rows(tmp_path: Path, data: st.DataObject) -> 
             for path in asked:
                 found = totals(index, Root(path, "local-dir"))
                 assert (found.files, found.bytes, found.allocated) == added_up(index.replicas(path))
+            kept = taken(index, ["/a"], ["/b"], ["/a/x"])
+            assert kept == taken(index, ["/a"], ["/b"], ["/a/x"], keep=False) == by_kind(index)
+
+
+def by_kind(index: Index) -> Taken:
+    """What payloads take in ``/a``, else in ``/b``, else in ``/a/x``, each once."""
+    payloads: dict[Any, int] = {}
+    kinds: dict[Any, int] = {}
+    for kind, root in enumerate(("/a", "/b", "/a/x")):
+        for replica in index.replicas(root):
+            key = (*replica.payload, replica.signature.size)
+            kinds.setdefault(key, kind)
+            payloads[key] = max(payloads.get(key, 0), replica.allocated)
+    return Taken(*(sum(size for key, size in payloads.items() if kinds[key] == kind) for kind in range(3)))
 
 
 def added_up(found: Iterator[IndexedReplica]) -> tuple[int, int, int]:

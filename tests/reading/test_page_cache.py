@@ -47,6 +47,21 @@ def test_every_way_to_ask_counts_the_pages_that_are_in_the_cache(tmp_path: Path)
     assert counts[-1] == 4, "mincore has been there for ever"
 
 
+def test_a_file_is_in_the_cache_where_every_page_of_it_is(tmp_path: Path) -> None:
+    if not can_tell_residency(tmp_path):
+        pytest.skip("pages cannot be dropped from the cache here")
+    path = tmp_path / "file"
+    path.write_bytes(noise(2 * MIB + 5))
+    assert page_cache.in_cache(str(path), 2 * MIB + 5)
+    assert not page_cache.in_cache(str(path), 3 * MIB), "it has not so many bytes"
+    drop_from_cache(path)
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(file.fileno(), MIB, 0)
+    assert not page_cache.in_cache(str(path), 2 * MIB + 5)
+    assert not page_cache.in_cache(str(tmp_path / "missing"), 1)
+
+
 def test_what_was_in_the_page_cache_stays_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(noise(9 * MIB))

@@ -34,8 +34,10 @@ from hubfold.reports.models import (
     ModelsReport,
     Recommendation,
     Revision,
+    UnconfiguredModel,
     Wholeness,
 )
+from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
 from hubfold.reports.removals import Needed, RemovedModel, RemoveReport
 from hubfold.reports.runs import (
@@ -48,7 +50,7 @@ from hubfold.reports.runs import (
     RunSummary,
     UndoReport,
 )
-from hubfold.reports.scans import DupesReport, RootReport, ScanReport, StatusRoot
+from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot
 from hubfold.reports.transfers import (
     BackedUpModel,
     BackupReport,
@@ -147,9 +149,26 @@ CHECKED = CheckedModel(
     reclaimable_bytes=33,
 )
 RECOMMENDATION = Recommendation(kind="download", message="get it", command="hubfold download x", model="x")
+UNCONFIGURED = UnconfiguredModel(id="org/other", bytes=9, state=Wholeness.WHOLE)
 DOWNLOAD = Download(path="/c/p", model="org/m", name="w", bytes=7, expected_bytes=100, rate=12.6)
 DISK = Disk(mount="/", total_bytes=1000, free_bytes=10, roots=("/c", "/m"), rate=-3.5)
 DAMAGED = DamagedFile(name="a/w.bin", reason="has 1 bytes instead of 2")
+OTHER = Other(path=ODD, how=Shares.SAME_FILE, repo_id="acme/base")
+WHY = WhyReport(
+    path="/m/a",
+    file="/c/o",
+    state=Verdict.FOLDED,
+    reason="local copy",
+    size=12,
+    keeper="/c/k",
+    link="symlink",
+    run="20260131-1",
+    started="2026-01-31T12:00:00Z",
+    bytes=4096,
+    others=(Other(path="/m/b", how=Shares.LINK), OTHER),
+    next=("undo", "20260131-1"),
+)
+ALONE = WhyReport(path=FAR, file=FAR, state=Verdict.ALONE, reason="no other file has its size")
 REUSED = Reused(path="/c/b", source="/m/a", how="hardlink", bytes=9)
 DOWNLOADED = DownloadedModel(
     name="org/m", path="/c/s", commit="1a2b", files=3, bytes=90, present_bytes=30, fetch_bytes=60
@@ -243,6 +262,22 @@ def examples() -> Iterator[tuple[str, Any]]:
             models=(CHECKED,), cache="/c", free_bytes=8, recommendations=(RECOMMENDATION,), warnings=(NOTICE,)
         ),
     )
+    yield "UnconfiguredModel", UNCONFIGURED
+    yield (
+        "CheckReport of one cache",
+        CheckReport(
+            models=(dataclasses.replace(CHECKED, elsewhere=ODD),),
+            cache="/c",
+            free_bytes=8,
+            reserve_bytes=9,
+            disk_bytes=10,
+            there=True,
+            readable=True,
+            writable=False,
+            anywhere=False,
+            unconfigured=(UNCONFIGURED,),
+        ),
+    )
     yield "CheckReport of whole models", CheckReport(models=(), cache=None, free_bytes=None)
     yield "Download", DOWNLOAD
     yield (
@@ -270,12 +305,18 @@ def examples() -> Iterator[tuple[str, Any]]:
         "RemovedModel",
         RemovedModel(kind="revision", name="org/m", root="/c", revisions=("1a",), path="/c/m"),
     )
+    yield "RemovedModel that stays elsewhere", RemovedModel("model", "org/m", "/m", held_by=ODD)
+    yield "RemovedModel that is the last", RemovedModel("model", "org/m", "/m", last=True)
     yield "RemoveReport", RemoveReport(
         run="r1", models=(RemovedModel(kind="model", name="m", root="/c"),), removed=("/c/a", ODD), bytes=11,
         needed=(Needed(path="/l", content="/c", becomes="stays whole"),), left=(LEFT,), failed=(FAILED,),
         interrupted=True, folders=("/c",), vault_files=("/v/o.links",),
     )  # fmt: skip
     yield "Reused", REUSED
+    yield "Space", Space(cache_bytes=4096, copy_bytes=8192, vault_bytes=512, saved_bytes=None, state_bytes=7)
+    yield "Other", OTHER
+    yield "WhyReport", WHY
+    yield "WhyReport of a file that has no copies", ALONE
     yield "DamagedFile", DAMAGED
     yield "DownloadedModel", DOWNLOADED
     yield (

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hubfold.reading import headers
-from hubfold.scanning.kinds import Kind, against, by_name
+from hubfold.scanning.kinds import Kind, against, beginning, by_name
 
 _HEADER = json.dumps({"w": {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}}).encode()
 SAFETENSORS = len(_HEADER).to_bytes(8, "little") + _HEADER + bytes(range(1, 9))
@@ -85,7 +85,7 @@ def test_what_speaks_against_a_file(tmp_path: Path) -> None:
     def reason(name: str, content: bytes, *, all_files: bool = False) -> str:
         path = tmp_path / name
         path.write_bytes(content)
-        return against(str(path), all_files=all_files) or ""
+        return against(str(path), beginning(str(path)), all_files=all_files) or ""
 
     assert "does not begin as a model" in reason("state.pkl", b"\1\2\3\4" * 2000)
     assert reason("state.pkl", b"\1\2\3\4" * 2000, all_files=True) == ""
@@ -104,4 +104,10 @@ def test_a_file_with_a_hole_for_a_header_is_not_written_yet(tmp_path: Path) -> N
     with open(path, "wb") as file:
         file.seek(1 << 20)
         file.write(b"its end came first")
-    assert "nothing is written" in (against(str(path), all_files=False) or "")
+    assert "nothing is written" in (against(str(path), beginning(str(path)), all_files=False) or "")
+
+
+def test_what_cannot_be_read_is_left_to_whoever_compares_it(tmp_path: Path) -> None:
+    missing = str(tmp_path / "model.gguf")
+    assert beginning(missing) is None
+    assert against(missing, None, all_files=False) is None

@@ -19,6 +19,7 @@ from hubfold.backend.contract import Capabilities, StorageBackend, Walk
 from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Trust
 from hubfold.errors import Interrupted
 from hubfold.progress import Stop
+from hubfold.reading import page_cache
 from tests import CHECKOUT
 from tests.building.scanned import Place, blob, git_blob, noise
 from tests.faults.filesystems import open_the_way
@@ -184,6 +185,38 @@ def test_the_unclaimed_side_is_read_with_the_algorithm_of_the_claim(
     assert (report.files_read, report.bytes_read) == (2, 2 * MIB)
     assert len(place.sets()) == 1
     assert place.duplicates()[0].trust is Trust.CLAIMED
+
+
+@pytest.mark.parametrize("cold", [None, "blob", "copy"])
+def test_what_is_in_memory_is_compared_by_the_fastest_algorithm_whatever_is_claimed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, cold: str | None
+) -> None:
+    """One side from a disk and all is as ever: the claimed side is not read."""
+    claimed = blob(place, "hub", noise("same", 5 * MIB))
+    copy = place.file("tree/copy", noise("same", 5 * MIB))
+    away = {"blob": str(claimed), "copy": str(copy)}.get(cold or "")
+    monkeypatch.setattr(page_cache, "in_cache", lambda path, size: size == 5 * MIB and path != away)
+    with Counting() as executor:
+        report = place.scan("hub", "tree", executor=executor)
+    if cold is None:
+        assert sorted(executor.read) == sorted([(claimed.name, ("xxh3_128",)), ("copy", ("xxh3_128",))])
+        assert place.duplicates()[0].trust is Trust.COMPUTED
+    else:
+        assert executor.read == [("copy", ("sha256",))]
+    assert len(place.sets()) == 1 and report.duplicate_sets == 1
+    assert place.scan("hub", "tree").files_read == 0
+
+
+def test_many_claimed_contents_are_not_read_for_the_sake_of_one_copy(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        blob(place, "hub", noise(str(number), 5 * MIB), f"models--org--{number}")
+    place.file("tree/copy", noise("0", 5 * MIB))
+    monkeypatch.setattr(page_cache, "in_cache", lambda path, size: True)
+    with Counting() as executor:
+        place.scan("hub", "tree", executor=executor)
+    assert executor.read == [("copy", ("sha256",))]
 
 
 def test_samples_separate_before_anything_is_read_whole(place: Place) -> None:

@@ -18,6 +18,7 @@ from hubfold.cli.shell.completion import VARIABLE as COMPLETING
 COMMANDS = (
     "scan",
     "dupes",
+    "why",
     "consolidate",
     "undo",
     "runs",

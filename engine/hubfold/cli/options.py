@@ -172,6 +172,14 @@ def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> in
         raise click.BadParameter(f"{error}: {error.hint}", ctx, param) from error
 
 
+def as_age(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """The callback of an option that takes a time span, in seconds: ``7d``, ``90m``; a number alone is hours."""
+    try:
+        return float(value) * 3600 if value.replace(".", "", 1).isdecimal() else display.parse_duration(value)
+    except UsageError as error:
+        raise click.BadParameter(f"{error}: {error.hint}", ctx, param) from error
+
+
 def output_options(function: Function) -> Function:
     """Add --json, -q and --no-color, and hand the function a `Session` made of them and of its other flags.
 
@@ -230,6 +238,7 @@ def paths(function: Function) -> Function:
 def gathered(**parts: type[Any] | Callable[[], type[Any]]) -> Callable[[Function], Function]:
     """Hand the options that are fields of a dataclass over as one argument. Stands right above the function.
 
+    A field that a command has no option for has its default.
     A dataclass that a list of commands need not have loaded is given by a function that loads it.
     """
 
@@ -238,7 +247,9 @@ def gathered(**parts: type[Any] | Callable[[], type[Any]]) -> Callable[[Function
         def with_parts(**kwargs: Any) -> Any:
             for name, given in parts.items():
                 part = given if isinstance(given, type) else given()
-                kwargs[name] = part(**{one.name: kwargs.pop(one.name) for one in fields(part)})
+                kwargs[name] = part(
+                    **{one.name: kwargs.pop(one.name) for one in fields(part) if one.name in kwargs}
+                )
             return function(**kwargs)
 
         return with_parts  # type: ignore[return-value]

@@ -88,7 +88,7 @@ class Output:
             return
         width = shutil.get_terminal_size().columns if stdout().isatty() else None
         for line in tables.lines(columns, _shown(rows), width):
-            self._print(stdout(), line.text, "bold" if line.title else "")
+            self._print(stdout(), line.text, "bold" if line.title else "", line.marks)
 
     def sheet(self, sheet: Sheet) -> None:
         """A sheet as it is now, tables without rows left out."""
@@ -116,6 +116,15 @@ class Output:
         console = Console(file=stdout(), markup=False, emoji=False, highlight=False, no_color=self.plain)
         with Live(console=console, screen=True, auto_refresh=False) as live:
             yield lambda sheet: live.update(_drawn(sheet, console.width, console.height), refresh=True)
+
+    @property
+    def to_terminal(self) -> bool:
+        """Whether somebody looks at the data: what is long is shortened for him, and for nobody else."""
+        return stdout().isatty()
+
+    def place(self, path: str, *, full: bool = False) -> str:
+        """A path as people write it: with ``~`` for the home, where a terminal shows it and not all is asked for."""
+        return path if full or not self.to_terminal else display.from_home(path, os.path.expanduser("~"))
 
     # messages
 
@@ -215,12 +224,18 @@ class Output:
         except OSError:
             streams.let_go(sys.stderr)
 
-    def _print(self, stream: TextIO, text: str, style: str = "") -> None:
+    def _print(
+        self, stream: TextIO, text: str, style: str = "", marks: Sequence[tuple[int, int, str]] = ()
+    ) -> None:
+        """A line in one style; `marks` are parts of it that have another."""
         escaped = display.shown(text)
-        if style and stream.isatty() and not self.plain:
+        if (style or marks) and stream.isatty() and not self.plain:
             from rich.text import Text
 
-            self._console(stream).print(Text(escaped, style))
+            drawn = Text(escaped, style)
+            for first, end, colour in marks:
+                drawn.stylize(colour, first, end)
+            self._console(stream).print(drawn)
         else:
             stream.write(f"{escaped}\n")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
 
 from hubfold import display
 from hubfold.cli.errors import SOME_LEFT
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
     from hubfold.json_form import JsonForm
     from hubfold.reports.outcomes import Failed, Left, Notice
     from hubfold.reports.runs import RecoverReport, UndoReport
+    from hubfold.reports.scans import Space
 
+#: The figures that are told though they are 0.
+_ALWAYS = ("in caches", "in local copies", "total", "duplicate", "after folding")
 #: The last word of a dry run.
 DRY_RUN = "this was a dry run: nothing was changed"
 #: How many paths a terminal gets of a list that is not the point of the command.
@@ -42,9 +48,31 @@ def some(output: Output, paths: Sequence[str], *, full: bool = False, indent: st
     """Paths, or lines about them, indented; on a terminal a few of them unless `full`."""
     shown = paths if full or not stdout().isatty() else paths[:FEW]
     for path in shown:
-        output.line(f"{indent}{path}")
+        output.line(f"{indent}{output.place(path, full=full)}")
     if len(shown) < len(paths):
         output.line(f"{indent}and {len(paths) - len(shown):,} more (--full lists them)")
+
+
+def space(output: Output, found: Space, reclaimable: int, *, about: str = "") -> None:
+    """Where the bytes are: in caches, in local copies, in all; what duplicates take, and what is left without them."""
+    after = found.total_bytes - reclaimable
+    rows = [
+        ("in caches", found.cache_bytes, ""),
+        ("in local copies", found.copy_bytes, ""),
+        ("kept by vaults alone", found.vault_bytes, "`hubfold gc` tells which of it nothing needs"),
+        ("total", found.total_bytes, ""),
+        ("duplicate", reclaimable, about),
+        ("after folding", after, ""),
+        ("saved so far", found.saved_bytes or 0, "by folds that were not taken back"),
+    ]
+    sizes = [
+        (display.size(size), f"  {what}{f' ({note})' if note else ''}")
+        for what, size, note in rows
+        if size or what in _ALWAYS
+    ]
+    width = max(len(size) for size, _ in sizes)
+    for size, what in sizes:
+        output.line(f"{size:>{width}}{what}")
 
 
 def goes(output: Output, paths: Sequence[str], folders: Sequence[str] = (), *, full: bool = False) -> None:
@@ -106,12 +134,24 @@ def recover_first(session: Session, engine: Engine, *, asks: bool = True) -> Non
         recovered(session.output, engine.recover())
 
 
-def next_command(command: str, paths: Sequence[str], scope: Scope) -> str:
-    """The next command, about what this one was about."""
+def next_command(command: str, paths: Sequence[str], scope: Scope, *same: str) -> str:
+    """The next command, about what this one was about; `same` are options that it gets as this one got them."""
     flags = [flag for flag, given in (("--only", scope.only), ("--all-files", scope.all_files)) if given]
     for name, globs in (("--include", scope.include), ("--exclude", scope.exclude)):
         flags += [word for glob in globs for word in (name, glob)]
-    return shlex.join(["hubfold", *command.split(), *flags, *paths])
+    return shlex.join(["hubfold", *command.split(), *_given(same), *flags, *paths])
+
+
+def _given(names: Sequence[str]) -> Iterator[str]:
+    """These options, as far as they were typed."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in names or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        for one in value if isinstance(value, tuple) else (value,):
+            yield from (parameter.opts[0],) if one is True else (parameter.opts[0], str(one))
 
 
 def goes_on(

@@ -23,6 +23,8 @@ class Evidence:
 
     def add(self, claims: Mapping[str, str]) -> None:
         """Take in the claims of one more name; those of a name that is found lying are left out."""
+        if not claims:
+            return
         if any(self.computed.get(algorithm, value) != value for algorithm, value in claims.items()):
             return
         if any(self.claims.get(algorithm, value) != value for algorithm, value in claims.items()):
@@ -39,7 +41,8 @@ def evidence(names: Sequence[Row]) -> Evidence:
     """What is known of one payload from the rows of all its names."""
     # A name whose root was not scanned again may have an older signature; what was computed counts only if it is
     # true for the newest.
-    found = Evidence(computed=computed(max(names, key=itemgetter(CTIME))))
+    newest = names[0] if len(names) == 1 else max(names, key=itemgetter(CTIME))
+    found = Evidence(computed=computed(newest))
     for row in names:
         found.add(claims(row))
     return found

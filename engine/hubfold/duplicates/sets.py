@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from hubfold.content import DuplicateSet, Trust
 from hubfold.duplicates.evidence import evidence
 from hubfold.duplicates.grouping import groups
 from hubfold.duplicates.views import Shown, without_views
-from hubfold.index.rows import DEVICE, FROM, INODE, ROW, SIZE, XXH3, Row, root_clause
+from hubfold.index.rows import DEVICE, FROM, INODE, ROW, SIZE, XXH3, Row, replica_of, root_clause
 
 if TYPE_CHECKING:
     from hubfold.index.index import Index
 
 #: Rows of one size that are held in memory at once; more than that are sorted by digest on disk first.
 CLASS_IN_MEMORY = 50_000
+
+_path = attrgetter("path")
 
 #: Of a group of rows: they are on two payloads or more.
 SEVERAL = "MIN(f.device) <> MAX(f.device) OR MIN(f.inode) <> MAX(f.inode)"
@@ -111,8 +113,9 @@ def _sets(index: Index, rows: list[Row], shown: Shown | None) -> Iterator[Duplic
         known = [evidence(names) for names in members]
         found = [group for group in groups([one.digests for one in known]) if len(group.members) > 1]
     for group in found:
-        replicas = [index.as_replica(row) for member in group.members for row in members[member]]
-        replicas.sort(key=lambda replica: replica.path)
+        with index.trusting():
+            replicas = [replica_of(row) for member in group.members for row in members[member]]
+        replicas.sort(key=_path)
         # Computed where the set holds together by what was read alone.
         read = groups([known[member].computed for member in group.members])
         trust = Trust.COMPUTED if len(read) == 1 else Trust.CLAIMED

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.content import USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
     from hubfold.engine.care import Care
+    from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
+    from hubfold.reports.origins import WhyReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
         ConsolidateReport,
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
         RunSummary,
         UndoReport,
     )
-    from hubfold.reports.scans import DupesReport, ScanReport, StatusRoot
+    from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot
     from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome
@@ -151,6 +155,10 @@ class Engine:
         """The known roots with what the last scan found in them, and those that could be scanned."""
         return self._memory.roots()
 
+    def root_named(self, path: StrPath) -> str:
+        """The path of the known root that a user means by `path`. Raises `RootError` where there is none."""
+        return self._memory.root_named(path)
+
     def known_models(self) -> list[str]:
         """The names of ``config.toml``, and the models of which the last scan saw files; nothing else is asked."""
         return self._memory.known_models()
@@ -187,6 +195,13 @@ class Engine:
         """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
         return self._memory.run(run)
 
+    def why(self, path: StrPath) -> WhyReport:
+        """Who keeps the content of the file at `path`, by which run and link, or why it was not folded.
+
+        By the journals, the last scan, and a plan for this content alone. Raises `HubfoldError` where there is no file.
+        """
+        return self._explaining.why(path)
+
     # scanning
 
     def scan(
@@ -196,6 +211,7 @@ class Engine:
         backend: str | None = None,
         min_size: int = MIN_SIZE,
         scope: Scope = USUAL,
+        promise: bool = True,
     ) -> ScanReport:
         """Walk the roots, update the index, read what has to be read to know the duplicates.
 
@@ -204,13 +220,21 @@ class Engine:
         a root by being scanned. Files under `min_size` bytes are not read.
 
         Of plain folders model files count, and what a client's metadata vouches for; `scope` says it otherwise. What is
-        reclaimable is what `plan` would free; of very many sets (`ScanReport.estimated`) what their sizes come to.
+        reclaimable is what `plan` would free; of very many sets (`ScanReport.estimated`), and of all for who plans
+        anyway and needs no `promise`, what their sizes come to.
 
         Raises `RootError`, `UsageError`, `IndexDamaged`, `Interrupted` (what was scanned stays known).
         """
         report = self._scanning.scan(paths, backend=backend, min_size=min_size, scope=scope)
-        planned = bool(report.duplicate_sets) and backend is None
-        return self._folding.as_planned(report, paths, min_size, scope) if planned else report
+        if not promise:
+            return report
+        if report.duplicate_sets and backend is None:
+            report = self._folding.as_planned(report, paths, min_size, scope)
+        return replace(report, space=self._memory.space((root.path for root in report.roots), keep=True))
+
+    def space(self) -> Space:
+        """What the known roots take, as of the last scan: in caches, in local copies, in all; what folds saved."""
+        return self._memory.space(root.path for root in self._memory.roots())
 
     def add_root(
         self,
@@ -237,7 +261,8 @@ class Engine:
     ) -> Plan:
         """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
-        With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there.
+        With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there;
+        with `scope.models` only what these models have a copy of. Raises `UnknownModel` for one that nobody has.
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
@@ -325,12 +350,16 @@ class Engine:
         """
         return self._models.models(names, filters=filters, sort=sort, limit=limit, revisions=revisions)
 
-    def check(self, models: Sequence[str] = ()) -> CheckReport:
+    def check(
+        self, models: Sequence[str] = (), *, cache: StrPath | None = None, anywhere: bool = True
+    ) -> CheckReport:
         """What is there of `models` (default: those that ``config.toml`` names), and what to do. Needs no network.
 
-        Raises `UsageError` for a name that cannot be a repo id, or where no model is named anywhere.
+        It counts where a model is whole: in any root, or, if not `anywhere`, in the cache that this environment loads
+        from; or in `cache` alone. Raises `UsageError` for a name that cannot be a repo id, or where no model is named
+        anywhere; `RootError` for a `cache` that is no folder. One that is not there yet has nothing.
         """
-        return self._models.check(models)
+        return self._models.check(models, cache=cache, anywhere=anywhere)
 
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """The folder of a whole revision of `model`, or the path of one `file` of it, whichever root it is in.
@@ -356,12 +385,22 @@ class Engine:
     ) -> RemovePlan:
         """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
 
-        A model is named as in config.toml (which may name a revision of it, too), by its repo id, or by the folder of
-        a local copy, which only removes that. Content that links elsewhere need stays for them; `with_links` removes
-        such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
-        a model or revision that is nowhere.
+        A model is named as in config.toml (which may name a revision of it, too), by its repo id, by a pattern of it
+        (``org/*``), or by the folder of a local copy, which only removes that. Where all that follows a model are files
+        of it (or patterns of some) and no models, only these files go, from caches. Content that links elsewhere need
+        stays for them; `with_links` removes such links too, `with_copies` the local copies. Raises `UsageError` for a
+        name that is none, `HubfoldError` for a model or revision that is nowhere.
         """
         return self._removal.plan_remove(models, revision, with_links, with_copies=with_copies, roots=roots)
+
+    def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:
+        """What removing the local copies at or below `paths` (default: in all roots) would do that a cache holds whole.
+
+        Each file of such a copy is compared byte for byte with that of the cache right before it goes; one that has
+        changed, that a link elsewhere reads, or of which the cache has not all, stays as a whole. For `apply_removal`.
+        Raises `RootError` for a path that is not there.
+        """
+        return self._removal.plan_redundant(paths)
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
@@ -372,7 +411,7 @@ class Engine:
         return self._removal.apply_removal(plan, command)
 
     def plan_clean(
-        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = LEFTOVER_AGE
     ) -> RemovePlan:
         """What clients and hubfold left behind in the roots at or below `paths` (default: all roots).
 
@@ -403,12 +442,13 @@ class Engine:
         """
         return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
 
-    def missing_models(self) -> tuple[str, ...]:
-        """The models of ``config.toml`` that `check` does not call whole, by the names they have there.
+    def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
+        """The models of ``config.toml`` that are not whole in the cache that they would be downloaded `into`, by the
+        names they have there.
 
         Raises `UsageError` where none is configured.
         """
-        return self._transfer.missing_models()
+        return self._transfer.missing_models(into)
 
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
         """A plan in the form of a report."""
@@ -498,6 +538,12 @@ class Engine:
         from hubfold.engine.folding import Folding
 
         return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+
+    @cached_property
+    def _explaining(self) -> Explaining:
+        from hubfold.engine.explaining import Explaining
+
+        return Explaining(self.workspace, self._folding)
 
     @cached_property
     def _farming(self) -> Farming:

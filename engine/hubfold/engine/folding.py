@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hubfold.care import recovery, repoint
-from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope
+from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope, Trust
 from hubfold.disk.paths import gone, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
@@ -17,6 +17,7 @@ from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor
 from hubfold.folding.outcomes import Outcome
 from hubfold.folding.plan import Action, Plan, Skip
+from hubfold.index.housekeeping import totals
 from hubfold.journal import history, journal, keepers, lock
 from hubfold.journal.others import Others
 from hubfold.journal.records import Intent
@@ -62,13 +63,12 @@ class Folding:
         roots = {path: root for path, root in known.items() if path not in self._workspace.left_out}
         below = self._workspace.folders(paths)
         odd: list[Skip] = []
-        sets = [
+        about = (
             duplicates
-            for duplicates in self._begun_like_models(
-                self._memory.duplicate_sets(roots, min_size, scope), scope, odd
-            )
+            for duplicates in self._memory.duplicate_sets(roots, min_size, scope)
             if not below or any(self._lies_below(replica.path, below) for replica in duplicates.replicas)
-        ]
+        )
+        sets = list(self._begun_like_models(about, scope, odd))
         around = survey.survey(sets, roots, self._workspace.backends)
         chosen = None
         if into is not None:
@@ -79,8 +79,8 @@ class Folding:
                 )
             if chosen not in roots:
                 raise HubfoldError(f"{chosen} is left out: its plugin failed", "`hubfold scan` says how")
-        sets, unseen = _to_be_seen(sets, around.filesystems)
-        found = planner.plan(sets, planner.Policy(link, chosen, across_owners, below), around)
+        seen, unseen = _to_be_seen(sets, around.away)
+        found = planner.plan(seen, planner.Policy(link, chosen, across_owners, below), around)
         away = self._workspace.roots_away(paths)
         unseen += [Skip(root.path, "it is not there now: what is known of it is left out") for root in away]
         found = replace(found, skipped=(*found.skipped, *unseen))
@@ -92,6 +92,19 @@ class Folding:
         return replace(
             found, skipped=(*found.skipped, *odd, *(skip for skip in corrupt if skip not in found.skipped))
         )
+
+    def plan_about(self, known: IndexedReplica) -> Plan:
+        """What a plan without options does with the content of one file."""
+        odd: list[Skip] = []
+        roots = self._workspace.roots_of([known.path])
+        size = known.signature.size
+        alike = self._memory.duplicate_sets(roots, size, USUAL, only=f"f.size = {size}")
+        about = [one for one in alike if any(replica.path == known.path for replica in one.replicas)]
+        sets = list(self._begun_like_models(about, USUAL, odd))
+        around = survey.survey(sets, roots, self._workspace.backends)
+        seen, unseen = _to_be_seen(sets, around.away)
+        found = planner.plan(seen, planner.Policy(), around)
+        return replace(found, skipped=(*found.skipped, *unseen, *odd))
 
     def freed(self, paths: Sequence[StrPath], min_size: int, scope: Scope) -> dict[str, int]:
         """What a plan without options frees at each path, in bytes."""
@@ -120,19 +133,26 @@ class Folding:
         """
         scope = self._workspace.scope(scope)
         named = scope.all_files or bool(scope.include)
+        backends = self._workspace.backends
+        vouched = {name for name, backend in backends.items() if backend.capabilities.vouches}
         for duplicates in sets:
             kept = []
+            first: bytes | None = None
             for replica in duplicates.replicas:
-                backend = self._workspace.backends[replica.backend]
-                if backend.capabilities.vouches or replica.claims:
+                if replica.backend in vouched or replica.claims:
                     kept.append(replica)
                     continue
-                reason = kinds.against(replica.path, all_files=named)
+                # Where the bytes of all were read, one begins as the other.
+                if first is None or duplicates.trust is not Trust.COMPUTED:
+                    first = kinds.beginning(replica.path)
+                reason = kinds.against(replica.path, first, all_files=named)
                 if reason is None:
                     kept.append(replica)
                 else:
                     odd.append(Skip(replica.path, reason))
-            if len({replica.payload for replica in kept}) > 1:
+            if len(kept) == len(duplicates.replicas):
+                yield duplicates
+            elif len({replica.payload for replica in kept}) > 1:
                 yield replace(duplicates, replicas=tuple(kept))
 
     def _lies_below(self, path: str, folders: Sequence[str]) -> bool:
@@ -200,6 +220,12 @@ class Folding:
             for outcome in outcomes:
                 for path in (outcome.action.keeper.path, outcome.action.path):
                     self._workspace.note_path(index, path, proven=not outcome.error or outcome.one_file)
+            changed = {one.action.victim.root for one in outcomes} | {
+                one.action.keeper.root for one in outcomes
+            }
+            for root in index.roots():
+                if root.path in changed:
+                    totals(index, root)
 
     def _which_lies(self, outcome: Outcome) -> str:
         """Two files with equal digests turned out to differ: read both and say which is not what it says."""
@@ -330,21 +356,22 @@ class Folding:
 
 
 def _to_be_seen(
-    sets: Iterable[DuplicateSet], folders: Collection[str]
-) -> tuple[list[DuplicateSet], list[Skip]]:
-    """(the sets without the replicas whose folders cannot be looked at, those replicas)."""
+    sets: Sequence[DuplicateSet], away: Collection[str]
+) -> tuple[Sequence[DuplicateSet], list[Skip]]:
+    """(the sets without the replicas that cannot be looked at, those replicas)."""
+    if not away:
+        return sets, []
     found: list[DuplicateSet] = []
     unseen: list[Skip] = []
     for duplicates in sets:
-        there = [
-            one
-            for one in duplicates.replicas
-            if os.path.dirname(one.path) in folders and os.path.lexists(one.path)
-        ]
+        there = [one for one in duplicates.replicas if one.path not in away]
+        if len(there) == len(duplicates.replicas):
+            found.append(duplicates)
+            continue
         unseen += [
             Skip(one.path, "it cannot be looked at now (is its drive, or its folder, away?)")
             for one in duplicates.replicas
-            if one not in there
+            if one.path in away
         ]
         if len({one.payload for one in there}) > 1:
             found.append(replace(duplicates, replicas=tuple(there)))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from hubfold.content import USUAL, DuplicateSet, Root, Scope
+from hubfold.content import USUAL, DuplicateSet, IndexedReplica, Root, Scope
 from hubfold.disk.paths import canonical, why_not_a_folder, within
 from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.errors import HubfoldError, describe
+from hubfold.errors import HubfoldError, RootError, describe
+from hubfold.index.housekeeping import Taken, taken
 from hubfold.journal import history, journal
-from hubfold.models.names import Name
+from hubfold.models import names
+from hubfold.models.names import ModelName, Name
 from hubfold.reports.runs import RunDetail, RunSummary
-from hubfold.reports.scans import DupesReport, StatusRoot
+from hubfold.reports.scans import DupesReport, Space, StatusRoot
 from hubfold.scanning.choice import Chosen
 from hubfold.state.home import KnownRoot
 
@@ -27,8 +29,8 @@ LINKED = "linked"
 #: What the plan frees at each path, in bytes; asked with paths, the least size and the scope.
 Freed = Callable[[Sequence[StrPath], int, Scope], Mapping[str, int]]
 #: Of so many sets what is reclaimable is what the plan frees. Planning looks at each file's rights, folders and first
-#: bytes (0.6 ms a set): of more it is what their sizes come to.
-PLANNED_SETS = 500
+#: bytes (0.1 ms a set): of more it is what their sizes come to.
+PLANNED_SETS = 2_000
 
 
 class Memory:
@@ -89,8 +91,8 @@ class Memory:
     def known_models(self) -> list[str]:
         """See `Engine.known_models`."""
         found = self._workspace.index.models() if self._workspace.has_index else []
-        names = [str(Name(kind, repo)) for kind, repo in found]
-        return list(dict.fromkeys([*(self._workspace.config.models or ()), *names]))
+        called = [str(Name(kind, repo)) for kind, repo in found]
+        return list(dict.fromkeys([*(self._workspace.config.models or ()), *called]))
 
     def known_roots(self) -> list[str]:
         """See `Engine.known_roots`."""
@@ -127,6 +129,36 @@ class Memory:
             raise HubfoldError(f"{named} is not among the roots", "see `hubfold roots`")
         return known
 
+    def space(self, paths: Iterable[str], *, keep: bool = False) -> Space:
+        """What the scanned roots at these paths take, with their vaults; `keep` the figures in the index."""
+        wanted = set(paths)
+        known = self._workspace.index.roots() if self._workspace.has_index else []
+        roots = [root for root in known if root.path in wanted]
+        caches = self._workspace.caches()
+        found = Taken(0, 0, 0)
+        if roots:
+            found = taken(
+                self._workspace.index,
+                [root.path for root in roots if root.backend in caches],
+                [root.path for root in roots if root.backend not in caches],
+                [root.path for root in self._workspace.vaults_of(roots)],
+                keep=keep,
+            )
+        return Space(
+            cache_bytes=found.caches,
+            copy_bytes=found.copies,
+            vault_bytes=found.vaults,
+            saved_bytes=self._saved(),
+            state_bytes=self._workspace.state.taken(),
+        )
+
+    def _saved(self) -> int | None:
+        """What folds have freed; None where a journal cannot be read, which is no matter of whoever asks this."""
+        try:
+            return history.saved(journal.logs(self._workspace.state.runs))
+        except (HubfoldError, OSError):
+            return None
+
     def dupes(
         self,
         paths: Sequence[StrPath] = (),
@@ -162,23 +194,55 @@ class Memory:
         return DupesReport(tuple(found[:limit]), sum(bytes_ for _, bytes_ in found))
 
     def duplicate_sets(
-        self, roots: Mapping[str, Root], min_size: int, scope: Scope
+        self, roots: Mapping[str, Root], min_size: int, scope: Scope, only: str = "1"
     ) -> Iterator[DuplicateSet]:
-        """The sets of the index with every path once: a path may have been scanned as part of two roots."""
+        """The sets of the index with every path once: a path may have been scanned as part of two roots.
+
+        `only` as in `sets.duplicate_sets`.
+        """
         scope = self._workspace.scope(scope)
+        wanted = [self._known_model(name) for name in scope.models]
         chosen = {
             path: Chosen(scope, root, self._workspace.backends[root.backend]) for path, root in roots.items()
         }
         for duplicates in sets.duplicate_sets(
-            self._workspace.index, list(roots), min_size, shown=self._workspace.shown
+            self._workspace.index, list(roots), min_size, only, shown=self._workspace.shown
         ):
+            if wanted and not any(_is_of(replica, wanted) for replica in duplicates.replicas):
+                continue
             distinct = {
                 replica.path: replica
                 for replica in duplicates.replicas
                 if chosen[replica.root].keeps(replica)
             }
-            if len({replica.payload for replica in distinct.values()}) > 1:
+            if len(distinct) == len(duplicates.replicas):
+                yield duplicates
+            elif len({replica.payload for replica in distinct.values()}) > 1:
                 yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
+
+    def _known_model(self, name: str) -> ModelName:
+        """What a name asks for. Raises `UnknownModel` where no file of such a model was scanned."""
+        asked = self._workspace.model_name(name)
+        known = [Name(*one) for one in self._workspace.index.models()]
+        if asked.among(known) is None:
+            raise names.unknown(
+                name,
+                map(str, known),
+                "no scanned root holds a file of a",
+                "see `hubfold ls` for what is there",
+            )
+        return asked
+
+    def root_named(self, path: StrPath) -> str:
+        """The known root that a user means: itself, or the folder above it. Raises `RootError` for any other path."""
+        meant = self._workspace.resolved(KnownRoot(os.path.expanduser(os.fspath(path)))).path
+        known = [root.path for root in self.roots()]
+        if meant not in known:
+            raise RootError(
+                f"{os.fspath(path)} is no known root",
+                f"known are {', '.join(known)}" if known else "see `hubfold roots`",
+            )
+        return meant
 
     def runs(self) -> list[RunSummary]:
         """Past runs, newest first. Raises `JournalDamaged`."""
@@ -187,6 +251,12 @@ class Memory:
     def run(self, run: str) -> RunDetail:
         """One run action by action. Raises `RunNotFound`, `JournalDamaged`."""
         return history.detail(journal.read(self._workspace.state.runs, run))
+
+
+def _is_of(replica: IndexedReplica, models: Sequence[ModelName]) -> bool:
+    return replica.repo_id is not None and any(
+        model.means(replica.repo_type or "model", replica.repo_id) for model in models
+    )
 
 
 def _closed(folder: str) -> str:

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import VAULT, Role, Root, Scope, Signature
-from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.errors import HubfoldError, LeftAlone, RootError
 from hubfold.faults import Faults
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state.home import KnownRoot, StateHome
@@ -308,7 +308,7 @@ class Workspace:
         """The roots of the index that a command without a path is about; on demand with their vaults."""
         known = {root.path for root in self.discover()}
         roots = [self.with_link(root) for root in self.index.roots() if root.path in known]
-        return roots + (self._vaults_of(roots) if vaults else [])
+        return roots + (self.vaults_of(roots) if vaults else [])
 
     def roots_of(self, paths: Sequence[StrPath], *, only: bool = False) -> dict[str, Root]:
         """The scanned roots at, below or around `paths` and, unless `only` these, the known ones; with their vaults.
@@ -332,10 +332,10 @@ class Workspace:
         if not (paths and only):
             chosen |= {root.path: root for root in self.scanned()}
         roots = [self.with_link(root) for root in chosen.values() if root.backend in self.backends]
-        found = self.by_role(roots + self._vaults_of(roots))
+        found = self.by_role(roots + self.vaults_of(roots))
         return {root.path: root for root in found if os.path.isdir(root.path)}
 
-    def _vaults_of(self, roots: Iterable[Root]) -> list[Root]:
+    def vaults_of(self, roots: Iterable[Root]) -> list[Root]:
         """The vaults of the index that belong to `roots`."""
         places = {place for root in roots for place in self._vault_places(root)}
         return [
@@ -455,6 +455,18 @@ class Workspace:
             return self.download_cache(None).path
         except HubfoldError:
             return None
+
+    def cache_at(self, place: StrPath | None) -> Root | None:
+        """The root that a user names by its folder or the one above; without one, that of downloads, None if there is
+        none. Raises `RootError` for what is no folder."""
+        if place is None:
+            path = self.cache_of_downloads()
+            return None if path is None else self.download_cache(None)
+        given = os.path.expanduser(os.fspath(place))
+        if os.path.lexists(given) and not os.path.isdir(given):
+            raise RootError(f"{given} is no folder", "name the folder of a cache")
+        backend = self.recognised(given) or self.download_cache(None).backend
+        return self.root_of(backend, given)
 
     def download_cache(self, into: StrPath | None) -> Root:
         from hubfold.transfer import download

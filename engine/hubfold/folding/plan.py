@@ -72,6 +72,9 @@ def with_one_mtime(actions: Sequence[Action]) -> list[Action]:
         return list(actions)
     bound = min(bounds)
     if actions[0].keeper.signature.mtime_ns <= bound:
-        return [replace(action, keeper_mtime_ns=None) for action in actions]
+        return [
+            action if action.keeper_mtime_ns is None else replace(action, keeper_mtime_ns=None)
+            for action in actions
+        ]
     older = [a.victim.signature.mtime_ns for a in actions if a.victim.signature.mtime_ns <= bound]
     return [replace(action, keeper_mtime_ns=min(older, default=bound)) for action in actions]

@@ -7,9 +7,9 @@ symlink, readers that would be shut out) becomes a keeper itself for those behin
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from hubfold.access import OPEN, Alone, Permissions, Way, breadth, readers
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hubfold.disk.filesystem import FileSystem
 
 Payload = list[IndexedReplica]
+_path = attrgetter("path")
 
 #: Less than that is no hole.
 _BLOCK = 4096
@@ -73,6 +74,8 @@ class Surroundings:
     unsettable: Mapping[tuple[int, int], str] = field(default_factory=dict)
     #: The payloads whose blocks are written in place (`chattr +C`): these share extents among themselves only.
     in_place: Collection[tuple[int, int]] = ()
+    #: The paths that cannot be looked at now: nothing is planned with them.
+    away: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -105,10 +108,15 @@ class _Planner:
         self.policy = policy
         self.around = around
         self.sides = Sides(around.capabilities)
+        self._folders = tuple(folder.rstrip("/") + "/" for folder in policy.below)
         self.skipped: list[Skip] = []
         self.notes: dict[str, None] = {}
         #: The vault objects of the set at hand, each with the payload that it is, or will be, a name of.
         self._objects: dict[str, tuple[int, int]] = {}
+        #: Its replicas with what stands around them, by path.
+        self._standings: dict[str, Standing] = {}
+        #: Where the objects of keepers may lie, by the roots of these and by whether one is in a cache.
+        self._known_places: dict[tuple[tuple[str, ...], bool], list[VaultPlace]] = {}
 
     def plan(self, sets: Iterable[DuplicateSet]) -> Plan:
         actions = [action for duplicates in sets for action in self._fold(duplicates)]
@@ -123,6 +131,7 @@ class _Planner:
         keepers: list[_Keeper] = []
         alone: list[tuple[Payload, str]] = []
         self._objects = {r.path: r.payload for r in duplicates.replicas if r.backend == VAULT}
+        self._standings.clear()
         for payload in sorted(duplicates.payloads.values(), key=self._rank):
             liar = next((replica for replica in payload if replica.claim_is_a_lie), None)
             if liar is not None:
@@ -167,15 +176,16 @@ class _Planner:
 
     def _rank(self, payload: Payload) -> tuple[bool, int, bool, int, int, int, str]:
         """Names decide last: of two that differ otherwise, the same one is kept whatever they are called."""
-        file = self._file(payload[0])
+        standings = [self._standing(replica) for replica in payload]
+        file = standings[0].file
         return (
-            bool(self._below(payload)),
-            min(self._place(replica) for replica in payload),
+            bool(self._folders) and bool(self._below(payload)),
+            min([self._place(replica) for replica in payload]),
             not any(replica.pinned for replica in payload),
-            -max(breadth(readers(file, self._way(replica))) for replica in payload),
+            -max([breadth(readers(file, one.way)) for one in standings]),
             -breadth(readers(file)),
             -_holes(payload[0]),
-            min(replica.path for replica in payload),
+            min([replica.path for replica in payload]),
         )
 
     def _file(self, replica: IndexedReplica) -> Permissions:
@@ -183,17 +193,20 @@ class _Planner:
         return known or Permissions.of(replica.uid, replica.gid, replica.mode, path=replica.path)
 
     def _way(self, replica: IndexedReplica) -> Way:
-        return self.around.ways.get(os.path.dirname(replica.path), OPEN)
+        return self.around.ways.get(replica.folder, OPEN)
 
     def _standing(self, replica: IndexedReplica) -> Standing:
-        return Standing(replica.path, self._file(replica), self._way(replica))
+        found = self._standings.get(replica.path)
+        if found is None:
+            found = Standing(replica.path, self._file(replica), self._way(replica))
+            self._standings[replica.path] = found
+        return found
 
     def _below(self, payload: Payload) -> Payload:
         """Those of the names that may be replaced."""
-        if not self.policy.below:
+        if not self._folders:
             return payload
-        folders = tuple(folder.rstrip("/") + "/" for folder in self.policy.below)
-        return [replica for replica in payload if replica.path.startswith(folders)]
+        return [replica for replica in payload if replica.path.startswith(self._folders)]
 
     def _place(self, replica: IndexedReplica) -> int:
         if replica.backend == VAULT:
@@ -213,13 +226,17 @@ class _Planner:
 
     def _replace(self, payload: Payload, keeper: Payload, duplicates: DuplicateSet) -> list[Action]:
         """The actions that replace every name of `payload`; `_No` if one of them cannot be."""
-        source = min(keeper, key=lambda replica: (self._place(replica), replica.path))
+        source = (
+            keeper[0]
+            if len(keeper) == 1
+            else min(keeper, key=lambda replica: (self._place(replica), replica.path))
+        )
         shared = self.around.extents.get(payload[0].payload)
         if shared is not None and shared == self.around.extents.get(source.payload):
             return []
         if not self._reflinks(payload[0], source):
             return self._links(payload, keeper, source, duplicates)
-        victim = min(self._below(payload), key=lambda replica: replica.path)
+        victim = min(self._below(payload), key=_path)
         shares = Action(
             victim=victim,
             keeper=source,
@@ -254,13 +271,12 @@ class _Planner:
             raise _No(
                 "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
             )
-        actions = [
-            self._link(replica, source, keeper, duplicates)
-            for replica in sorted(payload, key=lambda r: r.path)
-        ]
+        *others, last = sorted(payload, key=_path)
         # Only when the last name is replaced does the file system get the blocks back.
-        actions[-1] = _freeing(actions[-1], payload[0].allocated)
-        return actions
+        return [
+            *(self._link(replica, source, keeper, duplicates, frees=0) for replica in others),
+            self._link(last, source, keeper, duplicates, frees=payload[0].allocated),
+        ]
 
     def _reflinks(self, victim: IndexedReplica, keeper: IndexedReplica) -> bool:
         if self.policy.link not in (None, LinkKind.REFLINK) or LinkKind.REFLINK not in self._allowed(
@@ -308,12 +324,18 @@ class _Planner:
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
         capabilities = self._capabilities(replica)
         allowed = capabilities.links_across if across else capabilities.links
-        if os.path.dirname(replica.path) in self.around.work_trees:
+        if replica.folder in self.around.work_trees:
             allowed -= {LinkKind.SYMLINK}
         return allowed if replica.links is None else allowed & replica.links
 
     def _link(
-        self, victim: IndexedReplica, source: IndexedReplica, keeper: Payload, duplicates: DuplicateSet
+        self,
+        victim: IndexedReplica,
+        source: IndexedReplica,
+        keeper: Payload,
+        duplicates: DuplicateSet,
+        *,
+        frees: int,
     ) -> Action:
         here, there = self._filesystem(victim), self._filesystem(source)
         if here.read_only:
@@ -322,50 +344,24 @@ class _Planner:
         if reason is not None:
             raise _No(reason)
         across = not here.links_to(there)
-        found: list[Action] = []
-        for kind in self._kinds(self._allowed(victim, across), across, here, there):
+        kinds = self._kinds(self._allowed(victim, across), across, here, there)
+        found: tuple[VaultPlace, str] | None = None
+        if LinkKind.SYMLINK in kinds:
             try:
-                if kind is LinkKind.HARDLINK:
-                    found.append(self._hardlink(victim, source, duplicates, reason))
-                else:
-                    found.append(self._symlink(victim, source, keeper, duplicates, across=across))
+                found = self._object(victim, source, keeper, duplicates)
             except _ShutOut as no:
                 reason = str(no)
-        if not found:
-            raise _No(reason or "no kind of link may stand in its place")
-        return replace(found[0], instead=tuple(replace(other, reason="hard link") for other in found[1:]))
-
-    def _hardlink(
-        self,
-        victim: IndexedReplica,
-        source: IndexedReplica,
-        duplicates: DuplicateSet,
-        not_a_symlink: str | None,
-    ) -> Action:
-        why = self._hardlink_reason(victim) if not_a_symlink is None else f"hard link, since {not_a_symlink}"
-        return Action(
-            victim=victim,
-            keeper=source,
-            link=LinkKind.HARDLINK,
-            target=source.path,
-            reason=why,
-            bytes=0,
-            digests=duplicates.digests,
-            keeper_mtime_ns=victim.latest_mtime_ns,
-            read_only=not self._capabilities(victim).cache,
-            may_keep=self._capabilities(victim).keeps,
+        if found is None:
+            if LinkKind.HARDLINK not in kinds:
+                raise _No(reason or "no kind of link may stand in its place")
+            why = self._hardlink_reason(victim) if reason is None else f"hard link, since {reason}"
+            return self._hardlink(victim, source, duplicates, why, frees)
+        instead = (
+            (self._hardlink(victim, source, duplicates, "hard link", frees),)
+            if LinkKind.HARDLINK in kinds
+            else ()
         )
-
-    def _symlink(
-        self,
-        victim: IndexedReplica,
-        source: IndexedReplica,
-        keeper: Payload,
-        duplicates: DuplicateSet,
-        *,
-        across: bool,
-    ) -> Action:
-        place, target = self._object(victim, source, keeper, duplicates)
+        place, target = found
         why = f"your copy becomes a link to the kept file in {place.path}"
         return Action(
             victim=victim,
@@ -373,12 +369,29 @@ class _Planner:
             link=LinkKind.SYMLINK,
             target=target,
             reason=f"{why}, on another file system" if across else why,
-            bytes=0,
+            bytes=frees,
             digests=duplicates.digests,
             vault=place.path,
             vault_serves=place.serves,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=True,
+            may_keep=self._capabilities(victim).keeps,
+            instead=instead,
+        )
+
+    def _hardlink(
+        self, victim: IndexedReplica, source: IndexedReplica, duplicates: DuplicateSet, why: str, frees: int
+    ) -> Action:
+        return Action(
+            victim=victim,
+            keeper=source,
+            link=LinkKind.HARDLINK,
+            target=source.path,
+            reason=why,
+            bytes=frees,
+            digests=duplicates.digests,
+            keeper_mtime_ns=victim.latest_mtime_ns,
+            read_only=not self._capabilities(victim).cache,
             may_keep=self._capabilities(victim).keeps,
         )
 
@@ -462,9 +475,14 @@ class _Planner:
         return path
 
     def _places(self, keeper: Payload) -> list[VaultPlace]:
-        """Vaults of caches first: a keeper outside any cache goes to the vault of a cache on its file system."""
-        roots = [replica.root for replica in keeper]
+        roots = tuple([replica.root for replica in keeper])
         in_cache = any(self._capabilities(replica).cache for replica in keeper)
+        if (roots, in_cache) not in self._known_places:
+            self._known_places[roots, in_cache] = self._places_of(roots, in_cache=in_cache)
+        return self._known_places[roots, in_cache]
+
+    def _places_of(self, roots: Iterable[str], *, in_cache: bool) -> list[VaultPlace]:
+        """Vaults of caches first: a keeper outside any cache goes to the vault of a cache on its file system."""
         ordered = list(roots)
         if not in_cache:
             caches = [
@@ -481,17 +499,10 @@ class _Planner:
         return self.around.roots[path].role is not Role.PRIMARY, path
 
     def _filesystem(self, replica: IndexedReplica) -> FileSystem:
-        return self.around.filesystems[os.path.dirname(replica.path)]
+        return self.around.filesystems[replica.folder]
 
 
 def _holes(replica: IndexedReplica) -> int:
     """The bytes of a file that take no blocks; 0 for what is only rounded."""
     missing = replica.signature.size - replica.allocated
     return missing if missing >= _BLOCK else 0
-
-
-def _freeing(action: Action, bytes_: int) -> Action:
-    """An action, with what may be done instead, that frees so much."""
-    return replace(
-        action, bytes=bytes_, instead=tuple(replace(other, bytes=bytes_) for other in action.instead)
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 from hubfold.access import Permissions, Way
 from hubfold.backend.boundary import GuardedBackend
@@ -29,8 +28,11 @@ def survey(
     trees = WorkTrees()
     for duplicates in sets:
         for replica in duplicates.replicas:
-            with suppress(OSError):
+            try:
                 found.look(replica)
+            except OSError:
+                if replica.folder not in found.places or not os.path.lexists(replica.path):
+                    found.away.add(replica.path)
     who = permissions.groups()
     return Surroundings(
         capabilities=capabilities(backends),
@@ -46,6 +48,7 @@ def survey(
         makes=Makes(*who) if who is not None else None,
         unsettable=found.unsettable,
         in_place=found.in_place,
+        away=found.away,
     )
 
 
@@ -61,13 +64,16 @@ class _Found:
         self.way_to: dict[str, Way] = {}
         self.files: dict[tuple[int, int], Permissions] = {}
         self.alone: set[tuple[int, int]] = set()
+        self._groups: set[tuple[tuple[int, int], ...]] = set()
         self.unsettable: dict[tuple[int, int], str] = {}
         self.extents: dict[tuple[int, int], object] = {}
         self.in_place: set[tuple[int, int]] = set()
+        #: The paths that cannot be looked at.
+        self.away: set[str] = set()
 
     def look(self, replica: IndexedReplica) -> None:
-        """Raises `OSError` where the folder cannot be asked: it has no file system then."""
-        folder = os.path.dirname(replica.path)
+        """Raises `OSError` where the file or its folder cannot be asked: a folder has no file system then."""
+        folder = replica.folder
         if folder not in self.places:
             way = self._ways.to(folder)
             self.places[folder] = self._filesystems.of(folder)
@@ -76,18 +82,22 @@ class _Found:
                 self.alone |= permissions.alone(above)
         if replica.payload not in self.files:
             self._look_at_file(replica, bool(self.places[folder].pool))
+        else:
+            os.lstat(replica.path)
 
     def _look_at_file(self, replica: IndexedReplica, pool: bool) -> None:
         file = permissions.of_path(replica.path)
         self.files[replica.payload] = file
-        self.alone |= permissions.alone(file)
+        if file.groups not in self._groups:
+            self._groups.add(file.groups)
+            self.alone |= permissions.alone(file)
         if self._ordinary and (name := permissions.not_ours_to_set(replica.path)) is not None:
             self.unsettable[replica.payload] = name
         if pool:
             shared = extents_of(replica.path)
             if shared:
                 self.extents[replica.payload] = (
-                    self._filesystems.of(os.path.dirname(replica.path)).pool,
+                    self.places[replica.folder].pool,
                     shared,
                 )
             if written_in_place(replica.path):

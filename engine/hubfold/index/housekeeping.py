@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from hubfold.index.invalidation import LOOSE, changed
 from hubfold.index.tallies import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 #: Digests are pruned where one row in so many has gone, and always while there are at most so many files.
 LOOSE_SHARE = 10
@@ -55,6 +56,58 @@ def totals(index: Index, root: Root) -> Totals:
         )
         index.remember(key, f"{files} {size} {allocated}")
     return Totals(files, size, allocated)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Bytes by blocks, each payload once over all roots: by its name in a cache, else in another root, else a vault."""
+
+    caches: int
+    copies: int
+    vaults: int
+
+
+def taken(
+    index: Index, caches: Sequence[str], copies: Sequence[str], vaults: Sequence[str], *, keep: bool = True
+) -> Taken:
+    """What the rows of roots take; `keep` the figures, so that only what changes is counted again."""
+    kinds = (caches, copies, vaults)
+    question = hashlib.sha256(repr([sorted(kind) for kind in kinds]).encode("utf-8", "surrogateescape"))
+    key = f"taken {question.hexdigest()}"
+    remembered = index.remembered(key)
+    if remembered is not None:
+        return Taken(*map(int, remembered.split()))
+    numbers = {os.fsdecode(path): number for number, path in index.rows("SELECT id, path FROM roots")}
+    ours = [[numbers[path] for path in kind if path in numbers] for kind in kinds]
+    if not keep:
+        figures = _of_sizes(index, ours, "1")
+        return Taken(*(sum(figure[place] for figure in figures) for place in (1, 2, 3)))
+    with index.file.transaction():
+        tally = Tally(index, key)
+        figures = _of_sizes(index, ours, tally.where("f.size"), whole=tally.whole)
+        tally.put(figures)
+        sums = tally.sums()
+        index.remember(key, " ".join(map(str, sums)))
+    return Taken(*sums)
+
+
+def _of_sizes(
+    index: Index, ours: Sequence[Sequence[int]], where: str, *, whole: bool = True
+) -> list[tuple[int, int, int, int]]:
+    """(size, bytes of caches, of copies, of vaults) of the roots with these numbers, for the sizes of a clause."""
+    caches, copies, every = (
+        ", ".join(map(str, some)) for some in (ours[0], ours[1], [number for kind in ours for number in kind])
+    )
+    return index.rows(
+        f"""SELECT size, SUM(allocated * cached), SUM(allocated * (copied AND NOT cached)),
+            SUM(allocated * NOT (copied OR cached)) FROM (
+            SELECT f.size AS size, MAX(f.allocated) AS allocated, MAX(p.root_id IN ({caches})) AS cached,
+                MAX(p.root_id IN ({copies})) AS copied
+            FROM files f {"" if whole else "INDEXED BY files_by_size"}
+            CROSS JOIN folders p ON p.id = f.folder_id AND p.root_id IN ({every})
+            WHERE {where} GROUP BY f.size, f.device, f.inode)
+        GROUP BY size"""
+    )
 
 
 def name_repositories(index: Index, commits: Mapping[str, tuple[str, str]]) -> None:

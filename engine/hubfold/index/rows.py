@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hubfold.content import IndexedReplica, LinkKind, Signature
@@ -35,6 +37,13 @@ DIGESTS = """
 FROM = f"FROM files f JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id {DIGESTS}"
 
 _LARGEST = (1 << 63) - 1
+#: How `os.fsdecode` reads names.
+_FILE_NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+_NO_NAMES = (b"", b".", b"..")
+
+#: The algorithms of the columns in a `ROW`, in their order.
+_CLAIMED = tuple(CLAIM_COLUMNS)
+_COMPUTED = ("sha256", "git-sha1", "xxh3_128", "xet")
 
 #: Places in a `ROW`.
 SIZE, DEVICE, INODE, MTIME, CTIME, FOLDER, ROOT, XXH3 = 0, 1, 2, 3, 4, 5, 7, 19
@@ -70,15 +79,12 @@ def raw(digest: str | None) -> bytes | None:
 
 def claims(row: Row) -> dict[str, str]:
     """The digests that the layout states."""
-    return {
-        name: value.hex() for name, value in zip(CLAIM_COLUMNS, row[14:17], strict=True) if value is not None
-    }
+    return {name: value.hex() for name, value in zip(_CLAIMED, row[14:17], strict=True) if value is not None}
 
 
 def computed(row: Row) -> dict[str, str]:
     """The digests that were read."""
-    names = ("sha256", "git-sha1", "xxh3_128", "xet")
-    return {name: value.hex() for name, value in zip(names, row[17:21], strict=True) if value is not None}
+    return {name: value.hex() for name, value in zip(_COMPUTED, row[17:21], strict=True) if value is not None}
 
 
 def path_of(row: Row) -> str:
@@ -88,9 +94,9 @@ def path_of(row: Row) -> str:
 
 def joined(folder: bytes, name: bytes) -> str:
     """`path_of` by the two parts of a path."""
-    if b"/" in name or name in (b"", b".", b"..") or not folder.startswith(b"/"):
+    if b"/" in name or name in _NO_NAMES or not folder.startswith(b"/"):
         raise ValueError(f"the name {name!r}")
-    return os.fsdecode(os.path.join(folder, name))
+    return (folder + name if folder.endswith(b"/") else folder + b"/" + name).decode(*_FILE_NAMES)
 
 
 def signature_of(row: Row) -> Signature:
@@ -102,6 +108,8 @@ def signature_of(row: Row) -> Signature:
 def loaded_signature(columns: Sequence[int]) -> Signature:
     """The inverse of `stored_signature`."""
     device, inode, size, mtime_ns, ctime_ns = columns
+    if min(columns) >= 0:
+        return Signature(device, inode, size, mtime_ns, ctime_ns)
     return Signature(
         unsigned(device), unsigned(inode), unsigned(size), loaded_time(mtime_ns), loaded_time(ctime_ns)
     )
@@ -114,24 +122,35 @@ def sample_of(row: Row) -> str | None:
 
 def replica_of(row: Row) -> IndexedReplica:
     """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
-    root, backend, *about = row[ROOT:]
+    root, backend = row[ROOT : ROOT + 2]
+    about = row[ROOT + 2 : ROOT + 7]
     repo_id, repo_type, revision, links, pinned, latest = row[22:]
+    allocated, nlink, mode, uid, gid = about if min(about) >= 0 else map(unsigned, about)
     return IndexedReplica(
         path=path_of(row),
-        root=os.fsdecode(root),
+        root=_text(root),
         backend=backend,
         signature=signature_of(row),
-        allocated=unsigned(about[0]),
-        nlink=unsigned(about[1]),
-        mode=unsigned(about[2]),
-        uid=unsigned(about[3]),
-        gid=unsigned(about[4]),
+        allocated=allocated,
+        nlink=nlink,
+        mode=mode,
+        uid=uid,
+        gid=gid,
         claims=claims(row),
         computed=computed(row),
-        repo_id=None if repo_id is None else os.fsdecode(repo_id),
-        repo_type=None if repo_type is None else os.fsdecode(repo_type),
-        revision=None if revision is None else os.fsdecode(revision),
-        links=None if links is None else frozenset(LinkKind(kind) for kind in links.split(",") if kind),
+        repo_id=None if repo_id is None else _text(repo_id),
+        repo_type=None if repo_type is None else _text(repo_type),
+        revision=None if revision is None else _text(revision),
+        links=None if links is None else _link_kinds(links),
         pinned=bool(pinned),
         latest_mtime_ns=None if latest is None else loaded_time(latest),
     )
+
+
+#: What many rows have in common is one object.
+_text = lru_cache(1 << 12)(os.fsdecode)
+
+
+@lru_cache
+def _link_kinds(links: str) -> frozenset[LinkKind]:
+    return frozenset(LinkKind(kind) for kind in links.split(",") if kind)

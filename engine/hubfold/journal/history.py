@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hubfold.errors import RunNotFound
 from hubfold.journal import journal
 from hubfold.journal.others import as_they_lie_now
@@ -37,6 +39,13 @@ def summary(log: RunLog) -> RunSummary:
         + len(log.made)
         + len(log.mended),
         bytes=sum(intent.bytes for intent in done) + log.freed,
+    )
+
+
+def saved(logs: Iterable[RunLog]) -> int:
+    """What folds have freed, in bytes: those of their actions that stand."""
+    return sum(
+        log.intents[number].bytes for log in logs for number, state in log.states.items() if state == "done"
     )
 
 

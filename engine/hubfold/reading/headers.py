@@ -44,6 +44,8 @@ _OTHERS = {
     b"PACK\0\0\0": "a pack of git's",
 }
 
+_OTHER_MAGIC = tuple(_OTHERS)
+
 
 def head(path: str) -> bytes:
     """The first `HEAD` bytes of a regular file. Raises `OSError`; what is no regular file has none."""
@@ -56,12 +58,14 @@ def head(path: str) -> bytes:
 
 def is_blank(first: bytes) -> bool:
     """Whether nothing is written where the header of any format would be: preallocated, or a hole."""
-    return not first.strip(b"\0")
+    return not first[:1].strip(b"\0") and not first.strip(b"\0")
 
 
 def other_than_a_model(first: bytes) -> str | None:
     """What a file is that is certainly no model."""
-    return next((what for magic, what in _OTHERS.items() if first.startswith(magic)), None)
+    if not first.startswith(_OTHER_MAGIC):
+        return None
+    return next(what for magic, what in _OTHERS.items() if first.startswith(magic))
 
 
 def may_be_a_model(first: bytes) -> bool:

@@ -9,10 +9,13 @@ that it asks about (measured on Linux 6.18).
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import sys
 from functools import cache
 from typing import TYPE_CHECKING
+
+from hubfold.disk import open_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +40,23 @@ def pages(fd: int, offset: int, length: int) -> int | None:
         if count is not None:
             return count
     return None
+
+
+def in_cache(path: str, length: int) -> bool:
+    """Whether the first `length` bytes of a file are in the page cache, all of them, as far as can be told."""
+    try:
+        fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK)
+    except OSError:
+        return False
+    try:
+        if os.fstat(fd).st_size < length:
+            return False
+        found = pages(fd, 0, length)
+        return found is not None and found >= -(-length // PAGE)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 @cache

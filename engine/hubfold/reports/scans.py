@@ -11,6 +11,26 @@ from hubfold.reports.outcomes import Notice
 
 
 @dataclass(frozen=True, slots=True)
+class Space(JsonForm):
+    """What files with content take, in bytes by allocated blocks: each once, however many names it has.
+
+    One with a name in a cache counts there, else in the local copies; what only a vault has still is `vault_bytes`.
+    """
+
+    cache_bytes: int
+    copy_bytes: int
+    vault_bytes: int = field(metadata=told(after=("total_bytes",)))
+    #: What folds have freed that were not taken back; None where that cannot be told.
+    saved_bytes: int | None = 0
+    #: What hubfold itself takes: its index, its runs, what it remembers.
+    state_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        return self.cache_bytes + self.copy_bytes + self.vault_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RootReport(JsonForm):
     """One root after a scan. `bytes` by length, `allocated_bytes` by blocks, each payload counted once."""
 
@@ -42,6 +62,8 @@ class ScanReport(JsonForm):
     left_out: Mapping[str, int] | None = field(default=None, metadata=told(optional=True))
     #: `reclaimable_bytes` is what the sizes come to: there are so many sets that no plan was made.
     estimated: bool = field(default=False, metadata=told(optional=True))
+    #: What the roots of `roots` take together.
+    space: Space | None = field(default=None, metadata=told(optional=True))
 
     @property
     def failed(self) -> bool:

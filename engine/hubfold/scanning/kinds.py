@@ -55,11 +55,17 @@ def by_name(name: str) -> Kind:
     return Kind.OTHER if dot else Kind.NAMELESS
 
 
-def against(path: str, *, all_files: bool) -> str | None:
-    """Why a file is left alone for how it begins; None where nothing speaks against it, or it cannot be read."""
+def beginning(path: str) -> bytes | None:
+    """The first bytes of a file, None where it cannot be read."""
     try:
-        first = headers.head(path)
+        return headers.head(path)
     except OSError:
+        return None
+
+
+def against(path: str, first: bytes | None, *, all_files: bool) -> str | None:
+    """Why a file that begins so is left alone; None where nothing speaks against it, or it could not be read."""
+    if first is None:
         return None  # whoever compares it will say so
     if headers.is_blank(first):
         return "nothing is written at its beginning: it is still being written, or only room for it was made"

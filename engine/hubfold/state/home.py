@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -193,6 +194,15 @@ class StateHome:
             for (kind, repo, revision), asked in sorted(after.items())
         ]
         self._replace(self.asked_for, {"version": 1, "asked": entries})
+
+    def taken(self) -> int:
+        """What hubfold's own state takes, in bytes by blocks: index, runs, what is remembered."""
+        found = 0
+        for folder, _, names in os.walk(self.home):
+            for name in names:
+                with suppress(OSError):
+                    found += os.lstat(os.path.join(folder, name)).st_blocks * 512
+        return found
 
     def _replace(self, path: str, document: Mapping[str, Any]) -> None:
         """Write a file as a whole: a crash leaves the old one or the new one."""

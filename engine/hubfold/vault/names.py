@@ -60,7 +60,7 @@ def object_path(vault: str, digests: Mapping[str, str], own_link: str | None = N
             name = digests[algorithm]
             if own_link is not None:
                 name += "." + hashlib.sha256(os.fsencode(own_link)).hexdigest()[:12]
-            return os.path.join(vault, OBJECTS, name[:2], name)
+            return f"{vault.rstrip('/')}/{OBJECTS}/{name[:2]}/{name}"
     return None
 
 

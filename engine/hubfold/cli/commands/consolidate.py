@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -11,16 +13,19 @@ import click
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
-from hubfold.cli.guests import stdout
 from hubfold.cli.output import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.content import Scope
+    from hubfold.content import IndexedReplica, Scope
     from hubfold.folding.plan import Action, Plan
     from hubfold.reports.runs import ConsolidateReport
 
+#: What the command after a dry run gets as the dry run got it.
+_SAME = ("link", "min_size", "into", "models", "root", "across_owners")
 #: From here on a terminal gets one row per model instead of one per file.
 _LONG = 40
 
@@ -32,6 +37,7 @@ class How:
     link: str
     into: str | None
     across_owners: bool
+    root: tuple[str, ...]
 
 
 @options.command(
@@ -43,6 +49,7 @@ class How:
             "hubfold consolidate ~/models",
             "replace only files of this folder, by copies wherever a root has them",
         ),
+        ("hubfold consolidate --model org/name", "only copies of what this model has"),
         ("hubfold consolidate --link hardlink -y", "hard links instead, and no question"),
     ],
 )
@@ -56,6 +63,16 @@ class How:
 )
 @options.min_size
 @click.option("--into", metavar="CACHE", help="Fold into this cache: its copies stay before those of others.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="ORG/NAME",
+    help="Only what this model has a copy of (may be repeated).",
+)
+@click.option(
+    "--root", multiple=True, metavar="PATH", help="Replace only files of this known root (may be repeated)."
+)
 @click.option("--across-owners", is_flag=True, help="Merge files of different owners too.")
 @options.full
 @options.before_change
@@ -74,8 +91,10 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
+        typed = paths
+        paths = (*paths, *map(engine.root_named, how.root))
         where = [*paths, how.into] if paths and how.into is not None else paths
-        scan = engine.scan(where, min_size=min_size, scope=scope)
+        scan = engine.scan(where, min_size=min_size, scope=scope, promise=False)
         for root in scan.roots:
             if root.error is not None:
                 output.warning(f"{root.path}: {root.error}")
@@ -94,29 +113,39 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
         _show_plan(output, plan, full=session.full)
         incomplete = SOME_LEFT if scan.failed else None
         question = f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
-        dry = f"{tell.DRY_RUN}. Next: {tell.next_command('consolidate', paths, scope)}"
+        dry = f"{tell.DRY_RUN}. Next: {tell.next_command('consolidate', typed, scope, *_SAME)}"
         if not tell.goes_on(session, preview, question, nothing=not plan.actions, dry=dry):
             return incomplete
         report = engine.apply(plan)
+        saved = None if output.as_json or output.quiet else engine.space().saved_bytes
     output.report(report)
     _show_otherwise(output, preview, report)
-    return _show_result(output, report) or incomplete
+    code = _show_result(output, report) or incomplete
+    if saved and saved > report.reclaimed_bytes:
+        output.line(f"saved so far, by all folds: {display.size(saved)}")
+    return code
 
 
 def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
     if not plan.actions:
         output.line("nothing to replace", "bold")
-    condensed = len(plan.actions) > _LONG and stdout().isatty() and not full
+    for_people = output.to_terminal and not full
+    condensed = len(plan.actions) > _LONG and for_people
+    place = partial(output.place, full=full)
+    name = partial(_place, output) if for_people else attrgetter("path")
     for model, actions in _by_model(plan).items():
-        output.line(f"{model}: {_files(len(actions))}, {display.size(sum(a.bytes for a in actions))}", "bold")
+        frees = display.size(sum(action.bytes for action in actions))
+        output.line(f"{place(model)}: {_files(len(actions))}, {frees}", "bold")
         if condensed:
-            output.line(f"  below {_common(action.path for action in actions)}")
+            output.line(f"  below {place(_common(action.path for action in actions))}")
         else:
             output.table(
                 [Column("  FREES", right=True), Column("LINK"), Column("REPLACES")],
-                [[display.size(action.bytes), str(action.link), action.path] for action in actions],
+                [[display.size(action.bytes), str(action.link), name(action.victim)] for action in actions],
             )
-        output.line(f"  stays: {_common(action.keeper.path for action in actions)}")
+        kept = {name(action.keeper) for action in actions}
+        stays = kept.pop() if len(kept) == 1 else place(_common(action.keeper.path for action in actions))
+        output.line(f"  stays: {stays}")
         for kind, reason in dict.fromkeys((action.link, action.reason) for action in actions):
             output.line(f"  {kind}: {reason}")
         output.line()
@@ -127,6 +156,8 @@ def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
         output.line(f"{_files(len(plan.actions))} to replace, {display.size(plan.bytes)} to reclaim", "bold")
         if condensed:
             output.message("--full lists every file")
+        elif for_people:
+            output.message("--full shows whole paths")
 
 
 def _show_otherwise(output: Output, preview: ConsolidateReport, report: ConsolidateReport) -> None:
@@ -158,10 +189,19 @@ def _by_model(plan: Plan) -> dict[str, list[Action]]:
     return groups
 
 
-def _common(paths: object) -> str:
+def _place(output: Output, replica: IndexedReplica) -> str:
+    """Where a file is to a person: a name that is only a digest says nothing, its model and its root do."""
+    if os.path.basename(replica.path) not in replica.digests.values():
+        return output.place(replica.path)
+    return f"{output.place(replica.root)} ({replica.repo_id or 'kept by hubfold'})"
+
+
+def _common(paths: Iterable[str]) -> str:
     """The one path, or the deepest folder that all have in common."""
-    distinct = sorted(set(paths))  # type: ignore[call-overload]
-    return distinct[0] if len(distinct) == 1 else os.path.join(os.path.commonpath(distinct), "")
+    distinct = set(paths)
+    # What the first and the last in order have in common, all have.
+    ends = min(distinct), max(distinct)
+    return ends[0] if len(distinct) == 1 else os.path.join(os.path.commonpath(ends), "")
 
 
 def _files(number: int) -> str:

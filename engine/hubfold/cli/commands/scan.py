@@ -47,7 +47,8 @@ def command(
     if not session.output.as_json:
         show(session.output, report)
         if report.duplicate_sets:
-            session.output.message(f"next: {tell.next_command('consolidate --dry-run', paths, scope)}")
+            following = tell.next_command("consolidate --dry-run", paths, scope, "min_size")
+            session.output.message(f"next: {following}")
     return SOME_LEFT if report.failed else None
 
 
@@ -81,6 +82,9 @@ def show(output: Output, report: ScanReport) -> None:
         ],
     )
     output.line()
+    if report.space is not None and report.files:
+        tell.space(output, report.space, report.reclaimable_bytes, about="about" if report.estimated else "")
+        output.line()
     if report.duplicate_sets:
         output.line(
             f"{display.count(report.duplicate_sets, 'duplicate set')}, "

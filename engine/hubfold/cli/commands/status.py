@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hubfold import display
+from hubfold.cli import tell
 from hubfold.cli.commands import roots
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def status(session: Session) -> None:
         runs = engine.runs()
         scanned = any(root.files for root in known)
         reclaimable = engine.dupes(limit=1).reclaimable_bytes if scanned else 0
+        space = engine.space() if scanned else None
     last = runs[0] if runs else None
     if any(run.state == "unfinished" for run in runs):
         command = "hubfold recover"
@@ -33,6 +35,7 @@ def status(session: Session) -> None:
             {
                 "roots": [root.as_json() for root in known],
                 "reclaimable_bytes": reclaimable,
+                "space": space.as_json() if space else None,
                 "last_run": last.as_json() if last else None,
                 "next": command,
             }
@@ -45,8 +48,11 @@ def status(session: Session) -> None:
         output.line()
     else:
         output.line("No cache was found here. Name a folder with models, or try `hubfold demo` first.")
-    if scanned:
+    if space is not None:
+        tell.space(output, space, reclaimable)
         output.line(f"{display.size(reclaimable)} reclaimable, as of the last scan", "bold")
     if last is not None:
         output.line(f"last run: {last.run}, {last.command}, {last.state}, {display.size(last.bytes)}")
+    if space is not None:
+        output.line(f"hubfold's own index and runs: {display.size(space.state_bytes)}")
     output.message(f"next: {command}")

@@ -39,7 +39,11 @@ def command(session: Session, run: str | None) -> int | None:
         preview = engine.preview_undo(run)
         if not (output.as_json or session.yes):
             gone = set(preview.removed)
-            restored = [f"restore {path}" for path in preview.restored if path not in gone]
+            restored = [
+                f"restore {output.place(path, full=session.full)}"
+                for path in preview.restored
+                if path not in gone
+            ]
             tell.some(output, restored, full=session.full, indent="")
             tell.goes(output, preview.removed, preview.folders, full=session.full)
             _stays(session, preview)
