@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 STDIN, STDOUT, STDERR = range(3)
-#: Of the process itself, whatever its streams are; there is none where nobody sits before it.
-_TERMINAL = "/dev/tty"
 
 
 class OutputLost(HubfoldError):
@@ -138,7 +136,7 @@ def terminal() -> Iterator[TextIO]:
     if sys.stderr.isatty():
         yield sys.stderr
         return
-    number = os.open(_TERMINAL, os.O_WRONLY | os.O_NOCTTY)
+    number = os.open(os.ctermid(), os.O_WRONLY | os.O_NOCTTY)
     try:
         stream = _opened(number, "w")
         yield stream
