@@ -147,11 +147,11 @@ MAKES_TREES = {
 
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
 MAY_CHANGE_DISKS = {
-    *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks")),
+    *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks", "seen_twice")),
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
-    *(f"hubfold.folding.{name}" for name in ("swapping", "seen_twice", "settle", "undo")),
+    *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
@@ -406,7 +406,11 @@ TESTED_BY = {
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
-    "hubfold.engine.models": ["library/test_gather.py", "library/test_availability.py"],
+    "hubfold.engine.models": [
+        "library/test_gather.py",
+        "library/test_availability.py",
+        "library/test_checking.py",
+    ],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
@@ -426,6 +430,7 @@ TESTED_BY = {
     "hubfold.removal.plan": ["removal/test_removal.py"],
     "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],
     "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
+    "hubfold.removal.twins": ["removal/test_redundant.py", "faults/test_seen_twice.py"],
     "hubfold.reports.origins": ["engine/test_explaining.py", "reports/test_json.py"],
     "hubfold.reports.outcomes": ["reports/test_json.py", "cli/test_faulty_plugin.py"],
     "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],

@@ -109,6 +109,14 @@ def test_json_is_ascii_and_keeps_names_that_are_not_utf8() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "shown"), [(86400, "1d"), (7 * 86400, "7d"), (36 * 3600, "36h"), (90, "90s"), (0, "0s")]
+)
+def test_a_time_span_is_shown_as_it_is_typed(seconds: int, shown: str) -> None:
+    assert display.time_span(seconds) == shown
+    assert display.parse_duration(shown) == seconds
+
+
+@pytest.mark.parametrize(
     ("path", "home", "shown"),
     [
         ("/home/me/models/a", "/home/me", "~/models/a"),

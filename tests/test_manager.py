@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import hubfold
-from hubfold import ModelCacheManager, UsageError, check_model_availability
+from hubfold import HubfoldError, ModelCacheManager, UsageError, check_model_availability
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files
 
 FILES = model_files("base", 40_000)
@@ -139,13 +139,16 @@ def test_names_and_types_are_those_that_existing_code_calls(cached: Tree) -> Non
         "find_model_in_cache": "(self, model_id: 'str') -> 'Path | None'",
         "is_model_cached": "(self, model_id: 'str') -> 'bool'",
         "get_cached_snapshot_path": "(self, model_id: 'str') -> 'Path | None'",
+        "get_cached_model_path": "(self, model_id: 'str') -> 'Path | None'",
+        "check_model_cache": "(self, model_id: 'str') -> 'dict[str, Any]'",
         "get_model_size": "(self, model_id: 'str') -> 'int'",
         "list_cached_models": "(self) -> 'list[dict[str, Any]]'",
         "delete_model_cache": "(self, model_id: 'str') -> 'bool'",
         "get_cache_info": "(self) -> 'dict[str, Any]'",
     }
     assert {name: str(inspect.signature(getattr(ModelCacheManager, name))) for name in expected} == expected
-    assert str(inspect.signature(check_model_availability)) == "(model_id: 'str') -> 'tuple[bool, str]'"
+    first, second = inspect.signature(check_model_availability).parameters.values()
+    assert (first.name, second.name, second.default) == ("model_id", "cache_dir", None)
     [parameter] = inspect.signature(ModelCacheManager).parameters.values()
     assert (parameter.name, parameter.default) == ("cache_dir", None)
     manager = ModelCacheManager(str(cached["hf"]))
@@ -171,3 +174,72 @@ def test_a_short_name_and_the_files_that_are_wanted_count(cached: Tree) -> None:
     assert check_model_availability("texts")[0] is True
     config.unlink()
     assert manager.is_model_cached("org/half") is False
+
+
+def test_a_model_is_downloaded_into_the_cache_of_the_manager(
+    cached: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_ENDPOINT", cached.hub.endpoint)
+    manager = ModelCacheManager()
+    folder = manager.download("org/half")
+    assert folder == manager.get_cached_model_path("org/half")
+    assert (folder / "model.safetensors").stat().st_size == 40_000
+    cached.hub.forget_hits()
+    assert manager.download("org/half", folder.name) == folder
+    assert not cached.hub.hits, "a commit that is whole is asked of nobody"
+    other = ModelCacheManager(cached["other"])
+    texts = other.download("org/base", include=["*.json", "*.md"], exclude="README*")
+    assert sorted(os.listdir(texts)) == ["config.json", "tokenizer"]
+    assert other.is_model_cached("org/base") and other.cache_dir == cached["other"]
+    with pytest.raises(HubfoldError):
+        manager.download("org/nowhere")
+
+
+def test_a_download_that_is_not_whole_in_the_end_is_an_error(
+    cached: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    manager = ModelCacheManager()
+    assert manager.download("org/base") == manager.get_cached_snapshot_path("org/base")
+    with pytest.raises(HubfoldError, match=r"model\.safetensors"):
+        manager.download("org/half")
+    [link] = cached["hf/hub/models--org--base/snapshots"].glob("*/model.safetensors")
+    os.truncate(link.resolve(), 100)
+    with pytest.raises(HubfoldError, match=r"org/base was not downloaded: .*has 100 bytes"):
+        manager.download("org/base")
+
+
+def test_how_much_of_a_model_is_there(cached: Tree) -> None:
+    with hubfold.Engine() as engine:
+        Path(engine.state.config).parent.mkdir(parents=True, exist_ok=True)
+        Path(engine.state.config).write_text('[models]\nhalf = "org/half"\n')
+    for manager in (ModelCacheManager(), ModelCacheManager(cached["hf"])):
+        base, half, none = map(manager.check_model_cache, ("org/base", "half", "org/nowhere"))
+        assert (base["cached"], base["status"], base["missing"]) == (True, "cached", [])
+        assert base["path"] == str(manager.get_cached_model_path("org/base"))
+        assert base["size_gb"] == pytest.approx(BYTES / 1e9)
+        assert (half["model_id"], half["cached"], half["status"]) == ("org/half", False, "incomplete")
+        assert (half["missing"], half["missing_bytes"]) == (["model.safetensors"], 40_000)
+        assert "model.safetensors is not there" in half["message"]
+        assert (none["status"], none["path"], none["size_bytes"]) == ("missing", None, 0)
+        assert json.loads(json.dumps([base, half, none])) == [base, half, none]
+
+
+def test_a_dataset_is_no_model(cached: Tree) -> None:
+    cached.hub.add("org/data", {"data.parquet": b"x" * 40_000}, repo_type="dataset")
+    cached.build({"hf/hub": hub_cache("datasets/org/data")})
+    manager = ModelCacheManager()
+    assert [model["model_id"] for model in manager.list_cached_models()] == ["org/base"]
+    info = manager.get_cache_info()
+    assert (info["model_count"], info["total_size_bytes"], info["models"]) == (
+        1,
+        BYTES,
+        manager.list_cached_models(),
+    )
+    assert info["dataset_count"] == 1
+    assert [one["model_id"] for one in info["datasets"]] == ["datasets/org/data"]
+    assert info["incomplete"] == ["org/half"]
+    assert manager.is_model_cached("datasets/org/data")

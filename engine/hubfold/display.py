@@ -49,6 +49,13 @@ def parse_duration(text: str) -> int:
     return int(match[1]) * _SECONDS[match[2] or "s"]
 
 
+def time_span(seconds: float) -> str:
+    """A time span as `parse_duration` takes it, in the largest unit from days down that divides it: ``7d``, ``36h``."""
+    whole = round(seconds)
+    unit = next((one for one in ("d", "h", "m") if whole and whole % _SECONDS[one] == 0), "s")
+    return f"{whole // _SECONDS[unit]}{unit}"
+
+
 def size(count: int) -> str:
     """`count` bytes in decimal units with one digit, as ``hf cache ls`` shows them: ``54.1G``; bytes as ``512B``."""
     sign, count = ("-", -count) if count < 0 else ("", count)

@@ -149,7 +149,13 @@ def test_interrupted_downloads_misplaced_caches_and_offline_roots_are_told(
     engine.scan([tree["hf"], tree["gone"]])
     shutil.rmtree(tree["gone"])
     found = {finding.kind: finding for finding in engine.doctor().findings}
-    assert found["interrupted-download"].path.endswith("abc.incomplete")
+    begun = found["interrupted-download"]
+    assert begun.path.endswith("abc.incomplete")
+    assert "`hubfold clean --older-than 0` (by itself it takes what is older than 1d)" in begun.fix
+    os.utime(begun.path, (1, 1))
+    engine.scan()
+    [begun] = [one for one in engine.doctor().findings if one.kind == "interrupted-download"]
+    assert begun.fix.endswith("or `hubfold clean` to drop it"), "the plain command takes it now"
     assert found["misplaced-cache"].path == str(tree["hf/hub/hub"])
     assert found["offline-root"].path == str(tree["gone"])
 

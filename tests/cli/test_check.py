@@ -66,9 +66,52 @@ def test_a_whole_model_anywhere_is_enough(hubfold: Program, configured: Tree) ->
     """The cache has half of it, a copy in a folder all of it."""
     configured.build({"models/half": local_dir("org/half")})
     hubfold("roots", "add", "models")
-    done = hubfold("check", "org/half", "--json")
+    done = hubfold("check", "org/half", "--anywhere", "--json")
     assert done.code == 0
     assert done.json["models"][0]["path"] == str(configured["models/half"])
+    done = hubfold("check", "org/half")
+    assert done.code == 3, "a program that asks for it by its name looks into the cache"
+    assert f"org/half is whole in {configured['models/half']}" in done.out
+    assert hubfold("check", "org/half", "--in", "models").code == 0
+
+
+def test_the_cache_is_told_and_what_nobody_configured(hubfold: Program, configured: Tree) -> None:
+    configured.hub.add("org/more", model_files("more", 40_000))
+    configured.build({"hf/hub": hub_cache("org/more")})
+    config = Path(hubfold.environ["HUBFOLD_HOME"]) / "config.toml"
+    config.write_text(f'reserve = "900TB"\n{config.read_text()}')
+    done = hubfold("check")
+    assert f"1 of 3 models whole in {configured['hf/hub']}" in done.out
+    assert "900.0T of it in reserve" in done.out
+    assert "in the cache and not in config.toml: org/more (40" in done.out
+    assert "less than the reserve of 900.0T: nothing is downloaded" in done.out
+    report = hubfold("check", "--json").json
+    assert [one["id"] for one in report["unconfigured"]] == ["org/more"]
+    assert (report["readable"], report["writable"], report["reserve_bytes"]) == (True, True, 900 * 10**12)
+    refused = hubfold("download", "--missing", "--dry-run", environ=configured.hub.environ())
+    assert refused.code == 1, "org/large is nowhere"
+
+
+def test_the_places_exclude_each_other_and_have_to_be_folders(hubfold: Program, configured: Tree) -> None:
+    assert hubfold("check", "--in", "hf", "--anywhere").code == 2
+    assert hubfold("check", "--in", "").code == 2
+    (hubfold.home / "file").write_text("")
+    done = hubfold("check", "--in", "file")
+    assert done.code == 1 and "is no folder" in done.err
+    assert hubfold("check", "small", "--in", "hf", "-q").code == 0
+    assert hubfold("check", "small", "--in", "nowhere", "-q").code == 3
+    assert f"{hubfold.home}/nowhere is not there yet" in hubfold("check", "small", "--in", "nowhere").out
+
+
+@pytest.mark.slow
+def test_on_a_terminal_each_status_has_its_colour(hubfold: Program, configured: Tree) -> None:
+    done = hubfold.on_terminal("check", columns=200)
+    for status, colour in (("cached", 32), ("incomplete", 33), ("missing", 31)):
+        assert f"\x1b[{colour}m{status}" in done.out
+    narrow = hubfold.on_terminal("check", "--no-color", columns=80)
+    rows = [line.split() for line in narrow.out.splitlines()[1:4]]
+    assert [row[0] for row in rows] == ["cached", "incomplete", "missing"]
+    assert max(map(len, narrow.out.splitlines()[:4])) <= 80
 
 
 def test_a_name_that_nothing_is_known_of_gets_the_nearest(hubfold: Program, configured: Tree) -> None:

@@ -28,7 +28,12 @@ def test_clean_shows_asks_and_removes(hubfold: Program, scene: Scene, left_behin
     assert "1 file to remove, 1.0M to reclaim" in dry.out
     assert hubfold("clean").code == 5
     assert left_behind.exists()
-    assert hubfold("clean", "-y", "--older-than", "72").out.startswith("0 files to remove")
+    for age in ("72", "3d", "72h"):
+        young = hubfold("clean", "-y", "--older-than", age)
+        assert "0 files to remove" in young.out, "it is two days old"
+        assert "touched less than 3d ago; `hubfold clean --older-than 0` takes it too" in young.out
+    assert hubfold("clean", "-y", "--older-than", "soon").code == 2
+    assert hubfold("clean", "-y", "--older-than", "-1").code == 2
     done = hubfold("clean", "-y", "--json").json
     assert [item["path"] for item in done["removed"]] == [str(left_behind)]
     assert done["reclaimed_bytes"] == 1 << 20

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 from hubfold.testing.trees import Tree, local_dir, model_files
+from tests.building import tree
 from tests.building.program import Program, Scene
 
 
@@ -92,3 +96,58 @@ def test_a_model_that_is_nowhere_gets_the_nearest_name(hubfold: Program, scene: 
     assert "did you mean org/base?" in done.err
     assert hubfold("rm", "../x", "-y").code == 2
     assert hubfold("rm", "org/base", "--revision", "nope", "-y").code == 1
+
+
+def test_redundant_copies_are_shown_with_where_they_stay(hubfold: Program) -> None:
+    files = {"model.safetensors": tree.model("weights"), "config.json": b'{"model_type": "llama"}'}
+    tree.cache(str(hubfold.home / "hf/hub"), "org/base", files)
+    tree.local_dir(str(hubfold.home / "models/base"), files)
+    tree.local_dir(str(hubfold.home / "models/alone"), {"m.safetensors": tree.model("alone")}, "b" * 40)
+    assert hubfold("rm").code == 2
+    assert hubfold("rm", "--redundant-copies", "--with-links").code == 2
+    assert hubfold("rm", "--redundant-copies", "modles", "-y").code == 1
+    hubfold("roots", "add", "models")
+    dry = hubfold("rm", "--redundant-copies", "--dry-run")
+    assert dry.code == 0
+    snapshot = hubfold.home / "hf/hub/models--org--base/snapshots" / ("a" * 40)
+    assert f"  stays whole in {snapshot}" in dry.out
+    assert "no cache holds it whole" in dry.out and "last known copy" not in dry.out
+    assert hubfold("rm", "--redundant-copies").code == 5
+    done = hubfold("rm", "--redundant-copies", "models", "-y", "--json")
+    assert (done.code, done.json["models"][0]["held_by"]) == (0, str(snapshot))
+    assert os.listdir(hubfold.home / "models") == ["alone"]
+    assert hubfold("rm", "--redundant-copies", "-y").code == 0, "nothing to do"
+
+
+@pytest.fixture
+def twice(hubfold: Program) -> Path:
+    """org/base in two caches; the revision in the second."""
+    files = {"model.safetensors": tree.model("weights"), "config.json": b'{"model_type": "llama"}'}
+    for cache in ("hf/hub", "other/hub"):
+        tree.cache(str(hubfold.home / cache), "org/base", files)
+    hubfold("roots", "add", "other/hub")
+    return hubfold.home / "other/hub/models--org--base/snapshots" / ("a" * 40)
+
+
+def test_a_last_whole_copy_is_told_from_one_of_several(hubfold: Program, twice: Path) -> None:
+    one = hubfold("rm", "org/base", "--from", "hf/hub", "--dry-run").out
+    assert f"  stays whole in {twice}" in one
+    assert "last known copy" not in one, "nothing was scanned, and the other cache is there to be seen"
+    last = hubfold("rm", "org/base", "--dry-run", "--json").json["models"]
+    assert [model["last"] for model in last] == [True, True]
+    (twice / "model.safetensors").unlink()
+    half = hubfold("rm", "org/base", "--from", "other/hub", "--dry-run").out
+    assert "last whole copy" not in half and "stays whole" not in half, "it is not whole itself"
+    assert "  the last whole copy that is known" in hubfold("rm", "org/base", "--dry-run").out
+
+
+@pytest.mark.slow
+def test_a_last_whole_copy_is_asked_about_in_other_words(hubfold: Program, twice: Path) -> None:
+    done = hubfold.on_terminal(
+        "rm", "org/base", "--from", "hf/hub", answers=[("stays whole elsewhere, and reclaim", "y\n")]
+    )
+    assert done.code == 0 and twice.exists()
+    asked = hubfold.on_terminal(
+        "rm", "org/base", answers=[("the last whole copy of org/base. Remove", "n\n")]
+    )
+    assert "nothing was changed" in asked.out and twice.exists()

@@ -176,6 +176,82 @@ def test_rm_of_a_local_copy(tmp_path: Path) -> None:
     run(places(tmp_path, build), arguments, check, choose=removing)
 
 
+def build_redundant(place: str) -> None:
+    """A copy that the cache has, one that it has not, and a file of the user's in the first."""
+    tree.cache(os.path.join(place, "hf/hub"), "org/one", FILES, ONE)
+    tree.local_dir(os.path.join(place, "models/one"), FILES, ONE)
+    tree.local_dir(os.path.join(place, "models/alone"), {"alone.bin": tree.model("alone")}, TWO)
+    tree.write(os.path.join(place, "models/one/mine.txt"), b"mine")
+    enrol(place, os.path.join(place, "models"), os.path.join(place, "hf/hub"))
+
+
+def check_redundant(place: Place, outcome: Outcome) -> Iterator[str]:
+    copy = os.path.join(place.path, "models/one")
+    named = [path for path in place.before if path.startswith(copy + "/") and not path.endswith("mine.txt")]
+    yield from tree.losses(place.before, place.path, named)
+    if outcome.returncode == 0:
+        yield from (f"it was content, and {path} is there" for path in named if os.path.lexists(path))
+    must(place.path, "recover", good=(0, 3))
+    for model in must(place.path, "ls", "--files", "--json").json["models"]:
+        for found in model["places"]:
+            for revision in found["revisions"]:
+                names = {file["name"] for file in revision["files"]}
+                if found["path"] == copy and revision["state"] == "whole" and names != set(FILES):
+                    yield f"the copy is called whole with {names}"
+    yield from ours(place.path)
+    must(place.path, *redundant(place.path))
+    if os.listdir(copy) != ["mine.txt"]:
+        yield f"the same command left {[path for path in named if os.path.lexists(path)]}"
+    # Whatever went, each byte of it is in the cache.
+    yield from tree.losses(place.before, place.path, named)
+    yield from ours(place.path)
+
+
+def redundant(place: str) -> tuple[str, ...]:
+    return ("rm", "--redundant-copies", os.path.join(place, "models"), "-y")
+
+
+@FAULTS
+def test_rm_of_redundant_copies(tmp_path: Path, fault: str) -> None:
+    """What no kill and no error may do: take a file whose other copy was not compared, or leave half a model."""
+
+    def removing(points: list[Point]) -> list[Point]:
+        first = min(i for i, point in enumerate(points) if "models/one" in point.text)
+        # What the index writes afterwards is not counted the same twice.
+        return [point for point in points[max(first - 4, 0) :] if "index.db" not in point.text]
+
+    run(places(tmp_path, build_redundant), redundant, check_redundant, choose=removing, fault=fault)
+
+
+@FAULTS
+def test_rm_of_a_file(tmp_path: Path, fault: str) -> None:
+    """No name dangles, what stays reads its bytes, and what a kill leaves is content that `clean` knows as unused."""
+    arguments = ("rm", "org/one", "sub/tokenizer.bin", "-y")
+
+    def build(place: str) -> None:
+        hub = os.path.join(place, "hf/hub")
+        tree.cache(hub, "org/one", {**FILES, "again.bin": FILES["model.safetensors"]}, ONE)
+        tree.cache(hub, "org/two", {"same.bin": FILES["sub/tokenizer.bin"]}, TWO)
+        enrol(place, hub)
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        snapshot = os.path.join(place.hub, "models--org--one/snapshots", ONE)
+        name = os.path.join(snapshot, "sub/tokenizer.bin")
+        blob = os.path.join(place.hub, "models--org--one/blobs", place.before[name].digest)
+        yield from tree.losses(place.before, place.path, [name, blob])
+        if os.path.lexists(name) and not os.path.exists(name):
+            yield "its name leads nowhere"
+        must(place.path, "recover", good=(0, 3))
+        if os.path.lexists(name):
+            must(place.path, *arguments)
+        must(place.path, "clean", "--older-than", "0", "-y")
+        yield from (f"{path} is still there" for path in (name, blob) if os.path.lexists(path))
+        yield from tree.losses(place.before, place.path, [name, blob])
+        yield from ours(place.path)
+
+    run(places(tmp_path, build), lambda place: arguments, check, fault=fault, few=True)
+
+
 @FAULTS
 def test_clean(tmp_path: Path, fault: str) -> None:
     def build(place: str) -> None:

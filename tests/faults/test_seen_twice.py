@@ -11,6 +11,7 @@ import pytest
 from hubfold import Engine, LinkKind
 from hubfold.duplicates import sets
 from hubfold.testing import safetensors
+from tests.building import tree
 
 from .filesystems import Mounts, unmount
 
@@ -97,3 +98,45 @@ def test_the_executor_finds_out_for_itself(
     unmount(str(view))
     assert (real / "model.safetensors").read_bytes() == content
     assert names_below(real) == before
+
+
+def test_a_view_of_a_local_copy_is_no_other_copy(twice: tuple[Path, Path], tmp_path: Path) -> None:
+    """A cache whose blob leads to the copy itself, by the other mount: nothing that names tell."""
+    real, view = twice
+    (real / "model.safetensors").unlink()
+    files = {"model.safetensors": safetensors("weights")}
+    tree.local_dir(str(real), files)
+    blobs = tree.cache(str(tmp_path / "hub"), "org/one", files)
+    blob = Path(blobs["model.safetensors"])
+    blob.unlink()
+    blob.symlink_to(view / "model.safetensors")
+    before = names_below(real)
+    with Engine(tmp_path / "state") as engine:
+        for root in (real, tmp_path / "hub"):
+            engine.add_root(root)
+        plan = engine.plan_redundant([real])
+        assert len(plan.removals) == 1, "nobody has looked at the files yet"
+        report = engine.apply_removal(plan)
+        assert report.removed == ()
+        assert "seen by another mount" in report.failed[0].error
+    assert names_below(real) == before
+    assert blob.read_bytes() == files["model.safetensors"]
+
+
+def test_a_bind_mount_of_a_local_copy_is_no_other_copy(mounts: Mounts, tmp_path: Path) -> None:
+    """One device, one inode number, and two names in the cache's eyes: it is one name."""
+    real = tmp_path / "real"
+    files = {"model.safetensors": safetensors("weights")}
+    paths = tree.local_dir(str(real), files)
+    os.link(paths["model.safetensors"], tmp_path / "a name of somebody else")
+    view = mounts.bind(str(real)).path
+    blob = Path(tree.cache(str(tmp_path / "hub"), "org/one", files)["model.safetensors"])
+    blob.unlink()
+    blob.symlink_to(os.path.join(view, "model.safetensors"))
+    with Engine(tmp_path / "state") as engine:
+        for root in (real, tmp_path / "hub"):
+            engine.add_root(root)
+        plan = engine.plan_redundant([real])
+        assert plan.removals == ()
+        assert any("by another path" in left.reason or "no cache" in left.reason for left in plan.left)
+    assert blob.read_bytes() == files["model.safetensors"]

@@ -66,6 +66,7 @@ def test_old_interrupted_downloads_and_locks_go_and_young_ones_stay(tree: Tree, 
     report = engine.apply_removal(plan, "clean")
     assert not report.failed
     assert sorted(report.removed) == sorted([str(old), str(lock)])
+    assert [left.path for left in report.left] == [str(young)], "what stays for its age is told"
     assert 1 << 20 <= report.bytes <= (1 << 20) + 4096  # the folder of the lock went too
     assert young.exists()
     assert offline(tree, "org/base") and not scan_cache_dir(tree["hf/hub"]).warnings

@@ -508,3 +508,30 @@ def test_what_ls_says_is_freed_is_what_rm_says_and_frees(
         assert report.bytes == listed.freed_bytes == before - allocated(*places), model.id
         seen += 1
     assert seen == 3
+
+
+def test_names_by_a_pattern(two: Tree, engine: Engine) -> None:
+    def named(*patterns: str, with_copies: bool = False) -> list[str]:
+        plan = engine.plan_remove(patterns, with_copies=with_copies)
+        return sorted({removal.repo_id for removal in plan.removals})
+
+    assert named("org/*") == named("*/*") == named("ORG/[bc]*") == ["org/base", "org/chat"]
+    assert named("org/b?se") == ["org/base"]
+    assert named("org/b*", "org/chat") == ["org/base", "org/chat"]
+    for nothing in ("*", "other/*", "datasets/*/*", "*/*/*"):
+        with pytest.raises(HubfoldError, match="no model is called like"):
+            named(nothing)
+    with pytest.raises(UsageError):
+        engine.plan_remove(["org/*"], "main")
+    report = engine.apply_removal(engine.plan_remove(["org/b*"]))
+    assert {model.name for model in report.models} == {"org/base"}
+    assert offline(two, "org/chat")
+
+
+def test_a_pattern_takes_no_local_copy_unless_asked(two: Tree, engine: Engine) -> None:
+    two.build({"models/base": local_dir("org/base", cache="hf/hub")})
+    engine.add_root(two["models"])
+    two.sync("hf/hub")
+    plan = engine.plan_remove(["org/base*"])
+    assert [left.path for left in plan.left] == [str(two["models/base"])]
+    assert {removal.root for removal in plan.removals} == {str(two["hf/hub"])}

@@ -34,6 +34,7 @@ from hubfold.reports.models import (
     ModelsReport,
     Recommendation,
     Revision,
+    UnconfiguredModel,
     Wholeness,
 )
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
@@ -148,6 +149,7 @@ CHECKED = CheckedModel(
     reclaimable_bytes=33,
 )
 RECOMMENDATION = Recommendation(kind="download", message="get it", command="hubfold download x", model="x")
+UNCONFIGURED = UnconfiguredModel(id="org/other", bytes=9, state=Wholeness.WHOLE)
 DOWNLOAD = Download(path="/c/p", model="org/m", name="w", bytes=7, expected_bytes=100, rate=12.6)
 DISK = Disk(mount="/", total_bytes=1000, free_bytes=10, roots=("/c", "/m"), rate=-3.5)
 DAMAGED = DamagedFile(name="a/w.bin", reason="has 1 bytes instead of 2")
@@ -260,6 +262,22 @@ def examples() -> Iterator[tuple[str, Any]]:
             models=(CHECKED,), cache="/c", free_bytes=8, recommendations=(RECOMMENDATION,), warnings=(NOTICE,)
         ),
     )
+    yield "UnconfiguredModel", UNCONFIGURED
+    yield (
+        "CheckReport of one cache",
+        CheckReport(
+            models=(dataclasses.replace(CHECKED, elsewhere=ODD),),
+            cache="/c",
+            free_bytes=8,
+            reserve_bytes=9,
+            disk_bytes=10,
+            there=True,
+            readable=True,
+            writable=False,
+            anywhere=False,
+            unconfigured=(UNCONFIGURED,),
+        ),
+    )
     yield "CheckReport of whole models", CheckReport(models=(), cache=None, free_bytes=None)
     yield "Download", DOWNLOAD
     yield (
@@ -287,6 +305,8 @@ def examples() -> Iterator[tuple[str, Any]]:
         "RemovedModel",
         RemovedModel(kind="revision", name="org/m", root="/c", revisions=("1a",), path="/c/m"),
     )
+    yield "RemovedModel that stays elsewhere", RemovedModel("model", "org/m", "/m", held_by=ODD)
+    yield "RemovedModel that is the last", RemovedModel("model", "org/m", "/m", last=True)
     yield "RemoveReport", RemoveReport(
         run="r1", models=(RemovedModel(kind="model", name="m", root="/c"),), removed=("/c/a", ODD), bytes=11,
         needed=(Needed(path="/l", content="/c", becomes="stays whole"),), left=(LEFT,), failed=(FAILED,),

@@ -52,6 +52,11 @@ def test_config_names_roots_and_models(tmp_path: Path, monkeypatch: pytest.Monke
     assert loaded.warnings == ()
 
 
+def test_what_downloads_leave_free(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, 'reserve = "30GB"')).reserve == 30 * 10**9
+    assert config.load(written(tmp_path, "")).reserve == 0
+
+
 def test_an_unknown_key_is_a_warning(tmp_path: Path) -> None:
     loaded = config.load(written(tmp_path, 'colour = "red"\n[[roots]]\npath = "/a"\nlimits = "1GB"\n'))
     assert len(loaded.roots) == 1
@@ -76,6 +81,7 @@ def test_an_unknown_key_is_a_warning(tmp_path: Path) -> None:
         ("[[roots]]\npath = '/a'\nrole = 'boss'", "role is 'boss'"),
         ("[[roots]]\npath = '/a'\nlimit = 'much'", "limit is 'much', no size"),
         ("[[roots]]\npath = '/a'\nlimit = -1", "limit is -1, no size"),
+        ("reserve = 'much'", ": reserve is 'much', no size"),
         ("models = 3", "models is not a table"),
         ("[models]\nx = 3", r"models\.x is neither"),
         ("[models]\nx = {size = 1}", r"models\.x\.repo is missing"),

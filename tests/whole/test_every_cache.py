@@ -40,7 +40,7 @@ class Somewhere:
         return {root["path"]: root["backend"] for root in told}
 
     def is_known(self, repo_id: str, cache: Path) -> None:
-        self("check", "-q", repo_id)
+        self("check", "-q", repo_id, "--anywhere")
         assert self("path", repo_id).strip() == str(self.loads(repo_id, cache))
 
 

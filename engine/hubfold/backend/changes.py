@@ -111,6 +111,10 @@ class Gap:
     size: int | None = None
 
 
+#: Seconds. What was touched since may be gone on with, and is left alone by `hubfold clean`.
+LEFTOVER_AGE = 24 * 3600
+
+
 class LeftoverKind(enum.StrEnum):
     """What a layout's programs leave behind."""
 

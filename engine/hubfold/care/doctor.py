@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from hubfold import display, errors
+from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.care.exchange import is_inode
 from hubfold.care.holes import Hole, fill, lead_right
 from hubfold.care.made_links import Patient, same_file
@@ -37,10 +39,7 @@ from hubfold.vault.names import of_object
 from hubfold.vault.need import Here, Need, need
 
 _FROM_SCAN = {
-    "interrupted": (
-        "interrupted-download",
-        "download it again to go on with it, or `hubfold clean` to drop it",
-    ),
+    "interrupted": ("interrupted-download", "download it again to go on with it, or {clean} to drop it"),
     "dangling": ("dangling-link", "download it again, or connect the drive it leads to"),
     "misplaced": (
         "misplaced-cache",
@@ -48,6 +47,18 @@ _FROM_SCAN = {
     ),
     "unreadable": ("unreadable", "run hubfold as a user who may read it, or check the drive"),
 }
+
+
+def _clean(path: str) -> str:
+    """The command that drops what was left at `path`: a plain one leaves alone what was touched just now."""
+    try:
+        young = time.time() - os.lstat(path).st_mtime < LEFTOVER_AGE
+    except OSError:
+        young = False
+    if not young:
+        return "`hubfold clean`"
+    age = display.time_span(LEFTOVER_AGE)
+    return f"`hubfold clean --older-than 0` (by itself it takes what is older than {age})"
 
 
 #: How what was done begins where the bytes were downloaded for it.
@@ -184,6 +195,8 @@ class Doctor:
         for notice in notices:
             if notice.kind in _FROM_SCAN:
                 kind, fix = _FROM_SCAN[notice.kind]
+                if "{clean}" in fix:
+                    fix = fix.format(clean=_clean(notice.path))
                 if (kind, notice.path) not in told:
                     self.findings.append(Finding(kind, notice.path, notice.message, fix))
 

@@ -172,6 +172,14 @@ def as_size(ctx: click.Context, param: click.Parameter, value: str | None) -> in
         raise click.BadParameter(f"{error}: {error.hint}", ctx, param) from error
 
 
+def as_age(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """The callback of an option that takes a time span, in seconds: ``7d``, ``90m``; a number alone is hours."""
+    try:
+        return float(value) * 3600 if value.replace(".", "", 1).isdecimal() else display.parse_duration(value)
+    except UsageError as error:
+        raise click.BadParameter(f"{error}: {error.hint}", ctx, param) from error
+
+
 def output_options(function: Function) -> Function:
     """Add --json, -q and --no-color, and hand the function a `Session` made of them and of its other flags.
 

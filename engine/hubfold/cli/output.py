@@ -88,7 +88,7 @@ class Output:
             return
         width = shutil.get_terminal_size().columns if stdout().isatty() else None
         for line in tables.lines(columns, _shown(rows), width):
-            self._print(stdout(), line.text, "bold" if line.title else "")
+            self._print(stdout(), line.text, "bold" if line.title else "", line.marks)
 
     def sheet(self, sheet: Sheet) -> None:
         """A sheet as it is now, tables without rows left out."""
@@ -227,12 +227,18 @@ class Output:
         except OSError:
             streams.let_go(sys.stderr)
 
-    def _print(self, stream: TextIO, text: str, style: str = "") -> None:
+    def _print(
+        self, stream: TextIO, text: str, style: str = "", marks: Sequence[tuple[int, int, str]] = ()
+    ) -> None:
+        """A line in one style; `marks` are parts of it that have another."""
         escaped = display.shown(text)
-        if style and stream.isatty() and not self.plain:
+        if (style or marks) and stream.isatty() and not self.plain:
             from rich.text import Text
 
-            self._console(stream).print(Text(escaped, style))
+            drawn = Text(escaped, style)
+            for first, end, colour in marks:
+                drawn.stylize(colour, first, end)
+            self._console(stream).print(drawn)
         else:
             stream.write(f"{escaped}\n")
 

@@ -6,8 +6,8 @@ Only a live view, which has nothing but its screen, shortens names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 _GAP = "  "
 #: Room that a last column of any length needs; below it, a terminal gets one block of lines per row.
@@ -28,6 +28,8 @@ class Column:
     name: bool = False
     #: Paths that stand below their row where there is no room beside it.
     below: bool = False
+    #: On a terminal, the colour of a cell by its text.
+    styles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Line:
 
     text: str
     title: bool = False
+    #: What of it has a colour: from, to, which.
+    marks: tuple[tuple[int, int, str], ...] = ()
 
 
 def lines(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> Iterator[Line]:
@@ -98,7 +102,7 @@ def _sum(widths: Sequence[int]) -> int:
 def _aligned(columns: Sequence[Column], rows: Iterable[Row], widths: Sequence[int]) -> Iterator[Line]:
     yield Line(_line(columns, [column.title for column in columns], widths), title=True)
     for row in rows:
-        yield Line(_line(columns, row, widths))
+        yield Line(_line(columns, row, widths), marks=tuple(_marks(columns, row, widths)))
 
 
 def _line(columns: Sequence[Column], row: Row, widths: Sequence[int]) -> str:
@@ -107,6 +111,16 @@ def _line(columns: Sequence[Column], row: Row, widths: Sequence[int]) -> str:
         space = " " * (width - cells(cell))
         padded.append(space + cell if column.right else cell + space)
     return _GAP.join(padded).rstrip()
+
+
+def _marks(columns: Sequence[Column], row: Row, widths: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+    start = 0
+    for column, cell, width in zip(columns, row, widths, strict=True):
+        space = width - cells(cell)
+        if cell in column.styles:
+            first = start + (space if column.right else 0)
+            yield first, first + len(cell), column.styles[cell]
+        start += space + len(cell) + len(_GAP)
 
 
 def _beside_names(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Iterator[Line]:
@@ -130,7 +144,8 @@ def _beside_names(columns: Sequence[Column], rows: Sequence[Row], width: int) ->
             yield Line(name)
             name = ""
         if name or any(rest):
-            yield Line(_line(of_kept, [name, *rest], widths))
+            shown = [name, *rest]
+            yield Line(_line(of_kept, shown, widths), marks=tuple(_marks(of_kept, shown, widths)))
         yield from (Line(_GAP + cell) for cell in below)
 
 

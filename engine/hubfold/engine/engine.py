@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.content import USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 
@@ -349,12 +350,16 @@ class Engine:
         """
         return self._models.models(names, filters=filters, sort=sort, limit=limit, revisions=revisions)
 
-    def check(self, models: Sequence[str] = ()) -> CheckReport:
+    def check(
+        self, models: Sequence[str] = (), *, cache: StrPath | None = None, anywhere: bool = True
+    ) -> CheckReport:
         """What is there of `models` (default: those that ``config.toml`` names), and what to do. Needs no network.
 
-        Raises `UsageError` for a name that cannot be a repo id, or where no model is named anywhere.
+        It counts where a model is whole: in any root, or, if not `anywhere`, in the cache that this environment loads
+        from; or in `cache` alone. Raises `UsageError` for a name that cannot be a repo id, or where no model is named
+        anywhere; `RootError` for a `cache` that is no folder. One that is not there yet has nothing.
         """
-        return self._models.check(models)
+        return self._models.check(models, cache=cache, anywhere=anywhere)
 
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """The folder of a whole revision of `model`, or the path of one `file` of it, whichever root it is in.
@@ -380,12 +385,22 @@ class Engine:
     ) -> RemovePlan:
         """What removing `models` (or one `revision` of each) would do; `roots` restricts it to those caches.
 
-        A model is named as in config.toml (which may name a revision of it, too), by its repo id, or by the folder of
-        a local copy, which only removes that. Content that links elsewhere need stays for them; `with_links` removes
-        such links too, `with_copies` the local copies. Raises `UsageError` for a name that is none, `HubfoldError` for
-        a model or revision that is nowhere.
+        A model is named as in config.toml (which may name a revision of it, too), by its repo id, by a pattern of it
+        (``org/*``), or by the folder of a local copy, which only removes that. Where all that follows a model are files
+        of it (or patterns of some) and no models, only these files go, from caches. Content that links elsewhere need
+        stays for them; `with_links` removes such links too, `with_copies` the local copies. Raises `UsageError` for a
+        name that is none, `HubfoldError` for a model or revision that is nowhere.
         """
         return self._removal.plan_remove(models, revision, with_links, with_copies=with_copies, roots=roots)
+
+    def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:
+        """What removing the local copies at or below `paths` (default: in all roots) would do that a cache holds whole.
+
+        Each file of such a copy is compared byte for byte with that of the cache right before it goes; one that has
+        changed, that a link elsewhere reads, or of which the cache has not all, stays as a whole. For `apply_removal`.
+        Raises `RootError` for a path that is not there.
+        """
+        return self._removal.plan_redundant(paths)
 
     def preview_removal(self, plan: RemovePlan) -> RemoveReport:
         """A plan of `plan_remove` or `plan_clean` in the form of a report."""
@@ -396,7 +411,7 @@ class Engine:
         return self._removal.apply_removal(plan, command)
 
     def plan_clean(
-        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = LEFTOVER_AGE
     ) -> RemovePlan:
         """What clients and hubfold left behind in the roots at or below `paths` (default: all roots).
 
@@ -427,12 +442,13 @@ class Engine:
         """
         return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
 
-    def missing_models(self) -> tuple[str, ...]:
-        """The models of ``config.toml`` that `check` does not call whole, by the names they have there.
+    def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
+        """The models of ``config.toml`` that are not whole in the cache that they would be downloaded `into`, by the
+        names they have there.
 
         Raises `UsageError` where none is configured.
         """
-        return self._transfer.missing_models()
+        return self._transfer.missing_models(into)
 
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
         """A plan in the form of a report."""

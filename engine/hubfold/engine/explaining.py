@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hubfold.content import USUAL, VAULT, IndexedReplica, LinkKind, Signature
-from hubfold.disk.paths import plain, within
+from hubfold.disk.paths import named, plain, within
 from hubfold.engine.folding import Folding
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.errors import HubfoldError, UsageError, describe
+from hubfold.errors import HubfoldError, describe
 from hubfold.folding.plan import Plan
 from hubfold.journal import journal
 from hubfold.journal.on_disk import still_links
@@ -41,9 +41,7 @@ class Explaining:
 
     def why(self, path: StrPath) -> WhyReport:
         """See `Engine.why`."""
-        if not os.fspath(path):
-            raise UsageError("an empty text is no path", "is a variable of your script not set?")
-        here = plain(os.path.abspath(os.path.expanduser(os.fspath(path))))
+        here = plain(named(path))
         logs = as_they_lie_now(journal.logs(self._workspace.state.runs))
         st = _looked_at(here, logs)
         file = os.path.realpath(here)

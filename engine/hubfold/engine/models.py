@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ from hubfold.content import Role, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
-from hubfold.library import availability, gather, watching
+from hubfold.library import availability, checking, gather, watching
 from hubfold.library import filters as model_selection
+from hubfold.library.checking import Gate
 from hubfold.library.gather import Library
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, unknown
@@ -99,7 +101,9 @@ class Models:
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
         return ModelsReport(tuple(chosen), sum(taken.values()), self._warnings(holdings), by=keys)
 
-    def check(self, models: Sequence[str] = ()) -> CheckReport:
+    def check(
+        self, models: Sequence[str] = (), *, cache: StrPath | None = None, anywhere: bool = True
+    ) -> CheckReport:
         """See `Engine.check`."""
         configured = list(self._workspace.config.models or ())
         if not models and not configured:
@@ -107,11 +111,27 @@ class Models:
                 "no model is named, here or in config.toml",
                 f"name one, or add [models] to {self._workspace.state.config}",
             )
-        wanted = [self._workspace.model_name(name) for name in models or configured]
-        found = self.library()
+        wanted = [self._workspace.model_name(name) for name in models]
+        where = self._workspace.cache_at(cache)
+        gate = Gate(
+            None if where is None else where.path,
+            anywhere=anywhere and cache is None,
+            named=cache is not None,
+            reserve=self._workspace.config.reserve,
+            configured=tuple(self._workspace.model_name(name) for name in configured),
+        )
+        found = self.gathered(self._holdings_with(where))
         sets = self._memory.dupes().sets if self._workspace.has_index else ()
-        cache = self._workspace.cache_of_downloads()
-        return availability.check(found, wanted, duplicates=sets, cache=cache, names=configured)
+        return checking.check(found, wanted, gate, duplicates=sets)
+
+    def _holdings_with(self, root: Root | None) -> Holdings:
+        """What the known roots hold, and one that need not be known, nor be there."""
+        known = self._workspace.discover()
+        there = root is not None and os.path.isdir(root.path)
+        more = [root] if root is not None and there else []
+        return self._workspace.holdings(
+            [*known, *more], progress=self._workspace.progress, stop=self._workspace.stop
+        )
 
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """See `Engine.model_path`."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import time
+import os
+import re
 from collections.abc import Sequence
 
+from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.care import recovery
 from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.journal import journal, others
-from hubfold.removal import carry_out, leftovers
+from hubfold.removal import carry_out, files, leftovers, redundant
 from hubfold.removal import plan as removal_plan
 from hubfold.removal.plan import RemovePlan, Wish
 from hubfold.reports.removals import RemoveReport
 from hubfold.scanning import discover
+
+#: Names of models with ``*``, ``?`` or ``[…]`` in them; nothing else that is no repo id.
+_PATTERN = re.compile(r"(?=.*[*?[])[\w.*?!\[\]/-]+", re.ASCII)
 
 
 class Removing:
@@ -36,8 +41,19 @@ class Removing:
         """See `Engine.plan_remove`."""
         only = [root.path for path in roots for root in self._caches_at(path)]
         folders = {model: discover.named_folder(model) for model in models}
+        single = self._files(models, revision, only) if not any(folders.values()) else None
+        if single is not None:
+            if with_links or with_copies:
+                raise UsageError(
+                    "single files go from caches, and take nothing with them", "leave out --with-…"
+                )
+            return single
         copies = [folder for folder in folders.values() if folder is not None]
-        asked = [self._workspace.model_name(model, revision) for model in models if folders[model] is None]
+        names = [model for model in models if folders[model] is None]
+        patterns = [name for name in names if _PATTERN.fullmatch(name)]
+        if patterns and revision is not None:
+            raise UsageError("a revision is one of one model", "name the model, or leave out --revision")
+        asked = [self._workspace.model_name(name, revision) for name in names if name not in patterns]
         known = self._workspace.discover() if copies else []
         strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
         return removal_plan.plan(
@@ -45,11 +61,39 @@ class Removing:
             Wish(
                 models=asked,
                 copies=copies,
+                patterns=patterns,
                 only=only,
                 with_links=with_links,
                 with_copies=with_copies,
                 suggest=list(self._workspace.config.models or ()),
             ),
+            names=self._workspace.names_of,
+            logs=lambda: journal.logs(self._workspace.state.runs),
+        )
+
+    def _files(self, models: Sequence[str], revision: str | None, only: Sequence[str]) -> RemovePlan | None:
+        """The plan for files of one model, where that is what the words after it are."""
+        words = models[1:]
+        configured = self._workspace.config.models or {}
+        if not words or models[0] in words or configured.keys() & set(words) or _PATTERN.fullmatch(models[0]):
+            return None
+        holdings = self._workspace.holdings_at(only)
+        asked = self._workspace.model_name(models[0], revision)
+        if not files.fit(holdings, asked, words):
+            return None
+        return files.plan(holdings, asked, words, only=only, names=self._workspace.names_of)
+
+    def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:
+        """See `Engine.plan_redundant`."""
+        named = [canonical(path) for path in paths]
+        for path in named:
+            if not os.path.isdir(path):
+                raise discover.missing(path)
+        known = self._workspace.discover() if named else ()
+        strange = [path for path in named if not any(within(path, root.path) for root in known)]
+        return redundant.plan(
+            self._workspace.holdings_at(strange),
+            named,
             names=self._workspace.names_of,
             logs=lambda: journal.logs(self._workspace.state.runs),
         )
@@ -94,7 +138,7 @@ class Removing:
         return report
 
     def plan_clean(
-        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = 24 * 3600
+        self, paths: Sequence[StrPath] = (), *, old_revisions: bool = False, older_than: float = LEFTOVER_AGE
     ) -> RemovePlan:
         """See `Engine.plan_clean`."""
         wanted = [canonical(path) for path in paths]
@@ -103,7 +147,7 @@ class Removing:
         return leftovers.plan(
             holdings,
             others.as_they_lie_now(journal.logs(self._workspace.state.runs)),
-            before_ns=time.time_ns() - int(older_than * 10**9),
+            older_than=older_than,
             old_revisions=old_revisions,
             only=only,
             names=self._workspace.names_of,

@@ -102,13 +102,13 @@ class Transfer:
 
     def check_space(self, plan: DownloadPlan) -> None:
         """Raise `NoSpace`, with the figures, where a download would not fit."""
-        download.check_space(plan)
+        download.check_space(plan, self._workspace.config.reserve)
 
     def download(
         self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
     ) -> DownloadReport:
         """See `Engine.download`."""
-        download.check_space(plan)
+        self.check_space(plan)
         already = self._placed(plan)
         self._workspace.state.remember_asked(download.asked_for(plan, self._workspace.state.asked()))
         already = self._mended(plan, already)
@@ -184,9 +184,10 @@ class Transfer:
                 [cache.path], backend=cache.backend, min_size=NO_CONTENT, scope=Scope(only=True)
             )
 
-    def missing_models(self) -> tuple[str, ...]:
+    def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
         """See `Engine.missing_models`."""
-        return tuple(model.name for model in self._models.check().models if model.status != "cached")
+        checked = self._models.check(cache=into, anywhere=False).models
+        return tuple(model.name for model in checked if model.status != "cached")
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots."""

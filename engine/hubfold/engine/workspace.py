@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import VAULT, Role, Root, Scope, Signature
-from hubfold.errors import HubfoldError, LeftAlone
+from hubfold.errors import HubfoldError, LeftAlone, RootError
 from hubfold.faults import Faults
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state.home import KnownRoot, StateHome
@@ -455,6 +455,18 @@ class Workspace:
             return self.download_cache(None).path
         except HubfoldError:
             return None
+
+    def cache_at(self, place: StrPath | None) -> Root | None:
+        """The root that a user names by its folder or the one above; without one, that of downloads, None if there is
+        none. Raises `RootError` for what is no folder."""
+        if place is None:
+            path = self.cache_of_downloads()
+            return None if path is None else self.download_cache(None)
+        given = os.path.expanduser(os.fspath(place))
+        if os.path.lexists(given) and not os.path.isdir(given):
+            raise RootError(f"{given} is no folder", "name the folder of a cache")
+        backend = self.recognised(given) or self.download_cache(None).backend
+        return self.root_of(backend, given)
 
     def download_cache(self, into: StrPath | None) -> Root:
         from hubfold.transfer import download

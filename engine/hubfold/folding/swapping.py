@@ -8,11 +8,10 @@ from contextlib import suppress
 
 from hubfold import errors
 from hubfold.content import LinkKind
-from hubfold.disk import exchange, permissions
+from hubfold.disk import exchange, permissions, seen_twice
 from hubfold.disk.filesystem import FileSystems, Shows
 from hubfold.disk.held import WRITE_BITS, Attributes, HeldFile
 from hubfold.errors import LeftAlone, OneFile
-from hubfold.folding import seen_twice
 from hubfold.folding.outcomes import Outcomes
 from hubfold.folding.plan import Action
 from hubfold.folding.rights import Standing, no_link, no_symlink

@@ -173,6 +173,8 @@ class Removed(Record):
     copy: str = ""
     root: str = ""
     backend: str = ""
+    #: It is a note of the layout about the copy, and no content.
+    note: bool = False
 
     def as_record(self) -> dict[str, Any]:
         """As `Record.as_record`, without what is empty."""

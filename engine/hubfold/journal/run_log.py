@@ -182,6 +182,7 @@ def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
     numbers = {name: expect(record.get(name, 0), int) for name in ("inode", "mtime_ns")}
     texts = {name: expect(record.get(name, ""), str) for name in ("text", "copy", "root", "backend")}
     item = Removed(expect(record["path"], str), expect(record["bytes"], int), **numbers, **texts)
+    item = replace(item, note=expect(record.get("note", False), bool))
     absolute(item.path)
     if item.copy:
         absolute(item.copy, item.root)

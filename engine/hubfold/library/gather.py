@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hubfold.content import IndexedReplica, Root, Snapshot
+from hubfold.disk.paths import within
 from hubfold.errors import HubfoldError
 from hubfold.library.contents import Computed, Contents
 from hubfold.library.inventory import Holdings
@@ -58,6 +59,17 @@ class Library:
     def at(self, folder: str | None) -> Model | None:
         """The model of which a place is this folder."""
         return next((model for model in self.models for one in model.places if one.path == folder), None)
+
+    def in_root(self, path: str) -> Library:
+        """What one root has, with what lies behind links of its layout; sums over several roots stay as they are."""
+        roots = tuple(root for root in self.roots if root.path == path or within(root.link, path))
+        kept = ((model, [one for one in model.places if one.root == path]) for model in self.models)
+        return replace(
+            self,
+            models=tuple(replace(model, places=tuple(places)) for model, places in kept if places),
+            roots=roots,
+            unreadable=tuple(one for one in self.unreadable if any(within(one, root.path) for root in roots)),
+        )
 
     def candidates(self, model: Model, wanted: ModelName) -> list[tuple[ModelPlace, Revision]]:
         """Where a program may find a model: of each place the revision it would get, the preferred place first.

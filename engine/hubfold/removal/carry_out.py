@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from hubfold.removal.measure import Same, last_copies
 from hubfold.removal.needs import stat_through
 from hubfold.removal.plan import RemovePlan
 from hubfold.removal.remover import Remover
+from hubfold.removal.twins import Twins
 from hubfold.reports.removals import RemovedModel, RemoveReport
 from hubfold.vault import gc, names
 from hubfold.vault.gc import Garbage
@@ -37,7 +39,12 @@ def garbage(objects: Iterable[str]) -> list[Garbage]:
 
 def preview(what: RemovePlan, same: Same) -> RemoveReport:
     """A plan in the form of a report; by `same` it is known what is the last copy of something."""
-    content = [path for removal in what.removals for path in _content(removal) if path in what.removing.seen]
+    content = [
+        path
+        for removal in what.removals
+        for path in _content(removal)
+        if path in what.removing.seen and not (removal.path in what.twins or what.staying.get(removal.path))
+    ]
     return replace(_told(what, None), last_copies=last_copies((*content, *what.objects), same))
 
 
@@ -52,7 +59,7 @@ def _told(what: RemovePlan, run: str | None) -> RemoveReport:
     files, folders = gc.goes_with({names.of_object(object_) for object_ in what.objects}, what.objects)
     return RemoveReport(
         run=run,
-        models=tuple(_model(removal) for removal in what.removals if removal.files or removal.empty),
+        models=tuple(_model(removal, what) for removal in what.removals if removal.files or removal.empty),
         removed=(*dict.fromkeys((*removed, *what.doors)), *what.objects),
         bytes=what.bytes,
         needed=what.needed,
@@ -62,12 +69,15 @@ def _told(what: RemovePlan, run: str | None) -> RemoveReport:
     )
 
 
-def _model(removal: Removal) -> RemovedModel:
+def _model(removal: Removal, what: RemovePlan) -> RemovedModel:
     kind = removal.kind or ("model" if removal.whole else "revision")
     model = removal.path or removal.aside if removal.whole or removal.revisions else ""
     path = model or next(iter(removal.files), removal.root)
     name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model
-    return RemovedModel(kind, name, removal.root, removal.revisions, path)
+    twins = what.twins.get(removal.path, ())
+    stays = what.staying.get(removal.path)
+    held_by = os.path.commonpath([os.path.dirname(twin.kept) for twin in twins]) if twins else stays or ""
+    return RemovedModel(kind, name, removal.root, removal.revisions, path, held_by=held_by, last=stays == "")
 
 
 def carry_out(
@@ -75,7 +85,8 @@ def carry_out(
 ) -> RemoveReport:
     """Remove what `what` says, then the vault objects that nothing needs any more."""
     shown = _told(what, journal.run)
-    remover = Remover(journal, holdings, what.removing.seen, progress, stop)
+    twins = Twins(what.twins, progress, stop)
+    remover = Remover(journal, holdings, what.removing.seen, progress, stop, twins=twins)
     interrupted = False
     try:
         remover.carry_out(what.removals)

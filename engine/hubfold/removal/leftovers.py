@@ -7,10 +7,12 @@ that its client holds, which `remover` takes before it removes anything.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from hubfold import display
 from hubfold.backend.changes import Leftover, LeftoverKind, Removal
 from hubfold.content import LinkKind, Root
 from hubfold.errors import HubfoldError
@@ -19,6 +21,7 @@ from hubfold.journal.run_log import RunLog
 from hubfold.library.inventory import Holdings
 from hubfold.removal.needs import Names
 from hubfold.removal.plan import RemovePlan, hold_against_needs
+from hubfold.reports.outcomes import Left
 from hubfold.vault import objects
 from hubfold.vault.names import of_object
 
@@ -27,13 +30,15 @@ def plan(
     holdings: Holdings,
     logs: Iterable[RunLog],
     *,
-    before_ns: int,
+    older_than: float,
     old_revisions: bool,
     only: Collection[str],
     names: Names,
 ) -> RemovePlan:
-    """What was left behind before `before_ns` (ns since the epoch) in the roots `only` (default: all)."""
+    """What was left behind in the roots `only` (default: all), and not touched for `older_than` seconds."""
+    before_ns = time.time_ns() - int(older_than * 10**9)
     removals: list[Removal] = []
+    young: list[Left] = []
     for root in holdings.usable:
         found: Sequence[Leftover] = ()
         if not only or root.path in only:
@@ -44,9 +49,16 @@ def plan(
                 continue
             if leftover.mtime_ns is None or leftover.mtime_ns < before_ns:
                 removals.append(replace(leftover.removal, kind=str(leftover.kind)))
+            elif leftover.kind is LeftoverKind.INTERRUPTED:
+                young.append(Left(leftover.path, _too_young(older_than)))
     if not only:
         removals += _dangling(logs)
-    return hold_against_needs(holdings, removals, (), with_links=False, names=names, only=only)
+    return hold_against_needs(holdings, removals, young, with_links=False, names=names, only=only)
+
+
+def _too_young(older_than: float) -> str:
+    """Why an interrupted download stays, and what removes it all the same."""
+    return f"it was touched less than {display.time_span(older_than)} ago; `hubfold clean --older-than 0` takes it too"
 
 
 def plan_all(holdings: Holdings, cache: Root, names: Names) -> RemovePlan:

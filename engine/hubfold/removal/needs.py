@@ -78,7 +78,13 @@ class Needs:
             needed: dict[str, HeldRevision] = {}
             for path in removal.content:
                 if any(within(path, folder) for folder in behind):
-                    readers = (held for held, _ in self.holdings.reading(path) if not self._is_going(held))
+                    readers = (
+                        held
+                        for held, file in self.holdings.reading(path)
+                        if not (
+                            self._is_going(held) or self._goes(self.holdings.real(file.path, held.root.path))
+                        )
+                    )
                     needed |= dict.fromkeys([path], held) if (held := next(readers, None)) else {}
             # Where the folder is the same, nothing of it can go; where only blobs are, those that are used stay.
             same = [held for held in needed.values() if self.holdings.lies_at(held) in removal.folders]

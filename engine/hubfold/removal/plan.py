@@ -9,9 +9,10 @@ another cache's models are never removed with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 from hubfold.backend.changes import Removal
 from hubfold.content import IndexedReplica, Root
@@ -21,12 +22,15 @@ from hubfold.errors import HubfoldError, UsageError
 from hubfold.journal.records import Removed
 from hubfold.journal.run_log import RunLog
 from hubfold.library.availability import hidden
+from hubfold.library.completeness import judge
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
-from hubfold.models.names import ModelName, Name, unknown
+from hubfold.models.names import ModelName, Name, UnknownModel, unknown
 from hubfold.removal.measure import measure
 from hubfold.removal.needs import Names, Needs
 from hubfold.removal.remover import Removing
 from hubfold.removal.settle import rest_of
+from hubfold.removal.twins import Twin
+from hubfold.reports.models import Wholeness
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
 from hubfold.vault.names import LINKS
@@ -42,6 +46,8 @@ class Wish:
 
     models: Sequence[ModelName] = ()
     copies: Sequence[str] = ()
+    #: Names with ``*``, ``?`` or ``[…]``, of which each part stands for one part of a name.
+    patterns: Sequence[str] = ()
     #: Only what lies in these roots; without any, in all.
     only: Collection[str] = ()
     #: Links elsewhere that read the content, and local copies of the models, go too.
@@ -67,6 +73,10 @@ class RemovePlan:
     folders: tuple[str, ...] = ()
     #: Links of layouts to some of these, which go with them.
     doors: tuple[str, ...] = ()
+    #: By the folder of a model that is whole: where it stays whole, "" where this is the last whole copy.
+    staying: Mapping[str, str] = field(default_factory=dict)
+    #: By the folder of a local copy: what has to be compared, and found equal, before it may go.
+    twins: Mapping[str, Sequence[Twin]] = field(default_factory=dict)
 
     @property
     def removals(self) -> tuple[Removal, ...]:
@@ -88,7 +98,7 @@ def plan(
     for one in holdings.held():
         if one.snapshot.repo_id and (not only or one.root.path in only):
             held.setdefault(one.name, []).append(one)
-    for asked in models:
+    for asked in (*models, *_named_like(wish.patterns, held, holdings, with_copies=wish.with_copies)):
         name = asked.among(held)
         if name is None and any(_removals(holdings, asked.repo, None, only)):
             name = asked.repo  # a folder of it is there, and no revision in it
@@ -110,8 +120,53 @@ def plan(
             raise UsageError(f"{path} lies in none of the folders that --from names", "leave out --from")
         removals += _copies_at(holdings, path, logs)
     if not removals:
-        raise _nothing_goes(models[0].name, left)
-    return hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
+        raise _nothing_goes(models[0].name if models else wish.patterns[0], left)
+    planned = hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
+    return replace(planned, staying=_staying(holdings, planned.removals))
+
+
+def _named_like(
+    patterns: Sequence[str],
+    held: Mapping[Name, Sequence[HeldRevision]],
+    holdings: Holdings,
+    *,
+    with_copies: bool,
+) -> Iterator[ModelName]:
+    """The models of caches (`with_copies`: of all roots) whose names fit. Raises `UnknownModel` where none does."""
+    for pattern in patterns:
+        parts = pattern.lower().split("/")
+        fits = [
+            name
+            for name, revisions in sorted(held.items())
+            if len(words := str(name).lower().split("/")) == len(parts)
+            and all(map(fnmatchcase, words, parts))
+            and (with_copies or any(holdings.is_cache(one.root) for one in revisions))
+        ]
+        if not fits:
+            raise UnknownModel(f"no model is called like {pattern!r}", "see `hubfold ls` for what is there")
+        yield from (ModelName(str(name), name.repo_id, name.repo_type) for name in fits)
+
+
+def _staying(holdings: Holdings, removals: Iterable[Removal]) -> dict[str, str]:
+    """Where each model stays with all its revisions; "" for the last whole copy, nothing for one that is not whole."""
+    removals = [removal for removal in removals if removal.repo_id]
+    going = {(one.root, one.repo_id, one.repo_type, commit) for one in removals for commit in one.revisions}
+    found: dict[str, str] = {}
+    for removal in removals:
+        whole: dict[bool, dict[str, str]] = {True: {}, False: {}}
+        for held in holdings.by_name.get(Name(removal.repo_type, removal.repo_id), ()):
+            snapshot = held.snapshot
+            goes = (held.root.path, snapshot.repo_id, snapshot.repo_type, snapshot.revision) in going
+            mine = held.root.path == removal.root and snapshot.revision in removal.revisions
+            if (mine or not goes) and judge(snapshot).state is Wholeness.WHOLE:
+                whole[goes].setdefault(snapshot.revision, snapshot.path)
+        if whole[True]:
+            stays = [whole[False].get(commit, "") for commit in whole[True]]
+            if "" in stays:
+                found[removal.path] = ""
+            elif whole[True].keys() == set(removal.revisions):
+                found[removal.path] = stays[0]
+    return found
 
 
 def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:
@@ -119,7 +174,7 @@ def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:
 
     0 where it is in no cache, or nobody can tell what would go.
     """
-    found = _removals(holdings, name, None, ()) if name.repo_id else _copy_at(holdings, copy)
+    found = _removals(holdings, name, None, ()) if name.repo_id else copy_at(holdings, copy)
     removals = [
         removal
         for removal in found
@@ -151,10 +206,10 @@ def _removals(
 
 def _copies_at(holdings: Holdings, path: str, logs: Callable[[], Iterable[RunLog]]) -> Iterator[Removal]:
     """The local copy whose folder the user named, or the rest of it. Raises `UsageError` where that is none."""
-    found = list(_copy_at(holdings, path))
-    rest = _rest(holdings, path, logs()) if not found else None
-    if rest is not None:
-        found.append(rest)
+    found = list(copy_at(holdings, path))
+    remains = rest(holdings, path, logs()) if not found else None
+    if remains is not None:
+        found.append(remains)
     if not found:
         raise UsageError(
             f"{path} is no copy that a client downloaded", "name a model, or a folder that `hubfold ls` shows"
@@ -162,7 +217,8 @@ def _copies_at(holdings: Holdings, path: str, logs: Callable[[], Iterable[RunLog
     yield from found
 
 
-def _copy_at(holdings: Holdings, path: str) -> Iterator[Removal]:
+def copy_at(holdings: Holdings, path: str) -> Iterator[Removal]:
+    """What has to go of the local copy whose folder is `path`; nothing where that is none."""
     for one in holdings.at(path):
         if not holdings.is_cache(one.root) and one.root in holdings.usable:
             with holdings.leaving_out(one.root):
@@ -172,7 +228,7 @@ def _copy_at(holdings: Holdings, path: str) -> Iterator[Removal]:
                     return
 
 
-def _rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | None:
+def rest(holdings: Holdings, path: str, logs: Iterable[RunLog]) -> Removal | None:
     """What a removal that was cut short left of the local copy at `path`, as far as nobody changed it."""
     of_it: dict[str, Removed] = {}
     left: dict[str, None] = {}

@@ -3,6 +3,7 @@
 Per `changes.Removal`::
 
     the layout's locks of everything with content        held to the end; one that is taken leaves all of it alone
+    of a copy that a cache has too: compared with that   see `removal/twins`
     every path announced in the journal, fsynced         nothing is removed that was not announced
     links elsewhere that the user wants gone
     refs                                                 nothing leads to the revision any more
@@ -42,6 +43,7 @@ from hubfold.library.inventory import Holdings
 from hubfold.progress import Progress, Stop
 from hubfold.removal import empty
 from hubfold.removal.measure import measure, shared_bytes
+from hubfold.removal.twins import Twins
 from hubfold.reports.outcomes import Failed
 
 
@@ -62,6 +64,7 @@ class Remover:
     seen: Mapping[str, Seen]
     progress: Progress
     stop: Stop
+    twins: Twins
     #: Paths that are gone, and those that could not be removed.
     removed: list[str] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -92,8 +95,10 @@ class Remover:
                 locks = self._locks(root, guarded)
                 for lock in locks:
                     held.enter_context(passing_lock(lock, root.path))
+                self._compare(removal)
             except (LeftAlone, OSError) as error:
-                self._fail(guarded[0], f"all of it was left alone: {errors.describe(error)}")
+                path = removal.path if removal.path in self.twins.of else guarded[0]
+                self._fail(path, f"all of it was left alone: {errors.describe(error)}")
                 return
             asides = self._announce(root, removal, locks)
             goes = self._goes(removal, locks)
@@ -112,6 +117,12 @@ class Remover:
                     self._empty_aside(root, folder, temporary, removal, goes)
                 return
             self._rest(root, removal, asides, goes)
+
+    def _compare(self, removal: Removal) -> None:
+        """Of a copy that a cache has too: with that. Raises `LeftAlone`, `OSError`, `Interrupted`."""
+        if removal.path in self.twins.of:
+            self.twins.compare(removal.path)
+            self.progress.start("removing", len(removal.files), "files")
 
     def _locks(self, root: Root, paths: Sequence[str]) -> Sequence[str]:
         """The locks of what is at `paths`, each once. Raises `LeftAlone` where a plugin cannot tell."""
@@ -151,11 +162,12 @@ class Remover:
         backend = self.holdings.backends.get(removal.backend)
         of_copy = removal.whole and backend is not None and not backend.capabilities.cache
         doors = (link for folder in removal.empty for link in self.holdings.doors(removal.root, folder))
+        notes = {*removal.records, *removal.inside}
         for path in (*removal.files, *doors):
             seen = self.seen.get(path)
             if seen is not None:
                 copy = removal.path if of_copy and within(path, removal.path) else ""
-                self.journal.append("remove", **_removed(path, seen, copy, removal).as_record())
+                self.journal.append("remove", **_removed(path, seen, copy, removal, notes).as_record())
         asides = {}
         for folder in removal.folders:
             self._number += 1
@@ -223,7 +235,8 @@ class Remover:
 
     def _try(self, root: Root, path: str) -> bool:
         try:
-            directory = self._unlink(root, path)
+            with self.twins.beside(path):
+                directory = self._unlink(root, path)
             if directory is not None:
                 with directory:
                     directory.sync()
@@ -317,13 +330,15 @@ def _is_bare(top: str, folders: Collection[str]) -> bool:
     )
 
 
-def _removed(path: str, seen: Seen, copy: str, removal: Removal) -> Removed:
+def _removed(path: str, seen: Seen, copy: str, removal: Removal, notes: Collection[str]) -> Removed:
     what = (
         Removed(path, 0, text=seen.text)
         if seen.text is not None
         else Removed(path, seen.size, inode=seen.inode, mtime_ns=seen.mtime_ns)
     )
-    return replace(what, copy=copy, root=removal.root, backend=removal.backend) if copy else what
+    if not copy:
+        return what
+    return replace(what, copy=copy, root=removal.root, backend=removal.backend, note=path in notes)
 
 
 def _last_name(directory: Directory, name: str, path: str) -> int:

@@ -290,6 +290,8 @@ class CheckedModel(JsonForm):
     unreadable: tuple[str, ...] = field(default=(), metadata=UNTOLD)
     #: Names that are near to one that nothing is known of.
     near: tuple[str, ...] = ()
+    #: Where all of it is, if that is not where it counts.
+    elsewhere: str | None = field(default=None, kw_only=True)
     #: Other copies of its files, and what folding them would free.
     copies: tuple[str, ...] = field(default=(), metadata=PATHS)
     reclaimable_bytes: int = 0
@@ -297,7 +299,8 @@ class CheckedModel(JsonForm):
 
 @dataclass(frozen=True, slots=True)
 class Recommendation(JsonForm):
-    """What to do next; `kind` is download, resume, broken, unreadable, connect, duplicate or space."""
+    """What to do next; `kind` is download, resume, broken, elsewhere, unreadable, unwritable, connect, duplicate,
+    reserve or space."""
 
     kind: str
     message: str
@@ -306,12 +309,34 @@ class Recommendation(JsonForm):
 
 
 @dataclass(frozen=True, slots=True)
+class UnconfiguredModel(JsonForm):
+    """A model of the cache that ``config.toml`` does not name."""
+
+    id: str
+    bytes: int = field(metadata=told("size_bytes"))
+    state: Wholeness
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport(JsonForm):
-    """The models that the user counts on, and the disk that the missing ones would go to."""
+    """The models that the user counts on, and the cache that programs load them from and that downloads go to. What is
+    said of the cache is None where no layout has one."""
 
     models: tuple[CheckedModel, ...] = field(metadata=told(after=("whole",)))
     cache: str | None
     free_bytes: int | None
+    #: Bytes that config.toml wants to stay free.
+    reserve_bytes: int | None = None
+    #: What models and begun downloads take in the cache, by allocated blocks.
+    disk_bytes: int | None = None
+    there: bool | None = None
+    #: Whether this user may; of a cache that is not there yet, whether he may make it.
+    readable: bool | None = None
+    writable: bool | None = None
+    #: Every root counted, not the cache alone.
+    anywhere: bool = True
+    #: Where the configured models were checked: what else the cache has.
+    unconfigured: tuple[UnconfiguredModel, ...] = ()
     recommendations: tuple[Recommendation, ...] = ()
     warnings: tuple[Notice, ...] = ()
 

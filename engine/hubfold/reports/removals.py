@@ -26,6 +26,10 @@ class RemovedModel(JsonForm):
     root: str
     revisions: tuple[str, ...] = ()
     path: str = ""
+    #: A folder that has the same whole, and stays.
+    held_by: str = field(default="", metadata=told(optional=True))
+    #: It is whole, and nothing that is known and stays is.
+    last: bool = field(default=False, metadata=told(optional=True))
 
 
 @dataclass(frozen=True, slots=True)

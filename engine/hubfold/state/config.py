@@ -3,6 +3,7 @@
     exclude = ["old/", "/mnt/nas/scratch"]   # what no scan takes in; patterns as in .gitignore
     include = ["*.dat"]           # of plain folders only these, and these whatever they are
     all_files = false             # true: of plain folders more than model files
+    reserve = "30GB"              # what downloads leave free beside the cache; `check` tells where there is less
 
     [[roots]]
     path = "/mnt/nas/models"      # or "~/models"
@@ -37,7 +38,7 @@ from hubfold.state.home import KnownRoot
 
 #: The settings that there are: at the top, of a root, of a model.
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "": ("roots", "models", "include", "exclude", "all_files"),
+    "": ("roots", "models", "include", "exclude", "all_files", "reserve"),
     "roots": ("path", "backend", "role", "limit"),
     "models": ("repo", "revision", "size", "include", "exclude"),
 }
@@ -56,6 +57,11 @@ SAMPLE = """\
 
 # true: of plain folders everything, not just model files.
 #all_files = false
+
+# -- space ---------------------------------------------------------------------------------------
+
+# What downloads leave free; below it `hubfold check` warns.
+#reserve = "30GB"
 
 # -- roots ---------------------------------------------------------------------------------------
 # The caches that HF_HOME and its like name are known without being told. Each further folder has
@@ -91,6 +97,8 @@ class Config:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     all_files: bool = False
+    #: Bytes that downloads leave free.
+    reserve: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -138,6 +146,7 @@ class _Reader:
             include=self._patterns(document, "", "include"),
             exclude=self._patterns(document, "", "exclude"),
             all_files=self._flag(document, "all_files"),
+            reserve=self._size(document, "", "reserve") or 0,
             warnings=tuple(self.warnings),
         )
 
@@ -208,7 +217,9 @@ class _Reader:
         try:
             return parse_size(value)
         except (UsageError, AttributeError) as error:
-            raise self._error(f"{key}.{name}", f"is {value!r}, no size", "write it like 500GB") from error
+            raise self._error(
+                f"{key}.{name}".lstrip("."), f"is {value!r}, no size", "write it like 500GB"
+            ) from error
 
     def _known(self, table: Mapping[str, Any], keys: Iterable[str], prefix: str) -> None:
         for key in table:

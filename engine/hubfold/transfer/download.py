@@ -292,19 +292,26 @@ def _candidates(
     yield from sorted(payloads.values(), key=lambda one: "sha256" not in one.digests)
 
 
-def check_space(planned: DownloadPlan) -> None:
-    """Raise `NoSpace`, with the figures, where the cache's file system has not the room."""
+def check_space(planned: DownloadPlan, reserve: int = 0) -> None:
+    """Raise `NoSpace`, with the figures, where the cache's file system has not the room, or less than `reserve` bytes
+    would stay free."""
     folder = existing(planned.cache.path)
     copies = sum(wanted.size for wanted, how in planned.methods() if how == "copy")
     fetch = sum(model.fetch_bytes for model in planned.models)
     free = shutil.disk_usage(folder).free
     margin = min(MARGIN, (fetch + copies) // 20)
-    if fetch + copies and fetch + copies + margin > free:
+    if fetch + copies and fetch + copies + max(margin, reserve) > free:
         parts = f"{display.size(fetch)} to download, {display.size(copies)} to copy"
+        spare = (
+            f"and {display.size(reserve)} are kept in reserve"
+            if reserve > margin
+            else f"with {display.size(margin)} to spare"
+        )
+        lower = ", or lower `reserve` in config.toml" if reserve > margin else ""
         raise NoSpace(
-            f"{folder} has {display.size(free)} free, and this takes {display.size(fetch + copies)} ({parts}), "
-            f"with {display.size(margin)} to spare",
-            "make room (`hubfold clean`, `hubfold rm`, `hubfold consolidate`), or name another cache by --into",
+            f"{folder} has {display.size(free)} free, and this takes {display.size(fetch + copies)} ({parts}), {spare}",
+            "make room (`hubfold clean`, `hubfold rm`, `hubfold consolidate`), or name another cache by --into"
+            + lower,
         )
 
 

@@ -2,9 +2,10 @@
 
 ``--json``: ``{"models": [{"name", "id", "revision", "status": "cached"|"incomplete"|"missing"|"unknown", "path",
 "root", "size_bytes", "expected_bytes", "missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes",
-"near", "copies": [{"path"}], "reclaimable_bytes"}], "whole", "cache", "free_bytes", "recommendations": [{"kind":
-"download"|"resume"|"broken"|"unreadable"|"connect"|"duplicate"|"space", "message", "command", "model"}], "warnings":
-[{"path", "message"}]}``; what is not known is null.
+"near", "copies": [{"path"}], "reclaimable_bytes", "elsewhere"}], "whole", "cache", "free_bytes", "reserve_bytes",
+"disk_bytes", "there", "readable", "writable", "anywhere", "unconfigured": [{"id", "size_bytes", "state"}],
+"recommendations": [{"kind": "download"|"resume"|"broken"|"elsewhere"|"unreadable"|"unwritable"|"connect"|"duplicate"|
+"reserve"|"space", "message", "command", "model"}], "warnings": [{"path", "message"}]}``; what is not known is null.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hubfold.cli import options, tell
 from hubfold.cli.errors import SOME_LEFT
 from hubfold.cli.guests import stdout
 from hubfold.cli.output import Column
+from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -27,11 +29,16 @@ if TYPE_CHECKING:
 _FEW_FILES = 5
 
 
+_STYLES = {"cached": "green", "incomplete": "yellow", "missing": "red", "unknown": "yellow"}
+
+
 @options.command(
     "check",
     examples=[
-        ("hubfold check", "the models that config.toml names"),
+        ("hubfold check", "the models that config.toml names, in the cache that programs load from"),
         ("hubfold check org/model datasets/org/data", "these"),
+        ("hubfold check --in /srv/models", "in the cache of another program: its folder, or its HF_HOME"),
+        ("hubfold check --anywhere", "whole in any root is enough"),
         (
             "hubfold check -q || hubfold download --missing",
             "for a script: nothing is printed, exit code 3 if one is not whole",
@@ -39,18 +46,30 @@ _FEW_FILES = 5
     ],
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
-def command(session: Session, models: tuple[str, ...]) -> int | None:
-    """Tell whether models are there as a whole: cached, incomplete or missing; where, and what to do.
+@click.option(
+    "--in",
+    "cache",
+    metavar="CACHE",
+    help="Whole in this cache (default: the one that this environment loads from).",
+)
+@click.option("--anywhere", is_flag=True, help="Whole in any root is enough.")
+def command(session: Session, models: tuple[str, ...], cache: str | None, anywhere: bool) -> int | None:
+    """Tell whether models are whole where a program would load them: cached, incomplete or missing; and what to do.
 
-    Without MODEL, those of [models] in config.toml. Needs no network: a model is held against its listing where the
-    client kept one, else against the shards and parts that its indexes name and against open downloads; a model
-    without weights is not whole, and of texts alone it is `unknown` whether that is all. What `verify` found corrupt
-    is not whole until it is mended. Where only some files are wanted (`include` and `exclude` of a model in
-    config.toml, or `download --include`), those have to be there. Exit code 3 if one of them is not whole.
+    Without MODEL, those of [models] in config.toml. The cache is the one that HF_HUB_CACHE or HF_HOME names; a model
+    that is whole in another root only is told, and `download` brings it here without fetching it again.
+
+    Needs no network: a model is held against its listing where the client kept one, else against the shards and parts
+    that its indexes name and against open downloads; a model without weights is not whole, and of texts alone it is
+    `unknown` whether that is all. What `verify` found corrupt is not whole until it is mended. Where only some files
+    are wanted (`include` and `exclude` of a model in config.toml, or `download --include`), those have to be there.
+    Exit code 3 if one of them is not whole. Less free space than `reserve` in config.toml is told.
     """
+    if cache is not None and anywhere:
+        raise UsageError("--in and --anywhere exclude each other", "give one of them")
     output = session.output
     with session.engine(silent=output.quiet) as engine:
-        report = engine.check(models)
+        report = engine.check(models, cache=cache, anywhere=anywhere)
     output.report(report)
     if not output.as_json:
         _show(output, report)
@@ -61,11 +80,11 @@ def _show(output: Output, report: CheckReport) -> None:
     if not output.quiet:
         tell.warnings(output, report.warnings)
     columns = [
-        Column("STATUS"),
+        Column("STATUS", styles=_STYLES),
         Column("SIZE", right=True),
         Column("MISSING", right=True),
         Column("MODEL"),
-        Column("WHERE"),
+        Column("WHERE", below=True),
     ]
     output.table(
         columns,
@@ -84,12 +103,27 @@ def _show(output: Output, report: CheckReport) -> None:
         _files(output, model)
     output.line()
     whole = sum(model.status == "cached" for model in report.models)
-    free = (
-        f", {display.size(report.free_bytes)} free at {report.cache}" if report.free_bytes is not None else ""
-    )
-    output.line(f"{whole:,} of {display.count(len(report.models), 'model')} whole{free}", "bold")
+    where = " anywhere" if report.anywhere else f" in {report.cache}" if report.cache else ""
+    output.line(f"{whole:,} of {display.count(len(report.models), 'model')} whole{where}", "bold")
+    _cache(output, report)
     for item in report.recommendations:
         output.line(f"{item.message}{': ' if item.command else ''}{item.command}")
+
+
+def _cache(output: Output, report: CheckReport) -> None:
+    """What the cache takes, what is free beside it, and what else is in it."""
+    if report.there is False:
+        output.line(f"{report.cache} is not there yet")
+    if report.disk_bytes is not None and report.free_bytes is not None:
+        reserve = f", {display.size(report.reserve_bytes)} of it in reserve" if report.reserve_bytes else ""
+        output.line(
+            f"the cache takes {display.size(report.disk_bytes)}, {display.size(report.free_bytes)} free{reserve}"
+        )
+    if report.unconfigured:
+        told = [f"{one.id} ({display.size(one.bytes)})" for one in report.unconfigured]
+        shown = told if not stdout().isatty() else told[:_FEW_FILES]
+        more = f" and {len(told) - len(shown):,} more" if len(shown) < len(told) else ""
+        output.line(f"in the cache and not in config.toml: {', '.join(shown)}{more}")
 
 
 def _missing(model: CheckedModel) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubfold import display
-from hubfold.backend.changes import LeftoverKind
+from hubfold.backend.changes import LEFTOVER_AGE, LeftoverKind
 from hubfold.cli import options, tell
 from hubfold.cli.commands.rm import result
 from hubfold.errors import NeedsConfirmation, UsageError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     examples=[
         ("hubfold clean --dry-run", "what clients left behind, and what it takes"),
         ("hubfold clean", "the same, then ask, then remove it"),
+        ("hubfold clean --older-than 7d -y", "only what nobody has touched for a week"),
         ("hubfold clean --old-revisions -y", "revisions that no branch or tag names, too"),
         ("hubfold clean --all ~/.cache/huggingface/hub", "empty a cache, after its name was typed"),
     ],
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 @click.option("--all", "cache", metavar="CACHE", help="Empty this cache: every model in it.")
 @click.option(
     "--older-than",
-    type=click.FloatRange(min=0),
-    default=24,
+    callback=options.as_age,
+    default=display.time_span(LEFTOVER_AGE),
     show_default=True,
-    metavar="HOURS",
-    help="Leave alone what was touched since.",
+    metavar="AGE",
+    help="Leave alone what was touched since: 7d, 12h, 90m, or a number of hours.",
 )
 @options.full
 @options.before_change
@@ -51,7 +52,8 @@ def command(
 ) -> int | None:
     """Remove what was left behind: interrupted downloads, stale locks, empty repositories, dangling links of hubfold.
 
-    Looks at the roots given by PATH, or at all. What a program is at, by its lock, is left alone.
+    Looks at the roots given by PATH, or at all. What was touched within the last day (--older-than) may be gone on with
+    and is left alone, and so is what a program is at, by its lock.
     """
     output = session.output
     if cache is not None and (paths or old_revisions):
@@ -63,7 +65,7 @@ def command(
         if cache is not None:
             plan = engine.plan_clean_all(cache)
         else:
-            plan = engine.plan_clean(paths, old_revisions=old_revisions, older_than=older_than * 3600)
+            plan = engine.plan_clean(paths, old_revisions=old_revisions, older_than=older_than)
         preview = engine.preview_removal(plan)
         _show(output, preview, full=session.full)
         question: str | Callable[[], bool] = f"Remove this and reclaim {display.size(preview.bytes)}?"

@@ -53,7 +53,7 @@ class Asked:
     ],
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
-@click.option("--missing", is_flag=True, help="All models of config.toml that `check` does not call whole.")
+@click.option("--missing", is_flag=True, help="All models of config.toml that are not whole in the cache.")
 @click.option("--all", "every", is_flag=True, help="All models of config.toml, brought up to date.")
 @click.option("--revision", metavar="REVISION", help="A branch, a tag or a commit (default: main).")
 @click.option(
@@ -83,9 +83,9 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
     """
     output = session.output
     with session.engine() as engine:
-        chosen = _chosen(output, engine, asked)
+        chosen = _chosen(output, engine, asked, into)
         if not chosen:
-            output.message("nothing is missing: all models of config.toml are whole")
+            output.message("nothing is missing: all models of config.toml are whole there")
         plan = engine.plan_download(
             chosen, only.revision, include=only.include, exclude=only.exclude, into=into
         )
@@ -138,21 +138,21 @@ def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
         output.message(f"  {path} gets read-only if it is hard-linked")
 
 
-def _chosen(output: Output, engine: Engine, asked: Asked) -> tuple[str, ...]:
+def _chosen(output: Output, engine: Engine, asked: Asked, into: str | None) -> tuple[str, ...]:
     """The models that the command is about; none where --missing finds nothing to do."""
     if (bool(asked.models), asked.missing, asked.every).count(True) > 1:
         raise UsageError("MODEL, --missing and --all exclude each other", "give one of them")
     if asked.missing:
-        return engine.missing_models()
+        return engine.missing_models(into)
     if asked.every:
         configured = tuple(engine.config.models or ())
         if not configured:
             raise UsageError("no model is configured", f"add [models] to {engine.state.config}")
         return configured
-    return asked.models or _choose(output, engine)
+    return asked.models or _choose(output, engine, into)
 
 
-def _choose(output: Output, engine: Engine) -> tuple[str, ...]:
+def _choose(output: Output, engine: Engine, into: str | None) -> tuple[str, ...]:
     """Let the user choose among the configured models."""
     configured = list((engine.config.models or {}).values())
     if not output.can_ask or not configured:
@@ -162,7 +162,7 @@ def _choose(output: Output, engine: Engine) -> tuple[str, ...]:
             else f"name one, or list some in {engine.state.config}"
         )
         raise UsageError("no MODEL was given" + ("" if configured else " and none is configured"), hint)
-    there = engine.check().models
+    there = engine.check(cache=into, anywhere=False).models
     for number, (model, checked) in enumerate(zip(configured, there, strict=True), 1):
         size = f", {display.size(model.size)}" if model.size else ""
         at = f"@{model.revision}" if model.revision else ""

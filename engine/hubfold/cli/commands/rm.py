@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ import click
 from hubfold import display
 from hubfold.cli import options, tell
 from hubfold.cli.errors import INTERRUPTED
+from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
@@ -17,17 +19,31 @@ if TYPE_CHECKING:
     from hubfold.reports.removals import RemoveReport
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of the models goes."""
+
+    revision: str | None
+    with_links: bool
+    with_copies: bool
+    caches: tuple[str, ...]
+    redundant_copies: bool
+
+
 @options.command(
     "rm",
     examples=[
         ("hubfold rm org/model --dry-run", "what would go, and which links elsewhere keep its content"),
         ("hubfold rm org/model", "the same, then ask, then do it"),
+        ("hubfold rm org/model '*.bin'", "some files of it: what only they lead to"),
+        ("hubfold rm 'org/*' --dry-run", "all models of org; each part of a name has a pattern of its own"),
         ("hubfold rm org/model --revision 1a2b3c -y", "one revision, with what only it uses"),
         ("hubfold rm datasets/org/data --with-links", "its links in folders of yours too"),
         ("hubfold rm ~/models/model", "one local copy, as `hubfold ls` shows it"),
+        ("hubfold rm --redundant-copies ~/models", "the copies there that a cache holds whole"),
     ],
 )
-@click.argument("models", nargs=-1, required=True, metavar="MODEL|COPY...", type=click.UNPROCESSED)
+@click.argument("models", nargs=-1, metavar="[MODEL|COPY|FILE]...", type=click.UNPROCESSED)
 @click.option("--revision", metavar="REVISION", help="Only this revision: a branch, a tag or a commit.")
 @click.option("--with-links", is_flag=True, help="Remove links in other folders that read its content, too.")
 @click.option(
@@ -40,16 +56,15 @@ if TYPE_CHECKING:
     metavar="CACHE",
     help="Only from this cache (may be repeated); nothing outside it goes.",
 )
+@click.option(
+    "--redundant-copies",
+    is_flag=True,
+    help="Remove the local copies (below PATH...) that a cache holds whole; never a last one.",
+)
 @options.full
 @options.before_change
-def command(
-    session: Session,
-    models: tuple[str, ...],
-    revision: str | None,
-    with_links: bool,
-    with_copies: bool,
-    caches: tuple[str, ...],
-) -> int | None:
+@options.gathered(asked=Asked)
+def command(session: Session, models: tuple[str, ...], asked: Asked) -> int | None:
     """Remove models from the caches.
 
     Says first what elsewhere needs their content. That stays readable: the vault keeps it for links of hubfold's, other
@@ -57,19 +72,45 @@ def command(
 
     Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
     that a client downloaded and nobody changed since. The same command goes on with a removal that was cut short.
+
+    FILEs after one MODEL, by their names there or patterns, are all that goes of it, in caches. Without them the model
+    is not whole, unless config.toml excludes them.
+
+    With --redundant-copies, PATHs instead of models: a copy goes as a whole, if each file of it is in one revision in a
+    cache. Each is compared byte for byte right before it goes. One that was changed, or that a link elsewhere reads,
+    stays.
     """
+    _check(models, asked)
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
-        plan = engine.plan_remove(models, revision, with_links, with_copies=with_copies, roots=caches)
+        if asked.redundant_copies:
+            plan = engine.plan_redundant(models)
+        else:
+            plan = engine.plan_remove(
+                models, asked.revision, asked.with_links, with_copies=asked.with_copies, roots=asked.caches
+            )
         preview = engine.preview_removal(plan)
         show(output, preview, full=session.full)
-        question = f"Remove {_what(preview)} and reclaim {display.size(preview.bytes)}? It cannot be undone."
+        question = _question(preview)
         if not tell.goes_on(session, preview, question, nothing=not preview.models):
             return None
         report = engine.apply_removal(plan)
     output.report(report)
     return result(output, report)
+
+
+def _check(models: tuple[str, ...], asked: Asked) -> None:
+    """Raise `UsageError` for flags that make no sense together."""
+    if not asked.redundant_copies and not models:
+        raise UsageError("no MODEL or COPY was given", "name one, as `hubfold ls` shows it")
+    if asked.redundant_copies and (
+        asked.revision is not None or asked.with_links or asked.with_copies or asked.caches
+    ):
+        raise UsageError(
+            "--redundant-copies goes with PATHs and nothing else",
+            "see `hubfold rm --help` for what it removes",
+        )
 
 
 def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
@@ -80,6 +121,10 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
         kind = "" if model.kind == "model" else f"{model.kind} "
         where = f": {model.path}" if model.path not in ("", model.name) else ""
         output.line(f"remove {kind}{model.name}{which}{where}", "bold")
+        if model.held_by:
+            output.line(f"  stays whole in {model.held_by}")
+        elif model.last:
+            output.line("  the last whole copy that is known")
     for needed in preview.needed:
         output.line(f"needed by {needed.path}: {needed.becomes}")
     tell.left_alone(output, tell.reasons(preview.left), full=full, noun="path")
@@ -105,6 +150,20 @@ def result(output: Output, report: RemoveReport) -> int | None:
         output.message("stopped before the end: the same command goes on from here")
         return INTERRUPTED
     return code or None
+
+
+def _question(preview: RemoveReport) -> str:
+    """A last whole copy is asked about in other words than one of several."""
+    what, size = _what(preview), display.size(preview.bytes)
+    last = [model.name for model in preview.models if model.last]
+    if last:
+        which = what if len(last) == len(preview.models) else display.count(len(last), "model")
+        return (
+            f"This is the last whole copy of {which}. Remove {what} and reclaim {size}? It cannot be undone."
+        )
+    if preview.models and all(model.held_by for model in preview.models):
+        return f"Remove {what} here, which stays whole elsewhere, and reclaim {size}? It cannot be undone."
+    return f"Remove {what} and reclaim {size}? It cannot be undone."
 
 
 def _what(preview: RemoveReport) -> str:

@@ -1,6 +1,6 @@
 """The manual page, made of the help of all commands: ``hubfold.1`` in roff, man(7).
 
-It is made when a wheel is built (``hatch_build.py``), so it cannot fall behind the program that it comes with.
+It is made when a wheel is built (``engine/hatch_build.py``), so it cannot fall behind the program that it comes with.
 """
 
 from __future__ import annotations

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hubfold.disk import filesystem, fresh
+from hubfold.disk import filesystem, fresh, seen_twice
 from hubfold.disk.held import HeldFile
-from hubfold.folding import seen_twice
 from tests.building.folding import Scene
 
 
