@@ -409,7 +409,7 @@ def changing_calls(tree: ast.AST) -> Iterator[str]:
             mode = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "mode")]
             if any(isinstance(m, ast.Constant) and set(str(m.value)) & set("wax+") for m in mode):
                 yield f"{called} for writing"
-        elif called == "os.open" and ast.unparse(node.args[0]) != "os.devnull":
+        elif called == "os.open" and ast.unparse(node.args[0]) not in ("os.devnull", "os.ctermid()"):
             flags = ast.unparse(node.args[1]) if len(node.args) > 1 else ""
             flags += constants.get(flags, "")
             if any(flag in flags for flag in _WRITING_FLAGS):

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
 STDIN, STDOUT, STDERR = range(3)
-#: Of the process itself, whatever its streams are; there is none where nobody sits before it.
-_TERMINAL = "/dev/tty"
 
 
 class OutputLost(HubfoldError):
@@ -138,8 +136,13 @@ def terminal() -> Iterator[TextIO]:
     if sys.stderr.isatty():
         yield sys.stderr
         return
-    with open(_TERMINAL, "w", encoding="utf-8", errors="backslashreplace") as opened:
-        yield opened
+    number = os.open(os.ctermid(), os.O_WRONLY | os.O_NOCTTY)
+    try:
+        stream = _opened(number, "w")
+        yield stream
+        stream.flush()
+    finally:
+        os.close(number)
 
 
 def has_terminal() -> bool:

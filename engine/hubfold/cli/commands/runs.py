@@ -48,7 +48,7 @@ def command(session: Session, run: str | None) -> None:
                 Column("STATE"),
                 Column("ACTIONS", right=True),
                 Column("FREED", right=True),
-                Column("RUN"),
+                Column("RUN", below=True),
             ],
             [
                 [

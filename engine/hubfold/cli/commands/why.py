@@ -38,7 +38,7 @@ _VERDICTS = {
     "why",
     examples=[
         ("hubfold why ~/models/base/model.safetensors", "who keeps its content, or why it was not folded"),
-        ("hubfold why --json model.gguf | jq -r .keeper", "the file that is kept, for a script"),
+        ("hubfold why --json model.gguf | jq -r .state", "in one word, for a script"),
     ],
 )
 @click.argument("path", type=click.UNPROCESSED)
