@@ -39,7 +39,7 @@ def test_hard_links_stand_together(hubfold: Program, scene: Scene) -> None:
     hubfold("roots", "add", "models")
     hubfold("scan")
     done = hubfold("dupes")
-    assert "(same file)" in done.out
+    assert "(same file)" in done.out and f"sha256 {scene.blob.name[:12]} (by name)" in done.out
 
 
 def test_quiet_prints_the_paths_and_a_closed_pipe_is_no_error(hubfold: Program, scene: Scene) -> None:

@@ -119,3 +119,19 @@ def test_a_truncated_index_is_a_clear_error_or_rebuilt(hubfold: Program, scene: 
         assert done.code == 1 and len(done.err.splitlines()) == 2 and "index" in done.err
     else:
         assert done.json["files"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["scan"], ["check", "org/base", "--anywhere"], ["ls"]])
+def test_warnings_come_after_what_they_are_about_in_one_file_too(
+    hubfold: Program, scene: Scene, command: list[str]
+) -> None:
+    hubfold("roots", "add", "models")
+    hubfold("scan")
+    scene.models.rename(hubfold.home / "unplugged")
+    hubfold.prefix = ["sh", "-c", 'exec "$@" 2>&1', "sh"]
+    lines = hubfold(*command).out.splitlines()
+    [place] = [number for number, line in enumerate(lines) if line.startswith("warning: ")]
+    assert "is not there" in lines[place]
+    assert place > next(number for number, line in enumerate(lines) if "org/base" in line or "SIZE" in line)
+    assert not [line for line in lines[place:] if "SIZE" in line or "whole" in line]

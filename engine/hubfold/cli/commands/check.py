@@ -77,8 +77,6 @@ def command(session: Session, models: tuple[str, ...], cache: str | None, anywhe
 
 
 def _show(output: Output, report: CheckReport) -> None:
-    if not output.quiet:
-        tell.warnings(output, report.warnings)
     columns = [
         Column("STATUS", styles=_STYLES),
         Column("SIZE", right=True),
@@ -108,6 +106,8 @@ def _show(output: Output, report: CheckReport) -> None:
     _cache(output, report)
     for item in report.recommendations:
         output.line(f"{item.message}{': ' if item.command else ''}{item.command}")
+    if not output.quiet:
+        tell.warnings(output, report.warnings)
 
 
 def _cache(output: Output, report: CheckReport) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Sets that a terminal gets without --limit; a pipe gets all.
 _SCREENFUL = 20
 _DIGEST = 12
+#: How a digest is known, for a reader.
+_KNOWN = {"claimed": "by name", "computed": "as read"}
 
 
 @options.command(
@@ -75,7 +77,7 @@ def _show(output: Output, duplicates: DuplicateSet, reclaimable: int) -> None:
     facts = [
         f"{display.size(duplicates.size)} in {display.count(len(payloads), 'copy', 'copies')}",
         f"{display.size(reclaimable)} reclaimable",
-        f"{algorithm} {digest[:_DIGEST]} {duplicates.trust}",
+        f"{algorithm} {digest[:_DIGEST]} ({_KNOWN[duplicates.trust]})",
         *models,
     ]
     output.line(", ".join(facts), "bold")

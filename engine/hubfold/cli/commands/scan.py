@@ -54,18 +54,13 @@ def command(
 
 def show(output: Output, report: ScanReport) -> None:
     """The space per root and what duplicates cost."""
-    for warning in report.warnings:
-        output.warning(warning.line)
-    for root in report.roots:
-        if root.error is not None:
-            output.warning(f"{root.path}: {root.error}")
     columns = [
         Column("SIZE", right=True),
         Column("ON DISK", right=True),
         Column("FILES", right=True),
         Column("BACKEND"),
         Column("ROLE"),
-        Column("ROOT"),
+        Column("ROOT", below=True),
     ]
     output.table(
         columns,
@@ -93,6 +88,11 @@ def show(output: Output, report: ScanReport) -> None:
         )
     else:
         output.line("no duplicates", "bold")
+    for warning in report.warnings:
+        output.warning(warning.line)
+    for root in report.roots:
+        if root.error is not None:
+            output.warning(f"{root.path}: {root.error}")
     if report.left_out:
         what = ", ".join(f"{name} ({count:,})" for name, count in report.left_out.items())
         output.message(f"folders left out: {what}; --all-files looks into those that are not hubfold's own")
