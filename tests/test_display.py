@@ -124,6 +124,13 @@ def test_a_time_span_is_shown_as_it_is_typed(seconds: int, shown: str) -> None:
         ("/home/meadow/a", "/home/me", "/home/meadow/a"),
         ("/root", "/", "/root"),
         ("/a", "", "/a"),
+        (
+            "the kept file in /home/me/models, on another drive",
+            "/home/me",
+            "the kept file in ~/models, on another drive",
+        ),
+        ("/mnt/home/me/a", "/home/me", "/mnt/home/me/a"),
+        ("/root/a", "/", "/root/a"),
     ],
 )
 def test_the_home_is_a_tilde(path: str, home: str, shown: str) -> None:

@@ -85,12 +85,10 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def from_home(path: str, home: str) -> str:
-    """`path` with ``~`` for the folder `home`."""
+def from_home(text: str, home: str) -> str:
+    """A path, or a sentence with paths in it, with ``~`` for the folder `home`."""
     home = home.rstrip("/")
-    if home and (path == home or path.startswith(home + "/")):
-        return "~" + path[len(home) :]
-    return path
+    return re.sub(rf"(?<!\S){re.escape(home)}(?=/|$)", "~", text) if home else text
 
 
 def shown(text: str) -> str:

@@ -123,7 +123,10 @@ class Output:
         return stdout().isatty()
 
     def place(self, path: str, *, full: bool = False) -> str:
-        """A path as people write it: with ``~`` for the home, where a terminal shows it and not all is asked for."""
+        """A path, or a sentence with some, as people write it: with ``~`` for the home.
+
+        Where a terminal shows it, and not all is asked for.
+        """
         return path if full or not self.to_terminal else display.from_home(path, os.path.expanduser("~"))
 
     # messages

@@ -147,7 +147,7 @@ def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
         stays = kept.pop() if len(kept) == 1 else place(_common(action.keeper.path for action in actions))
         output.line(f"  stays: {stays}")
         for kind, reason in dict.fromkeys((action.link, action.reason) for action in actions):
-            output.line(f"  {kind}: {reason}")
+            output.line(f"  {kind}: {place(reason)}")
         output.line()
     tell.left_alone(output, [(skip.path, skip.reason) for skip in plan.skipped], full=full)
     for note in plan.notes:

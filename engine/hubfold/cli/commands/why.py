@@ -62,7 +62,7 @@ def command(session: Session, path: str) -> None:
 def _show(output: Output, report: WhyReport, *, full: bool) -> None:
     verdict = _VERDICTS[report.state].format(link=report.link, run=report.run)
     output.line(f"{output.place(report.path, full=full)}: {verdict}", "bold")
-    output.line(f"  why: {report.reason}")
+    output.line(f"  why: {output.place(report.reason, full=full)}")
     if report.keeper:
         output.line(f"  kept: {output.place(report.keeper, full=full)}")
     if report.file not in (report.path, report.keeper):
