@@ -291,6 +291,24 @@ def test_a_repository_that_two_caches_show_is_one_and_stays_for_the_other(linked
     assert not there.exists() and not linked.repository.is_symlink()
 
 
+@pytest.mark.parametrize("by", ["another name", "another cache"])
+def test_a_single_file_that_something_else_shows_stays(linked: Linked, by: str) -> None:
+    """The old name of a repository that was renamed; a repository that two caches show."""
+    if by == "another name":
+        (linked.hub / "models--org--old").symlink_to(REPOSITORY)
+        asked: list[str | Path] = ["org/old", "model.safetensors"]
+    else:
+        other = linked.hubfold.home / "other/hub"
+        (other / ".locks").mkdir(parents=True)
+        (other / REPOSITORY).symlink_to(linked.hub / REPOSITORY)
+        assert linked.hubfold("roots", "add", other).code == 0
+        asked = ["org/base", "model.safetensors", "--from", other]
+    done = linked.hubfold("rm", *asked, "-y")
+    assert done.code == 1
+    assert "shows it too" in done.err
+    linked.loads()
+
+
 def test_a_link_within_the_cache_is_one_more_name(linked: Linked) -> None:
     """The old name of a repository that was renamed."""
     (linked.hub / "models--org--old").symlink_to(REPOSITORY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from hubfold.disk import open_flags
 from hubfold.errors import UsageError
 
 
@@ -102,7 +103,7 @@ def why_not_a_folder(path: str) -> OSError | None:
     That this user may not look is no sign that it is not there: `FileNotFoundError` and `NotADirectoryError` are.
     """
     try:
-        os.scandir(path).close()
+        os.close(os.open(path, open_flags.DIRECTORY))
     except OSError as error:
         return error
     return None

@@ -51,9 +51,13 @@ def plan(
     held = [one for one in holdings.by_name[name] if not only or one.root.path in only]
     commits = resolve(held, asked.revision) if asked.revision is not None else None
     chosen: dict[str, list[str]] = {}
-    for one in held:
-        if commits is None or one.snapshot.revision in commits:
+    going = [one for one in held if commits is None or one.snapshot.revision in commits]
+    for one in going:
+        also = next((h for h in _shown_by(holdings, one) if h not in going), None)
+        if also is None:
             chosen.setdefault(one.root.path, []).extend(_chosen(holdings, one, words, left))
+        else:
+            left.append(Left(one.snapshot.path, f"{also.name} of {also.root.path} shows it too"))
     removals = [
         removal
         for root, paths in chosen.items()
@@ -66,6 +70,12 @@ def plan(
             f"no cache holds such a file of {name}{stays}", "see `hubfold ls --files` for what is there"
         )
     return hold_against_needs(holdings, removals, left, with_links=False, names=names, only=only)
+
+
+def _shown_by(holdings: Holdings, held: HeldRevision) -> Iterator[HeldRevision]:
+    """The revisions in the same folder: links of a layout can show one under several names, in several roots."""
+    place = holdings.lies_at(held)
+    return (one for one in holdings.held() if one is not held and holdings.lies_at(one) == place)
 
 
 def _chosen(holdings: Holdings, held: HeldRevision, words: Sequence[str], left: list[Left]) -> Iterator[str]:

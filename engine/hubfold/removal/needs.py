@@ -81,9 +81,7 @@ class Needs:
                     readers = (
                         held
                         for held, file in self.holdings.reading(path)
-                        if not (
-                            self._is_going(held) or self._goes(self.holdings.real(file.path, held.root.path))
-                        )
+                        if not (self._is_going(held) or self._loses(held, file.path))
                     )
                     needed |= dict.fromkeys([path], held) if (held := next(readers, None)) else {}
             # Where the folder is the same, nothing of it can go; where only blobs are, those that are used stay.
@@ -106,6 +104,14 @@ class Needs:
             and held.snapshot.revision in removal.revisions
             for removal in self.removals
         )
+
+    def _loses(self, held: HeldRevision, path: str) -> bool:
+        """Whether a file is taken out of a revision by its own model's removal: another one may show the same path."""
+        own = any(
+            removal.root == held.root.path and Name(removal.repo_type, removal.repo_id) == held.name
+            for removal in self.removals
+        )
+        return own and self._goes(self.holdings.real(path, held.root.path))
 
     def _folders(self) -> None:
         """A link into a snapshot needs the whole of it: one file less, and it would look whole and not be."""
