@@ -13,7 +13,6 @@ from hubfold.disk.paths import canonical, within
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.journal import journal, others
-from hubfold.library.inventory import Holdings
 from hubfold.removal import carry_out, files, leftovers, redundant
 from hubfold.removal import plan as removal_plan
 from hubfold.removal.plan import RemovePlan, Wish
@@ -43,23 +42,25 @@ class Removing:
         only = [root.path for path in roots for root in self._caches_at(path)]
         folders = {model: discover.named_folder(model) for model in models}
         copies = [folder for folder in folders.values() if folder is not None]
-        known = self._workspace.discover() if copies else []
-        strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
-        holdings = self._workspace.holdings_at([*only, *strange])
-        single = self._files(holdings, models, revision, only) if not copies else None
-        if single is not None:
-            if with_links or with_copies:
-                raise UsageError(
-                    "single files go from caches, and take nothing with them", "leave out --with-…"
-                )
-            return single
+        holdings = None
+        if not copies and self._may_be_files(models):
+            one = self._workspace.model_name(models[0], revision)
+            holdings = self._workspace.holdings_at(only)
+            if files.fit(holdings, one, models[1:]):
+                if with_links or with_copies:
+                    raise UsageError(
+                        "single files go from caches, and take nothing with them", "leave out --with-…"
+                    )
+                return files.plan(holdings, one, models[1:], only=only, names=self._workspace.names_of)
         names = [model for model in models if folders[model] is None]
         patterns = [name for name in names if _PATTERN.fullmatch(name)]
         if patterns and revision is not None:
             raise UsageError("a revision is one of one model", "name the model, or leave out --revision")
         asked = [self._workspace.model_name(name, revision) for name in names if name not in patterns]
+        known = self._workspace.discover() if copies else []
+        strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
         return removal_plan.plan(
-            holdings,
+            holdings or self._workspace.holdings_at([*only, *strange]),
             Wish(
                 models=asked,
                 copies=copies,
@@ -73,18 +74,13 @@ class Removing:
             logs=lambda: journal.logs(self._workspace.state.runs),
         )
 
-    def _files(
-        self, holdings: Holdings, models: Sequence[str], revision: str | None, only: Sequence[str]
-    ) -> RemovePlan | None:
-        """The plan for files of one model, where that is what the words after it are."""
+    def _may_be_files(self, models: Sequence[str]) -> bool:
+        """Whether the words after the first may be files of the model that it names."""
         words = models[1:]
         configured = self._workspace.config.models or {}
-        if not words or models[0] in words or configured.keys() & set(words) or _PATTERN.fullmatch(models[0]):
-            return None
-        asked = self._workspace.model_name(models[0], revision)
-        if not files.fit(holdings, asked, words):
-            return None
-        return files.plan(holdings, asked, words, only=only, names=self._workspace.names_of)
+        return bool(words) and not (
+            models[0] in words or configured.keys() & set(words) or _PATTERN.fullmatch(models[0])
+        )
 
     def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:
         """See `Engine.plan_redundant`."""
