@@ -21,6 +21,7 @@ from hubfold.cli.options import HelpWithExamples
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "engine/docs").glob("*.md"))]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 #: The lint of .ci/run, as it is typed.
 LINT = re.findall(
@@ -93,16 +94,19 @@ def test_every_option_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_readme_names_every_command(name: str) -> None:
-    assert re.search(rf"`(hubfold )?{name}\b", README), name
+def test_the_page_of_commands_names_every_command(name: str) -> None:
+    page = (ROOT / "engine/docs/commands.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| .*`(hubfold )?{name}\b.* \|", page, re.MULTILINE), name
 
 
-def test_the_commands_of_the_readme_exist() -> None:
-    lines = re.findall(r"^\$ (hubfold.*)$", README, re.MULTILINE)
-    lines += re.findall(r"`(hubfold [^`]+)`", README)
-    assert len(lines) >= 5
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(r"^\$ (hubfold [^|\n]*)", text, re.MULTILINE)
+    lines += re.findall(r"`(hubfold [^`|\\]+)", text)
+    assert lines or page.stem == "commands"
     for line in lines:
-        check_command_line(line)
+        check_command_line(line.partition(" || ")[0])
 
 
 def test_the_readme_has_one_line_for_the_demo_and_one_for_the_tests() -> None:
@@ -172,10 +176,11 @@ def test_there_are_six_hooks_at_the_most() -> None:
     assert 1 <= len([name for name in dir(hookspecs) if name.startswith("hubfold_")]) <= 6
 
 
-def test_the_links_of_the_readme_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
-            assert (ROOT / target).exists(), target
+            assert (page.parent / target).exists(), target
 
 
 def test_the_floors_are_floors() -> None:
