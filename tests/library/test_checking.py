@@ -56,6 +56,51 @@ def test_whole_elsewhere_is_not_whole_where_the_program_looks(two: Tree) -> None
         assert engine.check(["org/there"], anywhere=True).anywhere
 
 
+def test_what_a_user_put_into_another_cache_by_its_name_counts_there(two: Tree) -> None:
+    """`download --into`, and then `check`: as long as it is whole there, and of that model alone."""
+    two.hub.add("org/third", model_files("third", 40_000))
+    into = two.folder / "large/hub"
+    with Engine() as engine:
+        engine.add_root(two["other/hub"])
+        engine.download(engine.plan_download(["org/third"], into=into))
+        report = engine.check(["org/third", "org/there"], anywhere=False)
+        assert [model.status for model in report.models] == ["cached", "missing"]
+        assert report.models[0].root == str(into)
+        assert [one.kind for one in report.recommendations] == ["placed", "elsewhere"]
+        named = engine.check(["org/third"], cache=two["hf/hub"], anywhere=False)
+        assert named.models[0].status == "missing", "another cache was asked about"
+        config('[models]\nthird = "org/third"\n')
+    with Engine() as engine:
+        assert engine.missing_models() == ()
+        weights = next(into.glob("models--*/snapshots/*/model.safetensors"))
+        os.truncate(weights.resolve(), 100)
+        assert engine.check(anywhere=False).models[0].status != "cached"
+        assert engine.missing_models() == ("third",)
+
+
+def test_what_a_user_restored_into_another_cache_counts_there(two: Tree) -> None:
+    backup, into = two.folder / "saved", two.folder / "large/hub"
+    with Engine() as engine:
+        engine.backup(engine.plan_backup(backup, ["org/here"]))
+        shutil.rmtree(two["hf/hub"])
+        assert engine.check(["org/here"], anywhere=False).models[0].status == "missing"
+        engine.restore(backup, engine.plan_restore(backup, into=into))
+        report = engine.check(["org/here"], anywhere=False)
+        assert (report.models[0].status, report.models[0].root) == ("cached", str(into))
+        assert str(into) in {root.path for root in engine.roots()}
+
+
+def test_what_is_remembered_of_places_may_be_lost(two: Tree) -> None:
+    into = two.folder / "large/hub"
+    with Engine() as engine:
+        engine.download(engine.plan_download(["org/there"], into=into))
+        assert engine.check(["org/there"], anywhere=False).whole
+        Path(engine.state.placed_at).write_text("damaged")
+        assert engine.check(["org/there"], anywhere=False).models[0].elsewhere is not None
+        engine.download(engine.plan_download(["org/there"], into=into))
+        assert engine.check(["org/there"], anywhere=False).whole
+
+
 @pytest.mark.parametrize("place", ["other/hub", "other"])
 def test_a_cache_may_be_named_by_its_folder_or_the_one_above_and_need_not_be_known(
     two: Tree, place: str

@@ -119,6 +119,10 @@ class Models:
             named=cache is not None,
             reserve=self._workspace.config.reserve,
             configured=tuple(self._workspace.model_name(name) for name in configured),
+            placed={
+                Name(*named): caches
+                for named, caches in (self._workspace.state.placed() if cache is None else {}).items()
+            },
         )
         found = self.gathered(self._holdings_with(where))
         sets = self._memory.dupes().sets if self._workspace.has_index else ()

@@ -126,6 +126,7 @@ class Transfer:
             # What came before an error is found, and gone on with.
             if os.path.isdir(plan.cache.path):
                 self._remember_cache(plan.cache)
+                self._remember_placed(plan.cache, [model.name for model in plan.models])
         report = self._judged(plan, report)
         folders = [model.path for model in report.models if model.path]
         if to is None or not folders:
@@ -190,6 +191,13 @@ class Transfer:
             self._scanning.add_root(cache.path, backend=cache.backend)
             self._scanning.scan(
                 [cache.path], backend=cache.backend, min_size=NO_CONTENT, scope=Scope(only=True)
+            )
+
+    def _remember_placed(self, cache: Root, models: Sequence[Name]) -> None:
+        """Who names a cache for a model means to load it from there: `check` counts that."""
+        if cache.path != self._workspace.cache_of_downloads():
+            self._workspace.state.remember_placed(
+                [(model.repo_type, model.repo_id) for model in models], cache.path
             )
 
     def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
@@ -303,4 +311,10 @@ class Transfer:
                 state = "finished"
             finally:
                 book.append("end", state=state)
+        for one in plan.each:
+            self._remember_cache(one.root)
+            if one.root.backend in self._workspace.caches():
+                self._remember_placed(
+                    one.root, [Name(model.repo_type, model.repo_id) for model in one.models]
+                )
         return restore.together(plan, reports)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hubfold import display
 from hubfold.content import DuplicateSet
 from hubfold.disk.paths import existing, free_bytes
 from hubfold.library.availability import READ_IT, best, download_command, hidden, in_words, lacks, whole
 from hubfold.library.gather import Library
-from hubfold.models.names import ModelName, nearest
+from hubfold.models.names import ModelName, Name, nearest
 from hubfold.reports.models import (
     CheckedModel,
     CheckReport,
@@ -42,6 +42,8 @@ class Gate:
     reserve: int = 0
     #: The names of config.toml.
     configured: tuple[ModelName, ...] = ()
+    #: Other caches that somebody has put a model into, naming them: whole there is whole.
+    placed: Mapping[Name, Sequence[str]] = field(default_factory=dict)
 
 
 def check(
@@ -59,7 +61,8 @@ def check(
     asked = wanted or gate.configured
     known = [one.name for one in gate.configured]
     known += [model.id for model in everywhere.models if model.repo_id]
-    checked = [_elsewhere(everywhere, one, _check(here, one, known)) for one in asked]
+    placed = _Placed(everywhere, gate.placed, known)
+    checked = [_elsewhere(everywhere, one, placed.or_there(one, _check(here, one, known))) for one in asked]
     costs = _Copies(duplicates, checked, here)
     report = CheckReport(
         models=tuple(costs.added_to(one) for one in checked),
@@ -79,7 +82,28 @@ def check(
             writable=_may(gate.cache, os.W_OK | os.X_OK),
             unconfigured=() if wanted else tuple(_unconfigured(inside, gate.configured)),
         )
-    return replace(report, recommendations=tuple(_recommendations(here, asked, report, gate)))
+    return replace(report, recommendations=tuple(_recommendations(asked, report, gate)))
+
+
+class _Placed:
+    """The caches that were named for models, each looked at once."""
+
+    def __init__(
+        self, everywhere: Library, placed: Mapping[Name, Sequence[str]], known: Sequence[str]
+    ) -> None:
+        self._everywhere, self._placed, self._known = everywhere, placed, known
+        self._caches: dict[str, Library] = {}
+
+    def or_there(self, wanted: ModelName, checked: CheckedModel) -> CheckedModel:
+        """What is there of a model, by a cache that was named for it if it is whole there only."""
+        name = wanted.among(self._placed) if checked.status != "cached" else None
+        for cache in self._placed[name] if name is not None else ():
+            if cache not in self._caches:
+                self._caches[cache] = self._everywhere.in_root(cache)
+            found = _check(self._caches[cache], wanted, self._known)
+            if found.status == "cached":
+                return found
+        return checked
 
 
 def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> CheckedModel:
@@ -192,11 +216,11 @@ class _Copies:
 
 
 def _recommendations(
-    library: Library, wanted: Sequence[ModelName], report: CheckReport, gate: Gate
+    wanted: Sequence[ModelName], report: CheckReport, gate: Gate
 ) -> Iterator[Recommendation]:
     into = f" --into {shlex.quote(gate.cache)}" if gate.named and gate.cache is not None else ""
     for asked, model in zip(wanted, report.models, strict=True):
-        for what in _what_to_do(library, asked, model):
+        for what in _what_to_do(asked, model, report):
             yield replace(what, command=what.command + into) if what.command else what
     reclaimable = sum(model.reclaimable_bytes for model in report.models)
     if reclaimable:
@@ -242,7 +266,7 @@ def _about_rights(report: CheckReport) -> Iterator[Recommendation]:
         )
 
 
-def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iterable[Recommendation]:
+def _what_to_do(asked: ModelName, model: CheckedModel, report: CheckReport) -> Iterable[Recommendation]:
     how_much = f" ({display.size(model.missing_bytes)})" if model.missing_bytes else ""
     command = download_command(asked)
     if model.status == "missing" and model.root is not None:
@@ -265,6 +289,9 @@ def _what_to_do(library: Library, asked: ModelName, model: CheckedModel) -> Iter
         yield Recommendation("download", f"{model.id} is not there{at}{how_much}{meant}", command, model.name)
     elif unreadable := [file for file in model.missing if file.unreadable]:
         yield Recommendation("unreadable", f"{model.id}: {in_words(unreadable)}; {READ_IT}", "", model.name)
+    elif model.status == "cached" and report.cache and not report.anywhere and model.root != report.cache:
+        told = f"{model.id} is in {model.root}, where --into put it: programs need its path, or HF_HUB_CACHE"
+        yield Recommendation("placed", told, "", model.name)
     elif model.missing:
         wrong = [file for file in model.missing if file.damaged]
         kind = "broken" if wrong else "resume"

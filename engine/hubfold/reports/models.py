@@ -299,8 +299,8 @@ class CheckedModel(JsonForm):
 
 @dataclass(frozen=True, slots=True)
 class Recommendation(JsonForm):
-    """What to do next; `kind` is download, resume, broken, elsewhere, unreadable, unwritable, connect, duplicate,
-    reserve or space."""
+    """What to do next; `kind` is download, resume, broken, elsewhere, placed, unreadable, unwritable, connect,
+    duplicate, reserve or space."""
 
     kind: str
     message: str

@@ -6,6 +6,7 @@ Layout of the state directory (mode 0700, made only when something has to be wri
     runs/         one journal per run; undo and recovery need these
     roots.json    the roots that `hubfold roots add` registered
     asked.json    which files of a revision `hubfold download --include` asked for
+    placed.json   which caches a `--into` has put models into
     verified      what a `hubfold verify` that was cut short has read and found good
     lock          held (flock) by the one command that changes something
 
@@ -31,6 +32,8 @@ HOME_VARIABLE = "HUBFOLD_HOME"
 APP = "hubfold"
 PRIVATE = 0o700
 
+#: (repo_type, repo_id)
+Named = tuple[str, str]
 #: (repo_type, repo_id, commit hash)
 Revised = tuple[str, str, str]
 
@@ -88,6 +91,10 @@ class StateHome:
     @property
     def asked_for(self) -> str:
         return os.path.join(self.home, "asked.json")
+
+    @property
+    def placed_at(self) -> str:
+        return os.path.join(self.home, "placed.json")
 
     @property
     def verified(self) -> Verified:
@@ -194,6 +201,32 @@ class StateHome:
             for (kind, repo, revision), asked in sorted(after.items())
         ]
         self._replace(self.asked_for, {"version": 1, "asked": entries})
+
+    def placed(self) -> dict[Named, tuple[str, ...]]:
+        """The caches that models were put into by name; empty where ``placed.json`` is missing or damaged."""
+        try:
+            with open(self.placed_at, encoding="ascii") as file:
+                entries = json.load(file)["placed"]
+            return {
+                (str(entry["type"]), str(entry["repo"])): tuple(map(str, entry["caches"]))
+                for entry in entries
+            }
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}  # a model is told to be there and not where programs look, then
+
+    def remember_placed(self, models: Iterable[Named], cache: str) -> None:
+        """Note that somebody wanted `models` in this cache. Raises `HubfoldError`."""
+        before = self.placed()
+        after = before | {
+            model: (*before.get(model, ()), cache) for model in models if cache not in before.get(model, ())
+        }
+        if after == before:
+            return
+        entries = [
+            {"type": kind, "repo": repo, "caches": list(caches)}
+            for (kind, repo), caches in sorted(after.items())
+        ]
+        self._replace(self.placed_at, {"version": 1, "placed": entries})
 
     def taken(self) -> int:
         """What hubfold's own state takes, in bytes by blocks: index, runs, what is remembered."""

@@ -4,8 +4,9 @@
 "root", "size_bytes", "expected_bytes", "missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes",
 "near", "copies": [{"path"}], "reclaimable_bytes", "elsewhere"}], "whole", "cache", "free_bytes", "reserve_bytes",
 "disk_bytes", "there", "readable", "writable", "anywhere", "unconfigured": [{"id", "size_bytes", "state"}],
-"recommendations": [{"kind": "download"|"resume"|"broken"|"elsewhere"|"unreadable"|"unwritable"|"connect"|"duplicate"|
-"reserve"|"space", "message", "command", "model"}], "warnings": [{"path", "message"}]}``; what is not known is null.
+"recommendations": [{"kind": "download"|"resume"|"broken"|"elsewhere"|"placed"|"unreadable"|"unwritable"|"connect"|
+"duplicate"|"reserve"|"space", "message", "command", "model"}], "warnings": [{"path", "message"}]}``; what is not
+known is null.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ _STYLES = {"cached": "green", "incomplete": "yellow", "missing": "red", "unknown
 def command(session: Session, models: tuple[str, ...], cache: str | None, anywhere: bool) -> int | None:
     """Tell whether models are whole where a program would load them: cached, incomplete or missing; and what to do.
 
-    Without MODEL, those of [models] in config.toml. The cache is the one that HF_HUB_CACHE or HF_HOME names; a model
-    that is whole in another root only is told, and `download` brings it here without fetching it again.
+    Without MODEL, those of [models] in config.toml. The cache is the one that HF_HUB_CACHE or HF_HOME names, and
+    for a model that `download --into` put elsewhere that cache too; one that is whole in another root only is told,
+    and `download` brings it here without fetching it again.
 
     Needs no network: a model is held against its listing where the client kept one, else against the shards and parts
     that its indexes name and against open downloads; a model without weights is not whole, and of texts alone it is
@@ -101,7 +103,9 @@ def _show(output: Output, report: CheckReport) -> None:
         _files(output, model)
     output.line()
     whole = sum(model.status == "cached" for model in report.models)
-    where = " anywhere" if report.anywhere else f" in {report.cache}" if report.cache else ""
+    elsewhere = any(model.status == "cached" and model.root != report.cache for model in report.models)
+    where = f" in {report.cache}" if report.cache and not elsewhere else ""
+    where = " anywhere" if report.anywhere else where
     output.line(f"{whole:,} of {display.count(len(report.models), 'model')} whole{where}", "bold")
     _cache(output, report)
     for item in report.recommendations:
