@@ -189,15 +189,21 @@ class Output:
         Ctrl-C ends the command at once, since what is asked about has not begun: raises `Interrupted`.
         """
         self.deliver()
+        try:
+            return self._answered(question)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped at the question: nothing was changed") from None
+
+    def _answered(self, question: str) -> str:
         with streams.terminal() as terminal, streams.interrupts(signal.default_int_handler):
-            terminal.write(f"{display.shown(question)} ")
-            terminal.flush()
             try:
+                terminal.write(f"{display.shown(question)} ")
+                terminal.flush()
                 streams.wait_for_line()
                 answer = sys.stdin.readline()
             except KeyboardInterrupt:
                 terminal.write("\n")
-                raise Interrupted("stopped at the question: nothing was changed") from None
+                raise
             if not answer.endswith("\n"):
                 terminal.write("\n")
         return answer
