@@ -56,9 +56,10 @@ def _kept() -> Path:
     """A new folder that nobody sweeps away as long as this process lives."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=MEMORY))
-        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
-        if folder.exists():  # else somebody was quicker with his broom
-            return folder
+        with suppress(FileNotFoundError):  # somebody was quicker with his broom
+            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
+            if folder.exists():
+                return folder
 
 
 def _sweep() -> None:
