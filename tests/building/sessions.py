@@ -34,6 +34,11 @@ _VARYING = (
     (re.compile(r"\bin \d+\.\d s\b"), "in 0.1 s"),
     (re.compile(r"\b[\d.]+[MGT] free\b"), "79.5G free"),
 )
+#: Lines of a plan next to each other: what is replaced, and why by which link.
+_OF_A_PLAN = re.compile(
+    r"(?:^ +[\d.]+[KMGT]? +(?:hardlink|symlink|reflink) .*\n)+|(?:^  (?:hardlink|symlink|reflink): .*\n)+",
+    re.M,
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ def as_shown(text: str) -> str:
     """Without what differs each time, and without the notes that only root gets."""
     for pattern, constant in _VARYING:
         text = pattern.sub(constant, text)
+    # In which order files are read depends on where the file system has put them.
+    text = _OF_A_PLAN.sub(lambda found: "".join(sorted(found[0].splitlines(keepends=True))), text)
     return re.sub(r"^note: running as root.*\n", "", text, flags=re.MULTILINE)
 
 
