@@ -78,18 +78,6 @@ def test_what_a_user_put_into_another_cache_by_its_name_counts_there(two: Tree) 
         assert engine.missing_models() == ("third",)
 
 
-def test_what_a_user_restored_into_another_cache_counts_there(two: Tree) -> None:
-    backup, into = two.folder / "saved", two.folder / "large/hub"
-    with Engine() as engine:
-        engine.backup(engine.plan_backup(backup, ["org/here"]))
-        shutil.rmtree(two["hf/hub"])
-        assert engine.check(["org/here"], anywhere=False).models[0].status == "missing"
-        engine.restore(backup, engine.plan_restore(backup, into=into))
-        report = engine.check(["org/here"], anywhere=False)
-        assert (report.models[0].status, report.models[0].root) == ("cached", str(into))
-        assert str(into) in {root.path for root in engine.roots()}
-
-
 def test_what_is_remembered_of_places_may_be_lost(two: Tree) -> None:
     into = two.folder / "large/hub"
     with Engine() as engine:

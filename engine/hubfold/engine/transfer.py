@@ -311,10 +311,4 @@ class Transfer:
                 state = "finished"
             finally:
                 book.append("end", state=state)
-        for one in plan.each:
-            self._remember_cache(one.root)
-            if one.root.backend in self._workspace.caches():
-                self._remember_placed(
-                    one.root, [Name(model.repo_type, model.repo_id) for model in one.models]
-                )
         return restore.together(plan, reports)
