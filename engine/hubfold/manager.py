@@ -225,11 +225,8 @@ def _how(checked: CheckedModel) -> str:
     if checked.status == "missing":
         near = f"; did you mean {' or '.join(checked.near)}?" if checked.near else ""
         return f"{checked.id} is not cached{near}"
-    first = checked.missing[0]
-    what = f"{first.name} {first.reason}".strip()
-    more = f", and {display.count(len(checked.missing) - 1, 'more file')}" if len(checked.missing) > 1 else ""
     how = "not known to be whole" if checked.status == "unknown" else "not whole"
-    return f"{checked.id} is {how} in {checked.path}: {what}{more}"
+    return f"{checked.id} is {how} in {checked.path}: {availability.in_words(checked.missing)}"
 
 
 def _all_listed(library: Library, *, of_models: bool) -> list[dict[str, Any]]:

@@ -79,6 +79,17 @@ def target_of(link: str) -> str | None:
     return plain(os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(link)), text)))
 
 
+def hops(link: str) -> Iterator[str]:
+    """Everything that a symlink leads through, one hop after another, each as `target_of` has it; as many as the kernel
+    follows."""
+    here: str | None = link
+    for _ in range(_MOST_HOPS):
+        here = target_of(here) if here is not None else None
+        if here is None:
+            return
+        yield here
+
+
 def within(path: str, root: str) -> bool:
     """Whether `path` is `root` or lies below it, by their text."""
     return path == root or path.startswith(root if root.endswith("/") else root + "/")

@@ -236,6 +236,10 @@ class Engine:
         """What the known roots take, as of the last scan: in caches, in local copies, in all; what folds saved."""
         return self._memory.space(root.path for root in self._memory.roots())
 
+    def saved(self) -> int | None:
+        """The bytes that folds have freed and that were not taken back; None where a journal cannot be read."""
+        return self._memory.saved()
+
     def add_root(
         self,
         path: StrPath,

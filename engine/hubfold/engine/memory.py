@@ -148,12 +148,12 @@ class Memory:
             cache_bytes=found.caches,
             copy_bytes=found.copies,
             vault_bytes=found.vaults,
-            saved_bytes=self._saved(),
+            saved_bytes=self.saved(),
             state_bytes=self._workspace.state.taken(),
         )
 
-    def _saved(self) -> int | None:
-        """What folds have freed; None where a journal cannot be read, which is no matter of whoever asks this."""
+    def saved(self) -> int | None:
+        """See `Engine.saved`: None where a journal cannot be read, which is no matter of whoever asks this."""
         try:
             return history.saved(journal.logs(self._workspace.state.runs))
         except (HubfoldError, OSError):
@@ -235,7 +235,7 @@ class Memory:
 
     def root_named(self, path: StrPath) -> str:
         """The known root that a user means: itself, or the folder above it. Raises `RootError` for any other path."""
-        meant = self._workspace.resolved(KnownRoot(os.path.expanduser(os.fspath(path)))).path
+        meant = self._workspace.resolved(KnownRoot(os.fspath(path))).path
         known = [root.path for root in self.roots()]
         if meant not in known:
             raise RootError(

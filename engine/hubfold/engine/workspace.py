@@ -459,10 +459,12 @@ class Workspace:
     def cache_at(self, place: StrPath | None) -> Root | None:
         """The root that a user names by its folder or the one above; without one, that of downloads, None if there is
         none. Raises `RootError` for what is no folder."""
+        from hubfold.disk.paths import named
+
         if place is None:
             path = self.cache_of_downloads()
             return None if path is None else self.download_cache(None)
-        given = os.path.expanduser(os.fspath(place))
+        given = named(place)
         if os.path.lexists(given) and not os.path.isdir(given):
             raise RootError(f"{given} is no folder", "name the folder of a cache")
         backend = self.recognised(given) or self.download_cache(None).backend

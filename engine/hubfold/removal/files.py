@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from hubfold.backend.changes import Removal
-from hubfold.disk.paths import target_of
+from hubfold.disk.paths import hops
 from hubfold.errors import HubfoldError
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name
@@ -132,10 +133,6 @@ def _reached_from(paths: Iterable[str]) -> set[str]:
     """Everything that symlinks lead through from `paths`, hop by hop, as `disk/paths.plain` has it."""
     found: set[str] = set()
     for path in paths:
-        here: str | None = path
-        for _ in range(_HOPS):
-            here = target_of(here) if here is not None else None
-            if here is not None:
-                found.add(here)
-                found.add(os.path.realpath(here))
+        for here in islice(hops(path), _HOPS):
+            found |= {here, os.path.realpath(here)}
     return found

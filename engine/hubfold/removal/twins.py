@@ -23,13 +23,11 @@ from hubfold.disk import seen_twice
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems, Shows
 from hubfold.disk.held import HeldFile
-from hubfold.disk.paths import plain, target_of, upwards, within
+from hubfold.disk.paths import hops, plain, upwards, within
 from hubfold.errors import LeftAlone, describe
 from hubfold.progress import Progress, Stop
 from hubfold.reading.compare import compare
 
-#: Symlinks in a row that the kernel follows (path_resolution(7)).
-_MOST_HOPS = 40
 #: What fsync says where nothing can be waiting to be written.
 _NOTHING_TO_WRITE = frozenset({errno.EROFS, errno.EINVAL, errno.EBADF})
 
@@ -59,16 +57,8 @@ def no_copy(path: str, kept: str, going: Collection[str]) -> str | None:
 
     `going` are all the paths that are to go: none of them may be what `kept` is read through. Raises `OSError`.
     """
-    here, name = kept, os.path.basename(path)
-    for _ in range(_MOST_HOPS):
-        if here in going or plain(here) in going:
-            return f"{kept} is a link to {name}"
-        deeper = target_of(here)
-        if deeper is None:
-            break
-        here = deeper
-    there = os.path.realpath(kept)
-    if there in going:
+    there, name = os.path.realpath(kept), os.path.basename(path)
+    if any(here in going for here in (kept, plain(kept), *hops(kept), there)):
         return f"{kept} is a link to {name}"
     mine, other = os.stat(path), os.stat(there)
     if not os.path.samestat(mine, other) or os.path.islink(path):
@@ -117,7 +107,8 @@ class Twins:
                     raise LeftAlone(f"{twin.path}: {describe(wrong[mine])}")
             if not (kept.unchanged() and mine.unchanged()):
                 raise LeftAlone(f"{twin.path} changed while it was compared")
-            _fsync(kept.fd)
+            with _as_far_as_it_is_written():
+                os.fsync(kept.fd)
             kept.directory.sync()
             return _Compared(twin.kept, kept.path, kept.signature[:4], mine.signature[:4])
 
@@ -180,17 +171,15 @@ def _make_durable(twins: Sequence[Twin]) -> None:
         if within(folder, twin.root)
     }
     for path in sorted(folders, key=len, reverse=True):
-        with Directory.open(path) as folder:
-            try:
-                folder.sync()
-            except OSError as error:
-                if error.errno not in _NOTHING_TO_WRITE:
-                    raise
+        with Directory.open(path) as folder, _as_far_as_it_is_written():
+            folder.sync()
 
 
-def _fsync(fd: int) -> None:
+@contextmanager
+def _as_far_as_it_is_written() -> Iterator[None]:
+    """Where nothing can be waiting to be written, nothing has to be synced."""
     try:
-        os.fsync(fd)
+        yield
     except OSError as error:
         if error.errno not in _NOTHING_TO_WRITE:
             raise

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hubfold.content import Role
 from hubfold.errors import HubfoldError
@@ -177,18 +177,7 @@ class StateHome:
 
     def asked(self) -> dict[Revised, Selections]:
         """What was asked for of revisions of which not all was; empty where ``asked.json`` is missing or damaged."""
-        try:
-            with open(self.asked_for, encoding="ascii") as file:
-                entries = json.load(file)["asked"]
-            return {
-                (str(entry["type"]), str(entry["repo"]), str(entry["revision"])): tuple(
-                    Selection(tuple(map(str, one["include"])), tuple(map(str, one["exclude"])))
-                    for one in entry["files"]
-                )
-                for entry in entries
-            }
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return {}  # what it is for is to call less incomplete
+        return _remembered(self.asked_for, "asked", _asked)  # without it, more is called incomplete
 
     def remember_asked(self, changes: Mapping[Revised, Selections]) -> None:
         """Note what is asked for of revisions; nothing, for all there is."""
@@ -204,15 +193,7 @@ class StateHome:
 
     def placed(self) -> dict[Named, tuple[str, ...]]:
         """The caches that models were put into by name; empty where ``placed.json`` is missing or damaged."""
-        try:
-            with open(self.placed_at, encoding="ascii") as file:
-                entries = json.load(file)["placed"]
-            return {
-                (str(entry["type"]), str(entry["repo"])): tuple(map(str, entry["caches"]))
-                for entry in entries
-            }
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return {}  # a model is told to be there and not where programs look, then
+        return _remembered(self.placed_at, "placed", _placed)  # without it, a model is told to be elsewhere
 
     def remember_placed(self, models: Iterable[Named], cache: str) -> None:
         """Note that somebody wanted `models` in this cache. Raises `HubfoldError`."""
@@ -253,6 +234,30 @@ class StateHome:
                 f"{path} cannot be written: {error.strerror}",
                 f"make room or mend its permissions, or give another state directory by {HOME_VARIABLE}",
             ) from error
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def _remembered(path: str, what: str, item: Callable[[Any], tuple[_Key, _Value]]) -> dict[_Key, _Value]:
+    """The entries of a file of ours that only helps: none where it is missing or damaged."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return dict(map(item, json.load(file)[what]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _asked(entry: Mapping[str, Any]) -> tuple[Revised, Selections]:
+    files = tuple(
+        Selection(tuple(map(str, one["include"])), tuple(map(str, one["exclude"]))) for one in entry["files"]
+    )
+    return (str(entry["type"]), str(entry["repo"]), str(entry["revision"])), files
+
+
+def _placed(entry: Mapping[str, Any]) -> tuple[Named, tuple[str, ...]]:
+    return (str(entry["type"]), str(entry["repo"])), tuple(map(str, entry["caches"]))
 
 
 def _known_root(entry: Mapping[str, Any]) -> KnownRoot:

@@ -117,7 +117,7 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
         if not tell.goes_on(session, preview, question, nothing=not plan.actions, dry=dry):
             return incomplete
         report = engine.apply(plan)
-        saved = None if output.as_json or output.quiet else engine.space().saved_bytes
+        saved = None if output.as_json or output.quiet else engine.saved()
     output.report(report)
     _show_otherwise(output, preview, report)
     code = _show_result(output, report) or incomplete

@@ -13,12 +13,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
 from click.types import StringParamType, UnprocessedParamType
 
 from hubfold.errors import HubfoldError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from hubfold.engine.engine import Engine
 
 #: Set by the scripts below: the program answers instead of doing anything.
@@ -50,6 +51,8 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 def script(shell: str, program: click.Command) -> str:
     """What the user's shell has to run once."""
+    from click.shell_completion import get_completion_class
+
     made = get_completion_class(shell)
     if made is None:
         raise ValueError(f"{shell!r} is none of {', '.join(SHELLS)}")
@@ -71,7 +74,7 @@ def _is_argument(parameter: click.Parameter) -> bool:
     return isinstance(parameter, click.Argument)
 
 
-Offer = Callable[[click.Context], Iterator[CompletionItem]]
+Offer = Callable[[click.Context], "Iterator[CompletionItem]"]
 
 
 class _Offered(UnprocessedParamType):
@@ -94,6 +97,13 @@ class _Offered(UnprocessedParamType):
         ]
 
 
+def _item(value: str, **about: str) -> CompletionItem:
+    # Not above: every command has parameters, and hardly any is completed.
+    from click.shell_completion import CompletionItem
+
+    return CompletionItem(value, **about)
+
+
 def _engine() -> Engine:
     from hubfold.engine.engine import Engine
 
@@ -102,25 +112,25 @@ def _engine() -> Engine:
 
 def _models(ctx: click.Context) -> Iterator[CompletionItem]:
     with _engine() as engine:
-        yield from map(CompletionItem, engine.known_models())
+        yield from map(_item, engine.known_models())
 
 
 def _runs(ctx: click.Context) -> Iterator[CompletionItem]:
     with _engine() as engine:
         for run in engine.runs():
-            yield CompletionItem(run.run, help=f"{run.command} ({run.state})")
+            yield _item(run.run, help=f"{run.command} ({run.state})")
 
 
 def _paths(ctx: click.Context) -> Iterator[CompletionItem]:
-    yield CompletionItem("", type="file")
+    yield _item("", type="file")
     with _engine() as engine:
-        yield from map(CompletionItem, engine.known_roots())
+        yield from map(_item, engine.known_roots())
 
 
 def _commands(ctx: click.Context) -> Iterator[CompletionItem]:
     program = ctx.find_root().command
     if isinstance(program, click.Group):
-        yield from map(CompletionItem, program.list_commands(ctx.find_root()))
+        yield from map(_item, program.list_commands(ctx.find_root()))
 
 
 _OFFERS: dict[str, Offer] = {
