@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine, LinkKind
+from hubfold.journal import journal
 from hubfold.reports.scans import ScanReport
 from tests.building import tree
 from tests.building.weights import weights
@@ -137,3 +138,25 @@ def test_all_that_is_told_of_space_agrees_before_and_after_a_fold_and_its_undo(
         assert again.space is not None
         assert (again.space.total_bytes, again.space.saved_bytes) == (before.space.total_bytes, 0)
         assert again.reclaimable_bytes == before.reclaimable_bytes
+
+
+def test_what_folds_saved_is_kept_with_the_index_and_known_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        weights(tmp_path / "plain" / name / "m.safetensors")
+    with Engine() as engine:
+        engine.add_root(tmp_path / "plain")
+        engine.scan()
+        freed = engine.apply(engine.plan()).reclaimed_bytes
+        assert freed and engine.saved() == freed
+    with Engine() as engine:
+        engine.scan()
+    with monkeypatch.context() as patch, Engine() as engine:
+        patch.setattr(journal, "read", lambda runs, run: pytest.fail("it was read before"))
+        again = engine.scan()
+        assert again.space is not None and again.space.saved_bytes == freed == engine.saved()
+        path = engine.state.index
+    os.unlink(path)
+    with Engine() as engine:
+        assert engine.saved() == freed

@@ -12,7 +12,7 @@ from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError, describe
-from hubfold.index.housekeeping import Taken, taken
+from hubfold.index.housekeeping import Taken, keep_run_figures, run_figures, taken
 from hubfold.journal import history, journal
 from hubfold.models import names
 from hubfold.models.names import ModelName, Name
@@ -148,16 +148,28 @@ class Memory:
             cache_bytes=found.caches,
             copy_bytes=found.copies,
             vault_bytes=found.vaults,
-            saved_bytes=self.saved(),
+            saved_bytes=self.saved(keep=keep),
             state_bytes=self._workspace.state.taken(),
         )
 
-    def saved(self) -> int | None:
-        """See `Engine.saved`: None where a journal cannot be read, which is no matter of whoever asks this."""
+    def saved(self, *, keep: bool = False) -> int | None:
+        """See `Engine.saved`: None where a journal cannot be read, which is no matter of whoever asks this.
+
+        `keep` the figures in the index: journals grow with every file that was ever folded.
+        """
+        index = self._workspace.index if self._workspace.has_index else None
         try:
-            return history.saved(journal.logs(self._workspace.state.runs))
+            known = run_figures(index) if index is not None else {}
+            found = history.saved(
+                self._workspace.state.runs,
+                {run: history.Saved(*figures) for run, figures in known.items() if len(figures) == 3},
+            )
         except (HubfoldError, OSError):
             return None
+        figures = {run: (one.size, one.mtime_ns, one.bytes) for run, one in found.items()}
+        if keep and index is not None and figures != known:
+            keep_run_figures(index, figures)
+        return sum(one.bytes for one in found.values())
 
     def dupes(
         self,

@@ -15,6 +15,8 @@ from hubfold.index.tallies import Tally
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+#: Keys of what is kept of runs: names of runs, and what sorts behind them all.
+_RUN, _AFTER_RUN = "run ", "run!"
 #: Digests are pruned where one row in so many has gone, and always while there are at most so many files.
 LOOSE_SHARE = 10
 PRUNED_AT_ONCE = 10_000
@@ -108,6 +110,23 @@ def _of_sizes(
             WHERE {where} GROUP BY f.size, f.device, f.inode)
         GROUP BY size"""
     )
+
+
+def run_figures(index: Index) -> dict[str, tuple[int, ...]]:
+    """What was kept of runs, by their names: figures of which their journals are the truth."""
+    rows = index.rows("SELECT key, value FROM state WHERE key >= ? AND key < ?", (_RUN, _AFTER_RUN))
+    with index.trusting():
+        return {key.removeprefix(_RUN): tuple(map(int, value.split())) for key, value in rows}
+
+
+def keep_run_figures(index: Index, figures: Mapping[str, Sequence[int]]) -> None:
+    """Keep these, and none of other runs."""
+    with index.file.transaction() as connection:
+        connection.execute("DELETE FROM state WHERE key >= ? AND key < ?", (_RUN, _AFTER_RUN))
+        connection.executemany(
+            "INSERT INTO state (key, value) VALUES (?, ?)",
+            [(_RUN + run, " ".join(map(str, each))) for run, each in figures.items()],
+        )
 
 
 def name_repositories(index: Index, commits: Mapping[str, tuple[str, str]]) -> None:

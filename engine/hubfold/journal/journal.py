@@ -78,7 +78,7 @@ class Journal:
         run = _new_run(folder)
         with Directory.open(folder) as directory:
             fd = directory.create_file(run + SUFFIX)
-            journal = cls(fd, run, os.path.join(folder, run + SUFFIX))
+            journal = cls(fd, run, path_of(folder, run))
             journal.append(
                 "run",
                 version=VERSION,
@@ -163,11 +163,16 @@ def run_names(folder: str) -> list[str]:
     return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 
+def path_of(folder: str, run: str) -> str:
+    """Where the journal of a run lies."""
+    return os.path.join(folder, run + SUFFIX)
+
+
 def read(folder: str, run: str) -> RunLog:
     """The journal of `run`. Raises `RunNotFound`, `JournalDamaged`."""
     if run not in run_names(folder):
         raise RunNotFound(f"there is no run {run!r}", "see `hubfold runs`")
-    path = os.path.join(folder, run + SUFFIX)
+    path = path_of(folder, run)
     with open(path, "rb") as file:
         text = file.read()
     log = RunLog(path, run, "", "")
