@@ -53,7 +53,7 @@ SUBPROCESSES = [
     "tests/folding/test_executor.py::test_more_copies_than_files_can_be_open_at_once",
     "tests/folding/test_executor.py::test_what_was_displaced_is_freed_and_closed_when_the_run_is_over",
 ]
-#: Of the CPU that the tests of one mutant may take: how busy the machine is says nothing of a mutant. One that waits for
+#: Of the CPU that the tests of one mutant may take: how busy the machine is says nothing of it. One that waits for
 #: ever takes none, and is ended by the clock.
 SECONDS = 25.0
 WAITED = 300.0
