@@ -140,7 +140,7 @@ class Try:
             came = self.clients[release].download(self.repo, self.cache, die_at=moment, **asked)
             self.used.add(release)
             what = f"only {some} of " if asked else ""
-            self.done.append(f"{what}{release} {f'killed at {moment}' if came is None else 'came to its end'}")
+            self.done.append(f"{what}{release} {f'ended at {moment}' if came is None else 'came to its end'}")
 
     def _listing(self) -> bool:
         trees = self.folder / "trees"
