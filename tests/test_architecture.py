@@ -80,7 +80,10 @@ HOUSE = (
         never="farm folding vault journal state",
     ),
     room(
-        "farm", "vault journal reports disk models ground", annotates="index backend", never="folding index"
+        "farm",
+        "vault journal reading reports disk models ground",
+        annotates="index backend",
+        never="folding index",
     ),
     room("folding", "vault journal reading reports backend disk ground", never="duplicates index state"),
     room(
