@@ -17,6 +17,8 @@ from hubfold.testing.loopback_hub import LoopbackHub
 
 #: The release of this environment.
 NEWEST = "newest"
+#: Those before it whose trees and habits differ.
+OLDER = ("0.23.5", "0.36.2", "1.33.0")
 
 _CLIENT = """
 import json, os, signal, sys, threading, traceback

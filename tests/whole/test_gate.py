@@ -25,7 +25,7 @@ from huggingface_hub import constants, hf_hub_download, snapshot_download
 
 from hubfold import Engine, ModelCacheManager
 from hubfold.testing.trees import Tree, hub_cache, model_files, safetensors
-from tests.building.killed import NEWEST, MortalClient
+from tests.building.killed import NEWEST, OLDER, MortalClient
 
 TRIES = int(os.environ.get("HUBFOLD_TEST_TRIES", "0"))
 SEED = int(os.environ.get("HUBFOLD_TEST_SEED", "20261127"))
@@ -58,7 +58,7 @@ REPOSITORIES: dict[str, dict[str, bytes]] = {
     },
 }
 ENDINGS = (".safetensors", ".gguf")
-RELEASES = (NEWEST, "0.23.5", "0.36.2", "1.33.0")
+RELEASES = (NEWEST, *OLDER)
 #: Calls that write, open or rename, of a whole download of these; before the first number nothing was begun.
 MOMENTS = (150, 950)
 
