@@ -189,7 +189,7 @@ REPLICA = IndexedReplica(
     repo_id="org/m",
     revision="1a2b",
 )
-BARE = dataclasses.replace(REPLICA, path="/m/b", repo_id=None, revision=None)
+BARE = REPLICA._replace(path="/m/b", repo_id=None, revision=None)
 
 
 def examples() -> Iterator[tuple[str, Any]]:
