@@ -49,8 +49,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "care transfer removal library scanning farm folding duplicates vault journal reading index state reports"
-        " backend disk models ground",
+        "care transfer removal places library scanning farm folding duplicates vault journal reading index state"
+        " reports backend disk models ground",
         never="testing",
     ),
     room(
@@ -67,6 +67,11 @@ HOUSE = (
         "removal",
         "library vault journal reading reports backend disk models ground",
         never="farm folding index state testing",
+    ),
+    room(
+        "places",
+        "state disk ground",
+        never="library scanning farm folding vault journal reading index reports backend testing",
     ),
     room(
         "library",
@@ -406,6 +411,7 @@ TESTED_BY = {
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.sources": ["engine/test_places.py", "places/test_settings.py"],
     "hubfold.engine.models": [
         "library/test_gather.py",
         "library/test_availability.py",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
     from hubfold.engine.models import Models
+    from hubfold.engine.places import Places
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
     from hubfold.models.names import ModelName
+    from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
@@ -202,6 +204,31 @@ class Engine:
         """
         return self._explaining.why(path)
 
+    # places
+
+    def places(self) -> list[Place]:
+        """The named locations for models, each setting by the strongest source that has it (`places/settings`), and the
+        client's own cache. Raises `ConfigError` for a file or variable that says what makes no sense."""
+        return self._places.places()
+
+    def place_of(self, word: str) -> Place:
+        """The place that `word` means: its name, its role where one place only has that, or its path.
+
+        Raises `NoPlace`, and `UsageError` where several have the role.
+        """
+        return self._places.place_of(word)
+
+    def room_left(self, place: Place) -> int:
+        """Bytes that still fit into a place: under its limit by allocated blocks, as `du` counts, and on its drive.
+
+        The reserve of ``config.toml`` is kept free. 0 where the drive is away.
+        """
+        return self._places.room_left(place)
+
+    def next_place_for(self, bytes_: int) -> Place | None:
+        """The best place with so much room: the primary one, then the others as they are named; None if none has it."""
+        return self._places.next_for(bytes_)
+
     # scanning
 
     def scan(
@@ -245,11 +272,16 @@ class Engine:
         path: StrPath,
         *,
         backend: str | None = None,
-        role: Role = Role.SECONDARY,
+        role: Role | None = None,
         limit: int | None = None,
+        name: str = "",
     ) -> StatusRoot:
-        """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
-        return self._scanning.add_root(path, backend=backend, role=role, limit=limit)
+        """Register a root, as a place for models where it has a `name` or a `role` (which is its name then).
+
+        Raises `RootError` if it is no directory, `PluginError` for an unknown backend, `UsageError` for a name that is
+        none or that another root has.
+        """
+        return self._scanning.add_root(path, backend=backend, role=role, limit=limit, name=name)
 
     # folding
 
@@ -530,6 +562,12 @@ class Engine:
         from hubfold.engine.memory import Memory
 
         return Memory(self.workspace, lambda *about: self._folding.freed(*about))
+
+    @cached_property
+    def _places(self) -> Places:
+        from hubfold.engine.places import Places
+
+        return Places(self.workspace)
 
     @cached_property
     def _scanning(self) -> Scanning:
