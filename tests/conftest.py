@@ -48,6 +48,11 @@ os.environ |= {
 }
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: now and then each waits for a disk."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 2
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
     folders.leave()
