@@ -115,7 +115,7 @@ class Memory:
         """See `Engine.known_models`."""
         found = self._workspace.index.models() if self._workspace.has_index else []
         called = [str(Name(kind, repo)) for kind, repo in found]
-        return list(dict.fromkeys([*(self._workspace.config.models or ()), *called]))
+        return list(dict.fromkeys([*(self._workspace.models), *called]))
 
     def known_roots(self) -> list[str]:
         """See `Engine.known_roots`."""

@@ -59,7 +59,7 @@ class Models:
     def _asked_for(self) -> Callable[[Name, str], Selections]:
         """What downloads and config.toml asked for of a revision, together."""
         noted = self._workspace.state.asked()
-        configured = [self._workspace.model_name(name) for name in self._workspace.config.models or ()]
+        configured = [self._workspace.model_name(name) for name in self._workspace.models]
 
         def asked_for(name: Name, revision: str) -> Selections:
             known = [one.selection for one in configured if one.means(name.repo_type, name.repo_id)]
@@ -88,7 +88,7 @@ class Models:
         for name in names:
             model = found.find(wanted[name]) if name in wanted else found.at(folders[name])
             if model is None:
-                near = [*(self._workspace.config.models or ()), *(known.id for known in found.models)]
+                near = [*(self._workspace.models), *(known.id for known in found.models)]
                 hidden = availability.hidden(found, wanted[name]) if name in wanted else ()
                 raise unknown(name, near, hidden=hidden)
             models.append(model)
@@ -105,7 +105,7 @@ class Models:
         self, models: Sequence[str] = (), *, cache: StrPath | None = None, anywhere: bool = True
     ) -> CheckReport:
         """See `Engine.check`."""
-        configured = list(self._workspace.config.models or ())
+        configured = list(self._workspace.models)
         if not models and not configured:
             raise UsageError(
                 "no model is named, here or in config.toml",
@@ -140,7 +140,7 @@ class Models:
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """See `Engine.model_path`."""
         wanted = self._workspace.model_name(model, revision)
-        return availability.path(self.library(), wanted, file, self._workspace.config.models or ())
+        return availability.path(self.library(), wanted, file, self._workspace.models)
 
     def look(self, before: Look | None = None) -> Look:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""
