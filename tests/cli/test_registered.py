@@ -139,7 +139,7 @@ def test_what_makes_no_sense_is_told_with_what_does(
 def test_a_place_that_is_none_any_more_is_an_error_that_says_so(hubfold: Program, slow: Path) -> None:
     hubfold("register", "big", "org/big", "--at", "slow")
     hubfold("roots", "rm", slow)
-    for command in ("download",):
+    for command in ("download", "check", "path"):
         done = hubfold(command, "big")
         assert (done.code, "no place is called 'slow'" in done.err) == (1, True), command
     assert "no place is called slow" in hubfold("registered").out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -49,6 +48,7 @@ class Scanning:
                 scan.Aim(
                     min_size,
                     scope=self._workspace.scope(scope),
+                    away=self._workspace.named_in.away,
                     sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
                 ),
             )
@@ -79,13 +79,13 @@ class Scanning:
         index = self._workspace.index
         mounts = Mounts.now()
         vaults = [root.path for root in index.roots(vaults=True) if root.backend == VAULT]
-        there = [path for path in (*scanned, *vaults) if os.path.isdir(path)]
+        there = [path for path in (*scanned, *vaults) if self._workspace.is_there(path)]
         places.note(index, (place_of(path, mounts) for path in there))
         known = places.load(index)
         moved: dict[str, Notice] = {}
         for old in index.roots(vaults=True):
             before = known.get(old.path)
-            if before is None or os.path.isdir(old.path):
+            if before is None or self._workspace.is_there(old.path):
                 continue
             now = next((path for path in there if before.is_at(path, mounts)), None)
             if now is not None:

@@ -384,7 +384,11 @@ class Workspace:
             chosen |= {root.path: root for root in self.scanned()}
         roots = [self.with_link(root) for root in chosen.values() if root.backend in self.backends]
         found = self.by_role(roots + self.vaults_of(roots))
-        return {root.path: root for root in found if os.path.isdir(root.path)}
+        return {root.path: root for root in found if self.is_there(root.path)}
+
+    def is_there(self, path: str) -> bool:
+        """Whether a root is there now, and not another drive, or an empty mount point, in its place."""
+        return os.path.isdir(path) and not self.named_in.away(path)
 
     def vaults_of(self, roots: Iterable[Root]) -> list[Root]:
         """The vaults of the index that belong to `roots`."""
@@ -401,7 +405,7 @@ class Workspace:
         return [
             root
             for root in (self.index.roots() if wanted else self.scanned())
-            if not os.path.isdir(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
+            if not self.is_there(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
         ]
 
     def by_role(self, roots: Iterable[Root]) -> list[Root]:
@@ -623,7 +627,7 @@ class Workspace:
             places = [place for root in chosen for place in self._vault_places(root)]
             return list(dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)]))
 
-        beyond = Beyond(vaults, self.here, unasked)
+        beyond = Beyond(vaults, self.here, unasked, self.named_in.away)
         return Holdings(chosen, self.backends, beyond, progress=progress, stop=stop)
 
     def holdings_at(self, paths: Sequence[StrPath]) -> Holdings:

@@ -1,7 +1,7 @@
 """``hubfold register``.
 
-``--json``: ``{"models": [{"model_name", "hf_path", "revision", "cache_location", "cache_path", "cache_dir", "base",
-"source", "away"}]}``: those that were registered.
+``--json``: ``{"model_name", "hf_path", "revision", "cache_location", "cache_path", "cache_dir", "base", "source",
+"away"}``; with ``--from`` ``{"models": [those that were registered]}``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import click
 from hubfold import display
 from hubfold.cli import options
 from hubfold.errors import UsageError
-from hubfold.reports.places import RegistryReport
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
-    from hubfold.cli.output import Output
+    from hubfold.reports.places import RegisteredModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +67,21 @@ def command(session: Session, name: str | None, repo: str | None, where: Where, 
     with session.engine() as engine:
         if file is not None:
             report = engine.import_registry(file)
-        else:
-            one = engine.register(
-                name or "", repo or "", at=where.at, path=where.path, revision=where.revision
-            )
-            report = RegistryReport((one,))
-    output.report(report)
-    show(output, report)
-    if file is None and not output.as_json:
-        output.message(f"next: hubfold download {shlex.quote(name or '')}")
+            output.report(report)
+            for one in report.models:
+                output.line(_told(one))
+            output.line(display.count(len(report.models), "model"), "bold")
+            return
+        model = engine.register(name or "", repo or "", at=where.at, path=where.path, revision=where.revision)
+    output.report(model)
+    output.line(_told(model))
+    if not output.as_json:
+        output.message(f"next: hubfold download {shlex.quote(model.name)}")
 
 
-def show(output: Output, report: RegistryReport) -> None:
-    """The models with the caches that they are to lie in."""
-    for one in report.models:
-        at = f"@{one.revision}" if one.revision else ""
-        where = f"{one.place}, " if one.place else ""
-        away = ", which is away" if one.away else ""
-        output.line(f"{one.name}: {one.repo_id}{at}, in {where}{one.cache_dir}{away}")
-    if len(report.models) != 1:
-        output.line(display.count(len(report.models), "model"), "bold")
+def _told(model: RegisteredModel) -> str:
+    """A model with the cache that it is to lie in."""
+    at = f"@{model.revision}" if model.revision else ""
+    where = f"{model.place}, " if model.place else ""
+    away = ", which is away" if model.away else ""
+    return f"{model.name}: {model.repo_id}{at}, in {where}{model.cache_dir}{away}"
