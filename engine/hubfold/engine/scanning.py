@@ -109,6 +109,10 @@ class Scanning:
         # What no layout recognises yet may be a cache as soon as a client has filled it.
         open_ = backend is None and self._workspace.backends[root.backend].fallback
         known = KnownRoot(root.path, None if open_ else root.backend, role, limit, called)
+        told = self._workspace.resolved(known)
+        if open_ and told.backend != root.backend:
+            # A place with nothing in it is a cache, whatever else somebody puts there first.
+            known = replace(known, backend=told.backend)
         others = [old for old in self._workspace.state.registered_roots() if old.path != known.path]
         taken = next((old for old in others if called and old.name == called), None)
         if taken is not None and name and name not in set(Role):
@@ -121,7 +125,6 @@ class Scanning:
         self._workspace.state.register_roots([*others, known])
         self._workspace.look_again()
         self._workspace.named_in.note(known.path, anew=True)
-        told = self._workspace.resolved(known)
         return StatusRoot(
             path=known.path,
             backend=told.backend or root.backend,

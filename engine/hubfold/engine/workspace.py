@@ -285,7 +285,7 @@ class Workspace:
 
         path = canonical(root.path)
         if root.backend is not None:
-            return replace(root, path=path)
+            return replace(root, path=self._cache_of(path, root))
         key = path, bool(root.name)
         if key not in self._resolved:
             names = os.listdir(path) if os.path.isdir(path) else []
@@ -303,6 +303,14 @@ class Workspace:
             self._resolved[key] = KnownRoot(canonical(place), backend)
         found = self._resolved[key]
         return replace(root, path=found.path, backend=found.backend)
+
+    def _cache_of(self, path: str, root: KnownRoot) -> str:
+        """Of a place that is a cache, the cache that programs have made below it meanwhile; else the path itself."""
+        client = self.named_in.client_cache if root.name else None
+        if client is None or client.backend != root.backend:
+            return path
+        found = self.named_in.cache_for(path)
+        return path if found is None else found.path
 
     def look_again(self) -> None:
         """Forget what roots were taken for, and what they reach: something may have come into them since."""

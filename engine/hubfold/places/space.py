@@ -66,6 +66,11 @@ class Room:
         bounds += [] if self.free is None else [self.free - self.reserve]
         return max(0, min(bounds, default=0))
 
+    def fits(self, held: int, written: int, margin: int = 0) -> bool:
+        """Whether a place may hold `held` bytes more, `written` of them new to its drive, with `margin` to spare."""
+        below = self.limit is None or self.used + held <= self.limit
+        return below and (self.free is None or written + max(margin, self.reserve) <= self.free)
+
     @property
     def over(self) -> int:
         """By how much the limit is passed; 0 where it is not."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hubfold.content import Root
 from hubfold.models.names import ModelName
 from hubfold.places.space import Room
-from hubfold.transfer.download import DownloadPlan, ModelDownload
+from hubfold.transfer.download import DownloadPlan, ModelDownload, margin_of
 
 #: Plans models for one cache.
 Planner = Callable[[Root, Sequence[ModelName]], DownloadPlan]
@@ -65,14 +65,16 @@ def _elsewhere(
 
 def _fitting(planned: DownloadPlan, room: Room) -> tuple[list[ModelDownload], list[int]]:
     """The models that fit, one after the other, and the numbers of those that do not."""
-    kept, passed_on, taken = [], [], 0
+    kept, passed_on, held, written = [], [], 0, 0
     for number, model in enumerate(planned.models):
-        size = needed(model)
-        if size and taken + size > room.left:
+        more = needed(model)
+        anew = replace(planned, models=(model,)).written_bytes
+        fits = room.fits(held + more, written + anew, margin_of(written + anew))
+        if more and not fits:
             passed_on.append(number)
         else:
             kept.append(model)
-            taken += size
+            held, written = held + more, written + anew
     return kept, passed_on
 
 

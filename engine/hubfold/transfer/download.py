@@ -124,6 +124,12 @@ class DownloadPlan:
         """The plan for each cache, without what goes elsewhere."""
         return (replace(self, elsewhere=()), *self.elsewhere)
 
+    @property
+    def written_bytes(self) -> int:
+        """What is new to the drive of the cache: fetched or copied."""
+        copies = sum(wanted.size for wanted, how in self.methods() if how == "copy")
+        return copies + sum(model.fetch_bytes for model in self.models)
+
     def sharing(self) -> DownloadPlan:
         """The same, where the user agreed to hard links of files of his folders."""
         return replace(self, share=True, elsewhere=tuple(one.sharing() for one in self.elsewhere))
@@ -319,7 +325,7 @@ def check_space(planned: DownloadPlan, reserve: int = 0) -> None:
     copies = sum(wanted.size for wanted, how in planned.methods() if how == "copy")
     fetch = sum(model.fetch_bytes for model in planned.models)
     free = shutil.disk_usage(folder).free
-    margin = min(MARGIN, (fetch + copies) // 20)
+    margin = margin_of(fetch + copies)
     if fetch + copies and fetch + copies + max(margin, reserve) > free:
         parts = f"{display.size(fetch)} to download, {display.size(copies)} to copy"
         spare = (
@@ -333,6 +339,11 @@ def check_space(planned: DownloadPlan, reserve: int = 0) -> None:
             "make room (`hubfold clean`, `hubfold rm`, `hubfold consolidate`), or name another cache by --into"
             + lower,
         )
+
+
+def margin_of(size: int) -> int:
+    """What is to stay free beside a download of `size` bytes."""
+    return min(MARGIN, size // 20)
 
 
 def how_to_place(
