@@ -49,9 +49,14 @@ HOUSE = (
     ),
     room(
         "engine",
-        "care transfer removal library scanning farm folding duplicates vault journal reading index state reports"
+        "moving care transfer removal library scanning farm folding duplicates vault journal reading index state reports"
         " backend disk models ground",
         never="testing",
+    ),
+    room(
+        "moving",
+        "transfer library folding vault journal reading reports backend disk models ground",
+        never="care testing",
     ),
     room(
         "care",

@@ -35,6 +35,8 @@ COMMANDS = (
     "download",
     "rm",
     "clean",
+    "move",
+    "recall",
     "backup",
     "restore",
     "plugins",

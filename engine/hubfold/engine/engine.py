@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
     from hubfold.engine.models import Models
+    from hubfold.engine.moving import Moving
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
     from hubfold.models.names import ModelName
+    from hubfold.moving.plan import MovePlan
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
+    from hubfold.reports.moves import MoveReport
     from hubfold.reports.origins import WhyReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
@@ -287,11 +290,14 @@ class Engine:
 
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
-        return self._folding.preview_undo(run)
+        return self._moving.preview_taking_back(self._folding.preview_undo(run))
 
     def undo(self, run: str | None = None) -> UndoReport:
-        """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
-        return self._folding.undo(run)
+        """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change.
+
+        The copy that a move made goes, too, once the model is whole without it.
+        """
+        return self._moving.taken_back(self._folding.undo(run))
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
         """Finish or roll back what a crash left. Every changing call does this first.
@@ -313,6 +319,43 @@ class Engine:
         With `forget_machine`, what the machine of this name or id noted is given up first.
         """
         return self._folding.gc(forget_machine=forget_machine)
+
+    # moving
+
+    def plan_move(
+        self,
+        models: Sequence[str],
+        to: StrPath,
+        *,
+        source: StrPath | None = None,
+        min_size: int = MIN_SIZE,
+        pace: int | None = None,
+    ) -> MovePlan:
+        """What moving `models` (without any: all of the cache `source`) into the cache `to` would do. Walks the roots.
+
+        Each file of `min_size` bytes or more becomes a link to its copy, so that programs find the model where it was,
+        too. One that a program has open, that cannot be copied as a whole or of which nothing would be freed stays. The
+        reason is told. `pace` in bytes a second.
+
+        Raises `UnknownModel`, `RootError`, `UsageError` for one that several caches have while no `source` is named.
+        """
+        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace)
+
+    def preview_move(self, plan: MovePlan) -> MoveReport:
+        """A plan in the form of a report."""
+        return self._moving.preview(plan)
+
+    def move(self, plan: MovePlan) -> MoveReport:
+        """Move the models of a plan, one after the other, each under a run of its own that `undo` takes back.
+
+        Raises `NoSpace` before anything is changed, `Locked`, `JournalDamaged`, `OSError`. A stop ends it between two
+        files: what was copied is gone on with by the same move.
+        """
+        return self._moving.move(plan)
+
+    def move_of(self, model: str) -> str:
+        """The last run that moved `model` and was not taken back. Raises `HubfoldError` where there is none."""
+        return self._moving.run_of(model)
 
     # farming
 
@@ -542,6 +585,12 @@ class Engine:
         from hubfold.engine.folding import Folding
 
         return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+
+    @cached_property
+    def _moving(self) -> Moving:
+        from hubfold.engine.moving import Moving
+
+        return Moving(self.workspace, self._scanning, self._folding, self._removal)
 
     @cached_property
     def _explaining(self) -> Explaining:

@@ -1,0 +1,376 @@
+"""Models moved from one place to another: copied, then linked to from where they were; and taken back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from hubfold import display
+from hubfold.care import recovery
+from hubfold.content import Root, Scope
+from hubfold.disk import directory
+from hubfold.disk.paths import canonical, existing, free_bytes
+from hubfold.engine.folding import Folding
+from hubfold.engine.removal import Removing
+from hubfold.engine.scanning import Scanning
+from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone, NoSpace, UsageError
+from hubfold.folding import survey
+from hubfold.folding.plan import Plan
+from hubfold.journal import history, journal
+from hubfold.journal.journal import Journal
+from hubfold.journal.records import Moved
+from hubfold.library.inventory import HeldRevision, Holdings
+from hubfold.models.names import ModelName, Name
+from hubfold.moving import links, originals
+from hubfold.moving import plan as moves
+from hubfold.moving.plan import MovedModel, MovePlan, Wish
+from hubfold.removal.plan import RemovePlan
+from hubfold.reports import moves as told
+from hubfold.reports.moves import MoveReport
+from hubfold.reports.outcomes import Failed, Left
+from hubfold.reports.runs import UndoReport
+from hubfold.reports.transfers import RestoreReport
+from hubfold.transfer import restore
+
+
+class Moving:
+    """Plans moves, carries them out, and takes the copies away when they are taken back."""
+
+    def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding, removal: Removing) -> None:
+        self._workspace = workspace
+        self._scanning = scanning
+        self._folding = folding
+        self._removal = removal
+
+    # planning
+
+    def plan(
+        self,
+        models: Sequence[str],
+        to: StrPath,
+        *,
+        source: StrPath | None = None,
+        min_size: int = MIN_SIZE,
+        pace: int | None = None,
+    ) -> MovePlan:
+        """See `Engine.plan_move`."""
+        workspace = self._workspace
+        if not models and source is None:
+            raise UsageError(
+                "no MODEL was given", "name one, as `hubfold ls` shows it, or all of a cache by --all-of"
+            )
+        asked = [workspace.model_name(model) for model in models]
+        target = self._target(to)
+        leaves = None if source is None else self._source(source)
+        if leaves is not None and leaves == target.path:
+            raise UsageError(f"{leaves} is where it would move to", "name another place")
+        self._scanning.scan(min_size=NO_CONTENT)
+        there = [target.path] if os.path.isdir(target.path) else []
+        holdings = workspace.holdings_at([*there, *([leaves] if leaves is not None else [])])
+        wish = Wish(asked, leaves, list(workspace.config.models or ()))
+        found = [*moves.chosen(holdings, wish, target)]
+        if any(root.backend != target.backend for _, root, _ in found):
+            raise UsageError(
+                f"{target.path} is no cache of the same kind", "name one that the same client uses"
+            )
+        if there:
+            self._look_at(target)
+        going: list[MovedModel] = []
+        stays: list[Left] = []
+        for name, root, held in found:
+            workspace.stop.check()
+            try:
+                model = self._model(holdings, name, root, held, target, min_size)
+            except LeftAlone as error:
+                stays.append(Left(str(name), str(error)))
+                continue
+            reason = moves.why_it_stays(model)
+            if reason:
+                stays.append(Left(str(name), reason))
+            else:
+                going.append(model)
+        return MovePlan(target, tuple(going), tuple(stays), pace, min_size)
+
+    def _target(self, to: StrPath) -> Root:
+        found = self._workspace.cache_at(to)
+        if found is None or not self._workspace.backends[found.backend].capabilities.cache:
+            raise UsageError(f"{os.fspath(to)} is no cache", "name the folder of a cache, or a new one")
+        return found
+
+    def _source(self, path: StrPath) -> str:
+        named = canonical(path)
+        found = [root for root in self._workspace.discover([path]) if self._is_cache(root)]
+        exact = [root.path for root in found if root.path == named]
+        chosen = exact or [root.path for root in found]
+        if len(chosen) != 1:
+            raise UsageError(
+                f"{named} is no cache" if not chosen else f"there are several caches in {named}",
+                "name the folder that `hubfold roots` shows",
+            )
+        return chosen[0]
+
+    def _is_cache(self, root: Root) -> bool:
+        return self._workspace.backends[root.backend].capabilities.cache
+
+    def _model(
+        self,
+        holdings: Holdings,
+        name: Name,
+        root: Root,
+        held: Sequence[HeldRevision],
+        target: Root,
+        min_size: int,
+    ) -> MovedModel:
+        """Raises `LeftAlone` for a model that cannot be copied as a whole."""
+        index, stop = self._workspace.index, self._workspace.stop
+        model = moves.of_model(holdings, name, root, held, target, known=index.replica, stop=stop)
+        return self._with_links(model, min_size)
+
+    def _with_links(self, model: MovedModel, min_size: int) -> MovedModel:
+        """The model with the links that take the place of its files, by what the index knows now."""
+        index, target = self._workspace.index, model.restore.root
+        files = links.leaving(moves.contents_of(model), model.home, min_size, index.replica, index.payload)
+
+        def found() -> Plan:
+            roots = {one.path: one for one in (model.source, target)}
+            vaults = self._workspace.vaults_of(roots.values())
+            roots |= {one.path: one for one in vaults}
+            roots |= {
+                one.root: Root(one.root, one.backend)
+                for file in files
+                for one in file.names
+                if one.root not in roots
+            }
+            return links.plan(
+                files,
+                model.home,
+                target,
+                lambda sets: survey.survey(sets, roots, self._workspace.backends),
+                replica=index.replica,
+                names=index.payload,
+            )
+
+        return moves.with_links(model, files, found)
+
+    def preview(self, plan: MovePlan) -> MoveReport:
+        """A plan in the form of a report."""
+        models = [self._told(model, None, _missing(model), model.links) for model in plan.models]
+        return MoveReport(
+            plan.target.path, tuple(models), plan.copied, sum(one.freed for one in models), plan.left
+        )
+
+    def _told(self, model: MovedModel, run: str | None, copied: int, done: Plan) -> told.MovedModel:
+        return told.MovedModel(
+            name=str(model.name),
+            source=model.source.path,
+            run=run,
+            revisions=tuple(one.revision for one in model.restore.models),
+            bytes=model.bytes,
+            copied=copied,
+            freed=done.bytes,
+            links=tuple(action.path for action in done.actions),
+        )
+
+    def check_space(self, plan: MovePlan) -> None:
+        """Raise `NoSpace`, with the figures, where the copies would not fit or would leave less than the reserve."""
+        folder = existing(plan.target.path)
+        free, reserve = free_bytes(folder) or 0, self._workspace.config.reserve
+        if plan.copied + reserve > free:
+            kept = f", and {display.size(reserve)} are kept in reserve" if reserve else ""
+            raise NoSpace(
+                f"{folder} has {display.size(free)} free, and this takes {display.size(plan.copied)}{kept}",
+                "make room there, move fewer models, or name another place",
+            )
+
+    # carrying out
+
+    def move(self, plan: MovePlan) -> MoveReport:
+        """See `Engine.move`."""
+        self.check_space(plan)
+        done: list[told.MovedModel] = []
+        left, failed = [*plan.left], list[Failed]()
+        interrupted = False
+        for model in plan.models:
+            try:
+                self._workspace.stop.check()
+                one = self._one(plan, model, left, failed)
+            except Interrupted:
+                interrupted = True
+                break
+            if one is not None:
+                done.append(one)
+                interrupted = bool(self._workspace.stop)
+        return MoveReport(
+            plan.target.path,
+            tuple(done),
+            sum(one.copied for one in done),
+            sum(one.freed for one in done),
+            tuple(left),
+            tuple(failed),
+            interrupted=interrupted,
+        )
+
+    def _one(
+        self, plan: MovePlan, model: MovedModel, left: list[Left], failed: list[Failed]
+    ) -> told.MovedModel | None:
+        """Move one model, under a run of its own; None, and told, where it stays as it was."""
+        directory.make_folders(plan.target.path)
+        with recovery.changing(self._workspace.state, "move") as book:
+            reason = moves.why_it_stays(model)
+            if reason:
+                left.append(Left(str(model.name), reason))
+                book.append("end", state="finished")
+                return None
+            book.place(model.source.path)
+            book.place(plan.target.path)
+            book.append("move", **_record(model).as_record())
+            book.sync()
+            state = "interrupted"
+            try:
+                copied = self._copy(plan, model, book)
+                state = "finished"
+            finally:
+                if state != "finished":
+                    book.append("end", state=state)
+            left += copied.left
+            failed += copied.failed
+            if len(copied.models) < len(model.restore.models):
+                failed.append(
+                    Failed(str(model.name), "it could not be copied as a whole, and stays where it was")
+                )
+                book.append("end", state="finished")
+                return None
+            self._remember(plan.target)
+            self._look_at(plan.target)
+            folded = self._folding.apply_in(book, self._with_links(model, plan.min_size).links)
+        left += folded.skipped
+        failed += folded.failed
+        return told.MovedModel(
+            name=str(model.name),
+            source=model.source.path,
+            run=book.run,
+            revisions=tuple(one.revision for one in model.restore.models),
+            bytes=model.bytes,
+            copied=copied.written,
+            freed=folded.reclaimed_bytes,
+            links=tuple(action.path for action in folded.actions),
+        )
+
+    def _copy(self, plan: MovePlan, model: MovedModel, book: Journal) -> RestoreReport:
+        workspace = self._workspace
+        reader = originals.Originals(model.paths, originals.Pace(plan.pace, workspace.stop))
+        restorer = restore.Restorer(
+            book,
+            workspace.backends[plan.target.backend],
+            model.restore,
+            workspace.progress,
+            workspace.stop,
+            task=f"copying {model.name}",
+            damaged="it is damaged, or was changed meanwhile",
+            share=reader.share,
+        )
+        return restorer.restore(reader)
+
+    def _remember(self, target: Root) -> None:
+        """A cache that models were moved to is one of the roots from now on."""
+        if all(root.path != target.path for root in self._workspace.discover()):
+            self._scanning.add_root(target.path, backend=target.backend)
+
+    def _look_at(self, target: Root) -> None:
+        self._scanning.scan(
+            [target.path], backend=target.backend, min_size=NO_CONTENT, scope=Scope(only=True)
+        )
+
+    # taking back
+
+    def run_of(self, model: str) -> str:
+        """The last run that moved a model and stands. Raises `HubfoldError` where there is none."""
+        asked = self._workspace.model_name(model)
+        for log in reversed(list(journal.logs(self._workspace.state.runs))):
+            if history.undoable(log) and any(asked.means(one.repo_type, one.repo_id) for one in log.moved):
+                return log.run
+        raise HubfoldError(
+            f"no move of {model} is there to take back", "`hubfold move MODEL --to PLACE` moves it anywhere"
+        )
+
+    def preview_taking_back(self, report: UndoReport) -> UndoReport:
+        """What taking a run back would do, with the copy of a model that goes with it."""
+        planned = self._copies(report)
+        if planned is None or report.failed or report.left:
+            return report
+        gone = self._removal.preview_removal(planned)
+        return replace(
+            report, removed=(*report.removed, *gone.removed), folders=(*report.folders, *gone.folders)
+        )
+
+    def taken_back(self, report: UndoReport) -> UndoReport:
+        """What became of a run that was taken back, once the copy that it made of a model is gone too.
+
+        The copy stays where something of the run could not be taken back, and where the model is not whole without it.
+        """
+        if report.failed or report.left or report.interrupted:
+            return report
+        planned = self._copies(report)
+        if planned is None:
+            return report
+        gone = self._removal.apply_removal(planned)
+        return replace(
+            report,
+            removed=(*report.removed, *gone.removed),
+            folders=(*report.folders, *gone.folders),
+            failed=(*report.failed, *gone.failed),
+        )
+
+    def _copies(self, report: UndoReport) -> RemovePlan | None:
+        """The removal of what a run made in the place that it moved a model to; None where there is nothing."""
+        log = journal.read(self._workspace.state.runs, report.run)
+        for moved in log.moved:
+            asked = list(self._asked(moved))
+            if asked and os.path.isdir(moved.target):
+                with suppress(HubfoldError):
+                    planned = self._removal.plan_of(asked, [moved.target])
+                    # What of a vault is not needed any more is gc's, as after any undo.
+                    return replace(planned, objects=()) if planned.removals else None
+        return None
+
+    def _asked(self, moved: Moved) -> Iterator[ModelName]:
+        """The revisions that moves have made in the target, and that are whole where they came from."""
+        made = self._made(moved)
+        there = {
+            one.snapshot.revision
+            for one in self._workspace.holdings_at([moved.source, moved.target]).by_name.get(
+                Name(moved.repo_type, moved.repo_id), ()
+            )
+            if one.root.path == moved.source and not one.snapshot.broken
+        }
+        for revision in sorted(made & there):
+            yield ModelName(moved.repo_id, moved.repo_id, moved.repo_type, revision)
+
+    def _made(self, moved: Moved) -> set[str]:
+        """Revisions of a model that moves made in the target, one that was cut short and gone on with among them."""
+        return {
+            revision
+            for log in journal.logs(self._workspace.state.runs)
+            for one in log.moved
+            if (one.target, one.repo_type, one.repo_id) == (moved.target, moved.repo_type, moved.repo_id)
+            for revision in one.made
+        }
+
+
+def _record(model: MovedModel) -> Moved:
+    return Moved(
+        source=model.source.path,
+        target=model.restore.root.path,
+        backend=model.source.backend,
+        repo_type=model.name.repo_type,
+        repo_id=model.name.repo_id,
+        home=model.home,
+        made=model.made,
+    )
+
+
+def _missing(model: MovedModel) -> int:
+    return model.restore.missing_bytes
