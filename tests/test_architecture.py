@@ -49,13 +49,13 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving care transfer removal library scanning farm folding duplicates vault journal reading index state reports"
-        " backend disk models ground",
+        "moving care transfer removal places library scanning farm folding duplicates vault journal reading index state"
+        " reports backend disk models ground",
         never="testing",
     ),
     room(
         "moving",
-        "transfer library folding vault journal reading reports backend disk models ground",
+        "transfer library folding reading reports backend disk models ground",
         never="care testing",
     ),
     room(
@@ -72,6 +72,11 @@ HOUSE = (
         "removal",
         "library vault journal reading reports backend disk models ground",
         never="farm folding index state testing",
+    ),
+    room(
+        "places",
+        "state disk ground",
+        never="library scanning farm folding vault journal reading index reports backend testing",
     ),
     room(
         "library",
@@ -162,8 +167,8 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified"),
-    # The folder that a download goes to.
-    "hubfold.engine.transfer",
+    # The folders that a download, and a move, go to.
+    *("hubfold.engine.transfer", "hubfold.engine.moving"),
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -397,6 +402,7 @@ TESTED_BY = {
     "hubfold.backend.contract": ["backend/test_registry.py", "plugins/test_contract.py"],
     "hubfold.care.exchange": ["care/test_settle.py", "care/test_repairs.py"],
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
+    "hubfold.cli.commands.recall": ["cli/test_move.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
@@ -411,11 +417,13 @@ TESTED_BY = {
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.sources": ["engine/test_places.py", "places/test_settings.py"],
     "hubfold.engine.models": [
         "library/test_gather.py",
         "library/test_availability.py",
         "library/test_checking.py",
     ],
+    "hubfold.engine.moving": ["moving/test_move.py", "cli/test_move.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
@@ -426,6 +434,9 @@ TESTED_BY = {
     "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
     "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
     "hubfold.folding.swapping": ["folding/test_taking_back.py", "folding/test_rights.py"],
+    "hubfold.moving.links": ["moving/test_move.py"],
+    "hubfold.moving.plan": ["moving/test_move.py"],
+    "hubfold.reports.moves": ["cli/test_move.py", "reports/test_json.py"],
     "hubfold.faults": ["backend/test_boundary.py", "cli/test_faulty_plugin.py"],
     "hubfold.index.housekeeping": ["index/test_index.py", "index/test_tallies.py"],
     "hubfold.index.invalidation": ["index/test_tallies.py"],

@@ -70,6 +70,7 @@ def test_every_session_of_a_page_is_run(page: Path) -> None:
     assert all(block.commands for block in sessions.blocks(page.read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_a_session_that_says_something_else_is_seen(tmp_path: Path, hub: Callable[[], LoopbackHub]) -> None:
     page = "<!-- session: two-models-twice -->\n```console\n$ echo one\none\n$ echo three\ntwo\n```\n"
     now = sessions.again(page, tmp_path, hub)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
+from hubfold.cli.app import COMMANDS
 from tests.building.program import Program
 
 
@@ -15,6 +18,14 @@ def test_help_lists_the_commands_in_the_order_of_use(hubfold: Program) -> None:
     ]
     assert positions == sorted(positions)
     assert "Examples:" in done.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_how_the_help_of_a_command_begins(name: str) -> None:
+    helped = import_module(f"hubfold.cli.commands.{name}").command.get_short_help_str(1000)
+    assert helped.startswith(COMMANDS[name])
+    assert helped.removeprefix(COMMANDS[name])[:1] in ("", ",", ":", ";", " ")
+    assert len(f"  {'consolidate'}  {COMMANDS[name]}") < 80, "a line each"
 
 
 def test_help_fits_a_narrow_terminal(hubfold: Program) -> None:

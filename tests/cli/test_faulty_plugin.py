@@ -103,7 +103,11 @@ LOOKS: list[list[tuple[list[str], str]]] = [
 ]
 
 
-@pytest.mark.parametrize("commands", LOOKS, ids=lambda commands: commands[0][0][0])
+@pytest.mark.parametrize(
+    "commands",
+    [LOOKS[0], LOOKS[2], *(pytest.param(looks, marks=pytest.mark.slow) for looks in (LOOKS[1], LOOKS[3]))],
+    ids=lambda commands: commands[0][0][0],
+)
 def test_a_look_goes_on_with_the_others_says_so_once_and_exits_3(
     scene: Scene, commands: list[tuple[list[str], str]]
 ) -> None:

@@ -71,11 +71,12 @@ def that_are_one_already(folder: Path) -> None:
 
 KINDS = [
     pytest.param(of_two_owners, marks=ROOT),
-    with_closed_folder,
-    with_other_names,
-    that_are_not_written_yet,
     with_holes,
     that_are_one_already,
+    *(
+        pytest.param(build, marks=pytest.mark.slow)
+        for build in (with_closed_folder, with_other_names, that_are_not_written_yet)
+    ),
 ]
 
 

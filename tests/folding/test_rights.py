@@ -137,7 +137,7 @@ def random_scene(base: Path, chance: random.Random) -> tuple[Scene, list[Path]]:
 def test_whatever_the_permissions_everybody_reads_what_he_read(place: Path, umask: None, seed: int) -> None:
     chance = random.Random(seed)
     kinds: set[str] = set()
-    for number in range(tries(4, 12)):
+    for number in range(tries(2, 12)):
         scene, files = random_scene(place / str(number), chance)
         before = {person: person.reads(*files) for person in PEOPLE}
         attributes = {path: attributes_of(path) for path in files}

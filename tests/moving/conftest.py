@@ -28,7 +28,7 @@ class Machine:
     before: dict[str, tree.Seen]
 
     def move(self, *models: str, **how: object) -> MoveReport:
-        return self.engine.move(self.engine.plan_move(models, self.slow, **how))  # type: ignore[arg-type]
+        return self.engine.apply_move(self.engine.plan_move(models, self.slow, **how))  # type: ignore[arg-type]
 
     def blob(self, name: str = "model.safetensors", repo: str = "org/one") -> Path:
         folder = self.hub / f"models--{repo.replace('/', '--')}" / "snapshots" / ("a" * 40) / name

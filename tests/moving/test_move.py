@@ -11,7 +11,6 @@ from huggingface_hub import scan_cache_dir, snapshot_download
 from hubfold.disk.in_use import is_open
 from hubfold.errors import HubfoldError, NoSpace, UsageError
 from hubfold.models.names import UnknownModel
-from hubfold.moving import originals
 from hubfold.moving.plan import OPEN
 from hubfold.progress import Silent, Stop
 from tests.building import tree
@@ -55,7 +54,7 @@ def test_the_preview_is_what_is_done(machine: Machine) -> None:
     plan = machine.engine.plan_move(["org/one"], machine.slow)
     told = machine.engine.preview_move(plan)
     assert not machine.slow.exists() and not machine.losses()
-    done = machine.engine.move(plan)
+    done = machine.engine.apply_move(plan)
     assert (
         [one.links for one in told.models] == [one.links for one in done.models] == [(str(machine.blob()),)]
     )
@@ -101,7 +100,7 @@ def test_a_move_that_was_stopped_goes_on(machine: Machine) -> None:
 
     plan = machine.engine.plan_move(["org/one"], machine.slow)
     workspace.progress = Stopping()
-    assert machine.engine.move(plan).interrupted
+    assert machine.engine.apply_move(plan).interrupted
     assert not machine.losses() and not machine.blob().is_symlink()
     assert not [path for path in tree.files(str(machine.slow)) if ".hubfold" in path]
     workspace.progress, workspace.stop = Silent(), Stop()
@@ -150,7 +149,7 @@ def test_one_that_is_opened_after_the_preview_stays_too(machine: Machine) -> Non
     with machine.blob().open("rb"):
         if not is_open(str(machine.blob())):
             pytest.skip("no leases here")
-        report = machine.engine.move(plan)
+        report = machine.engine.apply_move(plan)
     assert not report.models and report.left[0].reason == OPEN and not machine.blob().is_symlink()
 
 
@@ -197,24 +196,3 @@ def test_names_that_mean_nothing(machine: Machine) -> None:
     with pytest.raises(UsageError, match="org/one lies in"):
         machine.engine.plan_move(["org/one"], machine.slow)
     assert machine.engine.plan_move(["org/one"], machine.slow, source=machine.hub).models
-
-
-def test_a_pace_is_kept() -> None:
-    """A second's bytes are due after a second."""
-
-    class Clocked(Stop):
-        def __init__(self) -> None:
-            super().__init__()
-            self.now = 100.0
-
-        def wait(self, seconds: float) -> None:
-            self.now += seconds
-
-    stop = Clocked()
-    pace = originals.Pace(1000, stop, lambda: stop.now)
-    for _ in range(10):
-        pace.went(500)
-    assert stop.now == pytest.approx(105.0)
-    assert pace.step <= 4096
-    originals.Pace(None, stop).went(1 << 40)
-    assert stop.now == pytest.approx(105.0)

@@ -37,6 +37,7 @@ from hubfold.reports.models import (
     UnconfiguredModel,
     Wholeness,
 )
+from hubfold.reports.moves import MovedModel, MoveReport
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
 from hubfold.reports.removals import Needed, RemovedModel, RemoveReport
@@ -342,6 +343,20 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "RestoreReport", RestoreReport(
         root="/c", run="r1", models=(BACKED_UP,), restored=("/c/a", ODD), written=60, left=(LEFT,),
         failed=(FAILED,),
+    )  # fmt: skip
+    moved = MovedModel(
+        name="org/m",
+        source="/c",
+        run="r1",
+        revisions=("1a2b",),
+        bytes=90,
+        copied=60,
+        freed=4096,
+        links=(ODD,),
+    )
+    yield "MovedModel", moved
+    yield "MoveReport", MoveReport(
+        target="/slow", models=(moved,), copied=60, freed=4096, left=(LEFT,), failed=(FAILED,)
     )  # fmt: skip
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (

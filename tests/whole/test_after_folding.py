@@ -297,8 +297,16 @@ def _moved(local: Path) -> None:
         new.rename(old)
 
 
-@pytest.mark.parametrize("link", [None, LinkKind.HARDLINK], ids=["auto", "hardlink"])
-@pytest.mark.parametrize("notes", _NOTES)
+@pytest.mark.parametrize(
+    "link", [None, pytest.param(LinkKind.HARDLINK, marks=pytest.mark.slow)], ids=["auto", "hardlink"]
+)
+@pytest.mark.parametrize(
+    "notes",
+    [
+        "in the other place",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in _NOTES if n != "in the other place"),
+    ],
+)
 def test_a_folded_local_dir_syncs_as_an_unfolded_one(
     home: Home, engine: Engine, client: Client, another: Client, notes: str, link: LinkKind | None
 ) -> None:
@@ -311,7 +319,7 @@ def test_a_folded_local_dir_syncs_as_an_unfolded_one(
     assert engine.verify([home.cache]).problems == ()
 
 
-@pytest.mark.parametrize("age", [-3600, 3600])
+@pytest.mark.parametrize("age", [3600, pytest.param(-3600, marks=pytest.mark.slow)])
 def test_that_holds_whether_the_blob_is_older_or_newer_than_the_metadata(
     home: Home, engine: Engine, client: Client, age: int
 ) -> None:
@@ -326,7 +334,7 @@ def test_that_holds_whether_the_blob_is_older_or_newer_than_the_metadata(
     assert home.read() == home.contents
 
 
-@pytest.mark.parametrize("link", ["auto", "hardlink"])
+@pytest.mark.parametrize("link", ["auto", pytest.param("hardlink", marks=pytest.mark.slow)])
 def test_deleting_the_keepers_repo_or_revision_leaves_every_link_readable(
     home: Home, engine: Engine, client: Client, link: str
 ) -> None:

@@ -14,41 +14,42 @@ from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
 from hubfold.cli.shell.completion import VARIABLE as COMPLETING
 
-#: In the order of a user's way through them; each is `command` in the module of its name.
-COMMANDS = (
-    "scan",
-    "dupes",
-    "why",
-    "consolidate",
-    "undo",
-    "runs",
-    "recover",
-    "verify",
-    "doctor",
-    "gc",
-    "roots",
-    "ls",
-    "check",
-    "path",
-    "watch",
-    "farm",
-    "download",
-    "rm",
-    "clean",
-    "move",
-    "recall",
-    "backup",
-    "restore",
-    "plugins",
-    "demo",
-    "init",
-    "completion",
-    "help",
-)
+#: In the order of a user's way through them, each with how its help begins: the list of all loads none of them. Each is
+#: `command` in the module of its name.
+COMMANDS = {
+    "scan": "Walk the roots and tell what duplicates cost",
+    "dupes": "Show the duplicate sets",
+    "why": "Tell what became of the file at PATH, and why",
+    "consolidate": "Fold duplicates into one copy",
+    "undo": "Take back the last run, or RUN",
+    "runs": "Show past runs, or one run action by action",
+    "recover": "Finish or roll back what a crash left",
+    "verify": "Read content again and compare it with what is known of it",
+    "doctor": "Look for dangling links, interrupted downloads",
+    "gc": "Remove vault objects that no link needs",
+    "roots": "Show, add and remove roots",
+    "ls": "Show the models of all roots",
+    "check": "Tell whether models are whole where a program would load them",
+    "path": "Print where MODEL lies, in whichever root it is whole",
+    "watch": "Show models, space and running downloads, and how they grow",
+    "farm": "Build or refresh a folder of links",
+    "download": "Download models into the cache, never a second copy",
+    "rm": "Remove models from the caches",
+    "clean": "Remove what was left behind",
+    "move": "Move models to another cache",
+    "recall": "Bring a model back to where it was before it was moved",
+    "backup": "Back up models to a folder or a file, each content once",
+    "restore": "Restore models from a backup",
+    "plugins": "Show which backends are loaded, from which distribution",
+    "demo": "Do the whole job on a small set-up of its own",
+    "init": "Write a config.toml with every setting explained",
+    "completion": "Let your shell complete commands, flags, models, runs and paths",
+    "help": "Show the help of hubfold, or of one of its commands",
+}
 
 
 class LazyGroup(CommandGroup):
-    """Imports a command's module when that command, or the list of all, is asked for."""
+    """Imports a command's module when that command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -58,6 +59,10 @@ class LazyGroup(CommandGroup):
             return None
         command: click.Command = import_module(f"hubfold.cli.commands.{cmd_name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hubfold.engine.memory import Memory
     from hubfold.engine.models import Models
     from hubfold.engine.moving import Moving
+    from hubfold.engine.places import Places
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hubfold.library.gather import Library
     from hubfold.models.names import ModelName
     from hubfold.moving.plan import MovePlan
+    from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
@@ -205,6 +207,31 @@ class Engine:
         """
         return self._explaining.why(path)
 
+    # places
+
+    def places(self) -> list[Place]:
+        """The named locations for models, each setting by the strongest source that has it (`places/settings`), and the
+        client's own cache. Raises `ConfigError` for a file or variable that says what makes no sense."""
+        return self._places.places()
+
+    def place_of(self, word: str) -> Place:
+        """The place that `word` means: its name, its role where one place only has that, or its path.
+
+        Raises `NoPlace`, and `UsageError` where several have the role.
+        """
+        return self._places.place_of(word)
+
+    def room_left(self, place: Place) -> int:
+        """Bytes that still fit into a place: under its limit by allocated blocks, as `du` counts, and on its drive.
+
+        The reserve of ``config.toml`` is kept free. 0 where the drive is away.
+        """
+        return self._places.room_left(place)
+
+    def next_place_for(self, bytes_: int) -> Place | None:
+        """The best place with so much room: the primary one, then the others as they are named; None if none has it."""
+        return self._places.next_for(bytes_)
+
     # scanning
 
     def scan(
@@ -248,11 +275,16 @@ class Engine:
         path: StrPath,
         *,
         backend: str | None = None,
-        role: Role = Role.SECONDARY,
+        role: Role | None = None,
         limit: int | None = None,
+        name: str = "",
     ) -> StatusRoot:
-        """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
-        return self._scanning.add_root(path, backend=backend, role=role, limit=limit)
+        """Register a root, as a place for models where it has a `name` or a `role` (which is its name then).
+
+        Raises `RootError` if it is no directory, `PluginError` for an unknown backend, `UsageError` for a name that is
+        none or that another root has.
+        """
+        return self._scanning.add_root(path, backend=backend, role=role, limit=limit, name=name)
 
     # folding
 
@@ -331,7 +363,7 @@ class Engine:
         min_size: int = MIN_SIZE,
         pace: int | None = None,
     ) -> MovePlan:
-        """What moving `models` (without any: all of the cache `source`) into the cache `to` would do. Walks the roots.
+        """What moving `models` (without any: all of `source`) to the place, or cache, `to` would do. Walks the roots.
 
         Each file of `min_size` bytes or more becomes a link to its copy, so that programs find the model where it was,
         too. One that a program has open, that cannot be copied as a whole or of which nothing would be freed stays. The
@@ -345,13 +377,13 @@ class Engine:
         """A plan in the form of a report."""
         return self._moving.preview(plan)
 
-    def move(self, plan: MovePlan) -> MoveReport:
+    def apply_move(self, plan: MovePlan) -> MoveReport:
         """Move the models of a plan, one after the other, each under a run of its own that `undo` takes back.
 
         Raises `NoSpace` before anything is changed, `Locked`, `JournalDamaged`, `OSError`. A stop ends it between two
         files: what was copied is gone on with by the same move.
         """
-        return self._moving.move(plan)
+        return self._moving.carry_out(plan)
 
     def move_of(self, model: str) -> str:
         """The last run that moved `model` and was not taken back. Raises `HubfoldError` where there is none."""
@@ -573,6 +605,12 @@ class Engine:
         from hubfold.engine.memory import Memory
 
         return Memory(self.workspace, lambda *about: self._folding.freed(*about))
+
+    @cached_property
+    def _places(self) -> Places:
+        from hubfold.engine.places import Places
+
+        return Places(self.workspace)
 
     @cached_property
     def _scanning(self) -> Scanning:

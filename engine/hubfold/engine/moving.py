@@ -13,6 +13,7 @@ from hubfold.content import Root, Scope
 from hubfold.disk import directory
 from hubfold.disk.paths import canonical, existing, free_bytes
 from hubfold.engine.folding import Folding
+from hubfold.engine.places import Places
 from hubfold.engine.removal import Removing
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
@@ -22,11 +23,11 @@ from hubfold.folding.plan import Plan
 from hubfold.journal import history, journal
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import Moved
-from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, Name
 from hubfold.moving import links, originals
 from hubfold.moving import plan as moves
 from hubfold.moving.plan import MovedModel, MovePlan, Wish
+from hubfold.places.places import NoPlace, Place, check_there
 from hubfold.removal.plan import RemovePlan
 from hubfold.reports import moves as told
 from hubfold.reports.moves import MoveReport
@@ -41,6 +42,7 @@ class Moving:
 
     def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding, removal: Removing) -> None:
         self._workspace = workspace
+        self._places = Places(workspace)
         self._scanning = scanning
         self._folding = folding
         self._removal = removal
@@ -72,7 +74,7 @@ class Moving:
         holdings = workspace.holdings_at([*there, *([leaves] if leaves is not None else [])])
         wish = Wish(asked, leaves, list(workspace.config.models or ()))
         found = [*moves.chosen(holdings, wish, target)]
-        if any(root.backend != target.backend for _, root, _ in found):
+        if any(held[0].root.backend != target.backend for held in found):
             raise UsageError(
                 f"{target.path} is no cache of the same kind", "name one that the same client uses"
             )
@@ -80,27 +82,46 @@ class Moving:
             self._look_at(target)
         going: list[MovedModel] = []
         stays: list[Left] = []
-        for name, root, held in found:
+        for held in found:
             workspace.stop.check()
             try:
-                model = self._model(holdings, name, root, held, target, min_size)
+                model = moves.of_model(
+                    holdings, held, target, known=workspace.index.replica, stop=workspace.stop
+                )
+                model = self._with_links(model, min_size)
+                reason = moves.why_it_stays(model)
             except LeftAlone as error:
-                stays.append(Left(str(name), str(error)))
-                continue
-            reason = moves.why_it_stays(model)
+                reason = str(error)
             if reason:
-                stays.append(Left(str(name), reason))
+                stays.append(Left(str(held[0].name), reason))
             else:
                 going.append(model)
         return MovePlan(target, tuple(going), tuple(stays), pace, min_size)
 
     def _target(self, to: StrPath) -> Root:
+        """The cache that a user names by its place or its folder. Raises `UsageError`, `PlaceAway`, `RootError`."""
+        place = self._place(to)
+        if place is not None:
+            to = check_there(place).cache
         found = self._workspace.cache_at(to)
         if found is None or not self._workspace.backends[found.backend].capabilities.cache:
             raise UsageError(f"{os.fspath(to)} is no cache", "name the folder of a cache, or a new one")
         return found
 
+    def _place(self, word: StrPath) -> Place | None:
+        """The place that a word means; None for any other folder. Raises `NoPlace` for what can be none."""
+        text = os.fspath(word)
+        try:
+            return self._places.place_of(text)
+        except NoPlace:
+            if os.sep in text or os.path.lexists(text):
+                return None
+            raise
+
     def _source(self, path: StrPath) -> str:
+        place = self._place(path)
+        if place is not None:
+            return check_there(place).cache
         named = canonical(path)
         found = [root for root in self._workspace.discover([path]) if self._is_cache(root)]
         exact = [root.path for root in found if root.path == named]
@@ -114,20 +135,6 @@ class Moving:
 
     def _is_cache(self, root: Root) -> bool:
         return self._workspace.backends[root.backend].capabilities.cache
-
-    def _model(
-        self,
-        holdings: Holdings,
-        name: Name,
-        root: Root,
-        held: Sequence[HeldRevision],
-        target: Root,
-        min_size: int,
-    ) -> MovedModel:
-        """Raises `LeftAlone` for a model that cannot be copied as a whole."""
-        index, stop = self._workspace.index, self._workspace.stop
-        model = moves.of_model(holdings, name, root, held, target, known=index.replica, stop=stop)
-        return self._with_links(model, min_size)
 
     def _with_links(self, model: MovedModel, min_size: int) -> MovedModel:
         """The model with the links that take the place of its files, by what the index knows now."""
@@ -158,9 +165,8 @@ class Moving:
     def preview(self, plan: MovePlan) -> MoveReport:
         """A plan in the form of a report."""
         models = [self._told(model, None, _missing(model), model.links) for model in plan.models]
-        return MoveReport(
-            plan.target.path, tuple(models), plan.copied, sum(one.freed for one in models), plan.left
-        )
+        freed = sum(one.freed for one in models)
+        return MoveReport(plan.target.path, tuple(models), plan.copied, freed, plan.left)
 
     def _told(self, model: MovedModel, run: str | None, copied: int, done: Plan) -> told.MovedModel:
         return told.MovedModel(
@@ -175,7 +181,10 @@ class Moving:
         )
 
     def check_space(self, plan: MovePlan) -> None:
-        """Raise `NoSpace`, with the figures, where the copies would not fit or would leave less than the reserve."""
+        """Raise `NoSpace`, with the figures, where the copies would not fit, or be over the limit of the place."""
+        place = self._places.at(plan.target.path)
+        if place is not None:
+            self._places.room(place).check_limit(plan.copied, place.called)
         folder = existing(plan.target.path)
         free, reserve = free_bytes(folder) or 0, self._workspace.config.reserve
         if plan.copied + reserve > free:
@@ -187,8 +196,8 @@ class Moving:
 
     # carrying out
 
-    def move(self, plan: MovePlan) -> MoveReport:
-        """See `Engine.move`."""
+    def carry_out(self, plan: MovePlan) -> MoveReport:
+        """See `Engine.apply_move`."""
         self.check_space(plan)
         done: list[told.MovedModel] = []
         left, failed = [*plan.left], list[Failed]()
@@ -209,7 +218,7 @@ class Moving:
             sum(one.copied for one in done),
             sum(one.freed for one in done),
             tuple(left),
-            tuple(failed),
+            failed=tuple(failed),
             interrupted=interrupted,
         )
 

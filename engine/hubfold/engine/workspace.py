@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from hubfold.content import IndexedReplica
     from hubfold.disk.filesystem import FileSystems, Shows
     from hubfold.duplicates.cost import Sharing
+    from hubfold.engine.sources import Sources
     from hubfold.index.index import Index
     from hubfold.library.inventory import Holdings
     from hubfold.models.names import ModelName
+    from hubfold.places.settings import Settled
     from hubfold.reports.outcomes import Notice
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.scanning.reached import Reached
@@ -71,7 +73,7 @@ class Workspace:
         #: The roots of the paths that were given to this workspace: to it they are known, to the next one they are not.
         self.given: dict[str, Root] = {}
         #: What roots without a layout of their own turned out to be: folders are asked once, and again by a scan.
-        self._resolved: dict[str, KnownRoot] = {}
+        self._resolved: dict[tuple[str, bool], KnownRoot] = {}
         self._index: Index | None = None
 
     def close(self) -> None:
@@ -234,11 +236,27 @@ class Workspace:
         behind = (one.folder for one in reached if any(within(one.link, path) for path in named))
         return tuple(dict.fromkeys((*named, *behind)))
 
+    @cached_property
+    def named_in(self) -> Sources:
+        """Where roots and places are named."""
+        from hubfold.engine.sources import Sources
+
+        return Sources(self.state, self.environ, lambda: self.config, lambda: self.backends, self.notices)
+
+    @property
+    def settled(self) -> Settled:
+        """What is said of roots by all sources together."""
+        return self.named_in.settled(lambda root: self.resolved(root).path)
+
     def sources(self) -> Iterator[tuple[str, KnownRoot]]:
-        for root in self.state.registered_roots():
-            yield "added", root
-        for root in self.config.roots:
-            yield "config", root
+        """Every root that is named, with where, the strongest first; last what backends find in the environment."""
+        settled = self.settled
+        for setting in settled.settings:
+            yield setting.source, setting.root
+        limit = settled.primary_limit
+        client = self.named_in.client_cache
+        if limit is not None and client is not None:
+            yield limit[1], KnownRoot(client.path, client.backend, Role.PRIMARY, limit[0], str(Role.PRIMARY))
         for name in self.registry:
             for path in self.backends[name].default_roots(self.environ):
                 yield "found", KnownRoot(os.path.realpath(path), name)
@@ -254,21 +272,28 @@ class Workspace:
         path = canonical(root.path)
         if root.backend is not None:
             return replace(root, path=path)
-        if path not in self._resolved:
+        key = path, bool(root.name)
+        if key not in self._resolved:
             names = os.listdir(path) if os.path.isdir(path) else []
             recognised = recognise(path, names, self.backends)
             # What nobody recognises now, since a plugin fails, is what it was.
             failed = any(fault.method == "recognise" for fault in self.faults)
+            if failed and before is None:
+                before = self._indexed()
             known = failed and before is not None and path in before
             other = (before or {})[path].backend if known else fallback(self.backends)
+            if not known and recognised is None and root.name and self.named_in.is_new(names):
+                cache = self.named_in.cache_for(path)
+                other = cache.backend if cache is not None else other
             backend, place = recognised if recognised is not None else (other, path)
-            self._resolved[path] = KnownRoot(canonical(place), backend)
-        found = self._resolved[path]
+            self._resolved[key] = KnownRoot(canonical(place), backend)
+        found = self._resolved[key]
         return replace(root, path=found.path, backend=found.backend)
 
     def look_again(self) -> None:
         """Forget what roots were taken for, and what they reach: something may have come into them since."""
         self._resolved.clear()
+        self.named_in.look_again()
         self._forget_links()
 
     def _forget_links(self) -> None:
@@ -282,7 +307,7 @@ class Workspace:
         """
         from hubfold.disk.paths import canonical, within
 
-        before = {root.path: root for root in self.index.roots()} if self.has_index else {}
+        before = self._indexed()
         known: dict[str, Root] = {}
         places: list[tuple[str, str | None]] = []
         for source, root in self.sources():
@@ -292,6 +317,8 @@ class Workspace:
             if source == "found" or path in known:
                 continue
             told = self.resolved(root, before)
+            if self.has_to_be_made(told, told.path in before):
+                continue
             if told.backend is not None:
                 places.append((told.path, told.backend))
                 known.setdefault(told.path, Root(told.path, told.backend, root.role, root.limit))
@@ -303,6 +330,16 @@ class Workspace:
             ):
                 known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self.backends]
+
+    def _indexed(self) -> dict[str, Root]:
+        """The roots of the index, by path."""
+        return {root.path: root for root in self.index.roots()} if self.has_index else {}
+
+    def has_to_be_made(self, root: KnownRoot, scanned: bool) -> bool:
+        """Whether a place is named that nobody has put anything into: there is nothing to look at, and nothing away."""
+        if not root.name or os.path.lexists(root.path):
+            return False
+        return not scanned and not self.named_in.was_seen(root.path)
 
     def scanned(self, *, vaults: bool = False) -> list[Root]:
         """The roots of the index that a command without a path is about; on demand with their vaults."""
@@ -471,10 +508,29 @@ class Workspace:
         return self.root_of(backend, given)
 
     def download_cache(self, into: StrPath | None) -> Root:
+        """The cache that models are downloaded `into`; without it the primary place, else the client's own.
+
+        Raises `HubfoldError` where no loaded backend has one.
+        """
         from hubfold.transfer import download
 
         cache = download.default_cache(self.backends, self.environ)
-        return cache if into is None else self.root_of(cache.backend, into)
+        if into is not None:
+            return self.root_of(cache.backend, into)
+        return self._primary_cache() or cache
+
+    def _primary_cache(self) -> Root | None:
+        """The cache that somebody made the primary place; None where nobody has, or where none is there."""
+        from hubfold.transfer import download
+
+        for setting in self.settled.settings:
+            if setting.root.role is Role.PRIMARY:
+                told = self.resolved(setting.root)
+                root = Root(told.path, told.backend or "", told.role, told.limit)
+                backend = self.backends.get(root.backend)
+                if backend is not None and download.takes_downloads(backend, root):
+                    return root
+        return None
 
     def root_of(self, backend: str, place: StrPath) -> Root:
         """The root of a layout that `place` is, stands for or will be."""

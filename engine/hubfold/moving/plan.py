@@ -78,8 +78,8 @@ class Wish:
     suggest: Sequence[str] = ()
 
 
-def chosen(holdings: Holdings, wish: Wish, target: Root) -> Iterator[tuple[Name, Root, list[HeldRevision]]]:
-    """The models that were asked for, each with the root that it leaves and its revisions there.
+def chosen(holdings: Holdings, wish: Wish, target: Root) -> Iterator[list[HeldRevision]]:
+    """The models that were asked for: of each its revisions in the root that it leaves.
 
     Raises `UnknownModel`, `UsageError` for one that several roots have.
     """
@@ -94,8 +94,7 @@ def chosen(holdings: Holdings, wish: Wish, target: Root) -> Iterator[tuple[Name,
         ):
             held.setdefault((one.name, root), []).append(one)
     if not wish.models:
-        for (name, _), found in sorted(held.items()):
-            yield name, found[0].root, found
+        yield from (found for _, found in sorted(held.items()))
     for asked in wish.models:
         meant = asked.among({name for name, _ in held})
         if meant is None:
@@ -104,7 +103,7 @@ def chosen(holdings: Holdings, wish: Wish, target: Root) -> Iterator[tuple[Name,
         if len(places) > 1:
             where = " and ".join(path for _, path in places)
             raise UsageError(f"{meant} lies in {where}", "say by --from which of them it is to leave")
-        yield meant, held[places[0]][0].root, held[places[0]]
+        yield held[places[0]]
 
 
 def _nowhere(holdings: Holdings, wish: Wish, asked: ModelName, target: Root) -> HubfoldError:
@@ -125,16 +124,10 @@ def _nowhere(holdings: Holdings, wish: Wish, asked: ModelName, target: Root) -> 
 
 
 def of_model(
-    holdings: Holdings,
-    name: Name,
-    source: Root,
-    held: Sequence[HeldRevision],
-    target: Root,
-    *,
-    known: Known,
-    stop: Stop,
+    holdings: Holdings, held: Sequence[HeldRevision], target: Root, *, known: Known, stop: Stop
 ) -> MovedModel:
     """What has to be in the target for a model. Raises `LeftAlone` where it cannot be had as a whole."""
+    name, source = held[0].name, held[0].root
     backend = holdings.backend(source)
     models: list[BackedUp] = []
     paths: dict[str, str] = {}
@@ -160,7 +153,7 @@ def of_model(
     there = {one.snapshot.revision for one in holdings.by_name.get(name, ()) if one.root.path == target.path}
     home = held[0].snapshot.home or os.path.dirname(held[0].snapshot.path)
     made = tuple(model.revision for model in models if model.revision not in there)
-    return MovedModel(name, source, home, plan, paths, made)
+    return MovedModel(name, source, home, plan, paths, made=made)
 
 
 def contents_of(model: MovedModel) -> dict[str, str]:

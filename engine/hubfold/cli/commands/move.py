@@ -87,7 +87,7 @@ def command(session: Session, models: tuple[str, ...], where: Where) -> int | No
         question = f"Move {number} to {preview.target} and free {display.size(preview.freed)}?"
         if not tell.goes_on(session, preview, question, nothing=not preview.models):
             return None
-        report = engine.move(plan)
+        report = engine.apply_move(plan)
     output.report(report)
     return result(output, report)
 
