@@ -173,7 +173,15 @@ _MOUNTING = {
         f"tests/faults/test_{name}.py"
         for name in (
             *("access", "any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness"),
-            *("lifecycle_places", "models", "other_machines", "power_cuts", "races", "seen_twice"),
+            *(
+                "lifecycle_places",
+                "models",
+                "move_sweeps",
+                "other_machines",
+                "power_cuts",
+                "races",
+                "seen_twice",
+            ),
             *("sweeps", "tree", "two_machines"),
         )
     ),
