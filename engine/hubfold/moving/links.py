@@ -104,8 +104,7 @@ class _Foreseen:
         here = os.stat(existing(self.target.path))
         uid, gid = (here.st_uid, here.st_gid) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
         size, mtime_ns = victim.signature.size, victim.signature.mtime_ns
-        made = replace(
-            victim,
+        made = victim._replace(
             path=path,
             root=self.target.path,
             backend=self.target.backend,
