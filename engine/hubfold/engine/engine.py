@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
+    from hubfold.engine.balancing import BalancePlan, Balancing
     from hubfold.engine.care import Care
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
-    from hubfold.reports.moves import MoveReport
+    from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
@@ -406,6 +407,33 @@ class Engine:
         """The last run that moved `model` and was not taken back. Raises `HubfoldError` where there is none."""
         return self._moving.run_of(model)
 
+    # balancing
+
+    def plan_balance(self, *, min_size: int = MIN_SIZE, pace: int | None = None) -> BalancePlan:
+        """What has to move so that each place is under its limit, the least recently used models first.
+
+        When a model was used last is known by the last `download`, `path` or `check` of it, by access times where the
+        mount keeps these, else by when it came. It goes to the first place behind its own that has room. Pinned models
+        stay, and those that could not be moved (see `plan_move`).
+        """
+        return self._balancing.plan(min_size=min_size, pace=pace)
+
+    def preview_balance(self, plan: BalancePlan) -> BalanceReport:
+        """A plan in the form of a report."""
+        return self._balancing.preview(plan)
+
+    def apply_balance(self, plan: BalancePlan, *, min_size: int = MIN_SIZE) -> BalanceReport:
+        """Move what a plan says, and look again whether the limits are kept. Raises as `apply_move`."""
+        return self._balancing.carry_out(plan, min_size=min_size)
+
+    def pin(self, models: Sequence[str], *, pinned: bool = True) -> PinReport:
+        """Let `balance` leave models where they are, or no longer. Raises `UnknownModel`."""
+        return self._balancing.pin(models, pinned=pinned)
+
+    def pins(self) -> PinReport:
+        """The models that `balance` leaves where they are."""
+        return self._balancing.pins()
+
     # farming
 
     def preview_farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
@@ -640,6 +668,12 @@ class Engine:
         from hubfold.engine.folding import Folding
 
         return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+
+    @cached_property
+    def _balancing(self) -> Balancing:
+        from hubfold.engine.balancing import Balancing
+
+        return Balancing(self.workspace, self._scanning, self._moving)
 
     @cached_property
     def _moving(self) -> Moving:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from hubfold.library import filters as model_selection
 from hubfold.library.checking import Gate
 from hubfold.library.gather import Library
 from hubfold.library.inventory import Holdings
-from hubfold.models.names import Name, unknown
+from hubfold.models.names import ModelName, Name, unknown
 from hubfold.models.patterns import Selections, together
 from hubfold.removal import plan
 from hubfold.removal.measure import measure
@@ -23,6 +24,7 @@ from hubfold.reports.models import CheckReport, Look, Model, ModelsReport
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, Unreferenced
 from hubfold.scanning import discover
+from hubfold.state.used import Use
 
 
 class Models:
@@ -131,7 +133,10 @@ class Models:
         )
         found = self.gathered(self._holdings_with(where))
         sets = self._memory.dupes().sets if self._workspace.has_index else ()
-        return checking.check(found, wanted, gate, duplicates=sets)
+        report = checking.check(found, wanted, gate, duplicates=sets)
+        whole = {one.id for one in report.models if one.status == "cached"}
+        self._used((one for one in wanted or gate.configured if one.id in whole), "check")
+        return report
 
     def _holdings_with(self, root: Root | None) -> Holdings:
         """What the known roots hold, and one that need not be known, nor be there."""
@@ -145,7 +150,14 @@ class Models:
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """See `Engine.model_path`."""
         wanted = self._workspace.model_name(model, revision)
-        return availability.path(self.library(), wanted, file, self._workspace.config.models or ())
+        found = availability.path(self.library(), wanted, file, self._workspace.config.models or ())
+        self._used([wanted], "path")
+        return found
+
+    def _used(self, models: Iterable[ModelName], command: str) -> None:
+        """Note that a program is about to load models: `balance` moves what was used longest ago."""
+        names = [(one.repo.repo_type, one.repo.repo_id) for one in models]
+        self._workspace.state.used.note(names, Use(int(time.time()), command))
 
     def look(self, before: Look | None = None) -> Look:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hubfold import display
 from hubfold.care import recovery
-from hubfold.content import Root, Scope
+from hubfold.content import LinkKind, Root, Scope
 from hubfold.disk import directory
 from hubfold.disk.paths import canonical, existing, free_bytes
 from hubfold.engine.folding import Folding
@@ -23,18 +23,21 @@ from hubfold.folding.plan import Plan
 from hubfold.journal import history, journal
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import Moved
+from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, Name
 from hubfold.moving import links, originals
 from hubfold.moving import plan as moves
-from hubfold.moving.plan import MovedModel, MovePlan, Wish
+from hubfold.moving.plan import MovedModel, MovePlan, Stays, Wish
 from hubfold.places.places import NoPlace, Place, check_there
 from hubfold.removal.plan import RemovePlan
 from hubfold.reports import moves as told
 from hubfold.reports.moves import MoveReport
 from hubfold.reports.outcomes import Failed, Left
+from hubfold.reports.removals import RemoveReport
 from hubfold.reports.runs import UndoReport
 from hubfold.reports.transfers import RestoreReport
 from hubfold.transfer import restore
+from hubfold.vault import objects
 
 
 class Moving:
@@ -65,7 +68,7 @@ class Moving:
                 "no MODEL was given", "name one, as `hubfold ls` shows it, or all of a cache by --all-of"
             )
         asked = [workspace.model_name(model) for model in models]
-        target = self._target(to)
+        target = self.target(to)
         leaves = None if source is None else self._source(source)
         if leaves is not None and leaves == target.path:
             raise UsageError(f"{leaves} is where it would move to", "name another place")
@@ -83,22 +86,27 @@ class Moving:
         going: list[MovedModel] = []
         stays: list[Left] = []
         for held in found:
-            workspace.stop.check()
-            try:
-                model = moves.of_model(
-                    holdings, held, target, known=workspace.index.replica, stop=workspace.stop
-                )
-                model = self._with_links(model, min_size)
-                reason = moves.why_it_stays(model)
-            except LeftAlone as error:
-                reason = str(error)
-            if reason:
-                stays.append(Left(str(held[0].name), reason))
-            else:
+            model = self.planned(holdings, held, target, min_size)
+            if isinstance(model, MovedModel):
                 going.append(model)
+            else:
+                stays.append(Left(str(held[0].name), model.reason))
         return MovePlan(target, tuple(going), tuple(stays), pace, min_size)
 
-    def _target(self, to: StrPath) -> Root:
+    def planned(
+        self, holdings: Holdings, held: Sequence[HeldRevision], target: Root, min_size: int
+    ) -> MovedModel | Stays:
+        """What moving one model to `target` would do, or why it stays."""
+        workspace = self._workspace
+        workspace.stop.check()
+        try:
+            model = moves.of_model(holdings, held, target, known=workspace.index.replica, stop=workspace.stop)
+        except LeftAlone as error:
+            return Stays(str(error))
+        model = self._with_links(model, min_size)
+        return moves.why_it_stays(model) or model
+
+    def target(self, to: StrPath) -> Root:
         """The cache that a user names by its place or its folder. Raises `UsageError`, `PlaceAway`, `RootError`."""
         place = self._place(to)
         if place is not None:
@@ -164,20 +172,20 @@ class Moving:
 
     def preview(self, plan: MovePlan) -> MoveReport:
         """A plan in the form of a report."""
-        models = [self._told(model, None, _missing(model), model.links) for model in plan.models]
+        models = [self._told(model) for model in plan.models]
         freed = sum(one.freed for one in models)
         return MoveReport(plan.target.path, tuple(models), plan.copied, freed, plan.left)
 
-    def _told(self, model: MovedModel, run: str | None, copied: int, done: Plan) -> told.MovedModel:
+    def _told(self, model: MovedModel) -> told.MovedModel:
         return told.MovedModel(
             name=str(model.name),
             source=model.source.path,
-            run=run,
+            run=None,
             revisions=tuple(one.revision for one in model.restore.models),
             bytes=model.bytes,
-            copied=copied,
-            freed=done.bytes,
-            links=tuple(action.path for action in done.actions),
+            copied=model.restore.missing_bytes,
+            freed=model.frees,
+            links=tuple(action.path for action in model.links.actions),
         )
 
     def check_space(self, plan: MovePlan) -> None:
@@ -228,9 +236,9 @@ class Moving:
         """Move one model, under a run of its own; None, and told, where it stays as it was."""
         directory.make_folders(plan.target.path)
         with recovery.changing(self._workspace.state, "move") as book:
-            reason = moves.why_it_stays(model)
-            if reason:
-                left.append(Left(str(model.name), reason))
+            stays = moves.why_it_stays(model)
+            if stays is not None:
+                left.append(Left(str(model.name), stays.reason))
                 book.append("end", state="finished")
                 return None
             book.place(model.source.path)
@@ -257,6 +265,8 @@ class Moving:
             folded = self._folding.apply_in(book, self._with_links(model, plan.min_size).links)
         left += folded.skipped
         failed += folded.failed
+        if not folded.actions:
+            return None  # its copy is whole, and the same move goes on with it
         return told.MovedModel(
             name=str(model.name),
             source=model.source.path,
@@ -264,7 +274,9 @@ class Moving:
             revisions=tuple(one.revision for one in model.restore.models),
             bytes=model.bytes,
             copied=copied.written,
-            freed=folded.reclaimed_bytes,
+            freed=folded.reclaimed_bytes
+            if any(one.link == LinkKind.SYMLINK for one in folded.actions)
+            else 0,
             links=tuple(action.path for action in folded.actions),
         )
 
@@ -310,9 +322,18 @@ class Moving:
         planned = self._copies(report)
         if planned is None or report.failed or report.left:
             return report
-        gone = self._removal.preview_removal(planned)
-        return replace(
-            report, removed=(*report.removed, *gone.removed), folders=(*report.folders, *gone.folders)
+        gone = self._removal.preview_removal(replace(planned, objects=self._let_go(report)))
+        return _with(report, gone)
+
+    def _let_go(self, report: UndoReport) -> tuple[str, ...]:
+        """The vault objects that only the links need which are taken back."""
+        log = journal.read(self._workspace.state.runs, report.run)
+        back = {one.path: one.target for one in log.intents.values() if one.link is LinkKind.SYMLINK}
+        found = dict.fromkeys(back[path] for path in report.restored if path in back)
+        return tuple(
+            target
+            for target in found
+            if all(one.link in report.restored for one in objects.read_links(target))
         )
 
     def taken_back(self, report: UndoReport) -> UndoReport:
@@ -325,13 +346,7 @@ class Moving:
         planned = self._copies(report)
         if planned is None:
             return report
-        gone = self._removal.apply_removal(planned)
-        return replace(
-            report,
-            removed=(*report.removed, *gone.removed),
-            folders=(*report.folders, *gone.folders),
-            failed=(*report.failed, *gone.failed),
-        )
+        return _with(report, self._removal.apply_removal(planned))
 
     def _copies(self, report: UndoReport) -> RemovePlan | None:
         """The removal of what a run made in the place that it moved a model to; None where there is nothing."""
@@ -341,8 +356,7 @@ class Moving:
             if asked and os.path.isdir(moved.target):
                 with suppress(HubfoldError):
                     planned = self._removal.plan_of(asked, [moved.target])
-                    # What of a vault is not needed any more is gc's, as after any undo.
-                    return replace(planned, objects=()) if planned.removals else None
+                    return planned if planned.removals else None
         return None
 
     def _asked(self, moved: Moved) -> Iterator[ModelName]:
@@ -369,6 +383,16 @@ class Moving:
         }
 
 
+def _with(report: UndoReport, gone: RemoveReport) -> UndoReport:
+    """The report with what is removed of the copy."""
+    return replace(
+        report,
+        removed=(*report.removed, *gone.removed, *gone.vault_files),
+        folders=(*report.folders, *gone.folders),
+        failed=(*report.failed, *gone.failed),
+    )
+
+
 def _record(model: MovedModel) -> Moved:
     return Moved(
         source=model.source.path,
@@ -379,7 +403,3 @@ def _record(model: MovedModel) -> Moved:
         home=model.home,
         made=model.made,
     )
-
-
-def _missing(model: MovedModel) -> int:
-    return model.restore.missing_bytes

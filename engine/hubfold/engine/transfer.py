@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -23,6 +24,7 @@ from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import Selection
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
+from hubfold.state.used import Use
 from hubfold.transfer import backup, containers, download, restore
 from hubfold.transfer.backup import BackupPlan
 from hubfold.transfer.download import Already, DownloadPlan, Here
@@ -128,6 +130,10 @@ class Transfer:
                 self._remember_cache(plan.cache)
                 self._remember_placed(plan.cache, [model.name for model in plan.models])
         report = self._judged(plan, report)
+        came = {model.name for model in report.models}
+        names = [model.name for model in plan.models if str(model.name) in came]
+        use = Use(int(time.time()), "download")
+        self._workspace.state.used.note([(name.repo_type, name.repo_id) for name in names], use)
         folders = [model.path for model in report.models if model.path]
         if to is None or not folders:
             return report

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hubfold.content import Root
+from hubfold.content import LinkKind, Root
 from hubfold.disk.in_use import is_open
 from hubfold.errors import HubfoldError, LeftAlone, UsageError
 from hubfold.faults import BackendFault
@@ -47,6 +47,19 @@ class MovedModel:
     def bytes(self) -> int:
         """What it is made of, each content once, by length."""
         return sum(self.restore.objects.values())
+
+    @property
+    def frees(self) -> int:
+        """What the drive that it leaves gets back, by allocated blocks; 0 where it goes to one on the same drive."""
+        return sum(action.bytes for action in self.links.actions if action.link is LinkKind.SYMLINK)
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """Why a model is not moved; not worth telling where nobody asked for it and it takes nothing."""
+
+    reason: str
+    worth_telling: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +180,19 @@ def contents_of(model: MovedModel) -> dict[str, str]:
     }
 
 
-def why_it_stays(model: MovedModel) -> str:
-    """Why a model that could be copied is not moved; "" where nothing speaks against it."""
+def why_it_stays(model: MovedModel) -> Stays | None:
+    """Why a model that could be copied is not moved; None where nothing speaks against it."""
     if any(is_open(path) for path in sorted(set(model.paths.values()))):
-        return OPEN
+        return Stays(OPEN)
     if model.links.actions:
-        return ""
+        return None
     if not model.files:
-        return "no file of it is large enough to become a link, or all are links already"
+        reason = "no file of it is large enough to become a link, or all are links already"
+        return Stays(reason, worth_telling=False)
     reasons = [skip.reason for skip in model.links.skipped]
-    return f"nothing would be freed: {reasons[0]}" if reasons else "it is there already"
+    if not reasons:
+        return Stays("it is there already", worth_telling=False)
+    return Stays(f"nothing would be freed: {reasons[0]}")
 
 
 def with_links(model: MovedModel, files: Sequence[Leaving], links: Callable[[], Plan]) -> MovedModel:

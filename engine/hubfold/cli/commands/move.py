@@ -116,6 +116,8 @@ def show(output: Output, preview: MoveReport, *, full: bool = False) -> None:
         output.line(f"what becomes a link, {display.count(len(paths), 'file')}:")
         tell.some(output, paths, full=full)
     tell.left_alone(output, tell.reasons(preview.left), full=full, noun="model")
+    if any(one.links and not one.freed for one in preview.models):
+        output.line("note: on one drive both places get one file with two names: nothing is freed")
     if preview.models:
         output.line(
             f"{display.size(preview.copied)} to copy to {output.place(preview.target, full=full)}, "
