@@ -176,6 +176,7 @@ _MOUNTING = {
             *(
                 "lifecycle_places",
                 "models",
+                "move_drives",
                 "move_sweeps",
                 "other_machines",
                 "power_cuts",

@@ -1,4 +1,4 @@
-"""Kill `move` and `recall` before each call that changes something, fail it, or cut the power there.
+"""Kill `move`, `recall` and `balance` before each call that changes something, fail it, or cut the power there.
 
 The model lies on one file system and moves to another. After each strike: every path reads its bytes, no revision is
 there that is not whole, a command that met an error says so; `recover` leaves nothing of its own; the same command then
@@ -24,6 +24,7 @@ from .strace_sweep import Outcome, Point, complaints, errors, kills, record, swe
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
 MOVE = ("move", "org/one", "--to")
+BALANCE = ("balance", "-y")
 #: Strikes of one sweep, where not every point is struck.
 FEW = 9
 
@@ -64,6 +65,14 @@ def in_the_target(scene: Scene) -> Iterator[str]:
 
 
 def struck_move(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    yield from struck(scene, outcome, moving(scene.place))
+
+
+def struck_balance(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    yield from struck(scene, outcome, BALANCE)
+
+
+def struck(scene: Scene, outcome: Outcome, argv: tuple[str, ...]) -> Iterator[str]:
     yield from told(outcome)
     yield from scene.losses()
     yield from in_the_target(scene)
@@ -74,7 +83,7 @@ def struck_move(scene: Scene, outcome: Outcome) -> Iterator[str]:
     must(scene.place, "recover")
     yield from scene.losses()
     yield from ours(scene.place)
-    must(scene.place, *moving(scene.place))
+    must(scene.place, *argv)
     yield from (f"{path} is no link after all" for path in blobs(scene) if not os.path.islink(path))
     yield from scene.losses()
     yield from in_the_target(scene)
@@ -103,26 +112,38 @@ def chosen(points: list[Point], fault: str) -> list[Point]:
     return points[len(fault) * 7 % step :: step]
 
 
+def limited(place: str) -> tree.Tree:
+    """A place that holds more than it may, and one behind it."""
+    built = build(place)
+    behind = os.path.join(place, "drive/hub")
+    tree.cache(behind, "org/there", {"x.bin": b"x"}, ONE)
+    return tree.Tree(place, (*built.roots, behind), ())
+
+
+def limit(scene: Scene) -> None:
+    scene.run("roots", "add", os.path.join(scene.place, "hf/hub"), "--role", "primary", "--limit", "100kB")
+
+
 def run(
     found: list[Scene],
     argv: Callable[[str], tuple[str, ...]],
     check: Callable[[Scene, Outcome], Iterator[str]],
     fault: str,
 ) -> None:
-    def struck(stage: object) -> object:
+    def what(stage: object) -> object:
         place = stage.place  # type: ignore[attr-defined]
         return command(place, *argv(place))
 
-    points = record(found[0].stage, struck(found[0].stage))  # type: ignore[arg-type]
+    points = record(found[0].stage, what(found[0].stage))  # type: ignore[arg-type]
     assert len(points) > 30
     points = chosen(points, fault)
     stages = [scene.stage for scene in found]
     judge = guarded(check, found)
     if fault == "cut":
-        verdicts = power_cuts(stages, struck, points, judge)  # type: ignore[arg-type]
+        verdicts = power_cuts(stages, what, points, judge)  # type: ignore[arg-type]
     else:
         todo = kills(points) if fault == "kill" else errors(points, every=ALL)
-        verdicts = sweep(stages, struck, todo, judge)  # type: ignore[arg-type]
+        verdicts = sweep(stages, what, todo, judge)  # type: ignore[arg-type]
     assert not complaints(verdicts)
 
 
@@ -135,3 +156,10 @@ def test_move(mounts: Mounts, fault: str) -> None:
 def test_recall(mounts: Mounts, fault: str) -> None:
     found = scenes(mounts, KIND, lambda scene: scene.run(*moving(scene.place)))
     run(found, lambda place: ("recall", "org/one", "-y"), struck_recall, fault)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_balance(mounts: Mounts, fault: str) -> None:
+    """Of two models, each moved under a run of its own."""
+    kind = Kind("balance", "symlink", ("ext4", "ext4"), limited)
+    run(scenes(mounts, kind, limit), lambda place: BALANCE, struck_balance, fault)
