@@ -41,10 +41,24 @@ def used(folder: Path) -> int:
     return sum(found.values())
 
 
+def test_each_sort_has_its_line_and_a_whole_model_none(tree: Tree, engine: Engine) -> None:
+    (repository_folder(tree["hf/hub"], "org/base") / "blobs" / ("c" * 64 + ".incomplete")).write_bytes(b"xyz")
+    chunks = tree["hf/xet/host/chunk-cache"]
+    chunks.mkdir(parents=True)
+    (chunks / "chunk").write_bytes(b"x" * 4096)
+    found = engine.scan().unreferenced
+    assert engine.unreferenced() == found
+    assert sorted((one.what, one.files, one.command) for one in found) == sorted(
+        [("interrupted downloads", 1, "hubfold clean --older-than 0"), (BESIDE, 1, None)]
+    )
+
+
+@pytest.mark.slow
 def test_a_whole_cache_has_nothing_of_that(engine: Engine) -> None:
     assert told(engine) == []
 
 
+@pytest.mark.slow
 def test_blobs_without_a_snapshot_and_interrupted_downloads_are_freed_by_clean(
     tree: Tree, engine: Engine
 ) -> None:
@@ -68,6 +82,7 @@ def test_blobs_without_a_snapshot_and_interrupted_downloads_are_freed_by_clean(
     assert told(engine) == []
 
 
+@pytest.mark.slow
 def test_what_programs_keep_for_themselves_is_told_and_stays(tree: Tree, engine: Engine) -> None:
     chunks = tree["hf/xet/host/chunk-cache/ab"]
     chunks.mkdir(parents=True)
@@ -78,6 +93,7 @@ def test_what_programs_keep_for_themselves_is_told_and_stays(tree: Tree, engine:
     assert (chunks / "chunk").exists()
 
 
+@pytest.mark.slow
 def test_orphans_of_the_shared_store_go_by_its_own_rule(
     tree: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -104,6 +120,7 @@ def test_orphans_of_the_shared_store_go_by_its_own_rule(
     assert [path.stat().st_size for path in tree["hf/hub/blobs"].rglob("*") if path.stat().st_size == 2 * MIB]
 
 
+@pytest.mark.slow
 def test_a_payload_without_a_record_of_its_users_is_no_orphan(
     tree: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:

@@ -89,13 +89,9 @@ def tried(tree: Tree, hub: LoopbackHub, seed: int) -> None:
             assert told == freed, f"{seed}: {name} was to free {told}, and the disk got {freed}"
 
 
-def test_a_removal_frees_what_was_told(tree: Tree, loopback_hub: LoopbackHub) -> None:
-    tried(tree, loopback_hub, 1)
-
-
 @pytest.mark.slow
-def test_a_removal_frees_what_was_told_tried_often(tree: Tree, loopback_hub: LoopbackHub) -> None:
-    for seed in range(2, 2 + int(os.environ.get("HUBFOLD_TEST_TRIES", "40"))):
+def test_a_removal_frees_what_was_told(tree: Tree, loopback_hub: LoopbackHub) -> None:
+    for seed in range(1, 1 + int(os.environ.get("HUBFOLD_TEST_TRIES", "40"))):
         below = tree.folder / str(seed)
         below.mkdir()
         tried(Tree(below, loopback_hub), loopback_hub, seed)
