@@ -15,6 +15,7 @@ from hubfold.json_form import NULLABLE, PATHS, SPREAD, UNTOLD, Json, JsonForm, t
 from hubfold.models.patterns import Selections, ask_for_texts, may_be_weights, wanted
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.places import PlaceUse
+from hubfold.reports.scans import Unreferenced
 
 
 class Wholeness(enum.StrEnum):
@@ -248,6 +249,8 @@ class ModelsReport(JsonForm):
     #: Of the models in `rows`, every payload once.
     physical_bytes: int
     warnings: tuple[Notice, ...] = ()
+    #: What no model refers to; of all models only.
+    unreferenced: tuple[Unreferenced, ...] = field(default=(), metadata=told(optional=True))
     #: What the rows are filtered and sorted by.
     by: frozenset[str] = field(default=frozenset(), metadata=UNTOLD)
 
