@@ -546,7 +546,7 @@ def test_nor_where_the_copy_that_stays_can_serve_no_other() -> None:
     told = fold(theirs, outside, mine, around=with_drives(USB))
     assert [action.path for action in told.actions] == ["/drive/models/b"]
     assert told.actions[0].keeper.path == "/models/c"
-    stuck = fold(theirs, replace(outside, pinned=True), replace(mine, nlink=2), around=with_drives(USB))
+    stuck = fold(theirs, outside._replace(pinned=True), mine._replace(nlink=2), around=with_drives(USB))
     assert not stuck.actions
 
 
