@@ -61,13 +61,18 @@ class RestorePlan:
     @property
     def missing_bytes(self) -> int:
         """What has to be written if a file of the right size at its place is the right one."""
+        return sum(self.missing.values())
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """sha256 → size of what has to be written if a file of the right size at its place is the right one."""
         missing: dict[str, int] = {}
         for model in self.models:
             for part in model.parts:
                 path = os.path.join(self.root.path, part.name)
                 if part.link is None and not (os.path.isfile(path) and os.path.getsize(path) == part.size):
                     missing[part.sha256] = part.size
-        return sum(missing.values())
+        return missing
 
 
 def plan(
@@ -171,6 +176,10 @@ def _told(model: BackedUp) -> BackedUpModel:
     return BackedUpModel(str(_name(model)), model.revision, files, sum(sizes.values()))
 
 
+def _never(source: IO[bytes], fd: int) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Restorer:
     """Carries out one plan under one journal."""
@@ -180,6 +189,11 @@ class Restorer:
     planned: RestorePlan
     progress: Progress
     stop: Stop
+    #: What is done, for the progress, and what content is called that turns out to be damaged.
+    task: str = "restoring"
+    damaged: str = "the backup is damaged"
+    #: Gives an open new file the extents of a content, where the file systems share them; False where they do not.
+    share: Callable[[IO[bytes], int], bool] = _never
     restored: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -197,7 +211,7 @@ class Restorer:
         """Raises `Interrupted` between two files, `BackupError` where the archive ends too early, `OSError`."""
         done: list[BackedUpModel] = []
         wanted = self.planned.objects
-        self.progress.start("restoring", sum(wanted.values()), "bytes")
+        self.progress.start(self.task, sum(wanted.values()), "bytes")
         try:
             self._look(wanted)
             lacking = {sha256: size for sha256, size in wanted.items() if self._places(sha256)}
@@ -317,10 +331,15 @@ class Restorer:
         fd = folder.create_file(temporary, 0o644)
         with open(fd, "wb") as target:
             folder.own_file(fd)
-            digest = pour(source, target.write, size, self._tick)
+            if self.share(source, fd):
+                # What is read is what was made: the source may change meanwhile, this may not.
+                with open(folder.open_file(temporary), "rb") as made:
+                    digest = pour(made, lambda data: None, size, self._tick)
+            else:
+                digest = pour(source, target.write, size, self._tick)
             if digest != part.sha256:
                 folder.unlink(temporary)
-                raise LeftAlone(f"the backup is damaged: its bytes are not {part.sha256}")
+                raise LeftAlone(f"{self.damaged}: its bytes are not {part.sha256}")
             target.flush()
             os.utime(fd, ns=(part.mtime_ns, part.mtime_ns))
             os.fsync(fd)
@@ -370,7 +389,7 @@ class Restorer:
         if lacking:
             told = {failure.path for failure in self.failed}
             if not any(self._path(part.name) in told for part in lacking):
-                self.failed.append(Failed(self._path(lacking[0].name), "the backup lacks its content"))
+                self.failed.append(Failed(self._path(lacking[0].name), "its content is not there"))
             return False
         stages: dict[int, list[Part]] = {}
         for part in model.parts:
