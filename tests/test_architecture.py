@@ -49,9 +49,14 @@ HOUSE = (
     ),
     room(
         "engine",
-        "care transfer removal library scanning farm folding duplicates vault journal reading index state reports"
+        "care adoption transfer removal library scanning farm folding duplicates vault journal reading index state reports"
         " backend disk models ground",
         never="testing",
+    ),
+    room(
+        "adoption",
+        "transfer library journal reading reports backend disk models ground",
+        never="removal farm folding index testing",
     ),
     room(
         "care",
@@ -154,6 +159,7 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
+    *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified"),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from hubfold.adoption import undo as adoption_undo
 from hubfold.care import recovery, repoint
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope, Trust
 from hubfold.disk.paths import gone, within
@@ -13,6 +14,7 @@ from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
 from hubfold.farm import settle as farm_settle
+from hubfold.faults import BackendFault
 from hubfold.folding import planner, survey, undo
 from hubfold.folding.executor import Executor
 from hubfold.folding.outcomes import Outcome
@@ -172,30 +174,43 @@ class Folding:
     def apply(self, plan: Plan) -> ConsolidateReport:
         """See `Engine.apply`."""
         with recovery.alone(self._workspace.state, "consolidate"):
-            interrupted = False
             with recovery.begin(self._workspace.state, "consolidate") as book:
-                executor = Executor(
-                    book,
-                    locks=self._lock_paths,
-                    readers=self._workspace.threads,
-                    progress=self._workspace.progress,
-                    stop=self._workspace.stop,
-                )
-                try:
-                    executor.apply(plan)
-                except Interrupted:
-                    interrupted = True
-                book.sync()
+                executor, interrupted = self._execute(plan, book)
                 log = journal.read(self._workspace.state.runs, book.run)
-                keepers.restore_keepers(log)
                 if not log.open_numbers:
                     book.append("end", state="interrupted" if interrupted else "finished")
-            outcomes = executor.outcomes
-            self._note_outcomes(outcomes)
-            wrong = [one for one in outcomes if one.error and not one.one_file]
-            failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
+            return self._report(plan, book.run, executor.outcomes, interrupted=interrupted)
+
+    def apply_in(self, plan: Plan, book: journal.Journal) -> ConsolidateReport:
+        """`apply` as a part of another run, whose journal is `book`: whoever began that says how it ends."""
+        executor, interrupted = self._execute(plan, book)
+        return self._report(plan, book.run, executor.outcomes, interrupted=interrupted)
+
+    def _execute(self, plan: Plan, book: journal.Journal) -> tuple[Executor, bool]:
+        interrupted = False
+        executor = Executor(
+            book,
+            locks=self._lock_paths,
+            readers=self._workspace.threads,
+            progress=self._workspace.progress,
+            stop=self._workspace.stop,
+        )
+        try:
+            executor.apply(plan)
+        except Interrupted:
+            interrupted = True
+        book.sync()
+        keepers.restore_keepers(journal.read(self._workspace.state.runs, book.run))
+        return executor, interrupted
+
+    def _report(
+        self, plan: Plan, run: str, outcomes: Sequence[Outcome], *, interrupted: bool
+    ) -> ConsolidateReport:
+        self._note_outcomes(outcomes)
+        wrong = [one for one in outcomes if one.error and not one.one_file]
+        failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
         return ConsolidateReport(
-            run=book.run,
+            run=run,
             actions=tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
             skipped=(
                 *(Left(skip.path, skip.reason) for skip in plan.skipped),
@@ -239,19 +254,29 @@ class Folding:
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
         log, logs = history.find(self._workspace.state, run)
-        expected = undo.preview(log, self._others(logs, log))
+        others = self._others(logs, log)
+        expected = undo.preview(log, others)
+        puts = adoption_undo.preview(log, others) if not log.undone else adoption_undo.TakenBack()
         farm = farm_settle.preview(log) if not log.undone else farm_settle.TakenBack()
         pointed = repoint.preview(log) if not log.undone else repoint.PutBack()
         return UndoReport(
             run=log.run,
-            restored=(*expected.restored, *farm.restored, *pointed.restored),
-            left=(*farm.left, *pointed.left, *expected.left, *pointed.waiting, *expected.waiting),
-            failed=(*farm.failed, *pointed.failed, *expected.failed),
+            restored=(*expected.restored, *farm.restored, *pointed.restored, *puts.removed),
+            left=(
+                *farm.left,
+                *pointed.left,
+                *expected.left,
+                *puts.left,
+                *pointed.waiting,
+                *expected.waiting,
+                *puts.waiting,
+            ),
+            failed=(*farm.failed, *pointed.failed, *expected.failed, *puts.failed),
             bytes_needed=expected.bytes_needed,
             kept=tuple(expected.kept),
-            waiting=(*pointed.waiting, *expected.waiting),
-            removed=tuple(farm.removed),
-            folders=tuple(farm.folders),
+            waiting=(*pointed.waiting, *expected.waiting, *puts.waiting),
+            removed=(*farm.removed, *puts.removed),
+            folders=(*farm.folders, *puts.folders),
             open=history.undoable(log),
         )
 
@@ -277,29 +302,62 @@ class Folding:
                     book.append("undo")
                     book.sync()
                 pointed = repoint.take_back(log)
+                puts = adoption_undo.TakenBack()
+                others = self._others(logs, log)
                 try:
                     undone = undo.take_back(
                         log,
                         book,
-                        self._others(logs, log),
-                        rest_failed=bool(farm.failed or pointed.failed or pointed.waiting),
+                        others,
+                        rest_failed=bool(farm.failed or pointed.failed or pointed.waiting or log.puts),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
                     )
+                    if log.puts:
+                        puts = adoption_undo.take_back(log, book, others, self._needed, self._locks_at)
+                        undone.failed += keepers.restore_keepers(log, others)
+                        rest = (undone.failed, undone.waiting, puts.failed, puts.waiting, pointed.waiting)
+                        if not any((*rest, farm.failed, pointed.failed)):
+                            book.append("undone")
+                            book.sync()
                 except Interrupted:
                     interrupted = True
+        for path in puts.removed:
+            self._workspace.index.forget(path)
         return UndoReport(
             run=log.run,
-            restored=(*farm.restored, *pointed.restored, *undone.restored),
-            left=(*farm.left, *pointed.left, *undone.left, *pointed.waiting, *undone.waiting),
-            failed=(*farm.failed, *pointed.failed, *undone.failed),
+            restored=(*farm.restored, *pointed.restored, *undone.restored, *puts.removed),
+            left=(
+                *farm.left,
+                *pointed.left,
+                *undone.left,
+                *puts.left,
+                *pointed.waiting,
+                *undone.waiting,
+                *puts.waiting,
+            ),
+            failed=(*farm.failed, *pointed.failed, *undone.failed, *puts.failed),
             bytes_needed=undone.bytes_needed,
             interrupted=interrupted,
             kept=tuple(undone.kept),
-            waiting=(*pointed.waiting, *undone.waiting),
-            removed=tuple(farm.removed),
-            folders=tuple(farm.folders),
+            waiting=(*pointed.waiting, *undone.waiting, *puts.waiting),
+            removed=(*farm.removed, *puts.removed),
+            folders=(*farm.folders, *puts.folders),
         )
+
+    def _needed(self, root: str, backend: str, paths: Collection[str]) -> Collection[str]:
+        """Those of `paths` that something in their root needs; all of them where nobody can tell."""
+        if backend not in self._workspace.backends:
+            return paths
+        found = Root(root, backend)
+        walk = self._workspace.holdings([found]).walk(found)
+        try:
+            return self._workspace.backends[backend].still_needed(found, paths, walk)
+        except BackendFault:
+            return paths
+
+    def _locks_at(self, root: str, backend: str, path: str) -> Sequence[str]:
+        return self._workspace.lock_paths(Root(root, backend), path)
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
         """See `Engine.recover`."""

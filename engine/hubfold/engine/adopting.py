@@ -1,0 +1,213 @@
+"""Folders of models made proper ones of a cache, and that taken back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from hubfold.adoption import origin, sources
+from hubfold.adoption import plan as adoption
+from hubfold.adoption.origin import Asked, Known
+from hubfold.adoption.plan import AdoptPlan
+from hubfold.adoption.taking import Taker
+from hubfold.backend.changes import Offer
+from hubfold.care import recovery
+from hubfold.content import Root, Scope
+from hubfold.disk import directory
+from hubfold.disk.paths import canonical, within
+from hubfold.engine.folding import Folding
+from hubfold.engine.scanning import Scanning
+from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
+from hubfold.errors import HubfoldError, HubRefused, Interrupted, RootError, UsageError
+from hubfold.journal.journal import Journal
+from hubfold.library.inventory import HeldRevision, Holdings
+from hubfold.models.names import Name
+from hubfold.models.patterns import ALL
+from hubfold.reports.outcomes import Failed, Left
+from hubfold.reports.transfers import AdoptReport
+from hubfold.scanning.discover import fallback
+from hubfold.transfer import backup
+from hubfold.transfer.restore import Restorer
+
+
+class Adopting:
+    """Plans and adopts."""
+
+    def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding) -> None:
+        self._workspace = workspace
+        self._scanning = scanning
+        self._folding = folding
+
+    def plan(
+        self,
+        folder: StrPath,
+        repo: str | None = None,
+        revision: str | None = None,
+        *,
+        into: StrPath | None = None,
+    ) -> AdoptPlan:
+        """See `Engine.plan_adopt`."""
+        root = self._folder(folder)
+        cache = self._workspace.download_cache(into)
+        if within(root.path, cache.path) or within(cache.path, root.path):
+            raise UsageError(
+                f"{root.path} and the cache {cache.path} lie in each other", "name a folder of one model"
+            )
+        holdings = self._workspace.holdings([*self._workspace.discover(), cache, root])
+        offer = self._offer(holdings, root)
+        found = sources.Reader(
+            self._workspace.index.digests_of,
+            self._workspace.index.record_digests,
+            self._workspace.progress,
+            self._workspace.stop,
+        ).read([file.path for file in offer.files])
+        judged, edited = sources.judged(offer, found)
+        known = Known(self._of_caches(holdings), partial(_ask, self._workspace))
+        settled = origin.settled(judged, _asked(self._workspace, repo, revision), known)
+        if edited:
+            more = f", like {len(edited) - 1} more" if edited[1:] else ""
+            raise HubfoldError(
+                f"{edited[0]} was edited since it came{more}: it is not what"
+                f" {settled.repo_id}@{settled.revision[:12]} has",
+                "put the file back as it was, or move it out of the folder: nothing was changed",
+            )
+        refs, left = self._refs(settled, holdings, cache)
+        left += [Left(path, "it is no file of this revision") for path in _besides(offer, settled)]
+        return adoption.plan(settled, refs, found, cache, self._workspace.backends, left)
+
+    def _folder(self, folder: StrPath) -> Root:
+        path = canonical(folder)
+        if not os.path.isdir(path):
+            what = "is no folder" if os.path.lexists(path) else "is not there"
+            raise RootError(f"{path} {what}", "name the folder of a model: hubfold adopt DIR")
+        backend = self._workspace.recognised(path) or fallback(self._workspace.backends)
+        if backend is None:
+            raise HubfoldError("no loaded backend takes a plain folder", "see `hubfold plugins`")
+        return Root(path, backend)
+
+    def _offer(self, holdings: Holdings, root: Root) -> Offer:
+        offers = self._workspace.backends[root.backend].offers(root, holdings.walk(root))
+        if len(offers) != 1 or not offers[0].files:
+            what = "nothing that could be a model" if not offers else "no file of a model"
+            raise HubfoldError(
+                f"{root.path} has {what} of its own ({root.backend})", "name the folder of one model"
+            )
+        if offers[0].against:
+            raise HubfoldError(f"{root.path}: {offers[0].against}", "nothing was changed")
+        return offers[0]
+
+    def _of_caches(self, holdings: Holdings) -> list[HeldRevision]:
+        return [one for one in holdings.held() if holdings.is_cache(one.root)]
+
+    def _refs(self, offer: Offer, holdings: Holdings, cache: Root) -> tuple[list[str], list[Left]]:
+        """The refs to make, and those that stay what they are. Without one that is known, what programs ask for."""
+        ref = offer.ref or "main"
+        held = holdings.by_name.get(Name(offer.repo_type, offer.repo_id), ())
+        others = [
+            one.snapshot
+            for one in held
+            if one.root.path == cache.path
+            and ref in one.snapshot.refs
+            and one.snapshot.revision != offer.revision
+        ]
+        if not others:
+            return [ref], []
+        reason = (
+            f"it is {others[0].revision[:12]} there, and stays: load this one by revision={offer.revision!r}"
+        )
+        return [], [Left(f"{offer.repo_id}@{ref}", reason)]
+
+    def preview(self, plan: AdoptPlan) -> AdoptReport:
+        """A plan in the form of a report."""
+        return adoption.preview(plan)
+
+    def adopt(self, plan: AdoptPlan) -> AdoptReport:
+        """See `Engine.adopt`."""
+        before = adoption.preview(plan)
+        self.check_space(plan)
+        state = "interrupted"
+        with recovery.changing(self._workspace.state, "adopt") as book:
+            try:
+                directory.make_folders(plan.root.path)
+                taker = Taker(plan, book)
+                backend = self._workspace.backends[plan.root.backend]
+                restorer = Restorer(
+                    book,
+                    backend,
+                    plan.restore,
+                    self._workspace.progress,
+                    self._workspace.stop,
+                    taker.means,
+                )
+                done = restorer.restore(taker)
+                if done.models:
+                    self._remember(plan)
+                    links, failed = self._fold(plan, book)
+                else:
+                    links, failed = (), ()  # each part that failed is told by the restore
+                state = "finished"
+            finally:
+                book.append("end", state=state)
+        return replace(
+            before,
+            run=book.run,
+            made=done.restored,
+            written=done.written,
+            reused=tuple(one for one in before.reused if one.path in set(done.restored)),
+            links=links,
+            left=(*before.left, *done.left),
+            failed=(*done.failed, *failed),
+        )
+
+    def check_space(self, plan: AdoptPlan) -> None:
+        """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
+        hint = "make room, or name another cache by --into"
+        backup.check_space(plan.root.path, plan.copied_bytes, "this", hint)
+
+    def _remember(self, plan: AdoptPlan) -> None:
+        """Let the cache be a root from now on, with what came into it."""
+        if all(root.path != plan.root.path for root in self._workspace.discover()):
+            self._scanning.add_root(plan.root.path, backend=plan.root.backend)
+
+    def _fold(self, plan: AdoptPlan, book: Journal) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
+        """Let the folder's files that were copied be links to what the cache has, by the rules of `consolidate`."""
+        if not any(plan.how.get(sha256) == "copy" for sha256 in plan.sources):
+            return (), ()
+        folder = plan.offer.path
+        self._scanning.scan([folder, plan.root.path], min_size=MIN_SIZE, scope=Scope(only=True))
+        try:
+            planned = self._folding.plan([folder], into=plan.root.path, min_size=MIN_SIZE)
+        except HubfoldError as error:
+            return (), (Failed(folder, str(error)),)
+        actions = tuple(one for one in planned.actions if within(one.path, folder))
+        report = self._folding.apply_in(replace(planned, actions=actions), book)
+        if report.interrupted:
+            raise Interrupted("stopped: the model is in the cache, its folder is not folded to it yet")
+        return tuple(one.path for one in report.actions), report.failed
+
+
+def _asked(workspace: Workspace, repo: str | None, revision: str | None) -> Asked:
+    if repo is None:
+        return Asked(None, revision)
+    name = workspace.model_name(repo, revision)
+    return Asked(Name(name.repo_type or "model", name.repo_id), name.revision)
+
+
+def _ask(workspace: Workspace, name: Name, ref: str) -> str | None:
+    """The commit of a branch or tag by the Hub; None where it cannot be asked."""
+    hub = workspace.hub()
+    if hub.offline:
+        return None
+    try:
+        return hub.listing(name, ref, ALL).commit
+    except HubRefused as error:
+        raise HubfoldError(
+            f"the Hub does not say what {ref} of {name} is: {error}", "give the commit"
+        ) from error
+
+
+def _besides(offer: Offer, settled: Offer) -> Sequence[str]:
+    taken = {file.path for file in settled.files}
+    return [file.path for file in offer.files if file.path not in taken]
