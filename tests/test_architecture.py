@@ -49,8 +49,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "care adoption transfer removal library scanning farm folding duplicates vault journal reading index state reports"
-        " backend disk models ground",
+        "care adoption transfer removal library scanning farm folding duplicates vault journal reading index state"
+        " reports backend disk models ground",
         never="testing",
     ),
     room(
@@ -165,6 +165,7 @@ MAY_CHANGE_DISKS = {
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified"),
     # The folder that a download goes to.
     "hubfold.engine.transfer",
+    "hubfold.engine.adopting",
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -443,6 +444,13 @@ TESTED_BY = {
     "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/huggingface/test_hub_cache.py"],
     "hubfold.transfer.hub": ["transfer/test_download.py"],
     "hubfold.transfer.placer": ["transfer/test_download.py"],
+    **{
+        f"hubfold.adoption.{name}": ["adoption/test_adopting.py"]
+        for name in ("origin", "plan", "sources", "taking", "undo")
+    },
+    "hubfold.engine.adopting": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.local_offers": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.claims": ["plugins/huggingface/test_hub_cache.py"],
     "hubfold_plugins.huggingface.hub_metadata": ["plugins/huggingface/test_local_dir.py"],
     "hubfold_plugins.huggingface.hub_repository": ["plugins/huggingface/test_hub_cache.py"],

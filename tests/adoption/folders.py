@@ -39,12 +39,16 @@ def plain(folder: Path, files: Mapping[str, bytes] = FILES) -> Path:
     return folder
 
 
-def clone(folder: Path, files: Mapping[str, bytes] = FILES, remote: str = "https://huggingface.co/org/cloned") -> str:
+def clone(
+    folder: Path, files: Mapping[str, bytes] = FILES, remote: str = "https://huggingface.co/org/cloned"
+) -> str:
     """A clone whose LFS files were fetched; its commit. What is in git for them are pointers."""
 
     def git(*words: str) -> str:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
-        done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     folder.mkdir(parents=True)

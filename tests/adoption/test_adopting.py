@@ -105,14 +105,18 @@ def test_what_no_one_says_is_asked_for(place: Path, engine: Engine) -> None:
 
 
 def test_a_cache_that_has_the_commit_says_which_model_it_is(place: Path, engine: Engine) -> None:
-    hub_cache(str(place / "other/hub"), "org/known", {"model.safetensors": FILES["model.safetensors"]}, COMMIT)
+    hub_cache(
+        str(place / "other/hub"), "org/known", {"model.safetensors": FILES["model.safetensors"]}, COMMIT
+    )
     engine.add_root(place / "other/hub")
     plan = engine.plan_adopt(download(place / "base"))
     assert (plan.offer.repo_id, plan.offer.revision) == ("org/known", COMMIT)
 
 
 def test_a_cache_with_the_same_files_says_which_revision_it_is(place: Path, engine: Engine) -> None:
-    hub_cache(str(place / "other/hub"), "org/known", {"model.safetensors": FILES["model.safetensors"]}, COMMIT)
+    hub_cache(
+        str(place / "other/hub"), "org/known", {"model.safetensors": FILES["model.safetensors"]}, COMMIT
+    )
     engine.add_root(place / "other/hub")
     report = engine.adopt(engine.plan_adopt(plain(place / "copied")))
     assert (report.model, report.commit) == ("org/known", COMMIT)

@@ -15,6 +15,7 @@ import pytest
 from hubfold.backend import boundary
 from hubfold.backend.answers import Unfit
 from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.changes import Offer
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold.errors import IndexDamaged, Interrupted
@@ -60,6 +61,8 @@ class Guarded:
             "content_path": lambda: one.content_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
             "parts": lambda: one.parts(root, snapshot, walk),
             "place": lambda: one.place("boxed/model.safetensors"),
+            "offers": lambda: one.offers(root, walk),
+            "arranged": lambda: one.arranged(Offer(f"{root.path}/boxed", ()), ["main"]),
         }
         return asked[method]()
 

@@ -52,6 +52,7 @@ from hubfold.reports.runs import (
 )
 from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot
 from hubfold.reports.transfers import (
+    AdoptReport,
     BackedUpModel,
     BackupReport,
     DamagedFile,
@@ -342,6 +343,11 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "RestoreReport", RestoreReport(
         root="/c", run="r1", models=(BACKED_UP,), restored=("/c/a", ODD), written=60, left=(LEFT,),
         failed=(FAILED,),
+    )  # fmt: skip
+    yield "AdoptReport", AdoptReport(
+        folder="/f", cache="/c", run="r1", model="org/base", commit="c" * 40, told_by="its clone", made=("/c/a", ODD),
+        reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, read_only=(ODD,),
+        links=("/f/b",), missing=("c.bin",), left=(LEFT,), failed=(FAILED,),
     )  # fmt: skip
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (

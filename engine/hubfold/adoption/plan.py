@@ -100,7 +100,9 @@ def plan(
     how = {
         sha256: _how(one, names.get(one.path, ""), root, backend, places_of) for sha256, one in chosen.items()
     }
-    return AdoptPlan(offer, RestorePlan(root, (model,), places), chosen, notes, how, tuple(left))
+    return AdoptPlan(
+        offer, RestorePlan(root, (model,), places), sources=chosen, notes=notes, how=how, left=tuple(left)
+    )
 
 
 def _part(part: ModelPart, sources: Mapping[str, Source], notes: dict[str, bytes]) -> Part:

@@ -21,6 +21,7 @@ from hubfold.engine.folding import Folding
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, HubRefused, Interrupted, RootError, UsageError
+from hubfold.journal import journal, keepers
 from hubfold.journal.journal import Journal
 from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import Name
@@ -75,7 +76,7 @@ class Adopting:
             )
         refs, left = self._refs(settled, holdings, cache)
         left += [Left(path, "it is no file of this revision") for path in _besides(offer, settled)]
-        return adoption.plan(settled, refs, found, cache, self._workspace.backends, left)
+        return adoption.plan(settled, refs, found, cache, self._workspace.backends, left=left)
 
     def _folder(self, folder: StrPath) -> Root:
         path = canonical(folder)
@@ -139,7 +140,7 @@ class Adopting:
                     plan.restore,
                     self._workspace.progress,
                     self._workspace.stop,
-                    taker.means,
+                    means=taker.means,
                 )
                 done = restorer.restore(taker)
                 if done.models:
@@ -149,6 +150,7 @@ class Adopting:
                     links, failed = (), ()  # each part that failed is told by the restore
                 state = "finished"
             finally:
+                self._let_go(book)
                 book.append("end", state=state)
         return replace(
             before,
@@ -160,6 +162,11 @@ class Adopting:
             left=(*before.left, *done.left),
             failed=(*done.failed, *failed),
         )
+
+    def _let_go(self, book: Journal) -> None:
+        """Give files that were to be shared, and are not, the mode that they had."""
+        book.sync()
+        keepers.restore_keepers(journal.read(self._workspace.state.runs, book.run))
 
     def check_space(self, plan: AdoptPlan) -> None:
         """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""

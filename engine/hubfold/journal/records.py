@@ -144,6 +144,10 @@ class FarmLink(Record):
     before: str = ""
 
 
+#: Commands of which every path that they make is a `Put`: what their keepers are needed for is known.
+PUTTING = frozenset({"adopt", "migrate"})
+
+
 @dataclass(frozen=True, slots=True)
 class Put(Record):
     """A file or link that was made for a root out of what lies in a folder of the user's."""

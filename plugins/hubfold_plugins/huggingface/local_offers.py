@@ -92,13 +92,13 @@ def _files(top: str, walk: Walk) -> tuple[OfferedFile, ...]:
     found = []
     for folder in walk.folders(top):
         folder.folders[:] = [name for name in folder.folders if not name.startswith(".")]
-        below = os.path.relpath(folder.path, top)
+        below = folder.path[len(top) :].lstrip("/")
         for name in sorted(_names(folder)):
             path = os.path.join(folder.path, name)
             size = walk.size(path)
             if size is None or name in _STRAY or name.startswith(".hubfold") or _is_pointer(path, size, walk):
                 continue
-            inside = name if below == os.curdir else f"{below}/{name}"
+            inside = f"{below}/{name}".lstrip("/")
             lfs = size > _LARGEST_OF_GIT or _is_of_lfs(inside, patterns)
             found.append(OfferedFile(inside, path, "sha256" if lfs else "git-sha1"))
     return tuple(found)
@@ -250,7 +250,7 @@ def _index_entries(data: bytes) -> tuple[list[_Entry], bool]:
             name = data[start:end]
             at += (end - at + 8) // 8 * 8
         if mode & 0o170000 == 0o100000:
-            found.append(_Entry(os.fsdecode(name), sha1))
+            found.append(_Entry(name.decode("utf-8", "surrogateescape"), sha1))
     while at + 8 <= len(data) - 20:
         kind, size = struct.unpack_from(">4sI", data, at)
         if kind == b"TREE":
