@@ -150,3 +150,48 @@ def test_a_model_in_a_closed_repository_gets_no_object_that_others_reach(
         told = {left.reason for left in report.left}
         assert told == ({"other users could read it in the vault, who cannot now"} if closed else set())
         assert len(report.added) == (0 if closed else len(model_files("model")))
+
+
+@pytest.fixture
+def twice(tree: Tree, engine: Engine) -> Tree:
+    """Two models of one content, a blob each."""
+    for name in ("base", "tuned"):
+        tree.hub.add(f"org/{name}", {"model.safetensors": b"one content" * 1000})
+    tree.build({"hf/hub": hub_cache("org/base", "org/tuned")})
+    engine.scan([tree["hf/hub"]])
+    return tree
+
+
+def test_two_files_of_one_content_have_one_object(twice: Tree, engine: Engine) -> None:
+    """They are two payloads until they are folded, and an object has one name."""
+    report = engine.farm(twice["farm"])
+    assert report.failed == ()
+    base, tuned = (twice[f"farm/org/{name}/model.safetensors"] for name in ("base", "tuned"))
+    assert base.samefile(tuned) and base.read_bytes() == b"one content" * 1000
+    assert engine.farm(twice["farm"]).added == (), "built again it has nothing to do"
+
+
+def test_a_file_that_is_not_what_its_name_says_gets_no_link_to_the_object_of_that_name(
+    twice: Tree, engine: Engine
+) -> None:
+    (link,) = twice["hf/hub"].glob("models--org--tuned/snapshots/*/model.safetensors")
+    link.resolve().write_bytes(b"two content" * 1000)
+    engine.scan([twice["hf/hub"]])
+    report = engine.farm(twice["farm"])
+    assert [os.path.relpath(failure.path, twice["farm"]) for failure in report.failed] == [
+        "org/tuned/model.safetensors"
+    ]
+    assert "bytes differ" in report.failed[0].error
+    assert not twice["farm/org/tuned/model.safetensors"].exists()
+    assert link.read_bytes() == b"two content" * 1000
+
+
+def test_the_farm_of_one_object_is_taken_back_and_the_other_model_reads_its_bytes(
+    twice: Tree, engine: Engine
+) -> None:
+    before = {path: path.read_bytes() for path in twice["hf"].rglob("*") if path.is_file()}
+    report = engine.farm(twice["farm"])
+    assert engine.undo(report.run).failed == ()
+    assert not twice["farm/org/base/model.safetensors"].is_symlink()
+    engine.gc()
+    assert {path: path.read_bytes() for path in twice["hf"].rglob("*") if path.is_file()} == before

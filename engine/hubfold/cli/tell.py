@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hubfold.json_form import JsonForm
     from hubfold.reports.outcomes import Failed, Left, Notice
     from hubfold.reports.runs import RecoverReport, UndoReport
-    from hubfold.reports.scans import Space
+    from hubfold.reports.scans import Space, Unreferenced
 
 #: The figures that are told though they are 0.
 _ALWAYS = ("in caches", "in local copies", "total", "duplicate", "after folding")
@@ -73,6 +73,30 @@ def space(output: Output, found: Space, reclaimable: int, *, about: str = "") ->
     width = max(len(size) for size, _ in sizes)
     for size, what in sizes:
         output.line(f"{size:>{width}}{what}")
+
+
+def unreferenced(output: Output, found: Sequence[Unreferenced], own: int = 0) -> None:
+    """What no model refers to, each with the command that frees it; `own`: bytes of hubfold's own state."""
+    rows = [
+        (
+            one.bytes,
+            f"{one.what}, {display.count(one.files, 'file')}: "
+            + (
+                f"`{one.command}` frees it"
+                if one.command
+                else f"{output.place(one.path or '')} (chunks; may be deleted while nothing downloads)"
+            ),
+        )
+        for one in found
+    ]
+    if own:
+        rows.append((own, "hubfold's own index and runs: needed for undo"))
+    if not rows:
+        return
+    output.line("no model refers to:")
+    width = max(len(display.size(size)) for size, _ in rows)
+    for size, what in rows:
+        output.line(f"{display.size(size):>{width}}  {what}")
 
 
 def goes(output: Output, paths: Sequence[str], folders: Sequence[str] = (), *, full: bool = False) -> None:

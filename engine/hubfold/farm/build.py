@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 from hubfold import errors
 from hubfold.content import FARM_MARKER, TEMPORARY_PREFIX, Signature
@@ -21,6 +22,7 @@ from hubfold.journal import keepers
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import FarmLink
 from hubfold.progress import Progress, Stop
+from hubfold.reading.compare import compare
 from hubfold.reports.outcomes import Failed
 from hubfold.vault import objects
 from hubfold.vault.need import Here
@@ -77,11 +79,12 @@ class _Builder:
             before=before,
         )
         payload = item.signature.device, item.signature.inode
-        keeper = HeldFile(item.source_root, item.source, self._ours.get(payload, item.signature))
+        keeper = self._keeper(item)
         try:
             self._announce(made, item, keeper)
             self._keep(made, item, keeper)
-            self._ours[payload] = Signature.of(os.fstat(keeper.fd))
+            if keeper.path == item.source:
+                self._ours[payload] = Signature.of(os.fstat(keeper.fd))
         finally:
             keeper.close()
         directory, name = Directory.parent_of(self._farm, path)
@@ -92,15 +95,37 @@ class _Builder:
                 directory.symlink(made.text, name)
             directory.sync()
 
+    def _keeper(self, item: WantedLink) -> HeldFile:
+        """What the link is going to read: the file itself, or the object of its content where another file is that.
+
+        Raises `LeftAlone` where that object has other bytes, and as `HeldFile` does.
+        """
+        payload = item.signature.device, item.signature.inode
+        source = HeldFile(item.source_root, item.source, self._ours.get(payload, item.signature))
+        try:
+            there = os.lstat(item.target)
+        except FileNotFoundError:
+            return source
+        if (there.st_dev, there.st_ino) == payload:
+            return source
+        with closing(source), ExitStack() as opened:
+            kept = HeldFile(item.vault, item.target, Signature.of(there))
+            opened.callback(kept.close)
+            if wrong := compare(kept, [source], update=lambda _: None, tick=lambda _: None):
+                raise wrong[source]
+            opened.pop_all()
+        return kept
+
     def _announce(self, made: FarmLink, item: WantedLink, keeper: HeldFile) -> None:
         now = keeper.attributes
         self._journal.place(os.path.dirname(self._farm))
         self._journal.place(item.source_root)
         self._journal.place(item.vault, objects.id_of(item.vault))
-        self._journal.append("object", path=item.target, keeper=item.source)
+        self._journal.append("object", path=item.target, keeper=keeper.path)
         self._journal.append("farm", **made.as_record())
         mode = now.mode & ~WRITE_BITS
-        keepers.announce(self._journal, keeper, item.source_root, mode=mode, mtime_ns=now.mtime_ns)
+        root = item.source_root if keeper.path == item.source else item.vault
+        keepers.announce(self._journal, keeper, root, mode=mode, mtime_ns=now.mtime_ns)
         os.fsync(keeper.fd)
         self._journal.sync()
 
