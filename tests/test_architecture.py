@@ -451,6 +451,7 @@ TESTED_BY = {
         f"hubfold.adoption.{name}": ["adoption/test_adopting.py"]
         for name in ("origin", "plan", "sources", "taking", "undo")
     },
+    "hubfold.engine.migrating": ["adoption/test_migration.py"],
     "hubfold.engine.adopting": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.local_offers": ["adoption/test_adopting.py"],

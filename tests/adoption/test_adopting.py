@@ -85,8 +85,8 @@ def test_undo_keeps_what_is_the_last_copy(place: Path, engine: Engine) -> None:
     undone = engine.undo()
     kept = {Path(left.path).name for left in undone.left}
     assert kept == {etag_of(name, FILES[name]) for name in ("model.safetensors", "config.json")}
-    blob = hub(place) / "models--org--base/blobs" / etag_of("model.safetensors", FILES["model.safetensors"])
-    assert blob.read_bytes() == FILES["model.safetensors"]
+    assert not undone.removed
+    assert loaded(place, "org/base") == FILES
 
 
 def test_a_second_time_there_is_nothing_to_do(place: Path, engine: Engine) -> None:

@@ -273,3 +273,48 @@ def undone(place: Place, repo: str) -> Iterator[str]:
                 yield f"{path} has mode {now.st_mode:o} and {now.st_nlink} names after undo, was {was.mode:o}"
     yield from (f"{path} is left after undo" for path in tree.files(repo) if os.path.isdir(repo))
     yield from ours(place.path)
+
+
+def build_migrate(place: str) -> None:
+    """A cache of two models that share a content, and one of the second's revisions in the other cache already."""
+    old = os.path.join(place, "old/hub")
+    tree.cache(old, "org/one", ADOPTED, ONE)
+    tree.cache(old, "org/two", {"same.bin": ADOPTED["model.safetensors"]}, TWO)
+    tree.cache(os.path.join(place, "hf/hub"), "org/two", {"small.bin": b"there"}, "c" * 40)
+    enrol(place, old, os.path.join(place, "hf/hub"))
+
+
+def migrating(place: str, how: str) -> tuple[str, ...]:
+    return ("migrate", os.path.join(place, "old/hub"), os.path.join(place, "hf/hub"), "--how", how, "-y")
+
+
+def check_migrate(how: str) -> Check:
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        old = os.path.join(place.path, "old/hub")
+        seen = {path.replace(old, place.hub): one for path, one in place.before.items()}
+        named = [path for path in place.before if path.startswith(old + "/")] if how == "move" else []
+        expected = {ONE: set(ADOPTED), TWO: {"same.bin"}, "c" * 40: {"small.bin"}}
+
+        def judged() -> Iterator[str]:
+            yield from tree.losses(place.before, place.path, named)
+            for cache in (old, place.hub):
+                for repo in ("models--org--one", "models--org--two"):
+                    yield from lies(os.path.join(cache, repo), {**place.before, **seen}, expected)
+            for commit, names in (("one", ADOPTED), ("two", {"same.bin": b""})):
+                for name in names:
+                    within = f"models--org--{commit}/snapshots/{ONE if commit == 'one' else TWO}/{name}"
+                    if not any(os.path.exists(os.path.join(cache, within)) for cache in (old, place.hub)):
+                        yield f"{within} is in neither cache"
+
+        yield from judged()
+        must(place.path, "recover", good=(0, 3))
+        yield from judged()
+        yield from ours(place.path)
+        must(place.path, *migrating(place.path, how))
+        yield from judged()
+        for repo in ("models--org--one", "models--org--two"):
+            if not os.path.isdir(os.path.join(place.hub, repo, "snapshots")):
+                yield f"{repo} was not migrated"
+        yield from ours(place.path)
+
+    return check

@@ -11,7 +11,16 @@ import pytest
 from tests.building import tree
 
 from .commands import must
-from .lifecycle import Place, adopting, build_adopt, check_adopt, undone
+from .lifecycle import (
+    Place,
+    adopting,
+    build_adopt,
+    build_migrate,
+    check_adopt,
+    check_migrate,
+    migrating,
+    undone,
+)
 from .scenes import ALL
 from .strace_sweep import CopyStage, Outcome, Point
 from .striking import KILL, Fault, hubfold
@@ -58,9 +67,19 @@ def test_undo_of_adopt(tmp_path: Path, fault: str) -> None:
         shutil.rmtree(place.path)
 
 
+@pytest.mark.parametrize("how", ["leave", "move"])
+@FAULTS
+def test_migrate(tmp_path: Path, fault: str, how: str) -> None:
+    def changing(points: list[Point]) -> list[Point]:
+        first = min(i for i, point in enumerate(points) if "hf/hub" in point.text)
+        return [point for point in points[max(first - 6, 0) :] if "index.db" not in point.text]
+
+    found = places(tmp_path, build_migrate)
+    run(found, lambda place: migrating(place, how), check_migrate(how), choose=changing, fault=fault)
+
+
 def test_the_judge_sees_a_folder_that_lost_a_file(tmp_path: Path) -> None:
     [place] = places(tmp_path, build_adopt, 1)
-    must(place.path, *adopting(place.path))
     assert not list(check_adopt(place, Outcome(0, "", "", ())))
     weights = os.path.join(place.path, "models/one/model.safetensors")
     tree.write(weights, tree.model("another"))

@@ -58,6 +58,7 @@ from hubfold.reports.transfers import (
     DamagedFile,
     DownloadedModel,
     DownloadReport,
+    MigrateReport,
     RestoreReport,
     Reused,
 )
@@ -350,6 +351,11 @@ def examples() -> Iterator[tuple[str, Any]]:
         folder="/f", cache="/c", run="r1", model="org/base", commit="c" * 40, told_by="its clone", made=("/c/a", ODD),
         reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, read_only=(ODD,),
         links=("/f/b",), missing=("c.bin",), left=(LEFT,), failed=(FAILED,),
+    )  # fmt: skip
+    yield "MigrateReport", MigrateReport(
+        old="/o", new="/c", how="move", run="r1", models=(BACKED_UP,), made=("/c/a", ODD),
+        reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, links=("/o/b",),
+        removed=("/o/c",), left=(LEFT,), failed=(FAILED,),
     )  # fmt: skip
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (

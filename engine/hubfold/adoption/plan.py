@@ -29,38 +29,57 @@ SHARED_FROM = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptPlan:
-    """Everything that adopting one folder would do."""
+class TakePlan:
+    """Models of a cache to be made of files that lie somewhere else on this machine."""
 
-    offer: Offer
     restore: RestorePlan
     #: By sha256: where the content of parts is read, and that of notes which are made.
-    sources: Mapping[str, Source] = field(default_factory=dict)
-    notes: Mapping[str, bytes] = field(default_factory=dict)
+    sources: Mapping[str, Source]
+    notes: Mapping[str, bytes]
     #: By sha256: reflink, hardlink or copy.
-    how: Mapping[str, str] = field(default_factory=dict)
+    how: Mapping[str, str]
     left: tuple[Left, ...] = ()
 
     @property
     def root(self) -> Root:
         return self.restore.root
 
-    @property
-    def model(self) -> BackedUp:
-        return self.restore.models[0]
-
     def lacking(self) -> list[Part]:
         """Parts with content that the cache has not, each content once."""
         found: dict[str, Part] = {}
-        for part in self.model.parts:
-            if part.link is None and not os.path.lexists(os.path.join(self.root.path, part.name)):
-                found.setdefault(part.sha256, part)
+        for model in self.restore.models:
+            for part in model.parts:
+                if part.link is None and not os.path.lexists(os.path.join(self.root.path, part.name)):
+                    found.setdefault(part.sha256, part)
         return list(found.values())
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The paths that come into the cache."""
+        names = dict.fromkeys(part.name for model in self.restore.models for part in model.parts)
+        paths = (os.path.join(self.root.path, name) for name in names)
+        return tuple(path for path in paths if not os.path.lexists(path))
+
+    @property
+    def reused(self) -> tuple[Reused, ...]:
+        """Those of them that have bytes of a file elsewhere."""
+        return tuple(
+            Reused(os.path.join(self.root.path, part.name), source.path, self.how[part.sha256], part.size)
+            for part in self.lacking()
+            if (source := self.sources.get(part.sha256)) is not None
+        )
 
     @property
     def copied_bytes(self) -> int:
         """What has to be written."""
         return sum(part.size for part in self.lacking() if self.how.get(part.sha256, "copy") == "copy")
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptPlan(TakePlan):
+    """Everything that adopting one folder would do."""
+
+    offer: Offer = field(kw_only=True)
 
     @property
     def read_only(self) -> list[str]:
@@ -98,11 +117,10 @@ def plan(
     names = {file.path: file.algorithm for file in offer.files}
     places_of = FileSystems()
     how = {
-        sha256: _how(one, names.get(one.path, ""), root, backend, places_of) for sha256, one in chosen.items()
+        sha256: how_to_give(one, root, places_of, apart=_apart(one, names.get(one.path, ""), backend))
+        for sha256, one in chosen.items()
     }
-    return AdoptPlan(
-        offer, RestorePlan(root, (model,), places), sources=chosen, notes=notes, how=how, left=tuple(left)
-    )
+    return AdoptPlan(RestorePlan(root, (model,), places), chosen, notes, how, left=tuple(left), offer=offer)
 
 
 def _part(part: ModelPart, sources: Mapping[str, Source], notes: dict[str, bytes]) -> Part:
@@ -117,7 +135,13 @@ def _part(part: ModelPart, sources: Mapping[str, Source], notes: dict[str, bytes
     return Part(part.name, source.digests["sha256"], source.size, max(source.signature.mtime_ns, 0))
 
 
-def _how(source: Source, algorithm: str, root: Root, backend: GuardedBackend, places: FileSystems) -> str:
+def _apart(source: Source, algorithm: str, backend: GuardedBackend) -> bool:
+    """Whether the folder keeps a file of its own."""
+    return algorithm in backend.capabilities.copies_over or source.size < SHARED_FROM
+
+
+def how_to_give(source: Source, root: Root, places: FileSystems, *, apart: bool = False) -> str:
+    """reflink, hardlink or copy; `apart`: not as one file with what is there."""
     folder = existing(root.path)
     try:
         here, there = places.of(folder), places.of(os.path.dirname(source.real))
@@ -125,31 +149,21 @@ def _how(source: Source, algorithm: str, root: Root, backend: GuardedBackend, pl
         return "copy"
     if here.shares_with(there):
         return "reflink"
-    apart = algorithm in backend.capabilities.copies_over or source.size < SHARED_FROM
     same_owner = source.uid == os.stat(folder).st_uid
     return "hardlink" if here.links_to(there) and same_owner and not apart else "copy"
 
 
 def preview(planned: AdoptPlan) -> AdoptReport:
     """A plan in the form of a report, with no run."""
-    root = planned.root.path
-    reused = tuple(
-        Reused(os.path.join(root, part.name), source.path, planned.how[part.sha256], part.size)
-        for part in planned.lacking()
-        if (source := planned.sources.get(part.sha256)) is not None
-    )
-    made = tuple(
-        path for part in planned.model.parts if not os.path.lexists(path := os.path.join(root, part.name))
-    )
     return AdoptReport(
         folder=planned.offer.path,
-        cache=root,
+        cache=planned.root.path,
         run=None,
         model=planned.offer.repo_id,
         commit=planned.offer.revision,
         told_by=planned.offer.told_by,
-        made=made,
-        reused=reused,
+        made=planned.made,
+        reused=planned.reused,
         written=planned.copied_bytes,
         read_only=tuple(planned.read_only),
         missing=planned.offer.missing,

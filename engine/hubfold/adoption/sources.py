@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hubfold import errors
@@ -48,9 +48,9 @@ class Reader:
     progress: Progress
     stop: Stop
 
-    def read(self, paths: Sequence[str]) -> dict[str, Source]:
+    def read(self, paths: Iterable[str]) -> dict[str, Source]:
         """The files by their paths. Raises `HubfoldError` for one that cannot be read, `Interrupted`."""
-        found = {path: _look(path) for path in paths}
+        found = {path: _look(path) for path in dict.fromkeys(paths)}
         self.progress.start("reading what is there", sum(one.size for one in found.values()), "bytes")
         try:
             return {path: self._one(source) for path, source in found.items()}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, cast
 
-from hubfold.adoption.plan import AdoptPlan
+from hubfold.adoption.plan import TakePlan
 from hubfold.adoption.sources import Source
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Signature
@@ -32,8 +32,10 @@ _CHANGED = "it changed since it was read; run the same command again"
 class Taker:
     """Gives a restore its content out of a folder: the `Reader` that it reads, and the `Means` by which it does."""
 
-    planned: AdoptPlan
+    planned: TakePlan
     journal: Journal
+    #: What is shared gets read-only, since its folder's user may write to it; a cache's clients do not.
+    read_only: bool = True
     _filesystems: FileSystems = field(default_factory=FileSystems)
 
     @property
@@ -94,7 +96,7 @@ class Taker:
         now = held.attributes
         try:
             os.fsync(held.fd)
-            if now.mode & WRITE_BITS:
+            if self.read_only and now.mode & WRITE_BITS:
                 root, mode = os.path.dirname(held.path), now.mode & ~WRITE_BITS
                 self.journal.place(root)
                 keepers.announce(self.journal, held, root, mode=mode, mtime_ns=now.mtime_ns)

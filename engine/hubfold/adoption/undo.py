@@ -2,7 +2,7 @@
 
 The last made goes first: refs, snapshots, listings, content. Content goes only where it lies as it was put, no other
 revision needs it, and the file that it came from is there with the same bytes: compared, fsynced and announced right
-before. What is the last copy by now stays.
+before. A model with content that is the last copy by now stays as it is, with all of it.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ class TakenBack:
 
 def preview(log: RunLog, others: Others) -> TakenBack:
     """What `take_back` would do, as far as names tell; bytes are compared when it is done."""
+
+    def there(put: Put) -> None:
+        if not os.path.isfile(put.source):
+            raise LeftAlone(_LAST)
+
     done = TakenBack()
-    for put in reversed(log.puts):
-        with _Noting(put, done):
-            if _is_there(log, put, others):
-                done.removed.append(put.path)
+    for put in _going(log, others, done, there):
+        done.removed.append(put.path)
     gone = set(done.removed)
     for folder in _folders(log):
         with suppress(OSError):
@@ -65,9 +68,9 @@ def preview(log: RunLog, others: Others) -> TakenBack:
 def take_back(log: RunLog, journal: Journal, others: Others, needed: Needed, locks: Locks) -> TakenBack:
     """Remove what the run put into a root. Raises `OSError` of the journal."""
     done = TakenBack()
-    for put in reversed(log.puts):
-        with _Noting(put, done):
-            if _is_there(log, put, others) and _remove(put, journal, needed, locks):
+    for put in _going(log, others, done, _check_other):
+        with _Noting(put.path, done):
+            if _remove(put, journal, needed, locks):
                 done.removed.append(put.path)
     for folder in _folders(log):
         with suppress(OSError, LeftAlone):
@@ -79,18 +82,44 @@ def take_back(log: RunLog, journal: Journal, others: Others, needed: Needed, loc
     return done
 
 
+def _going(log: RunLog, others: Others, done: TakenBack, check: Callable[[Put], None]) -> list[Put]:
+    """What is still as it was put, the last one first; models of which a content stays are left whole.
+
+    `check` raises for content that has to stay; what keeps anything is noted in `done`.
+    """
+    found: list[Put] = []
+    whole: set[str] = set()
+    for put in reversed(log.puts):
+        with _Noting(put.path, done):
+            if not _is_there(log, put, others):
+                continue
+            found.append(put)
+            if put.source:
+                try:
+                    check(put)
+                except (LeftAlone, OSError):
+                    whole.add(_top(put))
+                    raise
+    return [put for put in found if _top(put) not in whole]
+
+
+def _top(put: Put) -> str:
+    """The folder of the root in which a put lies: of a cache, its model."""
+    return os.path.relpath(put.path, put.root).partition(os.sep)[0]
+
+
 class _Noting:
     """Notes in a `TakenBack` what keeps one path from being taken back."""
 
-    def __init__(self, put: Put, done: TakenBack) -> None:
-        self._put = put
+    def __init__(self, path: str, done: TakenBack) -> None:
+        self._path = path
         self._done = done
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        path = self._put.path
+        path = self._path
         if isinstance(error, Away):
             self._done.waiting.append(Left(path, errors.describe(error)))
         elif isinstance(error, Busy):
@@ -116,8 +145,6 @@ def _is_there(log: RunLog, put: Put, others: Others) -> bool:
         return False
     with directory:
         if is_put(directory, name, put):
-            if put.source and not os.path.isfile(put.source):
-                raise LeftAlone(_LAST)
             return True
         if directory.lstat_or_none(name) is None:
             check_there(log.places, put.root, put.mount)

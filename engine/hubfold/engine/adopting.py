@@ -10,7 +10,7 @@ from functools import partial
 from hubfold.adoption import origin, sources
 from hubfold.adoption import plan as adoption
 from hubfold.adoption.origin import Asked, Known
-from hubfold.adoption.plan import AdoptPlan
+from hubfold.adoption.plan import AdoptPlan, TakePlan
 from hubfold.adoption.taking import Taker
 from hubfold.backend.changes import Offer
 from hubfold.care import recovery
@@ -27,7 +27,7 @@ from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import Name
 from hubfold.models.patterns import ALL
 from hubfold.reports.outcomes import Failed, Left
-from hubfold.reports.transfers import AdoptReport
+from hubfold.reports.transfers import AdoptReport, RestoreReport
 from hubfold.scanning.discover import fallback
 from hubfold.transfer import backup
 from hubfold.transfer.restore import Restorer
@@ -127,34 +127,11 @@ class Adopting:
     def adopt(self, plan: AdoptPlan) -> AdoptReport:
         """See `Engine.adopt`."""
         before = adoption.preview(plan)
-        self.check_space(plan)
-        state = "interrupted"
-        with recovery.changing(self._workspace.state, "adopt") as book:
-            try:
-                directory.make_folders(plan.root.path)
-                taker = Taker(plan, book)
-                backend = self._workspace.backends[plan.root.backend]
-                restorer = Restorer(
-                    book,
-                    backend,
-                    plan.restore,
-                    self._workspace.progress,
-                    self._workspace.stop,
-                    means=taker.means,
-                )
-                done = restorer.restore(taker)
-                if done.models:
-                    self._remember(plan)
-                    links, failed = self._fold(plan, book)
-                else:
-                    links, failed = (), ()  # each part that failed is told by the restore
-                state = "finished"
-            finally:
-                self._let_go(book)
-                book.append("end", state=state)
+        copied = any(plan.how.get(sha256) == "copy" for sha256 in plan.sources)
+        done, links, failed, run = self.take(plan, "adopt", [plan.offer.path] if copied else [])
         return replace(
             before,
-            run=book.run,
+            run=run,
             made=done.restored,
             written=done.written,
             reused=tuple(one for one in before.reused if one.path in set(done.restored)),
@@ -163,35 +140,67 @@ class Adopting:
             failed=(*done.failed, *failed),
         )
 
+    def take(
+        self, plan: TakePlan, command: str, fold: Sequence[str], *, read_only: bool = True
+    ) -> tuple[RestoreReport, tuple[str, ...], tuple[Failed, ...], str]:
+        """Make the models of a plan, in one run; then fold what lies below `fold` to what the cache has.
+
+        (What was made, the paths that became links, what failed of that, the run.) With `read_only`, what is shared
+        gets so. Raises `NoSpace`, `Locked`, `Interrupted`, `OSError`.
+        """
+        self.check_space(plan)
+        links: tuple[str, ...] = ()
+        failed: tuple[Failed, ...] = ()
+        state = "interrupted"
+        with recovery.changing(self._workspace.state, command) as book:
+            try:
+                directory.make_folders(plan.root.path)
+                taker = Taker(plan, book, read_only)
+                restorer = Restorer(
+                    book,
+                    self._workspace.backends[plan.root.backend],
+                    plan.restore,
+                    self._workspace.progress,
+                    self._workspace.stop,
+                    means=taker.means,
+                )
+                done = restorer.restore(taker)
+                if done.models:
+                    self._remember(plan.root)
+                    for folder in fold:
+                        links, failed = self._fold(folder, plan.root, book)
+                state = "finished"
+            finally:
+                self._let_go(book)
+                book.append("end", state=state)
+        return done, links, failed, book.run
+
     def _let_go(self, book: Journal) -> None:
         """Give files that were to be shared, and are not, the mode that they had."""
         book.sync()
         keepers.restore_keepers(journal.read(self._workspace.state.runs, book.run))
 
-    def check_space(self, plan: AdoptPlan) -> None:
+    def check_space(self, plan: TakePlan) -> None:
         """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
         hint = "make room, or name another cache by --into"
         backup.check_space(plan.root.path, plan.copied_bytes, "this", hint)
 
-    def _remember(self, plan: AdoptPlan) -> None:
-        """Let the cache be a root from now on, with what came into it."""
-        if all(root.path != plan.root.path for root in self._workspace.discover()):
-            self._scanning.add_root(plan.root.path, backend=plan.root.backend)
+    def _remember(self, cache: Root) -> None:
+        """Let the cache be a root from now on."""
+        if all(root.path != cache.path for root in self._workspace.discover()):
+            self._scanning.add_root(cache.path, backend=cache.backend)
 
-    def _fold(self, plan: AdoptPlan, book: Journal) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
-        """Let the folder's files that were copied be links to what the cache has, by the rules of `consolidate`."""
-        if not any(plan.how.get(sha256) == "copy" for sha256 in plan.sources):
-            return (), ()
-        folder = plan.offer.path
-        self._scanning.scan([folder, plan.root.path], min_size=MIN_SIZE, scope=Scope(only=True))
+    def _fold(self, folder: str, cache: Root, book: Journal) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
+        """Let what lies below `folder` twice be links to what the cache has, by the rules of `consolidate`."""
+        self._scanning.scan([folder, cache.path], min_size=MIN_SIZE, scope=Scope(only=True))
         try:
-            planned = self._folding.plan([folder], into=plan.root.path, min_size=MIN_SIZE)
+            planned = self._folding.plan([folder], into=cache.path, min_size=MIN_SIZE)
         except HubfoldError as error:
             return (), (Failed(folder, str(error)),)
         actions = tuple(one for one in planned.actions if within(one.path, folder))
         report = self._folding.apply_in(replace(planned, actions=actions), book)
         if report.interrupted:
-            raise Interrupted("stopped: the model is in the cache, its folder is not folded to it yet")
+            raise Interrupted("stopped: the cache has all of it, not every old file is a link to it yet")
         return tuple(one.path for one in report.actions), report.failed
 
 

@@ -21,6 +21,7 @@ from hubfold.errors import HubfoldError
 if TYPE_CHECKING:
     from typing import Self
 
+    from hubfold.adoption.migration import MigratePlan
     from hubfold.adoption.plan import AdoptPlan
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
+    from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
@@ -54,7 +56,13 @@ if TYPE_CHECKING:
         UndoReport,
     )
     from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
-    from hubfold.reports.transfers import AdoptReport, BackupReport, DownloadReport, RestoreReport
+    from hubfold.reports.transfers import (
+        AdoptReport,
+        BackupReport,
+        DownloadReport,
+        MigrateReport,
+        RestoreReport,
+    )
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome
     from hubfold.transfer.backup import BackupPlan
@@ -527,7 +535,7 @@ class Engine:
         """A plan in the form of a report."""
         return self._adopting.preview(plan)
 
-    def check_adopt_space(self, plan: AdoptPlan) -> None:
+    def check_adopt_space(self, plan: AdoptPlan | MigratePlan) -> None:
         """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
         self._adopting.check_space(plan)
 
@@ -537,6 +545,25 @@ class Engine:
         Raises `NoSpace`, `Locked`, `Interrupted`, `OSError`; the same call goes on from there.
         """
         return self._adopting.adopt(plan)
+
+    def plan_migrate(self, old: StrPath, new: StrPath) -> MigratePlan:
+        """What putting all of the cache `old` into the cache `new` would do. Reads every file of `old`.
+
+        Raises `RootError`, `UsageError` for what is no cache, `Interrupted`.
+        """
+        return self._migrating.plan(old, new)
+
+    def preview_migrate(self, plan: MigratePlan, how: str = "leave") -> MigrateReport:
+        """A plan in the form of a report."""
+        return self._migrating.preview(plan, how)
+
+    def migrate(self, plan: MigratePlan, how: str = "leave") -> MigrateReport:
+        """Put the models into the new cache; then ``leave`` the old one as it is, ``link`` it, or empty it (``move``).
+
+        The old cache is emptied only where all of it came over. `undo` takes the first two back. Raises `NoSpace`,
+        `Locked`, `Interrupted`, `OSError`; the same call goes on from there.
+        """
+        return self._migrating.migrate(plan, how)
 
     def plan_restore(
         self, source: StrPath, models: Sequence[str] = (), *, into: StrPath | None = None
@@ -628,6 +655,12 @@ class Engine:
         from hubfold.engine.adopting import Adopting
 
         return Adopting(self.workspace, self._scanning, self._folding)
+
+    @cached_property
+    def _migrating(self) -> Migrating:
+        from hubfold.engine.migrating import Migrating
+
+        return Migrating(self.workspace, self._adopting, self._removal)
 
     @cached_property
     def _care(self) -> Care:

@@ -116,3 +116,25 @@ class AdoptReport(JsonForm):
     left: tuple[Left, ...] = ()
     failed: tuple[Failed, ...] = ()
     interrupted: bool = field(default=False, metadata=UNTOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateReport(JsonForm):
+    """The cache `old` put into `new` (`run` None: a preview). `how` is leave, move or link.
+
+    `made` are the paths that come into `new`, `reused` those of them with content, `written` the bytes that are copied,
+    `links` the files of `old` that read what `new` has, `removed` what is gone from `old`.
+    """
+
+    old: str
+    new: str
+    how: str
+    run: str | None
+    models: tuple[BackedUpModel, ...] = ()
+    made: tuple[str, ...] = field(default=(), metadata=PATHS)
+    reused: tuple[Reused, ...] = ()
+    written: int = field(default=0, metadata=told("written_bytes"))
+    links: tuple[str, ...] = field(default=(), metadata=PATHS)
+    removed: tuple[str, ...] = field(default=(), metadata=PATHS)
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = ()

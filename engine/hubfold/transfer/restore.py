@@ -68,6 +68,11 @@ class RestorePlan:
         return sum(missing.values())
 
 
+def is_note(place: PartPlace) -> bool:
+    """Whether a part is a note of the layout (a ref, a listing), and no content."""
+    return place.stage > 0 and not place.unit
+
+
 def plan(
     backed_up: Listed,
     root_for: Callable[[Sequence[str]], Mapping[str, Root]],
@@ -301,7 +306,9 @@ class Restorer:
         temporary = str(self._number)
         with Directory.make_below(self.planned.root.path, staging) as folder:
             first = self._first.get(part.sha256)
-            if not (first is not None and self._link(first, folder, temporary)) and not self.means.share(
+            if is_note(self.planned.places[part.name]):
+                self._write_note(folder, temporary, part, size, source)
+            elif not (first is not None and self._link(first, folder, temporary)) and not self.means.share(
                 folder, temporary, part
             ):
                 self._write(folder, temporary, part, size, source)
@@ -312,6 +319,18 @@ class Restorer:
                 waiting = os.path.join(staging, temporary)
                 self._waiting[part.name] = waiting
                 self._first.setdefault(part.sha256, waiting)
+
+    def _write_note(
+        self, folder: Directory, temporary: str, part: Part, size: int, source: IO[bytes]
+    ) -> None:
+        """A file of its own: clients write these over in their place."""
+        first = self._first.get(part.sha256)
+        if first is None:
+            self._write(folder, temporary, part, size, source)
+            return
+        there, name = Directory.parent_of(self.planned.root.path, first)
+        with there, open(there.open_file(name), "rb") as written:
+            self._write(folder, temporary, part, size, written)
 
     def _link(self, first: str, folder: Directory, temporary: str) -> bool:
         """Another name for content that is restored already; False where that cannot be."""
