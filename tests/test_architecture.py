@@ -454,6 +454,7 @@ TESTED_BY = {
     "hubfold.engine.migrating": ["adoption/test_migration.py"],
     "hubfold.engine.adopting": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.legacy_offers": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.local_offers": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.claims": ["plugins/huggingface/test_hub_cache.py"],
     "hubfold_plugins.huggingface.hub_metadata": ["plugins/huggingface/test_local_dir.py"],

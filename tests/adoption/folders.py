@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Mapping
@@ -62,6 +63,32 @@ def clone(
     git("commit", "-qm", "one")
     plain(folder, {name: data for name, data in files.items() if name.endswith(".safetensors")})
     return git("rev-parse", "HEAD")
+
+
+def noted(place: Path, address: str, name: str, data: bytes) -> None:
+    """A file as an earlier client cached it, with its note."""
+    write(str(place), data)
+    note = {"url": f"https://huggingface.co/{address}/{name}", "etag": f'"{etag_of(name, data)}"'}
+    place.with_name(f"{place.name}.json").write_text(json.dumps(note))
+
+
+def of_transformers(folder: Path, repo: str, files: Mapping[str, bytes] = FILES) -> Path:
+    """The cache of transformers before 4.22: every file of every model side by side."""
+    for name, data in files.items():
+        url, etag = (
+            hashlib.sha256(text.encode()).hexdigest() for text in (f"{repo}/{name}", etag_of(name, data))
+        )
+        noted(folder / f"{url}.{etag}", f"{repo}/resolve/main", name, data)
+        (folder / f"{url}.{etag}.lock").touch()
+    return folder
+
+
+def of_sentences(folder: Path, repo: str, commit: str = COMMIT, files: Mapping[str, bytes] = FILES) -> Path:
+    """A model of sentence-transformers before 2.3: a folder called org_name, files by their names."""
+    made = folder / repo.replace("/", "_")
+    for name, data in files.items():
+        noted(made / name, f"{repo}/resolve/{commit}", name, data)
+    return made
 
 
 def bytes_below(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,18 @@ from huggingface_hub import scan_cache_dir, snapshot_download
 
 from hubfold import Engine
 from hubfold.errors import HubfoldError, RootError, UsageError
-from tests.adoption.folders import COMMIT, FILES, bytes_below, clone, download, engine_in, etag_of, plain
+from tests.adoption.folders import (
+    COMMIT,
+    FILES,
+    bytes_below,
+    clone,
+    download,
+    engine_in,
+    etag_of,
+    of_sentences,
+    of_transformers,
+    plain,
+)
 from tests.building.tree import cache as hub_cache
 from tests.building.tree import model
 
@@ -196,3 +207,49 @@ def test_main_that_is_another_commit_stays(place: Path, engine: Engine) -> None:
     assert loaded(place, "org/base", COMMIT) == FILES
     engine.undo()
     assert loaded(place, "org/base") == {"model.safetensors": model("newer")}
+
+
+def test_a_model_of_sentence_transformers_says_all_of_it(place: Path, engine: Engine) -> None:
+    folder = of_sentences(place / "sentence_transformers", "org/sentences")
+    before = bytes_below(folder)
+    report = engine.adopt(engine.plan_adopt(folder))
+    assert (report.model, report.commit, report.failed) == ("org/sentences", COMMIT, ())
+    assert loaded(place, "org/sentences") == FILES
+    assert bytes_below(folder) == before
+
+
+def test_models_of_earlier_transformers_are_told_apart(place: Path, engine: Engine) -> None:
+    folder = of_transformers(place / "transformers", "org/bert")
+    of_transformers(folder, "org/gpt", {"model.safetensors": model("gpt"), "config.json": b"{}"})
+    with pytest.raises(UsageError, match="several models: org/bert, org/gpt") as raised:
+        engine.plan_adopt(folder)
+    assert raised.value.hint == f"say which: hubfold adopt {folder} --repo org/bert"
+    with pytest.raises(UsageError, match="which revision of org/gpt"):
+        engine.plan_adopt(folder, "org/gpt")  # an address with a branch tells no commit
+    report = engine.adopt(engine.plan_adopt(folder, "org/bert", COMMIT))
+    assert not report.failed
+    assert loaded(place, "org/bert", COMMIT) == FILES
+
+
+def test_a_file_that_an_earlier_client_has_changed_is_told(place: Path, engine: Engine) -> None:
+    folder = of_sentences(place / "sentence_transformers", "org/sentences")
+    (folder / "config.json").write_bytes(b"{}")
+    with pytest.raises(HubfoldError, match=r"config.json was edited"):
+        engine.plan_adopt(folder)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "",
+        "[]",
+        '{"url": 1, "etag": 2}',
+        '{"url": "https://h/o/n/resolve/main/../../x", "etag": "a"}',
+        "{" * 5000,
+    ],
+)
+def test_a_note_of_another_form_says_nothing(place: Path, engine: Engine, note: str) -> None:
+    folder = plain(place / "copied", {"model.safetensors": FILES["model.safetensors"]})
+    (folder / "model.safetensors.json").write_text(note)
+    with pytest.raises(UsageError, match="which model"):
+        engine.plan_adopt(folder)

@@ -25,6 +25,7 @@ from hubfold.reports.transfers import BackedUpModel, MigrateReport
 from hubfold.transfer.archive import BackedUp, Part, unfit
 from hubfold.transfer.restore import RestorePlan, is_note
 
+_NO_FILE = "it has no file that could go: `hubfold clean` removes what is left of it"
 _STAYS = "it is another one there, and stays"
 
 
@@ -41,7 +42,9 @@ def plan(holdings: Holdings, old: Root, new: Root, reader: Reader) -> MigratePla
     """What of `old` the cache `new`, of the same layout, lacks. Reads every file once. Raises `Interrupted`."""
     made = _Planner(holdings.backends, new)
     for held in holdings.held():
-        if held.root.path == old.path:
+        if held.root.path == old.path and not (held.snapshot.repo_id and held.snapshot.files):
+            made.left.append(Left(_title(held), _NO_FILE))
+        elif held.root.path == old.path:
             try:
                 parts = holdings.backend(old).parts(old, held.snapshot, holdings.walk(old))
                 made.add(held, parts, reader)
@@ -75,8 +78,6 @@ class _Planner:
     def add(self, held: HeldRevision, parts: Sequence[ModelPart], reader: Reader) -> None:
         """Add one revision. Raises `HubfoldError` for one that cannot go as it is."""
         snapshot = held.snapshot
-        if not snapshot.repo_id or not snapshot.files:
-            raise HubfoldError("it has no file that could go")
         if snapshot.broken:
             raise HubfoldError("a file of it leads nowhere: `hubfold doctor --fix` looks for its content")
         read = reader.read(part.source for part in parts if part.text is None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hubfold.backend.changes import Offer, OfferedFile
@@ -28,12 +28,37 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A commit as the Hub lists it, with the digests of each file."""
+
+    commit: str
+    files: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What the machine knows: the revisions of its caches, and what the Hub says a branch or tag is (None: it cannot be
     asked)."""
 
     revisions: Sequence[HeldRevision]
-    commit_of: Callable[[Name, str], str | None]
+    listed: Callable[[Name, str], Listed | None]
+
+
+def chosen(folder: str, offers: Sequence[Offer], asked: Asked) -> Offer | None:
+    """The one of a folder's models that the user means; None where it has none. Raises `UsageError` for several."""
+    of_name = [one for one in offers if asked.repo is None or Name(one.repo_type, one.repo_id) == asked.repo]
+    at = [one for one in of_name if asked.revision in (one.revision, one.ref)]
+    # Of a single one that is something else, what the user says is held against it later.
+    meant = of_name if len(of_name) == 1 else at if len(at) == 1 else list(offers) if len(offers) == 1 else []
+    if meant or not offers:
+        return meant[0] if meant else None
+    titles = sorted({str(Name(one.repo_type, one.repo_id)) for one in of_name or offers})
+    several = titles if len(titles) > 1 else sorted(one.revision or one.ref for one in of_name)
+    flag = "--repo" if len(titles) > 1 else f"--repo {titles[0]} --revision"
+    raise UsageError(
+        f"{folder} has several models: {', '.join(several[:5])}{' and more' if several[5:] else ''}",
+        f"say which: hubfold adopt {shlex.quote(folder)} {flag} {several[0]}",
+    )
 
 
 def settled(offer: Offer, asked: Asked, known: Known) -> Offer:
@@ -67,7 +92,7 @@ def settled(offer: Offer, asked: Asked, known: Known) -> Offer:
             f"nothing says which revision of {offer.repo_id} {offer.path} is",
             f"say its commit, or ask the Hub what a branch is: {_typed(offer, asked, revision='COMMIT|main')}",
         )
-    return _as_listed(offer, known)
+    return _as_listed(offer, known, asked)
 
 
 def _typed(offer: Offer, asked: Asked, *, repo: str = "", revision: str = "") -> str:
@@ -122,7 +147,8 @@ def _commit_of(offer: Offer, ref: str, known: Known) -> str:
     }
     if len(commits) == 1:
         return commits.pop()
-    return known.commit_of(name, ref) or ""
+    listed = known.listed(name, ref)
+    return listed.commit if listed is not None else ""
 
 
 # what caches have
@@ -162,8 +188,9 @@ def _title(held: HeldRevision) -> str:
     return f"{held.name}@{held.snapshot.revision[:12]}"
 
 
-def _as_listed(offer: Offer, known: Known) -> Offer:
-    """By what the caches say of this very revision: which files it has, and by what each is known."""
+def _as_listed(offer: Offer, known: Known, asked: Asked) -> Offer:
+    """By what the caches, and the Hub where it was asked, say of this very revision: its files, and by what each is
+    known."""
     name = Name(offer.repo_type, offer.repo_id)
     said: dict[str, Mapping[str, str]] = {}
     listed: set[str] = set()
@@ -171,6 +198,10 @@ def _as_listed(offer: Offer, known: Known) -> Offer:
         if one.name == name and one.snapshot.revision == offer.revision:
             said |= {file.name: file.claims for file in one.snapshot.files if file.claims}
             listed |= (one.snapshot.expected or {}).keys()
+    of_hub = known.listed(name, offer.ref) if asked.revision and offer.ref and not said else None
+    if of_hub is not None and of_hub.commit == offer.revision:
+        said |= of_hub.files
+        listed |= of_hub.files.keys()
     wrong = [file.path for file in offer.files if not _same(file.digests, said.get(file.name, {}))]
     if wrong:
         raise HubfoldError(
@@ -188,10 +219,3 @@ def _as_listed(offer: Offer, known: Known) -> Offer:
 
 def _known_by(file: OfferedFile, said: Mapping[str, Mapping[str, str]]) -> str:
     return next((one for one in ("sha256", "git-sha1") if one in said.get(file.name, {})), file.algorithm)
-
-
-def of_caches(
-    revisions: Iterable[HeldRevision], is_cache: Callable[[HeldRevision], bool]
-) -> Iterator[HeldRevision]:
-    """Those that caches hold: a local copy says nothing that its own notes do not."""
-    return (one for one in revisions if is_cache(one))

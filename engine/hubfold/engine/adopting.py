@@ -9,7 +9,7 @@ from functools import partial
 
 from hubfold.adoption import origin, sources
 from hubfold.adoption import plan as adoption
-from hubfold.adoption.origin import Asked, Known
+from hubfold.adoption.origin import Asked, Known, Listed
 from hubfold.adoption.plan import AdoptPlan, TakePlan
 from hubfold.adoption.taking import Taker
 from hubfold.backend.changes import Offer
@@ -57,7 +57,8 @@ class Adopting:
                 f"{root.path} and the cache {cache.path} lie in each other", "name a folder of one model"
             )
         holdings = self._workspace.holdings([*self._workspace.discover(), cache, root])
-        offer = self._offer(holdings, root)
+        asked = _asked(self._workspace, repo, revision)
+        offer = self._offer(holdings, root, asked)
         found = sources.Reader(
             self._workspace.index.digests_of,
             self._workspace.index.record_digests,
@@ -66,7 +67,7 @@ class Adopting:
         ).read([file.path for file in offer.files])
         judged, edited = sources.judged(offer, found)
         known = Known(self._of_caches(holdings), partial(_ask, self._workspace))
-        settled = origin.settled(judged, _asked(self._workspace, repo, revision), known)
+        settled = origin.settled(judged, asked, known)
         if edited:
             more = f", like {len(edited) - 1} more" if edited[1:] else ""
             raise HubfoldError(
@@ -88,16 +89,15 @@ class Adopting:
             raise HubfoldError("no loaded backend takes a plain folder", "see `hubfold plugins`")
         return Root(path, backend)
 
-    def _offer(self, holdings: Holdings, root: Root) -> Offer:
+    def _offer(self, holdings: Holdings, root: Root, asked: Asked) -> Offer:
         offers = self._workspace.backends[root.backend].offers(root, holdings.walk(root))
-        if len(offers) != 1 or not offers[0].files:
-            what = "nothing that could be a model" if not offers else "no file of a model"
-            raise HubfoldError(
-                f"{root.path} has {what} of its own ({root.backend})", "name the folder of one model"
-            )
-        if offers[0].against:
-            raise HubfoldError(f"{root.path}: {offers[0].against}", "nothing was changed")
-        return offers[0]
+        offer = origin.chosen(root.path, offers, asked)
+        if offer is None or not offer.files:
+            what = "nothing that could be a model" if offer is None else "no file of a model"
+            raise HubfoldError(f"{root.path} has {what} ({root.backend})", "name the folder of one model")
+        if offer.against:
+            raise HubfoldError(f"{root.path}: {offer.against}", "nothing was changed")
+        return offer
 
     def _of_caches(self, holdings: Holdings) -> list[HeldRevision]:
         return [one for one in holdings.held() if holdings.is_cache(one.root)]
@@ -211,17 +211,18 @@ def _asked(workspace: Workspace, repo: str | None, revision: str | None) -> Aske
     return Asked(Name(name.repo_type or "model", name.repo_id), name.revision)
 
 
-def _ask(workspace: Workspace, name: Name, ref: str) -> str | None:
-    """The commit of a branch or tag by the Hub; None where it cannot be asked."""
+def _ask(workspace: Workspace, name: Name, ref: str) -> Listed | None:
+    """What a branch or tag is by the Hub; None where it cannot be asked."""
     hub = workspace.hub()
     if hub.offline:
         return None
     try:
-        return hub.listing(name, ref, ALL).commit
+        listing = hub.listing(name, ref, ALL)
     except HubRefused as error:
         raise HubfoldError(
-            f"the Hub does not say what {ref} of {name} is: {error}", "give the commit"
+            f"the Hub does not say what {ref} of {name} is: {error}", "give the commit by --revision"
         ) from error
+    return Listed(listing.commit, {file.path: file.digests for file in listing.files})
 
 
 def _besides(offer: Offer, settled: Offer) -> Sequence[str]:

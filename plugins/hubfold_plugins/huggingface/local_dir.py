@@ -135,8 +135,8 @@ class LocalDirBackend(StorageBackend):
         return {path for path in paths if any(map(peek.exists, _notes_on(path, _METADATA, root.path)))}
 
     def offers(self, root: Root, walk: Walk) -> Iterator[Offer]:
-        """What a client downloaded into the folder itself; else the folder as a clone, or as a copy of files."""
-        from hubfold_plugins.huggingface import local_offers
+        """What a client downloaded into the folder itself, or an earlier one cached in it; else a clone or a copy."""
+        from hubfold_plugins.huggingface import legacy_offers, local_offers
 
         for home in _homes(walk.listing(root.path)):
             copy = _Copy(root.path, home, walk)
@@ -145,7 +145,8 @@ class LocalDirBackend(StorageBackend):
                 text = walk.read_text(copy.tree_path(snapshot.revision), TREE_LIMIT) or ""
                 yield local_offers.of_download(snapshot, copy.downloads, copy.tree(snapshot.revision), text)
                 return
-        yield from local_offers.each(root.path, walk)
+        is_noted = legacy_offers.is_noted(root.path, walk)
+        yield from (legacy_offers.of_notes if is_noted else local_offers.each)(root.path, walk)
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         if path.endswith(_INCOMPLETE):

@@ -82,7 +82,7 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
         output.line(f"{display.count(len(report.links), 'file')} of {report.old} read what {report.new} has")
     if report.removed:
         output.line(f"{display.count(len(report.removed), 'path')} of {report.old} removed")
-    elif how == "move":
+    elif how == "move" and report.failed:
         output.message(f"{report.old} was not emptied, since not all of it came over")
     return tell.failures(output, report.failed) or None
 
