@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
 
 from hubfold import Engine
-from hubfold.errors import HubfoldError, RootError, UsageError
+from hubfold.errors import HubfoldError, NoSpace, RootError, UsageError
 from tests.adoption.folders import (
     COMMIT,
     FILES,
@@ -23,7 +26,7 @@ from tests.adoption.folders import (
     plain,
 )
 from tests.building.tree import cache as hub_cache
-from tests.building.tree import model
+from tests.building.tree import model, write
 
 
 @pytest.fixture
@@ -253,3 +256,59 @@ def test_a_note_of_another_form_says_nothing(place: Path, engine: Engine, note: 
     (folder / "model.safetensors.json").write_text(note)
     with pytest.raises(UsageError, match="which model"):
         engine.plan_adopt(folder)
+
+
+@pytest.fixture
+def drive(place: Path) -> Iterator[Path]:
+    """A folder on another file system."""
+    for top in ("/var/tmp", "/dev/shm", tempfile.gettempdir()):
+        if os.path.isdir(top) and os.stat(top).st_dev != os.stat(place).st_dev:
+            folder = Path(tempfile.mkdtemp(dir=top))
+            yield folder
+            shutil.rmtree(folder)
+            return
+    pytest.skip("there is one file system only")
+
+
+def test_from_another_drive_the_cache_gets_a_copy_and_the_folder_links(
+    place: Path, engine: Engine, drive: Path
+) -> None:
+    folder = download(drive / "base")
+    report = engine.adopt(engine.plan_adopt(folder, "org/base"))
+    assert not report.failed
+    assert report.links == (str(folder / "model.safetensors"),)
+    assert (folder / "model.safetensors").is_symlink()
+    assert {name: (folder / name).read_bytes() for name in FILES} == FILES
+    assert loaded(place, "org/base") == FILES
+    undone = engine.undo()
+    assert not undone.left and not undone.failed
+    assert not (folder / "model.safetensors").is_symlink()
+    assert {name: (folder / name).read_bytes() for name in FILES} == FILES
+    assert not list(hub(place).glob("models--*"))
+    assert engine.runs()[0].state == "undone"
+
+
+def test_consolidate_into_a_cache_offers_what_no_cache_has(place: Path, engine: Engine) -> None:
+    download(place / "models/one")
+    download(place / "models/two")
+    write(
+        str(hub(place) / "models--org--base/refs/main"), COMMIT.encode()
+    )  # the cache knows the commit, and no more
+    engine.scan([place / "models", hub(place)])
+    notes = engine.plan([place / "models"], into=hub(place)).notes
+    assert f"org/base is in no cache: hubfold adopt {place}/models/one --into {hub(place)}" in notes
+    assert not any("adopt" in note for note in engine.plan([place / "models"]).notes)
+
+
+def test_a_caches_limit_is_kept(place: Path, engine: Engine) -> None:
+    folder = download(place / "base")
+    hub(place).mkdir(parents=True)
+    for limit, fits in ((len(FILES["model.safetensors"]), False), (3 << 20, True)):
+        engine.add_root(hub(place), backend="hub-cache", limit=limit)
+        plan = engine.plan_adopt(folder, "org/base")
+        if fits:
+            assert not engine.adopt(plan).failed
+        else:
+            with pytest.raises(NoSpace, match="may hold 1.1M: it holds 0B, and this brings 1.1M"):
+                engine.adopt(plan)
+            assert list(hub(place).iterdir()) == []

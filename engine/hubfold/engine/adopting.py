@@ -184,6 +184,9 @@ class Adopting:
         """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
         hint = "make room, or name another cache by --into"
         backup.check_space(plan.root.path, plan.copied_bytes, "this", hint)
+        known = next((one for one in self._workspace.known_roots() if one.path == plan.root.path), plan.root)
+        if known.limit is not None:
+            adoption.check_limit(plan, known.limit)
 
     def _remember(self, cache: Root) -> None:
         """Let the cache be a root from now on."""

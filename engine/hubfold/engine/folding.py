@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -84,6 +85,8 @@ class Folding:
                 raise HubfoldError(f"{chosen} is left out: its plugin failed", "`hubfold scan` says how")
         seen, unseen = _to_be_seen(sets, around.away)
         found = planner.plan(seen, planner.Policy(link, chosen, across_owners, below), around)
+        if chosen is not None:
+            found = replace(found, notes=(*found.notes, *self._in_no_cache(seen, chosen)))
         away = self._workspace.roots_away(paths)
         unseen += [Skip(root.path, "it is not there now: what is known of it is left out") for root in away]
         found = replace(found, skipped=(*found.skipped, *unseen))
@@ -95,6 +98,19 @@ class Folding:
         return replace(
             found, skipped=(*found.skipped, *odd, *(skip for skip in corrupt if skip not in found.skipped))
         )
+
+    def _in_no_cache(self, sets: Iterable[DuplicateSet], cache: str) -> Iterator[str]:
+        """What to type so that a cache has what is there twice, and no cache has, of a model that is known."""
+        caches = self._workspace.caches()
+        folders: dict[str, set[str]] = {}
+        for duplicates in sets:
+            if not any(replica.backend in caches for replica in duplicates.replicas):
+                for replica in duplicates.replicas:
+                    if replica.repo_id:
+                        folders.setdefault(replica.repo_id, set()).add(replica.folder)
+        for repo_id, places in sorted(folders.items()):
+            folder = min(places, key=lambda place: (place.count(os.sep), place))
+            yield f"{repo_id} is in no cache: hubfold adopt {shlex.quote(folder)} --into {shlex.quote(cache)}"
 
     def plan_about(self, known: IndexedReplica) -> Plan:
         """What a plan without options does with the content of one file."""
