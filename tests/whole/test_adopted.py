@@ -1,4 +1,4 @@
-"""Adopted and migrated models in the hands of real clients: each loads, lists and deletes them; nothing else is lost."""
+"""Adopted and migrated models in the hands of real clients: each loads, lists and deletes them, and nothing is lost."""
 
 from __future__ import annotations
 
