@@ -135,7 +135,7 @@ def test_whatever_a_method_raises_is_a_fault_with_the_name_of_the_plugin(
     [fault] = guarded.faults
     for word in ("'p-box'", "hubfold-box 1.0", method, type(error).__name__):
         assert word in str(fault), fault
-    asked_about = "" if method in ("recognise", "default_roots", "place") else guarded.root.path
+    asked_about = "" if method in ("recognise", "default_roots", "place", "arranged") else guarded.root.path
     assert fault.root == asked_about
     assert fault.line.startswith(asked_about)
     assert "\n" not in fault.line

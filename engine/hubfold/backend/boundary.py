@@ -347,7 +347,7 @@ class GuardedBackend:
         def ask() -> Sequence[ModelPart]:
             return answers.every(self._backend.arranged(offer, tuple(refs)), check, "part")
 
-        return self._ask(StorageBackend.arranged, offer.path, ask)
+        return self._ask(StorageBackend.arranged, "", ask)
 
     # what is behind it
 
