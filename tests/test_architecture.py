@@ -49,7 +49,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "care adoption transfer removal library scanning farm folding duplicates vault journal reading index state"
+        "care adoption transfer removal places library scanning farm folding duplicates vault journal reading index"
+        " state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -65,13 +66,18 @@ HOUSE = (
     ),
     room(
         "transfer",
-        "library scanning journal reading state reports backend disk models ground",
+        "places library scanning journal reading state reports backend disk models ground",
         never="removal farm folding index testing",
     ),
     room(
         "removal",
         "library vault journal reading reports backend disk models ground",
         never="farm folding index state testing",
+    ),
+    room(
+        "places",
+        "state disk models ground",
+        never="library scanning farm folding vault journal reading index reports backend testing",
     ),
     room(
         "library",
@@ -167,7 +173,7 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
-    *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified"),
+    *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folder that a download goes to.
     "hubfold.engine.transfer",
     "hubfold.engine.adopting",
@@ -430,6 +436,11 @@ TESTED_BY = {
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.registering": ["cli/test_registered.py", "places/test_registry.py"],
+    "hubfold.cli.commands.register": ["cli/test_registered.py"],
+    "hubfold.cli.commands.unregister": ["cli/test_registered.py"],
+    "hubfold.reports.places": ["cli/test_registered.py", "cli/test_check.py"],
+    "hubfold.engine.sources": ["engine/test_places.py", "places/test_settings.py"],
     "hubfold.engine.models": [
         "library/test_gather.py",
         "library/test_availability.py",

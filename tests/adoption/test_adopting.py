@@ -309,6 +309,6 @@ def test_a_caches_limit_is_kept(place: Path, engine: Engine) -> None:
         if fits:
             assert not engine.adopt(plan).failed
         else:
-            with pytest.raises(NoSpace, match=r"may hold 1.1M: it holds 0B, and this brings 1.1M"):
+            with pytest.raises(NoSpace, match=r"of the 1.1M that it may, and this takes 1.1M more"):
                 engine.adopt(plan)
             assert list(hub(place).iterdir()) == []

@@ -10,17 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hubfold import display
 from hubfold.adoption.sources import Source
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import ModelPart, Offer
 from hubfold.content import Root
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
-from hubfold.errors import HubfoldError, NoSpace
+from hubfold.errors import HubfoldError
 from hubfold.reports.outcomes import Left
 from hubfold.reports.transfers import AdoptReport, Reused
 from hubfold.transfer.archive import BackedUp, Part, unfit
@@ -153,29 +151,6 @@ def how_to_give(source: Source, root: Root, places: FileSystems, *, apart: bool 
         return "reflink"
     same_owner = source.uid == os.stat(folder).st_uid
     return "hardlink" if here.links_to(there) and same_owner and not apart else "copy"
-
-
-def check_limit(planned: TakePlan, limit: int) -> None:
-    """Raise `NoSpace`, with the figures, where the cache would hold more than `limit` bytes, as `du` counts them."""
-    comes = sum(part.size for part in planned.lacking())
-    holds = _holds(planned.root.path) if comes else 0
-    if holds + comes > limit:
-        raise NoSpace(
-            f"{planned.root.path} may hold {display.size(limit)}: it holds {display.size(holds)}, and this brings"
-            f" {display.size(comes)}",
-            "make room (`hubfold clean`, `hubfold rm`), raise its limit by `hubfold roots add`, or name another cache",
-        )
-
-
-def _holds(path: str) -> int:
-    """What a folder takes, in bytes by allocated blocks, each file once."""
-    seen: dict[tuple[int, int], int] = {}
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                st = os.lstat(os.path.join(folder, name))
-                seen[st.st_dev, st.st_ino] = st.st_blocks * 512
-    return sum(seen.values())
 
 
 def preview(planned: AdoptPlan) -> AdoptReport:

@@ -18,6 +18,7 @@ from hubfold.content import Root, Scope
 from hubfold.disk import directory
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.folding import Folding
+from hubfold.engine.places import Places
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, HubRefused, Interrupted, RootError, UsageError
@@ -36,10 +37,11 @@ from hubfold.transfer.restore import Restorer
 class Adopting:
     """Plans and adopts."""
 
-    def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding) -> None:
+    def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding, places: Places) -> None:
         self._workspace = workspace
         self._scanning = scanning
         self._folding = folding
+        self._places = places
 
     def plan(
         self,
@@ -184,9 +186,9 @@ class Adopting:
         """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
         hint = "make room, or name another cache by --into"
         backup.check_space(plan.root.path, plan.copied_bytes, "this", hint)
-        known = next((one for one in self._workspace.known_roots() if one.path == plan.root.path), plan.root)
-        if known.limit is not None:
-            adoption.check_limit(plan, known.limit)
+        place = self._places.at(plan.root.path)
+        if place is not None:
+            self._places.room(place).check_limit(sum(part.size for part in plan.lacking()), place.called)
 
     def _remember(self, cache: Root) -> None:
         """Let the cache be a root from now on."""

@@ -32,18 +32,22 @@ if TYPE_CHECKING:
     from hubfold.engine.memory import Memory
     from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
+    from hubfold.engine.places import Places
+    from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
-    from hubfold.models.names import ModelName
+    from hubfold.models.names import ConfiguredModel, ModelName
+    from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.origins import WhyReport
+    from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
         ConsolidateReport,
@@ -213,6 +217,74 @@ class Engine:
         """
         return self._explaining.why(path)
 
+    # places
+
+    def places(self) -> list[Place]:
+        """The named locations for models, each setting by the strongest source that has it (`places/settings`), and the
+        client's own cache. Raises `ConfigError` for a file or variable that says what makes no sense."""
+        return self._places.places()
+
+    def place_of(self, word: str) -> Place:
+        """The place that `word` means: its name, its role where one place only has that, or its path.
+
+        Raises `NoPlace`, and `UsageError` where several have the role.
+        """
+        return self._places.place_of(word)
+
+    def room_left(self, place: Place) -> int:
+        """Bytes that still fit into a place: under its limit by allocated blocks, as `du` counts, and on its drive.
+
+        The reserve of ``config.toml`` is kept free. 0 where the drive is away.
+        """
+        return self._places.room_left(place)
+
+    def next_place_for(self, bytes_: int) -> Place | None:
+        """The best place with so much room: the primary one, then the others as they are named; None if none has it."""
+        return self._places.next_for(bytes_)
+
+    # registry
+
+    def register(
+        self,
+        name: str,
+        repo_id: str,
+        *,
+        at: str = "",
+        path: StrPath | None = None,
+        revision: str | None = None,
+    ) -> RegisteredModel:
+        """Let `name` stand for a model, which is to lie `at` a place or in the cache at `path`, or below that.
+
+        A `path` that is no cache yet is taken for the folder above one (an ``HF_HOME``). What is registered stays where
+        it is: `download` gets it there. Raises `UsageError`, `NoPlace`, `RegistryDamaged`, `Locked`.
+        """
+        return self._registering.register(name, repo_id, revision, at=at, path=path)
+
+    def registered(self, name: str) -> RegisteredModel:
+        """A model that was registered or configured by this name: `cache_dir` is what ``from_pretrained`` needs.
+
+        Raises `UnknownModel`, and `NoPlace` where its place is none any more.
+        """
+        return self._registering.one(name)
+
+    def registered_models(self, names: Sequence[str] = ()) -> RegistryReport:
+        """Those of these `names` (default: all) that are registered or configured; `cache_dir` is "" where the place is
+        none any more. Raises `UnknownModel`."""
+        return self._registering.registered(names)
+
+    def import_registry(self, path: StrPath) -> RegistryReport:
+        """Register what a JSON file lists (`places/registry`), all of it or nothing. Raises `UsageError`."""
+        return self._registering.import_from(path)
+
+    def unregister(self, names: Sequence[str]) -> RegistryReport:
+        """Forget names; their models stay. Raises `UnknownModel`, and `HubfoldError` for one that a file configures."""
+        return self._registering.unregister(names)
+
+    @property
+    def configured_models(self) -> Mapping[str, ConfiguredModel]:
+        """The names that stand for models, of files and of the registry, as one list."""
+        return self.workspace.models
+
     # scanning
 
     def scan(
@@ -265,11 +337,16 @@ class Engine:
         path: StrPath,
         *,
         backend: str | None = None,
-        role: Role = Role.SECONDARY,
+        role: Role | None = None,
         limit: int | None = None,
+        name: str = "",
     ) -> StatusRoot:
-        """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
-        return self._scanning.add_root(path, backend=backend, role=role, limit=limit)
+        """Register a root, as a place for models where it has a `name` or a `role` (which is its name then).
+
+        Raises `RootError` if it is no directory, `PluginError` for an unknown backend, `UsageError` for a name that is
+        none or that another root has.
+        """
+        return self._scanning.add_root(path, backend=backend, role=role, limit=limit, name=name)
 
     # folding
 
@@ -608,6 +685,18 @@ class Engine:
         return Memory(self.workspace, lambda *about: self._folding.freed(*about))
 
     @cached_property
+    def _places(self) -> Places:
+        from hubfold.engine.places import Places
+
+        return Places(self.workspace)
+
+    @cached_property
+    def _registering(self) -> Registering:
+        from hubfold.engine.registering import Registering
+
+        return Registering(self.workspace, self._places)
+
+    @cached_property
     def _scanning(self) -> Scanning:
         from hubfold.engine.scanning import Scanning
 
@@ -653,7 +742,7 @@ class Engine:
     def _adopting(self) -> Adopting:
         from hubfold.engine.adopting import Adopting
 
-        return Adopting(self.workspace, self._scanning, self._folding)
+        return Adopting(self.workspace, self._scanning, self._folding, self._places)
 
     @cached_property
     def _migrating(self) -> Migrating:
