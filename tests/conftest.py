@@ -176,6 +176,8 @@ _MOUNTING = {
             *(
                 "lifecycle_places",
                 "models",
+                "move_drives",
+                "move_sweeps",
                 "other_machines",
                 "places_on_drives",
                 "power_cuts",

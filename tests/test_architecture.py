@@ -49,10 +49,15 @@ HOUSE = (
     ),
     room(
         "engine",
-        "care adoption transfer removal places library scanning farm folding duplicates vault journal reading index"
-        " state"
+        "moving adoption care transfer removal places library scanning farm folding duplicates vault journal reading"
+        " index state"
         " reports backend disk models ground",
         never="testing",
+    ),
+    room(
+        "moving",
+        "transfer library folding reading reports backend disk models ground",
+        never="care testing",
     ),
     room(
         "adoption",
@@ -174,9 +179,8 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
-    # The folder that a download goes to.
-    "hubfold.engine.transfer",
-    "hubfold.engine.adopting",
+    # The folders that a download, and a move, go to.
+    *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -422,6 +426,7 @@ TESTED_BY = {
     "hubfold.backend.contract": ["backend/test_registry.py", "plugins/test_contract.py"],
     "hubfold.care.exchange": ["care/test_settle.py", "care/test_repairs.py"],
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
+    "hubfold.cli.commands.recall": ["cli/test_move.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
@@ -431,6 +436,9 @@ TESTED_BY = {
     "hubfold.duplicates.digesting": ["scanning/test_scan.py", "index/test_tallies.py"],
     "hubfold.duplicates.evidence": ["duplicates/test_sets.py"],
     "hubfold.duplicates.pending": ["duplicates/test_sets.py", "index/test_tallies.py"],
+    "hubfold.cli.commands.pin": ["cli/test_balance.py"],
+    "hubfold.cli.commands.unpin": ["cli/test_balance.py"],
+    "hubfold.engine.balancing": ["moving/test_balance.py"],
     "hubfold.engine.care": ["care/test_doctor.py", "care/test_verify.py"],
     "hubfold.engine.engine": ["cli/test_promises.py", "test_lazy.py"],
     "hubfold.engine.farming": ["farm/test_build.py"],
@@ -446,6 +454,7 @@ TESTED_BY = {
         "library/test_availability.py",
         "library/test_checking.py",
     ],
+    "hubfold.engine.moving": ["moving/test_move.py", "cli/test_move.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
@@ -456,6 +465,9 @@ TESTED_BY = {
     "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
     "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
     "hubfold.folding.swapping": ["folding/test_taking_back.py", "folding/test_rights.py"],
+    "hubfold.moving.links": ["moving/test_move.py"],
+    "hubfold.moving.plan": ["moving/test_move.py"],
+    "hubfold.reports.moves": ["cli/test_move.py", "reports/test_json.py"],
     "hubfold.faults": ["backend/test_boundary.py", "cli/test_faulty_plugin.py"],
     "hubfold.index.housekeeping": ["index/test_index.py", "index/test_tallies.py"],
     "hubfold.index.invalidation": ["index/test_tallies.py"],

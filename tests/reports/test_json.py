@@ -37,6 +37,14 @@ from hubfold.reports.models import (
     UnconfiguredModel,
     Wholeness,
 )
+from hubfold.reports.moves import (
+    BalancedModel,
+    BalancedPlace,
+    BalanceReport,
+    MovedModel,
+    MoveReport,
+    PinReport,
+)
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
 from hubfold.reports.places import PlaceUse, RegisteredModel, RegistryReport
@@ -364,6 +372,34 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "RegisteredModel", REGISTERED
     yield "RegisteredModel anywhere", dataclasses.replace(REGISTERED, place="", base=None, revision="v1")
     yield "RegistryReport", RegistryReport((REGISTERED,))
+    moved = MovedModel(
+        name="org/m",
+        source="/c",
+        run="r1",
+        revisions=("1a2b",),
+        bytes=90,
+        copied=60,
+        freed=4096,
+        links=(ODD,),
+    )
+    yield "MovedModel", moved
+    yield "MoveReport", MoveReport(
+        target="/slow", models=(moved,), copied=60, freed=4096, left=(LEFT,), failed=(FAILED,)
+    )  # fmt: skip
+    place = BalancedPlace(name="fast", path="/c", limit=100, used=90, over=0)
+    balanced = BalancedModel(
+        name="org/m",
+        source="/c",
+        target="/slow",
+        run="r1",
+        used=1_700_000_000,
+        known_by="hubfold path",
+        freed=4096,
+    )
+    yield "BalancedPlace", place
+    yield "BalancedModel", balanced
+    yield "BalanceReport", BalanceReport(places=(place,), models=(balanced,), left=(LEFT,), failed=(FAILED,))
+    yield "PinReport", PinReport(pinned=("org/m",))
     yield "AdoptReport", AdoptReport(
         folder="/f", cache="/c", run="r1", model="org/base", commit="c" * 40, told_by="its clone", made=("/c/a", ODD),
         reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, read_only=(ODD,),

@@ -25,7 +25,7 @@ from hubfold.reading import compare, extents
 from hubfold.transfer.archive import Listed, Part
 from hubfold.transfer.restore import Means
 
-_CHANGED = "it changed since it was read; run the same command again"
+CHANGED = "it changed since it was read; run the same command again"
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Taker:
 
     @property
     def means(self) -> Means:
-        return Means(_CHANGED, self._share, self._coming, self.journal.sync)
+        return Means(self._share, self._coming, self.journal.sync)
 
     # the reader
 
@@ -110,7 +110,7 @@ class Taker:
             return False
         if not held.is_here(folder, name) or not held.unchanged():
             folder.unlink(name)
-            raise LeftAlone(_CHANGED)
+            raise LeftAlone(CHANGED)
         return True
 
 
@@ -123,7 +123,7 @@ def _reflink(held: HeldFile, folder: Directory, name: str, part: Part) -> bool:
         digest = hashlib.sha256()
         compare.read_all(folder, name, update=digest.update)
         if digest.hexdigest() != part.sha256:
-            raise LeftAlone(_CHANGED)
+            raise LeftAlone(CHANGED)
         os.utime(target, ns=(part.mtime_ns, part.mtime_ns))
         os.fsync(target)
     except (LeftAlone, OSError) as error:
@@ -155,5 +155,5 @@ class _Opened:
         if self._file is None:
             self._file = open(self._source.real, "rb")  # noqa: SIM115 - closed by `__exit__`
             if Signature.of(os.fstat(self._file.fileno())) != self._source.signature:
-                raise LeftAlone(_CHANGED)
+                raise LeftAlone(CHANGED)
         return self._file.read(amount)

@@ -11,7 +11,7 @@ from hubfold.adoption import origin, sources
 from hubfold.adoption import plan as adoption
 from hubfold.adoption.origin import Asked, Known, Listed
 from hubfold.adoption.plan import AdoptPlan, TakePlan
-from hubfold.adoption.taking import Taker
+from hubfold.adoption.taking import CHANGED, Taker
 from hubfold.backend.changes import Offer
 from hubfold.care import recovery
 from hubfold.content import Root, Scope
@@ -165,6 +165,8 @@ class Adopting:
                     self._workspace.progress,
                     self._workspace.stop,
                     means=taker.means,
+                    task="adopting",
+                    damaged=CHANGED,
                 )
                 done = restorer.restore(taker)
                 if done.models:
@@ -203,7 +205,7 @@ class Adopting:
         except HubfoldError as error:
             return (), (Failed(folder, str(error)),)
         actions = tuple(one for one in planned.actions if within(one.path, folder))
-        report = self._folding.apply_in(replace(planned, actions=actions), book)
+        report = self._folding.fold_in(replace(planned, actions=actions), book)
         if report.interrupted:
             raise Interrupted("stopped: the cache has all of it, not every old file is a link to it yet")
         return tuple(one.path for one in report.actions), report.failed

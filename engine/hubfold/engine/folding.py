@@ -190,15 +190,18 @@ class Folding:
 
     def apply(self, plan: Plan) -> ConsolidateReport:
         """See `Engine.apply`."""
-        with recovery.alone(self._workspace.state, "consolidate"):
-            with recovery.begin(self._workspace.state, "consolidate") as book:
-                executor, interrupted = self._execute(plan, book)
-                log = journal.read(self._workspace.state.runs, book.run)
-                if not log.open_numbers:
-                    book.append("end", state="interrupted" if interrupted else "finished")
-            return self._report(plan, book.run, executor.outcomes, interrupted=interrupted)
+        with recovery.changing(self._workspace.state, "consolidate") as book:
+            return self.apply_in(book, plan)
 
-    def apply_in(self, plan: Plan, book: journal.Journal) -> ConsolidateReport:
+    def apply_in(self, book: journal.Journal, plan: Plan) -> ConsolidateReport:
+        """`apply` under the journal of a run that was begun, which ends with it."""
+        executor, interrupted = self._execute(plan, book)
+        if not journal.read(self._workspace.state.runs, book.run).open_numbers:
+            book.append("end", state="interrupted" if interrupted else "finished")
+            book.sync()
+        return self._report(plan, book.run, executor.outcomes, interrupted=interrupted)
+
+    def fold_in(self, plan: Plan, book: journal.Journal) -> ConsolidateReport:
         """`apply` as a part of another run, whose journal is `book`: whoever began that says how it ends."""
         executor, interrupted = self._execute(plan, book)
         return self._report(plan, book.run, executor.outcomes, interrupted=interrupted)

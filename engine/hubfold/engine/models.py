@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +27,7 @@ from hubfold.reports.outcomes import Notice
 from hubfold.reports.places import PlaceUse
 from hubfold.reports.scans import RootReport, Unreferenced
 from hubfold.scanning import discover
+from hubfold.state.used import Use
 
 
 class Models:
@@ -139,7 +141,10 @@ class Models:
         )
         found = self.gathered(self._holdings_with(where))
         sets = self._memory.dupes().sets if self._workspace.has_index else ()
-        return checking.check(found, wanted, gate, duplicates=sets)
+        report = checking.check(found, wanted, gate, duplicates=sets)
+        whole = {one.id for one in report.models if one.status == "cached"}
+        self._used((one for one in wanted or gate.configured if one.id in whole), "check")
+        return report
 
     def _besides(self, where: Root | None) -> tuple[str, ...]:
         """The cache that the client uses by itself, where another one is the primary place."""
@@ -181,6 +186,11 @@ class Models:
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """See `Engine.model_path`."""
         wanted = self._workspace.model_name(model, revision)
+        found = self._path(wanted, file)
+        self._used([wanted], "path")
+        return found
+
+    def _path(self, wanted: ModelName, file: str | None) -> str:
         home = self._places.of_asked(wanted)
         library = self.library()
         names = self._workspace.models
@@ -196,6 +206,11 @@ class Models:
                 told = f"{wanted.id} is on `{home.called}`, which is away"
                 raise availability.NotWhole(told, "connect its drive") from None
             raise
+
+    def _used(self, models: Iterable[ModelName], command: str) -> None:
+        """Note that a program is about to load models: `balance` moves what was used longest ago."""
+        names = [(one.repo.repo_type, one.repo.repo_id) for one in models]
+        self._workspace.state.used.note(names, Use(int(time.time()), command))
 
     def look(self, before: Look | None = None) -> Look:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""

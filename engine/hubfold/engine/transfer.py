@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -27,6 +28,7 @@ from hubfold.places import places
 from hubfold.places.places import Place
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
+from hubfold.state.used import Use
 from hubfold.transfer import allotment, backup, containers, download, restore
 from hubfold.transfer.allotment import Target
 from hubfold.transfer.backup import BackupPlan
@@ -220,7 +222,12 @@ class Transfer:
             if os.path.isdir(plan.cache.path):
                 self._remember_cache(plan.cache)
                 self._remember_placed(plan.cache, [model.name for model in plan.models])
-        return self._judged(plan, report)
+        report = self._judged(plan, report)
+        came = {model.name for model in report.models}
+        names = [model.name for model in plan.models if str(model.name) in came]
+        use = Use(int(time.time()), "download")
+        self._workspace.state.used.note([(name.repo_type, name.repo_id) for name in names], use)
+        return report
 
     def _placed(self, plan: DownloadPlan) -> Already:
         """Put what some root has into the cache."""

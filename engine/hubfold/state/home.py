@@ -10,6 +10,7 @@ Layout of the state directory (mode 0700, made only when something has to be wri
     registry.db   which models names stand for, and at which places these are to lie (`places/registry`)
     located.json  on which file systems places were seen, so that an empty mount point is known for what it is
     verified      what a `hubfold verify` that was cut short has read and found good
+    used.json     when models were used last, and pinned.json which of them stay (`state/used`)
     lock          held (flock) by the one command that changes something
 
 ``config.toml`` is the user's own file. It lies in the platform's config directory, or in the state directory where
@@ -28,6 +29,7 @@ from typing import Any, TypeVar
 from hubfold.content import Role
 from hubfold.errors import HubfoldError
 from hubfold.models.patterns import Selection, Selections
+from hubfold.state.used import Used
 from hubfold.state.verified import Verified
 
 HOME_VARIABLE = "HUBFOLD_HOME"
@@ -109,6 +111,10 @@ class StateHome:
     @property
     def verified(self) -> Verified:
         return Verified(os.path.join(self.home, "verified"))
+
+    @property
+    def used(self) -> Used:
+        return Used(self.home, self._replace)
 
     @property
     def lock(self) -> str:

@@ -61,13 +61,18 @@ class RestorePlan:
     @property
     def missing_bytes(self) -> int:
         """What has to be written if a file of the right size at its place is the right one."""
+        return sum(self.missing.values())
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """sha256 → size of what has to be written if a file of the right size at its place is the right one."""
         missing: dict[str, int] = {}
         for model in self.models:
             for part in model.parts:
                 path = os.path.join(self.root.path, part.name)
                 if part.link is None and not (os.path.isfile(path) and os.path.getsize(path) == part.size):
                     missing[part.sha256] = part.size
-        return sum(missing.values())
+        return missing
 
 
 def is_note(place: PartPlace) -> bool:
@@ -180,14 +185,16 @@ def _told(model: BackedUp) -> BackedUpModel:
 class Means:
     """What differs between content of a backup and content that lies in a folder of this machine."""
 
-    #: What is told of content whose bytes are other ones.
-    wrong: str = "the backup is damaged"
     #: Give the content of a part a name in a folder without writing it; False where it has to be written.
     share: Callable[[Directory, str, Part], bool] = lambda folder, name, part: False
     #: Told before a part comes to its path: (part, path, what `lstat` says of it, or None for a link).
     coming: Callable[[Part, str, os.stat_result | None], None] = lambda part, path, st: None
     #: Called once what was told of is to be on the disk.
     announced: Callable[[], None] = lambda: None
+
+
+def _never(source: IO[bytes], fd: int) -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -200,6 +207,11 @@ class Restorer:
     progress: Progress
     stop: Stop
     means: Means = field(default_factory=Means)
+    #: What is done, for the progress, and what content is called that turns out to be damaged.
+    task: str = "restoring"
+    damaged: str = "the backup is damaged"
+    #: Gives an open new file the extents of a content, where the file systems share them; False where they do not.
+    share: Callable[[IO[bytes], int], bool] = _never
     restored: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -217,7 +229,7 @@ class Restorer:
         """Raises `Interrupted` between two files, `BackupError` where the archive ends too early, `OSError`."""
         done: list[BackedUpModel] = []
         wanted = self.planned.objects
-        self.progress.start("restoring", sum(wanted.values()), "bytes")
+        self.progress.start(self.task, sum(wanted.values()), "bytes")
         try:
             self._look(wanted)
             lacking = {sha256: size for sha256, size in wanted.items() if self._places(sha256)}
@@ -353,10 +365,15 @@ class Restorer:
         fd = folder.create_file(temporary, 0o644)
         with open(fd, "wb") as target:
             folder.own_file(fd)
-            digest = pour(source, target.write, size, self._tick)
+            if self.share(source, fd):
+                # What is read is what was made: the source may change meanwhile, this may not.
+                with open(folder.open_file(temporary), "rb") as made:
+                    digest = pour(made, lambda data: None, size, self._tick)
+            else:
+                digest = pour(source, target.write, size, self._tick)
             if digest != part.sha256:
                 folder.unlink(temporary)
-                raise LeftAlone(f"{self.means.wrong}: its bytes are not {part.sha256}")
+                raise LeftAlone(f"{self.damaged}: its bytes are not {part.sha256}")
             target.flush()
             os.utime(fd, ns=(part.mtime_ns, part.mtime_ns))
             os.fsync(fd)
@@ -408,7 +425,7 @@ class Restorer:
         if lacking:
             told = {failure.path for failure in self.failed}
             if not any(self._path(part.name) in told for part in lacking):
-                self.failed.append(Failed(self._path(lacking[0].name), "the backup lacks its content"))
+                self.failed.append(Failed(self._path(lacking[0].name), "its content is not there"))
             return False
         stages: dict[int, list[Part]] = {}
         for part in model.parts:
