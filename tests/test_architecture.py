@@ -130,7 +130,12 @@ PURE = [
         "hubfold.backend.hookspecs",
         "hubfold.backend.sides",
     ),
-    *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.folding.rights"),
+    *(
+        "hubfold.folding.plan",
+        "hubfold.folding.planner",
+        "hubfold.folding.rights",
+        "hubfold.folding.confined",
+    ),
     "hubfold.duplicates.grouping",
     *("hubfold.vault.names", "hubfold.transfer.archive"),
 ]

@@ -266,7 +266,8 @@ class Engine:
         """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
         With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there;
-        with `scope.models` only what these models have a copy of. Raises `UnknownModel` for one that nobody has.
+        with `scope.models` only what these models have a copy of, with `scope.within` only what lies in that folder, by
+        copies there, and with links that are relative. Raises `UnknownModel` for one that nobody has.
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
