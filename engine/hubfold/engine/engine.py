@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
     from hubfold.engine.models import Models
+    from hubfold.engine.mounting import Mounting
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from hubfold.models.names import ModelName
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
-    from hubfold.reports.health import DoctorReport, VerifyReport
+    from hubfold.reports.health import DoctorReport, MountReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.origins import WhyReport
     from hubfold.reports.removals import RemoveReport
@@ -524,7 +525,28 @@ class Engine:
         """
         return self._care.doctor(fix=fix, download=download)
 
+    def doctor_mounts(
+        self,
+        mounts: Sequence[str] = (),
+        *,
+        compose: StrPath | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> MountReport:
+        """What a container does not see, or may not write, through `mounts` (HOST:CONTAINER, `:ro` for read-only ones)
+        and those of each service of the file `compose`; nothing is changed.
+
+        Links of models are followed as the container sees them. `environ` is its environment, as far as that is known
+        and no file says it. Raises `UsageError` for what is no mount or no compose file, `RootError`, `HubfoldError`.
+        """
+        return self._mounting.look(mounts, compose, environ)
+
     # services
+
+    @cached_property
+    def _mounting(self) -> Mounting:
+        from hubfold.engine.mounting import Mounting
+
+        return Mounting(self.workspace)
 
     @cached_property
     def _memory(self) -> Memory:
