@@ -173,8 +173,8 @@ MAY_CHANGE_DISKS = {
     *MAKES_TREES - {"hubfold.testing"},
 }
 
-#: Calls of functions that are not ours to change.
-CROWDED = ["struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap"]
+#: Calls of functions that are not ours to change, and of the class that rows become by the ten thousand.
+CROWDED = ["struct.pack", "_FIEMAP_HEADER.pack_into", "libc.mmap", "IndexedReplica"]
 
 #: What only a layout's plugin may know.
 LAYOUT = (

@@ -153,6 +153,7 @@ def test_a_broken_rule_is_told(rule: str, module: str, text: str, complaint: str
             "class A:\n    _x = 1\n    def f(self, other):\n        return other._x",
         ),
         ("private", COOK, "import os\nos._exit(1)\nA.__dict__"),
+        ("private", COOK, "def f(a):\n    return a._replace(b=1)"),
         # A docstring may explain; a reading call reads.
         ("layout", "well", '"""What a backend calls blobs."""\ndef f():\n    """blobs"""'),
         ("layout", "yard", "x = 'blobs'"),

@@ -1,4 +1,7 @@
-"""The page "Instead of your own cache manager": each of its lines is run, in its order, on a small set-up."""
+"""The page "Instead of your own cache manager": each of its lines is run, in its order, on a small set-up.
+
+The trees are written by the client of this environment, and where there are older ones by each of these.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pytest
 from hubfold import ModelCacheManager, check_model_availability
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files, safetensors
+from tests.building.killed import NEWEST, OLDER
 from tests.building.program import Program
 
 PAGE = Path(__file__).resolve().parent.parent / "engine/docs/instead-of-your-own-cache-manager.md"
@@ -29,8 +33,8 @@ CALLS = [code for _, code in rows() if not code.startswith("hubfold")]
 COMMANDS = [(what, code) for what, code in rows() if code.startswith("hubfold")]
 
 
-@pytest.fixture
-def home(tmp_path: Path, loopback_hub: LoopbackHub) -> Path:
+@pytest.fixture(params=[NEWEST, *(pytest.param(one, marks=pytest.mark.clients) for one in OLDER)])
+def home(request: pytest.FixtureRequest, tmp_path: Path, loopback_hub: LoopbackHub) -> Path:
     """acme/base in the cache and below ~/models; acme/chat and acme/many on the Hub."""
     loopback_hub.add("acme/base", model_files("base", 2 << 20))
     loopback_hub.add("acme/chat", model_files("chat", 2 << 20))
@@ -38,9 +42,10 @@ def home(tmp_path: Path, loopback_hub: LoopbackHub) -> Path:
     loopback_hub.add("acme/many", {**quants, "config.json": b"{}"})
     folder = tmp_path / "home" / "user"
     folder.mkdir(parents=True)
-    Tree(folder, loopback_hub).build(
-        {".cache/huggingface/hub": hub_cache("acme/base"), "models/base": local_dir("acme/base")}
-    )
+    tree = Tree(folder, loopback_hub)
+    if request.param != NEWEST:
+        tree.python = os.path.join(os.environ["HUBFOLD_TEST_CLIENTS"], request.param, "bin", "python")
+    tree.build({".cache/huggingface/hub": hub_cache("acme/base"), "models/base": local_dir("acme/base")})
     return folder
 
 

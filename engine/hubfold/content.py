@@ -123,9 +123,11 @@ class Replica:
     vouched: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedReplica:
-    """One path as the index remembers it: what the planner works on."""
+class IndexedReplica(NamedTuple):
+    """One path as the index remembers it: what the planner works on.
+
+    A tuple, since plans are made of tens of thousands: a frozen dataclass takes five times as long to make.
+    """
 
     path: str
     root: str
@@ -156,7 +158,7 @@ class IndexedReplica:
     @property
     def folder(self) -> str:
         """The directory that the path lies in, as `os.path.dirname` has it: asked several times of every replica."""
-        return self.path[: self.path.rfind("/")] or "/"
+        return self.path.rpartition("/")[0] or "/"
 
     @property
     def digests(self) -> dict[str, str]:
@@ -166,6 +168,8 @@ class IndexedReplica:
     @property
     def claim_is_a_lie(self) -> bool:
         """Whether the bytes were read and are not what the layout says they are."""
+        if not self.claims or not self.computed:
+            return False
         return any(self.computed.get(name, value) != value for name, value in self.claims.items())
 
 

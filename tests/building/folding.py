@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hubfold.backend.contract import Capabilities
@@ -84,7 +83,7 @@ class Scene:
             {},
             {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
         )
-        return replace(found, **changes)  # type: ignore[arg-type]
+        return found._replace(**changes)  # type: ignore[arg-type]
 
     def surroundings(self, replicas: Sequence[IndexedReplica]) -> Surroundings:
         filesystems, ways = FileSystems(), Ways()

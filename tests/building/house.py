@@ -506,7 +506,10 @@ def untested(house: House, tests: Collection[str], listed: Mapping[str, Collecti
 
 
 def private_elsewhere(house: House) -> list[str]:
-    """Names with an underscore that a module uses and does not define: another module's business."""
+    """Names with an underscore that a module uses and does not define: another module's business.
+
+    `_replace` is everybody's: named tuples call so what dataclasses have `replace` for.
+    """
     found = []
     for name, module in house.modules.items():
         ours = {one.module.partition(".")[0] for one in module.written} & {"hubfold", "hubfold_plugins"}
@@ -521,7 +524,7 @@ def private_elsewhere(house: House) -> list[str]:
             for one in module.written
             if one.module in house.modules and _is_private(one.name or one.module.rpartition(".")[2])
         ]
-        defined = set(_defined(module.tree))
+        defined = {*_defined(module.tree), "_replace"}
         found += [
             f"{name}:{node.lineno} uses {ast.unparse(node)}"
             for node in nodes_of(module.tree)

@@ -69,7 +69,8 @@ def test_a_cache_alone_has_its_vault_inside(hubfold: Program, scene: Scene) -> N
 
 def test_undo_takes_it_back(hubfold: Program, shared: list[Path]) -> None:
     before = [path.lstat().st_mtime_ns for path in shared]
-    assert hubfold("consolidate", "--within", "share", "--link", "symlink", "-y").code == 0
+    done = hubfold("consolidate", "--within", "share", "--link", "symlink", "-y")
+    assert done.code == 0, done.err
     assert hubfold("undo", "-y").code == 0
     assert [path.lstat().st_mtime_ns for path in shared] == before
     assert not any(path.is_symlink() for path in shared)

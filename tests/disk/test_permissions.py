@@ -19,6 +19,17 @@ from tests.building.people import acl, open_place
 ME, MINE = os.geteuid(), os.getegid()
 
 
+def test_files_with_the_same_permissions_have_them_as_one_object_without_a_path(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one", "other", "shared")]
+    for path in paths:
+        path.touch()
+        path.chmod(0o640)
+    os.setxattr(paths[2], ACL, acl(0o640, users=[(7, 4)]))
+    one, other, shared = (permissions.of_file(str(path)) for path in paths)
+    assert one is other and one.path == "" and one == permissions.of_path(str(paths[0]))
+    assert shared == permissions.of_path(str(paths[2])) != one
+
+
 def test_a_file_by_its_mode_and_by_its_acl(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch(0o640)

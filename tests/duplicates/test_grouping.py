@@ -61,6 +61,15 @@ def test_each_payload_is_in_one_group_which_never_contradicts_itself(digests: li
             assert digests[member].items() <= group.digests.items()
 
 
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=8))
+def test_what_is_known_by_one_digest_each_is_grouped_as_beside_one_that_is_known_by_two(
+    values: list[str],
+) -> None:
+    alone = [{"xxh3_128": value} for value in values]
+    beside = groups([*alone, {"sha256": "z", "xxh3_128": "z"}])
+    assert groups(alone) == [group for group in beside if group.members != (len(values),)]
+
+
 @given(st.lists(DIGESTS, max_size=6), st.randoms())
 def test_the_order_of_the_payloads_does_not_matter(digests: list[dict[str, str]], random: object) -> None:
     order = list(range(len(digests)))

@@ -164,8 +164,8 @@ def test_where_extents_are_not_shared_after_all_a_link_is_made(
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "m.safetensors", MODEL)
     links = scene.plan(blob, copy)
-    shares = replace(
-        links.actions[0], link=LinkKind.REFLINK, vault=None, target=str(blob), instead=links.actions
+    shares = links.actions[0]._replace(
+        link=LinkKind.REFLINK, vault=None, target=str(blob), instead=links.actions
     )
 
     def refuse(keeper: object, victims: list[object], **_: object) -> dict[object, OSError]:
@@ -184,7 +184,7 @@ def test_a_reflink_that_was_asked_for_is_told_and_nothing_else_is_made(
     blob = scene.file(scene.cache, "blobs/x", MODEL)
     copy = scene.file(scene.root("models"), "m.safetensors", MODEL)
     links = scene.plan(blob, copy)
-    shares = replace(links.actions[0], link=LinkKind.REFLINK, vault=None, target=str(blob), instead=())
+    shares = links.actions[0]._replace(link=LinkKind.REFLINK, vault=None, target=str(blob), instead=())
     monkeypatch.setattr(
         extents, "share_extents", lambda _, v, **__: {one: OSError(errno.EINVAL, "no") for one in v}
     )

@@ -80,7 +80,7 @@ def at(path: str, inode: int, **changes: object) -> IndexedReplica:
         {"sha256": SHA},
         {},
     )
-    return replace(found, **changes)  # type: ignore[arg-type]
+    return found._replace(**changes)  # type: ignore[arg-type]
 
 
 def fold(

@@ -7,7 +7,6 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +148,7 @@ def test_all_names_of_a_payload_are_left_alone_when_one_of_them_changed(
     os.link(scene.copy, scene.base / "elsewhere")
     found = scene.replica(scene.copy)
     actions = [
-        action if action.path == str(other) else replace(action, victim=replace(found, path=action.path))
+        action if action.path == str(other) else action._replace(victim=found._replace(path=action.path))
         for action in what.actions
     ]
     if change == "replaced":

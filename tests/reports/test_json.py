@@ -57,7 +57,7 @@ from hubfold.reports.runs import (
     RunSummary,
     UndoReport,
 )
-from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot
+from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot, Unreferenced
 from hubfold.reports.transfers import (
     BackedUpModel,
     BackupReport,
@@ -200,7 +200,7 @@ REPLICA = IndexedReplica(
     repo_id="org/m",
     revision="1a2b",
 )
-BARE = dataclasses.replace(REPLICA, path="/m/b", repo_id=None, revision=None)
+BARE = REPLICA._replace(path="/m/b", repo_id=None, revision=None)
 
 
 def examples() -> Iterator[tuple[str, Any]]:
@@ -327,6 +327,8 @@ def examples() -> Iterator[tuple[str, Any]]:
     )  # fmt: skip
     yield "Reused", REUSED
     yield "Space", Space(cache_bytes=4096, copy_bytes=8192, vault_bytes=512, saved_bytes=None, state_bytes=7)
+    yield "Unreferenced", Unreferenced("interrupted downloads", 2, 4096, "hubfold clean")
+    yield "Unreferenced that hubfold does not free", Unreferenced("chunks", 1, 512, None, ODD)
     yield "Other", OTHER
     yield "WhyReport", WHY
     yield "WhyReport of a file that has no copies", ALONE

@@ -4,6 +4,9 @@ Models that the real client downloaded, as a whole or in part, with a listing or
 Whatever came of them, a model that is called whole is given to the client offline, its weights are all there, and each
 file of it is compared with what the Hub has. What is not called whole may be whole: that is counted, and is rare.
 
+Where there are older clients, attempts of several releases are killed at random before that, one after another in one
+cache, and what is called whole loads in each release that was at it.
+
 The number of tries: some in the plain suite, more with ``HUBFOLD_TEST_SLOW``, as many as ``HUBFOLD_TEST_TRIES`` says.
 """
 
@@ -14,7 +17,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from huggingface_hub import constants, hf_hub_download, snapshot_download
 
 from hubfold import Engine, ModelCacheManager
 from hubfold.testing.trees import Tree, hub_cache, model_files, safetensors
+from tests.building.killed import NEWEST, OLDER, MortalClient
 
 TRIES = int(os.environ.get("HUBFOLD_TEST_TRIES", "0"))
 SEED = int(os.environ.get("HUBFOLD_TEST_SEED", "20261127"))
@@ -54,6 +58,9 @@ REPOSITORIES: dict[str, dict[str, bytes]] = {
     },
 }
 ENDINGS = (".safetensors", ".gguf")
+RELEASES = (NEWEST, *OLDER)
+#: Calls that write, open or rename, of a whole download of these; before the first number nothing was begun.
+MOMENTS = (150, 950)
 
 
 def _begin_anew() -> None:
@@ -66,7 +73,12 @@ def _begin_anew() -> None:
 class Try:
     """One model in a cache of its own, damaged as the numbers of `random` have it."""
 
-    def __init__(self, tree: Tree, engine: Engine, number: int) -> None:
+    def __init__(
+        self, tree: Tree, engine: Engine, number: int, clients: Mapping[str, MortalClient] | None = None
+    ) -> None:
+        self.clients = clients or {}
+        #: The releases that were at it.
+        self.used: set[str] = set()
         self.random = random.Random(f"{SEED}-{number}")
         self.tree = tree
         self.engine = engine
@@ -97,11 +109,14 @@ class Try:
         assert ModelCacheManager(self.cache).is_model_cached(self.repo) is whole, self.done
         if whole:
             self._loads(Path(checked.path or ""))
-        elif len(self.done) == 2:
+        elif len(self.done) == 2 and not self.clients:
             raise AssertionError(f"nothing was done to it, and it is {checked.status}: {checked.missing}")
         return whole
 
     def _download(self) -> None:
+        if self.clients:
+            self._attempts()
+            return
         how = self.random.choice(["whole", "whole", "whole", "patterns", "files"])
         where = {"cache_dir": self.cache, "endpoint": self.tree.hub.endpoint, "token": False}
         if how == "whole":
@@ -115,19 +130,33 @@ class Try:
                 hf_hub_download(self.repo, name, **where)  # type: ignore[arg-type]
                 self.done.append(f"{name} came")
 
+    def _attempts(self) -> None:
+        """Some downloads one after another, each by some release, each killed somewhere or not at all."""
+        for _ in range(self.random.choice([1, 1, 2, 2, 3, 4])):
+            release = self.random.choice(sorted(self.clients))
+            moment = self.random.randint(*MOMENTS)
+            some = self.random.sample(sorted(self.files), self.random.randrange(1, len(self.files)))
+            asked: dict[str, object] = {"allow_patterns": some} if self.random.random() < 0.15 else {}
+            came = self.clients[release].download(self.repo, self.cache, die_at=moment, **asked)
+            self.used.add(release)
+            what = f"only {some} of " if asked else ""
+            self.done.append(f"{what}{release} {f'ended at {moment}' if came is None else 'came to its end'}")
+
     def _listing(self) -> bool:
         trees = self.folder / "trees"
         if trees.is_dir() and self.random.random() < 0.5:
             shutil.rmtree(trees)
-        self.done.append("with a listing" if trees.is_dir() else "without a listing")
-        return trees.is_dir()
+        # A client that was killed may leave no more than the beginning of one, by another name.
+        listed = any(trees.glob("*.json"))
+        self.done.append("with a listing" if listed else "without a listing")
+        return listed
 
     def _damage(self, listed: bool) -> None:
         links = sorted(path for path in self.folder.glob("snapshots/*/**/*") if path.is_symlink())
         if not links:
             return
         link = self.random.choice(links)
-        name = link.relative_to(next((self.folder / "snapshots").iterdir())).as_posix()
+        name = "/".join(link.relative_to(self.folder / "snapshots").parts[1:])
         blob = link.parent / os.readlink(link)
         ways = ["link gone", "blob gone", "cut", "emptied", "longer", "other bytes", "leads nowhere", "plain"]
         how = self.random.choice(ways)
@@ -172,6 +201,8 @@ class Try:
         except (OSError, ValueError) as error:
             raise AssertionError(f"the client does not load it: {self.done}") from error
         assert given == str(folder), self.done
+        for release in self.used:
+            assert self.clients[release].loads(self.repo, self.cache) == given, f"{release}: {self.done}"
         there = {
             path.relative_to(folder).as_posix(): path for path in folder.glob("**/*") if not path.is_dir()
         }
@@ -197,8 +228,10 @@ def gate(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Tree, En
         yield tree, engine
 
 
-def _tried(gate: tuple[Tree, Engine], numbers: range) -> None:
-    whole = sum(Try(*gate, number).run() for number in numbers)
+def _tried(
+    gate: tuple[Tree, Engine], numbers: range, clients: Mapping[str, MortalClient] | None = None
+) -> None:
+    whole = sum(Try(*gate, number, clients).run() for number in numbers)
     print(f"{len(numbers)} tries, {whole} called whole")
     assert whole, "a gate that lets nobody in holds always"
 
@@ -210,3 +243,14 @@ def test_what_is_called_whole_is_whole(gate: tuple[Tree, Engine]) -> None:
 @pytest.mark.slow
 def test_what_is_called_whole_is_whole_tried_often(gate: tuple[Tree, Engine]) -> None:
     _tried(gate, range(8, 8 + (TRIES or 150)))
+
+
+@pytest.mark.slow
+@pytest.mark.clients
+def test_what_killed_clients_of_four_releases_left(gate: tuple[Tree, Engine]) -> None:
+    clients = {release: MortalClient(release, gate[0].hub) for release in RELEASES}
+    try:
+        _tried(gate, range(TRIES or 60), clients)
+    finally:
+        for client in clients.values():
+            client.close()

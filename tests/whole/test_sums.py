@@ -134,6 +134,9 @@ def test_all_that_is_told_of_space_agrees_before_and_after_a_fold_and_its_undo(
     assert after.reclaimable_bytes == (0 if kind is None else before.reclaimable_bytes - plan.bytes)
     if done.actions:
         engine.undo()
+        told = engine.space()
+        assert (told.total_bytes, told.saved_bytes) == (before.space.total_bytes, 0), "known without a scan"
+        assert engine.dupes(min_size=1).reclaimable_bytes == before.reclaimable_bytes
         again = agreed(engine, place)
         assert again.space is not None
         assert (again.space.total_bytes, again.space.saved_bytes) == (before.space.total_bytes, 0)

@@ -242,6 +242,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "claims": _DIGESTS,
     "copies_over": _DIGESTS,
     "vouches": yes_or_no,
+    "beside": _tuple(text),
 }
 
 _REPLICA: Mapping[str, Check] = {

@@ -70,6 +70,9 @@ class Capabilities:
     #: Whatever a backend yields is content of its layout. Else only what `Replica.vouched` says so of and what looks
     #: like a model file is: for folders in which anything may lie.
     vouches: bool = True
+    #: Folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache of
+    #: chunks): hubfold tells what they take, and touches none of it.
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -17,6 +17,8 @@ class Sides:
     def apart(self, one: Iterable[IndexedReplica], other: Iterable[IndexedReplica]) -> bool:
         """Whether two payloads, each by all of its names, have to stay two files."""
         first, second = list(one), list(other)
+        if not any(replica.claims for replica in (*first, *second)):
+            return False
         return self._keep_off(first, second) or self._keep_off(second, first)
 
     def cached(self, payload: Iterable[IndexedReplica]) -> bool:

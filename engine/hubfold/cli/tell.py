@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hubfold.json_form import JsonForm
     from hubfold.reports.outcomes import Failed, Left, Notice
     from hubfold.reports.runs import RecoverReport, UndoReport
-    from hubfold.reports.scans import Space
+    from hubfold.reports.scans import Space, Unreferenced
 
 #: The figures that are told though they are 0.
 _ALWAYS = ("in caches", "in local copies", "total", "duplicate", "after folding")
@@ -73,6 +73,19 @@ def space(output: Output, found: Space, reclaimable: int, *, about: str = "") ->
     width = max(len(size) for size, _ in sizes)
     for size, what in sizes:
         output.line(f"{size:>{width}}{what}")
+
+
+def unreferenced(output: Output, found: Sequence[Unreferenced]) -> None:
+    """What no model refers to, each with the command that frees it or the folder of programs that it lies in."""
+    if not found:
+        return
+    output.line("no model refers to:")
+    width = max(len(display.size(one.bytes)) for one in found)
+    for one in found:
+        how = f": `{one.command}` frees it" if one.command else f" in {output.place(one.path or '')}"
+        output.line(
+            f"{display.size(one.bytes):>{width}}  {one.what}, {display.count(one.files, 'file')}{how}"
+        )
 
 
 def goes(output: Output, paths: Sequence[str], folders: Sequence[str] = (), *, full: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The bounds of what a plugin may name, as far as only the disk knows them.
 
-`Below` is the one look by which a path lies below a root: each folder on the way is opened in the one above it, and no
-symlink is followed. `homes` are the folders that no plugin makes a root of by itself.
+`Below` is the one look by which a path lies below a root: each folder on the way is looked at, upper ones first, and
+none may be a symlink. `homes` are the folders that no plugin makes a root of by itself.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 
-from hubfold.disk.directory import Directory
-from hubfold.disk.paths import upwards, within
-from hubfold.errors import LeftAlone
+from hubfold.disk.paths import within
 
 
 class Below:
@@ -37,27 +35,19 @@ class Below:
         folder = path if itself else os.path.dirname(path)
         if folder == self._root or not within(folder, self._root):
             return ""
-        if folder not in self._known:
-            self._known[folder] = self._look(folder)
-        return self._known[folder]
+        return self._look(folder)
 
     def _look(self, folder: str) -> str:
-        try:
-            Directory.parent_of(self._root, os.path.join(folder, "x"))[0].close()
-        except LeftAlone:
-            return _first_link(self._root, folder)
-        except OSError:
-            return ""
-        return ""
-
-
-def _first_link(root: str, folder: str) -> str:
-    """What is in the way may be a file, too: nothing lies below that."""
-    for path in reversed([path for path in upwards(folder) if path != root and within(path, root)]):
-        with suppress(OSError):
-            if stat.S_ISLNK(os.lstat(path).st_mode):
-                return path
-    return ""
+        """What is in the way may be a file, too: nothing lies below that."""
+        found = self._known.get(folder)
+        if found is None:
+            above = os.path.dirname(folder)
+            found = self._look(above) if above != self._root and within(above, self._root) else ""
+            if not found:
+                with suppress(OSError):
+                    found = folder if stat.S_ISLNK(os.lstat(folder).st_mode) else ""
+            self._known[folder] = found
+        return found
 
 
 class Bounds:

@@ -60,9 +60,10 @@ class RealPaths:
         return self._of(os.path.join(real, text), hops + 1)
 
     def _folder(self, path: str, hops: int) -> str:
-        if path not in self._folders:
-            self._folders[path] = self._of(path, hops)
-        return self._folders[path]
+        found = self._folders.get(path)
+        if found is None:
+            found = self._folders[path] = self._of(path, hops)
+        return found
 
 
 def plain(path: str) -> str:

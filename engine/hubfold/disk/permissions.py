@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from functools import cache
+from functools import cache, lru_cache
 
 from hubfold.access import ACL, Permissions, Way
 from hubfold.disk.held import Attributes
@@ -24,6 +24,15 @@ def of_path(path: str, *, follow: bool = True) -> Permissions:
     """Who may do what with the file or folder at `path`. `OSError` if it cannot be looked at."""
     st = os.stat(path, follow_symlinks=follow)
     return Permissions.of(st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode), _acl(path), path)
+
+
+def of_file(path: str) -> Permissions:
+    """`of_path` of a file, without its path: what very many files have in common is looked at as one."""
+    st = os.stat(path)
+    return _shared(st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode), _acl(path))
+
+
+_shared = lru_cache(1 << 12)(Permissions.of)
 
 
 def of_attributes(attributes: Attributes, path: str) -> Permissions:

@@ -34,7 +34,7 @@ class Evidence:
     @property
     def digests(self) -> dict[str, str]:
         """The digests that count."""
-        return dict(self.computed) if self.disputed else {**self.claims, **self.computed}
+        return dict(self.computed) if self.disputed or not self.claims else {**self.claims, **self.computed}
 
 
 def evidence(names: Sequence[Row]) -> Evidence:
@@ -42,7 +42,9 @@ def evidence(names: Sequence[Row]) -> Evidence:
     # A name whose root was not scanned again may have an older signature; what was computed counts only if it is
     # true for the newest.
     newest = names[0] if len(names) == 1 else max(names, key=itemgetter(CTIME))
-    found = Evidence(computed=computed(newest))
+    found = Evidence({}, computed(newest))
     for row in names:
-        found.add(claims(row))
+        stated = claims(row)
+        if stated:
+            found.add(stated)
     return found

@@ -31,6 +31,8 @@ def groups(digests: Sequence[Mapping[str, str]]) -> list[ContentGroup]:
     if len(digests) > 1 and digests[0] and all(known == digests[0] for known in digests):
         # What most sizes of large files are: all of one content, and known by the same digests.
         return [ContentGroup(tuple(range(len(digests))), dict(digests[0]))]
+    if {len(known) for known in digests} == {1} and len({*map(next, map(iter, digests))}) == 1:
+        return _by_one_digest(digests)
     found: list[ContentGroup] = []
     for members in _joined(digests):
         merged = _merged(digests[member] for member in members)
@@ -42,6 +44,15 @@ def groups(digests: Sequence[Mapping[str, str]]) -> list[ContentGroup]:
             agreeing.setdefault(frozenset(digests[member].items()), []).append(member)
         found += [ContentGroup(tuple(same), dict(digests[same[0]])) for same in agreeing.values()]
     return found
+
+
+def _by_one_digest(digests: Sequence[Mapping[str, str]]) -> list[ContentGroup]:
+    """Where one algorithm is all that is known of each, as of most small files: nothing is to be joined over others."""
+    ((algorithm, _),) = digests[0].items()
+    alike: dict[str, list[int]] = {}
+    for member, known in enumerate(digests):
+        alike.setdefault(known[algorithm], []).append(member)
+    return [ContentGroup(tuple(same), {algorithm: value}) for value, same in alike.items()]
 
 
 def _joined(digests: Sequence[Mapping[str, str]]) -> list[tuple[int, ...]]:

@@ -6,13 +6,13 @@ files have, SQLite sorts or pages the rows on disk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
-from hubfold.content import DuplicateSet, Trust
-from hubfold.duplicates.evidence import evidence
+from hubfold.content import DuplicateSet, IndexedReplica, Trust
+from hubfold.duplicates.evidence import Evidence, evidence
 from hubfold.duplicates.grouping import groups
 from hubfold.duplicates.views import Shown, without_views
 from hubfold.index.rows import DEVICE, FROM, INODE, ROW, SIZE, XXH3, Row, replica_of, root_clause
@@ -111,12 +111,21 @@ def _sets(index: Index, rows: list[Row], shown: Shown | None) -> Iterator[Duplic
             return
         members = list(payloads.values())
         known = [evidence(names) for names in members]
-        found = [group for group in groups([one.digests for one in known]) if len(group.members) > 1]
-    for group in found:
-        with index.trusting():
-            replicas = [replica_of(row) for member in group.members for row in members[member]]
-        replicas.sort(key=_path)
-        # Computed where the set holds together by what was read alone.
-        read = groups([known[member].computed for member in group.members])
-        trust = Trust.COMPUTED if len(read) == 1 else Trust.CLAIMED
-        yield DuplicateSet(replicas[0].signature.size, group.digests, trust, tuple(replicas))
+        found = [
+            _set(
+                group.digests,
+                [known[member] for member in group.members],
+                [replica_of(row) for member in group.members for row in members[member]],
+            )
+            for group in groups([one.digests for one in known])
+            if len(group.members) > 1
+        ]
+    yield from found
+
+
+def _set(digests: Mapping[str, str], known: list[Evidence], replicas: list[IndexedReplica]) -> DuplicateSet:
+    """A group as it is told; computed where it holds together by what was read alone."""
+    replicas.sort(key=_path)
+    claimed = any(one.claims for one in known) and len(groups([one.computed for one in known])) > 1
+    trust = Trust.CLAIMED if claimed else Trust.COMPUTED
+    return DuplicateSet(replicas[0].signature.size, digests, trust, tuple(replicas))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.content import USUAL, Role, Scope
-from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
+from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
+from hubfold.errors import HubfoldError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
         RunSummary,
         UndoReport,
     )
-    from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot
+    from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
     from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome
@@ -231,7 +233,16 @@ class Engine:
             return report
         if report.duplicate_sets and backend is None:
             report = self._folding.as_planned(report, paths, min_size, scope)
-        return replace(report, space=self._memory.space((root.path for root in report.roots), keep=True))
+        all_roots = not paths and not scope.only
+        free = self._models.unreferenced(report.roots, all_roots=all_roots)
+        if all_roots:
+            self._memory.keep_unreferenced(free)
+        space = self._memory.space((root.path for root in report.roots), keep=True)
+        return replace(report, space=space, unreferenced=free)
+
+    def unreferenced(self) -> tuple[Unreferenced, ...]:
+        """What the last scan of all roots found that no model refers to; empty after a removal until the next."""
+        return self._memory.unreferenced()
 
     def space(self) -> Space:
         """What the known roots take, as of the last scan: in caches, in local copies, in all; what folds saved."""
@@ -293,7 +304,13 @@ class Engine:
 
     def undo(self, run: str | None = None) -> UndoReport:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
-        return self._folding.undo(run)
+        report = self._folding.undo(run)
+        if report.restored and self.workspace.has_index:
+            # So that what is told of space is true at once; what went wrong with that is told by the next scan.
+            with suppress(HubfoldError, OSError):
+                self._scanning.scan(min_size=NO_CONTENT)
+                self._folding.note_restored(report)
+        return report
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
         """Finish or roll back what a crash left. Every changing call does this first.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from hubfold.care import recovery, repoint
-from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope, Trust
+from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope, Signature, Trust
 from hubfold.disk.paths import canonical, gone, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
@@ -315,6 +316,22 @@ class Folding:
             removed=tuple(farm.removed),
             folders=tuple(farm.folders),
         )
+
+    def note_restored(self, report: UndoReport) -> None:
+        """Keep what undo knows of the content that it put back, after a scan that read none: its copies were hashed.
+
+        The kept files have another ctime since their links are gone; it is the bytes of these that were copied.
+        """
+        index, back = self._workspace.index, set(report.restored)
+        log, _ = history.find(self._workspace.state, report.run)
+        known: dict[Signature, dict[str, str]] = {}
+        for intent in log.intents.values() if report.restored else ():
+            for path in (intent.path, intent.keeper) if intent.path in back else ():
+                with suppress(OSError):
+                    st = os.lstat(path)
+                    if path == intent.path or st.st_ino == intent.keeper_inode:
+                        known[Signature.of(st)] = {"xxh3_128": intent.xxh3_128}
+        index.record_all(known.items())
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
         """See `Engine.recover`."""

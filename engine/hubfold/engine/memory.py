@@ -12,12 +12,13 @@ from hubfold.duplicates import sets
 from hubfold.duplicates.cost import reclaimable
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError, describe
+from hubfold.index import housekeeping
 from hubfold.index.housekeeping import Taken, keep_run_figures, run_figures, taken
 from hubfold.journal import history, journal
 from hubfold.models import names
 from hubfold.models.names import ModelName, Name
 from hubfold.reports.runs import RunDetail, RunSummary
-from hubfold.reports.scans import DupesReport, Space, StatusRoot
+from hubfold.reports.scans import DupesReport, Space, StatusRoot, Unreferenced
 from hubfold.scanning.choice import Chosen
 from hubfold.state.home import KnownRoot
 
@@ -151,6 +152,16 @@ class Memory:
             saved_bytes=self.saved(keep=keep),
             state_bytes=self._workspace.state.taken(),
         )
+
+    def unreferenced(self) -> tuple[Unreferenced, ...]:
+        """See `Engine.unreferenced`."""
+        rows = housekeeping.unreferenced(self._workspace.index) if self._workspace.has_index else None
+        return tuple(Unreferenced(*row) for row in rows or ())  # type: ignore[arg-type]
+
+    def keep_unreferenced(self, found: Sequence[Unreferenced]) -> None:
+        """For who asks before the next scan."""
+        rows = [(one.what, one.files, one.bytes, one.command, one.path) for one in found]
+        housekeeping.keep_unreferenced(self._workspace.index, rows)
 
     def saved(self, *, keep: bool = False) -> int | None:
         """See `Engine.saved`: None where a journal cannot be read, which is no matter of whoever asks this.

@@ -10,7 +10,7 @@ from hubfold.content import Role, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
-from hubfold.library import availability, checking, gather, watching
+from hubfold.library import availability, checking, gather, unreferenced, watching
 from hubfold.library import filters as model_selection
 from hubfold.library.checking import Gate
 from hubfold.library.gather import Library
@@ -18,8 +18,10 @@ from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, unknown
 from hubfold.models.patterns import Selections, together
 from hubfold.removal import plan
+from hubfold.removal.measure import measure
 from hubfold.reports.models import CheckReport, Look, Model, ModelsReport
 from hubfold.reports.outcomes import Notice
+from hubfold.reports.scans import RootReport, Unreferenced
 from hubfold.scanning import discover
 
 
@@ -99,7 +101,10 @@ class Models:
         if not revisions and "frees" not in keys:
             chosen = [(model, None) for model in self._with_freed(holdings, [one for one, _ in chosen])]
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
-        return ModelsReport(tuple(chosen), sum(taken.values()), self._warnings(holdings), by=keys)
+        free = () if names or filters else self.unreferenced(holdings.usable, all_roots=True)
+        return ModelsReport(
+            tuple(chosen), sum(taken.values()), self._warnings(holdings), unreferenced=free, by=keys
+        )
 
     def check(
         self, models: Sequence[str] = (), *, cache: StrPath | None = None, anywhere: bool = True
@@ -145,6 +150,20 @@ class Models:
     def look(self, before: Look | None = None) -> Look:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""
         return watching.look(self.library(), before)
+
+    def unreferenced(
+        self, roots: Iterable[Root | RootReport], *, all_roots: bool
+    ) -> tuple[Unreferenced, ...]:
+        """What no model refers to in these roots; of all roots also what lies beside them."""
+        found = unreferenced.find(
+            [Root(root.path, root.backend) for root in roots],
+            self._workspace.backends,
+            measure,
+            stop=self._workspace.stop,
+        )
+        if not all_roots:
+            return found
+        return (*found, *unreferenced.beside(self._workspace.backends, self._workspace.environ))
 
     def _by_preference(self, roots: Iterable[Root]) -> list[Root]:
         """Where a model is looked for first: the primary root, then caches, then copies and farms."""

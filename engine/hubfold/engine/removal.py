@@ -12,6 +12,7 @@ from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
+from hubfold.index.housekeeping import keep_unreferenced
 from hubfold.journal import journal, others
 from hubfold.removal import carry_out, files, leftovers, redundant
 from hubfold.removal import plan as removal_plan
@@ -123,8 +124,10 @@ class Removing:
             report = carry_out.carry_out(
                 plan, holdings, book, progress=self._workspace.progress, stop=self._workspace.stop
             )
-            for path in report.removed if self._workspace.has_index else ():
-                self._workspace.index.forget(path)
+            if self._workspace.has_index:
+                for path in report.removed:
+                    self._workspace.index.forget(path)
+                keep_unreferenced(self._workspace.index, None)
             gone = [
                 (removal.repo_type, removal.repo_id, revision)
                 for removal in plan.removals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hubfold import errors
 from hubfold.content import LinkKind
@@ -70,7 +70,7 @@ class Outcomes:
         if error.errno not in _REFUSALS or not action.instead:
             return False
         refused = f"no {action.link} here: {errors.describe(error)}"
-        self._refused += [replace(one, reason=f"{one.reason} ({refused})") for one in action.instead]
+        self._refused += [one._replace(reason=f"{one.reason} ({refused})") for one in action.instead]
         return True
 
     def second_try(self) -> list[Action]:
@@ -96,4 +96,4 @@ class Outcomes:
             else:
                 target = second.path if action.link is LinkKind.HARDLINK else action.target
                 reason = f"{action.reason}, to a second file: {action.keeper.path} {_FULL}"
-                yield replace(action, keeper=second, target=target, reason=reason, instead=())
+                yield action._replace(keeper=second, target=target, reason=reason, instead=())

@@ -6,14 +6,14 @@ The plan that a dry run shows is the object that the executor applies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold.content import IndexedReplica, LinkKind
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One replica replaced by a link to (or by the extents of) its keeper."""
+class Action(NamedTuple):
+    """One replica replaced by a link to (or by the extents of) its keeper; a tuple as `IndexedReplica` is."""
 
     victim: IndexedReplica
     keeper: IndexedReplica
@@ -69,14 +69,14 @@ class Plan:
 
 def with_one_mtime(actions: Sequence[Action]) -> list[Action]:
     """The actions of a keeper, each with the one mtime that all its readers believe."""
-    bounds = [action.keeper_mtime_ns for action in actions if action.keeper_mtime_ns is not None]
+    bounds = [bound for action in actions if (bound := action.keeper_mtime_ns) is not None]
     if not bounds:
         return list(actions)
     bound = min(bounds)
     if actions[0].keeper.signature.mtime_ns <= bound:
         return [
-            action if action.keeper_mtime_ns is None else replace(action, keeper_mtime_ns=None)
+            action if action.keeper_mtime_ns is None else action._replace(keeper_mtime_ns=None)
             for action in actions
         ]
     older = [a.victim.signature.mtime_ns for a in actions if a.victim.signature.mtime_ns <= bound]
-    return [replace(action, keeper_mtime_ns=min(older, default=bound)) for action in actions]
+    return [action._replace(keeper_mtime_ns=min(older, default=bound)) for action in actions]

@@ -8,7 +8,7 @@ symlink, readers that would be shut out) becomes a keeper itself for those behin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hubfold.disk.filesystem import FileSystem
 
 Payload = list[IndexedReplica]
+Kinds = Sequence[LinkKind]
 _path = attrgetter("path")
 
 #: Less than that is no hole.
@@ -93,6 +94,17 @@ class _Keeper:
     names: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What stands around one name."""
+
+    standing: Standing
+    filesystem: FileSystem
+    capabilities: Capabilities
+    #: Of the roots that copies are kept in, the least first.
+    place: int
+
+
 class _No(Exception):
     """This victim cannot be replaced by a link to this keeper; the text is the reason."""
 
@@ -116,10 +128,14 @@ class _Planner:
         self.notes: dict[str, None] = {}
         #: The vault objects of the set at hand, each with the payload that it is, or will be, a name of.
         self._objects: dict[str, tuple[int, int]] = {}
-        #: Its replicas with what stands around them, by path.
-        self._standings: dict[str, Standing] = {}
+        #: What stands around its replicas, by path.
+        self._known: dict[str, _Name] = {}
+        #: How many may read what has these permissions and lies there, and if it lay anywhere.
+        self._breadths: dict[tuple[Permissions, Way], tuple[int, int]] = {}
+        #: Which links may stand for a file of a layout and a folder, with these of its own, and lead to a folder.
+        self._links_known: dict[tuple[str, str, frozenset[LinkKind] | None, str], tuple[bool, Kinds]] = {}
         #: Where the objects of keepers may lie, by the roots of these and by whether one is in a cache.
-        self._known_places: dict[tuple[tuple[str, ...], bool], list[VaultPlace]] = {}
+        self._places_known: dict[tuple[tuple[str, ...], bool], list[VaultPlace]] = {}
 
     def plan(self, sets: Iterable[DuplicateSet]) -> Plan:
         actions = [action for duplicates in sets for action in self._fold(duplicates)]
@@ -137,17 +153,17 @@ class _Planner:
         keepers: list[_Keeper] = []
         alone: list[tuple[Payload, str]] = []
         self._objects = {r.path: r.payload for r in duplicates.replicas if r.backend == VAULT}
-        self._standings.clear()
+        self._known.clear()
         for payload in sorted(duplicates.payloads.values(), key=self._rank):
-            liar = next((replica for replica in payload if replica.claim_is_a_lie), None)
-            if liar is not None:
-                self.skipped.append(Skip(liar.path, LIES))
+            liars = [replica for replica in payload if replica.claims and replica.claim_is_a_lie]
+            if liars:
+                self.skipped.append(Skip(liars[0].path, LIES))
                 continue
             reason = ""
             for keeper in keepers if self._below(payload) else ():
                 try:
                     found = self._replace(payload, keeper.payload, duplicates)
-                    self._take_names(keeper, found)
+                    self._take_names(keeper, found, len(duplicates.replicas))
                 except _No as no:
                     reason = reason or str(no)
                 else:
@@ -163,49 +179,65 @@ class _Planner:
             self.skipped.extend(Skip(replica.path, reason) for replica in payload if replica.backend != VAULT)
         return [action for keeper in keepers for action in with_one_mtime(keeper.actions)]
 
-    def _take_names(self, keeper: _Keeper, actions: Sequence[Action]) -> None:
-        """Count the names that a keeper gets by `actions`; `_No` where its file system allows no more."""
+    def _take_names(self, keeper: _Keeper, actions: Sequence[Action], most: int) -> None:
+        """Count the names that a keeper gets by `actions`; `_No` where its file system allows no more.
+
+        It gets `most` at the utmost, one for each replica of its set: where there is room for these none is counted.
+        """
         replica = keeper.payload[0]
-        has = {one.path for one in keeper.payload}
-        new = {
-            a.path if a.link is LinkKind.HARDLINK else a.target
-            for a in actions
-            if a.link is not LinkKind.REFLINK
-        }
-        limit = self._filesystem(replica).max_links
-        if limit is not None and replica.nlink + len((keeper.names | new) - has) > limit:
-            raise _No(f"{replica.path} has as many names as its file system allows ({limit:,})")
-        keeper.names |= new
-        self._objects |= {a.target: replica.payload for a in actions if a.link is LinkKind.SYMLINK}
+        limit = self._of(replica).filesystem.max_links
+        if limit is not None and replica.nlink + most > limit:
+            has = {one.path for one in keeper.payload}
+            new = {
+                a.path if a.link is LinkKind.HARDLINK else a.target
+                for a in actions
+                if a.link is not LinkKind.REFLINK
+            }
+            if replica.nlink + len((keeper.names | new) - has) > limit:
+                raise _No(f"{replica.path} has as many names as its file system allows ({limit:,})")
+            keeper.names |= new
+        for action in actions:
+            if action.link is LinkKind.SYMLINK:
+                self._objects[action.target] = replica.payload
 
     # -- ranking ------------------------------------------------------------------------------------------------
 
     def _rank(self, payload: Payload) -> tuple[bool, int, bool, int, int, int, str]:
         """Names decide last: of two that differ otherwise, the same one is kept whatever they are called."""
-        standings = [self._standing(replica) for replica in payload]
-        file = standings[0].file
+        around = [self._of(replica) for replica in payload]
+        file = around[0].standing.file
+        open_to = [self._breadth(file, one.standing.way) for one in around]
         return (
             bool(self._folders) and bool(self._below(payload)),
-            min([self._place(replica) for replica in payload]),
+            min([one.place for one in around]),
             not any(replica.pinned for replica in payload),
-            -max([breadth(readers(file, one.way)) for one in standings]),
-            -breadth(readers(file)),
+            -max(open_to)[0],
+            -open_to[0][1],
             -_holes(payload[0]),
             min([replica.path for replica in payload]),
         )
 
-    def _file(self, replica: IndexedReplica) -> Permissions:
-        known = self.around.files.get(replica.payload)
-        return known or Permissions.of(replica.uid, replica.gid, replica.mode, path=replica.path)
-
-    def _way(self, replica: IndexedReplica) -> Way:
-        return self.around.ways.get(replica.folder, OPEN)
-
-    def _standing(self, replica: IndexedReplica) -> Standing:
-        found = self._standings.get(replica.path)
+    def _breadth(self, file: Permissions, way: Way) -> tuple[int, int]:
+        found = self._breadths.get((file, way))
         if found is None:
-            found = Standing(replica.path, self._file(replica), self._way(replica))
-            self._standings[replica.path] = found
+            found = breadth(readers(file, way)), breadth(readers(file))
+            self._breadths[file, way] = found
+        return found
+
+    def _of(self, replica: IndexedReplica) -> _Name:
+        found = self._known.get(replica.path)
+        if found is None:
+            folder = replica.folder
+            file = self.around.files.get(replica.payload)
+            if file is None:
+                file = Permissions.of(replica.uid, replica.gid, replica.mode, path=replica.path)
+            capabilities = self.around.capabilities[replica.backend]
+            found = self._known[replica.path] = _Name(
+                Standing(replica.path, file, self.around.ways.get(folder, OPEN)),
+                self.around.filesystems[folder],
+                capabilities,
+                self._place(replica, capabilities),
+            )
         return found
 
     def _below(self, payload: Payload) -> Payload:
@@ -214,19 +246,16 @@ class _Planner:
             return payload
         return [replica for replica in payload if replica.path.startswith(self._folders)]
 
-    def _place(self, replica: IndexedReplica) -> int:
+    def _place(self, replica: IndexedReplica, capabilities: Capabilities) -> int:
         if replica.backend == VAULT:
             return 0
         root = self.around.roots[replica.root]
         if replica.root == self.policy.into or (self.policy.into is None and root.role is Role.PRIMARY):
             return 1
-        return 2 if self._capabilities(replica).cache else 3
+        return 2 if capabilities.cache else 3
 
     def _may_keep(self, payload: Payload) -> bool:
-        return any(self._capabilities(replica).keeps for replica in payload)
-
-    def _capabilities(self, replica: IndexedReplica) -> Capabilities:
-        return self.around.capabilities[replica.backend]
+        return any(self._of(replica).capabilities.keeps for replica in payload)
 
     # -- one victim -----------------------------------------------------------------------------------------------
 
@@ -235,9 +264,9 @@ class _Planner:
         source = (
             keeper[0]
             if len(keeper) == 1
-            else min(keeper, key=lambda replica: (self._place(replica), replica.path))
+            else min(keeper, key=lambda replica: (self._of(replica).place, replica.path))
         )
-        shared = self.around.extents.get(payload[0].payload)
+        shared = self.around.extents.get(payload[0].payload) if self.around.extents else None
         if shared is not None and shared == self.around.extents.get(source.payload):
             return []
         if not self._reflinks(payload[0], source):
@@ -252,7 +281,7 @@ class _Planner:
             bytes=victim.allocated,
             digests=duplicates.digests,
         )
-        return [replace(shares, instead=self._instead_of_extents(payload, keeper, source, duplicates))]
+        return [shares._replace(instead=self._instead_of_extents(payload, keeper, source, duplicates))]
 
     def _instead_of_extents(
         self, payload: Payload, keeper: Payload, source: IndexedReplica, duplicates: DuplicateSet
@@ -285,17 +314,18 @@ class _Planner:
         ]
 
     def _reflinks(self, victim: IndexedReplica, keeper: IndexedReplica) -> bool:
-        if self.policy.link not in (None, LinkKind.REFLINK) or LinkKind.REFLINK not in self._allowed(
-            victim, False
-        ):
+        here = self._of(victim).filesystem
+        wanted = self.policy.link is LinkKind.REFLINK
+        if not wanted and (self.policy.link is not None or not here.pool):
             return False
-        here = self._filesystem(victim)
+        if LinkKind.REFLINK not in self._allowed(victim, False):
+            return False
         if here.read_only:
             raise _No("its file system is mounted read-only")
         alike = (victim.payload in self.around.in_place) == (keeper.payload in self.around.in_place)
-        if alike and here.shares_with(self._filesystem(keeper)):
+        if alike and here.shares_with(self._of(keeper).filesystem):
             return True
-        if self.policy.link is LinkKind.REFLINK:
+        if wanted:
             raise _No(
                 "its file system cannot share extents with that of the kept file"
                 if alike
@@ -325,13 +355,16 @@ class _Planner:
                 f"it belongs to another owner than {keeper.path} (--across-owners folds it all the same)"
             )
         stuck = no_way_back(
-            self._file(victim), victim.gid, self.around.unsettable.get(victim.payload), self.around.makes
+            self._of(victim).standing.file,
+            victim.gid,
+            self.around.unsettable.get(victim.payload),
+            self.around.makes,
         )
         if stuck is not None:
             raise _No(stuck)
 
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
-        capabilities = self._capabilities(replica)
+        capabilities = self._of(replica).capabilities
         allowed = capabilities.links_across if across else capabilities.links
         if replica.folder in self.around.work_trees:
             allowed -= {LinkKind.SYMLINK}
@@ -346,14 +379,13 @@ class _Planner:
         *,
         frees: int,
     ) -> Action:
-        here, there = self._filesystem(victim), self._filesystem(source)
-        if here.read_only:
+        here = self._of(victim)
+        if here.filesystem.read_only:
             raise _No("its file system is mounted read-only")
-        reason = no_link(self._standing(victim), self._standing(source), self.around.alone)
+        reason = no_link(here.standing, self._of(source).standing, self.around.alone)
         if reason is not None:
             raise _No(reason)
-        across = not here.links_to(there)
-        kinds = self._kinds(self._allowed(victim, across), across, here, there)
+        across, kinds = self._kinds_of(victim, source)
         found: tuple[VaultPlace, str] | None = None
         if LinkKind.SYMLINK in kinds:
             try:
@@ -384,7 +416,7 @@ class _Planner:
             vault_serves=place.serves,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=True,
-            may_keep=self._capabilities(victim).keeps,
+            may_keep=here.capabilities.keeps,
             relative=self.policy.within is not None,
             instead=instead,
         )
@@ -392,6 +424,7 @@ class _Planner:
     def _hardlink(
         self, victim: IndexedReplica, source: IndexedReplica, duplicates: DuplicateSet, why: str, frees: int
     ) -> Action:
+        capabilities = self._of(victim).capabilities
         return Action(
             victim=victim,
             keeper=source,
@@ -401,9 +434,20 @@ class _Planner:
             bytes=frees,
             digests=duplicates.digests,
             keeper_mtime_ns=victim.latest_mtime_ns,
-            read_only=not self._capabilities(victim).cache,
-            may_keep=self._capabilities(victim).keeps,
+            read_only=not capabilities.cache,
+            may_keep=capabilities.keeps,
         )
+
+    def _kinds_of(self, victim: IndexedReplica, source: IndexedReplica) -> tuple[bool, Kinds]:
+        """(whether the two are on two file systems, the kinds of link that may stand there)"""
+        like = victim.backend, victim.folder, victim.links, source.folder
+        found = self._links_known.get(like)
+        if found is None:
+            here, there = self._of(victim).filesystem, self._of(source).filesystem
+            across = not here.links_to(there)
+            found = across, self._kinds(self._allowed(victim, across), across, here, there)
+            self._links_known[like] = found
+        return found
 
     def _kinds(
         self, allowed: frozenset[LinkKind], across: bool, here: FileSystem, there: FileSystem
@@ -438,7 +482,7 @@ class _Planner:
     def _hardlink_reason(self, victim: IndexedReplica) -> str:
         if self.policy.link is LinkKind.HARDLINK:
             return "hard link, as asked for"
-        if self._capabilities(victim).cache:
+        if self._of(victim).capabilities.cache:
             return "both caches get one file, which stays whatever either client deletes"
         return "it tolerates no symlink: hard link"
 
@@ -446,16 +490,17 @@ class _Planner:
         self, victim: IndexedReplica, source: IndexedReplica, keeper: Payload, duplicates: DuplicateSet
     ) -> tuple[VaultPlace, str]:
         """The vault and the object that a symlink in place of `victim` points at."""
-        own_link = victim.path if self._capabilities(victim).private_objects else None
+        here, kept = self._of(victim), self._of(source)
+        own_link = victim.path if here.capabilities.private_objects else None
         held = [replica for replica in keeper if replica.backend == VAULT]
         if held:
-            filesystem, way = self._filesystem(held[0]), self._way(held[0])
-            places = [VaultPlace(held[0].root, filesystem, True, way=way, serves=held[0].root)]
+            of = self._of(held[0])
+            places = [VaultPlace(held[0].root, of.filesystem, True, way=of.standing.way, serves=held[0].root)]
         else:
             places = self._places(keeper)
         reason = None
         for place in places:
-            if place.writable and place.filesystem.links_to(self._filesystem(source)):
+            if place.writable and place.filesystem.links_to(kept.filesystem):
                 path = (
                     held[0].path
                     if held and own_link is None
@@ -463,9 +508,7 @@ class _Planner:
                 )
                 if path is None:
                     raise _No("none of its digests can name a vault object")
-                closed = no_symlink(
-                    self._standing(victim), self._standing(source), place.way, self.around.alone
-                )
+                closed = no_symlink(here.standing, kept.standing, place.way, self.around.alone)
                 if closed is None:
                     if place.note:
                         self.notes[place.note] = None
@@ -488,10 +531,11 @@ class _Planner:
 
     def _places(self, keeper: Payload) -> list[VaultPlace]:
         roots = tuple([replica.root for replica in keeper])
-        in_cache = any(self._capabilities(replica).cache for replica in keeper)
-        if (roots, in_cache) not in self._known_places:
-            self._known_places[roots, in_cache] = self._places_of(roots, in_cache=in_cache)
-        return self._known_places[roots, in_cache]
+        in_cache = any(self._of(replica).capabilities.cache for replica in keeper)
+        found = self._places_known.get((roots, in_cache))
+        if found is None:
+            found = self._places_known[roots, in_cache] = self._places_of(roots, in_cache=in_cache)
+        return found
 
     def _places_of(self, roots: Iterable[str], *, in_cache: bool) -> list[VaultPlace]:
         """Vaults of caches first: a keeper outside any cache goes to the vault of a cache on its file system."""
@@ -511,9 +555,6 @@ class _Planner:
 
     def _root_rank(self, path: str) -> tuple[bool, str]:
         return self.around.roots[path].role is not Role.PRIMARY, path
-
-    def _filesystem(self, replica: IndexedReplica) -> FileSystem:
-        return self.around.filesystems[replica.folder]
 
 
 def _holes(replica: IndexedReplica) -> int:

@@ -31,6 +31,8 @@ class Makes:
 
 def no_link(victim: Standing, keeper: Standing, alone: Alone) -> str | None:
     """Why no name of the kept file may take the path of the other, None if one may."""
+    if keeper.file == victim.file:
+        return None
     missing = shut_out(readers(victim.file), (readers(keeper.file),), alone)
     if missing is not None:
         return (
@@ -47,6 +49,8 @@ def no_symlink(victim: Standing, keeper: Standing, target: Way, alone: Alone) ->
     """Why no symlink to another name of the kept file, in a folder with the way `target`, may take the path."""
     if victim.way.sticky not in (None, victim.file.uid):
         return "everybody may write to its folder, where the system lets others follow no link of its owner's"
+    if keeper.file == victim.file and target == victim.way:
+        return None
     before = readers(victim.file, victim.way)
     there = readers(keeper.file, target)
     missing = shut_out(before, (there,), alone)

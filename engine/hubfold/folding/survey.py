@@ -86,7 +86,7 @@ class _Found:
             os.lstat(replica.path)
 
     def _look_at_file(self, replica: IndexedReplica, pool: bool) -> None:
-        file = permissions.of_path(replica.path)
+        file = permissions.of_file(replica.path)
         self.files[replica.payload] = file
         if file.groups not in self._groups:
             self._groups.add(file.groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -127,6 +128,22 @@ def keep_run_figures(index: Index, figures: Mapping[str, Sequence[int]]) -> None
             "INSERT INTO state (key, value) VALUES (?, ?)",
             [(_RUN + run, " ".join(map(str, each))) for run, each in figures.items()],
         )
+
+
+def unreferenced(index: Index) -> list[list[object]] | None:
+    """What `keep_unreferenced` was handed last; None where something was removed since."""
+    rows = index.rows("SELECT value FROM state WHERE key = 'unreferenced'")
+    with index.trusting():
+        return [list(row) for row in json.loads(rows[0][0])] if rows else None
+
+
+def keep_unreferenced(index: Index, found: Sequence[Sequence[object]] | None) -> None:
+    """Keep what a scan found that no model refers to, as plain rows; None: it is not known any more."""
+    with index.file.transaction() as connection:
+        connection.execute("DELETE FROM state WHERE key = 'unreferenced'")
+        if found is not None:
+            text = json.dumps(found)
+            connection.execute("INSERT INTO state (key, value) VALUES ('unreferenced', ?)", (text,))
 
 
 def name_repositories(index: Index, commits: Mapping[str, tuple[str, str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from hubfold.content import IndexedReplica, LinkKind, Signature
@@ -44,9 +45,13 @@ _NO_NAMES = (b"", b".", b"..")
 #: The algorithms of the columns in a `ROW`, in their order.
 _CLAIMED = tuple(CLAIM_COLUMNS)
 _COMPUTED = ("sha256", "git-sha1", "xxh3_128", "xet")
+_NO_CLAIMS = (None,) * len(_CLAIMED)
+_NOTHING_READ = (None,) * len(_COMPUTED)
 
 #: Places in a `ROW`.
 SIZE, DEVICE, INODE, MTIME, CTIME, FOLDER, ROOT, XXH3 = 0, 1, 2, 3, 4, 5, 7, 19
+#: The columns of a signature in the order that it has them.
+_IN_ORDER = itemgetter(DEVICE, INODE, SIZE, MTIME, CTIME)
 
 
 def stored_signature(signature: tuple[int, int, int, int, int]) -> tuple[int, int, int, int, int]:
@@ -79,12 +84,18 @@ def raw(digest: str | None) -> bytes | None:
 
 def claims(row: Row) -> dict[str, str]:
     """The digests that the layout states."""
-    return {name: value.hex() for name, value in zip(_CLAIMED, row[14:17], strict=True) if value is not None}
+    stored = row[14:17]
+    if stored == _NO_CLAIMS:
+        return {}
+    return {name: value.hex() for name, value in zip(_CLAIMED, stored, strict=True) if value is not None}
 
 
 def computed(row: Row) -> dict[str, str]:
     """The digests that were read."""
-    return {name: value.hex() for name, value in zip(_COMPUTED, row[17:21], strict=True) if value is not None}
+    stored = row[17:21]
+    if stored == _NOTHING_READ:
+        return {}
+    return {name: value.hex() for name, value in zip(_COMPUTED, stored, strict=True) if value is not None}
 
 
 def path_of(row: Row) -> str:
@@ -101,8 +112,7 @@ def joined(folder: bytes, name: bytes) -> str:
 
 def signature_of(row: Row) -> Signature:
     """The signature when the file was last walked past."""
-    size, device, inode, mtime_ns, ctime_ns = row[:5]
-    return loaded_signature((device, inode, size, mtime_ns, ctime_ns))
+    return loaded_signature(_IN_ORDER(row))
 
 
 def loaded_signature(columns: Sequence[int]) -> Signature:
@@ -122,28 +132,28 @@ def sample_of(row: Row) -> str | None:
 
 def replica_of(row: Row) -> IndexedReplica:
     """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
-    root, backend = row[ROOT : ROOT + 2]
     about = row[ROOT + 2 : ROOT + 7]
     repo_id, repo_type, revision, links, pinned, latest = row[22:]
     allocated, nlink, mode, uid, gid = about if min(about) >= 0 else map(unsigned, about)
+    # By place: naming the fields of each of very many takes as long as all else.
     return IndexedReplica(
-        path=path_of(row),
-        root=_text(root),
-        backend=backend,
-        signature=signature_of(row),
-        allocated=allocated,
-        nlink=nlink,
-        mode=mode,
-        uid=uid,
-        gid=gid,
-        claims=claims(row),
-        computed=computed(row),
-        repo_id=None if repo_id is None else _text(repo_id),
-        repo_type=None if repo_type is None else _text(repo_type),
-        revision=None if revision is None else _text(revision),
-        links=None if links is None else _link_kinds(links),
-        pinned=bool(pinned),
-        latest_mtime_ns=None if latest is None else loaded_time(latest),
+        joined(row[FOLDER], row[FOLDER + 1]),
+        _text(row[ROOT]),
+        row[ROOT + 1],
+        loaded_signature(_IN_ORDER(row)),
+        allocated,
+        nlink,
+        mode,
+        uid,
+        gid,
+        claims(row),
+        computed(row),
+        None if repo_id is None else _text(repo_id),
+        None if repo_type is None else _text(repo_type),
+        None if revision is None else _text(revision),
+        None if links is None else _link_kinds(links),
+        bool(pinned),
+        None if latest is None else loaded_time(latest),
     )
 
 

@@ -180,7 +180,11 @@ def freed(holdings: Holdings, name: Name, copy: str, names: Names) -> int:
         for removal in found
         if not name.repo_id or holdings.backends[removal.backend].capabilities.cache
     ]
-    return hold_against_needs(holdings, removals, (), with_links=False, names=names).bytes if removals else 0
+    if not removals:
+        return 0
+    needs = Needs(holdings, False, names, removals)
+    needs.look()
+    return _bytes(needs, list(_vanishing(needs.removals, holdings.doors)))
 
 
 def _why_not(holdings: Holdings, root: Root) -> str:
@@ -292,17 +296,24 @@ def hold_against_needs(
         now = look(path)
         if now is not None:
             seen[path] = now
-    lists = (object_ + LINKS for object_ in needs.objects)
     return RemovePlan(
         removing=Removing(tuple(removals), seen),
         objects=tuple(needs.objects),
         needed=tuple(needs.found),
         left=(*left, *needs.left, *stays),
-        bytes=measure([*files, *doors, *needs.objects, *lists], folders),
+        bytes=_bytes(needs, vanishing),
         others=tuple(needs.others),
         folders=folders,
         doors=doors,
     )
+
+
+def _bytes(needs: Needs, vanishing: Sequence[tuple[str, list[str]]]) -> int:
+    """What goes when the removals that are left are carried out, and the folders and links that vanish with them."""
+    files = [path for removal in needs.removals for path in removal.files]
+    doors = [link for _, links in vanishing for link in links]
+    lists = [object_ + LINKS for object_ in needs.objects]
+    return measure([*files, *doors, *needs.objects, *lists], [folder for folder, _ in vanishing if folder])
 
 
 def _vanishing(

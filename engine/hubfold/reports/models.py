@@ -14,6 +14,7 @@ from hubfold.content import Partial, Role
 from hubfold.json_form import NULLABLE, PATHS, SPREAD, UNTOLD, Json, JsonForm, told
 from hubfold.models.patterns import Selections, ask_for_texts, may_be_weights, wanted
 from hubfold.reports.outcomes import Notice
+from hubfold.reports.scans import Unreferenced
 
 
 class Wholeness(enum.StrEnum):
@@ -247,6 +248,8 @@ class ModelsReport(JsonForm):
     #: Of the models in `rows`, every payload once.
     physical_bytes: int
     warnings: tuple[Notice, ...] = ()
+    #: What no model refers to; of all models only.
+    unreferenced: tuple[Unreferenced, ...] = field(default=(), metadata=told(optional=True))
     #: What the rows are filtered and sorted by.
     by: frozenset[str] = field(default=frozenset(), metadata=UNTOLD)
 

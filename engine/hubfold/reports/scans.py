@@ -31,6 +31,20 @@ class Space(JsonForm):
 
 
 @dataclass(frozen=True, slots=True)
+class Unreferenced(JsonForm):
+    """What takes space and no model refers to. `bytes` by blocks: what the file system gets back for it.
+
+    `command` frees it; None where hubfold has none, `path` is the folder then.
+    """
+
+    what: str
+    files: int
+    bytes: int
+    command: str | None
+    path: str | None = field(default=None, metadata=told(optional=True))
+
+
+@dataclass(frozen=True, slots=True)
 class RootReport(JsonForm):
     """One root after a scan. `bytes` by length, `allocated_bytes` by blocks, each payload counted once."""
 
@@ -64,6 +78,8 @@ class ScanReport(JsonForm):
     estimated: bool = field(default=False, metadata=told(optional=True))
     #: What the roots of `roots` take together.
     space: Space | None = field(default=None, metadata=told(optional=True))
+    #: What of that, and beside it, no model refers to.
+    unreferenced: tuple[Unreferenced, ...] = field(default=(), metadata=told(optional=True))
 
     @property
     def failed(self) -> bool:

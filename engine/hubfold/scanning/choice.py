@@ -91,13 +91,13 @@ class Chosen:
 
     def keeps(self, replica: IndexedReplica) -> bool:
         """Whether what an earlier scan took in is content by this scope too, as far as its row and its name tell."""
-        if _match(self._exclude, replica.path):
+        if self._exclude and _match(self._exclude, replica.path):
             return False
         if self._any or self._vouched_for:
             return True
         if self._include:
             return _match(self._include, replica.path)
-        name = os.path.basename(replica.path)
+        name = replica.path.rpartition("/")[2]
         return self._scope.all_files or bool(replica.claims) or by_name(name) is not Kind.OTHER
 
     def takes(self, replica: Replica) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+from functools import lru_cache
 
 from hubfold.reading import headers
 
@@ -44,6 +45,7 @@ class Kind(enum.Enum):
     OTHER = "no model file"
 
 
+@lru_cache(1 << 12)
 def by_name(name: str) -> Kind:
     """What the name of a file says of it."""
     plain = name.lower()

@@ -58,11 +58,13 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                with suppress(OSError):
+                try:
                     if entry.is_symlink():
                         links.append(entry.name)
                     elif entry.is_dir(follow_symlinks=False):
                         folders.append(os.path.join(folder, entry.name))
+                except OSError:
+                    continue
     except OSError:
         return links, folders
     return links, folders

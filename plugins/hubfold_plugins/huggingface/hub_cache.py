@@ -87,6 +87,13 @@ class HubCacheBackend(StorageBackend):
         # its etag is a sha256; any other is overwritten by `shutil.copyfile` of the blob.
         copies_over=frozenset({"git-sha1"}),
         claims=frozenset({"sha256", "git-sha1", "xet"}),
+        # ``HF_XET_CACHE`` of huggingface_hub/constants.py: chunks that came once, up to 10 GB where that is wanted.
+        beside=(
+            "$HF_XET_CACHE",
+            "$HF_HOME/xet",
+            "$XDG_CACHE_HOME/huggingface/xet",
+            "~/.cache/huggingface/xet",
+        ),
     )
 
     @classmethod
@@ -226,6 +233,7 @@ class HubCacheBackend(StorageBackend):
                 caches.append(upkeep.cache)
             yield from upkeep.leftovers()
         for cache in dict.fromkeys(caches):
+            yield from _orphans(root.path, cache, walk)
             yield from _locks(root.path, cache, walk)
 
     def gaps(self, root: Root, walk: Walk) -> Iterator[Gap]:
@@ -296,6 +304,27 @@ def _upkeep(root: Root, path: str, cache: str, walk: Walk) -> Upkeep:
 
     known = Repository(path, path, walk)
     return Upkeep(root.path, path, walk, known.repo_id, known.repo_type, cache=cache)
+
+
+def _orphans(root: str, cache: str, walk: Walk) -> Iterator[Leftover]:
+    """Payloads of the shared store that no repository uses, by the store's own rule (`hub_upkeep`)."""
+    from hubfold.backend.changes import Leftover, LeftoverKind, Removal, SharedPayload
+    from hubfold_plugins.huggingface.hub_upkeep import users_of
+
+    store = os.path.join(cache, "blobs")
+    if walk.read_text(os.path.join(store, STORE_MARKER), 16) != "1\n":
+        return
+    for folder in walk.folders(store):
+        prefix = os.path.basename(folder.path)
+        for name, st in folder.files:
+            path = os.path.join(folder.path, name)
+            if XET_HASH.fullmatch(name) and name[:2] == prefix and users_of(path, cache, walk) == set():
+                payloads = (SharedPayload(path, f"{path}.refs"),)
+                # A client publishes a payload right before it links it.
+                touched = max(st.st_mtime_ns, st.st_ctime_ns)
+                yield Leftover(
+                    LeftoverKind.UNUSED, path, Removal(root, "hub-cache", "", "", payloads=payloads), touched
+                )
 
 
 def _locks(root: str, cache: str, walk: Walk) -> Iterator[Leftover]:

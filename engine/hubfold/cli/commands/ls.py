@@ -2,8 +2,10 @@
 
 ``--json``: ``{"models": [{"id", "repo_id", "repo_type", "state": "whole"|"incomplete"|"broken"|"offline", "cached",
 "size_bytes", "physical_bytes", "freed_bytes", "refs", "last_accessed", "last_modified", "places": [{"root", "backend",
-"role", "path", "size_bytes", "revisions": [REVISION]}]}], "physical_bytes", "warnings": [{"path", "message"}]}`` where
-REVISION is ``{"revision", "refs", "path", "state", "judged_by": "listing"|"shards"|"files", "size_bytes", "file_count",
+"role", "path", "size_bytes", "revisions": [REVISION]}]}], "physical_bytes", "warnings": [{"path", "message"}],
+"unreferenced": [{"what", "files", "bytes", "command", "path"}]}`` ("unreferenced" where there is some; without a
+command, "path" is a folder that programs keep for themselves) where REVISION is
+``{"revision", "refs", "path", "state", "judged_by": "listing"|"shards"|"files", "size_bytes", "file_count",
 "missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes", "last_modified"}``, with ``--files`` also
 ``"files": [{"name", "path", "bytes"}]``, and ``"selected": [{"include", "exclude"}]`` where it is held against what was
 asked for of it, which was not all. With ``--revisions`` the rows of ``models`` are revisions, with "id",
@@ -107,6 +109,9 @@ def _show(output: Output, report: ModelsReport, rows: Rows, files: bool) -> None
     output.line(
         f"{display.count(len(report.models), 'model')}, {display.size(report.physical_bytes)} on disk", "bold"
     )
+    if report.unreferenced:
+        output.line()
+        tell.unreferenced(output, report.unreferenced)
     if any(model.state == "broken" for model in report.models):
         output.message("broken: `hubfold check MODEL` says what is wrong")
 

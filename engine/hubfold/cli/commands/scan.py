@@ -80,6 +80,9 @@ def show(output: Output, report: ScanReport) -> None:
     if report.space is not None and report.files:
         tell.space(output, report.space, report.reclaimable_bytes, about="about" if report.estimated else "")
         output.line()
+    if report.unreferenced:
+        tell.unreferenced(output, report.unreferenced)
+        output.line()
     if report.duplicate_sets:
         output.line(
             f"{display.count(report.duplicate_sets, 'duplicate set')}, "

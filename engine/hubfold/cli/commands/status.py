@@ -21,6 +21,7 @@ def status(session: Session) -> None:
         scanned = any(root.files for root in known)
         reclaimable = engine.dupes(limit=1).reclaimable_bytes if scanned else 0
         space = engine.space() if scanned else None
+        free = engine.unreferenced() if scanned else ()
     last = runs[0] if runs else None
     if any(run.state == "unfinished" for run in runs):
         command = "hubfold recover"
@@ -36,6 +37,7 @@ def status(session: Session) -> None:
                 "roots": [root.as_json() for root in known],
                 "reclaimable_bytes": reclaimable,
                 "space": space.as_json() if space else None,
+                "unreferenced": [one.as_json() for one in free],
                 "last_run": last.as_json() if last else None,
                 "next": command,
             }
@@ -51,6 +53,10 @@ def status(session: Session) -> None:
     if space is not None:
         tell.space(output, space, reclaimable)
         output.line(f"{display.size(reclaimable)} reclaimable, as of the last scan", "bold")
+    if free:
+        output.line()
+        tell.unreferenced(output, free)
+        output.line()
     if last is not None:
         output.line(f"last run: {last.run}, {last.command}, {last.state}, {display.size(last.bytes)}")
     if space is not None:
