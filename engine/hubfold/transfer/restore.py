@@ -311,7 +311,7 @@ class Restorer:
     def _write(self, folder: Directory, temporary: str, part: Part, size: int, source: IO[bytes]) -> None:
         fd = folder.create_file(temporary, 0o644)
         with open(fd, "wb") as target:
-            folder.own_file(fd)
+            folder.own_file(fd, noted=self._stage(part.name) > 0)
             digest = pour(source, target.write, size, self._tick)
             if digest != part.sha256:
                 folder.unlink(temporary)
