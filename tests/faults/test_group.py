@@ -83,7 +83,7 @@ def test_what_the_client_of_one_downloads_the_other_reads(place: str) -> None:
     cache = shared(place)
     with LoopbackHub() as hub:
         hub.add("org/three", model_files("three"))
-        online = {**home(place, ALICE), **hub.environ()}
+        online = {**home(place, ALICE), **hub.environ(), "HF_HUB_OFFLINE": "0"}
         must(place, "download", "org/three", "--into", cache, user=ALICE, env=online)
     made = [*Path(cache, "models--org--three").rglob("*")]
     assert {path.lstat().st_gid for path in made} == {TEAM}
