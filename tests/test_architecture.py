@@ -114,6 +114,8 @@ LATE = {
     "hubfold.cli.commands.demo": ["hubfold.demo"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
     "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
+    # A scan asks it for what was saved, and reads no journal for that.
+    "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
     # Every command makes one, and few need all that it can answer.
     "hubfold.engine.workspace": ["*"],
 }
@@ -225,6 +227,18 @@ def test_no_module_comes_back_to_itself() -> None:
 
 def test_imports_stand_at_the_top_but_where_a_command_line_waits_for_them() -> None:
     assert not rules.late(real(), HOUSE, LATE)
+
+
+def test_what_every_scan_asks_loads_no_journal() -> None:
+    loads: dict[str, set[str]] = {}
+    for name, one in real().arrows(When.START):
+        loads.setdefault(name, set()).add(one.module)
+    reached: set[str] = set()
+    pending = [f"hubfold.engine.{name}" for name in ("engine", "memory", "scanning", "workspace")]
+    while pending:
+        reached.add(name := pending.pop())
+        pending += loads.get(name, set()) - reached
+    assert {one for one in reached if one.startswith("hubfold.journal.")} == {"hubfold.journal.runs"}
 
 
 def test_names_of_modules_are_written_out() -> None:

@@ -13,8 +13,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from hubfold.backend.changes import LEFTOVER_AGE
-from hubfold.content import USUAL, Role, Scope
+from hubfold.content import LEFTOVER_AGE, USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
