@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.engine.engine import Engine
+from hubfold.errors import Interrupted
+from hubfold.progress import Stop
 from tests.building import boxes
 from tests.building.program import Program, Scene
 
@@ -175,3 +178,11 @@ def test_what_is_wrong_is_said(
     done = hubfold("doctor", *arguments)
     assert done.code == code, done.err
     assert said in done.err
+
+
+def test_it_can_be_stopped(scene: Scene, tmp_path: Path) -> None:
+    (scene.models / "by-path.safetensors").symlink_to(scene.blob)
+    stop = Stop()
+    stop.set()
+    with Engine(tmp_path / "state", stop=stop) as engine, pytest.raises(Interrupted):
+        engine.doctor_mounts([f"{scene.models}:/models"])

@@ -552,7 +552,8 @@ class Engine:
         and those of each service of the file `compose`; nothing is changed.
 
         Links of models are followed as the container sees them. `environ` is its environment, as far as that is known
-        and no file says it. Raises `UsageError` for what is no mount or no compose file, `RootError`, `HubfoldError`.
+        and no file says it. Raises `UsageError` for what is no mount or no compose file, `RootError`, `HubfoldError`,
+        `Interrupted`.
         """
         return self._mounting.look(mounts, compose, environ)
 

@@ -78,6 +78,7 @@ class Mounting:
             roots=[root.path for root in roots if root.backend != plain],
             caches=[root.path for root in roots if root.backend in kinds and os.path.isdir(root.path)],
             cache_by=self._cache_by,
+            stop=self._workspace.stop,
         )
 
     def _cache_by(self, environ: Mapping[str, str]) -> str | None:

@@ -11,6 +11,7 @@ from hubfold.disk.paths import hops, within
 from hubfold.mounted.compose import Service
 from hubfold.mounted.look import Looks
 from hubfold.mounted.mounts import Mount, View, mending, plain
+from hubfold.progress import Stop
 from hubfold.reports.health import MountFinding
 from hubfold.reports.outcomes import Left
 from hubfold.scanning import kinds
@@ -31,6 +32,7 @@ class Host:
     caches: Sequence[str]
     #: The cache that programs use by themselves, in a container with such an environment; None where none would.
     cache_by: Callable[[Mapping[str, str]], str | None]
+    stop: Stop = field(default_factory=Stop)
     look: Looks = field(default_factory=Looks)
 
 
@@ -57,7 +59,7 @@ class _Group:
 
 
 def judge(service: Service, host: Host, *, told: bool) -> Judged:
-    """What a container of `service` does not see; `told`: whether its environment is known."""
+    """What a container of `service` does not see; `told`: whether its environment is known. Raises `Interrupted`."""
     view = View([replace(one, source=_real(one.source)) for one in service.mounts], host.look)
     lost, astray, links = _links(view, host)
     findings = [
@@ -100,6 +102,7 @@ def _links(view: View, host: Host) -> tuple[list[_Group], list[_Group], int]:
     astray: dict[str, _Group] = {}
     followed = 0
     for link, text in texts_below(sources):
+        host.stop.check()
         real = os.path.realpath(link)
         if not _matters(link, text, real, host) or not os.path.exists(real):
             continue
