@@ -49,8 +49,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving adoption care transfer removal places library scanning farm folding duplicates vault journal reading"
-        " index state"
+        "moving adoption care mounted transfer removal places library scanning farm folding duplicates vault journal"
+        " reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -69,6 +69,7 @@ HOUSE = (
         "removal farm folding vault journal reading index state reports backend disk ground",
         never="transfer scanning duplicates testing",
     ),
+    room("mounted", "scanning vault reports disk ground", never="index state folding journal library"),
     room(
         "transfer",
         "places library scanning journal reading state reports backend disk models ground",
@@ -148,9 +149,15 @@ PURE = [
         "hubfold.backend.hookspecs",
         "hubfold.backend.sides",
     ),
-    *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.folding.rights"),
+    *(
+        "hubfold.folding.plan",
+        "hubfold.folding.planner",
+        "hubfold.folding.rights",
+        "hubfold.folding.confined",
+    ),
     "hubfold.duplicates.grouping",
     *("hubfold.vault.names", "hubfold.transfer.archive"),
+    *("hubfold.mounted.mounts", "hubfold.mounted.variables"),
 ]
 
 #: What a plugin may import: nothing else is promised to be there tomorrow.
@@ -455,9 +462,12 @@ TESTED_BY = {
         "library/test_checking.py",
     ],
     "hubfold.engine.moving": ["moving/test_move.py", "cli/test_move.py"],
+    "hubfold.engine.mounting": ["cli/test_doctor_mounts.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
+    "hubfold.mounted.judge": ["cli/test_doctor_mounts.py"],
+    "hubfold.mounted.look": ["mounted/test_kernel.py"],
     "hubfold.farm.settle": ["farm/test_build.py", "faults/test_sweeps.py"],
     "hubfold.folding.holding": ["folding/test_executor.py", "folding/test_taking_back.py"],
     "hubfold.folding.outcomes": ["folding/test_executor.py", "folding/test_limits.py"],

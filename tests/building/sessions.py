@@ -213,9 +213,22 @@ def an_old_cache(home: Path, hub: LoopbackHub) -> None:
     )
 
 
+def within(home: Path, hub: LoopbackHub) -> None:
+    """A cache and a copy of one of its models below ~/share, and another copy elsewhere."""
+    _two_models(hub, 40 * MB)
+    Tree(home, hub).build(
+        {
+            "share/cache": hub_cache("acme/base"),
+            "share/models/base": local_dir("acme/base"),
+            "models/base": local_dir("acme/base"),
+        }
+    )
+
+
 HOMES: dict[str, Callable[[Path, LoopbackHub], None]] = {
     "two-models-twice": two_models_twice,
     "one-of-three": one_of_three,
     "a-download-elsewhere": a_download_elsewhere,
     "an-old-cache": an_old_cache,
+    "within": within,
 }

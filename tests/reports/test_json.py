@@ -19,7 +19,14 @@ from hubfold import demo, display
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Partial, Role, Signature, Trust
 from hubfold.json_form import JsonForm
 from hubfold.models.patterns import Selection
-from hubfold.reports.health import DoctorReport, Finding, Problem, VerifyReport
+from hubfold.reports.health import (
+    DoctorReport,
+    Finding,
+    MountFinding,
+    MountReport,
+    Problem,
+    VerifyReport,
+)
 from hubfold.reports.models import (
     CheckedModel,
     CheckReport,
@@ -79,6 +86,10 @@ ODD, HOSTILE, FAR = "/m/\udcff", '/m/\x1b[2J\n"\\', "/m/\u00e9\U0001f600"
 
 LEFT = Left(path=ODD, reason="it changed")
 FAILED = Failed(path=HOSTILE, error="the drive reported an error")
+MOUNTED = MountFinding(
+    kind="link-leads-out", path=ODD, container="/c/a", message="m", fix="f", service="web",
+    mounts=("/v:/v:ro",), links=7,
+)  # fmt: skip
 NOTICE = Notice(path=FAR, message="cannot be read", kind="unreadable")
 DONE = Done(path="/m/a", keeper="/c/k", target="/c/o", link=str(LinkKind.SYMLINK), reason="why", bytes=12)
 ROOT = RootReport(path="/m", backend="local-dir", role=Role.PRIMARY, files=3, bytes=40, allocated_bytes=4096)
@@ -322,6 +333,8 @@ def examples() -> Iterator[tuple[str, Any]]:
         Finding(kind="corrupt", path=ODD, message="m", fix="f", fixed=True, mendable=True, replaces=(ODD,)),
     )
     yield "DoctorReport", DoctorReport(findings=(Finding(kind="k", path="/a", message="m", fix="f"),))
+    yield "MountFinding", MOUNTED
+    yield "MountReport", MountReport(findings=(MOUNTED,), links=7, not_looked_at=(LEFT,))
     yield "Needed", Needed(path="/l", content="/c", becomes="stays whole")
     yield (
         "RemovedModel",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hubfold.engine.memory import Memory
     from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
+    from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
     from hubfold.engine.places import Places
     from hubfold.engine.registering import Registering
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
-    from hubfold.reports.health import DoctorReport, VerifyReport
+    from hubfold.reports.health import DoctorReport, MountReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
@@ -367,7 +368,8 @@ class Engine:
         """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
         With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there;
-        with `scope.models` only what these models have a copy of. Raises `UnknownModel` for one that nobody has.
+        with `scope.models` only what these models have a copy of, with `scope.within` only what lies in that folder, by
+        copies there, and with links that are relative. Raises `UnknownModel` for one that nobody has.
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
@@ -747,7 +749,29 @@ class Engine:
         """
         return self._care.doctor(fix=fix, download=download)
 
+    def doctor_mounts(
+        self,
+        mounts: Sequence[str] = (),
+        *,
+        compose: StrPath | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> MountReport:
+        """What a container does not see, or may not write, through `mounts` (HOST:CONTAINER, `:ro` for read-only ones)
+        and those of each service of the file `compose`; nothing is changed.
+
+        Links of models are followed as the container sees them. `environ` is its environment, as far as that is known
+        and no file says it. Raises `UsageError` for what is no mount or no compose file, `RootError`, `HubfoldError`,
+        `Interrupted`.
+        """
+        return self._mounting.look(mounts, compose, environ)
+
     # services
+
+    @cached_property
+    def _mounting(self) -> Mounting:
+        from hubfold.engine.mounting import Mounting
+
+        return Mounting(self.workspace)
 
     @cached_property
     def _memory(self) -> Memory:

@@ -11,10 +11,10 @@ from dataclasses import replace
 from hubfold.adoption import undo as adoption_undo
 from hubfold.care import recovery, repoint
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Root, Scope, Signature, Trust
-from hubfold.disk.paths import gone, within
+from hubfold.disk.paths import canonical, gone, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
-from hubfold.errors import HubfoldError, Interrupted
+from hubfold.errors import HubfoldError, Interrupted, UsageError
 from hubfold.farm import settle as farm_settle
 from hubfold.faults import BackendFault
 from hubfold.folding import planner, survey, undo
@@ -30,7 +30,7 @@ from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
 from hubfold.reports.scans import ScanReport
-from hubfold.scanning import kinds
+from hubfold.scanning import discover, kinds
 from hubfold.vault import gc, objects
 
 #: Reads files again, and tells which are not what they say.
@@ -84,7 +84,8 @@ class Folding:
             if chosen not in roots:
                 raise HubfoldError(f"{chosen} is left out: its plugin failed", "`hubfold scan` says how")
         seen, unseen = _to_be_seen(sets, around.away)
-        found = planner.plan(seen, planner.Policy(link, chosen, across_owners, below), around)
+        confined = self._confined(scope.within, chosen)
+        found = planner.plan(seen, planner.Policy(link, chosen, across_owners, below, confined), around)
         if chosen is not None:
             found = replace(found, notes=(*found.notes, *self._in_no_cache(seen, chosen)))
         away = self._workspace.roots_away(paths)
@@ -111,6 +112,20 @@ class Folding:
         for repo_id, places in sorted(folders.items()):
             folder = min(places, key=lambda place: (place.count(os.sep), place))
             yield f"{repo_id} is in no cache: hubfold adopt {shlex.quote(folder)} --into {shlex.quote(cache)}"
+
+    def _confined(self, folder: str, into: str | None) -> str | None:
+        """The real path of the folder that no link may lead out of, None where it may lead anywhere.
+
+        Raises `RootError` where it is no folder, `UsageError` where the cache to fold into lies outside of it.
+        """
+        if not folder:
+            return None
+        path = canonical(folder)
+        if not os.path.isdir(path):
+            raise discover.missing(path)
+        if into is not None and not within(into, path):
+            raise UsageError(f"{into} lies outside of {path}", "--into and --within have to agree")
+        return path
 
     def plan_about(self, known: IndexedReplica) -> Plan:
         """What a plan without options does with the content of one file."""

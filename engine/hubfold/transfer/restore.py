@@ -364,7 +364,7 @@ class Restorer:
     def _write(self, folder: Directory, temporary: str, part: Part, size: int, source: IO[bytes]) -> None:
         fd = folder.create_file(temporary, 0o644)
         with open(fd, "wb") as target:
-            folder.own_file(fd)
+            folder.own_file(fd, noted=self._stage(part.name) > 0)
             if self.share(source, fd):
                 # What is read is what was made: the source may change meanwhile, this may not.
                 with open(folder.open_file(temporary), "rb") as made:
