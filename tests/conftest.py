@@ -179,6 +179,7 @@ _MOUNTING = {
                 "move_drives",
                 "move_sweeps",
                 "other_machines",
+                "places_on_drives",
                 "power_cuts",
                 "races",
                 "seen_twice",

@@ -65,7 +65,7 @@ HOUSE = (
     ),
     room(
         "transfer",
-        "library scanning journal reading state reports backend disk models ground",
+        "places library scanning journal reading state reports backend disk models ground",
         never="removal farm folding index testing",
     ),
     room(
@@ -75,7 +75,7 @@ HOUSE = (
     ),
     room(
         "places",
-        "state disk ground",
+        "state disk models ground",
         never="library scanning farm folding vault journal reading index reports backend testing",
     ),
     room(
@@ -123,6 +123,8 @@ LATE = {
     "hubfold.cli.commands.demo": ["hubfold.demo"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
     "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
+    # A scan asks it for what was saved, and reads no journal for that.
+    "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
     # Every command makes one, and few need all that it can answer.
     "hubfold.engine.workspace": ["*"],
 }
@@ -169,7 +171,7 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
-    *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified"),
+    *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
     *("hubfold.engine.transfer", "hubfold.engine.moving"),
     "hubfold.cli.commands.demo",
@@ -228,6 +230,18 @@ def test_no_module_comes_back_to_itself() -> None:
 
 def test_imports_stand_at_the_top_but_where_a_command_line_waits_for_them() -> None:
     assert not rules.late(real(), HOUSE, LATE)
+
+
+def test_what_every_scan_asks_loads_no_journal() -> None:
+    loads: dict[str, set[str]] = {}
+    for name, one in real().arrows(When.START):
+        loads.setdefault(name, set()).add(one.module)
+    reached: set[str] = set()
+    pending = [f"hubfold.engine.{name}" for name in ("engine", "memory", "scanning", "workspace")]
+    while pending:
+        reached.add(name := pending.pop())
+        pending += loads.get(name, set()) - reached
+    assert {one for one in reached if one.startswith("hubfold.journal.")} == {"hubfold.journal.runs"}
 
 
 def test_names_of_modules_are_written_out() -> None:
@@ -423,6 +437,10 @@ TESTED_BY = {
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.registering": ["cli/test_registered.py", "places/test_registry.py"],
+    "hubfold.cli.commands.register": ["cli/test_registered.py"],
+    "hubfold.cli.commands.unregister": ["cli/test_registered.py"],
+    "hubfold.reports.places": ["cli/test_registered.py", "cli/test_check.py"],
     "hubfold.engine.sources": ["engine/test_places.py", "places/test_settings.py"],
     "hubfold.engine.models": [
         "library/test_gather.py",

@@ -131,5 +131,6 @@ def test_one_read_of_a_keeper_serves_all_its_victims(tmp_path: Path) -> None:
     _, scanned = _hubfold(tmp_path / "home", "scan", "--json", *roots)
     folded, seen = _hubfold(tmp_path / "home", "consolidate", "--json", "-y", "--link", "hardlink", *roots)
     assert len(folded["actions"]) == 3  # type: ignore[arg-type]
-    assert 4 * 8 * MIB <= seen.read - scanned.read < 4 * 8 * MIB + 4 * MIB
+    # The two programs do not load the same modules.
+    assert abs(seen.read - scanned.read - 4 * 8 * MIB) < 4 * MIB
     assert os.stat(blob).st_nlink == 4

@@ -25,6 +25,9 @@ VAULT_MARKER = ".hubfold-vault"
 #: The file that makes a folder a farm which hubfold builds and refreshes.
 FARM_MARKER = ".hubfold-farm"
 
+#: Seconds. What was touched since may be gone on with, and is left alone by `hubfold clean`.
+LEFTOVER_AGE = 24 * 3600
+
 #: Digest algorithms, in the order in which hubfold prefers to name a content by them.
 ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet")
 

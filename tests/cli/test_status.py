@@ -42,3 +42,15 @@ def test_the_status_is_there_at_once(hubfold: Program, scene: Scene) -> None:
     assert not {"huggingface_hub", "sqlite_utils", "rich"} & set(imported)
     # Imports are what takes the time: 231 here.
     assert len(imported) < 300
+
+
+def test_what_no_model_refers_to_has_its_line(hubfold: Program, scene: Scene) -> None:
+    partial = next(scene.hub.glob("models--*/blobs")) / ("a" * 64 + ".incomplete")
+    partial.write_bytes(b"x" * 2_097_152)
+    line = "2.1M  interrupted downloads, 1 file: `hubfold clean --older-than 0` frees it"
+    assert line in hubfold("scan").out.splitlines()
+    assert line in hubfold().out.splitlines() and line in hubfold("ls").out.splitlines()
+    [told] = hubfold("--json").json["unreferenced"]
+    assert (told["bytes"], told["command"]) == (2_097_152, "hubfold clean --older-than 0")
+    hubfold("clean", "--older-than", "0", "-y")
+    assert "no model refers to" not in hubfold().out + hubfold("scan").out

@@ -111,6 +111,8 @@ def test_a_place_that_is_added_and_new_is_a_cache(home: Home) -> None:
     with home.engine() as engine:
         assert engine.add_root(home.folder / "usb", name="usb", limit=5).name == "usb"
         engine.add_root(home.folder / "papers", role=Role.SECONDARY)
+        (home.folder / "usb" / "notes.txt").write_text("no model")
+        engine.workspace.look_again()
         usb, papers = engine.place_of("usb"), engine.place_of(str(home.folder / "papers"))
         assert (usb.takes_models, usb.limit_bytes, usb.role) == (True, 5, Role.SECONDARY)
         assert (papers.takes_models, papers.name) == (False, "secondary")

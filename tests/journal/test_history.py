@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from hubfold.errors import RunNotFound
-from hubfold.journal import history, journal
+from hubfold.journal import history
 from hubfold.state.home import StateHome
 from tests.building.journals import FARM, MEND, RUN, about, intent, restored, written
 
@@ -74,23 +73,3 @@ def test_the_run_to_take_back_is_the_last_that_can_be(tmp_path: Path) -> None:
     assert history.find(state, "20270101-000000-000001")[0].intents == {}
     with pytest.raises(RunNotFound, match="'nobody'"):
         history.find(state, "nobody")
-
-
-def test_of_what_folds_have_saved_only_what_changed_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A scan tells it, and journals grow with every file that was ever folded."""
-    read: list[str] = []
-    whole = journal.read
-    monkeypatch.setattr(journal, "read", lambda runs, run: read.append(run) or whole(runs, run))
-    runs = str(tmp_path)
-    written(tmp_path, RUN, intent(bytes=10), about(1, "done"), FINISHED)
-    first = history.saved(runs, {})
-    assert ([one.bytes for one in first.values()], len(read)) == ([10], 2)
-    assert history.saved(runs, first) == first and len(read) == 2, "it is as it was"
-    written(tmp_path, RUN, intent(bytes=10), about(1, "done"), FINISHED, *restored(1, 99))
-    assert [one.bytes for one in history.saved(runs, first).values()] == [0]
-    [path] = tmp_path.iterdir()
-    os.utime(path, ns=(0, 5))
-    read.clear()
-    assert history.saved(runs, history.saved(runs, first)) and len(read) == 1, "written at another time"

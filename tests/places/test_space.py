@@ -50,6 +50,13 @@ def test_what_fits_is_under_the_limit_and_on_the_drive(what: Room, left: int, ov
     assert (what.left, what.over) == (left, over)
 
 
+def test_what_is_shared_with_another_cache_counts_under_the_limit_and_not_on_the_drive() -> None:
+    full = Room(40, 100, 10, reserve=4)
+    assert full.fits(60, 6) and not full.fits(61, 6) and not full.fits(60, 7)
+    assert not full.fits(60, 5, margin=6)
+    assert Room(0, None, None).fits(10**15, 10**15)
+
+
 def test_the_limit_is_told_with_its_figures() -> None:
     full = Room(40 * 10**9, 100 * 10**9, 10**12)
     full.check_limit(60 * 10**9, "fast")

@@ -215,3 +215,13 @@ def test_a_cache_inside_a_cache_is_cleaned_and_emptied_too(tree: Tree, engine: E
 def _written(path: Path) -> Path:
     path.write_bytes(b"x" * (1 << 20))
     return path
+
+
+def test_where_nobody_could_look_is_told(tree: Tree, engine: Engine) -> None:
+    tree["usb"].mkdir()
+    engine.add_root(tree["usb"])
+    tree["usb"].rmdir()
+    [left] = engine.preview_removal(engine.plan_clean()).left
+    assert left.path == str(tree["usb"])
+    assert left.reason.startswith("it is not there (is its drive connected?)")
+    assert engine.preview_removal(engine.plan_clean([tree["hf/hub"]])).left == (), "nobody asked about it"

@@ -47,6 +47,7 @@ from hubfold.reports.moves import (
 )
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
+from hubfold.reports.places import PlaceUse, RegisteredModel, RegistryReport
 from hubfold.reports.removals import Needed, RemovedModel, RemoveReport
 from hubfold.reports.runs import (
     ConsolidateReport,
@@ -79,6 +80,17 @@ FAILED = Failed(path=HOSTILE, error="the drive reported an error")
 NOTICE = Notice(path=FAR, message="cannot be read", kind="unreadable")
 DONE = Done(path="/m/a", keeper="/c/k", target="/c/o", link=str(LinkKind.SYMLINK), reason="why", bytes=12)
 ROOT = RootReport(path="/m", backend="local-dir", role=Role.PRIMARY, files=3, bytes=40, allocated_bytes=4096)
+PLACE_USE = PlaceUse("slow", ODD, 40, 100)
+REGISTERED = RegisteredModel(
+    name="big",
+    repo_id="org/big",
+    revision=None,
+    place="custom",
+    cache_path="/b",
+    cache_dir="/b/hub",
+    base="/b",
+    source="registered",
+)
 STATUS = StatusRoot(
     path=ODD,
     backend="local-dir",
@@ -353,6 +365,11 @@ def examples() -> Iterator[tuple[str, Any]]:
         root="/c", run="r1", models=(BACKED_UP,), restored=("/c/a", ODD), written=60, left=(LEFT,),
         failed=(FAILED,),
     )  # fmt: skip
+    yield "PlaceUse", PLACE_USE
+    yield "PlaceUse that is away", dataclasses.replace(PLACE_USE, used_bytes=None, away=True)
+    yield "RegisteredModel", REGISTERED
+    yield "RegisteredModel anywhere", dataclasses.replace(REGISTERED, place="", base=None, revision="v1")
+    yield "RegistryReport", RegistryReport((REGISTERED,))
     moved = MovedModel(
         name="org/m",
         source="/c",

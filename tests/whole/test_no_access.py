@@ -35,6 +35,9 @@ ASKED: dict[str, Ask] = {
     "check": lambda engine: "; ".join(one.message for one in engine.check(["org/base"]).recommendations),
     "path": lambda engine: _hint(engine, lambda it: it.model_path("org/base")),
     "rm": lambda engine: _hint(engine, lambda it: it.plan_remove(["org/base"])),
+    "clean": lambda engine: "; ".join(
+        f"{one.path}: {one.reason}" for one in engine.preview_removal(engine.plan_clean()).left
+    ),
     "backup of all": lambda engine: "; ".join(
         f"{one.path}: {one.error}" for one in engine.plan_backup("saved").failed
     ),

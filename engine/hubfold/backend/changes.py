@@ -10,6 +10,8 @@ import enum
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hubfold.content import LEFTOVER_AGE as LEFTOVER_AGE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -109,10 +111,6 @@ class Gap:
     text: str = ""
     #: Bytes by length, None where the layout does not know.
     size: int | None = None
-
-
-#: Seconds. What was touched since may be gone on with, and is left alone by `hubfold clean`.
-LEFTOVER_AGE = 24 * 3600
 
 
 class LeftoverKind(enum.StrEnum):

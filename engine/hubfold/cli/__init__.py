@@ -7,8 +7,7 @@ from gc import freeze, get_threshold, set_threshold
 from typing import NoReturn
 
 #: Objects made since the last garbage collection that start another one (Python's own: 700). What is made here lives to
-#: the end or is freed without the collector; looking through it again and again was a twentieth of start-up, a sixth
-#: of planning very many sets.
+#: the end or is freed without the collector; looking through it again and again was a twentieth of start-up.
 COLLECT_AFTER = 500_000
 
 

@@ -75,28 +75,17 @@ def space(output: Output, found: Space, reclaimable: int, *, about: str = "") ->
         output.line(f"{size:>{width}}{what}")
 
 
-def unreferenced(output: Output, found: Sequence[Unreferenced], own: int = 0) -> None:
-    """What no model refers to, each with the command that frees it; `own`: bytes of hubfold's own state."""
-    rows = [
-        (
-            one.bytes,
-            f"{one.what}, {display.count(one.files, 'file')}: "
-            + (
-                f"`{one.command}` frees it"
-                if one.command
-                else f"{output.place(one.path or '')} (chunks; may be deleted while nothing downloads)"
-            ),
-        )
-        for one in found
-    ]
-    if own:
-        rows.append((own, "hubfold's own index and runs: needed for undo"))
-    if not rows:
+def unreferenced(output: Output, found: Sequence[Unreferenced]) -> None:
+    """What no model refers to, each with the command that frees it or the folder of programs that it lies in."""
+    if not found:
         return
     output.line("no model refers to:")
-    width = max(len(display.size(size)) for size, _ in rows)
-    for size, what in rows:
-        output.line(f"{display.size(size):>{width}}  {what}")
+    width = max(len(display.size(one.bytes)) for one in found)
+    for one in found:
+        how = f": `{one.command}` frees it" if one.command else f" in {output.place(one.path or '')}"
+        output.line(
+            f"{display.size(one.bytes):>{width}}  {one.what}, {display.count(one.files, 'file')}{how}"
+        )
 
 
 def goes(output: Output, paths: Sequence[str], folders: Sequence[str] = (), *, full: bool = False) -> None:

@@ -13,8 +13,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from hubfold.backend.changes import LEFTOVER_AGE
-from hubfold.content import USUAL, Role, Scope
+from hubfold.content import LEFTOVER_AGE, USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
@@ -32,13 +31,14 @@ if TYPE_CHECKING:
     from hubfold.engine.models import Models
     from hubfold.engine.moving import Moving
     from hubfold.engine.places import Places
+    from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
-    from hubfold.models.names import ModelName
+    from hubfold.models.names import ConfiguredModel, ModelName
     from hubfold.moving.plan import MovePlan
     from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
+    from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
         ConsolidateReport,
@@ -234,6 +235,49 @@ class Engine:
     def next_place_for(self, bytes_: int) -> Place | None:
         """The best place with so much room: the primary one, then the others as they are named; None if none has it."""
         return self._places.next_for(bytes_)
+
+    # registry
+
+    def register(
+        self,
+        name: str,
+        repo_id: str,
+        *,
+        at: str = "",
+        path: StrPath | None = None,
+        revision: str | None = None,
+    ) -> RegisteredModel:
+        """Let `name` stand for a model, which is to lie `at` a place or in the cache at `path`, or below that.
+
+        A `path` that is no cache yet is taken for the folder above one (an ``HF_HOME``). What is registered stays where
+        it is: `download` gets it there. Raises `UsageError`, `NoPlace`, `RegistryDamaged`, `Locked`.
+        """
+        return self._registering.register(name, repo_id, revision, at=at, path=path)
+
+    def registered(self, name: str) -> RegisteredModel:
+        """A model that was registered or configured by this name: `cache_dir` is what ``from_pretrained`` needs.
+
+        Raises `UnknownModel`, and `NoPlace` where its place is none any more.
+        """
+        return self._registering.one(name)
+
+    def registered_models(self, names: Sequence[str] = ()) -> RegistryReport:
+        """Those of these `names` (default: all) that are registered or configured; `cache_dir` is "" where the place is
+        none any more. Raises `UnknownModel`."""
+        return self._registering.registered(names)
+
+    def import_registry(self, path: StrPath) -> RegistryReport:
+        """Register what a JSON file lists (`places/registry`), all of it or nothing. Raises `UsageError`."""
+        return self._registering.import_from(path)
+
+    def unregister(self, names: Sequence[str]) -> RegistryReport:
+        """Forget names; their models stay. Raises `UnknownModel`, and `HubfoldError` for one that a file configures."""
+        return self._registering.unregister(names)
+
+    @property
+    def configured_models(self) -> Mapping[str, ConfiguredModel]:
+        """The names that stand for models, of files and of the registry, as one list."""
+        return self.workspace.models
 
     # scanning
 
@@ -656,6 +700,12 @@ class Engine:
         from hubfold.engine.places import Places
 
         return Places(self.workspace)
+
+    @cached_property
+    def _registering(self) -> Registering:
+        from hubfold.engine.registering import Registering
+
+        return Registering(self.workspace, self._places)
 
     @cached_property
     def _scanning(self) -> Scanning:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from hubfold.content import Role, Root
 from hubfold.engine.workspace import Workspace
+from hubfold.models.names import ConfiguredModel, ModelName
 from hubfold.places import places, space
 from hubfold.places.places import Place
 from hubfold.places.space import Room
@@ -74,9 +75,45 @@ class Places:
         """The place that a path, free of symlinks, lies in."""
         return places.holding(self.places(), path)
 
+    def of_model(self, model: ConfiguredModel, there: Sequence[Place] | None = None) -> Place | None:
+        """The place that a model is registered at, None where it may lie anywhere; `there` as by `places`.
+
+        Raises `NoPlace` for a place that is none any more.
+        """
+        if model.place:
+            return places.named(self.places() if there is None else there, model.place)
+        cache = self._workspace.named_in.cache_for(model.path, home=True) if model.path else None
+        if cache is None:
+            return None
+        known = self.places() if there is None else there
+        listed = next((place for place in known if place.cache == cache.path), None)
+        root = KnownRoot(cache.path, cache.backend)
+        return listed or self._place(root, {"path": "registered"})
+
+    def of_asked(self, asked: ModelName) -> Place | None:
+        """The place that a model is registered at, by the name that was typed, or by its repo id where all names that
+        stand for it agree."""
+        by_name = self._workspace.models.get(asked.name)
+        if by_name is not None:
+            return self.of_model(by_name)
+        alike = [
+            one
+            for one in self._workspace.models.values()
+            if (one.place or one.path) and one.repo_id.lower() == asked.id.lower()
+        ]
+        found = list({place.cache: place for one in alike if (place := self.of_model(one))}.values())
+        return found[0] if len(found) == 1 else None
+
     def room(self, place: Place) -> Room:
         """What a place holds, and what still fits, with the reserve of ``config.toml`` kept free."""
         return space.room(place.cache, place.limit_bytes, self._workspace.config.reserve)
+
+    def room_at(self, path: str) -> Room:
+        """What there is at a path, by the limit of the place that it lies in."""
+        place = self.at(path)
+        return (
+            self.room(place) if place is not None else space.room(path, None, self._workspace.config.reserve)
+        )
 
     def room_left(self, place: Place) -> int:
         """See `Engine.room_left`."""

@@ -70,7 +70,7 @@ class Removing:
                 only=only,
                 with_links=with_links,
                 with_copies=with_copies,
-                suggest=list(self._workspace.config.models or ()),
+                suggest=list(self._workspace.models),
             ),
             names=self._workspace.names_of,
             logs=lambda: journal.logs(self._workspace.state.runs),
@@ -85,7 +85,7 @@ class Removing:
     def _may_be_files(self, models: Sequence[str]) -> bool:
         """Whether the words after the first may be files of the model that it names."""
         words = models[1:]
-        configured = self._workspace.config.models or {}
+        configured = self._workspace.models
         return bool(words) and not (
             models[0] in words or configured.keys() & set(words) or _PATTERN.fullmatch(models[0])
         )

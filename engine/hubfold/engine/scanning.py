@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -49,6 +48,7 @@ class Scanning:
                 scan.Aim(
                     min_size,
                     scope=self._workspace.scope(scope),
+                    away=self._workspace.named_in.away,
                     sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
                 ),
             )
@@ -79,13 +79,13 @@ class Scanning:
         index = self._workspace.index
         mounts = Mounts.now()
         vaults = [root.path for root in index.roots(vaults=True) if root.backend == VAULT]
-        there = [path for path in (*scanned, *vaults) if os.path.isdir(path)]
+        there = [path for path in (*scanned, *vaults) if self._workspace.is_there(path)]
         places.note(index, (place_of(path, mounts) for path in there))
         known = places.load(index)
         moved: dict[str, Notice] = {}
         for old in index.roots(vaults=True):
             before = known.get(old.path)
-            if before is None or os.path.isdir(old.path):
+            if before is None or self._workspace.is_there(old.path):
                 continue
             now = next((path for path in there if before.is_at(path, mounts)), None)
             if now is not None:
@@ -109,6 +109,10 @@ class Scanning:
         # What no layout recognises yet may be a cache as soon as a client has filled it.
         open_ = backend is None and self._workspace.backends[root.backend].fallback
         known = KnownRoot(root.path, None if open_ else root.backend, role, limit, called)
+        told = self._workspace.resolved(known)
+        if open_ and told.backend != root.backend:
+            # A place with nothing in it is a cache, whatever else somebody puts there first.
+            known = replace(known, backend=told.backend)
         others = [old for old in self._workspace.state.registered_roots() if old.path != known.path]
         taken = next((old for old in others if called and old.name == called), None)
         if taken is not None and name and name not in set(Role):
@@ -121,7 +125,6 @@ class Scanning:
         self._workspace.state.register_roots([*others, known])
         self._workspace.look_again()
         self._workspace.named_in.note(known.path, anew=True)
-        told = self._workspace.resolved(known)
         return StatusRoot(
             path=known.path,
             backend=told.backend or root.backend,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from hubfold.engine.sources import Sources
     from hubfold.index.index import Index
     from hubfold.library.inventory import Holdings
-    from hubfold.models.names import ModelName
+    from hubfold.models.names import ConfiguredModel, ModelName
+    from hubfold.places.registry import Registry as ModelRegistry
     from hubfold.places.settings import Settled
     from hubfold.reports.outcomes import Notice
     from hubfold.reports.scans import RootReport, StatusRoot
@@ -257,9 +258,22 @@ class Workspace:
         client = self.named_in.client_cache
         if limit is not None and client is not None:
             yield limit[1], KnownRoot(client.path, client.backend, Role.PRIMARY, limit[0], str(Role.PRIMARY))
+        yield from self._registered_roots()
         for name in self.registry:
             for path in self.backends[name].default_roots(self.environ):
                 yield "found", KnownRoot(os.path.realpath(path), name)
+
+    def _registered_roots(self) -> Iterator[tuple[str, KnownRoot]]:
+        """The caches that models are registered at by their paths, as far as they were ever there."""
+        for path in dict.fromkeys(one.path for one in self.models.values() if one.path):
+            cache = self.named_in.cache_for(path, home=True)
+            if cache is not None and (os.path.isdir(cache.path) or self.named_in.was_seen(cache.path)):
+                yield "registered", KnownRoot(cache.path, cache.backend)
+
+    def named_by_models_alone(self, path: str) -> bool:
+        """Whether a cache is a root only because a model is registered at its path."""
+        named = {source for source, root in self.sources() if root.path == path}
+        return named == {"registered"}
 
     def resolved(self, root: KnownRoot, before: Mapping[str, Root] | None = None) -> KnownRoot:
         """A root with its path, free of symlinks, and its layout: where the user named none, that of what is there now.
@@ -271,7 +285,7 @@ class Workspace:
 
         path = canonical(root.path)
         if root.backend is not None:
-            return replace(root, path=path)
+            return replace(root, path=self._cache_of(path, root))
         key = path, bool(root.name)
         if key not in self._resolved:
             names = os.listdir(path) if os.path.isdir(path) else []
@@ -289,6 +303,14 @@ class Workspace:
             self._resolved[key] = KnownRoot(canonical(place), backend)
         found = self._resolved[key]
         return replace(root, path=found.path, backend=found.backend)
+
+    def _cache_of(self, path: str, root: KnownRoot) -> str:
+        """Of a place that is a cache, the cache that programs have made below it meanwhile; else the path itself."""
+        client = self.named_in.client_cache if root.name else None
+        if client is None or client.backend != root.backend:
+            return path
+        found = self.named_in.cache_for(path)
+        return path if found is None else found.path
 
     def look_again(self) -> None:
         """Forget what roots were taken for, and what they reach: something may have come into them since."""
@@ -370,7 +392,11 @@ class Workspace:
             chosen |= {root.path: root for root in self.scanned()}
         roots = [self.with_link(root) for root in chosen.values() if root.backend in self.backends]
         found = self.by_role(roots + self.vaults_of(roots))
-        return {root.path: root for root in found if os.path.isdir(root.path)}
+        return {root.path: root for root in found if self.is_there(root.path)}
+
+    def is_there(self, path: str) -> bool:
+        """Whether a root is there now, and not another drive, or an empty mount point, in its place."""
+        return os.path.isdir(path) and not self.named_in.away(path)
 
     def vaults_of(self, roots: Iterable[Root]) -> list[Root]:
         """The vaults of the index that belong to `roots`."""
@@ -387,7 +413,7 @@ class Workspace:
         return [
             root
             for root in (self.index.roots() if wanted else self.scanned())
-            if not os.path.isdir(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
+            if not self.is_there(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
         ]
 
     def by_role(self, roots: Iterable[Root]) -> list[Root]:
@@ -479,7 +505,34 @@ class Workspace:
         """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""
         from hubfold.models.names import parse
 
-        return parse(name, self.config.models, revision)
+        return parse(name, self.models, revision)
+
+    @cached_property
+    def registry_of_models(self) -> ModelRegistry:
+        """The registry in the state directory."""
+        from hubfold.places.registry import Registry
+
+        return Registry(self.state.home, self.state.create)
+
+    @property
+    def models_of_project(self) -> Mapping[str, ConfiguredModel]:
+        """What the project's ``hubfold.toml`` says of models."""
+        project = self.named_in.project
+        return (project.config.models if project is not None else None) or {}
+
+    @cached_property
+    def models(self) -> Mapping[str, ConfiguredModel]:
+        """The names that stand for models: those of files and of the registry, which is stronger, as one list."""
+        return {
+            **(self.config.models or {}),
+            **self.models_of_project,
+            **self.registry_of_models.models(),
+        }
+
+    def forget_models(self) -> None:
+        """Read anew what is registered: something was."""
+        vars(self).pop("models", None)
+        self._forget_links()
 
     def hub(self, *, bars: bool = False) -> Hub:
         from hubfold.transfer.hub import Hub
@@ -501,7 +554,7 @@ class Workspace:
         if place is None:
             path = self.cache_of_downloads()
             return None if path is None else self.download_cache(None)
-        given = named(place)
+        given = named(self.folder_of(place))
         if os.path.lexists(given) and not os.path.isdir(given):
             raise RootError(f"{given} is no folder", "name the folder of a cache")
         backend = self.recognised(given) or self.download_cache(None).backend
@@ -516,8 +569,14 @@ class Workspace:
 
         cache = download.default_cache(self.backends, self.environ)
         if into is not None:
-            return self.root_of(cache.backend, into)
+            return self.root_of(cache.backend, self.folder_of(into))
         return self._primary_cache() or cache
+
+    def folder_of(self, place: StrPath) -> StrPath:
+        """The folder of a place that is called so; anything else is a path, and stays as it is."""
+        text = os.fspath(place)
+        named = [one.root for one in self.settled.settings if one.root.name == text]
+        return self.resolved(named[0]).path if named else place
 
     def _primary_cache(self) -> Root | None:
         """The cache that somebody made the primary place; None where nobody has, or where none is there."""
@@ -576,7 +635,7 @@ class Workspace:
             places = [place for root in chosen for place in self._vault_places(root)]
             return list(dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)]))
 
-        beyond = Beyond(vaults, self.here, unasked)
+        beyond = Beyond(vaults, self.here, unasked, self.named_in.away)
         return Holdings(chosen, self.backends, beyond, progress=progress, stop=stop)
 
     def holdings_at(self, paths: Sequence[StrPath]) -> Holdings:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from hubfold.errors import RunNotFound
 from hubfold.journal import journal
 from hubfold.journal.others import as_they_lie_now
@@ -44,30 +40,9 @@ def summary(log: RunLog) -> RunSummary:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a run has freed, in bytes, as of a journal of this size and time: who appends to one changes both."""
-
-    size: int
-    mtime_ns: int
-    bytes: int
-
-
-def saved(runs: str, known: Mapping[str, Saved]) -> dict[str, Saved]:
-    """What each run has freed by those of its actions that stand. Of `known` only what has changed since is read.
-
-    Raises `JournalDamaged`, `OSError`.
-    """
-    return {run: _saved(runs, run, known.get(run)) for run in journal.run_names(runs)}
-
-
-def _saved(runs: str, run: str, known: Saved | None) -> Saved:
-    st = os.stat(journal.path_of(runs, run))
-    if known is not None and (known.size, known.mtime_ns) == (st.st_size, st.st_mtime_ns):
-        return known
-    log = journal.read(runs, run)
-    freed = sum(log.intents[number].bytes for number, state in log.states.items() if state == "done")
-    return Saved(st.st_size, st.st_mtime_ns, freed)
+def freed(log: RunLog) -> int:
+    """The bytes that those actions of a run have freed that stand."""
+    return sum(log.intents[number].bytes for number, state in log.states.items() if state == "done")
 
 
 def detail(log: RunLog) -> RunDetail:

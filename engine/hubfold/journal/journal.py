@@ -52,10 +52,12 @@ from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.identity import Mounts, place_of
 from hubfold.errors import JournalDamaged, RunNotFound
 from hubfold.journal.run_log import VERSION, RunLog, take
+from hubfold.journal.runs import SUFFIX as SUFFIX
+from hubfold.journal.runs import path_of as path_of
+from hubfold.journal.runs import run_names as run_names
 
 #: A journal whose last record is one of these has nothing open.
 CLOSING = frozenset({"end", "undone", "recovered"})
-SUFFIX = ".jsonl"
 
 #: Moment of the start (UTC), and something that makes it unique.
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6,}")
@@ -154,20 +156,6 @@ class Journal:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def run_names(folder: str) -> list[str]:
-    """The runs that have a journal in `folder`, oldest first."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
-
-
-def path_of(folder: str, run: str) -> str:
-    """Where the journal of a run lies."""
-    return os.path.join(folder, run + SUFFIX)
 
 
 def read(folder: str, run: str) -> RunLog:

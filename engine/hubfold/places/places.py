@@ -95,7 +95,8 @@ def holding(places: Iterable[Place], path: str) -> Place | None:
 def in_order(places: Iterable[Place], first: Place | None = None) -> list[Place]:
     """Where models go, best first: `first`, then the primary place, then the others as they are named."""
     return sorted(
-        (place for place in places if place.takes_models),
+        # A cache that nobody named, beside a primary place that somebody did, is no place that models overflow to.
+        (place for place in places if place.takes_models and (place.name or place.source != "found")),
         key=lambda place: (place != first, place.role is not Role.PRIMARY),
     )
 

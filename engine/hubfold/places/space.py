@@ -66,10 +66,24 @@ class Room:
         bounds += [] if self.free is None else [self.free - self.reserve]
         return max(0, min(bounds, default=0))
 
+    def fits(self, held: int, written: int, margin: int = 0) -> bool:
+        """Whether a place may hold `held` bytes more, `written` of them new to its drive, with `margin` to spare."""
+        below = self.limit is None or self.used + held <= self.limit
+        return below and (self.free is None or written + max(margin, self.reserve) <= self.free)
+
     @property
     def over(self) -> int:
         """By how much the limit is passed; 0 where it is not."""
         return 0 if self.limit is None else max(0, self.used - self.limit)
+
+    @property
+    def figures(self) -> str:
+        """What is used of the limit, and free of the drive: for people."""
+        told = [] if self.limit is None else [f"{display.size(self.used)} of {display.size(self.limit)} used"]
+        if self.free is not None:
+            reserve = f", {display.size(self.reserve)} of it in reserve" if self.reserve else ""
+            told.append(f"{display.size(self.free)} free{reserve}")
+        return ", ".join(told)
 
     def check_limit(self, wanted: int, called: str) -> None:
         """Raise `OverLimit`, with the figures, where `wanted` bytes more are over the limit of a place called so."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from hubfold import display
 from hubfold.backend.changes import Leftover, LeftoverKind, Removal
 from hubfold.content import LinkKind, Root
+from hubfold.disk.paths import within
 from hubfold.errors import HubfoldError
 from hubfold.journal.presence import check_there
 from hubfold.journal.run_log import RunLog
@@ -53,7 +54,19 @@ def plan(
                 young.append(Left(leftover.path, _too_young(older_than)))
     if not only:
         removals += _dangling(logs)
+    young += _unseen(holdings, only)
     return hold_against_needs(holdings, removals, young, with_links=False, names=names, only=only)
+
+
+def _unseen(holdings: Holdings, only: Collection[str]) -> Iterator[Left]:
+    """Where nobody could look, so that more may lie there: roots that are away, folders that are closed."""
+    away, closed = {root.path for root in holdings.away}, set(holdings.unreadable)
+    for path in sorted(away):
+        if not only or any(within(path, root) for root in only):
+            yield Left(path, "it is not there (is its drive connected?): more may be there")
+    for notice in holdings.warnings:
+        if notice.path in closed - away and (not only or any(within(notice.path, root) for root in only)):
+            yield Left(notice.path, f"{notice.message}: more may be there")
 
 
 def _too_young(older_than: float) -> str:

@@ -7,6 +7,7 @@ Layout of the state directory (mode 0700, made only when something has to be wri
     roots.json    the roots that `hubfold roots add` registered
     asked.json    which files of a revision `hubfold download --include` asked for
     placed.json   which caches a `--into` has put models into
+    registry.db   which models names stand for, and at which places these are to lie (`places/registry`)
     located.json  on which file systems places were seen, so that an empty mount point is known for what it is
     verified      what a `hubfold verify` that was cut short has read and found good
     used.json     when models were used last, and pinned.json which of them stay (`state/used`)

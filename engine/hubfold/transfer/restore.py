@@ -45,6 +45,8 @@ class RestorePlan:
     further: tuple[RestorePlan, ...] = ()
     #: Models that cannot be restored, or not here.
     refused: tuple[Failed, ...] = ()
+    #: Why it goes there, and not to the first place.
+    why: str = ""
 
     @property
     def each(self) -> tuple[RestorePlan, ...]:
@@ -150,7 +152,9 @@ def preview(planned: RestorePlan) -> RestoreReport:
     missing = tuple(dict.fromkeys(path for path in paths if not os.path.lexists(path)))
     models = tuple(_told(model) for one in planned.each for model in one.models)
     size = sum(one.missing_bytes for one in planned.each)
-    return RestoreReport(planned.root.path, None, models, missing, size, failed=planned.refused)
+    return RestoreReport(
+        planned.root.path, None, models, missing, size, failed=planned.refused, why=planned.why
+    )
 
 
 def together(planned: RestorePlan, reports: Sequence[RestoreReport]) -> RestoreReport:
@@ -162,6 +166,7 @@ def together(planned: RestorePlan, reports: Sequence[RestoreReport]) -> RestoreR
         written=sum(one.written for one in reports),
         left=tuple(left for one in reports for left in one.left),
         failed=(*planned.refused, *(failed for one in reports for failed in one.failed)),
+        why=planned.why,
     )
 
 

@@ -109,7 +109,9 @@ def _show(output: Output, report: ModelsReport, rows: Rows, files: bool) -> None
     output.line(
         f"{display.count(len(report.models), 'model')}, {display.size(report.physical_bytes)} on disk", "bold"
     )
-    tell.unreferenced(output, report.unreferenced)
+    if report.unreferenced:
+        output.line()
+        tell.unreferenced(output, report.unreferenced)
     if any(model.state == "broken" for model in report.models):
         output.message("broken: `hubfold check MODEL` says what is wrong")
 

@@ -143,7 +143,6 @@ def _list(session: Session) -> None:
 def show(output: Output, roots: list[StatusRoot]) -> None:
     """The roots with their space as the index knows it."""
     columns = [
-        Column("NAME"),
         Column("SIZE", right=True),
         Column("LIMIT", right=True),
         Column("FILES", right=True),
@@ -154,7 +153,6 @@ def show(output: Output, roots: list[StatusRoot]) -> None:
     ]
     rows = [
         [
-            root.name,
             _size(root),
             _limit(root),
             f"{root.files:,}",
@@ -166,8 +164,11 @@ def show(output: Output, roots: list[StatusRoot]) -> None:
         for root in roots
     ]
     # Who has named nothing has nothing to read there.
-    first = 0 if any(root.name for root in roots) else 1
-    output.table(columns[first:], [row[first:] for row in rows])
+    if any(root.name not in ("", root.role) for root in roots):
+        columns.insert(5, Column("NAME"))
+        for root, row in zip(roots, rows, strict=True):
+            row.insert(5, root.name)
+    output.table(columns, rows)
 
 
 def _size(root: StatusRoot) -> str:

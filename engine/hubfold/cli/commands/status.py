@@ -53,7 +53,10 @@ def status(session: Session) -> None:
     if space is not None:
         tell.space(output, space, reclaimable)
         output.line(f"{display.size(reclaimable)} reclaimable, as of the last scan", "bold")
-    tell.unreferenced(output, free)
+    if free:
+        output.line()
+        tell.unreferenced(output, free)
+        output.line()
     if last is not None:
         output.line(f"last run: {last.run}, {last.command}, {last.state}, {display.size(last.bytes)}")
     if space is not None:
