@@ -49,7 +49,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving care transfer removal places library scanning farm folding duplicates vault journal reading index state"
+        "moving adoption care mounted transfer removal places library scanning farm folding duplicates vault journal"
+        " reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -59,10 +60,16 @@ HOUSE = (
         never="care testing",
     ),
     room(
+        "adoption",
+        "transfer library journal reading reports backend disk models ground",
+        never="removal farm folding index testing",
+    ),
+    room(
         "care",
         "removal farm folding vault journal reading index state reports backend disk ground",
         never="transfer scanning duplicates testing",
     ),
+    room("mounted", "scanning vault reports disk ground", never="index state folding journal library"),
     room(
         "transfer",
         "places library scanning journal reading state reports backend disk models ground",
@@ -142,9 +149,15 @@ PURE = [
         "hubfold.backend.hookspecs",
         "hubfold.backend.sides",
     ),
-    *("hubfold.folding.plan", "hubfold.folding.planner", "hubfold.folding.rights"),
+    *(
+        "hubfold.folding.plan",
+        "hubfold.folding.planner",
+        "hubfold.folding.rights",
+        "hubfold.folding.confined",
+    ),
     "hubfold.duplicates.grouping",
     *("hubfold.vault.names", "hubfold.transfer.archive"),
+    *("hubfold.mounted.mounts", "hubfold.mounted.variables"),
 ]
 
 #: What a plugin may import: nothing else is promised to be there tomorrow.
@@ -169,11 +182,12 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
+    *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
-    *("hubfold.engine.transfer", "hubfold.engine.moving"),
+    *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -448,9 +462,12 @@ TESTED_BY = {
         "library/test_checking.py",
     ],
     "hubfold.engine.moving": ["moving/test_move.py", "cli/test_move.py"],
+    "hubfold.engine.mounting": ["cli/test_doctor_mounts.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
+    "hubfold.mounted.judge": ["cli/test_doctor_mounts.py"],
+    "hubfold.mounted.look": ["mounted/test_kernel.py"],
     "hubfold.farm.settle": ["farm/test_build.py", "faults/test_sweeps.py"],
     "hubfold.folding.holding": ["folding/test_executor.py", "folding/test_taking_back.py"],
     "hubfold.folding.outcomes": ["folding/test_executor.py", "folding/test_limits.py"],
@@ -477,6 +494,15 @@ TESTED_BY = {
     "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/huggingface/test_hub_cache.py"],
     "hubfold.transfer.hub": ["transfer/test_download.py"],
     "hubfold.transfer.placer": ["transfer/test_download.py"],
+    **{
+        f"hubfold.adoption.{name}": ["adoption/test_adopting.py"]
+        for name in ("origin", "plan", "sources", "taking", "undo")
+    },
+    "hubfold.engine.migrating": ["adoption/test_migration.py"],
+    "hubfold.engine.adopting": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.legacy_offers": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.local_offers": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.claims": ["plugins/huggingface/test_hub_cache.py"],
     "hubfold_plugins.huggingface.hub_metadata": ["plugins/huggingface/test_local_dir.py"],
     "hubfold_plugins.huggingface.hub_repository": ["plugins/huggingface/test_hub_cache.py"],

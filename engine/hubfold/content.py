@@ -46,6 +46,8 @@ class Scope:
     all_files: bool = False
     #: Only duplicate sets that these models have a file in, by whatever names they have for users.
     models: tuple[str, ...] = ()
+    #: The folder that no link which is made may lead out of; "" for anywhere.
+    within: str = ""
 
 
 #: What hubfold looks at by itself.

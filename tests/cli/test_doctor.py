@@ -6,7 +6,7 @@ import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, model_files
-from tests.building.program import Program
+from tests.building.program import Program, Scene
 
 
 @pytest.fixture
@@ -67,3 +67,15 @@ def test_offline_it_says_why_nothing_came(hubfold: Program, sick: Tree, loopback
 def test_download_alone_is_a_usage_error(hubfold: Program) -> None:
     done = hubfold("doctor", "--download")
     assert done.code == 2 and "--fix" in done.err
+
+
+def test_a_file_that_the_group_of_a_cache_cannot_read_is_told(hubfold: Program, scene: Scene) -> None:
+    for path in (scene.hub, *scene.hub.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o2775 if path.is_dir() else 0o644)
+    assert hubfold("doctor").code == 0
+    scene.blob.chmod(0o600)
+    done = hubfold("doctor")
+    assert done.code == 3
+    assert f"not-shared: {scene.blob}" in done.out
+    assert "chmod -R g+rX" in done.out

@@ -120,3 +120,11 @@ def test_a_link_that_is_itself_the_target_is_not_followed(tmp_path: Path) -> Non
     (here / "a").mkdir()
     (here / "object").symlink_to("elsewhere")
     assert link_text(str(here / "a/m"), str(here / "object"), FileSystems()) == "../object"
+
+
+def test_a_link_that_has_to_be_relative_is_so_to_another_file_system(tmp_path: Path) -> None:
+    known = FileSystems()
+    link = str(tmp_path / "link")
+    assert link_text(link, "/proc/version", known) == "/proc/version"
+    text = link_text(link, "/proc/version", known, relative=True)
+    assert not os.path.isabs(text) and os.path.normpath(tmp_path / text) == "/proc/version"

@@ -132,3 +132,31 @@ def test_a_folder_is_made_like_another(tmp_path: Path) -> None:
         folder.chmod(0o700)
         make_folder_like(str(folder), str(like))
         assert folder.stat().st_mode & 0o7777 == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "umask", "file"),
+    [
+        (0o2775, 0o077, 0o664),
+        (0o755, 0o077, 0o644),
+        (0o700, 0o077, 0o600),
+        (0o700, 0o022, 0o644),
+        (0o1777, 0o022, 0o664),
+    ],
+)
+def test_what_is_made_meanwhile_is_as_open_as_a_folder(
+    tmp_path: Path, folder: int, umask: int, file: int
+) -> None:
+    top = tmp_path / "cache"
+    top.mkdir()
+    top.chmod(folder)
+    before = os.umask(umask)
+    try:
+        with permissions.open_as(str(top)):
+            (top / "made").touch()
+        assert (top / "made").stat().st_mode & 0o777 == file
+        with permissions.open_as(str(tmp_path / "gone")):
+            pass
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)

@@ -19,7 +19,14 @@ from hubfold import demo, display
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Partial, Role, Signature, Trust
 from hubfold.json_form import JsonForm
 from hubfold.models.patterns import Selection
-from hubfold.reports.health import DoctorReport, Finding, Problem, VerifyReport
+from hubfold.reports.health import (
+    DoctorReport,
+    Finding,
+    MountFinding,
+    MountReport,
+    Problem,
+    VerifyReport,
+)
 from hubfold.reports.models import (
     CheckedModel,
     CheckReport,
@@ -61,11 +68,13 @@ from hubfold.reports.runs import (
 )
 from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot, Unreferenced
 from hubfold.reports.transfers import (
+    AdoptReport,
     BackedUpModel,
     BackupReport,
     DamagedFile,
     DownloadedModel,
     DownloadReport,
+    MigrateReport,
     RestoreReport,
     Reused,
 )
@@ -77,6 +86,10 @@ ODD, HOSTILE, FAR = "/m/\udcff", '/m/\x1b[2J\n"\\', "/m/\u00e9\U0001f600"
 
 LEFT = Left(path=ODD, reason="it changed")
 FAILED = Failed(path=HOSTILE, error="the drive reported an error")
+MOUNTED = MountFinding(
+    kind="link-leads-out", path=ODD, container="/c/a", message="m", fix="f", service="web",
+    mounts=("/v:/v:ro",), links=7,
+)  # fmt: skip
 NOTICE = Notice(path=FAR, message="cannot be read", kind="unreadable")
 DONE = Done(path="/m/a", keeper="/c/k", target="/c/o", link=str(LinkKind.SYMLINK), reason="why", bytes=12)
 ROOT = RootReport(path="/m", backend="local-dir", role=Role.PRIMARY, files=3, bytes=40, allocated_bytes=4096)
@@ -320,6 +333,8 @@ def examples() -> Iterator[tuple[str, Any]]:
         Finding(kind="corrupt", path=ODD, message="m", fix="f", fixed=True, mendable=True, replaces=(ODD,)),
     )
     yield "DoctorReport", DoctorReport(findings=(Finding(kind="k", path="/a", message="m", fix="f"),))
+    yield "MountFinding", MOUNTED
+    yield "MountReport", MountReport(findings=(MOUNTED,), links=7, not_looked_at=(LEFT,))
     yield "Needed", Needed(path="/l", content="/c", becomes="stays whole")
     yield (
         "RemovedModel",
@@ -398,6 +413,16 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "BalancedModel", balanced
     yield "BalanceReport", BalanceReport(places=(place,), models=(balanced,), left=(LEFT,), failed=(FAILED,))
     yield "PinReport", PinReport(pinned=("org/m",))
+    yield "AdoptReport", AdoptReport(
+        folder="/f", cache="/c", run="r1", model="org/base", commit="c" * 40, told_by="its clone", made=("/c/a", ODD),
+        reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, read_only=(ODD,),
+        links=("/f/b",), missing=("c.bin",), left=(LEFT,), failed=(FAILED,),
+    )  # fmt: skip
+    yield "MigrateReport", MigrateReport(
+        old="/o", new="/c", how="move", run="r1", models=(BACKED_UP,), made=("/c/a", ODD),
+        reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, links=("/o/b",),
+        removed=("/o/c",), left=(LEFT,), failed=(FAILED,),
+    )  # fmt: skip
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (
         "DemoReport",

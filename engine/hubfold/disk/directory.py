@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import takewhile
 
 from hubfold.access import ACL, DEFAULT_ACL
@@ -24,6 +25,12 @@ _HAS_DIR_FD = os.open in os.supports_dir_fd and os.link in os.supports_dir_fd
 
 #: There is no such attribute, or there are none at all.
 _NO_XATTR = (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP)
+
+#: What new folders, files that hold content and files that are noted in have of the bits of the folder that they are
+#: made in: never that everybody may write.
+_OF_FOLDERS = stat.S_ISGID | 0o075
+_OF_CONTENT = 0o044
+_OF_NOTES = 0o064
 
 _RENAME_EXCHANGE = 2  # linux/fs.h; RENAME_SWAP of macOS's renameatx_np has the same value
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform != "win32" else None
@@ -85,6 +92,8 @@ class Directory:
             raise
         if made:
             deeper.give_to_owner_of(self)
+            if deeper._fd is not None:
+                self._share(deeper._fd, _OF_FOLDERS)
             self.sync()
         return deeper
 
@@ -227,11 +236,34 @@ class Directory:
             _copy_xattr(other._fd, self._fd, name)
         os.chmod(self._fd, mode)
 
-    def own_file(self, fd: int) -> None:
-        """As root, let a file that was made here belong to whom this directory belongs to."""
-        if privileged() and self._fd is not None:
+    def own_file(self, fd: int, *, noted: bool = False) -> None:
+        """Let a file that was made here be read by whom this directory is open to, whatever the umask says.
+
+        One that is `noted` in, as lists and locks are, may be written by the group that may write here. As root, it
+        belongs to whom this directory belongs to.
+        """
+        if self._fd is None:
+            return
+        if privileged():
             st = self.stat()
             os.fchown(fd, st.st_uid, st.st_gid)
+        self._share(fd, _OF_NOTES if noted else _OF_CONTENT)
+
+    def _share(self, fd: int, bits: int) -> None:
+        """Give what was made here the group of this directory, and those of its `bits` that it lacks; none for a group
+        that is another one."""
+        if not hasattr(os, "fchmod"):
+            return
+        st, now = self.stat(), os.fstat(fd)
+        if now.st_gid != st.st_gid:
+            with suppress(PermissionError):
+                os.fchown(fd, -1, st.st_gid)
+            now = os.fstat(fd)
+        if now.st_gid != st.st_gid:
+            bits &= ~(stat.S_IRWXG | stat.S_ISGID)
+        mode = stat.S_IMODE(now.st_mode) | st.st_mode & bits
+        if mode != stat.S_IMODE(now.st_mode):
+            os.fchmod(fd, mode)
 
     def names(self) -> list[str]:
         return sorted(os.listdir(self.path if self._fd is None else self._fd))

@@ -142,14 +142,15 @@ class FileSystems:
         return self._drives[device]
 
 
-def link_text(link: str, target: str, filesystems: FileSystems) -> str:
+def link_text(link: str, target: str, filesystems: FileSystems, *, relative: bool = False) -> str:
     """The text of a symlink at `link` to `target`; the directory of `link` has to exist.
 
-    Relative within one file system, so that it can be mounted elsewhere as a whole; absolute across.
+    Relative within one file system, so that it can be mounted elsewhere as a whole; absolute across, unless it has to
+    be `relative`.
     """
     here = os.path.realpath(os.path.dirname(link))
     there = plain(target)
-    together = filesystems.of(here).links_to(filesystems.at(os.path.dirname(there)))
+    together = relative or filesystems.of(here).links_to(filesystems.at(os.path.dirname(there)))
     return os.path.relpath(there, here) if together else there
 
 

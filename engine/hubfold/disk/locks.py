@@ -40,10 +40,15 @@ def take_lock(path: str, root: str | None = None) -> filelock.BaseFileLock:
         # filelock truncated what it locked (until 4.2), but when a lock was last used is how `clean` tells an old one.
         with suppress(OSError):
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns), follow_symlinks=False)
-    if new and directory.privileged():
-        # A lock file of root's would keep the user's own programs from ever taking it.
-        st = os.stat(os.path.dirname(path))
-        os.chown(path, st.st_uid, st.st_gid, follow_symlinks=False)
+    if new:
+        # A lock file of root's, or of a narrow umask, would keep the programs of others from ever taking it.
+        top, name = os.path.split(path)
+        with directory.Directory.open(top) as folder, suppress(FileNotFoundError):
+            fd = folder.open_file(name)
+            try:
+                folder.own_file(fd, noted=True)
+            finally:
+                os.close(fd)
     return lock
 
 

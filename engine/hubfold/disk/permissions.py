@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 
 from hubfold.access import ACL, Permissions, Way
@@ -130,3 +132,20 @@ def not_ours_to_set(path: str) -> str | None:
             return None
         raise
     return next((n for n in sorted(names) if n.startswith(_NOT_OURS) and n not in _GIVEN), None)
+
+
+@contextmanager
+def open_as(folder: str) -> Iterator[None]:
+    """Let what this process makes meanwhile be as open as `folder` is, whatever the umask takes; never for everybody to
+    write. Nothing changes where there is no such folder. It is the umask of all threads."""
+    try:
+        mode = stat.S_IMODE(os.stat(folder).st_mode)
+    except OSError:
+        yield
+        return
+    before = os.umask(0o077)
+    os.umask(before & ~(mode & 0o075))
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from hubfold.backend.changes import Gap
-from hubfold.care import doctor, made_links, recovery, repairs, verify
+from hubfold.care import doctor, made_links, recovery, repairs, sharing, verify
 from hubfold.care.doctor import Around, Origin
 from hubfold.care.holes import Hole
 from hubfold.care.made_links import Patient
@@ -176,6 +176,10 @@ class Care:
                 configured = {self._workspace.resolved(root).path for root in self._workspace.config.roots}
                 one.roots((root.path for root in self._workspace.scanned()), configured)
                 one.faults(self._workspace.faults)
+                closed = (
+                    sharing.shut_out(root.path) for root in self._workspace.scanned() if self._is_cache(root)
+                )
+                findings += [finding for finding in closed if finding is not None]
             finally:
                 unsettled = mender.close() if mender is not None else ""
             if unsettled:

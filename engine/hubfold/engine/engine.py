@@ -20,15 +20,20 @@ from hubfold.errors import HubfoldError
 if TYPE_CHECKING:
     from typing import Self
 
+    from hubfold.adoption.migration import MigratePlan
+    from hubfold.adoption.plan import AdoptPlan
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
+    from hubfold.engine.adopting import Adopting
     from hubfold.engine.balancing import BalancePlan, Balancing
     from hubfold.engine.care import Care
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
+    from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
+    from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
     from hubfold.engine.places import Places
     from hubfold.engine.registering import Registering
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
     from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
-    from hubfold.reports.health import DoctorReport, VerifyReport
+    from hubfold.reports.health import DoctorReport, MountReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
@@ -59,7 +64,13 @@ if TYPE_CHECKING:
         UndoReport,
     )
     from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
-    from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
+    from hubfold.reports.transfers import (
+        AdoptReport,
+        BackupReport,
+        DownloadReport,
+        MigrateReport,
+        RestoreReport,
+    )
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome
     from hubfold.transfer.backup import BackupPlan
@@ -357,7 +368,8 @@ class Engine:
         """What `apply` would do with the duplicates of the last scan; nothing is changed.
 
         With `paths` only files there are replaced, by copies in any known root, or with `scope.only` by copies there;
-        with `scope.models` only what these models have a copy of. Raises `UnknownModel` for one that nobody has.
+        with `scope.models` only what these models have a copy of, with `scope.within` only what lies in that folder, by
+        copies there, and with links that are relative. Raises `UnknownModel` for one that nobody has.
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
@@ -652,6 +664,56 @@ class Engine:
         """Write the backup; a folder is gone on with. Raises `NoSpace`, `BackupError`, `Interrupted`, `OSError`."""
         return self._transfer.backup(plan)
 
+    def plan_adopt(
+        self,
+        folder: StrPath,
+        repo: str | None = None,
+        revision: str | None = None,
+        *,
+        into: StrPath | None = None,
+    ) -> AdoptPlan:
+        """What making a proper model of a cache out of `folder` would do. Reads the folder's files.
+
+        `repo` (``org/name``) and `revision` (a commit, or a branch that a cache or the Hub knows) where the folder and
+        the caches do not say. `into`: the cache, by default that of downloads. Raises `UsageError` where something has
+        to be said, `RootError`, `HubfoldError` where what is said is not so or files were edited, `Interrupted`.
+        """
+        return self._adopting.plan(folder, repo, revision, into=into)
+
+    def preview_adopt(self, plan: AdoptPlan) -> AdoptReport:
+        """A plan in the form of a report."""
+        return self._adopting.preview(plan)
+
+    def check_adopt_space(self, plan: AdoptPlan | MigratePlan) -> None:
+        """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
+        self._adopting.check_space(plan)
+
+    def adopt(self, plan: AdoptPlan) -> AdoptReport:
+        """Put the model into the cache, and let the folder's files read the cache's copies; `undo` takes it back.
+
+        Raises `NoSpace`, `Locked`, `Interrupted`, `OSError`; the same call goes on from there.
+        """
+        return self._adopting.adopt(plan)
+
+    def plan_migrate(self, old: StrPath, new: StrPath) -> MigratePlan:
+        """What putting all of the cache `old` into the cache `new` would do. Reads every file of `old`.
+
+        Raises `RootError`, `UsageError` for what is no cache, `Interrupted`.
+        """
+        return self._migrating.plan(old, new)
+
+    def preview_migrate(self, plan: MigratePlan, how: str = "leave") -> MigrateReport:
+        """A plan in the form of a report."""
+        return self._migrating.preview(plan, how)
+
+    def migrate(self, plan: MigratePlan, how: str = "leave") -> MigrateReport:
+        """Put the models into the new cache; then ``leave`` the old one as it is, ``link`` it, or empty it (``move``).
+
+        The old cache is emptied only where all of it came over. `undo` takes the first two back. Raises `NoSpace`,
+        `Locked`, `Interrupted`, `OSError`; the same call goes on from there.
+        """
+        return self._migrating.migrate(plan, how)
+
     def plan_restore(
         self, source: StrPath, models: Sequence[str] = (), *, into: StrPath | None = None
     ) -> RestorePlan:
@@ -687,7 +749,29 @@ class Engine:
         """
         return self._care.doctor(fix=fix, download=download)
 
+    def doctor_mounts(
+        self,
+        mounts: Sequence[str] = (),
+        *,
+        compose: StrPath | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> MountReport:
+        """What a container does not see, or may not write, through `mounts` (HOST:CONTAINER, `:ro` for read-only ones)
+        and those of each service of the file `compose`; nothing is changed.
+
+        Links of models are followed as the container sees them. `environ` is its environment, as far as that is known
+        and no file says it. Raises `UsageError` for what is no mount or no compose file, `RootError`, `HubfoldError`,
+        `Interrupted`.
+        """
+        return self._mounting.look(mounts, compose, environ)
+
     # services
+
+    @cached_property
+    def _mounting(self) -> Mounting:
+        from hubfold.engine.mounting import Mounting
+
+        return Mounting(self.workspace)
 
     @cached_property
     def _memory(self) -> Memory:
@@ -760,6 +844,18 @@ class Engine:
         from hubfold.engine.transfer import Transfer
 
         return Transfer(self.workspace, self._scanning, self._farming, self._models, self._care)
+
+    @cached_property
+    def _adopting(self) -> Adopting:
+        from hubfold.engine.adopting import Adopting
+
+        return Adopting(self.workspace, self._scanning, self._folding, self._places)
+
+    @cached_property
+    def _migrating(self) -> Migrating:
+        from hubfold.engine.migrating import Migrating
+
+        return Migrating(self.workspace, self._adopting, self._removal)
 
     @cached_property
     def _care(self) -> Care:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from hubfold.care import recovery
 from hubfold.care.doctor import FROM_THE_HUB
 from hubfold.content import Root, Scope, Signature, SnapshotFile
-from hubfold.disk import directory
+from hubfold.disk import directory, permissions
 from hubfold.disk.paths import named
 from hubfold.engine.care import Care
 from hubfold.engine.farming import Farming
@@ -216,7 +216,10 @@ class Transfer:
         self._workspace.state.remember_asked(download.asked_for(plan, self._workspace.state.asked()))
         already = self._mended(plan, already)
         try:
-            report = download.fetch_all(self._workspace.hub(bars=bars), plan, self._workspace.stop, already)
+            with permissions.open_as(plan.cache.path):
+                report = download.fetch_all(
+                    self._workspace.hub(bars=bars), plan, self._workspace.stop, already
+                )
         finally:
             # What came before an error is found, and gone on with.
             if os.path.isdir(plan.cache.path):

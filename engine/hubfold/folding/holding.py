@@ -144,7 +144,9 @@ class Holder:
                     name=name,
                     temporary=f"{TEMPORARY_PREFIX}{self._run}-{self._number}",
                     locks=paths,
-                    text=link_text(action.path, action.target, self._filesystems) if symlink else "",
+                    text=link_text(action.path, action.target, self._filesystems, relative=action.relative)
+                    if symlink
+                    else "",
                     turn=len(swaps),
                 )
             )

@@ -34,6 +34,8 @@ class Action(NamedTuple):
     vault_serves: str = ""
     #: Whether the victim's file may be kept in its turn, where the keeper can get no more names.
     may_keep: bool = True
+    #: Whether the text of a symlink has to be relative, also to another file system: a mount of both shows it whole.
+    relative: bool = False
     #: What is done where the file system refuses this: for shared extents, a link for each name of the payload.
     instead: tuple[Action, ...] = ()
 

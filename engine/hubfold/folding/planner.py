@@ -16,6 +16,7 @@ from hubfold.access import OPEN, Alone, Permissions, Way, breadth, readers
 from hubfold.backend.contract import Capabilities
 from hubfold.backend.sides import Sides
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root
+from hubfold.folding import confined
 from hubfold.folding.plan import Action, Plan, Skip, with_one_mtime
 from hubfold.folding.rights import Makes, Standing, no_link, no_symlink, no_way_back
 from hubfold.vault import names
@@ -46,6 +47,8 @@ class Policy:
     across_owners: bool = False
     #: Only files below these folders are replaced, and copies elsewhere keep before them; empty for all.
     below: tuple[str, ...] = ()
+    #: The folder that no link may lead out of, by its real path: what lies outside neither stays for it nor goes.
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,9 @@ class _Planner:
         return Plan(tuple(actions), tuple(self.skipped), tuple(self.notes))
 
     def _fold(self, duplicates: DuplicateSet) -> list[Action]:
+        if self.policy.within is not None:
+            duplicates, outside = confined.inside(duplicates, self.policy.within)
+            self.skipped += outside
         keepers: list[_Keeper] = []
         alone: list[tuple[Payload, str]] = []
         self._objects = {r.path: r.payload for r in duplicates.replicas if r.backend == VAULT}
@@ -359,9 +365,12 @@ class _Planner:
             )
         hidden = victim.nlink - len(payload)
         if hidden > 0:
-            raise _No(
-                f"replacing it frees nothing: {hidden} more hard link(s) of it lie outside the scanned roots"
+            where = (
+                "outside the scanned roots"
+                if self.policy.within is None
+                else f"outside of {self.policy.within}"
             )
+            raise _No(f"replacing it frees nothing: {hidden} more hard link(s) of it lie {where}")
         if victim.uid != keeper.uid and not self.policy.across_owners:
             raise _No(
                 f"it belongs to another owner than {keeper.path} (--across-owners folds it all the same)"
@@ -429,6 +438,7 @@ class _Planner:
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=True,
             may_keep=here.capabilities.keeps,
+            relative=self.policy.within is not None,
             instead=instead,
         )
 
@@ -527,6 +537,8 @@ class _Planner:
                 reason = reason or closed
         if reason is not None:
             raise _ShutOut(reason)
+        if self.policy.within is not None:
+            raise _ShutOut(f"there is no place for a vault inside {self.policy.within}")
         raise _No(f"there is no place for a vault on the file system of {source.path}")
 
     def _object_path(
@@ -558,7 +570,9 @@ class _Planner:
             ordered = sorted(caches, key=self._root_rank) + ordered
         if self.policy.into is not None:
             ordered.insert(0, self.policy.into)
-        return [place for root in dict.fromkeys(ordered) for place in self.around.vaults.get(root, ())]
+        places = [place for root in dict.fromkeys(ordered) for place in self.around.vaults.get(root, ())]
+        folder = self.policy.within
+        return [place for place in places if folder is None or confined.lies_in(place.path, folder)]
 
     def _root_rank(self, path: str) -> tuple[bool, str]:
         return self.around.roots[path].role is not Role.PRIMARY, path

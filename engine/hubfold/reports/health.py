@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hubfold.json_form import PATHS, UNTOLD, JsonForm, told
+from hubfold.reports.outcomes import Left
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,33 @@ class DoctorReport(JsonForm):
     @property
     def unfixed(self) -> int:
         return sum(not finding.fixed for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class MountFinding(JsonForm):
+    """Something that a container does not see, or may not write, through its mounts; `fix` says what mends it."""
+
+    kind: str
+    #: On the host; "" for what is only in the container.
+    path: str
+    #: The same in the container.
+    container: str
+    message: str
+    fix: str
+    #: The service of a compose file, "" for mounts that were given.
+    service: str = ""
+    #: The mounts that mend it, as HOST:CONTAINER.
+    mounts: tuple[str, ...] = ()
+    #: How many links it is about.
+    links: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MountReport(JsonForm):
+    """What containers see of the folders that are mounted into them."""
+
+    findings: tuple[MountFinding, ...]
+    #: Links that were followed as a container sees them, each once for every service that has it.
+    links: int
+    #: Volumes that are no folders of the host's, by their paths in containers.
+    not_looked_at: tuple[Left, ...] = ()

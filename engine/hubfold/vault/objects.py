@@ -183,7 +183,7 @@ def note_links(object_: str, links: Iterable[NeededBy]) -> None:
         fd = folder.append_file(name + LINKS)
         try:
             if new:
-                folder.own_file(fd)
+                folder.own_file(fd, noted=True)
             for entry in links:
                 # A line that a crash cut short must not swallow this one.
                 os.write(fd, b"\n" + _line(entry))
@@ -234,7 +234,7 @@ def drop_links(object_: str, lines: Iterable[NeededBy]) -> None:
             folder.unlink(name + NEW)  # a crash left it
         fd = folder.create_file(name + NEW, 0o644)
         try:
-            folder.own_file(fd)
+            folder.own_file(fd, noted=True)
             os.write(fd, b"".join(map(_line, stay)))
             os.fsync(fd)
         finally:
@@ -246,7 +246,7 @@ def drop_links(object_: str, lines: Iterable[NeededBy]) -> None:
 def _write_marker(folder: Directory, text: str) -> None:
     fd = folder.append_file(VAULT_MARKER, 0o644)
     try:
-        folder.own_file(fd)
+        folder.own_file(fd, noted=True)
         os.write(fd, text.encode())
         os.fsync(fd)
     finally:

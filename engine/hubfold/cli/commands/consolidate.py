@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hubfold.reports.runs import ConsolidateReport
 
 #: What the command after a dry run gets as the dry run got it.
-_SAME = ("link", "min_size", "into", "models", "root", "across_owners")
+_SAME = ("link", "min_size", "into", "models", "root", "across_owners", "within")
 #: From here on a terminal gets one row per model instead of one per file.
 _LONG = 40
 
@@ -50,6 +50,10 @@ class How:
             "replace only files of this folder, by copies wherever a root has them",
         ),
         ("hubfold consolidate --model org/name", "only copies of what this model has"),
+        (
+            "hubfold consolidate --within ~/models",
+            "only links that a container sees which mounts this folder",
+        ),
         ("hubfold consolidate --link hardlink -y", "hard links instead, and no question"),
     ],
 )
@@ -73,6 +77,12 @@ class How:
 @click.option(
     "--root", multiple=True, metavar="PATH", help="Replace only files of this known root (may be repeated)."
 )
+@click.option(
+    "--within",
+    default="",
+    metavar="DIR",
+    help="Make only links that stay inside DIR, relative ones: a mount of DIR shows them whole.",
+)
 @click.option("--across-owners", is_flag=True, help="Merge files of different owners too.")
 @options.full
 @options.before_change
@@ -83,8 +93,8 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
     """Fold duplicates into one copy and leave a link in each old place.
 
     Scans the known roots, shows the plan, asks, and does it. With PATH only files there are replaced, and copies in
-    known roots are kept. Right before a file is replaced it is compared byte for byte with the one that stays. `hubfold
-    undo` takes the run back.
+    known roots are kept; with --within DIR what lies outside of DIR is neither replaced nor kept. Right before a file
+    is replaced it is compared byte for byte with the one that stays. `hubfold undo` takes the run back.
     """
     from hubfold.content import LinkKind
 
@@ -93,6 +103,8 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
         tell.recover_first(session, engine)
         typed = paths
         paths = (*paths, *map(engine.root_named, how.root))
+        if scope.within and not paths:
+            paths = (scope.within,)
         where = [*paths, how.into] if paths and how.into is not None else paths
         scan = engine.scan(where, min_size=min_size, scope=scope, promise=False)
         for root in scan.roots:
