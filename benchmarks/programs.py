@@ -157,8 +157,8 @@ def cmp(pairs: Sequence[Sequence[str]], before: Callable[[], object] | None = No
     return Program("cmp", ["sh", "-c", script], before, kind="limit")
 
 
-def copying(pairs: Sequence[Sequence[str]], folder: str) -> Program:
-    """Copy and sync, and nothing else: what an undo cannot go without."""
+def copying(pairs: Sequence[Sequence[str]], folder: str, *, read: bool = False) -> Program:
+    """Copy and sync, and nothing else: what an undo cannot go without; on demand `read` the copies once."""
     script = " && ".join(
         f"cp --reflink=never {_quoted([one])} {_quoted([folder])}/{number}"
         for number, (one, _) in enumerate(pairs)
@@ -168,9 +168,11 @@ def copying(pairs: Sequence[Sequence[str]], folder: str) -> Program:
     def before() -> None:
         os.system(clean)
 
-    return Program(
-        "cp and sync", ["sh", "-c", f"{script} && sync {_quoted([folder])}/*"], before, kind="limit"
-    )
+    script = f"{script} && sync {_quoted([folder])}/*"
+    if not read:
+        return Program("cp and sync", ["sh", "-c", script], before, kind="limit")
+    script = f"{script} && cat {_quoted([folder])}/* >/dev/null"
+    return Program("cp, sync and one read", ["sh", "-c", script], before, kind="limit")
 
 
 def _quoted(paths: Sequence[str]) -> str:

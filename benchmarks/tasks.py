@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ def tasks(place: Place, wanted: Callable[[str], bool]) -> Iterator[Task]:
     """Every task that is wanted, one tree after the other. A task has to be measured before the next is taken."""
     for kind, makers in (
         ("models", (_start_up, _scan_claimed, _scan_whole, _scan_plain)),
-        ("pairs", (_scan_copies, _hard_links, _undo, _verify)),
+        ("pairs", (_scan_copies, _hard_links, _undo, _move, _verify)),
         ("sets", (_plan_sets,)),
         ("reflinks", (_reflinks, _shared_already)),
         ("tail", (_tail_unchanged, _tail_changed)),
@@ -235,6 +236,45 @@ def _undo(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
         states=(WARM,),
     )
     shutil.rmtree(os.path.join(place.path, "copies"), ignore_errors=True)
+
+
+def _move(place: Place, tree: dict[str, Any]) -> Iterator[Task]:
+    """To another drive: memory, where the place is on a disk; by links of its own each time."""
+    hub = tree["roots"][0]
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=_other_drive(place.path)) as other:
+
+        def back() -> None:
+            """The cache has its files again, out of the local copies, and the other drive is empty."""
+            turned = {
+                "pairs": [pair[::-1] for pair in tree["pairs"]],
+                "roots": [hub, os.path.join(other, "hub")],
+            }
+            trees.unfold(turned)
+            shutil.rmtree(os.path.join(other, "hub"), ignore_errors=True)
+            shutil.rmtree(os.path.join(other, "hubfold"), ignore_errors=True)
+
+        trees.unfold(tree)
+        yield Task(
+            "move",
+            "Move a model to another drive: copied, digested, synced, compared, linked to",
+            [
+                place.hubfold(
+                    *("move", "--json", "-y", "--all-of", hub, "--to", os.path.join(other, "hub")),
+                    before=back,
+                ),
+                programs.copying(tree["pairs"], os.path.join(other, "copies"), read=True),
+            ],
+            [blob for blob, _ in tree["pairs"]],
+            states=(WARM,),
+        )
+        back()
+
+
+def _other_drive(path: str) -> str:
+    """A folder on another file system than `path`; what hard links do is no move."""
+    here = os.stat(path).st_dev
+    others = [one for one in ("/dev/shm", tempfile.gettempdir()) if os.path.isdir(one)]
+    return next((one for one in others if os.stat(one).st_dev != here), others[0])
 
 
 def _verify(place: Place, tree: dict[str, Any]) -> Iterator[Task]:

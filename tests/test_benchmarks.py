@@ -35,8 +35,9 @@ def _run(tmp_path: Path, tasks: str) -> tuple[dict[str, dict[str, dict[str, obje
 
 @pytest.mark.slow
 def test_every_kind_of_task_runs_and_is_tabled(tmp_path: Path) -> None:
-    rows, page = _run(tmp_path, "scan-claimed,hard-links")
-    assert list(rows) == ["scan-claimed", "hard-links"]
+    rows, page = _run(tmp_path, "scan-claimed,hard-links,move")
+    assert list(rows) == ["scan-claimed", "hard-links", "move"]
+    assert rows["move"]["cp, sync and one read"]["samples"]
     for table in rows.values():
         for name, row in table.items():
             # Another program may be one that this machine's does not take our options.

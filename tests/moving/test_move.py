@@ -141,6 +141,15 @@ def test_all_of_a_cache(machine: Machine) -> None:
     assert not tree.differences(machine.before, str(machine.hub))
 
 
+def test_all_of_a_cache_that_nobody_added(machine: Machine, tmp_path: Path) -> None:
+    project = tmp_path / "project" / "hub"
+    blob = tree.cache(str(project), "org/other", {"m.bin": tree.model("third")})["m.bin"]
+    report = machine.move(source=project)
+    assert [one.name for one in report.models] == ["org/other"] and os.path.islink(blob)
+    machine.engine.undo()
+    assert not os.path.islink(blob)
+
+
 def test_a_model_that_a_program_has_open_stays(machine: Machine) -> None:
     with machine.blob().open("rb"):
         if not is_open(str(machine.blob())):

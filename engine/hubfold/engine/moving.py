@@ -83,6 +83,9 @@ class Moving:
             )
         if there:
             self._look_at(target)
+        for root in {held[0].root.path: held[0].root for held in found}.values():
+            if workspace.index.root_at(root.path) is None:
+                self._look_at(root)  # a cache that nobody added, named for this once
         going: list[MovedModel] = []
         stays: list[Left] = []
         for held in found:

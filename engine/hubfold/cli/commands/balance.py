@@ -99,7 +99,13 @@ def show(output: Output, preview: BalanceReport) -> None:
     _places(output, preview)
     if preview.models:
         output.table(
-            [Column("MODEL"), Column("FREES", right=True), Column("LAST USED"), Column("BY"), Column("TO")],
+            [
+                Column("MODEL", name=True),
+                Column("FREES", right=True),
+                Column("LAST USED"),
+                Column("BY"),
+                Column("TO"),
+            ],
             [
                 [one.name, display.size(one.freed), _moment(one.used), one.known_by, output.place(one.target)]
                 for one in preview.models
@@ -130,7 +136,7 @@ def result(output: Output, report: BalanceReport) -> int | None:
 def _places(output: Output, preview: BalanceReport) -> None:
     output.table(
         [
-            Column("PLACE"),
+            Column("PLACE", name=True),
             Column("HOLDS", right=True),
             Column("LIMIT", right=True),
             Column("OVER THEN", right=True),

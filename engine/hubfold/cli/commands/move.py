@@ -97,7 +97,7 @@ def show(output: Output, preview: MoveReport, *, full: bool = False) -> None:
     if preview.models:
         output.table(
             [
-                Column("MODEL"),
+                Column("MODEL", name=True),
                 Column("SIZE", right=True),
                 Column("COPY", right=True),
                 Column("FREES", right=True),
