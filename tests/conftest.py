@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree
-from tests import places
+from tests import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("hubfold.testing.contract", "tests.building")
 
 # The client reads its variables when it is first imported, so nothing of the user's may be there by then.
-_OURS = ("HF_", "HUGGINGFACE", "HUBFOLD_", "XDG_", "TRANSFORMERS_")
+_OURS = ("HF_", "HUGGINGFACE", "HUBFOLD_", "XDG_", "TRANSFORMERS_", "PRIMARY_CACHE_", "SECONDARY_CACHE_")
 #: What chooses tests is no setting of the user's.
 _ASKED = ("HUBFOLD_TEST_", "HUBFOLD_FAULTS", "HUBFOLD_DEBUG")
 for _name in [name for name in os.environ if name.startswith(_OURS) and not name.startswith(_ASKED)]:
@@ -55,7 +55,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_HOME, ignore_errors=True)
-    places.leave()
+    folders.leave()
 
 
 _numbers = itertools.count()
@@ -65,8 +65,8 @@ _numbers = itertools.count()
 def new_folder(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Path]]:
-    """Makes folders for one test, in memory where `places` says so; they are gone after it unless it failed."""
-    memory = None if request.node.nodeid.startswith(places.ON_DISK) else places.in_memory()
+    """Makes folders for one test, in memory where `folders` says so; they are gone after it unless it failed."""
+    memory = None if request.node.nodeid.startswith(folders.ON_DISK) else folders.in_memory()
     made: list[Path] = []
 
     def make(name: str) -> Path:
@@ -79,7 +79,7 @@ def new_folder(
     yield make
     if request.session.testsfailed == failed:
         for folder in made:
-            places.remove(folder)
+            folders.remove(folder)
 
 
 @pytest.fixture
@@ -136,14 +136,14 @@ def tree(tmp_path: Path, loopback_hub: LoopbackHub) -> Tree:
 @pytest.fixture
 def other_drive(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder on another file system."""
-    drives = [places.MEMORY, str(tmp_path_factory.getbasetemp())]
+    drives = [folders.MEMORY, str(tmp_path_factory.getbasetemp())]
     others = [
         drive
         for drive in drives
         if os.access(drive, os.W_OK) and os.stat(drive).st_dev != tmp_path.stat().st_dev
     ]
     if not others:
-        pytest.skip(f"{places.MEMORY} is no other file system here")
+        pytest.skip(f"{folders.MEMORY} is no other file system here")
     with tempfile.TemporaryDirectory(dir=others[0]) as place:
         yield Path(place)
 
@@ -173,7 +173,17 @@ _MOUNTING = {
         f"tests/faults/test_{name}.py"
         for name in (
             *("access", "any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness"),
-            *("lifecycle_places", "models", "other_machines", "power_cuts", "races", "seen_twice"),
+            *(
+                "lifecycle_places",
+                "models",
+                "move_drives",
+                "move_sweeps",
+                "other_machines",
+                "places_on_drives",
+                "power_cuts",
+                "races",
+                "seen_twice",
+            ),
             *("sweeps", "tree", "two_machines"),
         )
     ),

@@ -49,9 +49,14 @@ HOUSE = (
     ),
     room(
         "engine",
-        "care mounted transfer removal library scanning farm folding duplicates vault journal reading index state"
-        " reports backend disk models ground",
+        "moving care mounted transfer removal places library scanning farm folding duplicates vault journal reading"
+        " index state reports backend disk models ground",
         never="testing",
+    ),
+    room(
+        "moving",
+        "transfer library folding reading reports backend disk models ground",
+        never="care testing",
     ),
     room(
         "care",
@@ -61,13 +66,18 @@ HOUSE = (
     room("mounted", "scanning vault reports disk ground", never="index state folding journal library"),
     room(
         "transfer",
-        "library scanning journal reading state reports backend disk models ground",
+        "places library scanning journal reading state reports backend disk models ground",
         never="removal farm folding index testing",
     ),
     room(
         "removal",
         "library vault journal reading reports backend disk models ground",
         never="farm folding index state testing",
+    ),
+    room(
+        "places",
+        "state disk models ground",
+        never="library scanning farm folding vault journal reading index reports backend testing",
     ),
     room(
         "library",
@@ -168,9 +178,9 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
-    *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified"),
-    # The folder that a download goes to.
-    "hubfold.engine.transfer",
+    *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
+    # The folders that a download, and a move, go to.
+    *("hubfold.engine.transfer", "hubfold.engine.moving"),
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -416,6 +426,7 @@ TESTED_BY = {
     "hubfold.backend.contract": ["backend/test_registry.py", "plugins/test_contract.py"],
     "hubfold.care.exchange": ["care/test_settle.py", "care/test_repairs.py"],
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
+    "hubfold.cli.commands.recall": ["cli/test_move.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
@@ -425,17 +436,26 @@ TESTED_BY = {
     "hubfold.duplicates.digesting": ["scanning/test_scan.py", "index/test_tallies.py"],
     "hubfold.duplicates.evidence": ["duplicates/test_sets.py"],
     "hubfold.duplicates.pending": ["duplicates/test_sets.py", "index/test_tallies.py"],
+    "hubfold.cli.commands.pin": ["cli/test_balance.py"],
+    "hubfold.cli.commands.unpin": ["cli/test_balance.py"],
+    "hubfold.engine.balancing": ["moving/test_balance.py"],
     "hubfold.engine.care": ["care/test_doctor.py", "care/test_verify.py"],
     "hubfold.engine.engine": ["cli/test_promises.py", "test_lazy.py"],
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.registering": ["cli/test_registered.py", "places/test_registry.py"],
+    "hubfold.cli.commands.register": ["cli/test_registered.py"],
+    "hubfold.cli.commands.unregister": ["cli/test_registered.py"],
+    "hubfold.reports.places": ["cli/test_registered.py", "cli/test_check.py"],
+    "hubfold.engine.sources": ["engine/test_places.py", "places/test_settings.py"],
     "hubfold.engine.models": [
         "library/test_gather.py",
         "library/test_availability.py",
         "library/test_checking.py",
     ],
     "hubfold.engine.mounting": ["cli/test_doctor_mounts.py"],
+    "hubfold.engine.moving": ["moving/test_move.py", "cli/test_move.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
@@ -448,6 +468,9 @@ TESTED_BY = {
     "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
     "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
     "hubfold.folding.swapping": ["folding/test_taking_back.py", "folding/test_rights.py"],
+    "hubfold.moving.links": ["moving/test_move.py"],
+    "hubfold.moving.plan": ["moving/test_move.py"],
+    "hubfold.reports.moves": ["cli/test_move.py", "reports/test_json.py"],
     "hubfold.faults": ["backend/test_boundary.py", "cli/test_faulty_plugin.py"],
     "hubfold.index.housekeeping": ["index/test_index.py", "index/test_tallies.py"],
     "hubfold.index.invalidation": ["index/test_tallies.py"],

@@ -26,7 +26,7 @@ from tests.building.plugin import METHODS, Box, fill, raising
 
 ORIGIN = Origin("p-box", "hubfold-box", "1.0")
 #: Those that answer with nothing where the plugin fails: it has no root, no vault of its own then.
-TOTAL = {"recognise", "default_roots", "reached", "vault_places"}
+TOTAL = {"recognise", "default_roots", "home_root", "reached", "vault_places"}
 
 
 class Guarded:
@@ -47,6 +47,7 @@ class Guarded:
         asked: dict[str, Callable[[], Any]] = {
             "recognise": lambda: one.recognise(root.path, os.listdir(root.path)),
             "default_roots": lambda: one.default_roots({"HOME": "/home/me"}),
+            "home_root": lambda: one.home_root(root.path),
             "vault_places": lambda: one.vault_places(root),
             "reached": lambda: one.reached(root),
             "replicas": lambda: taken(one, root, walk),
@@ -132,7 +133,7 @@ def test_whatever_a_method_raises_is_a_fault_with_the_name_of_the_plugin(
     [fault] = guarded.faults
     for word in ("'p-box'", "hubfold-box 1.0", method, type(error).__name__):
         assert word in str(fault), fault
-    asked_about = "" if method in ("recognise", "default_roots", "place") else guarded.root.path
+    asked_about = "" if method in ("recognise", "default_roots", "home_root", "place") else guarded.root.path
     assert fault.root == asked_about
     assert fault.line.startswith(asked_about)
     assert "\n" not in fault.line

@@ -74,6 +74,7 @@ def leftovers(root: str, path: str) -> Iterator[Leftover]:
 #: What each method answers that is about one path.
 ANSWERS: dict[str, Callable[[str, str], list[Any]]] = {
     "recognise": lambda root, path: [path],
+    "home_root": lambda root, path: [path],
     "vault_places": lambda root, path: [[path], (f"{root}/.hubfold", path)],
     "replicas": lambda root, path: [[Replica(path, os.stat("/"))]],
     "snapshots": lambda root, path: [[one] for one in of_snapshot(root, path)],
@@ -139,14 +140,17 @@ def test_what_lies_behind_a_symlink_is_no_answer(hostile: Hostile, method: str) 
                 assert "symlink" in told or "was not asked about" in told
 
 
-@pytest.mark.parametrize("method", ["lock_paths", "vault_places", "recognise"])
+@pytest.mark.parametrize("method", ["home_root", "lock_paths", "vault_places", "recognise"])
 def test_what_will_be_followed_is_no_symlink_itself(hostile: Hostile, method: str) -> None:
     for answer in ANSWERS[method](hostile.root.path, f"{hostile.root.path}/link"):
         assert "symlink" in refused(hostile, method, answer)
 
 
 @pytest.mark.parametrize(
-    "method", sorted(ANSWERS.keys() - {"lock_paths", "vault_places", "recognise", "still_needed", "reached"})
+    "method",
+    sorted(
+        ANSWERS.keys() - {"home_root", "lock_paths", "vault_places", "recognise", "still_needed", "reached"}
+    ),
 )
 def test_a_symlink_may_be_removed_and_a_folded_file_read(hostile: Hostile, method: str) -> None:
     """A folded file is a symlink to elsewhere, and so is what a client made of it."""
@@ -252,7 +256,7 @@ def test_a_home_is_a_root_where_the_user_named_it_and_not_where_a_plugin_meets_i
 
 
 #: Where an answer without end is one.
-SEVERAL = sorted({*ANSWERS, "default_roots"} - {"recognise", "content_path", "reached"})
+SEVERAL = sorted({*ANSWERS, "default_roots"} - {"recognise", "content_path", "home_root", "reached"})
 
 
 @pytest.mark.parametrize("method", SEVERAL)

@@ -25,6 +25,7 @@ from hubfold.content import Snapshot, SnapshotFile
 METHODS = (
     "recognise",
     "default_roots",
+    "home_root",
     "vault_places",
     "reached",
     "replicas",
@@ -75,6 +76,11 @@ class Box(StorageBackend):
     @may_fail
     def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
         return [os.path.join(environ["HOME"], "box")]
+
+    @classmethod
+    @may_fail
+    def home_root(cls, home: str) -> str | None:
+        return os.path.join(home, "box")
 
     @may_fail
     def vault_places(self, root: Root) -> Sequence[str]:

@@ -15,6 +15,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -28,10 +29,13 @@ COLUMNS = 100
 MB = 10**6
 #: Where the home of a session lies in a page.
 HOME = "/home/ana"
+#: And what lies on another drive.
+DRIVE = "/mnt/slow"
 _BLOCK = re.compile(r"^<!-- session: ([\w-]+) -->\n```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VARYING = (
     (re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{6}\b"), "20261128-101500-422f47"),
     (re.compile(r"\bin \d+\.\d s\b"), "in 0.1 s"),
+    (re.compile(r"\b20\d\d-\d\d-\d\d \d\d:\d\d\b"), "2026-11-28 10:15"),
     (re.compile(r"\b[\d.]+[MGT] free\b"), "79.5G free"),
 )
 #: Lines of a plan next to each other: what is replaced, and why by which link.
@@ -70,6 +74,7 @@ class Session:
         self.home = folder / "ana"
         self.home.mkdir(parents=True)
         self._hub = hub
+        self._other = tempfile.TemporaryDirectory(prefix="d", dir=_another_drive(self.home))
         HOMES[name](self.home, hub)
 
     def run(self, command: str, shown: str) -> str:
@@ -78,7 +83,9 @@ class Session:
         if file and not (self.home / file[1]).exists():
             (self.home / file[1]).parent.mkdir(parents=True, exist_ok=True)
             (self.home / file[1]).write_text(shown)
-        return as_shown(on_terminal(command, self.environ(), self.home).replace(str(self.home), HOME))
+        typed = command.replace(DRIVE, self._other.name)
+        said = on_terminal(typed, self.environ(), self.home)
+        return as_shown(said.replace(str(self.home), HOME).replace(self._other.name, DRIVE))
 
     def environ(self) -> dict[str, str]:
         return {
@@ -90,6 +97,13 @@ class Session:
             "TZ": "UTC",
             **self._hub.environ(),
         }
+
+
+def _another_drive(home: Path) -> str:
+    """A folder on another file system, where there is one."""
+    here = home.stat().st_dev
+    others = [one for one in ("/dev/shm", tempfile.gettempdir()) if os.access(one, os.W_OK)]
+    return next((one for one in others if os.stat(one).st_dev != here), others[-1])
 
 
 def as_shown(text: str) -> str:

@@ -66,6 +66,7 @@ class Hostile:
                 f"{self.root}/../documents",
                 "box",
             ],
+            "home_root": lambda: self.out,
             "vault_places": lambda: [f"{self.out}/vault"],
             "replicas": lambda: iter([Replica(self.path, os.stat(self.path), {"sha256": "0" * 64})]),
             "snapshots": lambda: iter([self._snapshot()]),
@@ -115,6 +116,7 @@ FOLD, REMOVE, SAVE = ["consolidate", "-y"], ["rm", "acme/boxed", "-y"], ["backup
 COMMANDS: dict[str, list[list[str]]] = {
     "recognise": [["scan"], ["roots"], FOLD, REMOVE],
     "default_roots": [["scan"], ["roots"], FOLD],
+    "home_root": [["roots"], ["register", "x", "org/x", "--path", "{}/documents"]],
     "vault_places": [FOLD, ["undo", "-y"], ["gc", "-y"]],
     "replicas": [["scan"], FOLD, ["undo", "-y"], ["doctor", "--fix", "-y"]],
     "snapshots": [["ls", "--files"], SAVE, REMOVE, ["farm", "{}/farm", "acme/boxed"]],

@@ -60,7 +60,7 @@ def test_with_all_of_it_in_force_every_setting_is_known_and_none_is_left_out(tmp
     path.write_text(re.sub(r"(?m)^#(?=\S)", "", config.SAMPLE))
     found = config.load(str(path))
     assert not found.warnings
-    assert len(found.roots) == 1 and len(found.models or ()) == 3
+    assert len(found.roots) == 1 and len(found.models or ()) == 5
     for level, known in config.SETTINGS.items():
         for key in known:
             assert re.search(rf"\b{key}\b", path.read_text()), (level, key)

@@ -83,7 +83,7 @@ def test_a_drive_that_is_gone_is_offline_and_not_forgotten(hubfold: Program, sce
     scene.models.rename(scene.folder / "unplugged")
     listed = hubfold("roots")
     line = next(line for line in listed.out.splitlines() if line.endswith(str(scene.models)))
-    assert "offline" in line
+    assert "away" in line
     scan = hubfold("scan", "--json")
     assert scan.code == 3
     assert next(root for root in scan.json["roots"] if root["path"] == str(scene.models))["error"]

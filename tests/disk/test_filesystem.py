@@ -65,21 +65,21 @@ def test_extents_are_shared_within_a_pool_and_never_where_there_is_none() -> Non
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        (b"1 2 8:1 / / rw shared:1 - ext4 /dev/a rw\n", {"/": "ext4"}),
+        (b"1 2 8:1 / / rw shared:1 - ext4 /dev/a rw\n", {"/": ("ext4", "/dev/a")}),
         # The topmost of several on one point; a name with a blank, a tab and a backslash.
         (
             b"1 2 8:1 / /a rw - ext4 /dev/a rw\n3 4 0:5 / /a rw - tmpfs tmpfs rw\n",
-            {"/a": "tmpfs"},
+            {"/a": ("tmpfs", "tmpfs")},
         ),
         (
             rb"1 2 8:1 / /my\040disk\011x\134y rw master:1 shared:2 - vfat /dev/b ro" + b"\n",
-            {"/my disk\tx\\y": "vfat"},
+            {"/my disk\tx\\y": ("vfat", "/dev/b")},
         ),
-        (b"1 2 8:1 / /\xff rw - fuse.exfat /dev/c rw\n", {"/\udcff": "fuse.exfat"}),
+        (b"1 2 8:1 / /\xff rw - fuse.exfat /dev/c rw\n", {"/\udcff": ("fuse.exfat", "/dev/c")}),
     ],
 )
 def test_mounts_are_read_as_the_kernel_writes_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: bytes, expected: dict[str, str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: bytes, expected: dict[str, tuple[str, str]]
 ) -> None:
     table = tmp_path / "mountinfo"
     table.write_bytes(lines)
@@ -94,7 +94,7 @@ def test_mounts_are_read_as_the_kernel_writes_them(
 
 @pytest.mark.parametrize("kind", ["vfat", "exfat", "fuse.exfat-fuse"])
 def test_some_file_systems_have_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(filesystem, "_mounts", lambda: {str(tmp_path.resolve()): kind})
+    monkeypatch.setattr(filesystem, "_mounts", lambda: {str(tmp_path.resolve()): (kind, "")})
     found = FileSystems().of(str(tmp_path))
     assert (found.hardlink, found.symlink) == (False, False)
 

@@ -173,6 +173,8 @@ class AnySequence(RuleBasedStateMachine):
         self.any_mode: set[str] = set()
         #: How often somebody wrote through a link.
         self.written = 0
+        #: The folders that moves have made, or added to: a move that was cut short may leave a part of the copy.
+        self.moved: set[str] = set()
         self.broken = False
 
     # -- the tree -----------------------------------------------------------------------------------------------
@@ -378,6 +380,16 @@ class AnySequence(RuleBasedStateMachine):
         self.run("rm", repo, "-y", fault=fault, good=(0, 1, 3))
         self.removed(named)
 
+    @rule(fault=faults, repo=st.sampled_from(REPOS), hub=st.sampled_from(HUBS))
+    def move(self, fault: Fault | None, repo: str, hub: str) -> None:
+        """To another cache, maybe on the other drive; of a model that several caches have nobody knows which."""
+        self.moved.add(os.path.join(self.at(hub), "models--" + repo.replace("/", "--")))
+        self.run("move", repo, "--to", self.at(hub), "--min-size", "1", "-y", fault=fault, good=(0, 1, 2, 3))
+
+    @rule(fault=faults, repo=st.sampled_from(REPOS))
+    def recall(self, fault: Fault | None, repo: str) -> None:
+        self.run("recall", repo, "-y", fault=fault, good=(0, 1, 3))
+
     @rule(fault=faults)
     def clean(self, fault: Fault | None) -> None:
         self.run("clean", "--older-than", "0", "-y", fault=fault)
@@ -577,6 +589,14 @@ class AnySequence(RuleBasedStateMachine):
         for path in tree.files(os.path.join(self.place, "farm")):
             if not os.path.exists(path):
                 self.fail(f"{path!r} of the farm leads nowhere")
+        for path in self.copies():
+            if not self.written and tree.digest(path) != os.path.basename(path):
+                self.fail(f"{path!r}, which a move has made, is not what its name says")
+
+    def copies(self) -> list[str]:
+        """The blobs that moves have made."""
+        found = [path for folder in self.moved for path in tree.files(os.path.join(folder, "blobs"))]
+        return [path for path in found if path not in self.files and len(os.path.basename(path)) == 64]
 
     def teardown(self) -> None:
         try:
@@ -624,6 +644,8 @@ class AnySequence(RuleBasedStateMachine):
                 # A link that somebody wrote through stays, and so does what it reads or what a repair took away.
                 of_vault = self.written and "hubfold/" in left
                 ours = self.may_leave and ".hubfold-" in left
+                if any(os.path.join(top, left).startswith(folder + "/") for folder in self.moved):
+                    continue
                 if not ((self.struck and nothing) or ours or of_vault):
                     yield left
 

@@ -9,6 +9,7 @@ import pytest
 from hubfold.access import Permissions, Way
 from hubfold.backend.contract import Capabilities
 from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Role, Root, Signature, Trust
+from hubfold.disk.drives import UNKNOWN, Drive
 from hubfold.disk.filesystem import FileSystem
 from hubfold.folding.plan import Plan
 from hubfold.folding.planner import Policy, Surroundings, plan
@@ -378,7 +379,8 @@ def test_what_an_action_says() -> None:
     assert (local.vault, local.bytes, local.digests) == ("/hubfold", 4 << 20, {"sha256": SHA})
     far = fold(at("/hub/b", 1), at("/drive/models/m", 2)).actions[0]
     assert (
-        far.reason == "your copy becomes a link to the kept file in /hubfold, on another file system"
+        far.reason
+        == "your copy becomes a link to the kept file in /hubfold, on another file system (the primary place)"
         and far.read_only
     )
     caches = fold(at("/hub/b", 1), at("/hub2/b", 2)).actions[0]
@@ -506,3 +508,75 @@ def test_an_ordinary_user_folds_what_he_could_take_back() -> None:
     assert "security.capability" in next(iter(refusals(hub, model, around=labelled)))
     # Its own file stays where extents are shared: there is nothing to take back.
     assert len(fold(at("/cow/a", 1), at("/cow/b", 2, gid=0), around=me).actions) == 1
+
+
+def with_drives(drive: Drive, of_disk: Drive = UNKNOWN, *, primary: str = "/hub") -> Surroundings:
+    """`/drive` on such a drive, and all else on another; `primary` is the primary place."""
+    systems = {
+        path: replace(one, drive=drive if one is DRIVE else of_disk) for path, one in FILESYSTEMS.items()
+    }
+    roots = {
+        path: replace(root, role=Role.PRIMARY if path == primary else Role.SECONDARY)
+        for path, root in ROOTS.items()
+    }
+    vaults = {
+        root: [
+            replace(place, filesystem=replace(place.filesystem, drive=systems[root].drive)) for place in found
+        ]
+        for root, found in VAULTS.items()
+    }
+    return Surroundings(CAPABILITIES, roots, systems, vaults)
+
+
+USB = Drive(removable=True)
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(below=("/models",))])
+def test_a_file_never_becomes_a_link_to_a_removable_drive_by_its_name_or_its_cache(policy: Policy) -> None:
+    inside, cached, copied = at("/models/z", 1), at("/drive/hub/a", 2), at("/drive/models/a", 3)
+    for outside in (cached, copied):
+        told = fold(inside, outside, policy=policy, around=with_drives(USB))
+        assert [action.path for action in told.actions] == ([outside.path] if not policy.below else [])
+    assert fold(inside, copied).actions[0].path == "/models/z", "where nothing is known of the drives"
+
+
+def test_nor_where_the_copy_that_stays_can_serve_no_other() -> None:
+    """Of another owner: the second copy is tried against the one on the removable drive, too."""
+    theirs, outside, mine = at("/models/a", 1, uid=7), at("/drive/models/b", 2), at("/models/c", 3)
+    told = fold(theirs, outside, mine, around=with_drives(USB))
+    assert [action.path for action in told.actions] == ["/drive/models/b"]
+    assert told.actions[0].keeper.path == "/models/c"
+    stuck = fold(theirs, outside._replace(pinned=True), mine._replace(nlink=2), around=with_drives(USB))
+    assert not stuck.actions
+
+
+def test_a_vault_object_on_a_removable_drive_is_not_kept_before_a_file_inside() -> None:
+    around = with_drives(USB)
+    systems = {**around.filesystems, "/hubfold": around.filesystems["/drive/hub"]}
+    systems["/hubfold/objects/ab"] = systems["/hubfold"]
+    told = fold(at("/models/m", 1), at(OBJECT, 2), around=replace(around, filesystems=systems))
+    assert not told.actions
+
+
+@pytest.mark.parametrize("into", [None, "/drive/hub"])
+def test_what_the_user_chose_may_be_removable(into: str | None) -> None:
+    around = with_drives(USB, primary="/hub" if into else "/drive/hub")
+    told = fold(at("/models/m", 1), at("/drive/hub/b", 2), policy=Policy(into=into), around=around)
+    [action] = told.actions
+    assert action.path == "/models/m"
+    why = "that of the chosen cache" if into else "the primary place"
+    assert action.reason.endswith(f", on another file system ({why})")
+
+
+def test_of_two_that_are_alike_the_faster_drive_keeps() -> None:
+    inside, outside = at("/models/a", 1), at("/drive/models/b", 2)
+    told = fold(inside, outside, around=with_drives(Drive(fast=True)))
+    assert [action.path for action in told.actions] == ["/models/a"]
+    assert told.actions[0].reason.endswith("on another file system (a faster drive)")
+    told = fold(at("/hub/a", 1), outside, around=with_drives(Drive(fast=True)))
+    assert [action.path for action in told.actions] == ["/drive/models/b"], "a role is stronger"
+
+
+def test_the_plan_says_that_a_drive_is_removable() -> None:
+    told = fold(at("/models/z", 1), at("/drive/models/a", 2), around=with_drives(USB))
+    assert told.actions[0].reason.endswith("on another file system (yours is on a removable drive)")

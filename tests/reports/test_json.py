@@ -44,8 +44,17 @@ from hubfold.reports.models import (
     UnconfiguredModel,
     Wholeness,
 )
+from hubfold.reports.moves import (
+    BalancedModel,
+    BalancedPlace,
+    BalanceReport,
+    MovedModel,
+    MoveReport,
+    PinReport,
+)
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
+from hubfold.reports.places import PlaceUse, RegisteredModel, RegistryReport
 from hubfold.reports.removals import Needed, RemovedModel, RemoveReport
 from hubfold.reports.runs import (
     ConsolidateReport,
@@ -82,6 +91,17 @@ MOUNTED = MountFinding(
 NOTICE = Notice(path=FAR, message="cannot be read", kind="unreadable")
 DONE = Done(path="/m/a", keeper="/c/k", target="/c/o", link=str(LinkKind.SYMLINK), reason="why", bytes=12)
 ROOT = RootReport(path="/m", backend="local-dir", role=Role.PRIMARY, files=3, bytes=40, allocated_bytes=4096)
+PLACE_USE = PlaceUse("slow", ODD, 40, 100)
+REGISTERED = RegisteredModel(
+    name="big",
+    repo_id="org/big",
+    revision=None,
+    place="custom",
+    cache_path="/b",
+    cache_dir="/b/hub",
+    base="/b",
+    source="registered",
+)
 STATUS = StatusRoot(
     path=ODD,
     backend="local-dir",
@@ -358,6 +378,39 @@ def examples() -> Iterator[tuple[str, Any]]:
         root="/c", run="r1", models=(BACKED_UP,), restored=("/c/a", ODD), written=60, left=(LEFT,),
         failed=(FAILED,),
     )  # fmt: skip
+    yield "PlaceUse", PLACE_USE
+    yield "PlaceUse that is away", dataclasses.replace(PLACE_USE, used_bytes=None, away=True)
+    yield "RegisteredModel", REGISTERED
+    yield "RegisteredModel anywhere", dataclasses.replace(REGISTERED, place="", base=None, revision="v1")
+    yield "RegistryReport", RegistryReport((REGISTERED,))
+    moved = MovedModel(
+        name="org/m",
+        source="/c",
+        run="r1",
+        revisions=("1a2b",),
+        bytes=90,
+        copied=60,
+        freed=4096,
+        links=(ODD,),
+    )
+    yield "MovedModel", moved
+    yield "MoveReport", MoveReport(
+        target="/slow", models=(moved,), copied=60, freed=4096, left=(LEFT,), failed=(FAILED,)
+    )  # fmt: skip
+    place = BalancedPlace(name="fast", path="/c", limit=100, used=90, over=0)
+    balanced = BalancedModel(
+        name="org/m",
+        source="/c",
+        target="/slow",
+        run="r1",
+        used=1_700_000_000,
+        known_by="hubfold path",
+        freed=4096,
+    )
+    yield "BalancedPlace", place
+    yield "BalancedModel", balanced
+    yield "BalanceReport", BalanceReport(places=(place,), models=(balanced,), left=(LEFT,), failed=(FAILED,))
+    yield "PinReport", PinReport(pinned=("org/m",))
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (
         "DemoReport",

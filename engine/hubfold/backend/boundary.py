@@ -48,8 +48,8 @@ class GuardedBackend:
     """A backend as everybody but this module knows it: its methods by the contract, behind the guard.
 
     Raises `Unfit` for a name or capabilities that the contract does not allow. All methods raise `BackendFault`, but
-    for `recognise`, `default_roots`, `reached` and `vault_places`: a plugin that fails there has none, and that is all.
-    Without a `disk` (`hubfold.disk.bounds`), paths are held against the root by their text alone.
+    for `recognise`, `default_roots`, `home_root`, `reached` and `vault_places`: a plugin that fails there has none, and
+    that is all. Without a `disk` (`hubfold.disk.bounds`), paths are held against the root by their text alone.
     """
 
     __slots__ = ("_backend", "_disk", "_faults", "capabilities", "fallback", "name", "origin")
@@ -104,6 +104,21 @@ class GuardedBackend:
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
             self._note(StorageBackend.default_roots, "", error)
         return found
+
+    def home_root(self, home: str) -> str | None:
+        """See `StorageBackend.home_root`."""
+
+        def ask() -> str | None:
+            answer = self._backend.home_root(home)
+            if answer is None:
+                return None
+            own = Territory(home, self._disk)
+            # As in `_root`: of hubfold's own layouts it may be a link to where it really lies.
+            return own.below(answers.path(answer, "the root"), "the root", itself=not self._is_own)
+
+        with suppress(BackendFault):
+            return self._ask(StorageBackend.home_root, "", ask)
+        return None
 
     def vault_places(self, root: Root) -> Sequence[str]:
         """See `StorageBackend.vault_places`."""

@@ -184,6 +184,14 @@ class StorageBackend(ABC):
         """
         return ()
 
+    @classmethod
+    def home_root(cls, home: str) -> str | None:
+        """The root that the layout's programs keep in `home` where a variable names that (``HF_HOME``).
+
+        Below `home`, whether it is there or not. None where no variable names more than the root itself.
+        """
+        return None
+
     def reached(self, root: Root) -> Iterable[str]:
         """Symlinks to folders, below the root, behind which a part of it lies: the layout's programs go through them.
 

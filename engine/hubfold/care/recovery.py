@@ -127,7 +127,7 @@ def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: boo
     pointed = repoint.settle_links(log, forget=forget)
     mends.waiting |= pointed.waiting
     settled.left += (*mends.left, *pointed.left)
-    if not (log.farm_links or log.made):
+    if log.intents or not (log.farm_links or log.made):
         for failure in restore_keepers(log, others):
             settled.waiting |= not forget
             settled.left.append(

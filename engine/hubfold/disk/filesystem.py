@@ -17,6 +17,7 @@ from enum import Enum
 from functools import cached_property
 
 from hubfold.disk import open_flags
+from hubfold.disk.drives import UNKNOWN, Drive, drive_of
 from hubfold.disk.paths import existing, plain, upwards
 
 if sys.platform != "win32":
@@ -72,6 +73,7 @@ class FileSystem:
     hardlink: bool = True
     symlink: bool = True
     read_only: bool = False
+    drive: Drive = UNKNOWN
 
     @property
     def max_links(self) -> int | None:
@@ -98,6 +100,7 @@ class FileSystems:
 
     def __init__(self) -> None:
         self._known: dict[str, FileSystem] = {}
+        self._drives: dict[int, Drive] = {}
 
     def of(self, directory: str) -> FileSystem:
         """The file system of an existing directory; `OSError` if it cannot be asked."""
@@ -110,7 +113,7 @@ class FileSystems:
         return self.of(existing(path))
 
     @cached_property
-    def _mounts(self) -> dict[str, str]:
+    def _mounts(self) -> dict[str, tuple[str, str]]:
         return _mounts()
 
     def _look(self, directory: str) -> FileSystem:
@@ -119,7 +122,7 @@ class FileSystems:
             return FileSystem(os.path.splitdrive(os.path.realpath(directory))[0], device, "")
         real = os.path.realpath(directory)
         mount = next((folder for folder in upwards(real) if folder in self._mounts), "/")
-        kind = self._mounts.get(mount, "")
+        kind, source = self._mounts.get(mount, ("", ""))
         mounted = os.statvfs(directory).f_flag
         links = kind not in _NO_LINKS
         return FileSystem(
@@ -130,7 +133,13 @@ class FileSystems:
             hardlink=links,
             symlink=links,
             read_only=bool(mounted & os.ST_RDONLY),
+            drive=self._drive(device, source),
         )
+
+    def _drive(self, device: int, source: str) -> Drive:
+        if device not in self._drives:
+            self._drives[device] = drive_of(device, source)
+        return self._drives[device]
 
 
 def link_text(link: str, target: str, filesystems: FileSystems, *, relative: bool = False) -> str:
@@ -145,15 +154,19 @@ def link_text(link: str, target: str, filesystems: FileSystems, *, relative: boo
     return os.path.relpath(there, here) if together else there
 
 
-def _mounts() -> dict[str, str]:
-    """Mount point to file-system type, the topmost of several mounts on one point (proc_pid_mountinfo(5))."""
-    found: dict[str, str] = {}
+def _mounts() -> dict[str, tuple[str, str]]:
+    """Mount point to (file-system type, source), the topmost of several mounts on one point (proc_pid_mountinfo(5))."""
+    found: dict[str, tuple[str, str]] = {}
     with suppress(OSError), open("/proc/self/mountinfo", "rb") as lines:
         for line in lines:
             before, _, after = line.partition(b" - ")
-            point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), before.split()[4])
-            found[os.fsdecode(point)] = os.fsdecode(after.split()[0])
+            kind, source, *_ = *map(_unescaped, after.split()), ""
+            found[_unescaped(before.split()[4])] = kind, source
     return found
+
+
+def _unescaped(word: bytes) -> str:
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), word))
 
 
 def _pool(directory: str, device: int) -> str:

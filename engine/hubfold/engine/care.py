@@ -122,7 +122,7 @@ class Care:
                     by_name.setdefault(name, []).append(replica)
         chosen = asked.among(by_name)
         if chosen is None:
-            known = [*(self._workspace.config.models or ()), *map(str, by_name)]
+            known = [*(self._workspace.models), *map(str, by_name)]
             raise UnknownModel(
                 f"{target} is neither a path nor a model of a scanned root",
                 meant(target, [*known, *discover.near(path)]) or "`hubfold scan` shows what there is",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
+    from hubfold.engine.balancing import BalancePlan, Balancing
     from hubfold.engine.care import Care
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
@@ -29,18 +30,25 @@ if TYPE_CHECKING:
     from hubfold.engine.memory import Memory
     from hubfold.engine.models import Models
     from hubfold.engine.mounting import Mounting
+    from hubfold.engine.moving import Moving
+    from hubfold.engine.places import Places
+    from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
-    from hubfold.models.names import ModelName
+    from hubfold.models.names import ConfiguredModel, ModelName
+    from hubfold.moving.plan import MovePlan
+    from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, MountReport, VerifyReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
+    from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
+    from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
         ConsolidateReport,
@@ -204,6 +212,74 @@ class Engine:
         """
         return self._explaining.why(path)
 
+    # places
+
+    def places(self) -> list[Place]:
+        """The named locations for models, each setting by the strongest source that has it (`places/settings`), and the
+        client's own cache. Raises `ConfigError` for a file or variable that says what makes no sense."""
+        return self._places.places()
+
+    def place_of(self, word: str) -> Place:
+        """The place that `word` means: its name, its role where one place only has that, or its path.
+
+        Raises `NoPlace`, and `UsageError` where several have the role.
+        """
+        return self._places.place_of(word)
+
+    def room_left(self, place: Place) -> int:
+        """Bytes that still fit into a place: under its limit by allocated blocks, as `du` counts, and on its drive.
+
+        The reserve of ``config.toml`` is kept free. 0 where the drive is away.
+        """
+        return self._places.room_left(place)
+
+    def next_place_for(self, bytes_: int) -> Place | None:
+        """The best place with so much room: the primary one, then the others as they are named; None if none has it."""
+        return self._places.next_for(bytes_)
+
+    # registry
+
+    def register(
+        self,
+        name: str,
+        repo_id: str,
+        *,
+        at: str = "",
+        path: StrPath | None = None,
+        revision: str | None = None,
+    ) -> RegisteredModel:
+        """Let `name` stand for a model, which is to lie `at` a place or in the cache at `path`, or below that.
+
+        A `path` that is no cache yet is taken for the folder above one (an ``HF_HOME``). What is registered stays where
+        it is: `download` gets it there. Raises `UsageError`, `NoPlace`, `RegistryDamaged`, `Locked`.
+        """
+        return self._registering.register(name, repo_id, revision, at=at, path=path)
+
+    def registered(self, name: str) -> RegisteredModel:
+        """A model that was registered or configured by this name: `cache_dir` is what ``from_pretrained`` needs.
+
+        Raises `UnknownModel`, and `NoPlace` where its place is none any more.
+        """
+        return self._registering.one(name)
+
+    def registered_models(self, names: Sequence[str] = ()) -> RegistryReport:
+        """Those of these `names` (default: all) that are registered or configured; `cache_dir` is "" where the place is
+        none any more. Raises `UnknownModel`."""
+        return self._registering.registered(names)
+
+    def import_registry(self, path: StrPath) -> RegistryReport:
+        """Register what a JSON file lists (`places/registry`), all of it or nothing. Raises `UsageError`."""
+        return self._registering.import_from(path)
+
+    def unregister(self, names: Sequence[str]) -> RegistryReport:
+        """Forget names; their models stay. Raises `UnknownModel`, and `HubfoldError` for one that a file configures."""
+        return self._registering.unregister(names)
+
+    @property
+    def configured_models(self) -> Mapping[str, ConfiguredModel]:
+        """The names that stand for models, of files and of the registry, as one list."""
+        return self.workspace.models
+
     # scanning
 
     def scan(
@@ -256,11 +332,16 @@ class Engine:
         path: StrPath,
         *,
         backend: str | None = None,
-        role: Role = Role.SECONDARY,
+        role: Role | None = None,
         limit: int | None = None,
+        name: str = "",
     ) -> StatusRoot:
-        """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
-        return self._scanning.add_root(path, backend=backend, role=role, limit=limit)
+        """Register a root, as a place for models where it has a `name` or a `role` (which is its name then).
+
+        Raises `RootError` if it is no directory, `PluginError` for an unknown backend, `UsageError` for a name that is
+        none or that another root has.
+        """
+        return self._scanning.add_root(path, backend=backend, role=role, limit=limit, name=name)
 
     # folding
 
@@ -299,17 +380,20 @@ class Engine:
 
     def preview_undo(self, run: str | None = None) -> UndoReport:
         """What taking `run` (default: the last one) back would do. Raises `RunNotFound`, `NoSpace`."""
-        return self._folding.preview_undo(run)
+        return self._moving.preview_taking_back(self._folding.preview_undo(run))
 
     def undo(self, run: str | None = None) -> UndoReport:
-        """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
+        """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change.
+
+        The copy that a move made goes, too, once the model is whole without it.
+        """
         report = self._folding.undo(run)
         if report.restored and self.workspace.has_index:
             # So that what is told of space is true at once; what went wrong with that is told by the next scan.
             with suppress(HubfoldError, OSError):
                 self._scanning.scan(min_size=NO_CONTENT)
                 self._folding.note_restored(report)
-        return report
+        return self._moving.taken_back(report)
 
     def recover(self, *, forget: bool = False) -> RecoverReport:
         """Finish or roll back what a crash left. Every changing call does this first.
@@ -331,6 +415,70 @@ class Engine:
         With `forget_machine`, what the machine of this name or id noted is given up first.
         """
         return self._folding.gc(forget_machine=forget_machine)
+
+    # moving
+
+    def plan_move(
+        self,
+        models: Sequence[str],
+        to: StrPath,
+        *,
+        source: StrPath | None = None,
+        min_size: int = MIN_SIZE,
+        pace: int | None = None,
+    ) -> MovePlan:
+        """What moving `models` (without any: all of `source`) to the place, or cache, `to` would do. Walks the roots.
+
+        Each file of `min_size` bytes or more becomes a link to its copy, so that programs find the model where it was,
+        too. One that a program has open, that cannot be copied as a whole or of which nothing would be freed stays. The
+        reason is told. `pace` in bytes a second.
+
+        Raises `UnknownModel`, `RootError`, `UsageError` for one that several caches have while no `source` is named.
+        """
+        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace)
+
+    def preview_move(self, plan: MovePlan) -> MoveReport:
+        """A plan in the form of a report."""
+        return self._moving.preview(plan)
+
+    def apply_move(self, plan: MovePlan) -> MoveReport:
+        """Move the models of a plan, one after the other, each under a run of its own that `undo` takes back.
+
+        Raises `NoSpace` before anything is changed, `Locked`, `JournalDamaged`, `OSError`. A stop ends it between two
+        files: what was copied is gone on with by the same move.
+        """
+        return self._moving.carry_out(plan)
+
+    def move_of(self, model: str) -> str:
+        """The last run that moved `model` and was not taken back. Raises `HubfoldError` where there is none."""
+        return self._moving.run_of(model)
+
+    # balancing
+
+    def plan_balance(self, *, min_size: int = MIN_SIZE, pace: int | None = None) -> BalancePlan:
+        """What has to move so that each place is under its limit, the least recently used models first.
+
+        When a model was used last is known by the last `download`, `path` or `check` of it, by access times where the
+        mount keeps these, else by when it came. It goes to the first place behind its own that has room. Pinned models
+        stay, and those that could not be moved (see `plan_move`).
+        """
+        return self._balancing.plan(min_size=min_size, pace=pace)
+
+    def preview_balance(self, plan: BalancePlan) -> BalanceReport:
+        """A plan in the form of a report."""
+        return self._balancing.preview(plan)
+
+    def apply_balance(self, plan: BalancePlan, *, min_size: int = MIN_SIZE) -> BalanceReport:
+        """Move what a plan says, and look again whether the limits are kept. Raises as `apply_move`."""
+        return self._balancing.carry_out(plan, min_size=min_size)
+
+    def pin(self, models: Sequence[str], *, pinned: bool = True) -> PinReport:
+        """Let `balance` leave models where they are, or no longer. Raises `UnknownModel`."""
+        return self._balancing.pin(models, pinned=pinned)
+
+    def pins(self) -> PinReport:
+        """The models that `balance` leaves where they are."""
+        return self._balancing.pins()
 
     # farming
 
@@ -572,6 +720,18 @@ class Engine:
         return Memory(self.workspace, lambda *about: self._folding.freed(*about))
 
     @cached_property
+    def _places(self) -> Places:
+        from hubfold.engine.places import Places
+
+        return Places(self.workspace)
+
+    @cached_property
+    def _registering(self) -> Registering:
+        from hubfold.engine.registering import Registering
+
+        return Registering(self.workspace, self._places)
+
+    @cached_property
     def _scanning(self) -> Scanning:
         from hubfold.engine.scanning import Scanning
 
@@ -582,6 +742,18 @@ class Engine:
         from hubfold.engine.folding import Folding
 
         return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+
+    @cached_property
+    def _balancing(self) -> Balancing:
+        from hubfold.engine.balancing import Balancing
+
+        return Balancing(self.workspace, self._scanning, self._moving)
+
+    @cached_property
+    def _moving(self) -> Moving:
+        from hubfold.engine.moving import Moving
+
+        return Moving(self.workspace, self._scanning, self._folding, self._removal)
 
     @cached_property
     def _explaining(self) -> Explaining:

@@ -187,29 +187,33 @@ class Folding:
 
     def apply(self, plan: Plan) -> ConsolidateReport:
         """See `Engine.apply`."""
-        with recovery.alone(self._workspace.state, "consolidate"):
-            interrupted = False
-            with recovery.begin(self._workspace.state, "consolidate") as book:
-                executor = Executor(
-                    book,
-                    locks=self._lock_paths,
-                    readers=self._workspace.threads,
-                    progress=self._workspace.progress,
-                    stop=self._workspace.stop,
-                )
-                try:
-                    executor.apply(plan)
-                except Interrupted:
-                    interrupted = True
-                book.sync()
-                log = journal.read(self._workspace.state.runs, book.run)
-                keepers.restore_keepers(log)
-                if not log.open_numbers:
-                    book.append("end", state="interrupted" if interrupted else "finished")
-            outcomes = executor.outcomes
-            self._note_outcomes(outcomes)
-            wrong = [one for one in outcomes if one.error and not one.one_file]
-            failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
+        with recovery.changing(self._workspace.state, "consolidate") as book:
+            return self.apply_in(book, plan)
+
+    def apply_in(self, book: journal.Journal, plan: Plan) -> ConsolidateReport:
+        """`apply` under the journal of a run that was begun, which ends with it."""
+        interrupted = False
+        executor = Executor(
+            book,
+            locks=self._lock_paths,
+            readers=self._workspace.threads,
+            progress=self._workspace.progress,
+            stop=self._workspace.stop,
+        )
+        try:
+            executor.apply(plan)
+        except Interrupted:
+            interrupted = True
+        book.sync()
+        log = journal.read(self._workspace.state.runs, book.run)
+        keepers.restore_keepers(log)
+        if not log.open_numbers:
+            book.append("end", state="interrupted" if interrupted else "finished")
+            book.sync()
+        outcomes = executor.outcomes
+        self._note_outcomes(outcomes)
+        wrong = [one for one in outcomes if one.error and not one.one_file]
+        failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
         return ConsolidateReport(
             run=book.run,
             actions=tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),

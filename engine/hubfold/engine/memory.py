@@ -15,9 +15,11 @@ from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError, describe
 from hubfold.index import housekeeping
 from hubfold.index.housekeeping import Taken, keep_run_figures, run_figures, taken
+from hubfold.index.index import RootState
 from hubfold.journal.runs import Saved, saved
 from hubfold.models import names
 from hubfold.models.names import ModelName, Name
+from hubfold.places import space
 from hubfold.reports.scans import DupesReport, Space, StatusRoot, Unreferenced
 from hubfold.scanning.choice import Chosen
 from hubfold.state.home import KnownRoot
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Where a root is known from that nobody named: a scan met it.
 LOOKED_AT = "scanned"
+#: Where a root is known from that only the environment of a layout's programs names.
+FOUND = "found"
 #: Where a root is known from that a cache reaches by a link.
 LINKED = "linked"
 
@@ -59,21 +63,17 @@ class Memory:
         )
         found: dict[str, StatusRoot] = {}
         before = {path: state.root for path, state in states.items()}
+        sources = {self._path_of(one.root): one.sources for one in self._workspace.settled.settings}
         for source, named in self._workspace.sources():
-            root = named if source == "found" else self._workspace.resolved(named, before)
+            root = named if source == FOUND else self._workspace.resolved(named, before)
             state = states.pop(root.path, None)
-            if root.path not in found and (source != "found" or os.path.isdir(root.path)):
-                found[root.path] = StatusRoot(
-                    path=root.path,
-                    backend=root.backend or (state.root.backend if state else ""),
-                    role=root.role,
-                    files=state.files if state else 0,
-                    bytes=state.bytes if state else 0,
-                    limit=root.limit,
-                    online=os.path.isdir(root.path),
-                    source=source,
-                    error=_closed(root.path),
-                )
+            if root.path not in found and (source != FOUND or os.path.isdir(root.path)):
+                told = self._told_of(root, state, source)
+                if root.path in sources or source == FOUND:
+                    found[root.path] = replace(told, sources=sources.get(root.path, {"path": source}))
+                else:  # a limit, for the cache that is found anyway
+                    limited = {"path": FOUND, "limit": source}
+                    found[root.path] = replace(told, source=FOUND, sources=limited)
         behind = {one.folder for one in self._workspace.reached} if states else ()
         for state in states.values():
             found.setdefault(
@@ -92,15 +92,38 @@ class Memory:
             )
         return self._workspace.with_primary(found.values())
 
+    def _path_of(self, root: KnownRoot) -> str:
+        return self._workspace.resolved(root).path
+
+    def _told_of(self, root: KnownRoot, state: RootState | None, source: str) -> StatusRoot:
+        """A root that somebody named, with what the last scan found in it."""
+        away = self._workspace.named_in.away(root.path)
+        online = os.path.isdir(root.path) and not away
+        return StatusRoot(
+            path=root.path,
+            backend=root.backend or (state.root.backend if state else ""),
+            role=root.role,
+            files=state.files if state else 0,
+            bytes=state.bytes if state else 0,
+            limit=root.limit,
+            online=online,
+            source=source,
+            name=root.name,
+            used_bytes=space.used(root.path) if root.limit is not None and online else None,
+            away=away or (not online and state is not None and state.files > 0),
+            to_be_made=self._workspace.has_to_be_made(root, state is not None),
+            error=_closed(root.path),
+        )
+
     def known_models(self) -> list[str]:
         """See `Engine.known_models`."""
         found = self._workspace.index.models() if self._workspace.has_index else []
         called = [str(Name(kind, repo)) for kind, repo in found]
-        return list(dict.fromkeys([*(self._workspace.config.models or ()), *called]))
+        return list(dict.fromkeys([*(self._workspace.models), *called]))
 
     def known_roots(self) -> list[str]:
         """See `Engine.known_roots`."""
-        told = [*self._workspace.state.registered_roots(), *self._workspace.config.roots]
+        told = [one.root for one in self._workspace.settled.settings]
         scanned = self._workspace.index.roots() if self._workspace.has_index else []
         return sorted({root.path for root in told} | {root.path for root in scanned})
 
@@ -115,15 +138,17 @@ class Memory:
         found = [root for root in self._with_looked_at() if root.path in (named, meant)]
         known = next((root for root in found if root.path == named), next(iter(found), None))
         wanted = {named} if known is not None and known.path == named else {named, meant}
-        if any(self._workspace.resolved(one).path in wanted for one in self._workspace.config.roots):
-            where = self._workspace.state.config
-            raise HubfoldError(f"{named} is a root by {where}", "take its [[roots]] out of that file")
+        for where, hint, root in self._workspace.named_in.written():
+            if self._path_of(root) in wanted:
+                raise HubfoldError(f"{named} is a root by {where}", hint)
         registered = [root for root in self._workspace.state.registered_roots() if root.path not in wanted]
         removed = self._workspace.has_index and [
             one for one in wanted if self._workspace.index.remove_root(one)
         ]
         if len(registered) != len(self._workspace.state.registered_roots()):
             self._workspace.state.register_roots(registered)
+            for one in wanted:
+                self._workspace.named_in.forget(one)
         elif known is not None and not removed:
             raise HubfoldError(
                 f"{known.path} is one of the caches that the environment names, and nothing else is known of it",

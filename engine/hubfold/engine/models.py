@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from hubfold.content import Role, Root
 from hubfold.engine.memory import Memory
+from hubfold.engine.places import FOUND, Places
 from hubfold.engine.workspace import StrPath, Workspace
-from hubfold.errors import UsageError
+from hubfold.errors import HubfoldError, UsageError
 from hubfold.library import availability, checking, gather, unreferenced, watching
 from hubfold.library import filters as model_selection
-from hubfold.library.checking import Gate
+from hubfold.library.checking import Gate, Home
 from hubfold.library.gather import Library
 from hubfold.library.inventory import Holdings
-from hubfold.models.names import Name, unknown
+from hubfold.models.names import ModelName, Name, unknown
 from hubfold.models.patterns import Selections, together
 from hubfold.removal import plan
 from hubfold.removal.measure import measure
 from hubfold.reports.models import CheckReport, Look, Model, ModelsReport
 from hubfold.reports.outcomes import Notice
+from hubfold.reports.places import PlaceUse
 from hubfold.reports.scans import RootReport, Unreferenced
 from hubfold.scanning import discover
+from hubfold.state.used import Use
 
 
 class Models:
@@ -31,6 +36,7 @@ class Models:
     def __init__(self, workspace: Workspace, memory: Memory) -> None:
         self._workspace = workspace
         self._memory = memory
+        self._places = Places(workspace)
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
         """See `Engine.library`."""
@@ -61,7 +67,7 @@ class Models:
     def _asked_for(self) -> Callable[[Name, str], Selections]:
         """What downloads and config.toml asked for of a revision, together."""
         noted = self._workspace.state.asked()
-        configured = [self._workspace.model_name(name) for name in self._workspace.config.models or ()]
+        configured = [self._workspace.model_name(name) for name in self._workspace.models]
 
         def asked_for(name: Name, revision: str) -> Selections:
             known = [one.selection for one in configured if one.means(name.repo_type, name.repo_id)]
@@ -90,7 +96,7 @@ class Models:
         for name in names:
             model = found.find(wanted[name]) if name in wanted else found.at(folders[name])
             if model is None:
-                near = [*(self._workspace.config.models or ()), *(known.id for known in found.models)]
+                near = [*(self._workspace.models), *(known.id for known in found.models)]
                 hidden = availability.hidden(found, wanted[name]) if name in wanted else ()
                 raise unknown(name, near, hidden=hidden)
             models.append(model)
@@ -110,14 +116,15 @@ class Models:
         self, models: Sequence[str] = (), *, cache: StrPath | None = None, anywhere: bool = True
     ) -> CheckReport:
         """See `Engine.check`."""
-        configured = list(self._workspace.config.models or ())
+        configured = list(self._workspace.models)
         if not models and not configured:
             raise UsageError(
                 "no model is named, here or in config.toml",
-                f"name one, or add [models] to {self._workspace.state.config}",
+                f"name one, add [models] to {self._workspace.state.config}, or `hubfold register` some",
             )
         wanted = [self._workspace.model_name(name) for name in models]
         where = self._workspace.cache_at(cache)
+        asked = wanted or [self._workspace.model_name(name) for name in configured]
         gate = Gate(
             None if where is None else where.path,
             anywhere=anywhere and cache is None,
@@ -128,10 +135,44 @@ class Models:
                 Name(*named): caches
                 for named, caches in (self._workspace.state.placed() if cache is None else {}).items()
             },
+            besides=self._besides(where) if cache is None else (),
+            homes=self._homes(asked) if cache is None else {},
+            places=self._uses() if cache is None else (),
         )
         found = self.gathered(self._holdings_with(where))
         sets = self._memory.dupes().sets if self._workspace.has_index else ()
-        return checking.check(found, wanted, gate, duplicates=sets)
+        report = checking.check(found, wanted, gate, duplicates=sets)
+        whole = {one.id for one in report.models if one.status == "cached"}
+        self._used((one for one in wanted or gate.configured if one.id in whole), "check")
+        return report
+
+    def _besides(self, where: Root | None) -> tuple[str, ...]:
+        """The cache that the client uses by itself, where another one is the primary place."""
+        client = self._workspace.named_in.client_cache
+        return (client.path,) if client is not None and client != where else ()
+
+    def _homes(self, asked: Sequence[ModelName]) -> dict[str, Home]:
+        """Where models are registered. Raises `NoPlace`."""
+        found = {one.name: self._places.of_asked(one) for one in asked}
+        return {
+            name: Home(place.cache, place.called, place.away)
+            for name, place in found.items()
+            if place is not None
+        }
+
+    def _uses(self) -> tuple[PlaceUse, ...]:
+        """What the places hold that somebody named, or gave a limit."""
+        return tuple(
+            PlaceUse(
+                place.name,
+                place.cache,
+                self._places.room(place).used if place.limit_bytes is not None and not place.away else None,
+                place.limit_bytes,
+                place.away,
+            )
+            for place in self._places.places()
+            if place.limit_bytes is not None or (place.name and place.source != FOUND)
+        )
 
     def _holdings_with(self, root: Root | None) -> Holdings:
         """What the known roots hold, and one that need not be known, nor be there."""
@@ -145,7 +186,31 @@ class Models:
     def model_path(self, model: str, file: str | None = None, *, revision: str | None = None) -> str:
         """See `Engine.model_path`."""
         wanted = self._workspace.model_name(model, revision)
-        return availability.path(self.library(), wanted, file, self._workspace.config.models or ())
+        found = self._path(wanted, file)
+        self._used([wanted], "path")
+        return found
+
+    def _path(self, wanted: ModelName, file: str | None) -> str:
+        home = self._places.of_asked(wanted)
+        library = self.library()
+        names = self._workspace.models
+        if home is None:
+            return availability.path(library, wanted, file, names)
+        # Where it is registered first; it may be whole elsewhere, too.
+        with suppress(HubfoldError):
+            return availability.path(library.in_root(home.cache), wanted, file, names)
+        try:
+            return availability.path(library, wanted, file, names)
+        except HubfoldError:
+            if home.away:
+                told = f"{wanted.id} is on `{home.called}`, which is away"
+                raise availability.NotWhole(told, "connect its drive") from None
+            raise
+
+    def _used(self, models: Iterable[ModelName], command: str) -> None:
+        """Note that a program is about to load models: `balance` moves what was used longest ago."""
+        names = [(one.repo.repo_type, one.repo.repo_id) for one in models]
+        self._workspace.state.used.note(names, Use(int(time.time()), command))
 
     def look(self, before: Look | None = None) -> Look:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""

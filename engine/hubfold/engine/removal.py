@@ -14,6 +14,7 @@ from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.index.housekeeping import keep_unreferenced
 from hubfold.journal import journal, others
+from hubfold.models.names import ModelName
 from hubfold.removal import carry_out, files, leftovers, redundant
 from hubfold.removal import plan as removal_plan
 from hubfold.removal.plan import RemovePlan, Wish
@@ -69,16 +70,22 @@ class Removing:
                 only=only,
                 with_links=with_links,
                 with_copies=with_copies,
-                suggest=list(self._workspace.config.models or ()),
+                suggest=list(self._workspace.models),
             ),
             names=self._workspace.names_of,
             logs=lambda: journal.logs(self._workspace.state.runs),
         )
 
+    def plan_of(self, models: Sequence[ModelName], only: Sequence[str]) -> RemovePlan:
+        """What removing these revisions from the roots `only` would do. Raises as `plan_remove`."""
+        return removal_plan.plan(
+            self._workspace.holdings_at(only), Wish(models=models, only=only), names=self._workspace.names_of
+        )
+
     def _may_be_files(self, models: Sequence[str]) -> bool:
         """Whether the words after the first may be files of the model that it names."""
         words = models[1:]
-        configured = self._workspace.config.models or {}
+        configured = self._workspace.models
         return bool(words) and not (
             models[0] in words or configured.keys() & set(words) or _PATTERN.fullmatch(models[0])
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,10 +9,12 @@ from hubfold.content import USUAL, VAULT, Role, Scope
 from hubfold.disk.identity import Mounts, place_of
 from hubfold.disk.paths import within
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
+from hubfold.errors import UsageError
 from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport, StatusRoot
 from hubfold.scanning import places, scan
+from hubfold.state.config import is_place_name
 from hubfold.state.home import KnownRoot
 
 
@@ -47,9 +48,12 @@ class Scanning:
                 scan.Aim(
                     min_size,
                     scope=self._workspace.scope(scope),
+                    away=self._workspace.named_in.away,
                     sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
                 ),
             )
+        for setting in self._workspace.settled.settings:
+            self._workspace.named_in.note(self._workspace.resolved(setting.root).path)
         moved = self._follow([root.path for root in report.roots])
         liars = self._workspace.index.liars([root.path for root in report.roots])
         told = [Notice(liar.path, "its bytes are not what its name says: it is corrupt") for liar in liars]
@@ -75,13 +79,13 @@ class Scanning:
         index = self._workspace.index
         mounts = Mounts.now()
         vaults = [root.path for root in index.roots(vaults=True) if root.backend == VAULT]
-        there = [path for path in (*scanned, *vaults) if os.path.isdir(path)]
+        there = [path for path in (*scanned, *vaults) if self._workspace.is_there(path)]
         places.note(index, (place_of(path, mounts) for path in there))
         known = places.load(index)
         moved: dict[str, Notice] = {}
         for old in index.roots(vaults=True):
             before = known.get(old.path)
-            if before is None or os.path.isdir(old.path):
+            if before is None or self._workspace.is_there(old.path):
                 continue
             now = next((path for path in there if before.is_at(path, mounts)), None)
             if now is not None:
@@ -95,28 +99,59 @@ class Scanning:
         path: StrPath,
         *,
         backend: str | None = None,
-        role: Role = Role.SECONDARY,
+        role: Role | None = None,
         limit: int | None = None,
+        name: str = "",
     ) -> StatusRoot:
-        """Register a root. Raises `RootError` if it is no directory, `PluginError` for an unknown backend."""
+        """See `Engine.add_root`."""
+        called, role = _as_place(name, role)
         root = self._workspace.discover([path], backend=backend, known=False)[0]
         # What no layout recognises yet may be a cache as soon as a client has filled it.
         open_ = backend is None and self._workspace.backends[root.backend].fallback
-        known = KnownRoot(root.path, None if open_ else root.backend, role, limit)
+        known = KnownRoot(root.path, None if open_ else root.backend, role, limit, called)
+        told = self._workspace.resolved(known)
+        if open_ and told.backend != root.backend:
+            # A place with nothing in it is a cache, whatever else somebody puts there first.
+            known = replace(known, backend=told.backend)
         others = [old for old in self._workspace.state.registered_roots() if old.path != known.path]
+        taken = next((old for old in others if called and old.name == called), None)
+        if taken is not None and name and name not in set(Role):
+            raise UsageError(f"{taken.path} is called {name!r} already", "give it another name")
         if role is Role.PRIMARY:
-            others = [replace(old, role=Role.SECONDARY) for old in others]
+            others = [_as_secondary(old) for old in others]
+        elif taken is not None:
+            # By its role alone; the first that has it is called so.
+            known = replace(known, name="")
         self._workspace.state.register_roots([*others, known])
+        self._workspace.look_again()
+        self._workspace.named_in.note(known.path, anew=True)
         return StatusRoot(
             path=known.path,
-            backend=root.backend,
+            backend=told.backend or root.backend,
             role=role,
             files=0,
             bytes=0,
             limit=limit,
             online=True,
             source="added",
+            name=known.name,
         )
+
+
+def _as_place(name: str, role: Role | None) -> tuple[str, Role]:
+    """(name, role) of a root that a user adds. Raises `UsageError` for a name that is none, or means another role."""
+    if name and not is_place_name(name):
+        raise UsageError(f"{name!r} is no name for a place", "give a word, like fast or usb-1")
+    of_name = Role(name) if name in set(Role) else None
+    if of_name is not None and role not in (None, of_name):
+        raise UsageError(f"a place called {name} has the role {name}", f"leave out --role {role}")
+    chosen = role or of_name or Role.SECONDARY
+    return name or (str(role) if role is not None else ""), chosen
+
+
+def _as_secondary(root: KnownRoot) -> KnownRoot:
+    """A root that is the primary one no more; nor is it called so."""
+    return replace(root, role=Role.SECONDARY, name="" if root.name == Role.PRIMARY else root.name)
 
 
 def _told_of(roots: Sequence[RootReport], below: Sequence[str]) -> tuple[RootReport, ...]:

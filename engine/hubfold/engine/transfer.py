@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -15,15 +16,21 @@ from hubfold.disk.paths import named
 from hubfold.engine.care import Care
 from hubfold.engine.farming import Farming
 from hubfold.engine.models import Models
+from hubfold.engine.places import Places
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import NO_CONTENT, StrPath, Workspace
+from hubfold.errors import HubRefused
 from hubfold.library import availability
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import Selection
+from hubfold.places import places
+from hubfold.places.places import Place
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
-from hubfold.transfer import backup, containers, download, restore
+from hubfold.state.used import Use
+from hubfold.transfer import allotment, backup, containers, download, restore
+from hubfold.transfer.allotment import Target
 from hubfold.transfer.backup import BackupPlan
 from hubfold.transfer.download import Already, DownloadPlan, Here
 from hubfold.transfer.placer import Placer
@@ -70,6 +77,7 @@ class Transfer:
         self._care = care
         self._scanning = scanning
         self._farming = farming
+        self._places = Places(workspace)
 
     def plan_download(
         self,
@@ -84,8 +92,59 @@ class Transfer:
         given = Selection(tuple(include), tuple(exclude))
         names = [self._workspace.model_name(model, revision) for model in models]
         asked = [replace(one, selection=given or one.selection) for one in names]
+        groups = self._by_target(asked, into)
         self._scanning.scan(min_size=NO_CONTENT)
+        plans: list[DownloadPlan] = []
+        for targets, group in groups:
+            plans += allotment.allot(group, targets, self._plan_for)
+        typed = {one.name: one for one in names}
+        plans = plans or [DownloadPlan(self._workspace.download_cache(into), ())]
+        first, *others = (self._as_typed(plan, typed) for plan in plans)
+        return replace(first, elsewhere=tuple(others))
+
+    @staticmethod
+    def _as_typed(plan: DownloadPlan, typed: Mapping[str, ModelName]) -> DownloadPlan:
+        """With the names as they were given, for whoever judges what came as `check` does."""
+        models = (
+            replace(one, asked=typed[one.asked.name] if one.asked is not None else None)
+            for one in plan.models
+        )
+        return replace(plan, models=tuple(models))
+
+    def _by_target(
+        self, asked: Sequence[ModelName], into: StrPath | None
+    ) -> list[tuple[list[Target], list[ModelName]]]:
+        """The models by the caches that each may go to, best first: where it is registered, else any place of the
+        user's. Raises `NoPlace`, and `PlaceAway` for one whose drive is not there."""
+        groups: dict[tuple[str, bool], tuple[list[Target], list[ModelName]]] = {}
+        known = self._places.places()
+        free = None
+        for one in asked:
+            place = self._places.of_asked(one) if into is None else None
+            if place is not None:
+                targets = [self._target(places.check_there(place))]
+            else:
+                free = targets = free or self._targets_of(into, known)
+            key = targets[0].root.path, place is not None
+            groups.setdefault(key, (targets, []))[1].append(one)
+        return list(groups.values())
+
+    def _targets_of(self, into: StrPath | None, known: Sequence[Place]) -> list[Target]:
         cache = self._workspace.download_cache(into)
+        here = next((place for place in known if place.cache == cache.path), None)
+        around = here or places.holding(known, cache.path)
+        if around is not None:
+            places.check_there(around)
+        room = partial(self._places.room_at, cache.path)
+        first = Target(cache, here.called if here is not None else cache.path, room)
+        others = [] if into is not None else places.in_order(known)
+        return [first, *(self._target(one) for one in others if one != here and not one.away)]
+
+    def _target(self, place: Place) -> Target:
+        root = Root(place.cache, place.backend, place.role, place.limit_bytes)
+        return Target(root, place.called, partial(self._places.room, place))
+
+    def _plan_for(self, cache: Root, asked: Sequence[ModelName]) -> DownloadPlan:
         known = _InCache(self._workspace, self._models, cache)
         planned = download.plan(
             self._workspace.hub(),
@@ -101,7 +160,7 @@ class Transfer:
             ),
             caches=self._workspace.caches(),
         )
-        found = zip(planned.models, names, strict=True)
+        found = zip(planned.models, asked, strict=True)
         return replace(planned, models=tuple(replace(model, asked=name) for model, name in found))
 
     def preview_download(self, plan: DownloadPlan) -> DownloadReport:
@@ -109,14 +168,50 @@ class Transfer:
         return download.preview(plan)
 
     def check_space(self, plan: DownloadPlan) -> None:
-        """Raise `NoSpace`, with the figures, where a download would not fit."""
-        download.check_space(plan, self._workspace.config.reserve)
+        """Raise `NoSpace`, with the figures, where a download would not fit on a drive, or into a place."""
+        wanted: dict[str, int] = {}
+        for one in plan.each:
+            download.check_space(one, self._workspace.config.reserve)
+            wanted.setdefault(one.cache.path, 0)
+            wanted[one.cache.path] += sum(map(allotment.needed, one.models))
+        for cache, bytes_ in wanted.items():
+            self._check_limit(cache, bytes_)
+
+    def _check_limit(self, cache: str, wanted: int) -> None:
+        place = self._places.at(cache)
+        if place is not None and wanted:
+            places.check_there(place)
+            self._places.room(place).check_limit(wanted, place.called)
 
     def download(
         self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
     ) -> DownloadReport:
         """See `Engine.download`."""
         self.check_space(plan)
+        first, *others = self._download_into_each(plan.each, bars)
+        report = replace(first, elsewhere=tuple(others))
+        folders = [model.path for one in report.each for model in one.models if model.path]
+        if to is None or not folders:
+            return report
+        farm = self._farming.farm(to, snapshots=folders)
+        return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
+
+    def _download_into_each(self, plans: Sequence[DownloadPlan], bars: bool) -> list[DownloadReport]:
+        """A report for each cache; where none of the models of one could be had, the others go on."""
+        reports: list[DownloadReport] = []
+        errors: list[HubRefused] = []
+        for plan in plans:
+            try:
+                reports.append(self._download_into_one(plan, bars))
+            except HubRefused as error:
+                errors.append(error)
+                failed = tuple(Failed(str(model.name), str(error)) for model in plan.models)
+                reports.append(DownloadReport(plan.cache.path, None, (), failed=failed, place=plan.called))
+        if len(errors) == len(plans):
+            raise errors[0]
+        return reports
+
+    def _download_into_one(self, plan: DownloadPlan, bars: bool) -> DownloadReport:
         already = self._placed(plan)
         self._workspace.state.remember_asked(download.asked_for(plan, self._workspace.state.asked()))
         already = self._mended(plan, already)
@@ -131,11 +226,11 @@ class Transfer:
                 self._remember_cache(plan.cache)
                 self._remember_placed(plan.cache, [model.name for model in plan.models])
         report = self._judged(plan, report)
-        folders = [model.path for model in report.models if model.path]
-        if to is None or not folders:
-            return report
-        farm = self._farming.farm(to, snapshots=folders)
-        return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
+        came = {model.name for model in report.models}
+        names = [model.name for model in plan.models if str(model.name) in came]
+        use = Use(int(time.time()), "download")
+        self._workspace.state.used.note([(name.repo_type, name.repo_id) for name in names], use)
+        return report
 
     def _placed(self, plan: DownloadPlan) -> Already:
         """Put what some root has into the cache."""
@@ -190,7 +285,9 @@ class Transfer:
 
     def _remember_cache(self, cache: Root) -> None:
         """A cache that was named by `into` is one of the roots from now on, so that its models are found."""
-        if all(root.path != cache.path for root in self._workspace.discover()):
+        self._workspace.named_in.note(cache.path)
+        named = self._workspace.named_by_models_alone(cache.path)
+        if named or all(root.path != cache.path for root in self._workspace.discover()):
             self._scanning.add_root(cache.path, backend=cache.backend)
             self._scanning.scan(
                 [cache.path], backend=cache.backend, min_size=NO_CONTENT, scope=Scope(only=True)
@@ -223,7 +320,7 @@ class Transfer:
             asked,
             self._workspace.index.replica,
             availability.lacking(self._models.gathered(holdings)),
-            names=self._workspace.config.models or (),
+            names=self._workspace.models,
         )
 
     def preview_backup(self, plan: BackupPlan) -> BackupReport:
@@ -267,15 +364,35 @@ class Transfer:
         asked = [self._workspace.model_name(model) for model in models]
         path = named(source)
         backed_up = containers.reader(path).read_list(self._workspace.backends)
-        return restore.plan(backed_up, partial(self._roots_for, into), self._workspace.backends, asked)
 
-    def _roots_for(self, into: StrPath | None, layouts: Sequence[str]) -> dict[str, Root]:
-        """Where models of each of `layouts` go, the client's own cache first; none for those that have no place.
+        def planned(into: StrPath | None, cache: Root) -> RestorePlan:
+            roots_for = partial(self._roots_for, into, cache)
+            return restore.plan(backed_up, roots_for, self._workspace.backends, asked)
+
+        first = self._workspace.download_cache(None)
+        if into is not None:
+            return planned(self._workspace.folder_of(into), first)
+        plan = planned(None, first)
+        return self._where_there_is_room(plan, partial(planned, None)) if first == plan.root else plan
+
+    def _where_there_is_room(self, plan: RestorePlan, planned: Callable[[Root], RestorePlan]) -> RestorePlan:
+        """The plan for the first place that has the room; `plan` itself, which will be refused, if there is none."""
+        first, *others = self._targets_of(None, self._places.places())
+        room = first.room()
+        if plan.missing_bytes <= room.left:
+            return plan
+        for target in others:
+            other = planned(target.root)
+            if other.missing_bytes <= target.room().left:
+                return replace(other, why=f"{first.called} has no room for it ({room.figures})")
+        return plan
+
+    def _roots_for(self, into: StrPath | None, cache: Root, layouts: Sequence[str]) -> dict[str, Root]:
+        """Where models of each of `layouts` go, the client's `cache` first; none for those that have no place.
 
         One place that a user named is for one layout: its own, else that of the cache, else the first.
         """
         workspace = self._workspace
-        cache = workspace.download_cache(None)
         if into is not None:
             there = workspace.recognised(into) or cache.backend
             wanted = layouts or [cache.backend]
@@ -297,6 +414,7 @@ class Transfer:
         hint = "make room, or name another cache by --into"
         for one in plan.each:
             backup.check_space(one.root.path, one.missing_bytes, "this", hint)
+            self._check_limit(one.root.path, one.missing_bytes)
         reports = []
         with recovery.changing(self._workspace.state, "restore") as book:
             state = "interrupted"

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from hubfold.content import IndexedReplica
     from hubfold.disk.filesystem import FileSystems, Shows
     from hubfold.duplicates.cost import Sharing
+    from hubfold.engine.sources import Sources
     from hubfold.index.index import Index
     from hubfold.library.inventory import Holdings
-    from hubfold.models.names import ModelName
+    from hubfold.models.names import ConfiguredModel, ModelName
+    from hubfold.places.registry import Registry as ModelRegistry
+    from hubfold.places.settings import Settled
     from hubfold.reports.outcomes import Notice
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.scanning.reached import Reached
@@ -71,7 +74,7 @@ class Workspace:
         #: The roots of the paths that were given to this workspace: to it they are known, to the next one they are not.
         self.given: dict[str, Root] = {}
         #: What roots without a layout of their own turned out to be: folders are asked once, and again by a scan.
-        self._resolved: dict[str, KnownRoot] = {}
+        self._resolved: dict[tuple[str, bool], KnownRoot] = {}
         self._index: Index | None = None
 
     def close(self) -> None:
@@ -234,14 +237,43 @@ class Workspace:
         behind = (one.folder for one in reached if any(within(one.link, path) for path in named))
         return tuple(dict.fromkeys((*named, *behind)))
 
+    @cached_property
+    def named_in(self) -> Sources:
+        """Where roots and places are named."""
+        from hubfold.engine.sources import Sources
+
+        return Sources(self.state, self.environ, lambda: self.config, lambda: self.backends, self.notices)
+
+    @property
+    def settled(self) -> Settled:
+        """What is said of roots by all sources together."""
+        return self.named_in.settled(lambda root: self.resolved(root).path)
+
     def sources(self) -> Iterator[tuple[str, KnownRoot]]:
-        for root in self.state.registered_roots():
-            yield "added", root
-        for root in self.config.roots:
-            yield "config", root
+        """Every root that is named, with where, the strongest first; last what backends find in the environment."""
+        settled = self.settled
+        for setting in settled.settings:
+            yield setting.source, setting.root
+        limit = settled.primary_limit
+        client = self.named_in.client_cache
+        if limit is not None and client is not None:
+            yield limit[1], KnownRoot(client.path, client.backend, Role.PRIMARY, limit[0], str(Role.PRIMARY))
+        yield from self._registered_roots()
         for name in self.registry:
             for path in self.backends[name].default_roots(self.environ):
                 yield "found", KnownRoot(os.path.realpath(path), name)
+
+    def _registered_roots(self) -> Iterator[tuple[str, KnownRoot]]:
+        """The caches that models are registered at by their paths, as far as they were ever there."""
+        for path in dict.fromkeys(one.path for one in self.models.values() if one.path):
+            cache = self.named_in.cache_for(path, home=True)
+            if cache is not None and (os.path.isdir(cache.path) or self.named_in.was_seen(cache.path)):
+                yield "registered", KnownRoot(cache.path, cache.backend)
+
+    def named_by_models_alone(self, path: str) -> bool:
+        """Whether a cache is a root only because a model is registered at its path."""
+        named = {source for source, root in self.sources() if root.path == path}
+        return named == {"registered"}
 
     def resolved(self, root: KnownRoot, before: Mapping[str, Root] | None = None) -> KnownRoot:
         """A root with its path, free of symlinks, and its layout: where the user named none, that of what is there now.
@@ -253,22 +285,37 @@ class Workspace:
 
         path = canonical(root.path)
         if root.backend is not None:
-            return replace(root, path=path)
-        if path not in self._resolved:
+            return replace(root, path=self._cache_of(path, root))
+        key = path, bool(root.name)
+        if key not in self._resolved:
             names = os.listdir(path) if os.path.isdir(path) else []
             recognised = recognise(path, names, self.backends)
             # What nobody recognises now, since a plugin fails, is what it was.
             failed = any(fault.method == "recognise" for fault in self.faults)
+            if failed and before is None:
+                before = self._indexed()
             known = failed and before is not None and path in before
             other = (before or {})[path].backend if known else fallback(self.backends)
+            if not known and recognised is None and root.name and self.named_in.is_new(names):
+                cache = self.named_in.cache_for(path)
+                other = cache.backend if cache is not None else other
             backend, place = recognised if recognised is not None else (other, path)
-            self._resolved[path] = KnownRoot(canonical(place), backend)
-        found = self._resolved[path]
+            self._resolved[key] = KnownRoot(canonical(place), backend)
+        found = self._resolved[key]
         return replace(root, path=found.path, backend=found.backend)
+
+    def _cache_of(self, path: str, root: KnownRoot) -> str:
+        """Of a place that is a cache, the cache that programs have made below it meanwhile; else the path itself."""
+        client = self.named_in.client_cache if root.name else None
+        if client is None or client.backend != root.backend:
+            return path
+        found = self.named_in.cache_for(path)
+        return path if found is None else found.path
 
     def look_again(self) -> None:
         """Forget what roots were taken for, and what they reach: something may have come into them since."""
         self._resolved.clear()
+        self.named_in.look_again()
         self._forget_links()
 
     def _forget_links(self) -> None:
@@ -282,7 +329,7 @@ class Workspace:
         """
         from hubfold.disk.paths import canonical, within
 
-        before = {root.path: root for root in self.index.roots()} if self.has_index else {}
+        before = self._indexed()
         known: dict[str, Root] = {}
         places: list[tuple[str, str | None]] = []
         for source, root in self.sources():
@@ -292,6 +339,8 @@ class Workspace:
             if source == "found" or path in known:
                 continue
             told = self.resolved(root, before)
+            if self.has_to_be_made(told, told.path in before):
+                continue
             if told.backend is not None:
                 places.append((told.path, told.backend))
                 known.setdefault(told.path, Root(told.path, told.backend, root.role, root.limit))
@@ -303,6 +352,16 @@ class Workspace:
             ):
                 known.setdefault(old.path, old)
         return [root for root in known.values() if root.backend in self.backends]
+
+    def _indexed(self) -> dict[str, Root]:
+        """The roots of the index, by path."""
+        return {root.path: root for root in self.index.roots()} if self.has_index else {}
+
+    def has_to_be_made(self, root: KnownRoot, scanned: bool) -> bool:
+        """Whether a place is named that nobody has put anything into: there is nothing to look at, and nothing away."""
+        if not root.name or os.path.lexists(root.path):
+            return False
+        return not scanned and not self.named_in.was_seen(root.path)
 
     def scanned(self, *, vaults: bool = False) -> list[Root]:
         """The roots of the index that a command without a path is about; on demand with their vaults."""
@@ -333,7 +392,11 @@ class Workspace:
             chosen |= {root.path: root for root in self.scanned()}
         roots = [self.with_link(root) for root in chosen.values() if root.backend in self.backends]
         found = self.by_role(roots + self.vaults_of(roots))
-        return {root.path: root for root in found if os.path.isdir(root.path)}
+        return {root.path: root for root in found if self.is_there(root.path)}
+
+    def is_there(self, path: str) -> bool:
+        """Whether a root is there now, and not another drive, or an empty mount point, in its place."""
+        return os.path.isdir(path) and not self.named_in.away(path)
 
     def vaults_of(self, roots: Iterable[Root]) -> list[Root]:
         """The vaults of the index that belong to `roots`."""
@@ -350,7 +413,7 @@ class Workspace:
         return [
             root
             for root in (self.index.roots() if wanted else self.scanned())
-            if not os.path.isdir(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
+            if not self.is_there(root.path) and (not wanted or any(within(root.path, one) for one in wanted))
         ]
 
     def by_role(self, roots: Iterable[Root]) -> list[Root]:
@@ -442,7 +505,34 @@ class Workspace:
         """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""
         from hubfold.models.names import parse
 
-        return parse(name, self.config.models, revision)
+        return parse(name, self.models, revision)
+
+    @cached_property
+    def registry_of_models(self) -> ModelRegistry:
+        """The registry in the state directory."""
+        from hubfold.places.registry import Registry
+
+        return Registry(self.state.home, self.state.create)
+
+    @property
+    def models_of_project(self) -> Mapping[str, ConfiguredModel]:
+        """What the project's ``hubfold.toml`` says of models."""
+        project = self.named_in.project
+        return (project.config.models if project is not None else None) or {}
+
+    @cached_property
+    def models(self) -> Mapping[str, ConfiguredModel]:
+        """The names that stand for models: those of files and of the registry, which is stronger, as one list."""
+        return {
+            **(self.config.models or {}),
+            **self.models_of_project,
+            **self.registry_of_models.models(),
+        }
+
+    def forget_models(self) -> None:
+        """Read anew what is registered: something was."""
+        vars(self).pop("models", None)
+        self._forget_links()
 
     def hub(self, *, bars: bool = False) -> Hub:
         from hubfold.transfer.hub import Hub
@@ -464,17 +554,42 @@ class Workspace:
         if place is None:
             path = self.cache_of_downloads()
             return None if path is None else self.download_cache(None)
-        given = named(place)
+        given = named(self.folder_of(place))
         if os.path.lexists(given) and not os.path.isdir(given):
             raise RootError(f"{given} is no folder", "name the folder of a cache")
         backend = self.recognised(given) or self.download_cache(None).backend
         return self.root_of(backend, given)
 
     def download_cache(self, into: StrPath | None) -> Root:
+        """The cache that models are downloaded `into`; without it the primary place, else the client's own.
+
+        Raises `HubfoldError` where no loaded backend has one.
+        """
         from hubfold.transfer import download
 
         cache = download.default_cache(self.backends, self.environ)
-        return cache if into is None else self.root_of(cache.backend, into)
+        if into is not None:
+            return self.root_of(cache.backend, self.folder_of(into))
+        return self._primary_cache() or cache
+
+    def folder_of(self, place: StrPath) -> StrPath:
+        """The folder of a place that is called so; anything else is a path, and stays as it is."""
+        text = os.fspath(place)
+        named = [one.root for one in self.settled.settings if one.root.name == text]
+        return self.resolved(named[0]).path if named else place
+
+    def _primary_cache(self) -> Root | None:
+        """The cache that somebody made the primary place; None where nobody has, or where none is there."""
+        from hubfold.transfer import download
+
+        for setting in self.settled.settings:
+            if setting.root.role is Role.PRIMARY:
+                told = self.resolved(setting.root)
+                root = Root(told.path, told.backend or "", told.role, told.limit)
+                backend = self.backends.get(root.backend)
+                if backend is not None and download.takes_downloads(backend, root):
+                    return root
+        return None
 
     def root_of(self, backend: str, place: StrPath) -> Root:
         """The root of a layout that `place` is, stands for or will be."""
@@ -520,7 +635,7 @@ class Workspace:
             places = [place for root in chosen for place in self._vault_places(root)]
             return list(dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)]))
 
-        beyond = Beyond(vaults, self.here, unasked)
+        beyond = Beyond(vaults, self.here, unasked, self.named_in.away)
         return Holdings(chosen, self.backends, beyond, progress=progress, stop=stop)
 
     def holdings_at(self, paths: Sequence[StrPath]) -> Holdings:

@@ -202,14 +202,16 @@ class _Planner:
 
     # -- ranking ------------------------------------------------------------------------------------------------
 
-    def _rank(self, payload: Payload) -> tuple[bool, int, bool, int, int, int, str]:
+    def _rank(self, payload: Payload) -> tuple[bool, bool, int, bool, bool, int, int, int, str]:
         """Names decide last: of two that differ otherwise, the same one is kept whatever they are called."""
         around = [self._of(replica) for replica in payload]
         file = around[0].standing.file
         open_to = [self._breadth(file, one.standing.way) for one in around]
         return (
+            self._may_be_taken_away(payload),
             bool(self._folders) and bool(self._below(payload)),
             min([one.place for one in around]),
+            not around[0].filesystem.drive.fast,
             not any(replica.pinned for replica in payload),
             -max(open_to)[0],
             -open_to[0][1],
@@ -249,10 +251,29 @@ class _Planner:
     def _place(self, replica: IndexedReplica, capabilities: Capabilities) -> int:
         if replica.backend == VAULT:
             return 0
-        root = self.around.roots[replica.root]
-        if replica.root == self.policy.into or (self.policy.into is None and root.role is Role.PRIMARY):
+        if self._is_chosen([replica]):
             return 1
         return 2 if capabilities.cache else 3
+
+    def _is_chosen(self, payload: Payload) -> bool:
+        """Whether it lies where the user wants things kept: in the cache that he named, else in the primary place."""
+        if self.policy.into is not None:
+            return any(replica.root == self.policy.into for replica in payload)
+        return any(self.around.roots[replica.root].role is Role.PRIMARY for replica in payload)
+
+    def _may_be_taken_away(self, payload: Payload) -> bool:
+        """Whether it is on a removable drive that nobody chose to keep things on."""
+        return self._of(payload[0]).filesystem.drive.removable and not self._is_chosen(payload)
+
+    def _better(self, victim: IndexedReplica, keeper: Payload) -> str:
+        """Why a copy on another file system is the one that is kept: by its place, or by its drive."""
+        here, there = self._of(victim).filesystem.drive, self._of(keeper[0]).filesystem.drive
+        if self._is_chosen(keeper):
+            return " (that of the chosen cache)" if self.policy.into is not None else " (the primary place)"
+        if here.removable and not there.removable:
+            return " (yours is on a removable drive)"
+        same = self._of(victim).place == min(self._of(replica).place for replica in keeper)
+        return " (a faster drive)" if same and there.fast and not here.fast else ""
 
     def _may_keep(self, payload: Payload) -> bool:
         return any(self._of(replica).capabilities.keeps for replica in payload)
@@ -266,6 +287,9 @@ class _Planner:
             if len(keeper) == 1
             else min(keeper, key=lambda replica: (self._of(replica).place, replica.path))
         )
+        if self._may_be_taken_away(keeper) and not self._of(payload[0]).filesystem.drive.removable:
+            mount = self._of(source).filesystem.mount
+            raise _No(f"the other copy is on a removable drive ({mount}), which is not the primary place")
         shared = self.around.extents.get(payload[0].payload) if self.around.extents else None
         if shared is not None and shared == self.around.extents.get(source.payload):
             return []
@@ -409,7 +433,7 @@ class _Planner:
             keeper=source,
             link=LinkKind.SYMLINK,
             target=target,
-            reason=f"{why}, on another file system" if across else why,
+            reason=f"{why}, on another file system{self._better(victim, keeper)}" if across else why,
             bytes=frees,
             digests=duplicates.digests,
             vault=place.path,

@@ -15,6 +15,8 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``remove``     about to remove ``path``, which the user named, `Removed`; ``bytes`` by length, 0 for a link
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
+``move``       about to move the content of a model to another root, `Moved`: what is made there is announced by
+               ``make``, each link to it by an ``intent``
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
 ``unlinked``   undo took a farm's link away, or saw that it is not in its folder any more
 ``repoint``    about to give a symlink another text, `Repointed`; known again by its text, so it needs no ``done``

@@ -225,6 +225,22 @@ class Mend(Record):
     mount: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Moved(Record):
+    """A model whose content moves from one root to another: copied there, then linked to from where it was."""
+
+    #: The root that it leaves and the one that it goes to, and the backend of both.
+    source: str
+    target: str
+    backend: str
+    repo_type: str
+    repo_id: str
+    #: The folder of the model in `source`.
+    home: str
+    #: The revisions that `target` did not have: they go again when the move is taken back.
+    made: tuple[str, ...] = ()
+
+
 def expect(value: Any, kind: type) -> Any:
     """`value`, if it is of this very type; else raises `TypeError`."""
     if type(value) is not kind:

@@ -14,6 +14,7 @@ from hubfold.journal.records import (
     Intent,
     KeeperChange,
     Mend,
+    Moved,
     Removed,
     Repointed,
     Temporary,
@@ -54,6 +55,8 @@ class RunLog:
     removals: list[Removed] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     temporaries: list[Temporary] = field(default_factory=list)
+    #: The models whose content this run moves to another root.
+    moved: list[Moved] = field(default_factory=list)
     mends: dict[int, Mend] = field(default_factory=dict)
     mended: set[int] = field(default_factory=set)
     #: What removing freed, in bytes by allocated blocks.
@@ -208,6 +211,14 @@ def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
         log.made.append(item.path)
 
 
+def _read_move(log: RunLog, record: Mapping[str, Any]) -> None:
+    texts = ("source", "target", "backend", "repo_type", "repo_id", "home")
+    made = tuple(expect(revision, str) for revision in expect(record["made"], list))
+    item = Moved(**{name: expect(record[name], str) for name in texts}, made=made)
+    absolute(item.source, item.target, item.home)
+    log.moved.append(item)
+
+
 def _read_mend(log: RunLog, record: Mapping[str, Any]) -> None:
     texts = {
         name: expect(record[name], str) for name in ("path", "root", "temporary", "text", "kept", "source")
@@ -258,6 +269,7 @@ _READERS = {
     "remove": _read_remove,
     "aside": _read_temporary,
     "make": _read_temporary,
+    "move": _read_move,
     "farm": _read_farm,
     "unlinked": _read_unlinked,
     "repoint": _read_repoint,

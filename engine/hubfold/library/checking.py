@@ -25,8 +25,18 @@ from hubfold.reports.models import (
     Wholeness,
     state_of,
 )
+from hubfold.reports.places import PlaceUse
 
 _STATUS = {Wholeness.WHOLE: "cached", Wholeness.UNKNOWN: "unknown"}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The cache that a model is registered at; `called` is its place, `away` that its drive is not there."""
+
+    cache: str
+    called: str
+    away: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,11 @@ class Gate:
     configured: tuple[ModelName, ...] = ()
     #: Other caches that somebody has put a model into, naming them: whole there is whole.
     placed: Mapping[Name, Sequence[str]] = field(default_factory=dict)
+    #: Caches that programs load from besides, whatever the model.
+    besides: tuple[str, ...] = ()
+    #: Where models are registered, by the names that were asked for: they have to be whole there.
+    homes: Mapping[str, Home] = field(default_factory=dict)
+    places: tuple[PlaceUse, ...] = ()
 
 
 def check(
@@ -61,19 +76,21 @@ def check(
     asked = wanted or gate.configured
     known = [one.name for one in gate.configured]
     known += [model.id for model in everywhere.models if model.repo_id]
-    placed = _Placed(everywhere, gate.placed, known)
-    checked = [_elsewhere(everywhere, one, placed.or_there(one, _check(here, one, known))) for one in asked]
+    placed = _Placed(everywhere, gate, known)
+    checked = [_elsewhere(everywhere, one, placed.checked(one, here)) for one in asked]
     costs = _Copies(duplicates, checked, here)
     report = CheckReport(
         models=tuple(costs.added_to(one) for one in checked),
         cache=gate.cache,
         free_bytes=free_bytes(gate.cache) if gate.cache is not None else None,
+        places=gate.places,
         warnings=everywhere.warnings,
     )
     if gate.cache is not None:
         inside = everywhere.in_root(gate.cache)
         report = replace(
             report,
+            besides=gate.besides,
             anywhere=gate.anywhere,
             reserve_bytes=gate.reserve,
             disk_bytes=_disk_bytes(inside),
@@ -86,24 +103,42 @@ def check(
 
 
 class _Placed:
-    """The caches that were named for models, each looked at once."""
+    """The caches that models are registered at, or were put into by name, each looked at once."""
 
-    def __init__(
-        self, everywhere: Library, placed: Mapping[Name, Sequence[str]], known: Sequence[str]
-    ) -> None:
-        self._everywhere, self._placed, self._known = everywhere, placed, known
+    def __init__(self, everywhere: Library, gate: Gate, known: Sequence[str]) -> None:
+        self._everywhere, self._gate, self._known = everywhere, gate, known
         self._caches: dict[str, Library] = {}
 
-    def or_there(self, wanted: ModelName, checked: CheckedModel) -> CheckedModel:
+    def checked(self, wanted: ModelName, here: Library) -> CheckedModel:
+        """What is there of a model: where it is registered, else `here`, or in another cache that counts for it."""
+        home = self._gate.homes.get(wanted.name)
+        anywhere = home is None or self._gate.anywhere
+        where = here if home is None or self._gate.anywhere else self._in(home.cache)
+        found = _check(where, wanted, self._known)
+        if anywhere:
+            found = self._or_there(wanted, found)
+        if home is None or (anywhere and found.status == "cached"):
+            return found
+        if home.away and found.root is None:
+            found = replace(found, root=home.cache, near=())
+        return replace(found, place=home.called, away=home.away)
+
+    def _or_there(self, wanted: ModelName, checked: CheckedModel) -> CheckedModel:
         """What is there of a model, by a cache that was named for it if it is whole there only."""
-        name = wanted.among(self._placed) if checked.status != "cached" else None
-        for cache in self._placed[name] if name is not None else ():
-            if cache not in self._caches:
-                self._caches[cache] = self._everywhere.in_root(cache)
-            found = _check(self._caches[cache], wanted, self._known)
+        if checked.status == "cached" or self._gate.anywhere:
+            return checked
+        name = wanted.among(self._gate.placed)
+        named = self._gate.placed[name] if name is not None else ()
+        for cache in (*named, *self._gate.besides):
+            found = _check(self._in(cache), wanted, self._known)
             if found.status == "cached":
                 return found
         return checked
+
+    def _in(self, cache: str) -> Library:
+        if cache not in self._caches:
+            self._caches[cache] = self._everywhere.in_root(cache)
+        return self._caches[cache]
 
 
 def _check(library: Library, wanted: ModelName, known: Iterable[str]) -> CheckedModel:
@@ -233,6 +268,7 @@ def _recommendations(
         )
     room = "hubfold consolidate --dry-run" if reclaimable else "hubfold ls --sort size"
     yield from _about_space(report, room)
+    yield from _about_limits(report)
     yield from _about_rights(report)
 
 
@@ -240,7 +276,8 @@ def _about_space(report: CheckReport, room: str) -> Iterator[Recommendation]:
     free, reserve = report.free_bytes, report.reserve_bytes or 0
     if free is None:
         return
-    needed = sum(model.missing_bytes or 0 for model in report.models if model.status != "cached")
+    lacking = (model for model in report.models if model.status != "cached" and not model.place)
+    needed = sum(model.missing_bytes or 0 for model in lacking)
     kept = f", of which {display.size(reserve)} are kept in reserve" if reserve else ""
     if free < reserve:
         yield Recommendation(
@@ -257,6 +294,16 @@ def _about_space(report: CheckReport, room: str) -> Iterator[Recommendation]:
         )
 
 
+def _about_limits(report: CheckReport) -> Iterator[Recommendation]:
+    for place in report.places:
+        if place.over and place.used_bytes is not None and place.limit_bytes is not None:
+            told = (
+                f"{place.name or place.cache} holds {display.size(place.used_bytes)},"
+                f" {display.size(place.over)} more than the {display.size(place.limit_bytes)} that it may"
+            )
+            yield Recommendation("limit", told, "hubfold ls --sort size")
+
+
 def _about_rights(report: CheckReport) -> Iterator[Recommendation]:
     if report.readable is False:
         yield Recommendation("unreadable", f"this user may not read {report.cache}: {READ_IT}")
@@ -269,7 +316,9 @@ def _about_rights(report: CheckReport) -> Iterator[Recommendation]:
 def _what_to_do(asked: ModelName, model: CheckedModel, report: CheckReport) -> Iterable[Recommendation]:
     how_much = f" ({display.size(model.missing_bytes)})" if model.missing_bytes else ""
     command = download_command(asked)
-    if model.status == "missing" and model.root is not None:
+    if model.status != "cached" and model.away:
+        yield Recommendation("connect", f"{model.id} is on `{model.place}`, which is away", "", model.name)
+    elif model.status == "missing" and model.root is not None:
         yield Recommendation(
             "connect", f"{model.id} lies on {model.root}, which is not there", "", model.name
         )
@@ -289,8 +338,10 @@ def _what_to_do(asked: ModelName, model: CheckedModel, report: CheckReport) -> I
         yield Recommendation("download", f"{model.id} is not there{at}{how_much}{meant}", command, model.name)
     elif unreadable := [file for file in model.missing if file.unreadable]:
         yield Recommendation("unreadable", f"{model.id}: {in_words(unreadable)}; {READ_IT}", "", model.name)
-    elif model.status == "cached" and report.cache and not report.anywhere and model.root != report.cache:
-        told = f"{model.id} is in {model.root}, where --into put it: programs need its path, or HF_HUB_CACHE"
+    elif _is_placed(model, report):
+        names = {place.cache: place.name for place in report.places if place.name}
+        how = f"the place {names[model.root]}" if model.root in names else "where --into put it"
+        told = f"{model.id} is in {model.root}, {how}: programs need its path, or HF_HUB_CACHE"
         yield Recommendation("placed", told, "", model.name)
     elif model.missing:
         wrong = [file for file in model.missing if file.damaged]
@@ -300,6 +351,13 @@ def _what_to_do(asked: ModelName, model: CheckedModel, report: CheckReport) -> I
         yield Recommendation(
             kind, f"{model.id}: {in_words(wrong or model.missing)}{how_much}", command, model.name
         )
+
+
+def _is_placed(model: CheckedModel, report: CheckReport) -> bool:
+    """Whether it is whole in a cache that nobody but who put it there knows of."""
+    known = {report.cache, *report.besides}
+    here = report.anywhere or not report.cache or model.root in known
+    return model.status == "cached" and not model.place and not here
 
 
 def _all_of(model: CheckedModel) -> str:

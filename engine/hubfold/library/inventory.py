@@ -32,6 +32,9 @@ _Item = TypeVar("_Item")
 _Key = TypeVar("_Key")
 
 
+_AWAY = "is away: its drive is not there; told as the last scan saw it"
+
+
 @dataclass(frozen=True, slots=True)
 class HeldRevision:
     """One revision and the root that holds it."""
@@ -84,6 +87,8 @@ class Beyond:
     vaults: Callable[[], Sequence[str]] = tuple
     here: Callable[[], Here] = Here.now
     unasked: Sequence[str] = ()
+    #: Whether the drive of a root is away though there is a folder at its path.
+    away: Callable[[str], bool] = lambda path: False
 
 
 _NOTHING = Beyond()
@@ -315,18 +320,20 @@ class Holdings:
 
     @cached_property
     def _seen(self) -> _Seen:
-        walks = _Walks(self._given, self.backends, self._commits, self._progress, self._stop)
+        gone = [root for root in self._given if self._beyond.away(root.path)]
+        there = [root for root in self._given if root not in gone]
+        walks = _Walks(there, self.backends, self._commits, self._progress, self._stop)
         walks.run()
         self._left_out |= walks.left_out
         held = tuple(replace(one, snapshot=self._named(one.snapshot)) for one in walks.held)
         away = {root.path for root in walks.away}
         asked = (root for root in walks.roots if root.backend in self.backends and root.path not in away)
         return _Seen(
-            roots=tuple(walks.roots),
+            roots=(*walks.roots, *gone),
             asked=tuple(asked),
-            away=tuple(walks.away),
+            away=(*walks.away, *gone),
             held=held,
-            warnings=tuple(walks.warnings),
+            warnings=(*walks.warnings, *(Notice(root.path, _AWAY) for root in gone)),
             unreadable=tuple(sorted(walks.unreadable)),
             reached=tuple(walks.reached),
         )

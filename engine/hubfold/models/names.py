@@ -80,13 +80,16 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredModel:
-    """A model that the user counts on. `size` is what it takes on disk, in bytes, where the user stated it."""
+    """A model that the user registered or configured. `size` is what it takes, in bytes, where that was stated."""
 
     name: str
     repo_id: str
     revision: str | None = None
     size: int | None = None
     selection: Selection = ALL
+    #: Where it is registered: a place by its name, or the folder of a cache or the one above it. Both "": anywhere.
+    place: str = ""
+    path: str = ""
 
 
 def parse(

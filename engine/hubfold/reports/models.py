@@ -14,6 +14,7 @@ from hubfold.content import Partial, Role
 from hubfold.json_form import NULLABLE, PATHS, SPREAD, UNTOLD, Json, JsonForm, told
 from hubfold.models.patterns import Selections, ask_for_texts, may_be_weights, wanted
 from hubfold.reports.outcomes import Notice
+from hubfold.reports.places import PlaceUse
 from hubfold.reports.scans import Unreferenced
 
 
@@ -298,12 +299,15 @@ class CheckedModel(JsonForm):
     #: Other copies of its files, and what folding them would free.
     copies: tuple[str, ...] = field(default=(), metadata=PATHS)
     reclaimable_bytes: int = 0
+    #: What the place is called that it is registered at, and whether its drive is away.
+    place: str = field(default="", kw_only=True, metadata=told(optional=True))
+    away: bool = field(default=False, kw_only=True, metadata=told(optional=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation(JsonForm):
     """What to do next; `kind` is download, resume, broken, elsewhere, placed, unreadable, unwritable, connect,
-    duplicate, reserve or space."""
+    duplicate, reserve, space or limit."""
 
     kind: str
     message: str
@@ -340,8 +344,12 @@ class CheckReport(JsonForm):
     anywhere: bool = True
     #: Where the configured models were checked: what else the cache has.
     unconfigured: tuple[UnconfiguredModel, ...] = ()
+    #: The places that have a limit or a name of the user's, with what they hold.
+    places: tuple[PlaceUse, ...] = field(default=(), metadata=told(optional=True))
     recommendations: tuple[Recommendation, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    #: Caches that programs load from besides.
+    besides: tuple[str, ...] = field(default=(), metadata=UNTOLD)
 
     @property
     def whole(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hubfold.content import DuplicateSet, IndexedReplica, Role
-from hubfold.json_form import UNTOLD, Json, JsonForm, told
+from hubfold.json_form import NULLABLE, UNTOLD, Json, JsonForm, told
 from hubfold.reports.outcomes import Notice
 
 
@@ -110,6 +110,16 @@ class StatusRoot(JsonForm):
     limit: int | None
     online: bool
     source: str = ""
+    #: What it is called as a place for models; "" where it has no name.
+    name: str = field(default="", metadata=NULLABLE)
+    #: What it takes by allocated blocks, as `du` counts; None where it has no limit that this is held against.
+    used_bytes: int | None = None
+    #: Its drive is not there, or another one is mounted in its place.
+    away: bool = False
+    #: It is named, and nobody has put anything there yet.
+    to_be_made: bool = field(default=False, metadata=told(optional=True))
+    #: The source of each setting that has one: `path`, `name`, `role`, `limit`.
+    sources: Mapping[str, str] = field(default_factory=dict)
     #: Why this user cannot look into it, where that is it and not that it is away.
     error: str = field(default="", metadata=told(optional=True))
 

@@ -54,6 +54,16 @@ class DownloadReport(JsonForm):
     reused: tuple[Reused, ...] = ()
     links: tuple[str, ...] = field(default=(), metadata=PATHS)
     failed: tuple[Failed, ...] = ()
+    #: What the cache is called as a place, and why the models went there and not to the first.
+    place: str = field(default="", metadata=told(optional=True))
+    why: str = field(default="", metadata=told(optional=True))
+    #: What went to other caches: to where it is registered, or to the next place with the room.
+    elsewhere: tuple[DownloadReport, ...] = field(default=(), metadata=told(optional=True))
+
+    @property
+    def each(self) -> tuple[DownloadReport, ...]:
+        """The report of each cache."""
+        return (self, *self.elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +99,5 @@ class RestoreReport(JsonForm):
     written: int = field(metadata=told("written_bytes"))
     left: tuple[Left, ...] = ()
     failed: tuple[Failed, ...] = ()
+    #: Why they went there, and not to the first place.
+    why: str = field(default="", metadata=told(optional=True))

@@ -30,6 +30,9 @@ from hubfold.scanning.reached import links, reached_from, with_reached
 from hubfold.scanning.recording import Recording
 from hubfold.scanning.walk import Shared, TreeWalk
 
+#: What is told of a root whose drive is away, be there a folder at its path or not.
+AWAY = "is away: its drive is not there; what was known of it is kept"
+
 
 @dataclass(frozen=True, slots=True)
 class Aim:
@@ -40,6 +43,8 @@ class Aim:
     #: Which files of plain folders are content; None: all that backends yield.
     scope: Scope | None = None
     sharing: Sharing = UNASKED
+    #: Whether the drive of a root is away though there is a folder at its path.
+    away: Callable[[str], bool] = lambda path: False
 
 
 def scan(
@@ -55,9 +60,12 @@ def scan(
     `Interrupted`, `IndexDamaged`, `Locked`, `NoSpace`, `UsageError` (a text of `aim.scope` that is no pattern).
     """
     begun = time.monotonic()
-    walks = _Walks(list(roots), backends, index, readers.progress, readers.stop, scope=aim.scope)
+    asked = list(roots)
+    away = [root for root in asked if aim.away(root.path)]
+    there = [root for root in asked if root not in away]
+    walks = _Walks(there, backends, index, readers.progress, readers.stop, scope=aim.scope)
     with index.together():
-        walked = walks.run()
+        walked = walks.run() + [(root, AWAY) for root in away]
     paths = [root.path for root, _ in walked]
     settled = Tally(index, f"settled {cost_key(paths, aim.min_size)}")
     work = Work()
@@ -75,8 +83,8 @@ def scan(
             if root.backend != VAULT
         ]
         # What is away frees nothing now, and a plan leaves it out.
-        there = [path for path in paths if os.path.isdir(path)]
-        cost = duplicate_cost(index, there, aim.min_size, aim.sharing)
+        looked_at = [path for path in paths if os.path.isdir(path) and not aim.away(path)]
+        cost = duplicate_cost(index, looked_at, aim.min_size, aim.sharing)
     return ScanReport(
         roots=tuple(reports),
         files=sum(report.files for report in reports),

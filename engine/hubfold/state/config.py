@@ -10,22 +10,28 @@
     backend = "local-dir"         # optional: else the backend that recognises it
     role = "secondary"            # optional: "primary" or "secondary"
     limit = "2TB"                 # optional
+    name = "slow"                 # optional: what you call it where models go (default: its role)
 
     [models]
     small = "org/small-model"
     large = { repo = "org/large-model", revision = "main", size = "54GB" }
     quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
+    big = { repo = "org/big-model", place = "slow" }          # a place by its name, or `path = "/mnt/big"`
 
 The `include` and `exclude` of a model say which of its files are wanted: `hubfold download quant` fetches those, and it
 is whole when those are there.
 
 A key that hubfold does not know is a warning: the file may be for a newer version.
+
+The ``hubfold.toml`` of a project says `roots` and `models` in the same form, and nothing else. Its paths may be
+relative to the folder that it lies in.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +45,13 @@ from hubfold.state.home import KnownRoot
 #: The settings that there are: at the top, of a root, of a model.
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "": ("roots", "models", "include", "exclude", "all_files", "reserve"),
-    "roots": ("path", "backend", "role", "limit"),
-    "models": ("repo", "revision", "size", "include", "exclude"),
+    "roots": ("path", "backend", "role", "limit", "name"),
+    "models": ("repo", "revision", "size", "include", "exclude", "place", "path"),
 }
+#: What the file of a project may say: where models lie, and which it counts on. Not what scans take in.
+_OF_A_PROJECT = ("roots", "models")
+#: What a place may be called: no path, nothing that looks like an option or a size.
+_PLACE_NAME = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 #: What ``hubfold init`` writes: every setting, commented out, so that it says nothing until it is edited.
 SAMPLE = """\
 # The settings of hubfold. What is commented out (#) does not count; take the # away to use it.
@@ -70,8 +80,9 @@ SAMPLE = """\
 #[[roots]]
 #path = "/mnt/nas/models"      # from / or ~/ on
 #backend = "name"              # its layout, by `hubfold plugins`; without it, as it is recognised
-#role = "secondary"            # copies in the "primary" root are kept before those in others
+#role = "secondary"            # "primary": downloads go there, and its copies are kept before others
 #limit = "2TB"                 # how much it may hold
+#name = "slow"                 # what you call it: `hubfold register big org/big-model --at slow`
 
 # -- models --------------------------------------------------------------------------------------
 # What your programs count on: `hubfold check` tells whether all of it is there, and
@@ -81,6 +92,8 @@ SAMPLE = """\
 #small = "org/small-model"
 #large = { repo = "org/large-model", revision = "main", size = "54GB" }
 #quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
+#big = { repo = "org/big-model", place = "slow" }
+#other = { repo = "org/other-model", path = "/mnt/big" }
 """
 
 
@@ -102,8 +115,11 @@ class Config:
     warnings: tuple[str, ...] = ()
 
 
-def load(path: str) -> Config:
-    """Read ``config.toml`` at `path`. A missing file is an empty configuration; raises `ConfigError` for a bad one."""
+def load(path: str, *, project: bool = False) -> Config:
+    """Read ``config.toml`` at `path`, or the ``hubfold.toml`` of a `project`.
+
+    A missing file is an empty configuration; raises `ConfigError` for a bad one.
+    """
     if not os.path.lexists(path):
         return Config()
     import tomllib
@@ -122,18 +138,25 @@ def load(path: str) -> Config:
     except tomllib.TOMLDecodeError as error:
         # The text of the error ends in "(at line 3, column 5)".
         raise ConfigError(f"{path} is not TOML: {error}", "mend that line") from error
-    return _Reader(path).config(document)
+    return _Reader(path, _OF_A_PROJECT if project else SETTINGS[""]).config(document)
+
+
+def is_place_name(text: str) -> bool:
+    """Whether a place may be called so: a word of letters, digits, ``.``, ``-`` and ``_``."""
+    return bool(_PLACE_NAME.fullmatch(text))
 
 
 class _Reader:
     """Turns the TOML document into a `Config`, naming the file and the key in every complaint."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, settings: Sequence[str]) -> None:
         self.path = path
+        self._settings = settings
         self.warnings: list[str] = []
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._known(document, SETTINGS[""], "")
+        self._known(document, self._settings, "")
+        document = {key: value for key, value in document.items() if key in self._settings}
         roots = document.get("roots", [])
         if not isinstance(roots, list):
             raise self._error("roots", "is not a list", "write [[roots]] above each root")
@@ -154,20 +177,28 @@ class _Reader:
         if not isinstance(table, dict):
             raise self._error(key, "is not a table", "write [[roots]] above each root")
         self._known(table, SETTINGS["roots"], f"{key}.")
-        path = os.path.expanduser(self._text(table, key, "path") or "")
-        if not os.path.isabs(path):
+        path = self._path(table, key)
+        if not path:
             raise self._error(
                 f"{key}.path", "is missing or not absolute", 'write it like path = "/mnt/models"'
             )
         role = self._text(table, key, "role") or str(Role.SECONDARY)
         if role not in set(Role):
             raise self._error(f"{key}.role", f"is {role!r}", f"choose one of {', '.join(Role)}")
+        # Who says that it is a secondary one means it: what nobody says anything of is one too.
+        name = self._text(table, key, "name") or (role if table.get("role") == Role.SECONDARY else "")
+        if name and not is_place_name(name):
+            raise self._error(f"{key}.name", f"is {name!r}", 'write a word, like name = "slow"')
         return KnownRoot(
-            os.path.normpath(path),
-            self._text(table, key, "backend"),
-            Role(role),
-            self._size(table, key, "limit"),
+            path, self._text(table, key, "backend"), Role(role), self._size(table, key, "limit"), name
         )
+
+    def _path(self, table: Mapping[str, Any], key: str) -> str:
+        """The path that a table names, "" where it names none that is absolute."""
+        path = os.path.expanduser(self._text(table, key, "path") or "")
+        if path and self._settings is _OF_A_PROJECT:
+            path = os.path.join(os.path.dirname(self.path), path)
+        return os.path.normpath(path) if os.path.isabs(path) else ""
 
     def _model(self, name: str, value: object) -> ConfiguredModel:
         key = f"models.{name}"
@@ -179,13 +210,25 @@ class _Reader:
         repo_id = self._text(value, key, "repo")
         if not repo_id:
             raise self._error(f"{key}.repo", "is missing", f'write {name} = {{ repo = "org/name" }}')
+        place, path = self._where(value, key)
         return ConfiguredModel(
             name,
             repo_id,
             self._text(value, key, "revision"),
             self._size(value, key, "size"),
             Selection(self._patterns(value, key, "include"), self._patterns(value, key, "exclude")),
+            place=place,
+            path=path,
         )
+
+    def _where(self, value: Mapping[str, Any], key: str) -> tuple[str, str]:
+        """(place, path) that a model is registered at, "" each where it is not said."""
+        place, path = self._text(value, key, "place") or "", self._path(value, key)
+        if place and "path" in value:
+            raise self._error(key, "has a place and a path", "leave one of the two")
+        if value.get("path") and not path:
+            raise self._error(f"{key}.path", "is not absolute", 'write it like path = "/mnt/models"')
+        return place, path
 
     def _flag(self, table: Mapping[str, Any], name: str) -> bool:
         value = table.get(name, False)

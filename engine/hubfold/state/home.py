@@ -7,7 +7,10 @@ Layout of the state directory (mode 0700, made only when something has to be wri
     roots.json    the roots that `hubfold roots add` registered
     asked.json    which files of a revision `hubfold download --include` asked for
     placed.json   which caches a `--into` has put models into
+    registry.db   which models names stand for, and at which places these are to lie (`places/registry`)
+    located.json  on which file systems places were seen, so that an empty mount point is known for what it is
     verified      what a `hubfold verify` that was cut short has read and found good
+    used.json     when models were used last, and pinned.json which of them stay (`state/used`)
     lock          held (flock) by the one command that changes something
 
 ``config.toml`` is the user's own file. It lies in the platform's config directory, or in the state directory where
@@ -26,6 +29,7 @@ from typing import Any, TypeVar
 from hubfold.content import Role
 from hubfold.errors import HubfoldError
 from hubfold.models.patterns import Selection, Selections
+from hubfold.state.used import Used
 from hubfold.state.verified import Verified
 
 HOME_VARIABLE = "HUBFOLD_HOME"
@@ -34,6 +38,8 @@ PRIVATE = 0o700
 
 #: (repo_type, repo_id)
 Named = tuple[str, str]
+#: (identity of a file system, path in it, inode), see `disk/identity`.
+Seen = tuple[str, str, int]
 #: (repo_type, repo_id, commit hash)
 Revised = tuple[str, str, str]
 
@@ -51,6 +57,8 @@ class KnownRoot:
     role: Role = Role.SECONDARY
     #: Bytes this root may hold, None for no limit.
     limit: int | None = None
+    #: What the user calls it as a place for models; "" where he gave it no name.
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,16 @@ class StateHome:
         return os.path.join(self.home, "placed.json")
 
     @property
+    def located_at(self) -> str:
+        return os.path.join(self.home, "located.json")
+
+    @property
     def verified(self) -> Verified:
         return Verified(os.path.join(self.home, "verified"))
+
+    @property
+    def used(self) -> Used:
+        return Used(self.home, self._replace)
 
     @property
     def lock(self) -> str:
@@ -145,7 +161,13 @@ class StateHome:
     def register_roots(self, roots: Iterable[KnownRoot]) -> None:
         """Replace ``roots.json`` as a whole: a crash leaves the old list or the new one."""
         entries = [
-            {"path": root.path, "backend": root.backend, "role": str(root.role), "limit": root.limit}
+            {
+                "path": root.path,
+                "backend": root.backend,
+                "role": str(root.role),
+                "limit": root.limit,
+                "name": root.name,
+            }
             for root in roots
         ]
         self._replace(self.roots, {"version": 1, "roots": entries})
@@ -209,6 +231,22 @@ class StateHome:
         ]
         self._replace(self.placed_at, {"version": 1, "placed": entries})
 
+    def located(self) -> dict[str, Seen]:
+        """Where roots were seen, by path; empty where ``located.json`` is missing or damaged."""
+        return _remembered(
+            self.located_at, "located", _located
+        )  # without it, an empty mount point is a new place
+
+    def remember_located(self, path: str, seen: Seen | None) -> None:
+        """Note where a root lies; None forgets it. Raises `HubfoldError`."""
+        after = {**self.located(), path: seen}
+        entries = [
+            {"path": one, "fs": found[0], "inside": found[1], "inode": found[2]}
+            for one, found in sorted(after.items())
+            if found is not None
+        ]
+        self._replace(self.located_at, {"version": 1, "located": entries})
+
     def taken(self) -> int:
         """What hubfold's own state takes, in bytes by blocks: index, runs, what is remembered."""
         found = 0
@@ -260,12 +298,19 @@ def _placed(entry: Mapping[str, Any]) -> tuple[Named, tuple[str, ...]]:
     return (str(entry["type"]), str(entry["repo"])), tuple(map(str, entry["caches"]))
 
 
+def _located(entry: Mapping[str, Any]) -> tuple[str, Seen]:
+    return str(entry["path"]), (str(entry["fs"]), str(entry["inside"]), int(entry["inode"]))
+
+
 def _known_root(entry: Mapping[str, Any]) -> KnownRoot:
     path, backend, limit = entry["path"], entry["backend"], entry["limit"]
+    name = entry.get("name", "")
     if not (isinstance(path, str) and os.path.isabs(path) and "\0" not in path):
         raise ValueError(f"{path!r} is no absolute path")
     if not (backend is None or isinstance(backend, str)):
         raise ValueError(f"{backend!r} is no backend")
     if not (limit is None or (isinstance(limit, int) and limit >= 0)):
         raise ValueError(f"{limit!r} is no limit")
-    return KnownRoot(path, backend, Role(entry["role"]), limit)
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r} is no name")
+    return KnownRoot(path, backend, Role(entry["role"]), limit, name)

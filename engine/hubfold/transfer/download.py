@@ -113,11 +113,31 @@ class DownloadPlan:
     #: Backends whose files may be hard-linked without asking: caches and vaults.
     caches: frozenset[str] = frozenset()
     share: bool = False
+    #: What the cache is called as a place, "" where it has no name, and why the models go there and not to the first.
+    called: str = ""
+    why: str = ""
+    #: What goes to other caches.
+    elsewhere: tuple[DownloadPlan, ...] = ()
+
+    @property
+    def each(self) -> tuple[DownloadPlan, ...]:
+        """The plan for each cache, without what goes elsewhere."""
+        return (replace(self, elsewhere=()), *self.elsewhere)
+
+    @property
+    def written_bytes(self) -> int:
+        """What is new to the drive of the cache: fetched or copied."""
+        copies = sum(wanted.size for wanted, how in self.methods() if how == "copy")
+        return copies + sum(model.fetch_bytes for model in self.models)
+
+    def sharing(self) -> DownloadPlan:
+        """The same, where the user agreed to hard links of files of his folders."""
+        return replace(self, share=True, elsewhere=tuple(one.sharing() for one in self.elsewhere))
 
     @property
     def shared_files(self) -> list[str]:
         """Files of other folders that would be hard-linked and made read-only with `share`."""
-        found = [(wanted.candidates[0], how) for wanted, how in replace(self, share=True).methods()]
+        found = [(wanted.candidates[0], how) for one in self.sharing().each for wanted, how in one.methods()]
         return [
             source.path for source, how in found if how == "hardlink" and source.backend not in self.caches
         ]
@@ -300,12 +320,12 @@ def _candidates(
 
 def check_space(planned: DownloadPlan, reserve: int = 0) -> None:
     """Raise `NoSpace`, with the figures, where the cache's file system has not the room, or less than `reserve` bytes
-    would stay free."""
+    would stay free. About one cache: see `DownloadPlan.each`."""
     folder = existing(planned.cache.path)
     copies = sum(wanted.size for wanted, how in planned.methods() if how == "copy")
     fetch = sum(model.fetch_bytes for model in planned.models)
     free = shutil.disk_usage(folder).free
-    margin = min(MARGIN, (fetch + copies) // 20)
+    margin = margin_of(fetch + copies)
     if fetch + copies and fetch + copies + max(margin, reserve) > free:
         parts = f"{display.size(fetch)} to download, {display.size(copies)} to copy"
         spare = (
@@ -319,6 +339,11 @@ def check_space(planned: DownloadPlan, reserve: int = 0) -> None:
             "make room (`hubfold clean`, `hubfold rm`, `hubfold consolidate`), or name another cache by --into"
             + lower,
         )
+
+
+def margin_of(size: int) -> int:
+    """What is to stay free beside a download of `size` bytes."""
+    return min(MARGIN, size // 20)
 
 
 def how_to_place(
@@ -348,7 +373,13 @@ def preview(planned: DownloadPlan) -> DownloadReport:
         Reused(wanted.path, wanted.candidates[0].path, how, wanted.size) for wanted, how in planned.methods()
     )
     return DownloadReport(
-        planned.cache.path, None, tuple(_told(model, None, None) for model in planned.models), reused
+        planned.cache.path,
+        None,
+        tuple(_told(model, None, None) for model in planned.models),
+        reused,
+        place=planned.called,
+        why=planned.why,
+        elsewhere=tuple(map(preview, planned.elsewhere)),
     )
 
 
@@ -412,4 +443,12 @@ def fetch_all(hub: Hub, planned: DownloadPlan, stop: Stop, already: Already) -> 
         done.append(_told(model, path, fetched))
     if first is not None and not done:
         raise first
-    return DownloadReport(planned.cache.path, already.run, tuple(done), already.reused, failed=tuple(failed))
+    return DownloadReport(
+        planned.cache.path,
+        already.run,
+        tuple(done),
+        already.reused,
+        failed=tuple(failed),
+        place=planned.called,
+        why=planned.why,
+    )

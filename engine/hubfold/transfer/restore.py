@@ -45,6 +45,8 @@ class RestorePlan:
     further: tuple[RestorePlan, ...] = ()
     #: Models that cannot be restored, or not here.
     refused: tuple[Failed, ...] = ()
+    #: Why it goes there, and not to the first place.
+    why: str = ""
 
     @property
     def each(self) -> tuple[RestorePlan, ...]:
@@ -59,13 +61,18 @@ class RestorePlan:
     @property
     def missing_bytes(self) -> int:
         """What has to be written if a file of the right size at its place is the right one."""
+        return sum(self.missing.values())
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """sha256 → size of what has to be written if a file of the right size at its place is the right one."""
         missing: dict[str, int] = {}
         for model in self.models:
             for part in model.parts:
                 path = os.path.join(self.root.path, part.name)
                 if part.link is None and not (os.path.isfile(path) and os.path.getsize(path) == part.size):
                     missing[part.sha256] = part.size
-        return sum(missing.values())
+        return missing
 
 
 def plan(
@@ -145,7 +152,9 @@ def preview(planned: RestorePlan) -> RestoreReport:
     missing = tuple(dict.fromkeys(path for path in paths if not os.path.lexists(path)))
     models = tuple(_told(model) for one in planned.each for model in one.models)
     size = sum(one.missing_bytes for one in planned.each)
-    return RestoreReport(planned.root.path, None, models, missing, size, failed=planned.refused)
+    return RestoreReport(
+        planned.root.path, None, models, missing, size, failed=planned.refused, why=planned.why
+    )
 
 
 def together(planned: RestorePlan, reports: Sequence[RestoreReport]) -> RestoreReport:
@@ -157,6 +166,7 @@ def together(planned: RestorePlan, reports: Sequence[RestoreReport]) -> RestoreR
         written=sum(one.written for one in reports),
         left=tuple(left for one in reports for left in one.left),
         failed=(*planned.refused, *(failed for one in reports for failed in one.failed)),
+        why=planned.why,
     )
 
 
@@ -164,6 +174,10 @@ def _told(model: BackedUp) -> BackedUpModel:
     sizes = {part.sha256: part.size for part in model.parts if part.link is None}
     files = sum(part.link is not None for part in model.parts) or len(sizes)
     return BackedUpModel(str(_name(model)), model.revision, files, sum(sizes.values()))
+
+
+def _never(source: IO[bytes], fd: int) -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -175,6 +189,11 @@ class Restorer:
     planned: RestorePlan
     progress: Progress
     stop: Stop
+    #: What is done, for the progress, and what content is called that turns out to be damaged.
+    task: str = "restoring"
+    damaged: str = "the backup is damaged"
+    #: Gives an open new file the extents of a content, where the file systems share them; False where they do not.
+    share: Callable[[IO[bytes], int], bool] = _never
     restored: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -192,7 +211,7 @@ class Restorer:
         """Raises `Interrupted` between two files, `BackupError` where the archive ends too early, `OSError`."""
         done: list[BackedUpModel] = []
         wanted = self.planned.objects
-        self.progress.start("restoring", sum(wanted.values()), "bytes")
+        self.progress.start(self.task, sum(wanted.values()), "bytes")
         try:
             self._look(wanted)
             lacking = {sha256: size for sha256, size in wanted.items() if self._places(sha256)}
@@ -312,10 +331,15 @@ class Restorer:
         fd = folder.create_file(temporary, 0o644)
         with open(fd, "wb") as target:
             folder.own_file(fd, noted=self._stage(part.name) > 0)
-            digest = pour(source, target.write, size, self._tick)
+            if self.share(source, fd):
+                # What is read is what was made: the source may change meanwhile, this may not.
+                with open(folder.open_file(temporary), "rb") as made:
+                    digest = pour(made, lambda data: None, size, self._tick)
+            else:
+                digest = pour(source, target.write, size, self._tick)
             if digest != part.sha256:
                 folder.unlink(temporary)
-                raise LeftAlone(f"the backup is damaged: its bytes are not {part.sha256}")
+                raise LeftAlone(f"{self.damaged}: its bytes are not {part.sha256}")
             target.flush()
             os.utime(fd, ns=(part.mtime_ns, part.mtime_ns))
             os.fsync(fd)
@@ -365,7 +389,7 @@ class Restorer:
         if lacking:
             told = {failure.path for failure in self.failed}
             if not any(self._path(part.name) in told for part in lacking):
-                self.failed.append(Failed(self._path(lacking[0].name), "the backup lacks its content"))
+                self.failed.append(Failed(self._path(lacking[0].name), "its content is not there"))
             return False
         stages: dict[int, list[Part]] = {}
         for part in model.parts:

@@ -33,7 +33,7 @@ def vault_places(
         note = f"the vault has to lie inside {root.path}: `hf cache` will warn of a folder it does not know"
         with suppress(OSError):
             writable = os.access(folder, os.W_OK | os.X_OK)
-            way = ways.to_new(os.path.join(path, OBJECTS), root.path)
+            way = ways.to_new(os.path.join(path, OBJECTS), existing(root.path))
             here = filesystems.of(folder)
             place = VaultPlace(path, here, writable, note if inside else "", way=way, serves=root.path)
             found.append(place)

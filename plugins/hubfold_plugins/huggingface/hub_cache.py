@@ -142,6 +142,10 @@ class HubCacheBackend(StorageBackend):
             )
         )
 
+    @classmethod
+    def home_root(cls, home: str) -> str:
+        return os.path.join(home, "hub")
+
     def reached(self, root: Root) -> Iterator[str]:
         """Links in the place of a repository, its ``blobs/`` or ``snapshots/``, to what is one by its names."""
         repository = _repository_of(root.path)

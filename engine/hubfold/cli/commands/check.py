@@ -2,11 +2,12 @@
 
 ``--json``: ``{"models": [{"name", "id", "revision", "status": "cached"|"incomplete"|"missing"|"unknown", "path",
 "root", "size_bytes", "expected_bytes", "missing": [{"name", "bytes", "partial_bytes", "reason"}], "missing_bytes",
-"near", "copies": [{"path"}], "reclaimable_bytes", "elsewhere"}], "whole", "cache", "free_bytes", "reserve_bytes",
-"disk_bytes", "there", "readable", "writable", "anywhere", "unconfigured": [{"id", "size_bytes", "state"}],
-"recommendations": [{"kind": "download"|"resume"|"broken"|"elsewhere"|"placed"|"unreadable"|"unwritable"|"connect"|
-"duplicate"|"reserve"|"space", "message", "command", "model"}], "warnings": [{"path", "message"}]}``; what is not
-known is null.
+"near", "copies": [{"path"}], "reclaimable_bytes", "elsewhere", "place", "away"}], "whole", "cache", "free_bytes",
+"reserve_bytes", "disk_bytes", "there", "readable", "writable", "anywhere", "unconfigured": [{"id", "size_bytes",
+"state"}], "places": [{"name", "cache", "used_bytes", "limit_bytes", "away"}], "recommendations": [{"kind":
+"download"|"resume"|"broken"|"elsewhere"|"placed"|"unreadable"|"unwritable"|"connect"|"duplicate"|"reserve"|"space"|
+"limit", "message", "command", "model"}], "warnings": [{"path", "message"}]}``; what is not known is null. `place` and
+`away` are there for a model that is registered at a place, `places` where somebody named some.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ def _show(output: Output, report: CheckReport) -> None:
     where = " anywhere" if report.anywhere else where
     output.line(f"{whole:,} of {display.count(len(report.models), 'model')} whole{where}", "bold")
     _cache(output, report)
+    _places(output, report)
     for item in report.recommendations:
         output.line(f"{item.message}{': ' if item.command else ''}{item.command}")
     if not output.quiet:
@@ -128,6 +130,18 @@ def _cache(output: Output, report: CheckReport) -> None:
         shown = told if not stdout().isatty() else told[:_FEW_FILES]
         more = f" and {len(told) - len(shown):,} more" if len(shown) < len(told) else ""
         output.line(f"in the cache and not in config.toml: {', '.join(shown)}{more}")
+
+
+def _places(output: Output, report: CheckReport) -> None:
+    """What the places hold of what they may, and which of them are away."""
+    for place in report.places:
+        called = f"{place.name} ({place.cache})" if place.name else place.cache
+        if place.away:
+            output.line(f"{called} is away: its drive is not there")
+        elif place.limit_bytes is not None and place.used_bytes is not None:
+            output.line(
+                f"{called} holds {display.size(place.used_bytes)} of {display.size(place.limit_bytes)}"
+            )
 
 
 def _missing(model: CheckedModel) -> str:

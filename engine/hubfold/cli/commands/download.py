@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -63,7 +63,7 @@ class Asked:
     help="Only files like this (may be repeated); with those `ls` and `check` call it whole.",
 )
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files like this (may be repeated).")
-@click.option("--into", metavar="CACHE", help="Into this cache instead of the client's own.")
+@click.option("--into", metavar="CACHE", help="Into this cache, or place, instead of the client's own.")
 @click.option(
     "--to", metavar="DIR", help="Also make DIR a folder of links: one model's files, or org/name/ each."
 )
@@ -71,6 +71,9 @@ class Asked:
 @options.gathered(only=Only, asked=Asked)
 def command(session: Session, asked: Asked, only: Only, into: str | None, to: str | None) -> int | None:
     """Download models into the cache, never a second copy.
+
+    Each goes to the place that it is registered at, else to the primary place, and where that has no room under its
+    limit to the next one, which is told (see `hubfold roots`). Without any it is the client's own cache.
 
     Content that some root has already (another model, a local copy, another drive) is put into the cache after its
     bytes were checked; huggingface_hub fetches the rest. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count. What lies in
@@ -91,7 +94,7 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
         )
         shared = plan.shared_files
         if session.dry_run or session.yes:
-            plan = replace(plan, share=True)
+            plan = plan.sharing()
         preview = engine.preview_download(plan)
         _show(output, preview, shared)
         if session.dry_run:
@@ -105,20 +108,31 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
         if shared and not session.yes and output.can_ask:
             files = display.count(len(shared), "file")
             question = f"Hard-link {files} of your folders into the cache and make them read-only (no: copy)?"
-            plan = replace(plan, share=session.confirm(question))
+            plan = plan.sharing() if session.confirm(question) else plan
         tell.recovered(output, engine.recover())
         report = engine.download(plan, to=to, bars=output.watched)
     output.report(report)
-    for model in report.models:
+    for model in (model for one in report.each for model in one.models):
         output.message(f"{model.name}: whole, {display.size(model.fetch_bytes)} were downloaded")
         if model.path and not output.as_json:
             output.names([model.path])
     if to is not None:
         output.message(f"{display.count(len(report.links), 'link')} added in {to}")
-    return tell.failures(output, report.failed) or None
+    return tell.failures(output, [failed for one in report.each for failed in one.failed]) or None
 
 
 def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
+    for one in preview.each:
+        _show_cache(output, one, several=bool(preview.elsewhere))
+    for path in shared:
+        output.message(f"  {path} gets read-only if it is hard-linked")
+
+
+def _show_cache(output: Output, preview: DownloadReport, *, several: bool) -> None:
+    """What goes into one cache; which one that is where there are several, or where it is not the first."""
+    if several or preview.why:
+        named = f"{preview.place} ({preview.cache})" if preview.place else preview.cache
+        output.message(f"into {named}{f': {preview.why}' if preview.why else ''}")
     for model in preview.models:
         if model.as_it_is:
             output.message(f"{model.name}: whole already; {model.as_it_is}")
@@ -139,8 +153,6 @@ def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
             output.message(f"  {file.name} {file.reason}: got anew, what is there is kept in the vault")
     for item in preview.reused:
         output.message(f"  {item.how} instead of {display.size(item.bytes)} to download: {item.source}")
-    for path in shared:
-        output.message(f"  {path} gets read-only if it is hard-linked")
 
 
 def _chosen(output: Output, engine: Engine, asked: Asked, into: str | None) -> tuple[str, ...]:
@@ -150,7 +162,7 @@ def _chosen(output: Output, engine: Engine, asked: Asked, into: str | None) -> t
     if asked.missing:
         return engine.missing_models(into)
     if asked.every:
-        configured = tuple(engine.config.models or ())
+        configured = tuple(engine.configured_models)
         if not configured:
             raise UsageError("no model is configured", f"add [models] to {engine.state.config}")
         return configured
@@ -159,7 +171,7 @@ def _chosen(output: Output, engine: Engine, asked: Asked, into: str | None) -> t
 
 def _choose(output: Output, engine: Engine, into: str | None) -> tuple[str, ...]:
     """Let the user choose among the configured models."""
-    configured = list((engine.config.models or {}).values())
+    configured = list(engine.configured_models.values())
     if not output.can_ask or not configured:
         hint = (
             "name one, as org/name, or give --missing or --all"

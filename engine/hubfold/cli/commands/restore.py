@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 )
 @click.argument("source", metavar="DIR|FILE.tar[.zst]", type=click.UNPROCESSED)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
-@click.option("--into", metavar="FOLDER", help="Into this cache, or folder, instead of the client's own.")
+@click.option(
+    "--into", metavar="FOLDER", help="Into this cache, place or folder, instead of the client's own."
+)
 @options.before_change
 def command(session: Session, source: str, models: tuple[str, ...], into: str | None) -> int | None:
     """Restore models from a backup.
@@ -40,6 +42,8 @@ def command(session: Session, source: str, models: tuple[str, ...], into: str | 
         preview = engine.preview_restore(plan)
         show(output, preview.models)
         files, size = display.count(len(preview.restored), "file"), display.size(preview.written)
+        if plan.why:
+            output.message(f"into {plan.root.path}: {plan.why}")
         where = " and ".join(one.root.path for one in plan.each)
         if session.dry_run or not preview.restored:
             output.line(f"{files} to make in {where}, {size} to write", "bold")

@@ -12,6 +12,7 @@ from hubfold.cli.errors import INTERRUPTED
 from hubfold.cli.options import Session
 
 if TYPE_CHECKING:
+    from hubfold.engine.engine import Engine
     from hubfold.reports.runs import UndoReport
 
 
@@ -33,41 +34,46 @@ def command(session: Session, run: str | None) -> int | None:
     since is left alone; one that is on a drive that is away, or whose content is, waits for it, and the same command
     goes on with it then. Free space is checked first.
     """
-    output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
-        preview = engine.preview_undo(run)
-        if not (output.as_json or session.yes):
-            gone = set(preview.removed)
-            restored = [
-                f"restore {output.place(path, full=session.full)}"
-                for path in preview.restored
-                if path not in gone
-            ]
-            tell.some(output, restored, full=session.full, indent="")
-            tell.goes(output, preview.removed, preview.folders, full=session.full)
-            _stays(session, preview)
-        files = display.count(len(preview.restored), "file")
-        # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
-        ends = preview.open and not preview.failed
-        nothing = not (preview.restored or preview.left or ends)
-        waits = bool(preview.waiting) and not preview.restored and len(preview.left) == len(preview.waiting)
-        size = display.size(preview.bytes_needed)
-        if waits and session.yes:
-            _stays(session, preview)
-        elif nothing:
-            output.line(f"nothing to take back in run {preview.run}", "bold")
-        elif session.dry_run:
-            output.line(f"run {preview.run}: {files}, {size} needed", "bold")
-        question = f"Restore {files} of run {preview.run}, which takes {size}?"
-        if not preview.restored:
-            question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
-        dry = f"{tell.DRY_RUN}. Next: hubfold undo"
-        if not tell.goes_on(session, preview, question, nothing=nothing or waits, dry=dry):
-            looked = session.dry_run or nothing or waits
-            code = tell.failures(output, preview.failed) or tell.waits(output, preview)
-            return code or None if looked else None
-        report = engine.undo(preview.run)
+        return take_back(session, engine, run)
+
+
+def take_back(session: Session, engine: Engine, run: str | None) -> int | None:
+    """Show what taking a run back does, ask, and do it; the exit code."""
+    output = session.output
+    preview = engine.preview_undo(run)
+    if not (output.as_json or session.yes):
+        gone = set(preview.removed)
+        restored = [
+            f"restore {output.place(path, full=session.full)}"
+            for path in preview.restored
+            if path not in gone
+        ]
+        tell.some(output, restored, full=session.full, indent="")
+        tell.goes(output, preview.removed, preview.folders, full=session.full)
+        _stays(session, preview)
+    files = display.count(len(preview.restored), "file")
+    # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
+    ends = preview.open and not preview.failed
+    nothing = not (preview.restored or preview.left or ends)
+    waits = bool(preview.waiting) and not preview.restored and len(preview.left) == len(preview.waiting)
+    size = display.size(preview.bytes_needed)
+    if waits and session.yes:
+        _stays(session, preview)
+    elif nothing:
+        output.line(f"nothing to take back in run {preview.run}", "bold")
+    elif session.dry_run:
+        output.line(f"run {preview.run}: {files}, {size} needed", "bold")
+    question = f"Restore {files} of run {preview.run}, which takes {size}?"
+    if not preview.restored:
+        question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
+    dry = f"{tell.DRY_RUN}. Next: hubfold undo"
+    if not tell.goes_on(session, preview, question, nothing=nothing or waits, dry=dry):
+        looked = session.dry_run or nothing or waits
+        code = tell.failures(output, preview.failed) or tell.waits(output, preview)
+        return code or None if looked else None
+    report = engine.undo(preview.run)
     output.report(report)
     if session.yes:
         _stays(session, report)

@@ -1,0 +1,405 @@
+"""Models moved from one place to another: copied, then linked to from where they were; and taken back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from hubfold import display
+from hubfold.care import recovery
+from hubfold.content import LinkKind, Root, Scope
+from hubfold.disk import directory
+from hubfold.disk.paths import canonical, existing, free_bytes
+from hubfold.engine.folding import Folding
+from hubfold.engine.places import Places
+from hubfold.engine.removal import Removing
+from hubfold.engine.scanning import Scanning
+from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone, NoSpace, UsageError
+from hubfold.folding import survey
+from hubfold.folding.plan import Plan
+from hubfold.journal import history, journal
+from hubfold.journal.journal import Journal
+from hubfold.journal.records import Moved
+from hubfold.library.inventory import HeldRevision, Holdings
+from hubfold.models.names import ModelName, Name
+from hubfold.moving import links, originals
+from hubfold.moving import plan as moves
+from hubfold.moving.plan import MovedModel, MovePlan, Stays, Wish
+from hubfold.places.places import NoPlace, Place, check_there
+from hubfold.removal.plan import RemovePlan
+from hubfold.reports import moves as told
+from hubfold.reports.moves import MoveReport
+from hubfold.reports.outcomes import Failed, Left
+from hubfold.reports.removals import RemoveReport
+from hubfold.reports.runs import UndoReport
+from hubfold.reports.transfers import RestoreReport
+from hubfold.transfer import restore
+from hubfold.vault import objects
+
+
+class Moving:
+    """Plans moves, carries them out, and takes the copies away when they are taken back."""
+
+    def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding, removal: Removing) -> None:
+        self._workspace = workspace
+        self._places = Places(workspace)
+        self._scanning = scanning
+        self._folding = folding
+        self._removal = removal
+
+    # planning
+
+    def plan(
+        self,
+        models: Sequence[str],
+        to: StrPath,
+        *,
+        source: StrPath | None = None,
+        min_size: int = MIN_SIZE,
+        pace: int | None = None,
+    ) -> MovePlan:
+        """See `Engine.plan_move`."""
+        workspace = self._workspace
+        if not models and source is None:
+            raise UsageError(
+                "no MODEL was given", "name one, as `hubfold ls` shows it, or all of a cache by --all-of"
+            )
+        asked = [workspace.model_name(model) for model in models]
+        target = self.target(to)
+        leaves = None if source is None else self._source(source)
+        if leaves is not None and leaves == target.path:
+            raise UsageError(f"{leaves} is where it would move to", "name another place")
+        self._scanning.scan(min_size=NO_CONTENT)
+        there = [target.path] if os.path.isdir(target.path) else []
+        holdings = workspace.holdings_at([*there, *([leaves] if leaves is not None else [])])
+        wish = Wish(asked, leaves, list(workspace.config.models or ()))
+        found = [*moves.chosen(holdings, wish, target)]
+        if any(held[0].root.backend != target.backend for held in found):
+            raise UsageError(
+                f"{target.path} is no cache of the same kind", "name one that the same client uses"
+            )
+        if there:
+            self._look_at(target)
+        going: list[MovedModel] = []
+        stays: list[Left] = []
+        for held in found:
+            model = self.planned(holdings, held, target, min_size)
+            if isinstance(model, MovedModel):
+                going.append(model)
+            else:
+                stays.append(Left(str(held[0].name), model.reason))
+        return MovePlan(target, tuple(going), tuple(stays), pace, min_size)
+
+    def planned(
+        self, holdings: Holdings, held: Sequence[HeldRevision], target: Root, min_size: int
+    ) -> MovedModel | Stays:
+        """What moving one model to `target` would do, or why it stays."""
+        workspace = self._workspace
+        workspace.stop.check()
+        try:
+            model = moves.of_model(holdings, held, target, known=workspace.index.replica, stop=workspace.stop)
+        except LeftAlone as error:
+            return Stays(str(error))
+        model = self._with_links(model, min_size)
+        return moves.why_it_stays(model) or model
+
+    def target(self, to: StrPath) -> Root:
+        """The cache that a user names by its place or its folder. Raises `UsageError`, `PlaceAway`, `RootError`."""
+        place = self._place(to)
+        if place is not None:
+            to = check_there(place).cache
+        found = self._workspace.cache_at(to)
+        if found is None or not self._workspace.backends[found.backend].capabilities.cache:
+            raise UsageError(f"{os.fspath(to)} is no cache", "name the folder of a cache, or a new one")
+        return found
+
+    def _place(self, word: StrPath) -> Place | None:
+        """The place that a word means; None for any other folder. Raises `NoPlace` for what can be none."""
+        text = os.fspath(word)
+        try:
+            return self._places.place_of(text)
+        except NoPlace:
+            if os.sep in text or os.path.lexists(text):
+                return None
+            raise
+
+    def _source(self, path: StrPath) -> str:
+        place = self._place(path)
+        if place is not None:
+            return check_there(place).cache
+        named = canonical(path)
+        found = [root for root in self._workspace.discover([path]) if self._is_cache(root)]
+        exact = [root.path for root in found if root.path == named]
+        chosen = exact or [root.path for root in found]
+        if len(chosen) != 1:
+            raise UsageError(
+                f"{named} is no cache" if not chosen else f"there are several caches in {named}",
+                "name the folder that `hubfold roots` shows",
+            )
+        return chosen[0]
+
+    def _is_cache(self, root: Root) -> bool:
+        return self._workspace.backends[root.backend].capabilities.cache
+
+    def _with_links(self, model: MovedModel, min_size: int) -> MovedModel:
+        """The model with the links that take the place of its files, by what the index knows now."""
+        index, target = self._workspace.index, model.restore.root
+        files = links.leaving(moves.contents_of(model), model.home, min_size, index.replica, index.payload)
+
+        def found() -> Plan:
+            roots = {one.path: one for one in (model.source, target)}
+            vaults = self._workspace.vaults_of(roots.values())
+            roots |= {one.path: one for one in vaults}
+            roots |= {
+                one.root: Root(one.root, one.backend)
+                for file in files
+                for one in file.names
+                if one.root not in roots
+            }
+            return links.plan(
+                files,
+                model.home,
+                target,
+                lambda sets: survey.survey(sets, roots, self._workspace.backends),
+                replica=index.replica,
+                names=index.payload,
+            )
+
+        return moves.with_links(model, files, found)
+
+    def preview(self, plan: MovePlan) -> MoveReport:
+        """A plan in the form of a report."""
+        models = [self._told(model) for model in plan.models]
+        freed = sum(one.freed for one in models)
+        return MoveReport(plan.target.path, tuple(models), plan.copied, freed, plan.left)
+
+    def _told(self, model: MovedModel) -> told.MovedModel:
+        return told.MovedModel(
+            name=str(model.name),
+            source=model.source.path,
+            run=None,
+            revisions=tuple(one.revision for one in model.restore.models),
+            bytes=model.bytes,
+            copied=model.restore.missing_bytes,
+            freed=model.frees,
+            links=tuple(action.path for action in model.links.actions),
+        )
+
+    def check_space(self, plan: MovePlan) -> None:
+        """Raise `NoSpace`, with the figures, where the copies would not fit, or be over the limit of the place."""
+        place = self._places.at(plan.target.path)
+        if place is not None:
+            self._places.room(place).check_limit(plan.copied, place.called)
+        folder = existing(plan.target.path)
+        free, reserve = free_bytes(folder) or 0, self._workspace.config.reserve
+        if plan.copied + reserve > free:
+            kept = f", and {display.size(reserve)} are kept in reserve" if reserve else ""
+            raise NoSpace(
+                f"{folder} has {display.size(free)} free, and this takes {display.size(plan.copied)}{kept}",
+                "make room there, move fewer models, or name another place",
+            )
+
+    # carrying out
+
+    def carry_out(self, plan: MovePlan) -> MoveReport:
+        """See `Engine.apply_move`."""
+        self.check_space(plan)
+        done: list[told.MovedModel] = []
+        left, failed = [*plan.left], list[Failed]()
+        interrupted = False
+        for model in plan.models:
+            try:
+                self._workspace.stop.check()
+                one = self._one(plan, model, left, failed)
+            except Interrupted:
+                interrupted = True
+                break
+            if one is not None:
+                done.append(one)
+                interrupted = bool(self._workspace.stop)
+        return MoveReport(
+            plan.target.path,
+            tuple(done),
+            sum(one.copied for one in done),
+            sum(one.freed for one in done),
+            tuple(left),
+            failed=tuple(failed),
+            interrupted=interrupted,
+        )
+
+    def _one(
+        self, plan: MovePlan, model: MovedModel, left: list[Left], failed: list[Failed]
+    ) -> told.MovedModel | None:
+        """Move one model, under a run of its own; None, and told, where it stays as it was."""
+        directory.make_folders(plan.target.path)
+        with recovery.changing(self._workspace.state, "move") as book:
+            stays = moves.why_it_stays(model)
+            if stays is not None:
+                left.append(Left(str(model.name), stays.reason))
+                book.append("end", state="finished")
+                return None
+            book.place(model.source.path)
+            book.place(plan.target.path)
+            book.append("move", **_record(model).as_record())
+            book.sync()
+            state = "interrupted"
+            try:
+                copied = self._copy(plan, model, book)
+                state = "finished"
+            finally:
+                if state != "finished":
+                    book.append("end", state=state)
+            left += copied.left
+            failed += copied.failed
+            if len(copied.models) < len(model.restore.models):
+                failed.append(
+                    Failed(str(model.name), "it could not be copied as a whole, and stays where it was")
+                )
+                book.append("end", state="finished")
+                return None
+            self._remember(plan.target)
+            self._look_at(plan.target)
+            folded = self._folding.apply_in(book, self._with_links(model, plan.min_size).links)
+        left += folded.skipped
+        failed += folded.failed
+        if not folded.actions:
+            return None  # its copy is whole, and the same move goes on with it
+        return told.MovedModel(
+            name=str(model.name),
+            source=model.source.path,
+            run=book.run,
+            revisions=tuple(one.revision for one in model.restore.models),
+            bytes=model.bytes,
+            copied=copied.written,
+            freed=folded.reclaimed_bytes
+            if any(one.link == LinkKind.SYMLINK for one in folded.actions)
+            else 0,
+            links=tuple(action.path for action in folded.actions),
+        )
+
+    def _copy(self, plan: MovePlan, model: MovedModel, book: Journal) -> RestoreReport:
+        workspace = self._workspace
+        reader = originals.Originals(model.paths, originals.Pace(plan.pace, workspace.stop))
+        restorer = restore.Restorer(
+            book,
+            workspace.backends[plan.target.backend],
+            model.restore,
+            workspace.progress,
+            workspace.stop,
+            task=f"copying {model.name}",
+            damaged="it is damaged, or was changed meanwhile",
+            share=reader.share,
+        )
+        return restorer.restore(reader)
+
+    def _remember(self, target: Root) -> None:
+        """A cache that models were moved to is one of the roots from now on."""
+        if all(root.path != target.path for root in self._workspace.discover()):
+            self._scanning.add_root(target.path, backend=target.backend)
+
+    def _look_at(self, target: Root) -> None:
+        self._scanning.scan(
+            [target.path], backend=target.backend, min_size=NO_CONTENT, scope=Scope(only=True)
+        )
+
+    # taking back
+
+    def run_of(self, model: str) -> str:
+        """The last run that moved a model and stands. Raises `HubfoldError` where there is none."""
+        asked = self._workspace.model_name(model)
+        for log in reversed(list(journal.logs(self._workspace.state.runs))):
+            if history.undoable(log) and any(asked.means(one.repo_type, one.repo_id) for one in log.moved):
+                return log.run
+        raise HubfoldError(
+            f"no move of {model} is there to take back", "`hubfold move MODEL --to PLACE` moves it anywhere"
+        )
+
+    def preview_taking_back(self, report: UndoReport) -> UndoReport:
+        """What taking a run back would do, with the copy of a model that goes with it."""
+        planned = self._copies(report)
+        if planned is None or report.failed or report.left:
+            return report
+        gone = self._removal.preview_removal(replace(planned, objects=self._let_go(report)))
+        return _with(report, gone)
+
+    def _let_go(self, report: UndoReport) -> tuple[str, ...]:
+        """The vault objects that only the links need which are taken back."""
+        log = journal.read(self._workspace.state.runs, report.run)
+        back = {one.path: one.target for one in log.intents.values() if one.link is LinkKind.SYMLINK}
+        found = dict.fromkeys(back[path] for path in report.restored if path in back)
+        return tuple(
+            target
+            for target in found
+            if all(one.link in report.restored for one in objects.read_links(target))
+        )
+
+    def taken_back(self, report: UndoReport) -> UndoReport:
+        """What became of a run that was taken back, once the copy that it made of a model is gone too.
+
+        The copy stays where something of the run could not be taken back, and where the model is not whole without it.
+        """
+        if report.failed or report.left or report.interrupted:
+            return report
+        planned = self._copies(report)
+        if planned is None:
+            return report
+        return _with(report, self._removal.apply_removal(planned))
+
+    def _copies(self, report: UndoReport) -> RemovePlan | None:
+        """The removal of what a run made in the place that it moved a model to; None where there is nothing."""
+        log = journal.read(self._workspace.state.runs, report.run)
+        for moved in log.moved:
+            asked = list(self._asked(moved))
+            if asked and os.path.isdir(moved.target):
+                with suppress(HubfoldError):
+                    planned = self._removal.plan_of(asked, [moved.target])
+                    return planned if planned.removals else None
+        return None
+
+    def _asked(self, moved: Moved) -> Iterator[ModelName]:
+        """The revisions that moves have made in the target, and that are whole where they came from."""
+        made = self._made(moved)
+        there = {
+            one.snapshot.revision
+            for one in self._workspace.holdings_at([moved.source, moved.target]).by_name.get(
+                Name(moved.repo_type, moved.repo_id), ()
+            )
+            if one.root.path == moved.source and not one.snapshot.broken
+        }
+        for revision in sorted(made & there):
+            yield ModelName(moved.repo_id, moved.repo_id, moved.repo_type, revision)
+
+    def _made(self, moved: Moved) -> set[str]:
+        """Revisions of a model that moves made in the target, one that was cut short and gone on with among them."""
+        return {
+            revision
+            for log in journal.logs(self._workspace.state.runs)
+            for one in log.moved
+            if (one.target, one.repo_type, one.repo_id) == (moved.target, moved.repo_type, moved.repo_id)
+            for revision in one.made
+        }
+
+
+def _with(report: UndoReport, gone: RemoveReport) -> UndoReport:
+    """The report with what is removed of the copy."""
+    return replace(
+        report,
+        removed=(*report.removed, *gone.removed, *gone.vault_files),
+        folders=(*report.folders, *gone.folders),
+        failed=(*report.failed, *gone.failed),
+    )
+
+
+def _record(model: MovedModel) -> Moved:
+    return Moved(
+        source=model.source.path,
+        target=model.restore.root.path,
+        backend=model.source.backend,
+        repo_type=model.name.repo_type,
+        repo_id=model.name.repo_id,
+        home=model.home,
+        made=model.made,
+    )

@@ -1,0 +1,1 @@
+"""Models moved from one place to another."""

@@ -1,0 +1,165 @@
+"""Kill `move`, `recall` and `balance` before each call that changes something, fail it, or cut the power there.
+
+The model lies on one file system and moves to another. After each strike: every path reads its bytes, no revision is
+there that is not whole, a command that met an error says so; `recover` leaves nothing of its own; the same command then
+comes to the end, and taken back all is as it was. ``HUBFOLD_FAULTS=all`` strikes every point.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.building import tree
+
+from .commands import command, must
+from .filesystems import Mounts
+from .lifecycle import FILES, ONE, lies, ours, told
+from .power_cut import power_cuts
+from .scenes import ALL, Kind, Scene, guarded, scenes, settled, thinned, whole_again
+from .strace_sweep import Outcome, Point, complaints, errors, kills, record, sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
+
+MOVE = ("move", "org/one", "--to")
+BALANCE = ("balance", "-y")
+#: Strikes of one sweep, where not every point is struck.
+FEW = 9
+
+
+def build(place: str) -> tree.Tree:
+    """A model on one drive; another one that stays."""
+    hub = os.path.join(place, "hf/hub")
+    tree.cache(hub, "org/one", FILES, ONE)
+    tree.cache(hub, "org/two", {"other.bin": tree.model("other")}, ONE)
+    return tree.Tree(place, (hub,), ())
+
+
+KIND = Kind("move", "symlink", ("ext4", "ext4"), build)
+
+
+def target(scene: Scene) -> str:
+    return os.path.join(scene.place, "drive/hub")
+
+
+def moving(place: str) -> tuple[str, ...]:
+    return (*MOVE, os.path.join(place, "drive/hub"), "-y")
+
+
+def blobs(scene: Scene) -> list[str]:
+    folder = os.path.join(scene.place, "hf/hub/models--org--one/blobs")
+    return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+
+
+def in_the_target(scene: Scene) -> Iterator[str]:
+    """No revision that a client would be given, and that is not whole."""
+    yield from lies(os.path.join(target(scene), "models--org--one"), {}, {ONE: set(FILES)})
+    for name, data in FILES.items():
+        path = os.path.join(target(scene), "models--org--one/snapshots", ONE, name)
+        if os.path.exists(path) and tree.digest(path) != tree.digest(
+            tree.write(scene.place + "/.home/x", data)
+        ):
+            yield f"{name} reads other bytes in the target"
+
+
+def struck_move(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    yield from struck(scene, outcome, moving(scene.place))
+
+
+def struck_balance(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    yield from struck(scene, outcome, BALANCE)
+
+
+def struck(scene: Scene, outcome: Outcome, argv: tuple[str, ...]) -> Iterator[str]:
+    yield from told(outcome)
+    yield from scene.losses()
+    yield from in_the_target(scene)
+    if outcome.returncode == 0:
+        yield from (
+            f"it was content, and {path} is no link" for path in blobs(scene) if not os.path.islink(path)
+        )
+    must(scene.place, "recover")
+    yield from scene.losses()
+    yield from ours(scene.place)
+    must(scene.place, *argv)
+    yield from (f"{path} is no link after all" for path in blobs(scene) if not os.path.islink(path))
+    yield from scene.losses()
+    yield from in_the_target(scene)
+    yield from ours(scene.place)
+    yield from whole_again(scene)
+
+
+def struck_recall(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    yield from told(outcome)
+    yield from scene.losses()
+    yield from in_the_target(scene)
+    yield from (loss for loss in settled(scene) if "drive/hub" not in loss)
+    # It was taken back already, or is now; a copy that is left is a whole model.
+    must(scene.place, "recall", "org/one", "-y", good=(0, 1))
+    yield from (f"{path} is a link still" for path in blobs(scene) if os.path.islink(path))
+    yield from in_the_target(scene)
+    yield from ours(scene.place)
+    yield from tree.differences(scene.before, scene.place)
+
+
+def chosen(points: list[Point], fault: str) -> list[Point]:
+    points = thinned(points, 3)
+    if ALL:
+        return points
+    step = max(1, len(points) // FEW)
+    return points[len(fault) * 7 % step :: step]
+
+
+def limited(place: str) -> tree.Tree:
+    """A place that holds more than it may, and one behind it."""
+    built = build(place)
+    behind = os.path.join(place, "drive/hub")
+    tree.cache(behind, "org/there", {"x.bin": b"x"}, ONE)
+    return tree.Tree(place, (*built.roots, behind), ())
+
+
+def limit(scene: Scene) -> None:
+    scene.run("roots", "add", os.path.join(scene.place, "hf/hub"), "--role", "primary", "--limit", "100kB")
+
+
+def run(
+    found: list[Scene],
+    argv: Callable[[str], tuple[str, ...]],
+    check: Callable[[Scene, Outcome], Iterator[str]],
+    fault: str,
+) -> None:
+    def what(stage: object) -> object:
+        place = stage.place  # type: ignore[attr-defined]
+        return command(place, *argv(place))
+
+    points = record(found[0].stage, what(found[0].stage))  # type: ignore[arg-type]
+    assert len(points) > 30
+    points = chosen(points, fault)
+    stages = [scene.stage for scene in found]
+    judge = guarded(check, found)
+    if fault == "cut":
+        verdicts = power_cuts(stages, what, points, judge)  # type: ignore[arg-type]
+    else:
+        todo = kills(points) if fault == "kill" else errors(points, every=ALL)
+        verdicts = sweep(stages, what, todo, judge)  # type: ignore[arg-type]
+    assert not complaints(verdicts)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_move(mounts: Mounts, fault: str) -> None:
+    run(scenes(mounts, KIND), moving, struck_move, fault)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_recall(mounts: Mounts, fault: str) -> None:
+    found = scenes(mounts, KIND, lambda scene: scene.run(*moving(scene.place)))
+    run(found, lambda place: ("recall", "org/one", "-y"), struck_recall, fault)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_balance(mounts: Mounts, fault: str) -> None:
+    """Of two models, each moved under a run of its own."""
+    kind = Kind("balance", "symlink", ("ext4", "ext4"), limited)
+    run(scenes(mounts, kind, limit), lambda place: BALANCE, struck_balance, fault)
