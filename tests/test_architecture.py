@@ -49,14 +49,20 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving care mounted transfer removal places library scanning farm folding duplicates vault journal reading"
-        " index state reports backend disk models ground",
+        "moving adoption care mounted transfer removal places library scanning farm folding duplicates vault journal"
+        " reading index state"
+        " reports backend disk models ground",
         never="testing",
     ),
     room(
         "moving",
         "transfer library folding reading reports backend disk models ground",
         never="care testing",
+    ),
+    room(
+        "adoption",
+        "transfer library journal reading reports backend disk models ground",
+        never="removal farm folding index testing",
     ),
     room(
         "care",
@@ -176,11 +182,12 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
+    *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
-    *("hubfold.engine.transfer", "hubfold.engine.moving"),
+    *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -454,8 +461,8 @@ TESTED_BY = {
         "library/test_availability.py",
         "library/test_checking.py",
     ],
-    "hubfold.engine.mounting": ["cli/test_doctor_mounts.py"],
     "hubfold.engine.moving": ["moving/test_move.py", "cli/test_move.py"],
+    "hubfold.engine.mounting": ["cli/test_doctor_mounts.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
@@ -487,6 +494,15 @@ TESTED_BY = {
     "hubfold.testing.trees": ["plugins/test_contract.py", "plugins/huggingface/test_hub_cache.py"],
     "hubfold.transfer.hub": ["transfer/test_download.py"],
     "hubfold.transfer.placer": ["transfer/test_download.py"],
+    **{
+        f"hubfold.adoption.{name}": ["adoption/test_adopting.py"]
+        for name in ("origin", "plan", "sources", "taking", "undo")
+    },
+    "hubfold.engine.migrating": ["adoption/test_migration.py"],
+    "hubfold.engine.adopting": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.legacy_offers": ["adoption/test_adopting.py"],
+    "hubfold_plugins.huggingface.local_offers": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.claims": ["plugins/huggingface/test_hub_cache.py"],
     "hubfold_plugins.huggingface.hub_metadata": ["plugins/huggingface/test_local_dir.py"],
     "hubfold_plugins.huggingface.hub_repository": ["plugins/huggingface/test_hub_cache.py"],

@@ -13,6 +13,12 @@ from hubfold.backend.changes import (
     ModelPart as ModelPart,
 )
 from hubfold.backend.changes import (
+    Offer as Offer,
+)
+from hubfold.backend.changes import (
+    OfferedFile as OfferedFile,
+)
+from hubfold.backend.changes import (
     Place as Place,
 )
 from hubfold.backend.changes import (

@@ -15,6 +15,7 @@ import pytest
 from hubfold.backend import boundary
 from hubfold.backend.answers import Unfit
 from hubfold.backend.boundary import GuardedBackend
+from hubfold.backend.changes import Offer
 from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold.errors import IndexDamaged, Interrupted
@@ -61,6 +62,8 @@ class Guarded:
             "content_path": lambda: one.content_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
             "parts": lambda: one.parts(root, snapshot, walk),
             "place": lambda: one.place("boxed/model.safetensors"),
+            "offers": lambda: one.offers(root, walk),
+            "arranged": lambda: one.arranged(Offer(f"{root.path}/boxed", ()), ["main"]),
         }
         return asked[method]()
 
@@ -133,7 +136,11 @@ def test_whatever_a_method_raises_is_a_fault_with_the_name_of_the_plugin(
     [fault] = guarded.faults
     for word in ("'p-box'", "hubfold-box 1.0", method, type(error).__name__):
         assert word in str(fault), fault
-    asked_about = "" if method in ("recognise", "default_roots", "home_root", "place") else guarded.root.path
+    asked_about = (
+        ""
+        if method in ("recognise", "default_roots", "home_root", "place", "arranged")
+        else guarded.root.path
+    )
     assert fault.root == asked_about
     assert fault.line.startswith(asked_about)
     assert "\n" not in fault.line

@@ -14,7 +14,7 @@ import pytest
 
 from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.changes import Gap, Kept, SharedPayload
+from hubfold.backend.changes import Gap, Kept, Offer, OfferedFile, SharedPayload
 from hubfold.backend.territory import DEEP, Territory
 from hubfold.content import Partial, Replica, Root, Snapshot, SnapshotFile
 from hubfold.disk.bounds import Bounds
@@ -85,6 +85,7 @@ ANSWERS: dict[str, Callable[[str, str], list[Any]]] = {
     "still_needed": lambda root, path: [[path]],
     "content_path": lambda root, path: [path],
     "parts": lambda root, path: [[ModelPart("boxed/x", path)]],
+    "offers": lambda root, path: [[Offer(root, (OfferedFile("x", path, "sha256"),))]],
     "reached": lambda root, path: [[path]],
     "gaps": lambda root, path: [
         [Gap(path, {"sha256": "a" * 64})],
@@ -314,4 +315,10 @@ def test_warnings_without_end_come_to_one(hostile: Hostile, monkeypatch: pytest.
 
 
 def test_every_method_that_names_a_path_was_tried() -> None:
-    assert ANSWERS.keys() == {*METHODS} - {"default_roots", "place"}
+    assert ANSWERS.keys() == {*METHODS} - {"default_roots", "place", "arranged"}
+
+
+def test_what_is_arranged_reads_files_of_the_offer_and_no_others(hostile: Hostile) -> None:
+    assert "no file of the offer" in refused(
+        hostile, "arranged", [ModelPart("boxed/x", f"{hostile.outside}/x")]
+    )

@@ -18,7 +18,17 @@ from typing import Any, ClassVar
 import pytest
 
 from hubfold import Capabilities, Replica, Root, StorageBackend, Walk
-from hubfold.backend import Folder, Gap, Leftover, LeftoverKind, ModelPart, PartPlace, Removal
+from hubfold.backend import (
+    Folder,
+    Gap,
+    Leftover,
+    LeftoverKind,
+    ModelPart,
+    Offer,
+    OfferedFile,
+    PartPlace,
+    Removal,
+)
 from hubfold.content import Snapshot, SnapshotFile
 
 #: Every method of the contract that hubfold itself asks.
@@ -39,6 +49,8 @@ METHODS = (
     "content_path",
     "parts",
     "place",
+    "offers",
+    "arranged",
 )
 
 
@@ -152,6 +164,18 @@ class Box(StorageBackend):
         if name != os.path.normpath(name) or name.startswith(("/", "..")) or name == ".":
             return None
         return PartPlace(1 if name.endswith(".json") else 0)
+
+    @may_fail
+    def offers(self, root: Root, walk: Walk) -> Iterator[Offer]:
+        for repo, revision, manifest, files in self._models(root, walk):
+            folder = os.path.dirname(manifest)
+            offered = (OfferedFile(os.path.basename(path), path, "sha256") for path in files)
+            yield Offer(folder, tuple(offered), repo_id=repo, revision=revision)
+
+    @may_fail
+    def arranged(self, offer: Offer, refs: Collection[str]) -> Iterator[ModelPart]:
+        for file in offer.files:
+            yield ModelPart(f"{os.path.basename(offer.path)}/{file.name}", file.path)
 
     def _models(self, root: Root, walk: Walk) -> Iterator[tuple[str, str, str, list[str]]]:
         """(repo id, revision, path of its manifest, paths of its files)."""

@@ -196,6 +196,23 @@ def one_of_three(home: Path, hub: LoopbackHub) -> None:
     )
 
 
+def a_download_elsewhere(home: Path, hub: LoopbackHub) -> None:
+    """A model below ~/models, and in no cache."""
+    _two_models(hub, 40 * MB)
+    Tree(home, hub).build({"models/base": local_dir("acme/base")})
+
+
+def an_old_cache(home: Path, hub: LoopbackHub) -> None:
+    """Two models in the cache of the home, one of them in the project's, too."""
+    _two_models(hub, 40 * MB)
+    Tree(home, hub).build(
+        {
+            ".cache/huggingface/hub": hub_cache("acme/base", "acme/chat"),
+            "project/cache": hub_cache("acme/base"),
+        }
+    )
+
+
 def within(home: Path, hub: LoopbackHub) -> None:
     """A cache and a copy of one of its models below ~/share, and another copy elsewhere."""
     _two_models(hub, 40 * MB)
@@ -211,5 +228,7 @@ def within(home: Path, hub: LoopbackHub) -> None:
 HOMES: dict[str, Callable[[Path, LoopbackHub], None]] = {
     "two-models-twice": two_models_twice,
     "one-of-three": one_of_three,
+    "a-download-elsewhere": a_download_elsewhere,
+    "an-old-cache": an_old_cache,
     "within": within,
 }

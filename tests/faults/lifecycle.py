@@ -4,6 +4,7 @@ after a fault: for the sweeps by strace and the power cuts alike."""
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,3 +218,104 @@ def check_moved_vault(place: Place, outcome: Outcome) -> Iterator[str]:
     yield from wrong("after undo")
     yield from (f"{copy} has not its old text again" for copy in reading())
     yield from ours(place.path)
+
+
+def build_adopt(place: str) -> None:
+    """A download beside the cache: weights that are shared, a small file that is copied."""
+    folder = os.path.join(place, "models/one")
+    tree.local_dir(folder, ADOPTED, ONE)
+    os.makedirs(os.path.join(place, "hf/hub"))
+    enrol(place, os.path.join(place, "models"))
+
+
+#: As the adopted folder and its snapshot have it: a large file, and one that is too small to be shared.
+ADOPTED = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": b"tokens"}
+
+
+def adopting(place: str) -> tuple[str, ...]:
+    return (
+        *("adopt", os.path.join(place, "models/one"), "--repo", "org/one"),
+        *("--into", os.path.join(place, "hf/hub"), "-y"),
+    )
+
+
+def check_adopt(place: Place, outcome: Outcome) -> Iterator[str]:
+    """The folder is whole, nothing looks whole that is not, the same command ends it, and `undo` takes it all back."""
+    repo = os.path.join(place.hub, "models--org--one")
+    folder = os.path.join(place.path, "models/one")
+    yield from tree.losses(place.before, place.path)
+    seen = {
+        path.replace(folder, os.path.join(repo, "snapshots", ONE)): one for path, one in place.before.items()
+    }
+    expected = {ONE: set(ADOPTED)}
+    yield from lies(repo, seen, expected)
+    must(place.path, "recover", good=(0, 3))
+    yield from lies(repo, seen, expected)
+    yield from ours(place.path)
+    must(place.path, *adopting(place.path))
+    for name, data in ADOPTED.items():
+        path = os.path.join(repo, "snapshots", ONE, name)
+        if not os.path.exists(path) or Path(path).read_bytes() != data:
+            yield f"{name} was not adopted"
+    yield from undone(place, repo)
+
+
+def undone(place: Place, repo: str) -> Iterator[str]:
+    """Every run taken back: the folder as it was, mode and time too, and nothing left of the model."""
+    for run in must(place.path, "runs", "--json").json["runs"]:
+        if run["state"] != "undone" and run["command"] == "adopt":
+            must(place.path, "undo", run["run"], "-y")
+    yield from tree.losses(place.before, place.path)
+    for path, was in place.before.items():
+        if path.startswith(os.path.join(place.path, "models/")):
+            now = os.lstat(path)
+            if (stat.S_IMODE(now.st_mode), now.st_nlink) != (was.mode, 1):
+                yield f"{path} has mode {now.st_mode:o} and {now.st_nlink} names after undo, was {was.mode:o}"
+    yield from (f"{path} is left after undo" for path in tree.files(repo) if os.path.isdir(repo))
+    yield from ours(place.path)
+
+
+def build_migrate(place: str) -> None:
+    """A cache of two models that share a content, and one of the second's revisions in the other cache already."""
+    old = os.path.join(place, "old/hub")
+    tree.cache(old, "org/one", ADOPTED, ONE)
+    tree.cache(old, "org/two", {"same.bin": ADOPTED["model.safetensors"]}, TWO)
+    tree.cache(os.path.join(place, "hf/hub"), "org/two", {"small.bin": b"there"}, "c" * 40)
+    enrol(place, old, os.path.join(place, "hf/hub"))
+
+
+def migrating(place: str, how: str) -> tuple[str, ...]:
+    return ("migrate", os.path.join(place, "old/hub"), os.path.join(place, "hf/hub"), "--how", how, "-y")
+
+
+def check_migrate(how: str) -> Check:
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        old = os.path.join(place.path, "old/hub")
+        seen = {path.replace(old, place.hub): one for path, one in place.before.items()}
+        named = [path for path in place.before if path.startswith(old + "/")] if how == "move" else []
+        # Right after a kill a link may be gone whose content is not: it is in the other cache.
+        expected = {ONE: set(ADOPTED), TWO: {"same.bin"}, "c" * 40: {"small.bin"}}
+
+        def judged() -> Iterator[str]:
+            yield from tree.losses(place.before, place.path, named)
+            for cache in (old, place.hub):
+                for repo in ("models--org--one", "models--org--two"):
+                    yield from lies(os.path.join(cache, repo), {**place.before, **seen}, expected)
+            for commit, names in (("one", ADOPTED), ("two", {"same.bin": b""})):
+                for name in names:
+                    within = f"models--org--{commit}/snapshots/{ONE if commit == 'one' else TWO}/{name}"
+                    if not any(os.path.exists(os.path.join(cache, within)) for cache in (old, place.hub)):
+                        yield f"{within} is in neither cache"
+
+        yield from judged()
+        must(place.path, "recover", good=(0, 3))
+        yield from judged()
+        yield from ours(place.path)
+        must(place.path, *migrating(place.path, how))
+        yield from judged()
+        for repo in ("models--org--one", "models--org--two"):
+            if not os.path.isdir(os.path.join(place.hub, repo, "snapshots")):
+                yield f"{repo} was not migrated"
+        yield from ours(place.path)
+
+    return check

@@ -250,14 +250,14 @@ def test_what_may_not_be_read_is_not_called_gone(closed: str, said: str) -> None
         what.chmod(0)
         environ = {"HF_HUB_CACHE": str(place / "hub"), "HOME": str(place)}
 
-        def ask() -> str:
-            with Engine(place / "nowhere", environ=environ) as engine:
+        def ask(state: str = "nowhere") -> str:
+            with Engine(place / state, environ=environ) as engine:
                 report = engine.check(["org/base"])
                 messages = " ".join(one.message for one in report.recommendations)
                 commands = "".join(one.command for one in report.recommendations)
                 return f"{report.models[0].status} {messages} command={commands}"
 
-        assert "cached" in ask(), "root reads all; and what this imports another user could not"
+        assert "cached" in ask("of root"), "root reads all; and what this imports another user could not"
         told = NOBODY.told(ask)
         what.chmod(0o755)
         assert said in told

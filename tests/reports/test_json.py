@@ -68,11 +68,13 @@ from hubfold.reports.runs import (
 )
 from hubfold.reports.scans import DupesReport, RootReport, ScanReport, Space, StatusRoot, Unreferenced
 from hubfold.reports.transfers import (
+    AdoptReport,
     BackedUpModel,
     BackupReport,
     DamagedFile,
     DownloadedModel,
     DownloadReport,
+    MigrateReport,
     RestoreReport,
     Reused,
 )
@@ -411,6 +413,16 @@ def examples() -> Iterator[tuple[str, Any]]:
     yield "BalancedModel", balanced
     yield "BalanceReport", BalanceReport(places=(place,), models=(balanced,), left=(LEFT,), failed=(FAILED,))
     yield "PinReport", PinReport(pinned=("org/m",))
+    yield "AdoptReport", AdoptReport(
+        folder="/f", cache="/c", run="r1", model="org/base", commit="c" * 40, told_by="its clone", made=("/c/a", ODD),
+        reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, read_only=(ODD,),
+        links=("/f/b",), missing=("c.bin",), left=(LEFT,), failed=(FAILED,),
+    )  # fmt: skip
+    yield "MigrateReport", MigrateReport(
+        old="/o", new="/c", how="move", run="r1", models=(BACKED_UP,), made=("/c/a", ODD),
+        reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, links=("/o/b",),
+        removed=("/o/c",), left=(LEFT,), failed=(FAILED,),
+    )  # fmt: skip
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (
         "DemoReport",

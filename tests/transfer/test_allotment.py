@@ -101,6 +101,17 @@ def test_where_nothing_has_the_room_it_is_refused_and_nothing_is_made(there: Pla
     assert not list(there.tree["fast"].iterdir()) and not list(there.tree["slow"].iterdir())
 
 
+def test_the_clients_own_cache_is_called_primary_where_no_other_is(there: Places) -> None:
+    with there.engine() as engine:
+        for name in ("fast", "slow"):
+            engine.remove_root(there.tree[name])
+        hub = str(there.tree["hf/hub"])
+        assert engine.plan_download(["org/a"], into="primary").cache.path == hub
+        assert engine.check(["org/a"], cache="primary").cache == hub
+        engine.add_root(there.tree["fast"], role=Role.PRIMARY, name="fast")
+        assert engine.plan_download(["org/a"], into="primary").cache.path == str(there.tree["fast"])
+
+
 def test_a_place_that_is_named_is_not_left_for_another(there: Places) -> None:
     there.limit(fast=MIB)
     for into in ("fast", str(there.tree["fast"])):

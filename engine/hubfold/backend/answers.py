@@ -23,7 +23,7 @@ from hubfold.content import ALGORITHMS, LinkKind, Partial, Replica, Snapshot, Sn
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
 
 #: Holds a value against the contract, and returns it; the text is what to call it.
 Check = Callable[[Any, str], Any]
@@ -384,8 +384,25 @@ def part(value: Any, what: str) -> ModelPart:
     """One file or link of a model."""
     from hubfold.backend.changes import ModelPart
 
-    fields = {"name": _name, "source": _empty_or(path), "text": optional(text)}
-    return _record(value, ModelPart, fields, what)
+    texts = dict.fromkeys(("text", "content"), optional(text))
+    return _record(value, ModelPart, {"name": _name, "source": _empty_or(path), **texts}, what)
+
+
+def offer(value: Any, what: str) -> Offer:
+    """A model as a folder has it."""
+    from hubfold.backend.changes import Offer, OfferedFile
+
+    file = {"name": _name, "path": path, "algorithm": _one_of(("sha256", "git-sha1")), "digests": _dict(text)}
+    file["git_object"] = text
+    texts = ("repo_id", "repo_type", "revision", "ref", "told_by", "against")
+    fields: Mapping[str, Check] = {
+        "path": path,
+        "files": _tuple(_of(OfferedFile, file)),
+        **dict.fromkeys(texts, text),
+        "missing": _tuple(text),
+        "listing": text,
+    }
+    return _record(value, Offer, fields, what)
 
 
 def part_place(value: Any, what: str) -> PartPlace:

@@ -32,7 +32,7 @@ from hubfold.errors import HubfoldError
 from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
     from hubfold.backend.contract import Folder, Walk
     from hubfold.content import Replica, Root, Snapshot
 
@@ -332,6 +332,38 @@ class GuardedBackend:
 
         return self._ask(StorageBackend.place, "", ask)
 
+    def offers(self, root: Root, walk: Walk) -> Sequence[Offer]:
+        """See `StorageBackend.offers`."""
+        handed = HandedWalk(walk)
+
+        def check(value: object, what: str) -> Offer:
+            found = answers.offer(value, what)
+            own = self._territory(root)
+            own.inside(found.path, f"{what}.path")
+            for file in found.files:
+                own.below(file.path, f"{what}.files")
+            return found
+
+        def ask() -> Sequence[Offer]:
+            return answers.every(self._backend.offers(root, handed), check, "offer")
+
+        return self._ask(StorageBackend.offers, root.path, ask, handed)
+
+    def arranged(self, offer: Offer, refs: Collection[str]) -> Sequence[ModelPart]:
+        """See `StorageBackend.arranged`. What it reads are files of the offer, and nothing else."""
+        given = {file.path for file in offer.files}
+
+        def check(value: object, what: str) -> ModelPart:
+            found = answers.part(value, what)
+            if found.source and found.source not in given:
+                raise Unfit(f"{what} is read at {found.source!r}, which is no file of the offer")
+            return found
+
+        def ask() -> Sequence[ModelPart]:
+            return answers.every(self._backend.arranged(offer, tuple(refs)), check, "part")
+
+        return self._ask(StorageBackend.arranged, "", ask)
+
     # what is behind it
 
     def _leads_away(self, path: str, root: str) -> bool:
@@ -443,6 +475,9 @@ class HandedWalk:
 
     def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
         return self._walk.read_text(_named(path), limit)
+
+    def read_bytes(self, path: str, limit: int = 1 << 20) -> bytes | None:
+        return self._walk.read_bytes(_named(path), limit)
 
     def stat(self, path: str) -> os.stat_result | None:
         return self._walk.stat(_named(path))

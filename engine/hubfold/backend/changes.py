@@ -7,7 +7,7 @@ know what the other knows.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import LEFTOVER_AGE as LEFTOVER_AGE
@@ -139,12 +139,55 @@ class Leftover:
 class ModelPart:
     """One file or link that a model is made of in its layout.
 
-    `name` is relative to the root, with ``/``. A link keeps its `text`; a file is read at `source`.
+    `name` is relative to the root, with ``/``. A link keeps its `text`; a file is read at `source`, or has `content`.
     """
 
     name: str
     source: str = ""
     text: str | None = None
+    #: What a file holds that nobody has to be read for: a note of the layout's own.
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedFile:
+    """A file of an `Offer`. `name` is its path in the repository, with ``/``; `path` is where it is read."""
+
+    name: str
+    path: str
+    #: What programs know such a file by: ``sha256`` or ``git-sha1``.
+    algorithm: str
+    #: What it is: as the folder's own notes have it, and as it was read once the engine hands the offer on.
+    digests: Mapping[str, str] = field(default_factory=dict)
+    #: Of a work tree of git's: the object that git has for it, which is its own git-sha1 or that of its LFS pointer
+    #: (then programs know it by its sha256, whatever `algorithm` says). "" for none.
+    git_object: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that lies in a folder as its user has it, and what the folder tells of where it came from.
+
+    Another layout makes a model of its own of that (`StorageBackend.arranged`). What the folder does not tell is empty:
+    nothing of it is guessed.
+    """
+
+    path: str
+    files: tuple[OfferedFile, ...]
+    repo_id: str = ""
+    repo_type: str = "model"
+    #: The commit hash.
+    revision: str = ""
+    #: A branch or tag that is this revision.
+    ref: str = ""
+    #: By what that is known, for people.
+    told_by: str = ""
+    #: Names of files that the revision has and the folder has not.
+    missing: tuple[str, ...] = ()
+    #: What speaks against it, for people: it is no model of this revision.
+    against: str = ""
+    #: The text of a note of the layout that lists the files of the revision, "" for none; it goes along.
+    listing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
 
 ALL_LINKS = frozenset(LinkKind)
 
@@ -111,6 +111,10 @@ class Walk(Protocol):
 
         Not counted as content: `bytes_read` is about payloads.
         """
+        ...
+
+    def read_bytes(self, path: str, limit: int = 1 << 20) -> bytes | None:
+        """As `read_text`, for a metadata file that is no text."""
         ...
 
     def stat(self, path: str) -> os.stat_result | None:
@@ -300,3 +304,19 @@ class StorageBackend(ABC):
         The name comes from a file that anybody may have written. A `unit` is a folder above it.
         """
         return None
+
+    # -- taking a model in that was no part of any layout
+
+    def offers(self, root: Root, walk: Walk) -> Iterator[Offer]:
+        """The models that the folder `root` holds as its user has them, for a layout that takes such a one in.
+
+        What the folder tells of where they came from, and no more. Links among the files are read through.
+        """
+        return iter(())
+
+    def arranged(self, offer: Offer, refs: Collection[str]) -> Iterator[ModelPart]:
+        """Everything that makes a model of this layout of `offer`, named by `refs`; nothing where it takes none in.
+
+        The offer is complete: repo id, commit, and of each file the digest of its `algorithm`.
+        """
+        return iter(())

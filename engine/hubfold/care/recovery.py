@@ -22,6 +22,7 @@ from hubfold.journal import journal, lock
 from hubfold.journal.journal import Journal
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.others import ALONE, Others, as_they_lie_now
+from hubfold.journal.records import PUTTING
 from hubfold.journal.run_log import RunLog
 from hubfold.removal.settle import settle_removal
 from hubfold.reports.outcomes import Left, Settled
@@ -127,7 +128,7 @@ def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: boo
     pointed = repoint.settle_links(log, forget=forget)
     mends.waiting |= pointed.waiting
     settled.left += (*mends.left, *pointed.left)
-    if log.intents or not (log.farm_links or log.made):
+    if log.intents or log.command in PUTTING or not (log.farm_links or log.made):
         for failure in restore_keepers(log, others):
             settled.waiting |= not forget
             settled.left.append(

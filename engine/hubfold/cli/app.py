@@ -46,6 +46,8 @@ COMMANDS = {
     "unpin": "Let pinned models move again",
     "backup": "Back up models to a folder or a file, each content once",
     "restore": "Restore models from a backup",
+    "adopt": "Make a folder of files a model of the cache",
+    "migrate": "Put a whole cache into another one",
     "plugins": "Show which backends are loaded, from which distribution",
     "demo": "Do the whole job on a small set-up of its own",
     "init": "Write a config.toml with every setting explained",

@@ -20,14 +20,18 @@ from hubfold.errors import HubfoldError
 if TYPE_CHECKING:
     from typing import Self
 
+    from hubfold.adoption.migration import MigratePlan
+    from hubfold.adoption.plan import AdoptPlan
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica, LinkKind
+    from hubfold.engine.adopting import Adopting
     from hubfold.engine.balancing import BalancePlan, Balancing
     from hubfold.engine.care import Care
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
     from hubfold.engine.memory import Memory
+    from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
     from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
@@ -60,7 +64,13 @@ if TYPE_CHECKING:
         UndoReport,
     )
     from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
-    from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
+    from hubfold.reports.transfers import (
+        AdoptReport,
+        BackupReport,
+        DownloadReport,
+        MigrateReport,
+        RestoreReport,
+    )
     from hubfold.state.config import Config
     from hubfold.state.home import StateHome
     from hubfold.transfer.backup import BackupPlan
@@ -654,6 +664,56 @@ class Engine:
         """Write the backup; a folder is gone on with. Raises `NoSpace`, `BackupError`, `Interrupted`, `OSError`."""
         return self._transfer.backup(plan)
 
+    def plan_adopt(
+        self,
+        folder: StrPath,
+        repo: str | None = None,
+        revision: str | None = None,
+        *,
+        into: StrPath | None = None,
+    ) -> AdoptPlan:
+        """What making a proper model of a cache out of `folder` would do. Reads the folder's files.
+
+        `repo` (``org/name``) and `revision` (a commit, or a branch that a cache or the Hub knows) where the folder and
+        the caches do not say. `into`: the cache, by default that of downloads. Raises `UsageError` where something has
+        to be said, `RootError`, `HubfoldError` where what is said is not so or files were edited, `Interrupted`.
+        """
+        return self._adopting.plan(folder, repo, revision, into=into)
+
+    def preview_adopt(self, plan: AdoptPlan) -> AdoptReport:
+        """A plan in the form of a report."""
+        return self._adopting.preview(plan)
+
+    def check_adopt_space(self, plan: AdoptPlan | MigratePlan) -> None:
+        """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
+        self._adopting.check_space(plan)
+
+    def adopt(self, plan: AdoptPlan) -> AdoptReport:
+        """Put the model into the cache, and let the folder's files read the cache's copies; `undo` takes it back.
+
+        Raises `NoSpace`, `Locked`, `Interrupted`, `OSError`; the same call goes on from there.
+        """
+        return self._adopting.adopt(plan)
+
+    def plan_migrate(self, old: StrPath, new: StrPath) -> MigratePlan:
+        """What putting all of the cache `old` into the cache `new` would do. Reads every file of `old`.
+
+        Raises `RootError`, `UsageError` for what is no cache, `Interrupted`.
+        """
+        return self._migrating.plan(old, new)
+
+    def preview_migrate(self, plan: MigratePlan, how: str = "leave") -> MigrateReport:
+        """A plan in the form of a report."""
+        return self._migrating.preview(plan, how)
+
+    def migrate(self, plan: MigratePlan, how: str = "leave") -> MigrateReport:
+        """Put the models into the new cache; then ``leave`` the old one as it is, ``link`` it, or empty it (``move``).
+
+        The old cache is emptied only where all of it came over. `undo` takes the first two back. Raises `NoSpace`,
+        `Locked`, `Interrupted`, `OSError`; the same call goes on from there.
+        """
+        return self._migrating.migrate(plan, how)
+
     def plan_restore(
         self, source: StrPath, models: Sequence[str] = (), *, into: StrPath | None = None
     ) -> RestorePlan:
@@ -784,6 +844,18 @@ class Engine:
         from hubfold.engine.transfer import Transfer
 
         return Transfer(self.workspace, self._scanning, self._farming, self._models, self._care)
+
+    @cached_property
+    def _adopting(self) -> Adopting:
+        from hubfold.engine.adopting import Adopting
+
+        return Adopting(self.workspace, self._scanning, self._folding, self._places)
+
+    @cached_property
+    def _migrating(self) -> Migrating:
+        from hubfold.engine.migrating import Migrating
+
+        return Migrating(self.workspace, self._adopting, self._removal)
 
     @cached_property
     def _care(self) -> Care:

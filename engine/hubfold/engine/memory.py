@@ -15,7 +15,6 @@ from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError, describe
 from hubfold.index import housekeeping
 from hubfold.index.housekeeping import Taken, keep_run_figures, run_figures, taken
-from hubfold.index.index import RootState
 from hubfold.journal.runs import Saved, saved
 from hubfold.models import names
 from hubfold.models.names import ModelName, Name
@@ -25,6 +24,7 @@ from hubfold.scanning.choice import Chosen
 from hubfold.state.home import KnownRoot
 
 if TYPE_CHECKING:
+    from hubfold.index.index import RootState
     from hubfold.reports.runs import RunDetail, RunSummary
 
 #: Where a root is known from that nobody named: a scan met it.

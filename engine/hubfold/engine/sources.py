@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
+from hubfold.backend import peek
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root
 from hubfold.disk.identity import Location, Mounts, Placed, place_of
@@ -112,8 +113,7 @@ class Sources:
             return None
         backend = self._backends()[client.backend]
         real = canonical(path)
-        names = os.listdir(real) if os.path.isdir(real) else []
-        found = backend.recognise(real, names)
+        found = backend.recognise(real, peek.names_in(real))
         if found is not None:
             return Root(canonical(found), client.backend)
         inside = backend.home_root(real)

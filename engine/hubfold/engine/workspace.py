@@ -576,7 +576,10 @@ class Workspace:
         """The folder of a place that is called so; anything else is a path, and stays as it is."""
         text = os.fspath(place)
         named = [one.root for one in self.settled.settings if one.root.name == text]
-        return self.resolved(named[0]).path if named else place
+        if named:
+            return self.resolved(named[0]).path
+        # The primary place may have another name, or be the client's own cache.
+        return self.download_cache(None).path if text == Role.PRIMARY else place
 
     def _primary_cache(self) -> Root | None:
         """The cache that somebody made the primary place; None where nobody has, or where none is there."""

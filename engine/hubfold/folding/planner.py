@@ -287,9 +287,6 @@ class _Planner:
             if len(keeper) == 1
             else min(keeper, key=lambda replica: (self._of(replica).place, replica.path))
         )
-        if self._may_be_taken_away(keeper) and not self._of(payload[0]).filesystem.drive.removable:
-            mount = self._of(source).filesystem.mount
-            raise _No(f"the other copy is on a removable drive ({mount}), which is not the primary place")
         shared = self.around.extents.get(payload[0].payload) if self.around.extents else None
         if shared is not None and shared == self.around.extents.get(source.payload):
             return []

@@ -34,7 +34,7 @@ def summary(log: RunLog) -> RunSummary:
         + len(log.farm_links)
         + len(log.repointed)
         + len(log.removals)
-        + len(log.made)
+        + (len(log.puts) or len(log.made))
         + len(log.mended),
         bytes=sum(intent.bytes for intent in done) + log.freed,
     )
@@ -58,7 +58,10 @@ def detail(log: RunLog) -> RunDetail:
     ]
     state = "done" if log.ended == "finished" else "unfinished"
     actions += [(_told(item.path, "removed", log.command, size=item.bytes), state) for item in log.removals]
-    actions += [(_told(path, "made", log.command), state) for path in log.made]
+    if not log.puts:
+        actions += [(_told(path, "made", log.command), state) for path in log.made]
+    put = "undone" if log.undone else "done"
+    actions += [(_told(one.path, "made", log.command, one.source, one.text), put) for one in log.puts]
     for number, mend in log.mends.items():
         state = "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back"
         actions.append((_told(mend.path, "mended", log.command, mend.source), state))
@@ -81,7 +84,9 @@ def find(state: StateHome, run: str | None) -> tuple[RunLog, list[RunLog]]:
 
 def undoable(log: RunLog) -> bool:
     """Whether there is something of a run that can be taken back; what is still open is for recovery."""
-    return not log.undone and ("done" in log.states.values() or bool(log.farm_links or log.repointed))
+    return not log.undone and (
+        "done" in log.states.values() or bool(log.farm_links or log.repointed or log.puts)
+    )
 
 
 def _done(intent: Intent) -> Done:

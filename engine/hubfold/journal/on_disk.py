@@ -9,7 +9,7 @@ from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
 from hubfold.errors import Away, LeftAlone
 from hubfold.journal.presence import Places, check_there
-from hubfold.journal.records import Intent
+from hubfold.journal.records import Intent, Put
 
 
 def is_original(st: os.stat_result | None, intent: Intent) -> bool:
@@ -53,6 +53,33 @@ def still_links(intent: Intent, places: Places) -> bool:
         return True
     try:
         check_there(places, intent.root, intent.mount)
+    except Away:
+        return True
+    return False
+
+
+def is_put(directory: Directory, name: str, put: Put) -> bool:
+    """Whether `name` is what a run put there."""
+    st = directory.lstat_or_none(name)
+    if st is None:
+        return False
+    if put.text:
+        return stat.S_ISLNK(st.st_mode) and directory.readlink(name) == put.text
+    return stat.S_ISREG(st.st_mode) and (st.st_ino, st.st_size) == (put.inode, put.size)
+
+
+def still_put(put: Put, places: Places) -> bool:
+    """Whether a path is still what a run put there. What cannot be looked at now is taken for it."""
+    try:
+        directory, name = Directory.parent_of(put.root, put.path)
+        with directory:
+            return is_put(directory, name, put)
+    except FileNotFoundError:
+        pass
+    except (OSError, LeftAlone):
+        return True
+    try:
+        check_there(places, put.root, put.mount)
     except Away:
         return True
     return False

@@ -144,6 +144,27 @@ class FarmLink(Record):
     before: str = ""
 
 
+#: Commands of which every path that they make is a `Put`: what their keepers are needed for is known.
+PUTTING = frozenset({"adopt", "migrate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Put(Record):
+    """A file or link that was made for a root out of what lies in a folder of the user's."""
+
+    path: str
+    root: str
+    backend: str
+    #: A symlink has this text; a file, whose `text` is "", is known by inode and size.
+    text: str
+    inode: int
+    size: int
+    #: Where its bytes are too; "" for what was made out of nothing but what is known of it, and for links.
+    source: str
+    #: Where the file system of `path` is mounted.
+    mount: str
+
+
 @dataclass(frozen=True, slots=True)
 class Repointed(Record):
     """A symlink of an earlier run that gets another text, since its vault moved."""

@@ -15,6 +15,7 @@ from hubfold.journal.records import (
     KeeperChange,
     Mend,
     Moved,
+    Put,
     Removed,
     Repointed,
     Temporary,
@@ -51,6 +52,8 @@ class RunLog:
     #: Paths of those that undo took away, or saw to be gone in their own folder.
     unlinked: list[str] = field(default_factory=list)
     repointed: list[Repointed] = field(default_factory=list)
+    #: What came into a root out of a folder of the user's.
+    puts: list[Put] = field(default_factory=list)
     #: What was announced to be removed, and paths of what was to be made.
     removals: list[Removed] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
@@ -96,7 +99,7 @@ class RunLog:
     def undone_but_for_the_end(self) -> bool:
         """Whether a crash came after the last path was restored and before the undo was over."""
         folded = any(state in ("done", "intent", "restore") for state in self.states.values())
-        return self.undo_begun and not self.undone and bool(self.intents) and not folded
+        return self.undo_begun and not self.undone and bool(self.intents) and not (folded or self.puts)
 
 
 def take(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -211,6 +214,20 @@ def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
         log.made.append(item.path)
 
 
+def _read_put(log: RunLog, record: Mapping[str, Any]) -> None:
+    numbers = {name: expect(record[name], int) for name in ("inode", "size")}
+    texts = {name: expect(record[name], str) for name in Put.__slots__ if name not in numbers}
+    absolute(texts["path"], texts["root"])
+    if texts["source"]:
+        absolute(texts["source"])
+    log.puts.append(Put(**texts, **numbers))
+
+
+def _read_take(log: RunLog, record: Mapping[str, Any]) -> None:
+    """What is at the path says more: it may have come no further than this."""
+    absolute(expect(record["path"], str))
+
+
 def _read_move(log: RunLog, record: Mapping[str, Any]) -> None:
     texts = ("source", "target", "backend", "repo_type", "repo_id", "home")
     made = tuple(expect(revision, str) for revision in expect(record["made"], list))
@@ -273,6 +290,8 @@ _READERS = {
     "farm": _read_farm,
     "unlinked": _read_unlinked,
     "repoint": _read_repoint,
+    "put": _read_put,
+    "take": _read_take,
     "mend": _read_mend,
     "fresh": _read_fresh,
     "mended": _read_mended,

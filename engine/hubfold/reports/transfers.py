@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hubfold.json_form import PATHS, JsonForm, told
+from hubfold.json_form import PATHS, UNTOLD, JsonForm, told
 from hubfold.reports.outcomes import Failed, Left
 
 
@@ -101,3 +101,52 @@ class RestoreReport(JsonForm):
     failed: tuple[Failed, ...] = ()
     #: Why they went there, and not to the first place.
     why: str = field(default="", metadata=told(optional=True))
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptReport(JsonForm):
+    """A folder made a model of `cache` (`run` None: a preview). `told_by` says how its origin is known.
+
+    `made` are the paths that come into the cache, `reused` those of them that have bytes of the folder, `written` the
+    bytes that are copied, `links` the files of the folder that read the cache's copy afterwards.
+    """
+
+    folder: str
+    cache: str
+    run: str | None
+    model: str
+    commit: str
+    told_by: str
+    made: tuple[str, ...] = field(default=(), metadata=PATHS)
+    reused: tuple[Reused, ...] = ()
+    written: int = field(default=0, metadata=told("written_bytes"))
+    #: Files of the folder that are read-only then, since the cache reads them too.
+    read_only: tuple[str, ...] = field(default=(), metadata=PATHS)
+    links: tuple[str, ...] = field(default=(), metadata=PATHS)
+    #: Names of files that the revision has and the folder has not.
+    missing: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = ()
+    interrupted: bool = field(default=False, metadata=UNTOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateReport(JsonForm):
+    """The cache `old` put into `new` (`run` None: a preview). `how` is leave, move or link.
+
+    `made` are the paths that come into `new`, `reused` those of them with content, `written` the bytes that are copied,
+    `links` the files of `old` that read what `new` has, `removed` what is gone from `old`.
+    """
+
+    old: str
+    new: str
+    how: str
+    run: str | None
+    models: tuple[BackedUpModel, ...] = ()
+    made: tuple[str, ...] = field(default=(), metadata=PATHS)
+    reused: tuple[Reused, ...] = ()
+    written: int = field(default=0, metadata=told("written_bytes"))
+    links: tuple[str, ...] = field(default=(), metadata=PATHS)
+    removed: tuple[str, ...] = field(default=(), metadata=PATHS)
+    left: tuple[Left, ...] = ()
+    failed: tuple[Failed, ...] = ()

@@ -193,6 +193,14 @@ class TreeWalk:
             return []
 
     def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
+        data = self.read_bytes(path, limit)
+        try:
+            return None if data is None else data.decode("utf-8")
+        except UnicodeDecodeError:
+            self.warn(path, "is left out: not UTF-8, as a metadata file would be")
+            return None
+
+    def read_bytes(self, path: str, limit: int = 1 << 20) -> bytes | None:
         if not self._inside(path):
             return None
         try:
@@ -215,11 +223,7 @@ class TreeWalk:
         if len(data) > limit:
             self.warn(path, f"is left out: longer than {limit} bytes, which is no metadata file")
             return None
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError:
-            self.warn(path, "is left out: not UTF-8, as a metadata file would be")
-            return None
+        return data
 
     def stat(self, path: str) -> os.stat_result | None:
         if not self._inside(path):

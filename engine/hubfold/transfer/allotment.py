@@ -26,6 +26,11 @@ class Target:
     called: str
     room: Callable[[], Room]
 
+    @property
+    def name(self) -> str:
+        """What it is called, "" where that is its path."""
+        return "" if self.called == self.root.path else self.called
+
 
 def allot(models: Sequence[ModelName], targets: Sequence[Target], plan: Planner) -> list[DownloadPlan]:
     """The plans that put each of `models` into the first of `targets` that has the room for it.
@@ -33,7 +38,7 @@ def allot(models: Sequence[ModelName], targets: Sequence[Target], plan: Planner)
     What fits nowhere stays with the first, and `download.check_space` says why not.
     """
     first, *others = targets
-    planned = plan(first.root, models)
+    planned = replace(plan(first.root, models), called=first.name)
     if not others or not any(map(needed, planned.models)):
         return [planned]
     kept, passed_on = _fitting(planned, first.room())
@@ -58,7 +63,7 @@ def _elsewhere(
         kept, passed_on = _fitting(planned, target.room())
         if kept:
             why = f"{first.called} has no room for it ({first.room().figures})"
-            found.append(replace(planned, models=tuple(kept), called=target.called, why=why))
+            found.append(replace(planned, models=tuple(kept), called=target.name, why=why))
         left = [left[number] for number in passed_on]
     return found
 

@@ -75,6 +75,11 @@ class RestorePlan:
         return missing
 
 
+def is_note(place: PartPlace) -> bool:
+    """Whether a part is a note of the layout (a ref, a listing), and no content."""
+    return place.stage > 0 and not place.unit
+
+
 def plan(
     backed_up: Listed,
     root_for: Callable[[Sequence[str]], Mapping[str, Root]],
@@ -176,6 +181,18 @@ def _told(model: BackedUp) -> BackedUpModel:
     return BackedUpModel(str(_name(model)), model.revision, files, sum(sizes.values()))
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What differs between content of a backup and content that lies in a folder of this machine."""
+
+    #: Give the content of a part a name in a folder without writing it; False where it has to be written.
+    share: Callable[[Directory, str, Part], bool] = lambda folder, name, part: False
+    #: Told before a part comes to its path: (part, path, what `lstat` says of it, or None for a link).
+    coming: Callable[[Part, str, os.stat_result | None], None] = lambda part, path, st: None
+    #: Called once what was told of is to be on the disk.
+    announced: Callable[[], None] = lambda: None
+
+
 def _never(source: IO[bytes], fd: int) -> bool:
     return False
 
@@ -189,6 +206,7 @@ class Restorer:
     planned: RestorePlan
     progress: Progress
     stop: Stop
+    means: Means = field(default_factory=Means)
     #: What is done, for the progress, and what content is called that turns out to be damaged.
     task: str = "restoring"
     damaged: str = "the backup is damaged"
@@ -305,7 +323,11 @@ class Restorer:
         temporary = str(self._number)
         with Directory.make_below(self.planned.root.path, staging) as folder:
             first = self._first.get(part.sha256)
-            if first is None or not self._link(first, folder, temporary):
+            if is_note(self.planned.places[part.name]):
+                self._write_note(folder, temporary, part, size, source)
+            elif not (first is not None and self._link(first, folder, temporary)) and not self.means.share(
+                folder, temporary, part
+            ):
                 self._write(folder, temporary, part, size, source)
             if self._stage(part.name) == 0:
                 self._move_in(folder, temporary, part)
@@ -314,6 +336,18 @@ class Restorer:
                 waiting = os.path.join(staging, temporary)
                 self._waiting[part.name] = waiting
                 self._first.setdefault(part.sha256, waiting)
+
+    def _write_note(
+        self, folder: Directory, temporary: str, part: Part, size: int, source: IO[bytes]
+    ) -> None:
+        """A file of its own: clients write these over in their place."""
+        first = self._first.get(part.sha256)
+        if first is None:
+            self._write(folder, temporary, part, size, source)
+            return
+        there, name = Directory.parent_of(self.planned.root.path, first)
+        with there, open(there.open_file(name), "rb") as written:
+            self._write(folder, temporary, part, size, written)
 
     def _link(self, first: str, folder: Directory, temporary: str) -> bool:
         """Another name for content that is restored already; False where that cannot be."""
@@ -351,6 +385,8 @@ class Restorer:
             for lock in self.backend.lock_paths(self.planned.root, path):
                 held.enter_context(passing_lock(lock, self.planned.root.path))
             target = held.enter_context(Directory.make_below(self.planned.root.path, os.path.dirname(path)))
+            self.means.coming(part, path, folder.lstat(temporary))
+            self.means.announced()
             try:
                 folder.move(temporary, target, os.path.basename(path))
             except FileExistsError:
@@ -424,6 +460,7 @@ class Restorer:
             with Directory.make_below(root, os.path.dirname(path)) as folder:
                 self._put(part, folder, os.path.basename(path))
         _sync_below(root, built)
+        self.means.announced()
         with (
             Directory.make_below(root, staging) as source,
             Directory.make_below(root, os.path.dirname(self._path(unit))) as target,
@@ -440,18 +477,26 @@ class Restorer:
             name = os.path.basename(path)
             st = folder.lstat_or_none(name)
             if st is None:
-                self._put(part, folder, name)
+                self._put(part, folder, name, alone=True)
                 folder.sync()
                 self.restored.append(path)
             elif part.link is None or not stat.S_ISLNK(st.st_mode) or folder.readlink(name) != part.link:
                 self.left.append(Left(path, "something else is there; it stays"))
 
-    def _put(self, part: Part, folder: Directory, name: str) -> None:
+    def _put(self, part: Part, folder: Directory, name: str, *, alone: bool = False) -> None:
+        """Give a part its name in a folder, which is its place if it goes `alone`."""
+        path = self._path(part.name)
         if part.link is not None:
+            self.means.coming(part, path, None)
+            if alone:
+                self.means.announced()
             folder.symlink(part.link, name)
             return
         source, waiting = Directory.parent_of(self.planned.root.path, self._waiting[part.name])
         with source:
+            self.means.coming(part, path, source.lstat(waiting))
+            if alone:
+                self.means.announced()
             source.move(waiting, folder, name)
         self._there.add(part.name)
 

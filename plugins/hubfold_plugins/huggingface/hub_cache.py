@@ -42,7 +42,7 @@ from hubfold_plugins.huggingface.hub_repository import Repository, Shared
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
     from hubfold_plugins.huggingface.hub_upkeep import Upkeep
 
 STORE_MARKER = ".huggingface-shared-blobs"
@@ -273,6 +273,11 @@ class HubCacheBackend(StorageBackend):
         if repository is not None:
             upkeep = Upkeep(root.path, repository, walk, snapshot.repo_id, snapshot.repo_type)
             yield from upkeep.parts(snapshot.revision, snapshot.refs)
+
+    def arranged(self, offer: Offer, refs: Collection[str]) -> Iterator[ModelPart]:
+        from hubfold_plugins.huggingface.hub_arranged import arranged
+
+        return arranged(offer, refs)
 
     def place(self, name: str) -> PartPlace | None:
         from hubfold_plugins.huggingface.hub_upkeep import place_of

@@ -33,7 +33,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 XET_HASH = re.compile(r"[0-9a-f]{64}")
 
 #: 10,000 files take about 3 MB; more than this is no listing of a repository.
-_TREE_LIMIT = 64 << 20
+TREE_LIMIT = 64 << 20
 _METADATA_LIMIT = 4096
 #: The client compares seconds as floats, whose last digit is worth a quarter of a microsecond.
 _FLOAT_MARGIN_NS = 1000
@@ -52,7 +52,7 @@ class TreeFile:
 
 def read_tree(walk: Walk, path: str) -> dict[str, TreeFile]:
     """The files of a ``trees/<commit>.json`` by path; none, with a warning, where it is damaged."""
-    text = walk.read_text(path, _TREE_LIMIT)
+    text = walk.read_text(path, TREE_LIMIT)
     if text is None:
         return {}
     try:

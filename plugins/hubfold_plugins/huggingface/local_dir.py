@@ -25,6 +25,7 @@ from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, Snapshot
 from hubfold_plugins.huggingface.claims import claims_of_link
 from hubfold_plugins.huggingface.hub_metadata import (
     COMMIT,
+    TREE_LIMIT,
     Download,
     TreeFile,
     etag_of_partial,
@@ -35,7 +36,7 @@ from hubfold_plugins.huggingface.hub_metadata import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Gap, Leftover, Removal
+    from hubfold.backend.changes import Gap, Leftover, Offer, Removal
 
 _HOMES = (os.path.join(".cache", "huggingface"), ".huggingface")
 _INCOMPLETE = ".incomplete"
@@ -133,6 +134,20 @@ class LocalDirBackend(StorageBackend):
         """What a client has noted anew since the notes were taken away: it downloads there again."""
         return {path for path in paths if any(map(peek.exists, _notes_on(path, _METADATA, root.path)))}
 
+    def offers(self, root: Root, walk: Walk) -> Iterator[Offer]:
+        """What a client downloaded into the folder itself, or an earlier one cached in it; else a clone or a copy."""
+        from hubfold_plugins.huggingface import legacy_offers, local_offers
+
+        for home in _homes(walk.listing(root.path)):
+            copy = _Copy(root.path, home, walk)
+            snapshot = copy.snapshot() if copy.is_one() else None
+            if snapshot is not None and snapshot.revision:
+                text = walk.read_text(copy.tree_path(snapshot.revision), TREE_LIMIT) or ""
+                yield local_offers.of_download(snapshot, copy.downloads, copy.tree(snapshot.revision), text)
+                return
+        is_noted = legacy_offers.is_noted(root.path, walk)
+        yield from (legacy_offers.of_notes if is_noted else local_offers.each)(root.path, walk)
+
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         if path.endswith(_INCOMPLETE):
             from hubfold_plugins.huggingface import local_upkeep
@@ -211,9 +226,11 @@ class _Copy:
 
     def tree(self, commit: str) -> dict[str, TreeFile]:
         if commit not in self.trees:
-            place = os.path.join(self.path, self.home, "trees", f"{commit}.json")
-            self.trees[commit] = read_tree(self.walk, place)
+            self.trees[commit] = read_tree(self.walk, self.tree_path(commit))
         return self.trees[commit]
+
+    def tree_path(self, commit: str) -> str:
+        return os.path.join(self.path, self.home, "trees", f"{commit}.json")
 
     def tree_file(self, commit: str, path: str) -> TreeFile | None:
         return self.tree(commit).get(os.path.relpath(path, self.path))

@@ -53,7 +53,7 @@ def take_back(session: Session, engine: Engine, run: str | None) -> int | None:
         tell.some(output, restored, full=session.full, indent="")
         tell.goes(output, preview.removed, preview.folders, full=session.full)
         _stays(session, preview)
-    files = display.count(len(preview.restored), "file")
+    files = _count(preview)
     # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
     ends = preview.open and not preview.failed
     nothing = not (preview.restored or preview.left or ends)
@@ -66,6 +66,8 @@ def take_back(session: Session, engine: Engine, run: str | None) -> int | None:
     elif session.dry_run:
         output.line(f"run {preview.run}: {files}, {size} needed", "bold")
     question = f"Restore {files} of run {preview.run}, which takes {size}?"
+    if preview.removed and set(preview.removed) >= set(preview.restored):
+        question = f"Remove {files} that run {preview.run} made?"
     if not preview.restored:
         question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
     dry = f"{tell.DRY_RUN}. Next: hubfold undo"
@@ -78,11 +80,20 @@ def take_back(session: Session, engine: Engine, run: str | None) -> int | None:
     if session.yes:
         _stays(session, report)
     code = tell.failures(output, report.failed) or tell.waits(output, report)
-    output.line(f"restored {display.count(len(report.restored), 'file')} of run {report.run}", "bold")
+    if report.removed and set(report.removed) >= set(report.restored):
+        output.line(f"removed {_count(report)} that run {report.run} made", "bold")
+    else:
+        output.line(f"restored {_count(report)} of run {report.run}", "bold")
     if report.interrupted:
         output.message(f"stopped before the end: `hubfold undo {report.run}` goes on from here")
         return INTERRUPTED
     return code or None
+
+
+def _count(report: UndoReport) -> str:
+    """How many paths are as they were before the run: those at which there is nothing then, too."""
+    noun = "path" if report.removed else "file"
+    return display.count(len(report.restored), noun)
 
 
 def _stays(session: Session, report: UndoReport) -> None:

@@ -1,0 +1,130 @@
+"""A whole cache put into another: what it had is loaded from the new one, and the old one is as was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import scan_cache_dir, snapshot_download
+
+from hubfold import Engine
+from hubfold.errors import RootError, UsageError
+from tests.adoption.folders import bytes_below, engine_in
+from tests.building.tree import cache as hub_cache
+from tests.building.tree import model
+
+ONE, TWO, THREE = "a" * 40, "b" * 40, "d" * 40
+BASE = {"model.safetensors": model("base"), "config.json": b"{}"}
+CHAT = {"chat.safetensors": model("base"), "sub/extra.bin": model("extra")}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with engine_in(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    folder = tmp_path / "old/hub"
+    hub_cache(str(folder), "org/base", BASE, ONE)
+    hub_cache(str(folder), "org/base", {"model.safetensors": model("newer")}, TWO)
+    hub_cache(str(folder), "org/chat", CHAT, THREE)
+    return folder
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return tmp_path / "new/hub"
+
+
+def loaded(cache: Path, repo: str, revision: str) -> dict[str, bytes]:
+    return bytes_below(
+        Path(snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True))
+    )
+
+
+def everything(cache: Path) -> list[dict[str, bytes]]:
+    return [
+        loaded(cache, *which) for which in (("org/base", ONE), ("org/base", "main"), ("org/chat", "main"))
+    ]
+
+
+WHOLE = [BASE, {"model.safetensors": model("newer")}, CHAT]
+
+
+def test_the_new_cache_has_it_all_and_the_old_one_stays(engine: Engine, old: Path, new: Path) -> None:
+    before = bytes_below(old)
+    report = engine.migrate(engine.plan_migrate(old, new))
+    assert not report.failed
+    assert everything(new) == everything(old) == WHOLE
+    assert bytes_below(old) == before
+    assert not scan_cache_dir(new).warnings
+    blobs = [path.stat().st_ino for path in new.glob("models--*/blobs/*")]
+    assert len(blobs) == 5
+    assert len(set(blobs)) == 4  # what both models have is there once
+    assert all(path.stat().st_nlink > 1 for path in new.glob("models--*/blobs/*"))
+    undone = engine.undo()
+    assert not undone.left and not undone.failed
+    assert not list(new.glob("models--*"))
+    assert bytes_below(old) == before
+
+
+def test_move_empties_the_old_one(engine: Engine, old: Path, new: Path) -> None:
+    report = engine.migrate(engine.plan_migrate(old, new), "move")
+    assert not report.failed
+    assert report.removed
+    assert everything(new) == WHOLE
+    assert not list(old.glob("models--*"))
+    assert not engine.undo().removed  # each file is the last copy by now
+    assert everything(new) == WHOLE
+    back = engine.migrate(engine.plan_migrate(new, old), "move")
+    assert not back.failed
+    assert everything(old) == WHOLE
+
+
+def test_what_is_corrupt_does_not_go_and_the_old_one_is_not_emptied(
+    engine: Engine, old: Path, new: Path
+) -> None:
+    [blob] = {path.resolve() for path in old.glob("models--org--chat/snapshots/*/sub/extra.bin")}
+    blob.write_bytes(model("rotten"))
+    report = engine.migrate(engine.plan_migrate(old, new), "move")
+    assert [one.path for one in report.failed] == [f"org/chat@{THREE[:12]}"]
+    assert "is corrupt" in report.failed[0].error
+    assert not (new / "models--org--chat").exists()
+    assert not report.removed
+    assert loaded(old, "org/base", "main") == WHOLE[1]
+
+
+def test_what_is_in_both_is_merged(engine: Engine, old: Path, new: Path) -> None:
+    hub_cache(str(new), "org/base", {"config.json": b"other"}, "e" * 40)
+    report = engine.migrate(engine.plan_migrate(old, new))
+    assert [Path(left.path).name for left in report.left] == ["main"]
+    assert loaded(new, "org/base", "main") == {"config.json": b"other"}
+    assert loaded(new, "org/base", ONE) == BASE
+    assert engine.preview_migrate(engine.plan_migrate(old, new)).made == ()
+    engine.undo()
+    assert loaded(new, "org/base", "main") == {"config.json": b"other"}
+    assert os.listdir(new / "models--org--base/snapshots") == ["e" * 40]
+
+
+def test_what_is_no_cache_is_refused(engine: Engine, old: Path, new: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(UsageError, match="is no cache"):
+        engine.plan_migrate(tmp_path / "plain", new)
+    with pytest.raises(RootError, match="is not there"):
+        engine.plan_migrate(tmp_path / "nowhere", new)
+    with pytest.raises(UsageError, match="lie in each other"):
+        engine.plan_migrate(old, old)
+
+
+def test_notes_of_the_two_are_never_one_file(engine: Engine, old: Path, new: Path) -> None:
+    """A client writes refs over in their place: through one file it would write into the other cache."""
+    (old / "models--org--base/refs/v1").write_text(ONE)
+    (old / "models--org--base/refs/v2").write_text(ONE)
+    engine.migrate(engine.plan_migrate(old, new))
+    refs = list(new.glob("models--*/refs/*"))
+    assert len(refs) == 4
+    assert {ref.stat().st_nlink for ref in refs} == {1}
