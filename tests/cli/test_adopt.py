@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def test_a_user_is_asked(hubfold: Program, folder: Path) -> None:
     answers = [("? [y/N]", "y\n")]
     asked = hubfold.on_terminal("adopt", "base", "--repo", "org/base", answers=answers)
     assert asked.code == 0
-    assert f"org/base is in {hubfold.home}/hf/hub as {COMMIT[:12]}" in asked.out
+    told = " ".join(re.sub(r"\x1b\[[\d;]*m", "", asked.out).split())
+    assert f"org/base is in {hubfold.home}/hf/hub as {COMMIT[:12]}" in told
 
 
 @pytest.mark.parametrize(

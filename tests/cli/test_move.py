@@ -28,7 +28,7 @@ def test_move_says_what_it_does(hubfold: Program, model: Scene) -> None:
     # One file system: one file with two names.
     assert (model.blob.stat().st_nlink, model.blob.stat().st_size) == (2, model.size)
     back = hubfold("recall", "org/base", "-y")
-    assert back.code == 0 and "restored 1 file" in back.out
+    assert back.code == 0 and "restored 1 path of run" in back.out
     assert not (hubfold.home / SLOW / "models--org--base").exists()
     assert hubfold("recall", "org/base", "-y").code == 1
 
