@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +83,43 @@ def test_move_empties_the_old_one(engine: Engine, old: Path, new: Path) -> None:
     back = engine.migrate(engine.plan_migrate(new, old), "move")
     assert not back.failed
     assert everything(old) == WHOLE
+
+
+def a_newer_revision(old: Path) -> Path:
+    """By its commit, so that no ref says so; of a file that the model had before."""
+    home = old / "models--org--chat"
+    [known] = (home / "snapshots").iterdir()
+    snapshot = home / "snapshots" / ("e" * 40)
+    snapshot.mkdir()
+    (snapshot / "renamed.safetensors").symlink_to(os.readlink(known / "chat.safetensors"))
+    return snapshot
+
+
+def a_blob_that_no_revision_has(old: Path) -> Path:
+    path = old / "models--org--chat/blobs" / ("f" * 64)
+    path.write_bytes(model("orphan"))
+    return path
+
+
+@pytest.mark.parametrize("come", [a_newer_revision, a_blob_that_no_revision_has])
+@pytest.mark.parametrize("meanwhile", [True, False])
+def test_what_was_not_brought_over_stays_in_the_old_one(
+    engine: Engine, old: Path, new: Path, come: Callable[[Path], Path], meanwhile: bool
+) -> None:
+    """A client that downloads while all is copied and verified, which may take hours; and what no revision has."""
+    if not meanwhile:
+        come(old)
+        if come is a_newer_revision:
+            pytest.skip("it is brought over then")
+    plan = engine.plan_migrate(old, new)
+    if meanwhile:
+        come(old)
+    before = bytes_below(old / "models--org--chat")
+    report = engine.migrate(plan, "move")
+    assert bytes_below(old / "models--org--chat") == before
+    assert any("was not brought over" in failure.error for failure in report.failed), report.failed
+    assert everything(new) == WHOLE
+    assert not list(old.glob("models--org--base")), "what is all in the new one goes"
 
 
 def test_what_is_corrupt_does_not_go_and_the_old_one_is_not_emptied(

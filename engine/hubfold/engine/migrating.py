@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from hubfold.adoption import migration
 from hubfold.adoption.migration import MigratePlan
 from hubfold.adoption.sources import Reader
+from hubfold.backend.changes import Removal
 from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.adopting import Adopting
@@ -22,6 +24,7 @@ from hubfold.transfer.archive import BackedUp
 
 #: What becomes of the old cache: it stays as it is, is emptied, or reads what the new one has.
 HOWS = ("leave", "move", "link")
+_NOT_BROUGHT = "it was not brought over, and stays"
 
 
 class Migrating:
@@ -94,8 +97,17 @@ class Migrating:
         if wrong or not plan.restore.models:
             return replace(report, failed=(*report.failed, *wrong))
         names = dict.fromkeys(_named(model) for model in plan.restore.models)
+        brought = _Brought.of(plan)
         try:
             removal = self._removing.plan_remove(list(names), roots=[plan.old.path])
+            more = {_name_of(one): found for one in removal.removals if (found := brought.lacks(one))}
+            wrong = [Failed(path, f"{_NOT_BROUGHT}, with {name}") for name, path in more.items()]
+            report = replace(report, failed=(*report.failed, *wrong))
+            if more:
+                left = [name for name in names if name not in more]
+                if not left:
+                    return report
+                removal = self._removing.plan_remove(left, roots=[plan.old.path])
             gone = self._removing.apply_removal(removal, "migrate")
         except HubfoldError as error:
             return replace(report, failed=(*report.failed, Failed(plan.old.path, str(error))))
@@ -105,6 +117,47 @@ class Migrating:
             left=(*report.left, *gone.left),
             failed=(*report.failed, *gone.failed),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """What of the old cache is in the new one by now: a client may have downloaded into the old one meanwhile."""
+
+    revisions: frozenset[tuple[str, str, str]]
+    #: Its files, by device and inode.
+    files: frozenset[tuple[int, int]]
+
+    @staticmethod
+    def of(plan: MigratePlan) -> _Brought:
+        models = plan.restore.models
+        names = {part.name for model in models for part in model.parts}
+        # Notes that say something else in the new cache were told: they stay there, and need not be here.
+        names |= {
+            os.path.relpath(one.path, plan.root.path) for one in plan.left if within(one.path, plan.root.path)
+        }
+        files = {(one.signature.device, one.signature.inode) for one in plan.sources.values()}
+        for name in names:
+            with suppress(OSError):
+                st = os.stat(os.path.join(plan.old.path, name))
+                files.add((st.st_dev, st.st_ino))
+        revisions = {(model.repo_type, model.repo_id, model.revision) for model in models}
+        return _Brought(frozenset(revisions), frozenset(files))
+
+    def lacks(self, removal: Removal) -> str:
+        """Something that would go with a model and is not in the new cache; "" where there is nothing."""
+        for revision in removal.revisions:
+            if (removal.repo_type, removal.repo_id, revision) not in self.revisions:
+                return f"{removal.path}@{revision[:12]}"
+        for path in removal.files:
+            with suppress(FileNotFoundError):
+                st = os.lstat(path)
+                if stat.S_ISREG(st.st_mode) and st.st_size and (st.st_dev, st.st_ino) not in self.files:
+                    return path
+        return ""
+
+
+def _name_of(removal: Removal) -> str:
+    return removal.repo_id if removal.repo_type == "model" else f"{removal.repo_type}s/{removal.repo_id}"
 
 
 def _named(model: BackedUp) -> str:
