@@ -15,7 +15,7 @@ from hubfold.disk.held import Attributes
 from hubfold.disk.seen import Seen
 from hubfold.errors import JournalDamaged
 from hubfold.journal import records
-from hubfold.journal.records import Removed, Temporary
+from hubfold.journal.records import Moved, Put, Removed, Repointed, Temporary
 from tests.building.journals import (
     ASIDE,
     FARM,
@@ -29,6 +29,12 @@ from tests.building.journals import (
     written,
 )
 from tests.building.tiers import tries
+
+PUT = Put("/hub/f", "/hub", "box", text="", inode=5, size=6, source="/models/f", mount="/")
+MOVED = Moved("/hub", "/slow", "box", "model", "org/m", "/hub/m", ("1a2b",))
+REPOINTED = Repointed(
+    "/models/f", "/models", "/old/ab", "/v/ab", "/v/ab", temporary=".hubfold-run-1", mount="/"
+)
 
 RECORDS: list[dict[str, Any]] = [
     RUN,
@@ -47,6 +53,11 @@ RECORDS: list[dict[str, Any]] = [
     {"record": "mended", "numbers": [1]},
     {"record": "remove", **REMOVED.as_record()},
     {"record": "remove", **LINK.as_record()},
+    {"record": "put", **PUT.as_record()},
+    {"record": "take", "path": "/hub/f", "source": "/models/f"},
+    {"record": "move", **MOVED.as_record()},
+    {"record": "repoint", **REPOINTED.as_record()},
+    {"record": "unlinked", "path": "/hub/f"},
 ]
 
 
@@ -69,6 +80,9 @@ def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) -> None:
         Temporary("/", "/made", "/.hubfold-made", False),
     ]
     assert log.made == ["/made"] and (log.ended, log.freed) == ("finished", 4)
+    assert (log.puts, log.moved, log.repointed) == ([PUT], [MOVED], [REPOINTED]) and log.unlinked == [
+        "/hub/f"
+    ]
     assert log.mends == {1: replace(MEND, new=22)} and log.mended == {1}
     assert INTENT.attributes == Attributes(0o644, 9, 10, 11, 12, {"user.a": b"\x00\xff"})
 
@@ -96,7 +110,7 @@ WRONG = {str: 5, int: "5", list: "x", tuple: "x", dict: "x"}
         (number, field)
         for number, record in enumerate(RECORDS)
         for field in record
-        if (record["record"], field) not in (("object", "keeper"), ("intent", "link"))
+        if (record["record"], field) not in (("object", "keeper"), ("intent", "link"), ("take", "source"))
     ],
 )
 def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int, field: str) -> None:
@@ -114,6 +128,12 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
     refused(tmp_path, *before, {name: value for name, value in record.items() if name != field})
 
 
+def test_what_was_put_came_from_an_absolute_path_or_from_none(tmp_path: Path) -> None:
+    assert written(tmp_path, RUN, {"record": "put", **replace(PUT, source="").as_record()}).puts
+    wrong = {"record": "put", **replace(PUT, source="models/m").as_record()}
+    assert "no absolute path" in refused(tmp_path, RUN, wrong)
+
+
 @pytest.mark.parametrize(
     ("number", "field"),
     [
@@ -123,6 +143,11 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
         *((8, name) for name in ("path", "root", "temporary")),
         *((9, name) for name in ("path", "root", "temporary")),
         *((11, name) for name in ("path", "root", "kept")),
+        *((16, name) for name in ("path", "root")),
+        (17, "path"),
+        *((18, name) for name in ("source", "target", "home")),
+        *((19, name) for name in ("path", "root", "target")),
+        (20, "path"),
     ],
 )
 @pytest.mark.parametrize("path", ["hub/b", "/hub/../b", "/..", "/hub/\0b", ""])
