@@ -96,6 +96,29 @@ def test_undo_leaves_the_copy_where_a_path_was_changed_since(machine: Machine) -
     assert given(machine.slow) == ONE
 
 
+@pytest.mark.parametrize("repo", ["org/one", "org/two"])
+def test_undo_leaves_a_copy_that_got_more_since(machine: Machine, repo: str) -> None:
+    """A client that was pointed at the new place and fetched what nobody had asked for before."""
+    machine.move(repo)
+    [snapshot] = (machine.slow / f"models--{repo.replace('/', '--')}/snapshots").iterdir()
+    blob = snapshot.parents[1] / "blobs" / ("e" * 64)
+    blob.write_bytes(b"only here")
+    (snapshot / "more.bin").symlink_to(f"../../blobs/{blob.name}")
+    report = machine.engine.undo()
+    assert report.restored and not report.removed
+    assert (snapshot / "more.bin").read_bytes() == b"only here"
+    assert not machine.losses()
+
+
+def test_undo_leaves_a_copy_in_which_a_file_became_another(machine: Machine) -> None:
+    machine.move("org/one")
+    [snapshot] = (machine.slow / "models--org--one/snapshots").iterdir()
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").write_bytes(b'{"edited": true}')
+    assert not machine.engine.undo().removed
+    assert (snapshot / "config.json").read_bytes() == b'{"edited": true}'
+
+
 def test_a_move_that_was_stopped_goes_on(machine: Machine) -> None:
     """What was copied before is compared, and not copied again; undo takes the whole copy away."""
     workspace = machine.engine.workspace
