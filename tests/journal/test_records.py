@@ -58,6 +58,7 @@ RECORDS: list[dict[str, Any]] = [
     {"record": "move", **MOVED.as_record()},
     {"record": "repoint", **REPOINTED.as_record()},
     {"record": "unlinked", "path": "/hub/f"},
+    {"record": "place", "path": "/hub", "fs": "uuid:1", "inside": "/models/hub", "inode": 7, "vault": "v1"},
 ]
 
 
@@ -148,6 +149,7 @@ def test_what_was_put_came_from_an_absolute_path_or_from_none(tmp_path: Path) ->
         *((18, name) for name in ("source", "target", "home")),
         *((19, name) for name in ("path", "root", "target")),
         (20, "path"),
+        *((21, name) for name in ("path", "inside")),
     ],
 )
 @pytest.mark.parametrize("path", ["hub/b", "/hub/../b", "/..", "/hub/\0b", ""])
