@@ -42,7 +42,7 @@ def test_the_folder_is_on_stdout_and_nothing_is_fetched_twice(hubfold: Program, 
     dry = hubfold("download", "me/copy", "--dry-run")
     assert "hardlink instead of 3.1M to download" in dry.err
     report = hubfold("download", "me/copy", "--json", "--to", "links").json
-    assert set(report) == {"cache", "run", "models", "reused", "links", "failed"}
+    assert set(report) == {"cache", "place", "run", "models", "reused", "links", "failed"}
     assert [(item["how"], item["bytes"]) for item in report["reused"]] == [("hardlink", 3 << 20)]
     assert report["models"][0]["downloaded_bytes"] < 1 << 20
     assert len(hub.downloads(1 << 20)) == 1
