@@ -71,27 +71,6 @@ def test_a_terminal_gets_no_control_character_of_a_name(sink: Sink) -> None:
     assert "\x1b[1m" in done.out, "the titles are bold on a terminal"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("columns", [80, 120, 200])
-def test_every_message_breaks_between_words_on_a_terminal_and_nowhere_in_a_pipe(
-    sink: Sink, columns: int
-) -> None:
-    text = "what happened there " * 15 + "/models/acme/base/model.safetensors"
-    body = (
-        f"text = {text!r}\n"
-        "output.line('line ' + text); output.message('message ' + text); output.warning(text);"
-        " output.error(text, 'hint ' + text)"
-    )
-    lines = sink.on_terminal(program(body), columns=columns, environ={"NO_COLOR": "1"}).out.splitlines()
-    whole = ("line", "message", "warning:", "hubfold:", "hint")
-    assert " ".join(line.strip() for line in lines) == " ".join(f"{one} {text}" for one in whole)
-    assert all(len(line) <= columns for line in lines)
-    piped = sink(program(body))
-    assert [line.strip() for line in (piped.out + piped.err).splitlines()] == [
-        f"{one} {text}" for one in whole
-    ]
-
-
 def test_a_narrow_terminal_gets_a_block_per_row(sink: Sink) -> None:
     done = sink.on_terminal(program(TABLE), columns=40)
     lines = done.out.splitlines()

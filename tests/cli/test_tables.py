@@ -97,26 +97,3 @@ def test_wide_characters_take_two_cells() -> None:
         "N  M",
         "1  模型模型模型…",
     ]
-
-
-SENTENCE = "  /data/a/very/long/path/to/model.safetensors: held; `hubfold clean --older-than 0` frees it, (see `x y`)."
-
-
-@pytest.mark.parametrize("width", [20, 30, 80, 120, 200])
-def test_a_sentence_breaks_between_words_and_a_command_not_at_all(width: int) -> None:
-    lines = tables.wrapped(SENTENCE, width)
-    assert " ".join(line.strip() for line in lines) == SENTENCE.strip()
-    assert all(line.startswith("  ") and not line.startswith("   ") for line in lines)
-    for whole in (
-        "/data/a/very/long/path/to/model.safetensors:",
-        "`hubfold clean --older-than 0`",
-        "`x y`).",
-    ):
-        assert any(whole in line for line in lines)
-    assert all(len(line) <= width or " " not in line.split("`")[0].strip() for line in lines)
-
-
-def test_what_fits_stays_as_it_is() -> None:
-    for text in ("", "  ", "a  b", "in `backticks that nobody closed", "\u4e2d" * 10):
-        assert tables.wrapped(text, 40) == [text]
-    assert tables.wrapped("\u4e2d\u4e2d \u6587", 5) == ["\u4e2d\u4e2d", "\u6587"]

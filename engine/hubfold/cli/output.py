@@ -71,7 +71,7 @@ class Output:
     def line(self, text: str = "", style: str = "") -> None:
         """One line of data for people."""
         if not (self.quiet or self.as_json):
-            self._sentence(stdout(), text, style)
+            self._print(stdout(), text, style)
 
     def names(self, names: Iterable[str]) -> None:
         """What `-q` leaves of a list: one name per line."""
@@ -228,17 +228,10 @@ class Output:
         with suppress(OSError, ValueError):  # told where it is written out for good
             stdout().flush()
         try:
-            self._sentence(sys.stderr, text, style)
+            self._print(sys.stderr, text, style)
             sys.stderr.flush()
         except OSError:
             streams.let_go(sys.stderr)
-
-    def _sentence(self, stream: TextIO, text: str, style: str) -> None:
-        """A line, broken between words where a terminal would break it inside of one."""
-        shown = display.shown(text)
-        parts = tables.wrapped(shown, shutil.get_terminal_size().columns) if stream.isatty() else [shown]
-        for part in parts:
-            self._print(stream, part, style)
 
     def _print(
         self, stream: TextIO, text: str, style: str = "", marks: Sequence[tuple[int, int, str]] = ()

@@ -6,7 +6,6 @@ Only a live view, which has nothing but its screen, shortens names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -167,22 +166,3 @@ def cells(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
-
-
-#: A word with the spaces before it; a command in backticks is one word.
-_WORD = re.compile(r" *(?:[^ `]|`[^`]*`|`)+")
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """A sentence in lines of at most `width` cells, each as far in as the first; none begins or ends inside a word.
-
-    A word that is longer (a path) has a line of its own, and is whole.
-    """
-    indent = text[: len(text) - len(text.lstrip(" "))]
-    found: list[str] = []
-    for word in _WORD.findall(text):
-        if found and cells(found[-1] + word) <= width:
-            found[-1] += word
-        else:
-            found.append(indent + word.lstrip(" "))
-    return found or [text]
