@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,36 @@ def test_a_drive_that_is_taken_away_leaves_a_place_that_is_away_and_not_empty(th
         assert engine.check(anywhere=False).whole
         assert engine.model_path("big").startswith(there.slow.path)
     assert photograph(there.slow.path) == before
+
+
+@pytest.mark.parametrize("when", ["before it is planned", "after it is planned"])
+@pytest.mark.parametrize("what", ["adopt", "migrate", "move"])
+def test_no_model_is_put_into_the_mount_point_that_a_drive_has_left(
+    there: Drives, what: str, when: str
+) -> None:
+    there.download("org/a")
+    folder = there.folder / "copy"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(safetensors("z", 4 * MIB))
+    with there.engine() as engine:
+        engine.scan()
+
+        def planned() -> Callable[[], object]:
+            if what == "adopt":
+                adoption = engine.plan_adopt(folder, "org/z", "a" * 40, into=there.slow.path)
+                return lambda: engine.adopt(adoption)
+            if what == "migrate":
+                migration = engine.plan_migrate(there.fast.path, there.slow.path)
+                return lambda: engine.migrate(migration)
+            move = engine.plan_move(["org/a"], there.slow.path)
+            return lambda: engine.apply_move(move)
+
+        run = planned() if when.startswith("after") else None
+        unmount(there.slow.path)
+        with pytest.raises(PlaceAway):
+            (run or planned())()
+    assert os.listdir(there.slow.path) == []
+    assert (folder / "model.safetensors").read_bytes() == safetensors("z", 4 * MIB)
 
 
 def test_another_drive_in_its_place_is_not_taken_for_it(there: Drives) -> None:

@@ -54,6 +54,7 @@ class Adopting:
         """See `Engine.plan_adopt`."""
         root = self._folder(folder)
         cache = self._workspace.download_cache(into)
+        self._places.there(cache.path)
         if within(root.path, cache.path) or within(cache.path, root.path):
             raise UsageError(
                 f"{root.path} and the cache {cache.path} lie in each other", "name a folder of one model"
@@ -170,7 +171,7 @@ class Adopting:
                 )
                 done = restorer.restore(taker)
                 if done.models:
-                    self._remember(plan.root)
+                    self._scanning.remember(plan.root)
                     for folder in fold:
                         links, failed = self._fold(folder, plan.root, book)
                 state = "finished"
@@ -186,16 +187,9 @@ class Adopting:
 
     def check_space(self, plan: TakePlan) -> None:
         """Raise `NoSpace`, with the figures, where what has to be copied does not fit."""
+        self._places.check_room(plan.root.path, sum(part.size for part in plan.lacking()))
         hint = "make room, or name another cache by --into"
         backup.check_space(plan.root.path, plan.copied_bytes, "this", hint)
-        place = self._places.at(plan.root.path)
-        if place is not None:
-            self._places.room(place).check_limit(sum(part.size for part in plan.lacking()), place.called)
-
-    def _remember(self, cache: Root) -> None:
-        """Let the cache be a root from now on."""
-        if all(root.path != cache.path for root in self._workspace.discover()):
-            self._scanning.add_root(cache.path, backend=cache.backend)
 
     def _fold(self, folder: str, cache: Root, book: Journal) -> tuple[tuple[str, ...], tuple[Failed, ...]]:
         """Let what lies below `folder` twice be links to what the cache has, by the rules of `consolidate`."""

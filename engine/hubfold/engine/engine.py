@@ -813,7 +813,7 @@ class Engine:
     def _moving(self) -> Moving:
         from hubfold.engine.moving import Moving
 
-        return Moving(self.workspace, self._scanning, self._folding, self._removal)
+        return Moving(self.workspace, self._places, self._scanning, self._folding, self._removal)
 
     @cached_property
     def _explaining(self) -> Explaining:
@@ -855,7 +855,7 @@ class Engine:
     def _migrating(self) -> Migrating:
         from hubfold.engine.migrating import Migrating
 
-        return Migrating(self.workspace, self._adopting, self._removal)
+        return Migrating(self.workspace, self._places, self._adopting, self._removal)
 
     @cached_property
     def _care(self) -> Care:

@@ -15,6 +15,7 @@ from hubfold.backend.changes import Removal
 from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.adopting import Adopting
+from hubfold.engine.places import Places
 from hubfold.engine.removal import Removing
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError, UsageError
@@ -30,8 +31,9 @@ _NOT_BROUGHT = "it was not brought over, and stays"
 class Migrating:
     """Plans and migrates."""
 
-    def __init__(self, workspace: Workspace, adopting: Adopting, removing: Removing) -> None:
+    def __init__(self, workspace: Workspace, places: Places, adopting: Adopting, removing: Removing) -> None:
         self._workspace = workspace
+        self._places = places
         self._adopting = adopting
         self._removing = removing
 
@@ -39,6 +41,7 @@ class Migrating:
         """See `Engine.plan_migrate`."""
         source = self._cache(old)
         target = self._workspace.root_of(source.backend, new)
+        self._places.there(target.path)
         if os.path.lexists(target.path) and not os.path.isdir(target.path):
             raise RootError(f"{target.path} is no folder", "name the folder of a cache")
         if within(source.path, target.path) or within(target.path, source.path):

@@ -45,9 +45,11 @@ from hubfold.vault import objects
 class Moving:
     """Plans moves, carries them out, and takes the copies away when they are taken back."""
 
-    def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding, removal: Removing) -> None:
+    def __init__(
+        self, workspace: Workspace, places: Places, scanning: Scanning, folding: Folding, removal: Removing
+    ) -> None:
         self._workspace = workspace
-        self._places = Places(workspace)
+        self._places = places
         self._scanning = scanning
         self._folding = folding
         self._removal = removal
@@ -77,7 +79,7 @@ class Moving:
         self._scanning.scan(min_size=NO_CONTENT)
         there = [target.path] if os.path.isdir(target.path) else []
         holdings = workspace.holdings_at([*there, *([leaves] if leaves is not None else [])])
-        wish = Wish(asked, leaves, list(workspace.config.models or ()))
+        wish = Wish(asked, leaves, list(workspace.models))
         found = [*moves.chosen(holdings, wish, target)]
         if any(held[0].root.backend != target.backend for held in found):
             raise UsageError(
@@ -195,9 +197,7 @@ class Moving:
 
     def check_space(self, plan: MovePlan) -> None:
         """Raise `NoSpace`, with the figures, where the copies would not fit, or be over the limit of the place."""
-        place = self._places.at(plan.target.path)
-        if place is not None:
-            self._places.room(place).check_limit(plan.copied, place.called)
+        self._places.check_room(plan.target.path, plan.copied)
         folder = existing(plan.target.path)
         free, reserve = free_bytes(folder) or 0, self._workspace.config.reserve
         if plan.copied + reserve > free:
@@ -265,7 +265,7 @@ class Moving:
                 )
                 book.append("end", state="finished")
                 return None
-            self._remember(plan.target)
+            self._scanning.remember(plan.target)
             self._look_at(plan.target)
             folded = self._folding.apply_in(book, self._with_links(model, plan.min_size).links)
         left += folded.skipped
@@ -299,11 +299,6 @@ class Moving:
             share=reader.share,
         )
         return restorer.restore(reader)
-
-    def _remember(self, target: Root) -> None:
-        """A cache that models were moved to is one of the roots from now on."""
-        if all(root.path != target.path for root in self._workspace.discover()):
-            self._scanning.add_root(target.path, backend=target.backend)
 
     def _look_at(self, target: Root) -> None:
         self._scanning.scan(

@@ -11,8 +11,8 @@ from hubfold.models.names import ConfiguredModel, ModelName
 from hubfold.places import places, space
 from hubfold.places.places import Place
 from hubfold.places.space import Room
+from hubfold.scanning import discover
 from hubfold.state.home import KnownRoot
-from hubfold.transfer import download
 
 #: The source of a place that nobody named: the client's own cache.
 FOUND = "found"
@@ -63,7 +63,7 @@ class Places:
             source=sources["path"],
             away=workspace.named_in.away(here.path),
             backend=here.backend,
-            takes_models=backend is not None and download.takes_downloads(backend, here),
+            takes_models=backend is not None and discover.takes_downloads(backend, here),
             sources=dict(sources),
         )
 
@@ -114,6 +114,21 @@ class Places:
         return (
             self.room(place) if place is not None else space.room(path, None, self._workspace.config.reserve)
         )
+
+    def check_room(self, cache: str, wanted: int) -> None:
+        """Raise where `wanted` bytes more cannot come into the place that a cache is, by what is mounted now.
+
+        Raises `PlaceAway` where its drive is not there, `OverLimit` with the figures.
+        """
+        place = self.there(cache) if wanted else None
+        if place is not None:
+            self.room(place).check_limit(wanted, place.called)
+
+    def there(self, cache: str) -> Place | None:
+        """The place that a cache is, by what is mounted now. Raises `PlaceAway` where its drive is not there."""
+        self._workspace.named_in.look_again()
+        place = self.at(cache)
+        return None if place is None else places.check_there(place)
 
     def room_left(self, place: Place) -> int:
         """See `Engine.room_left`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hubfold.content import USUAL, VAULT, Role, Scope
+from hubfold.content import USUAL, VAULT, Role, Root, Scope
 from hubfold.disk.identity import Mounts, place_of
 from hubfold.disk.paths import within
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
@@ -93,6 +93,11 @@ class Scanning:
                 index.remove_root(old.path)
                 moved[old.path] = Notice(old.path, f"it was moved to {now}, and is known there now")
         return moved
+
+    def remember(self, cache: Root) -> None:
+        """Let a cache that models were put into be one of the roots from now on."""
+        if all(root.path != cache.path for root in self._workspace.discover()):
+            self.add_root(cache.path, backend=cache.backend)
 
     def add_root(
         self,

@@ -17,9 +17,9 @@ from hubfold.errors import HubfoldError
 from hubfold.places import settings
 from hubfold.places.places import is_away
 from hubfold.places.settings import Project, Said, Settled
+from hubfold.scanning import discover
 from hubfold.state.config import Config
 from hubfold.state.home import KnownRoot, StateHome
-from hubfold.transfer import download
 
 #: What a new drive has in it before anybody has put something there.
 _OF_A_NEW_DRIVE = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
@@ -65,7 +65,7 @@ class Sources:
     def client_cache(self) -> Root | None:
         """The cache that the client uses by itself; None where no loaded backend has one."""
         with suppress(HubfoldError):
-            return download.default_cache(self._backends(), self._environ)
+            return discover.default_cache(self._backends(), self._environ)
         return None
 
     def written(self) -> Iterator[tuple[str, str, KnownRoot]]:

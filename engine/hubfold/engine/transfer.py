@@ -175,13 +175,7 @@ class Transfer:
             wanted.setdefault(one.cache.path, 0)
             wanted[one.cache.path] += sum(map(allotment.needed, one.models))
         for cache, bytes_ in wanted.items():
-            self._check_limit(cache, bytes_)
-
-    def _check_limit(self, cache: str, wanted: int) -> None:
-        place = self._places.at(cache)
-        if place is not None and wanted:
-            places.check_there(place)
-            self._places.room(place).check_limit(wanted, place.called)
+            self._places.check_room(cache, bytes_)
 
     def download(
         self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
@@ -414,7 +408,7 @@ class Transfer:
         hint = "make room, or name another cache by --into"
         for one in plan.each:
             backup.check_space(one.root.path, one.missing_bytes, "this", hint)
-            self._check_limit(one.root.path, one.missing_bytes)
+            self._places.check_room(one.root.path, one.missing_bytes)
         reports = []
         with recovery.changing(self._workspace.state, "restore") as book:
             state = "interrupted"

@@ -565,9 +565,9 @@ class Workspace:
 
         Raises `HubfoldError` where no loaded backend has one.
         """
-        from hubfold.transfer import download
+        from hubfold.scanning import discover
 
-        cache = download.default_cache(self.backends, self.environ)
+        cache = discover.default_cache(self.backends, self.environ)
         if into is not None:
             return self.root_of(cache.backend, self.folder_of(into))
         return self._primary_cache() or cache
@@ -583,14 +583,14 @@ class Workspace:
 
     def _primary_cache(self) -> Root | None:
         """The cache that somebody made the primary place; None where nobody has, or where none is there."""
-        from hubfold.transfer import download
+        from hubfold.scanning import discover
 
         for setting in self.settled.settings:
             if setting.root.role is Role.PRIMARY:
                 told = self.resolved(setting.root)
                 root = Root(told.path, told.backend or "", told.role, told.limit)
                 backend = self.backends.get(root.backend)
-                if backend is not None and download.takes_downloads(backend, root):
+                if backend is not None and discover.takes_downloads(backend, root):
                     return root
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
@@ -42,20 +43,7 @@ def written_through(directory: Directory, name: str, intent: Intent) -> bool:
 
 def still_links(intent: Intent, places: Places) -> bool:
     """Whether the path is still the link that the run made. What cannot be looked at now is taken for one."""
-    try:
-        directory, name = Directory.parent_of(intent.root, intent.path)
-        with directory:
-            if is_link(directory, name, intent):
-                return True
-    except FileNotFoundError:
-        pass
-    except (OSError, LeftAlone):
-        return True
-    try:
-        check_there(places, intent.root, intent.mount)
-    except Away:
-        return True
-    return False
+    return _still(intent, places, lambda directory, name: is_link(directory, name, intent))
 
 
 def is_put(directory: Directory, name: str, put: Put) -> bool:
@@ -70,16 +58,21 @@ def is_put(directory: Directory, name: str, put: Put) -> bool:
 
 def still_put(put: Put, places: Places) -> bool:
     """Whether a path is still what a run put there. What cannot be looked at now is taken for it."""
+    return _still(put, places, lambda directory, name: is_put(directory, name, put))
+
+
+def _still(made: Intent | Put, places: Places, is_it: Callable[[Directory, str], bool]) -> bool:
     try:
-        directory, name = Directory.parent_of(put.root, put.path)
+        directory, name = Directory.parent_of(made.root, made.path)
         with directory:
-            return is_put(directory, name, put)
+            if is_it(directory, name):
+                return True
     except FileNotFoundError:
         pass
     except (OSError, LeftAlone):
         return True
     try:
-        check_there(places, put.root, put.mount)
+        check_there(places, made.root, made.mount)
     except Away:
         return True
     return False

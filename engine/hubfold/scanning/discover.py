@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from hubfold.backend import peek
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, VAULT_MARKER, Root
 from hubfold.disk.paths import canonical, existing, within
-from hubfold.errors import RootError, UsageError
+from hubfold.errors import HubfoldError, RootError, UsageError
+from hubfold.faults import BackendFault
 from hubfold.scanning.leave_out import is_own_state
 from hubfold.scanning.reached import reached_from, with_reached
 
@@ -72,6 +74,23 @@ def recognise(
 def fallback(backends: Mapping[str, GuardedBackend]) -> str | None:
     """The backend of a folder that no backend recognises: the first that says so (hubfold's own are the first)."""
     return next((name for name, backend in backends.items() if backend.fallback), None)
+
+
+def default_cache(backends: Mapping[str, GuardedBackend], environ: Mapping[str, str]) -> Root:
+    """The cache that the client uses by itself. Raises `HubfoldError` where no backend has one."""
+    for name, backend in backends.items():
+        for path in backend.default_roots(environ):
+            root = Root(os.path.realpath(path), name)
+            if takes_downloads(backend, root):
+                return root
+    raise HubfoldError("no loaded backend has a cache to download into", "see `hubfold plugins`")
+
+
+def takes_downloads(backend: GuardedBackend, root: Root) -> bool:
+    """Whether a client would find content there; not where its plugin fails."""
+    with suppress(BackendFault):
+        return backend.content_path(root, "model", "org/name", {"sha256": "0" * 64}) is not None
+    return False
 
 
 def _is_cache(root: Root, backends: Mapping[str, GuardedBackend]) -> bool:

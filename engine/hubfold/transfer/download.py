@@ -23,7 +23,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hubfold import display
@@ -32,7 +31,6 @@ from hubfold.content import VAULT, IndexedReplica, Root, Signature, SnapshotFile
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
 from hubfold.errors import HubAway, HubfoldError, NoSpace, UsageError
-from hubfold.faults import BackendFault
 from hubfold.library import sound
 from hubfold.library.contents import Computed
 from hubfold.models.names import ModelName, Name
@@ -151,23 +149,6 @@ class DownloadPlan:
             for wanted in model.wanted
             if "sha256" in wanted.candidates[0].digests
         ]
-
-
-def default_cache(backends: Mapping[str, GuardedBackend], environ: Mapping[str, str]) -> Root:
-    """The cache that the client uses by itself. Raises `HubfoldError` where no backend has one."""
-    for name, backend in backends.items():
-        for path in backend.default_roots(environ):
-            root = Root(os.path.realpath(path), name)
-            if takes_downloads(backend, root):
-                return root
-    raise HubfoldError("no loaded backend has a cache to download into", "see `hubfold plugins`")
-
-
-def takes_downloads(backend: GuardedBackend, root: Root) -> bool:
-    """Whether a client would find content there; not where its plugin fails."""
-    with suppress(BackendFault):
-        return backend.content_path(root, "model", "org/name", {"sha256": "0" * 64}) is not None
-    return False
 
 
 @dataclass(frozen=True, slots=True)
