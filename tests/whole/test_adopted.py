@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from hubfold import Engine
 from hubfold.testing.loopback_hub import LoopbackHub
 from tests.adoption.folders import bytes_below
-from tests.whole.test_after_folding import NEWEST, OLDER, VOCABULARY, WEIGHTS, Client, publish
+from tests.building.clients import Client
+from tests.whole.test_after_folding import VOCABULARY, WEIGHTS, publish
 
 FILES = {"config.json": 3, "model.safetensors": len(WEIGHTS), "vocab.txt": len(VOCABULARY)}
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[LoopbackHub]:
-    with LoopbackHub() as hub:
-        yield hub
-
-
-@pytest.fixture(
-    scope="module", params=[NEWEST, *(pytest.param(release, marks=pytest.mark.clients) for release in OLDER)]
-)
-def client(request: pytest.FixtureRequest, hub: LoopbackHub) -> Iterator[Client]:
-    client = Client(request.param, hub)
-    yield client
-    client.close()
 
 
 def engine_in(place: Path) -> Engine:

@@ -12,7 +12,8 @@ import pytest
 from hubfold import Engine
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import safetensors
-from tests.whole.test_after_folding import NEWEST, OLDER, VOCABULARY, WEIGHTS, Client
+from tests.building.clients import Client
+from tests.whole.test_after_folding import VOCABULARY, WEIGHTS
 
 pytestmark = pytest.mark.slow
 
@@ -25,15 +26,6 @@ def hub() -> Iterator[LoopbackHub]:
         hub.add("org/base", FILES)
         hub.add("org/stays", {"model.safetensors": safetensors("stays", 2 << 20)})
         yield hub
-
-
-@pytest.fixture(
-    scope="module", params=[NEWEST, *(pytest.param(release, marks=pytest.mark.clients) for release in OLDER)]
-)
-def client(request: pytest.FixtureRequest, hub: LoopbackHub) -> Iterator[Client]:
-    client = Client(request.param, hub)
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="module")
