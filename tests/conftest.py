@@ -162,13 +162,17 @@ settings.register_profile("steady", deadline=None, suppress_health_check=list(He
 settings.load_profile("steady")
 
 #: Tests with one of these fixtures run one after another: what another process mounts meanwhile could take the device
-#: number of a btrfs that is remounted, and a fault would then strike another call than the one that was recorded.
+#: number of a btrfs that is remounted, and a fault would then strike another call than the one that was recorded. So do
+#: those of modules with `building.boxes`: what another test unmounts stays in their mount namespace, and the image
+#: that is written over then is of a live file system.
 _MOUNT = {"mounts", "btrfs"}
 #: The files that have such tests; all of each goes to one process, the same for all. (Not by marks of pytest-xdist:
 #: `--dist loadgroup` of its 3.8 puts the group into a field that pytest 9.2 has no more, and says nothing.)
 _MOUNTING = {
     "tests/reading/test_extents.py",
     "tests/scanning/test_scan.py",
+    # A mount namespace has all that is mounted, for as long as a process is in it.
+    *("tests/mounted/test_kernel.py", "tests/cli/test_doctor_mounts.py", "tests/cli/test_within.py"),
     *(
         f"tests/faults/test_{name}.py"
         for name in (
@@ -207,7 +211,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.nodeid.partition("::")[0]
-        if _MOUNT.intersection(getattr(item, "fixturenames", ())) and file not in _MOUNTING:
+        mounts = _MOUNT.intersection(getattr(item, "fixturenames", ())) or hasattr(
+            getattr(item, "module", None), "boxes"
+        )
+        if mounts and file not in _MOUNTING:
             raise pytest.UsageError(f"{file} mounts: it belongs to _MOUNTING in {__file__}")
         for marker, (variable, reason) in _TIERS.items():
             if item.get_closest_marker(marker) and os.environ.get(variable, "0") in ("", "0"):

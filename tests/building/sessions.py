@@ -166,9 +166,9 @@ def two_shards(name: str, size: int) -> dict[str, bytes]:
     return {**shards, "config.json": b'{"model_type": "llama"}'}
 
 
-def _two_models(hub: LoopbackHub, size: int) -> None:
-    """Two models that share a shard."""
-    base = two_shards("base", size)
+def _two_models(hub: LoopbackHub, size: int, more: int = 0) -> None:
+    """Two models that share a shard; the first with a file of so many bytes `more`."""
+    base = two_shards("base", size) | ({"tokenizer.json": bytes(more)} if more else {})
     second = "model-00002-of-00002.safetensors"
     hub.add("acme/base", base)
     hub.add("acme/chat", {**two_shards("chat", size), second: base[second]})
@@ -188,7 +188,9 @@ def two_models_twice(home: Path, hub: LoopbackHub) -> None:
 
 def one_of_three(home: Path, hub: LoopbackHub) -> None:
     """One model in the cache and below ~/models; two more are on the Hub, one of them with several quantisations."""
-    _two_models(hub, 40 * MB)
+    # What a place holds, and what goes with a model, are shown with their folders, which take room on some file
+    # systems: with the file more, the figures are the same on all.
+    _two_models(hub, 40 * MB, 55_000)
     quants = {f"many.Q{n}_K_M.gguf": safetensors(f"q{n}", n * 5 * MB) for n in (4, 6, 8)}
     hub.add("acme/many-GGUF", {**quants, "config.json": b"{}"})
     Tree(home, hub).build(

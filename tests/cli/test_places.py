@@ -161,4 +161,5 @@ def test_a_bad_limit_is_told_by_the_command_that_needs_it(hubfold: Program) -> N
 @pytest.mark.parametrize("columns", [80, 120, 200])
 def test_the_table_fits_a_terminal(hubfold: Program, whole: Scene, slow: Path, columns: int) -> None:
     shown = hubfold.on_terminal("roots", columns=columns, environ={"NO_COLOR": "1"})
-    assert max(map(len, shown.out.splitlines())) <= max(columns, len(str(slow)) + 2)
+    longest = max(len(str(slow)), len(f"{hubfold.home}/hf/hub"))
+    assert max(map(len, shown.out.splitlines())) <= max(columns, longest + 2)
