@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
 
 from hubfold import Engine
+from hubfold.engine.adopting import Adopting
 from hubfold.errors import RootError, UsageError
 from tests.adoption.folders import bytes_below, engine_in
 from tests.building.tree import cache as hub_cache
@@ -120,6 +122,27 @@ def test_what_was_not_brought_over_stays_in_the_old_one(
     assert any("was not brought over" in failure.error for failure in report.failed), report.failed
     assert everything(new) == WHOLE
     assert not list(old.glob("models--org--base")), "what is all in the new one goes"
+
+
+def test_what_was_written_over_since_it_was_brought_over_stays(
+    engine: Engine, old: Path, new: Path, other_drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place, so that neither the name nor the inode says so."""
+    there = other_drive / "hub"
+    take = Adopting.take
+
+    def taken(*arguments: Any, **options: Any) -> Any:
+        done = take(*arguments, **options)
+        blob = next((old / "models--org--chat/snapshots" / THREE / "sub").iterdir()).resolve()
+        blob.chmod(0o644)
+        blob.write_bytes(blob.read_bytes()[::-1])
+        return done
+
+    monkeypatch.setattr(Adopting, "take", taken)
+    report = engine.migrate(engine.plan_migrate(old, there), "move")
+    assert loaded(old, "org/chat", "main")["sub/extra.bin"] == CHAT["sub/extra.bin"][::-1]
+    assert any("bytes differ" in failure.error for failure in report.failed)
+    assert everything(there) == WHOLE and not list(old.glob("models--org--base"))
 
 
 def test_what_is_corrupt_does_not_go_and_the_old_one_is_not_emptied(

@@ -110,13 +110,20 @@ def test_undo_leaves_a_copy_that_got_more_since(machine: Machine, repo: str) -> 
     assert not machine.losses()
 
 
-def test_undo_leaves_a_copy_in_which_a_file_became_another(machine: Machine) -> None:
+@pytest.mark.parametrize("other", [b'{"edited": true}', b'{"small": null}'])
+def test_undo_leaves_a_copy_in_which_a_file_became_another(machine: Machine, other: bytes) -> None:
     machine.move("org/one")
     [snapshot] = (machine.slow / "models--org--one/snapshots").iterdir()
-    (snapshot / "config.json").unlink()
-    (snapshot / "config.json").write_bytes(b'{"edited": true}')
-    assert not machine.engine.undo().removed
-    assert (snapshot / "config.json").read_bytes() == b'{"edited": true}'
+    config = (snapshot / "config.json").resolve()
+    config.chmod(0o644)
+    config.write_bytes(other)
+    report = machine.engine.undo()
+    assert not [path for path in report.removed if "models--org--one" in path]
+    if len(other) == len(ONE["config.json"]):
+        [failed] = report.failed
+        assert "all of it was left alone" in failed.error and "bytes differ" in failed.error
+    assert (snapshot / "config.json").read_bytes() == other
+    assert given(machine.hub) == ONE
 
 
 def test_a_move_that_was_stopped_goes_on(machine: Machine) -> None:

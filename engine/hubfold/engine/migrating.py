@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hubfold.adoption import migration
 from hubfold.adoption.migration import MigratePlan
 from hubfold.adoption.sources import Reader
-from hubfold.backend.changes import Removal
 from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.adopting import Adopting
@@ -19,13 +15,14 @@ from hubfold.engine.places import Places
 from hubfold.engine.removal import Removing
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError, UsageError
+from hubfold.models.names import ModelName
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import MigrateReport
 from hubfold.transfer.archive import BackedUp
 
 #: What becomes of the old cache: it stays as it is, is emptied, or reads what the new one has.
 HOWS = ("leave", "move", "link")
-_NOT_BROUGHT = "it was not brought over, and stays"
+_NOT_BROUGHT = "it was not brought over: its model stays"
 
 
 class Migrating:
@@ -92,25 +89,21 @@ class Migrating:
 
     def _emptied(self, plan: MigratePlan, report: MigrateReport) -> MigrateReport:
         """The old cache without what the new one has, each file of it held against the one there."""
-        wrong = [
-            Failed(path, "it is not in the new cache as it was; it stays")
-            for model in plan.restore.models
-            for path in _not_there(plan, model)
-        ]
-        if wrong or not plan.restore.models:
-            return replace(report, failed=(*report.failed, *wrong))
-        names = dict.fromkeys(_named(model) for model in plan.restore.models)
-        brought = _Brought.of(plan)
+        models = dict.fromkeys(_named(model) for model in plan.restore.models)
+        # Notes that say something else in the new cache were told of: they stay as they are there.
+        told = {
+            os.path.join(plan.old.path, os.path.relpath(one.path, plan.root.path))
+            for one in plan.left
+            if within(one.path, plan.root.path)
+        }
+        if not models:
+            return report
         try:
-            removal = self._removing.plan_remove(list(names), roots=[plan.old.path])
-            more = {_name_of(one): found for one in removal.removals if (found := brought.lacks(one))}
-            wrong = [Failed(path, f"{_NOT_BROUGHT}, with {name}") for name, path in more.items()]
+            removal, strange = self._removing.plan_mirrored(list(models), plan.old.path, plan.root.path, told)
+            wrong = [Failed(path, _NOT_BROUGHT) for path in strange]
             report = replace(report, failed=(*report.failed, *wrong))
-            if more:
-                left = [name for name in names if name not in more]
-                if not left:
-                    return report
-                removal = self._removing.plan_remove(left, roots=[plan.old.path])
+            if removal is None:
+                return report
             gone = self._removing.apply_removal(removal, "migrate")
         except HubfoldError as error:
             return replace(report, failed=(*report.failed, Failed(plan.old.path, str(error))))
@@ -122,63 +115,5 @@ class Migrating:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Brought:
-    """What of the old cache is in the new one by now: a client may have downloaded into the old one meanwhile."""
-
-    revisions: frozenset[tuple[str, str, str]]
-    #: Its files, by device and inode.
-    files: frozenset[tuple[int, int]]
-
-    @staticmethod
-    def of(plan: MigratePlan) -> _Brought:
-        models = plan.restore.models
-        names = {part.name for model in models for part in model.parts}
-        # Notes that say something else in the new cache were told: they stay there, and need not be here.
-        names |= {
-            os.path.relpath(one.path, plan.root.path) for one in plan.left if within(one.path, plan.root.path)
-        }
-        files = {(one.signature.device, one.signature.inode) for one in plan.sources.values()}
-        for name in names:
-            with suppress(OSError):
-                st = os.stat(os.path.join(plan.old.path, name))
-                files.add((st.st_dev, st.st_ino))
-        revisions = {(model.repo_type, model.repo_id, model.revision) for model in models}
-        return _Brought(frozenset(revisions), frozenset(files))
-
-    def lacks(self, removal: Removal) -> str:
-        """Something that would go with a model and is not in the new cache; "" where there is nothing."""
-        for revision in removal.revisions:
-            if (removal.repo_type, removal.repo_id, revision) not in self.revisions:
-                return f"{removal.path}@{revision[:12]}"
-        for path in removal.files:
-            with suppress(FileNotFoundError):
-                st = os.lstat(path)
-                if stat.S_ISREG(st.st_mode) and st.st_size and (st.st_dev, st.st_ino) not in self.files:
-                    return path
-        return ""
-
-
-def _name_of(removal: Removal) -> str:
-    return removal.repo_id if removal.repo_type == "model" else f"{removal.repo_type}s/{removal.repo_id}"
-
-
-def _named(model: BackedUp) -> str:
-    return model.repo_id if model.repo_type == "model" else f"{model.repo_type}s/{model.repo_id}"
-
-
-def _not_there(plan: MigratePlan, model: BackedUp) -> Sequence[str]:
-    """What of a revision the new cache has not, by what lies there now, which is durable then; paths there."""
-    found = []
-    for part in model.parts:
-        path = os.path.join(plan.root.path, part.name)
-        try:
-            st = os.stat(path)
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        except OSError:
-            found.append(path)
-            continue
-        if part.link is None and (not stat.S_ISREG(st.st_mode) or st.st_size != part.size):
-            found.append(path)
-    return found
+def _named(model: BackedUp) -> ModelName:
+    return ModelName(model.repo_id, model.repo_id, model.repo_type)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from hubfold import display
 from hubfold.care import recovery
 from hubfold.content import LinkKind, Root, Scope
 from hubfold.disk import directory
-from hubfold.disk.held import HeldFile
 from hubfold.disk.paths import canonical, existing, free_bytes
 from hubfold.engine.folding import Folding
 from hubfold.engine.places import Places
@@ -30,7 +29,6 @@ from hubfold.moving import links, originals
 from hubfold.moving import plan as moves
 from hubfold.moving.plan import MovedModel, MovePlan, Stays, Wish
 from hubfold.places.places import NoPlace, Place, check_there
-from hubfold.reading.compare import compare
 from hubfold.removal.plan import RemovePlan
 from hubfold.reports import moves as told
 from hubfold.reports.moves import MoveReport
@@ -319,7 +317,7 @@ class Moving:
 
     def preview_taking_back(self, report: UndoReport) -> UndoReport:
         """What taking a run back would do, with the copy of a model that goes with it."""
-        planned = None if report.failed or report.left else self._copies(report, _seems_there)
+        planned = None if report.failed or report.left else self._copies(report)
         if planned is None:
             return report
         gone = self._removal.preview_removal(replace(planned, objects=self._let_go(report)))
@@ -344,22 +342,19 @@ class Moving:
         """
         if report.failed or report.left or report.interrupted:
             return report
-        planned = self._copies(report, _is_there)
+        planned = self._copies(report)
         if planned is None:
             return report
         return _with(report, self._removal.apply_removal(planned))
 
-    def _copies(self, report: UndoReport, there: Callable[[str, str], bool]) -> RemovePlan | None:
+    def _copies(self, report: UndoReport) -> RemovePlan | None:
         """The removal of what a run made in the place that it moved a model to; None where there is nothing."""
         log = journal.read(self._workspace.state.runs, report.run)
         for moved in log.moved:
             asked = list(self._asked(moved))
             if asked and os.path.isdir(moved.target):
                 with suppress(HubfoldError):
-                    planned = self._removal.plan_of(asked, [moved.target])
-                    files = [path for removal in planned.removals for path in removal.files]
-                    if files and all(there(path, _twin(path, moved)) for path in files):
-                        return planned
+                    return self._removal.plan_mirrored(asked, moved.target, moved.source)[0]
         return None
 
     def _asked(self, moved: Moved) -> Iterator[ModelName]:
@@ -384,38 +379,6 @@ class Moving:
             if (one.target, one.repo_type, one.repo_id) == (moved.target, moved.repo_type, moved.repo_id)
             for revision in one.made
         }
-
-
-def _twin(path: str, moved: Moved) -> str:
-    """Where the source has what the target has at `path`: both are of one layout."""
-    return os.path.join(moved.source, os.path.relpath(path, moved.target))
-
-
-def _seems_there(path: str, twin: str) -> bool:
-    """Whether the twin reads what is at `path`, or will once links are files again."""
-    if os.path.islink(path):
-        return os.path.islink(twin) and os.readlink(path) == os.readlink(twin)
-    try:
-        size = os.stat(path).st_size
-        # What is empty says that there is nothing: clients note so where a repository has no such file.
-        return size == 0 or os.stat(twin).st_size == size
-    except OSError:
-        return False
-
-
-def _is_there(path: str, twin: str) -> bool:
-    """Whether the twin has what is at `path` without it: every byte is compared."""
-    if os.path.islink(path) or not _seems_there(path, twin) or os.path.getsize(path) == 0:
-        return _seems_there(path, twin)
-    try:
-        with (
-            closing(HeldFile(os.path.dirname(path), path)) as copy,
-            closing(HeldFile(os.path.dirname(twin), twin)) as own,
-        ):
-            os.fsync(own.fd)
-            return not compare(own, [copy], update=lambda _: None, tick=lambda _: None)
-    except (LeftAlone, OSError):
-        return False
 
 
 def _with(report: UndoReport, gone: RemoveReport) -> UndoReport:

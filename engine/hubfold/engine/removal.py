@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from hubfold.backend.changes import LEFTOVER_AGE
 from hubfold.care import recovery
@@ -18,6 +19,7 @@ from hubfold.models.names import ModelName
 from hubfold.removal import carry_out, files, leftovers, redundant
 from hubfold.removal import plan as removal_plan
 from hubfold.removal.plan import RemovePlan, Wish
+from hubfold.removal.twins import Twin, mirrored
 from hubfold.reports.removals import RemoveReport
 from hubfold.scanning import discover
 
@@ -81,6 +83,28 @@ class Removing:
         return removal_plan.plan(
             self._workspace.holdings_at(only), Wish(models=models, only=only), names=self._workspace.names_of
         )
+
+    def plan_mirrored(
+        self, models: Sequence[ModelName], root: str, other: str, told: Collection[str] = ()
+    ) -> tuple[RemovePlan | None, tuple[str, ...]]:
+        """(what removing these from `root` would do, None for nothing; what keeps others of them there).
+
+        Only what the root `other`, of the same layout, has too goes: each file is compared with that right before
+        (`removal/twins`). A model stays with all of it where `other` lacks one, but for those that were `told` of.
+        Raises as `plan_remove`.
+        """
+        planned = self.plan_of(models, [root])
+        found = [(one, mirrored(one, other, told)) for one in planned.removals]
+        lacking = {(one.repo_type, one.repo_id): lacks for one, lacks in found if isinstance(lacks, str)}
+        if lacking:
+            rest = [one for one in models if (one.repo.repo_type, one.repo.repo_id) not in lacking]
+            again, more = self.plan_mirrored(rest, root, other, told) if rest else (None, ())
+            return again, (*lacking.values(), *more)
+        twins: dict[str, tuple[Twin, ...]] = {}
+        for removal, of in found:
+            if not isinstance(of, str):
+                twins[removal.path] = (*twins.get(removal.path, ()), *of)
+        return (replace(planned, twins=twins) if planned.removals else None), ()
 
     def _may_be_files(self, models: Sequence[str]) -> bool:
         """Whether the words after the first may be files of the model that it names."""

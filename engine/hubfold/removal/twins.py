@@ -1,7 +1,10 @@
 """The other copy of each file that goes because a cache has it too: shown to be one, byte by byte, before it goes.
 
+Of a local copy the cache's (`removal/redundant`); of a model that was brought to another root of the same layout, or
+back from it, the one there (`mirrored`).
+
 What is taken for another copy may be none: a link to the file that goes, the same file seen by another mount, another
-file by now, or on a drive that was pulled out. So, for a local copy as a whole and under the locks of its client::
+file by now, or on a drive that was pulled out. So, for a copy as a whole and under the locks of its client::
 
     both files of each pair opened, held with read leases, and no name of one another
     compared byte for byte
@@ -18,6 +21,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from hubfold.backend.changes import Removal
 from hubfold.content import Signature
 from hubfold.disk import seen_twice
 from hubfold.disk.directory import Directory
@@ -34,7 +38,7 @@ _NOTHING_TO_WRITE = frozenset({errno.EROFS, errno.EINVAL, errno.EBADF})
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A file, or link, of a local copy, and what a cache gives programs for the same name; `root` is the cache."""
+    """A file, or link, of a copy, and what a cache gives programs for the same name; `root` is the cache."""
 
     path: str
     kept: str
@@ -50,6 +54,30 @@ class _Compared:
     file: str
     of_kept: tuple[int, ...]
     of_mine: tuple[int, ...]
+
+
+def mirrored(removal: Removal, other: str, told: Collection[str] = ()) -> tuple[Twin, ...] | str:
+    """The twin of each file that goes in `other`, a root of the same layout; else a path that has none there.
+
+    A link has one by its text, and nothing of it is compared; what is empty says that there is nothing, and needs none;
+    nor does what was `told` of. As far as names and sizes tell: the bytes are compared by `Twins`.
+    """
+    found = []
+    for path in removal.files:
+        kept = os.path.join(other, os.path.relpath(path, removal.root))
+        try:
+            if path in told or not os.path.lexists(path):
+                continue
+            if os.path.islink(path):
+                if os.readlink(path) != os.readlink(kept):
+                    return path
+            elif size := os.stat(path).st_size:
+                if os.stat(kept).st_size != size:
+                    return path
+                found.append(Twin(path, kept, other))
+        except OSError:
+            return path
+    return tuple(found)
 
 
 def no_copy(path: str, kept: str, going: Collection[str]) -> str | None:
