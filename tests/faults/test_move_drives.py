@@ -171,6 +171,23 @@ def test_balance_waits_for_a_drive_that_is_away(mounts: Mounts, tmp_path: Path) 
     assert not drives.losses()
 
 
+def test_balance_with_a_drive_that_leaves_once_it_is_planned(mounts: Mounts, tmp_path: Path) -> None:
+    """That model stays, and is told; what goes elsewhere goes."""
+    drives = Drives(mounts, tmp_path)
+    with drives.engine() as engine:
+        os.makedirs(drives.target)
+        tree.cache(drives.target, "org/there", {"x.bin": b"x"}, ONE)
+        engine.add_root(drives.hub, role=Role.PRIMARY, limit=MIB)
+        engine.add_root(drives.target)
+        engine.scan()
+        planned = engine.plan_balance()
+        assert planned.going
+        unmount(drives.slow.path)
+        report = engine.apply_balance(planned)
+    assert not report.models and any("is away" in one.reason for one in report.left)
+    assert os.listdir(drives.slow.path) == [] and not drives.losses()
+
+
 def test_balance_with_a_drive_that_is_pulled_out_in_the_middle(mounts: Mounts, tmp_path: Path) -> None:
     drives = Drives(mounts, tmp_path)
     with drives.engine() as engine:

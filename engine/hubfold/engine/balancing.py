@@ -17,7 +17,7 @@ from hubfold.models.names import Name, unknown
 from hubfold.moving import choice
 from hubfold.moving.choice import CAME, READ, LastUse, Offer
 from hubfold.moving.plan import MovedModel, MovePlan
-from hubfold.places.places import Place, in_order
+from hubfold.places.places import Place, PlaceAway, in_order
 from hubfold.reports.moves import BalancedModel, BalancedPlace, BalanceReport, PinReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.state.used import Used
@@ -146,7 +146,7 @@ class Balancing:
             for one in plan.going:
                 try:
                     report = self._moving.carry_out(one.move)
-                except NoSpace as error:
+                except (NoSpace, PlaceAway) as error:
                     left[one.use.name] = Left(one.use.name, str(error))
                     continue
                 done += [_model(one, moved.run, moved.freed) for moved in report.models]
