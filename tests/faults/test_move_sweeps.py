@@ -112,6 +112,20 @@ def chosen(points: list[Point], fault: str) -> list[Point]:
     return points[len(fault) * 7 % step :: step]
 
 
+def folded(place: str) -> tree.Tree:
+    """The same with a local copy: folded, its link reads the model through a vault."""
+    built = build(place)
+    copy = os.path.join(place, "models/one")
+    tree.local_dir(copy, FILES)
+    return tree.Tree(place, (*built.roots, copy), ())
+
+
+def fold(scene: Scene) -> None:
+    for root in (os.path.join(scene.place, "hf/hub"), os.path.join(scene.place, "models/one")):
+        scene.run("roots", "add", root)
+    scene.run("consolidate", "-y")
+
+
 def limited(place: str) -> tree.Tree:
     """A place that holds more than it may, and one behind it."""
     built = build(place)
@@ -150,6 +164,33 @@ def run(
 @pytest.mark.parametrize("fault", ["kill", "error", "cut"])
 def test_move(mounts: Mounts, fault: str) -> None:
     run(scenes(mounts, KIND), moving, struck_move, fault)
+
+
+def struck_led(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    """As `struck`, and taken back all is as the fold left it: the link reads its old object, one file with the blob."""
+    yield from struck(scene, outcome, moving(scene.place))
+    copy = os.path.join(scene.place, "models/one")
+    for name in FILES:
+        path = os.path.join(copy, name)
+        if os.path.islink(path) and not os.path.realpath(path).startswith(os.path.join(scene.place, "hf")):
+            yield f"{path} reads the copy after all was taken back"
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_move_of_what_a_vault_holds(mounts: Mounts, fault: str) -> None:
+    kind = Kind("led", "symlink", ("ext4", "ext4"), folded)
+    run(scenes(mounts, kind, fold), moving, struck_led, fault)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_recall_of_what_a_vault_holds(mounts: Mounts, fault: str) -> None:
+    kind = Kind("led", "symlink", ("ext4", "ext4"), folded)
+
+    def moved(scene: Scene) -> None:
+        fold(scene)
+        scene.run(*moving(scene.place))
+
+    run(scenes(mounts, kind, moved), lambda place: ("recall", "org/one", "-y"), struck_recall, fault)
 
 
 @pytest.mark.parametrize("fault", ["kill", "error", "cut"])

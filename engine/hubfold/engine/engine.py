@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
+    from hubfold.engine.following import Following
     from hubfold.engine.memory import Memory
     from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
@@ -801,19 +802,34 @@ class Engine:
     def _folding(self) -> Folding:
         from hubfold.engine.folding import Folding
 
-        return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+        return Folding(
+            self.workspace, self._memory, partial(_read_again, self.workspace), self._following.take_back
+        )
+
+    @cached_property
+    def _following(self) -> Following:
+        from hubfold.engine.following import Following
+
+        return Following(self.workspace)
 
     @cached_property
     def _balancing(self) -> Balancing:
         from hubfold.engine.balancing import Balancing
 
-        return Balancing(self.workspace, self._scanning, self._moving)
+        return Balancing(self.workspace, self._places, self._scanning, self._moving, self._following)
 
     @cached_property
     def _moving(self) -> Moving:
         from hubfold.engine.moving import Moving
 
-        return Moving(self.workspace, self._places, self._scanning, self._folding, self._removal)
+        return Moving(
+            self.workspace,
+            self._places,
+            self._scanning,
+            self._folding,
+            self._removal,
+            following=self._following,
+        )
 
     @cached_property
     def _explaining(self) -> Explaining:

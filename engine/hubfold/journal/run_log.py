@@ -16,6 +16,7 @@ from hubfold.journal.records import (
     Mend,
     Moved,
     Put,
+    Released,
     Removed,
     Repointed,
     Temporary,
@@ -52,6 +53,8 @@ class RunLog:
     #: Paths of those that undo took away, or saw to be gone in their own folder.
     unlinked: list[str] = field(default_factory=list)
     repointed: list[Repointed] = field(default_factory=list)
+    #: Vault objects that went, since their links were led to a copy.
+    released: list[Released] = field(default_factory=list)
     #: What came into a root out of a folder of the user's.
     puts: list[Put] = field(default_factory=list)
     #: What was announced to be removed, and paths of what was to be made.
@@ -99,7 +102,12 @@ class RunLog:
     def undone_but_for_the_end(self) -> bool:
         """Whether a crash came after the last path was restored and before the undo was over."""
         folded = any(state in ("done", "intent", "restore") for state in self.states.values())
-        return self.undo_begun and not self.undone and bool(self.intents) and not (folded or self.puts)
+        return (
+            self.undo_begun
+            and not self.undone
+            and bool(self.intents)
+            and not (folded or self.puts or self.repointed)
+        )
 
 
 def take(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -182,6 +190,15 @@ def _read_repoint(log: RunLog, record: Mapping[str, Any]) -> None:
     if not is_temporary(link.temporary):
         raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
     log.repointed.append(link)
+
+
+def _read_release(log: RunLog, record: Mapping[str, Any]) -> None:
+    texts = {name: expect(record[name], str) for name in ("path", "root", "name", "xxh3_128")}
+    item = Released(**texts, mtime_ns=expect(record["mtime_ns"], int))
+    absolute(item.path)
+    if item.name:
+        absolute(item.root, item.name)
+    log.released.append(item)
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -290,6 +307,7 @@ _READERS = {
     "farm": _read_farm,
     "unlinked": _read_unlinked,
     "repoint": _read_repoint,
+    "release": _read_release,
     "put": _read_put,
     "take": _read_take,
     "mend": _read_mend,

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.access import Permissions
-from hubfold.content import DuplicateSet, IndexedReplica, Root, Signature, Trust
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica, Root, Signature, Trust
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing, within
 from hubfold.disk.permissions import Ways
+from hubfold.errors import LeftAlone
 from hubfold.folding import planner
-from hubfold.folding.plan import Plan
+from hubfold.folding.followers import Around, Follower, as_names
+from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.folding.planner import Surroundings
 
 #: Every name of a payload that the scans met, by device, inode and size.
@@ -25,10 +27,17 @@ Names = Callable[[int, int, int], Sequence[IndexedReplica]]
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A file that is to become a link: its names, and the path in the target that has its content then."""
+    """A file that is to become a link: its names, and the path in the target that has its content then.
+
+    The vault `objects` that are names of it go, once the links that read them (`followers`, names too) are led to the
+    copy. Where that cannot be, `stays` says why: they keep its bytes where they are.
+    """
 
     names: tuple[IndexedReplica, ...]
     copy: str
+    objects: tuple[str, ...] = ()
+    followers: tuple[Follower, ...] = ()
+    stays: str = ""
 
 
 def leaving(
@@ -37,10 +46,12 @@ def leaving(
     min_size: int,
     replica: Callable[[str], IndexedReplica | None],
     names: Names,
+    around: Around | None,
 ) -> list[Leaving]:
     """The files of a model, in its folder `home`, that are to become links; `contents` are (path, that of its copy).
 
-    Content that lies elsewhere already (a link stands in its place) is none of them.
+    Content that lies elsewhere already (a link stands in its place) is none of them. What `around` sees is led to the
+    copies; without it no link is, and a file that a vault holds stays.
     """
     found: dict[tuple[int, int], Leaving] = {}
     for path, copy in contents.items():
@@ -49,12 +60,26 @@ def leaving(
         if known is None or known.signature.size < min_size:
             continue
         others = [one for one in names(*known.payload, known.signature.size) if one.path != real]
-        found.setdefault(known.payload, Leaving((known, *others), copy))
+        found.setdefault(known.payload, _leaving((known, *others), copy, around))
     return list(found.values())
 
 
+def _leaving(names: Sequence[IndexedReplica], copy: str, around: Around | None) -> Leaving:
+    own = tuple(one for one in names if one.backend != VAULT)
+    objects = tuple(one.path for one in names if one.backend == VAULT)
+    if not objects:
+        return Leaving(own, copy)
+    if around is None:
+        return Leaving(own, copy, stays=f"{objects[0]} keeps its bytes where they are")
+    try:
+        found = tuple(one for object_ in objects for one in around.followers(object_))
+    except LeftAlone as error:
+        return Leaving(own, copy, stays=f"nothing would be freed: {error}")
+    return Leaving(as_names(own, found, len(objects)), copy, objects, found)
+
+
 def plan(
-    files: Iterable[Leaving],
+    files: Sequence[Leaving],
     home: str,
     target: Root,
     around: Callable[[Sequence[DuplicateSet]], Surroundings],
@@ -65,7 +90,11 @@ def plan(
     """The links in place of `files`, each to its copy in `target`; a copy that is not there is foreseen."""
     sets: list[DuplicateSet] = []
     foreseen = _Foreseen(target)
+    stuck = [Skip(file.names[0].path, file.stays) for file in files if file.stays]
+    folders = {one.folder for file in files for one in file.names}
     for file in files:
+        if file.stays:
+            continue
         copy = replica(os.path.realpath(file.copy))
         victim = file.names[0]
         if copy is not None and copy.payload == victim.payload:
@@ -76,7 +105,9 @@ def plan(
             kept = [copy, *(one for one in others if one.path != copy.path)]
         sets.append(_set(file.names, kept))
     known = around([_set(one.replicas, ()) for one in _there(sets)])
-    return planner.plan(sets, planner.Policy(into=target.path, below=(home,)), foreseen.added(known))
+    policy = planner.Policy(into=target.path, below=(home, *sorted(folders)))
+    found = planner.plan(sets, policy, foreseen.added(known))
+    return replace(found, skipped=(*found.skipped, *stuck))
 
 
 def _set(names: Sequence[IndexedReplica], kept: Sequence[IndexedReplica]) -> DuplicateSet:
@@ -138,6 +169,14 @@ class _Foreseen:
                 },
             },
         )
+
+
+def apart(files: Iterable[Leaving], found: Plan) -> tuple[Plan, dict[Follower, Action]]:
+    """(the plan without the links that are links already, these with what is done about them)."""
+    followers = {one.link: one for file in files for one in file.followers}
+    led = {followers[action.path]: action for action in found.actions if action.path in followers}
+    own = tuple(action for action in found.actions if action.path not in followers)
+    return replace(found, actions=own), led
 
 
 def stuck(found: Plan) -> str:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from hubfold.disk.identity import Location, Machine, Mounts, same_place, this_machine
-from hubfold.vault.links import leads_to, points_at
-from hubfold.vault.objects import NeededBy, id_of
+from hubfold.disk.paths import plain
+from hubfold.vault.links import leads_to, object_named, points_at
+from hubfold.vault.objects import NeededBy, id_of, read_links
 
 
 class Need(enum.Enum):
@@ -92,6 +93,21 @@ def need(object_: str, entry: NeededBy, here: Here) -> Need:
         return Need.GONE if gone else Need.UNKNOWN
     except OSError:
         return Need.UNKNOWN
+
+
+def reads_another(link: str, object_: str) -> bool:
+    """Whether a link reads the object of another vault that has noted it, and so needs no other of the same name."""
+    try:
+        text = os.readlink(link)
+        other = plain(os.path.join(os.path.realpath(os.path.dirname(link)), text))
+        return (
+            object_named(text) != ""
+            and other != plain(object_)
+            and os.path.lexists(other)
+            and any(entry.link == link for entry in read_links(other))
+        )
+    except OSError:
+        return False
 
 
 def why(entry: NeededBy, here: Here) -> str:

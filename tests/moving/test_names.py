@@ -1,0 +1,148 @@
+"""All names that hubfold knows of a file move with it: of other models, of local copies, and what reads a vault."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hubfold.content import LinkKind
+from tests.building import tree
+from tests.moving.conftest import ONE, Machine
+
+WEIGHTS = ONE["model.safetensors"]
+
+
+def fold(machine: Machine, *paths: Path, **how: object) -> None:
+    machine.engine.scan()
+    machine.engine.apply(machine.engine.plan(paths, **how))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def copy(machine: Machine, tmp_path: Path) -> Path:
+    """A local copy of org/one that was folded into the cache: a link to its vault."""
+    folder = tmp_path / "models" / "one"
+    tree.local_dir(str(folder), ONE)
+    machine.engine.add_root(folder)
+    fold(machine)
+    copy = folder / "model.safetensors"
+    assert copy.is_symlink() and machine.blob().stat().st_nlink == 2
+    return copy
+
+
+def objects(hub: Path) -> list[Path]:
+    return [path for path in (hub.parent / "hubfold").rglob("objects/*/*") if path.suffix != ".links"]
+
+
+def test_a_file_that_two_models_share_becomes_a_link_in_both(machine: Machine) -> None:
+    tree.cache(str(machine.hub), "org/fork", ONE)
+    before = tree.census(str(machine.hub))
+    fold(machine)
+    fork = machine.blob(repo="org/fork")
+    assert fork.stat().st_ino == machine.blob().stat().st_ino
+    preview = machine.engine.preview_move(machine.engine.plan_move(["org/one"], machine.slow))
+    report = machine.move("org/one")
+    assert set(preview.models[0].links) == set(report.models[0].links) == {str(fork), str(machine.blob())}
+    assert machine.blob().is_symlink() and fork.is_symlink() and report.freed >= len(WEIGHTS)
+    assert report.freed == preview.freed and not tree.losses(before, str(machine.hub))
+    machine.engine.undo()
+    assert fork.stat().st_ino == machine.blob().stat().st_ino and not fork.is_symlink()
+
+
+def test_a_local_copy_that_is_one_file_with_it_becomes_a_link(machine: Machine, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "one"
+    tree.local_dir(str(folder), ONE)
+    machine.engine.add_root(folder)
+    fold(machine, link=LinkKind.HARDLINK)
+    copy = folder / "model.safetensors"
+    assert copy.stat().st_ino == machine.blob().stat().st_ino
+    assert machine.move("org/one").freed >= len(WEIGHTS)
+    assert copy.is_symlink() and copy.read_bytes() == WEIGHTS and not machine.losses()
+    machine.engine.undo()
+    assert copy.stat().st_ino == machine.blob().stat().st_ino
+
+
+def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine, copy: Path) -> None:
+    text = os.readlink(copy)
+    report = machine.move("org/one")
+    assert not report.failed and report.freed >= len(WEIGHTS)
+    assert set(report.models[0].links) == {str(copy), str(machine.blob())}
+    assert copy.read_bytes() == WEIGHTS and not machine.losses() and machine.blob().is_symlink()
+    assert not objects(machine.hub)
+    assert copy.resolve().is_relative_to(machine.slow.parent)
+    found = machine.engine.doctor().findings
+    assert not found, found
+    machine.engine.undo(report.models[0].run)
+    assert os.readlink(copy) == text and copy.read_bytes() == WEIGHTS
+    assert copy.stat().st_ino == machine.blob().stat().st_ino and not machine.losses()
+    assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
+
+
+def test_the_preview_names_them(machine: Machine, copy: Path) -> None:
+    plan = machine.engine.plan_move(["org/one"], machine.slow)
+    told = machine.engine.preview_move(plan)
+    assert set(told.models[0].links) == {str(copy), str(machine.blob())}
+    done = machine.engine.apply_move(plan)
+    assert told.freed == done.freed and told.models[0].links == done.models[0].links
+
+
+def test_the_fold_can_be_taken_back_before_the_move(machine: Machine, copy: Path) -> None:
+    fold_run = machine.engine.runs()[0].run
+    report = machine.move("org/one")
+    undone = machine.engine.undo(fold_run)
+    assert undone.restored == (str(copy),) and not copy.is_symlink() and copy.read_bytes() == WEIGHTS
+    machine.engine.undo(report.models[0].run)
+    assert not machine.blob().is_symlink() and not machine.losses()
+
+
+def test_and_after_it(machine: Machine, copy: Path) -> None:
+    fold_run = machine.engine.runs()[0].run
+    machine.engine.undo(machine.move("org/one").models[0].run)
+    machine.engine.undo(fold_run)
+    assert not copy.is_symlink() and copy.read_bytes() == WEIGHTS
+    assert not tree.differences(machine.before, str(machine.hub))
+
+
+def test_a_name_outside_of_the_roots_keeps_the_space_and_is_told(machine: Machine, tmp_path: Path) -> None:
+    tree.cache(str(machine.hub), "org/one", {"second.bin": tree.model("second")})
+    os.link(machine.blob(), tmp_path / "other.safetensors")
+    preview = machine.engine.preview_move(machine.engine.plan_move(["org/one"], machine.slow))
+    assert [one.path for one in preview.left] == [str(machine.blob())]
+    assert "1 more hard link(s) of it lie outside" in preview.left[0].reason
+    report = machine.move("org/one")
+    assert report.left == preview.left and report.freed == preview.freed
+    assert not machine.blob().is_symlink() and machine.blob("second.bin").is_symlink()
+
+
+def test_a_link_that_cannot_be_seen_keeps_the_space(machine: Machine, copy: Path) -> None:
+    """As on a drive that is away: its folder is gone with its root."""
+    os.rename(copy.parent.parent, copy.parent.parent.parent / "elsewhere")
+    report = machine.move("org/one")
+    assert not report.models and str(copy) in report.left[0].reason
+    assert not machine.blob().is_symlink() and objects(machine.hub)
+    assert not machine.slow.exists()
+
+
+def test_a_link_that_became_a_file_since_the_plan_stays_one(machine: Machine, copy: Path) -> None:
+    plan = machine.engine.plan_move(["org/one"], machine.slow)
+    copy.unlink()
+    copy.write_bytes(b"the user's own")
+    report = machine.engine.apply_move(plan)
+    assert copy.read_bytes() == b"the user's own" and not report.failed
+    assert machine.blob().is_symlink() and not machine.losses()
+
+
+def test_a_link_that_came_since_the_plan_is_led_too(machine: Machine, copy: Path, tmp_path: Path) -> None:
+    plan = machine.engine.plan_move(["org/one"], machine.slow)
+    later = copy.parent / "later.safetensors"
+    later.symlink_to(os.readlink(copy))
+    machine.engine.apply_move(plan)
+    assert later.read_bytes() == copy.read_bytes() == WEIGHTS
+    assert machine.blob().is_symlink() and not objects(machine.hub)
+
+
+def test_gc_keeps_what_they_read_and_takes_nothing(machine: Machine, copy: Path) -> None:
+    machine.move("org/one")
+    assert machine.engine.gc().removed == (str(machine.hub.parent / "hubfold"),)
+    assert copy.read_bytes() == WEIGHTS and not machine.losses()
