@@ -142,6 +142,23 @@ def test_a_link_that_came_since_the_plan_is_led_too(machine: Machine, copy: Path
     assert machine.blob().is_symlink() and not objects(machine.hub)
 
 
+def test_the_blob_of_another_cache_is_led_too_where_it_may_stay_a_link(machine: Machine, tmp_path: Path) -> None:
+    """On the drive of the copy it could only be one file with that: then it stays, and is told."""
+    other = machine.slow.parent / "second" / "hub"
+    blob = Path(tree.cache(str(other), "org/one", ONE)["model.safetensors"])
+    machine.engine.add_root(other)
+    fold(machine)
+    text = os.readlink(blob)
+    [stays] = machine.move("org/one", source=machine.hub).left
+    assert str(blob) in stays.reason and "one file with the copy" in stays.reason
+    report = machine.engine.apply_move(
+        machine.engine.plan_move(["org/one"], tmp_path / "third", source=machine.hub)
+    )
+    assert not report.failed and blob.read_bytes() == WEIGHTS and os.readlink(blob) != text
+    assert blob.resolve().is_relative_to(tmp_path / "hubfold")
+    assert not tree.losses(machine.before, str(machine.hub))
+
+
 def test_gc_keeps_what_they_read_and_takes_nothing(machine: Machine, copy: Path) -> None:
     machine.move("org/one")
     assert machine.engine.gc().removed == (str(machine.hub.parent / "hubfold"),)

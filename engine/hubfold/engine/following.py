@@ -68,17 +68,13 @@ class Following:
         Raises `Interrupted`, and `OSError` if the journal cannot be written.
         """
         leader = follow.Leader(book, self.around(), self._workspace.lock_paths, self._workspace.stop)
-        _, led = apart(model.files, model.links)
-        replaced = {action.path for action in model.links.actions}
         index = self._workspace.index
-        for file in model.files:
-            if file.objects and any(one.path in replaced for one in file.names):
-                links = {one: led[one] for one in file.followers if one in led}
-                first = file.names[0]
-                leader.lead((first.root, first.path), links, file.objects)
-                kept = [action.keeper.path for action in links.values()]
-                for path in (*kept, *(name.path for name in file.names)):
-                    self._workspace.note_path(index, path, proven=True)
+        for lead in apart(model.files, model.links)[1]:
+            first = lead.file.names[0]
+            leader.lead((first.root, first.path), lead.links, lead.file.objects)
+            kept = [action.keeper.path for action in lead.links.values()]
+            for path in (*kept, *(name.path for name in lead.file.names)):
+                self._workspace.note_path(index, path, proven=True)
         for object_ in leader.led.released:
             index.forget(object_)
         return leader.led

@@ -59,8 +59,6 @@ class Around:
 
     def _reads(self, object_: str, line: NeededBy) -> bool:
         """Whether a noted link is there and needs the object. Raises `LeftAlone` where that cannot be seen."""
-        if reads_another(line.link, object_):
-            return False  # it was given another text before, by a run that was cut short
         needed = need(object_, line, self.here)
         if needed is Need.UNKNOWN:
             raise LeftAlone(f"{why(line, self.here)}: {object_} keeps its bytes where they are")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.access import Permissions
-from hubfold.content import VAULT, DuplicateSet, IndexedReplica, Root, Signature, Trust
+from hubfold.content import VAULT, DuplicateSet, IndexedReplica, LinkKind, Root, Signature, Trust
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing, within
 from hubfold.disk.permissions import Ways
@@ -107,7 +107,7 @@ def plan(
     known = around([_set(one.replicas, ()) for one in _there(sets)])
     policy = planner.Policy(into=target.path, below=(home, *sorted(folders)))
     found = planner.plan(sets, policy, foreseen.added(known))
-    return replace(found, skipped=(*found.skipped, *stuck))
+    return _following(files, replace(found, skipped=(*found.skipped, *stuck)))
 
 
 def _set(names: Sequence[IndexedReplica], kept: Sequence[IndexedReplica]) -> DuplicateSet:
@@ -171,12 +171,61 @@ class _Foreseen:
         )
 
 
-def apart(files: Iterable[Leaving], found: Plan) -> tuple[Plan, dict[Follower, Action]]:
-    """(the plan without the links that are links already, these with what is done about them)."""
-    followers = {one.link: one for file in files for one in file.followers}
-    led = {followers[action.path]: action for action in found.actions if action.path in followers}
-    own = tuple(action for action in found.actions if action.path not in followers)
-    return replace(found, actions=own), led
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A file whose vault objects are to go, and what is done about each link that reads them."""
+
+    file: Leaving
+    links: Mapping[Follower, Action]
+
+
+def apart(files: Iterable[Leaving], found: Plan) -> tuple[Plan, list[Lead]]:
+    """(the plan for what is no link yet, what is led to the copies before)."""
+    by_path = {action.path: action for action in found.actions}
+    leads = []
+    for file in files:
+        own = [by_path[name.path] for name in file.names if name.path in by_path]
+        led = {one: by_path[one.link] for one in file.followers if one.link in by_path}
+        if file.objects and any(action.link is not LinkKind.REFLINK for action in own):
+            leads.append(Lead(file, led))
+    links = {one.link for file in files for one in file.followers}
+    return replace(found, actions=tuple(a for a in found.actions if a.path not in links)), leads
+
+
+def _following(files: Iterable[Leaving], found: Plan) -> Plan:
+    """The plan as far as links that are links already can follow: only by another text, and all of a file's or none.
+
+    Shared extents leave every name what it is.
+    """
+    stuck: dict[str, str] = {}
+    real: dict[str, IndexedReplica] = {}
+    by_path = {action.path: action for action in found.actions}
+    for file in files:
+        reflink = any(
+            name.path in by_path and by_path[name.path].link is LinkKind.REFLINK for name in file.names
+        )
+        real |= {one.link: file.names[0] for one in file.followers if reflink}
+        cannot = [
+            one.link
+            for one in file.followers
+            if one.link in by_path and by_path[one.link].link is LinkKind.HARDLINK
+        ]
+        if cannot:
+            reason = (
+                f"nothing would be freed: {cannot[0]} reads it, and could only be one file with the copy"
+                " (`hubfold undo` of the run that made it gives it a file)"
+            )
+            stuck |= {name.path: reason for name in file.names}
+    actions = [action for action in found.actions if action.path not in stuck]
+    actions = [
+        action._replace(victim=real.get(action.path, action.victim), instead=())
+        if action.path in real
+        else action
+        for action in actions
+    ]
+    links = {one.link for file in files for one in file.followers}
+    skipped = [Skip(path, reason) for path, reason in stuck.items() if path not in links]
+    return replace(found, actions=tuple(actions), skipped=(*found.skipped, *skipped))
 
 
 def stuck(found: Plan) -> str:

@@ -132,7 +132,8 @@ def _reads(path: str, object_: str) -> bool:
             return False
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return leads_to(os.readlink(path), object_) or points_at(path, object_)
+    named = leads_to(os.readlink(path), object_) and not reads_another(path, object_)
+    return named or points_at(path, object_)
 
 
 def _is_gone(entry: NeededBy, here: Here) -> bool:
