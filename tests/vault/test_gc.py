@@ -155,5 +155,7 @@ def test_a_link_that_was_led_to_another_vault_needs_no_object_here(scene: Folded
     assert collect(scene)[0] == []
     here = Here.now()
     vault = names.of_object(str(other))
-    objects.note_links(str(other), [here.needed_by(str(scene.copy), str(scene.copy.parent), "run", vault, "/")])
+    objects.note_links(
+        str(other), [here.needed_by(str(scene.copy), str(scene.copy.parent), "run", vault, "/")]
+    )
     assert collect(scene)[0] == [object_] and scene.copy.read_bytes() == Folded.MODEL

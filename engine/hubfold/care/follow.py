@@ -5,8 +5,9 @@ of the vault where the copy lies, and then it goes::
 
     the copy and the object compared byte for byte, the copy fsynced
     the new object announced, made, and the links noted in its list, fsynced
+    ``release`` of the old object announced, fsynced
     each link announced (``repoint``), given the new text (`repoint`), taken off the list of the old object
-    the old object looked at again: nothing needs it; ``release`` announced, fsynced; its list and it unlinked
+    the old object looked at again: nothing needs it; its list and it unlinked
 
 At each instant each link reads the old object or the new one, both whole. An object goes only while its content has
 another name, or where the caller says that the copy is there for good.
@@ -89,11 +90,13 @@ class Leader:
         and `OSError` if the journal cannot be written.
         """
         found: dict[str, str] = {}
+        compared: set[tuple[int, int]] = set()
         try:
             for object_ in held:
-                found[object_] = self._prepare(
-                    object_, {f: a for f, a in links.items() if f.object == object_}
-                )
+                own = {follower: action for follower, action in links.items() if follower.object == object_}
+                found[object_] = self._prepare(object_, own, compared)
+                self._announce(object_, name, found[object_])
+            self.journal.sync()
         except (LeftAlone, OSError) as error:
             self.led.failed.append(Failed(object_, errors.describe(error)))
             return
@@ -103,13 +106,42 @@ class Leader:
                 self._relink(follower, action.target)
             except (LeftAlone, OSError) as error:
                 self.led.failed.append(Failed(follower.link, errors.describe(error)))
-        for object_, xxh3_128 in found.items():
+        for object_ in found:
             try:
-                self._release(object_, name, xxh3_128, last=last)
+                self._release(object_, last=last and _inode(object_) in compared)
             except (LeftAlone, OSError) as error:
                 self.led.failed.append(Failed(object_, errors.describe(error)))
 
-    def _prepare(self, object_: str, links: Mapping[Follower, Action]) -> str:
+    def lead_alone(self, links: Mapping[Follower, Action], held: Sequence[str], mender: Mender) -> None:
+        """Lead links to objects made of what only the objects `held` have; raises as `lead`."""
+        made: dict[Follower, Action] = {}
+        first = ""
+        try:
+            for follower, action in links.items():
+                first = first or self._copy(follower, action, held[0], mender)
+                made[follower] = action._replace(
+                    keeper=action.keeper._replace(path=first, root=of_object(first))
+                )
+        except (LeftAlone, OSError) as error:
+            self.led.failed.append(Failed(held[0], errors.describe(error)))
+            return
+        self.lead(("", ""), made, held, last=True)
+
+    def _copy(self, follower: Follower, action: Action, object_: str, mender: Mender) -> str:
+        """The object that is made of another; one that is there already is compared before anything reads it."""
+        assert action.vault is not None
+        if not os.path.lexists(action.target):
+            objects.make(action.vault, action.vault_serves)
+            mount = self._filesystems.of(os.path.dirname(follower.link)).mount
+            line = self.around.here.needed_by(
+                follower.link, follower.root.path, self.journal.run, action.vault, mount
+            )
+            wanted = claims_of(os.path.basename(object_))
+            mtime_ns = os.lstat(object_).st_mtime_ns
+            mender.make_object(action.target, line, wanted, mtime_ns, Donor(object_, of_object(object_)))
+        return action.target
+
+    def _prepare(self, object_: str, links: Mapping[Follower, Action], compared: set[tuple[int, int]]) -> str:
         """Make and note what the links of an object are to read; xxh3_128 of what both have. Raises `LeftAlone`."""
         digest = xxhash.xxh3_128()
         with ExitStack() as opened:
@@ -124,8 +156,9 @@ class Leader:
                     )
                     if old in wrong:
                         raise wrong[old]
+                    compared.add(old.signature[:2])
                 self._make(follower, action, kept)
-        return digest.hexdigest()
+        return digest.hexdigest() if links else ""
 
     def _make(self, follower: Follower, action: Action, kept: HeldFile) -> None:
         """The object for one link: a name of the copy, read-only, which notes the link."""
@@ -189,25 +222,30 @@ class Leader:
         self.led.links.append(path)
         _unlist(follower.object, path)
 
-    def _release(self, object_: str, name: tuple[str, str], xxh3_128: str, *, last: bool) -> None:
+    def _announce(self, object_: str, name: tuple[str, str], xxh3_128: str) -> None:
+        """Announce that an object goes once its links are led elsewhere: undo has to find out of what to make it."""
+        mtime_ns = os.lstat(object_).st_mtime_ns
+        released = Released(path=object_, root=name[0], name=name[1], mtime_ns=mtime_ns, xxh3_128=xxh3_128)
+        vault = of_object(object_)
+        self.journal.place(vault, objects.id_of(vault))
+        self.journal.append("release", **released.as_record())
+
+    def _release(self, object_: str, *, last: bool) -> None:
         """Remove an object that nothing needs any more. Raises `LeftAlone` where something does."""
         needed = self.around.again().followers(object_)
         if needed:
             raise LeftAlone(f"{needed[0].link} needs it still, so its bytes stay")
-        st = os.lstat(object_)
-        released = Released(
-            path=object_, root=name[0], name=name[1], mtime_ns=st.st_mtime_ns, xxh3_128=xxh3_128
-        )
-        vault = of_object(object_)
-        self.journal.place(vault, objects.id_of(vault))
-        self.journal.append("release", **released.as_record())
-        self.journal.sync()
         report = gc.remove([Garbage(object_, 0, last)], here=self.around.here)
-        for path, reason in [(one.path, one.reason) for one in report.kept]:
-            raise LeftAlone(f"{path}: {reason}")
+        for one in report.kept:
+            raise LeftAlone(one.reason)
         for failure in report.failed:
-            raise LeftAlone(f"{failure.path}: {failure.error}")
+            raise LeftAlone(failure.error)
         self.led.released.append(object_)
+
+
+def _inode(path: str) -> tuple[int, int]:
+    st = os.lstat(path)
+    return st.st_dev, st.st_ino
 
 
 def _unlist(object_: str, link: str) -> None:
@@ -219,23 +257,19 @@ def _unlist(object_: str, link: str) -> None:
 def take_back(log: RunLog, mender: Mender, around: Around) -> repoint.PutBack:
     """Lead the links of a run back to the objects that they read before; those that are gone are made again first."""
     done = repoint.PutBack()
+    known = {one.path: one for one in log.released}
     gone: dict[str, str] = {}
-    for released in log.released:
-        links = [one for one in log.repointed if _target(one, one.before) == released.path]
-        try:
-            _make_again(released, links, mender, around)
-        except (LeftAlone, OSError) as error:
-            gone[released.path] = errors.describe(error)
     for link in reversed(log.repointed):
         object_ = _target(link, link.before)
+        try:
+            if object_ not in gone:
+                _make_again(link, object_, known.get(object_), mender, around)
+                _list(link, object_, log.run, around)
+        except (LeftAlone, OSError) as error:
+            gone[object_] = errors.describe(error)
         if object_ in gone:
             done.left.append(Left(link.path, f"it reads the copy still: {gone[object_]}"))
             continue
-        if claims_of(os.path.basename(object_)):
-            with suppress(OSError, LeftAlone), objects.lock(of_object(object_)):
-                vault = of_object(object_)
-                line = around.here.needed_by(link.path, link.root, log.run, vault, link.mount)
-                objects.note_links(object_, [line])
         one = repoint.take_back(log, only=link)
         done.restored += one.restored
         done.left += one.left
@@ -246,30 +280,42 @@ def take_back(log: RunLog, mender: Mender, around: Around) -> repoint.PutBack:
     return done
 
 
+def _list(link: Repointed, object_: str, run: str, around: Around) -> None:
+    """Note in the list of an object that a link is about to read it. Raises `LeftAlone`, `OSError`."""
+    vault = of_object(object_)
+    with objects.lock(vault):
+        line = around.here.needed_by(link.path, link.root, run, vault, link.mount)
+        objects.note_links(object_, [line])
+
+
 def _target(link: Repointed, text: str) -> str:
     return os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(link.path)), text))
 
 
-def _make_again(released: Released, links: Sequence[Repointed], mender: Mender, around: Around) -> None:
-    """Make an object of the name that its content has beside it now; without one, of what its links read.
+def _make_again(
+    link: Repointed, object_: str, released: Released | None, mender: Mender, around: Around
+) -> None:
+    """Make an object that a link read, of the name that its content has beside it now; else of what the link reads.
 
     Raises `LeftAlone`, `OSError`.
     """
-    if os.path.lexists(released.path):
+    if os.path.lexists(object_):
         return
-    object_ = released.path
-    donors = [Donor(released.name, released.root, keeper=True)] if released.name else []
-    donors += [Donor(link.target, of_object(link.target)) for link in links]
+    wanted = claims_of(os.path.basename(object_))
+    if not wanted:
+        raise LeftAlone(f"{object_} is not there, and is no object")
+    donors = [Donor(link.target, of_object(link.target))]
+    if released is not None:
+        wanted |= {"xxh3_128": released.xxh3_128} if released.xxh3_128 else {}
+        donors[:0] = [Donor(released.name, released.root, keeper=True)] if released.name else []
     reason: LeftAlone | OSError = LeftAlone("nothing is left of its content")
+    line = around.here.needed_by(link.path, link.root, mender.run, of_object(object_), link.mount)
     for donor in donors:
-        for link in links[:1]:
-            line = around.here.needed_by(link.path, link.root, mender.run, of_object(object_), link.mount)
-            wanted = {**claims_of(os.path.basename(object_)), "xxh3_128": released.xxh3_128}
-            try:
-                mender.make_object(object_, line, wanted, released.mtime_ns, donor)
-            except (LeftAlone, OSError) as error:
-                reason = error
-            else:
-                return
-    if links:
-        raise reason
+        try:
+            mtime_ns = None if released is None else released.mtime_ns
+            mender.make_object(object_, line, wanted, mtime_ns, donor)
+        except (LeftAlone, OSError) as error:
+            reason = error
+        else:
+            return
+    raise reason

@@ -437,8 +437,11 @@ class Engine:
         source: StrPath | None = None,
         min_size: int = MIN_SIZE,
         pace: int | None = None,
+        whole: bool = False,
     ) -> MovePlan:
         """What moving `models` (without any: all of `source`) to the place, or cache, `to` would do. Walks the roots.
+
+        With `whole`, what only the vault of `source` has goes too: the links that read it are led to a copy.
 
         Each file of `min_size` bytes or more becomes a link to its copy, so that programs find the model where it was,
         too. One that a program has open, that cannot be copied as a whole or of which nothing would be freed stays. The
@@ -446,7 +449,7 @@ class Engine:
 
         Raises `UnknownModel`, `RootError`, `UsageError` for one that several caches have while no `source` is named.
         """
-        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace)
+        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace, whole=whole)
 
     def preview_move(self, plan: MovePlan) -> MoveReport:
         """A plan in the form of a report."""

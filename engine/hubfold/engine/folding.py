@@ -340,7 +340,7 @@ class Folding:
                     # So that recovery looks for what a crash leaves of it.
                     book.append("undo")
                     book.sync()
-                pointed = repoint.PutBack() if log.released else repoint.take_back(log)
+                pointed = repoint.PutBack() if log.leads else repoint.take_back(log)
                 puts = adoption_undo.TakenBack()
                 others = self._others(logs, log)
                 try:
@@ -349,17 +349,17 @@ class Folding:
                         book,
                         others,
                         rest_failed=bool(
-                            farm.failed or pointed.failed or pointed.waiting or log.puts or log.released
+                            farm.failed or pointed.failed or pointed.waiting or log.puts or log.leads
                         ),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
                     )
-                    if log.released:
+                    if log.leads:
                         # What they read before has to be there again.
                         pointed = self._lead_back(log, book)
                     if log.puts:
                         puts = adoption_undo.take_back(log, book, others, self._needed, self._locks_at)
-                    if log.puts or log.released:
+                    if log.puts or log.leads:
                         undone.failed += keepers.restore_keepers(log, others)
                         rest = (undone.failed, undone.waiting, puts.failed, puts.waiting, pointed.waiting)
                         if not any((*rest, farm.failed, pointed.failed)):

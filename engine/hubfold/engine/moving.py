@@ -20,7 +20,6 @@ from hubfold.engine.removal import Removing
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone, NoSpace, UsageError
-from hubfold.folding import survey
 from hubfold.folding.followers import Around
 from hubfold.folding.plan import Plan
 from hubfold.journal import history, journal
@@ -30,6 +29,7 @@ from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, Name
 from hubfold.moving import links, originals
 from hubfold.moving import plan as moves
+from hubfold.moving.links import HeldAlone
 from hubfold.moving.plan import MovedModel, MovePlan, Stays, Wish
 from hubfold.places.places import NoPlace, Place, check_there
 from hubfold.removal.plan import RemovePlan
@@ -72,6 +72,7 @@ class Moving:
         source: StrPath | None = None,
         min_size: int = MIN_SIZE,
         pace: int | None = None,
+        whole: bool = False,
     ) -> MovePlan:
         """See `Engine.plan_move`."""
         workspace = self._workspace
@@ -107,7 +108,12 @@ class Moving:
                 going.append(model)
             else:
                 stays.append(Left(str(held[0].name), model.reason))
-        return MovePlan(target, tuple(going), tuple(stays), pace, min_size)
+        alone: list[HeldAlone] = []
+        if whole:
+            root = next(one for one in holdings.roots if one.path == leaves)
+            alone, kept = self._following.alone(root, target, around)
+            stays += kept
+        return MovePlan(target, tuple(going), tuple(stays), pace, min_size, alone=tuple(alone))
 
     def planned(
         self, holdings: Holdings, held: Sequence[HeldRevision], target: Root, min_size: int, around: Around
@@ -168,29 +174,13 @@ class Moving:
         )
 
         def found() -> Plan:
-            roots = {one.path: one for one in (model.source, target)}
-            vaults = self._workspace.vaults_of(roots.values())
-            roots |= {one.path: one for one in vaults}
-            roots |= {
-                one.root: Root(one.root, one.backend)
-                for file in files
-                for one in file.names
-                if one.root not in roots
-            }
-            return links.plan(
-                files,
-                model.home,
-                target,
-                lambda sets: survey.survey(sets, roots, self._workspace.backends),
-                replica=index.replica,
-                names=index.payload,
-            )
+            return self._following.links(files, model.home, model.source, target)
 
         return moves.with_links(model, files, found)
 
     def preview(self, plan: MovePlan) -> MoveReport:
         """A plan in the form of a report."""
-        models = [self._told(model) for model in plan.models]
+        models = [*map(self._told, plan.models), *(_told_alone(one) for one in plan.alone)]
         freed = sum(one.freed for one in models)
         kept = [Left(skip.path, skip.reason) for model in plan.models for skip in model.links.skipped]
         return MoveReport(plan.target.path, tuple(models), plan.copied, freed, (*plan.left, *kept))
@@ -237,6 +227,9 @@ class Moving:
             if one is not None:
                 done.append(one)
                 interrupted = bool(self._workspace.stop)
+        if plan.alone and not interrupted:
+            alone, interrupted = self._alone(plan, failed)
+            done += alone
         return MoveReport(
             plan.target.path,
             tuple(done),
@@ -297,6 +290,28 @@ class Moving:
             links=tuple(sorted((*led.links, *(action.path for action in folded.actions)))),
         )
 
+    def _alone(self, plan: MovePlan, failed: list[Failed]) -> tuple[list[told.MovedModel], bool]:
+        """Lead the links to what only a vault has to copies, all under one run; (what was done, was it interrupted)."""
+        done: list[told.MovedModel] = []
+        led = Led()
+        state = "interrupted"
+        with recovery.changing(self._workspace.state, "move") as book:
+            try:
+                for one in plan.alone:
+                    self._workspace.stop.check()
+                    before = _told_alone(one)
+                    led = self._following.lead_alone(book, one)
+                    failed += led.failed
+                    if led.released:
+                        done.append(replace(before, run=book.run))
+                state = "finished"
+            except Interrupted:
+                pass
+            finally:
+                if not led.unsettled:
+                    book.append("end", state=state)
+        return done, state == "interrupted"
+
     def _fold(self, plan: MovePlan, model: MovedModel, book: Journal) -> tuple[Led, ConsolidateReport]:
         """Lead the links that read a model through a vault to its copy, then put links in place of its files."""
         planned = self._with_links(model, plan.min_size, self._following.around())
@@ -350,7 +365,7 @@ class Moving:
         """What taking a run back would do, with the copy of a model that goes with it."""
         planned = None if report.failed or report.left else self._copies(report)
         if planned is None:
-            return report
+            return self._following.let_go(report, act=False)
         gone = self._removal.preview_removal(replace(planned, objects=self._let_go(report)))
         return _with(report, gone)
 
@@ -376,7 +391,7 @@ class Moving:
             return report
         planned = self._copies(report)
         if planned is None:
-            return report
+            return self._following.let_go(report)
         return _with(report, self._removal.apply_removal(planned))
 
     def _copies(self, report: UndoReport) -> RemovePlan | None:
@@ -420,6 +435,20 @@ def _with(report: UndoReport, gone: RemoveReport) -> UndoReport:
         removed=(*report.removed, *gone.removed, *gone.vault_files),
         folders=(*report.folders, *gone.folders),
         failed=(*report.failed, *gone.failed),
+    )
+
+
+def _told_alone(one: HeldAlone) -> told.MovedModel:
+    """What only a vault has as a row of its own: it is of no model."""
+    return told.MovedModel(
+        name=one.file.objects[0],
+        source=one.vault,
+        run=None,
+        revisions=(),
+        bytes=one.size,
+        copied=one.copied,
+        freed=one.frees,
+        links=tuple(action.path for action in one.links.actions),
     )
 
 

@@ -14,6 +14,7 @@ from hubfold import errors
 from hubfold.content import IndexedReplica, Root
 from hubfold.errors import LeftAlone
 from hubfold.vault.links import points_at
+from hubfold.vault.names import claims_of
 from hubfold.vault.need import Here, Need, need, reads_another, why
 from hubfold.vault.objects import NeededBy, read_links
 
@@ -75,17 +76,25 @@ class Around:
         return Follower(link, place, os.readlink(link), object_)
 
 
+def as_links(objects: Sequence[IndexedReplica], followers: Iterable[Follower]) -> tuple[IndexedReplica, ...]:
+    """The links to a payload that has no name but `objects` of a vault, as all the names that it has."""
+    first = objects[0]
+    claims = {**claims_of(os.path.basename(first.path)), **first.claims}
+    links = [_name(first, one.link, one.root, first.signature.mtime_ns) for one in followers]
+    return tuple(link._replace(claims=claims, nlink=len(links)) for link in links)
+
+
 def as_names(
     names: Sequence[IndexedReplica], followers: Iterable[Follower], objects: int
 ) -> tuple[IndexedReplica, ...]:
     """The names of a payload with its followers as further ones, in place of the `objects` that they read."""
     first = names[0]
-    links = [replace_name(first, one.link, one.root, first.signature.mtime_ns) for one in followers]
+    links = [_name(first, one.link, one.root, first.signature.mtime_ns) for one in followers]
     nlink = first.nlink - objects + len(links)
     return tuple(name._replace(nlink=nlink) for name in (*names, *links))
 
 
-def replace_name(like: IndexedReplica, path: str, root: Root, latest_mtime_ns: int) -> IndexedReplica:
+def _name(like: IndexedReplica, path: str, root: Root, latest_mtime_ns: int) -> IndexedReplica:
     """One more name of the payload of `like`: what reads it there believes no later mtime than it had."""
     return like._replace(
         path=path,

@@ -22,7 +22,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
 ``unlinked``   undo took a farm's link away, or saw that it is not in its folder any more
 ``repoint``    about to give a symlink another text, `Repointed`; known again by its text, so it needs no ``done``
-``release``    about to remove a vault object, `Released`: its links were led to a copy; undo makes it again
+``release``    about to lead the links to a vault object to a copy, and to remove it, `Released`
 ``mend``       about to give a name other bytes, `Mend`, with its ``number``
 ``fresh``      what the mends ``numbers`` put in place is made: its ``inode``
 ``mended``     the mends ``numbers`` are whole and what they displaced is gone

@@ -182,14 +182,14 @@ class Repointed(Record):
 
 @dataclass(frozen=True, slots=True)
 class Released(Record):
-    """A vault object that goes, since the links that it was for were led to a copy of its content."""
+    """A vault object that goes once the links that it is for are led to a copy of its content."""
 
     path: str
     #: (root, path) of a name that the content has beside it, or that a link takes the place of; "" for none.
     root: str
     name: str
     mtime_ns: int
-    #: xxh3_128 of its bytes, when they were compared with those of the copy.
+    #: xxh3_128 of its bytes, when they were compared with those of the copy; "" where no link read it.
     xxh3_128: str
 
 

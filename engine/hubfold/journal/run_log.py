@@ -76,6 +76,11 @@ class RunLog:
         """Replacements and restores that were announced and not settled."""
         return [number for number, state in self.states.items() if state in ("intent", "restore")]
 
+    @property
+    def leads(self) -> bool:
+        """Whether links were led to a copy: what they read before may have to be made again."""
+        return bool(self.repointed) and self.command == "move"
+
     def links_made(self) -> list[str]:
         """The symlinks that this run made and that were not taken back."""
         folded = [

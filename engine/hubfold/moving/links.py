@@ -17,7 +17,7 @@ from hubfold.disk.paths import existing, within
 from hubfold.disk.permissions import Ways
 from hubfold.errors import LeftAlone
 from hubfold.folding import planner
-from hubfold.folding.followers import Around, Follower, as_names
+from hubfold.folding.followers import Around, Follower, as_links, as_names
 from hubfold.folding.plan import Action, Plan, Skip
 from hubfold.folding.planner import Surroundings
 
@@ -78,6 +78,17 @@ def _leaving(names: Sequence[IndexedReplica], copy: str, around: Around | None) 
     return Leaving(as_names(own, found, len(objects)), copy, objects, found)
 
 
+def held_alone(objects: Sequence[IndexedReplica], target: str, around: Around) -> Leaving | None:
+    """Content that only these objects of a vault have, with the links to it; None where no link needs them.
+
+    Its copy is to be an object itself, of a vault for `target`. Raises `LeftAlone` where a link cannot follow.
+    """
+    found = tuple(one for object_ in objects for one in around.followers(object_.path))
+    copy = os.path.join(target, os.path.basename(objects[0].path))
+    paths = tuple(one.path for one in objects)
+    return Leaving(as_links(objects, found), copy, paths, found) if found else None
+
+
 def plan(
     files: Sequence[Leaving],
     home: str,
@@ -99,7 +110,8 @@ def plan(
         victim = file.names[0]
         if copy is not None and copy.payload == victim.payload:
             continue
-        kept = [foreseen.of(victim, file.copy)]
+        alone = len(file.followers) == len(file.names)
+        kept = [foreseen.of(victim, file.copy, victim.mode if alone else 0o644)]
         if copy is not None:
             others = names(*copy.payload, copy.signature.size)
             kept = [copy, *(one for one in others if one.path != copy.path)]
@@ -130,7 +142,7 @@ class _Foreseen:
     _ways: Ways = field(default_factory=Ways)
     _files: list[IndexedReplica] = field(default_factory=list)
 
-    def of(self, victim: IndexedReplica, path: str) -> IndexedReplica:
+    def of(self, victim: IndexedReplica, path: str, mode: int = 0o644) -> IndexedReplica:
         """The copy of `victim` at `path`, as the move would make it."""
         here = os.stat(existing(self.target.path))
         uid, gid = (here.st_uid, here.st_gid) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
@@ -142,7 +154,7 @@ class _Foreseen:
             # No file has such a number: it tells what is foreseen from what is there.
             signature=Signature(here.st_dev, -len(self._files) - 1, size, mtime_ns, 0),
             nlink=1,
-            mode=0o644,
+            mode=mode,
             uid=uid,
             gid=gid,
             computed={},
@@ -172,6 +184,34 @@ class _Foreseen:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldAlone:
+    """Content that only a vault has, and the plan that leads the links to it to a copy."""
+
+    vault: str
+    file: Leaving
+    links: Plan
+    #: Whether it is one file with its copy: one file system has both.
+    shared: bool
+
+    @property
+    def size(self) -> int:
+        return self.file.names[0].signature.size
+
+    @property
+    def copied(self) -> int:
+        """What has to be written."""
+        return (
+            0
+            if self.shared or any(os.path.lexists(action.target) for action in self.links.actions)
+            else self.size
+        )
+
+    @property
+    def frees(self) -> int:
+        return 0 if self.shared else self.file.names[0].allocated
+
+
+@dataclass(frozen=True, slots=True)
 class Lead:
     """A file whose vault objects are to go, and what is done about each link that reads them."""
 
@@ -184,9 +224,9 @@ def apart(files: Iterable[Leaving], found: Plan) -> tuple[Plan, list[Lead]]:
     by_path = {action.path: action for action in found.actions}
     leads = []
     for file in files:
-        own = [by_path[name.path] for name in file.names if name.path in by_path]
+        planned = [by_path[name.path] for name in file.names if name.path in by_path]
         led = {one: by_path[one.link] for one in file.followers if one.link in by_path}
-        if file.objects and any(action.link is not LinkKind.REFLINK for action in own):
+        if file.objects and any(action.link is not LinkKind.REFLINK for action in planned):
             leads.append(Lead(file, led))
     links = {one.link for file in files for one in file.followers}
     return replace(found, actions=tuple(a for a in found.actions if a.path not in links)), leads
