@@ -184,7 +184,7 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
-    *(f"hubfold.care.{name}" for name in ("exchange", "follow", "repairs", "repoint", "settle")),
+    *(f"hubfold.care.{name}" for name in ("exchange", "follow", "sharing", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
     *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),

@@ -9,6 +9,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``object``     about to make a vault object: ``path`` of the object, ``keeper``
 ``keeper``     about to change a keeper's mode or mtime: ``path``, ``root``, ``inode``, ``mode`` and ``mtime_ns`` as
                ``[before, after]``
+``share``      about to open a path of a cache to its group, `Shared`: ``mode`` and ``gid`` as ``[before, after]``
 ``intent``     about to replace a path: everything that undo and recovery need (`Intent`), with its ``number``
 ``done``       the replacement of ``number`` is whole and the displaced file is gone
 ``dropped``    ``number`` was given up, the path is as it was: ``reason``

@@ -133,6 +133,16 @@ class KeeperChange(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Shared(Record):
+    """A file or folder of a group's cache that is opened to the group, [before, after] each."""
+
+    path: str
+    root: str
+    mode: tuple[int, int]
+    gid: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class FarmLink(Record):
     """A symlink that a farm was given. `before` is the text of the link that it replaced, "" for none."""
 

@@ -19,6 +19,7 @@ from hubfold.journal.records import (
     Released,
     Removed,
     Repointed,
+    Shared,
     Temporary,
     absolute,
     expect,
@@ -63,6 +64,8 @@ class RunLog:
     temporaries: list[Temporary] = field(default_factory=list)
     #: The models whose content this run moves to another root.
     moved: list[Moved] = field(default_factory=list)
+    #: What was opened to the group of its cache.
+    shared: list[Shared] = field(default_factory=list)
     mends: dict[int, Mend] = field(default_factory=dict)
     mended: set[int] = field(default_factory=set)
     #: What removing freed, in bytes by allocated blocks.
@@ -141,6 +144,13 @@ def _read_keeper(log: RunLog, record: Mapping[str, Any]) -> None:
     absolute(path, root)
     inode = expect(record["inode"], int)
     log.keepers.append(KeeperChange(path, root, inode, (mode[0], mode[1]), (mtime_ns[0], mtime_ns[1])))
+
+
+def _read_share(log: RunLog, record: Mapping[str, Any]) -> None:
+    mode, gid = ([expect(number, int) for number in record[name]] for name in ("mode", "gid"))
+    path, root = expect(record["path"], str), expect(record["root"], str)
+    absolute(path, root)
+    log.shared.append(Shared(path, root, (mode[0], mode[-1]), (gid[0], gid[-1])))
 
 
 def _read_restore(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -302,6 +312,7 @@ _READERS = {
     "object": _read_object,
     "place": _read_place,
     "keeper": _read_keeper,
+    "share": _read_share,
     "intent": _read_intent,
     "done": _read_state,
     "dropped": _read_state,
