@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
+    from hubfold.engine.following import Following
     from hubfold.engine.memory import Memory
     from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
@@ -436,8 +437,11 @@ class Engine:
         source: StrPath | None = None,
         min_size: int = MIN_SIZE,
         pace: int | None = None,
+        whole: bool = False,
     ) -> MovePlan:
         """What moving `models` (without any: all of `source`) to the place, or cache, `to` would do. Walks the roots.
+
+        With `whole`, what only the vault of `source` has goes too: the links that read it are led to a copy.
 
         Each file of `min_size` bytes or more becomes a link to its copy, so that programs find the model where it was,
         too. One that a program has open, that cannot be copied as a whole or of which nothing would be freed stays. The
@@ -445,7 +449,7 @@ class Engine:
 
         Raises `UnknownModel`, `RootError`, `UsageError` for one that several caches have while no `source` is named.
         """
-        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace)
+        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace, whole=whole)
 
     def preview_move(self, plan: MovePlan) -> MoveReport:
         """A plan in the form of a report."""
@@ -801,19 +805,34 @@ class Engine:
     def _folding(self) -> Folding:
         from hubfold.engine.folding import Folding
 
-        return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+        return Folding(
+            self.workspace, self._memory, partial(_read_again, self.workspace), self._following.take_back
+        )
+
+    @cached_property
+    def _following(self) -> Following:
+        from hubfold.engine.following import Following
+
+        return Following(self.workspace)
 
     @cached_property
     def _balancing(self) -> Balancing:
         from hubfold.engine.balancing import Balancing
 
-        return Balancing(self.workspace, self._scanning, self._moving)
+        return Balancing(self.workspace, self._places, self._scanning, self._moving, self._following)
 
     @cached_property
     def _moving(self) -> Moving:
         from hubfold.engine.moving import Moving
 
-        return Moving(self.workspace, self._places, self._scanning, self._folding, self._removal)
+        return Moving(
+            self.workspace,
+            self._places,
+            self._scanning,
+            self._folding,
+            self._removal,
+            following=self._following,
+        )
 
     @cached_property
     def _explaining(self) -> Explaining:

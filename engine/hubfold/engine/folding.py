@@ -35,6 +35,8 @@ from hubfold.vault import gc, objects
 
 #: Reads files again, and tells which are not what they say.
 ReadAgain = Callable[[Iterable[IndexedReplica]], VerifyReport]
+#: Leads the links of a move back to what they read before, under the journal of the run.
+LeadBack = Callable[[RunLog, journal.Journal], repoint.PutBack]
 
 
 class Folding:
@@ -45,10 +47,12 @@ class Folding:
         workspace: Workspace,
         memory: Memory,
         read_again: ReadAgain,
+        lead_back: LeadBack,
     ) -> None:
         self._workspace = workspace
         self._memory = memory
         self._read_again = read_again
+        self._lead_back = lead_back
 
     def plan(
         self,
@@ -336,7 +340,7 @@ class Folding:
                     # So that recovery looks for what a crash leaves of it.
                     book.append("undo")
                     book.sync()
-                pointed = repoint.take_back(log)
+                pointed = repoint.PutBack() if log.leads else repoint.take_back(log)
                 puts = adoption_undo.TakenBack()
                 others = self._others(logs, log)
                 try:
@@ -344,12 +348,18 @@ class Folding:
                         log,
                         book,
                         others,
-                        rest_failed=bool(farm.failed or pointed.failed or pointed.waiting or log.puts),
+                        rest_failed=bool(
+                            farm.failed or pointed.failed or pointed.waiting or log.puts or log.leads
+                        ),
                         progress=self._workspace.progress,
                         stop=self._workspace.stop,
                     )
+                    if log.leads:
+                        # What they read before has to be there again.
+                        pointed = self._lead_back(log, book)
                     if log.puts:
                         puts = adoption_undo.take_back(log, book, others, self._needed, self._locks_at)
+                    if log.puts or log.leads:
                         undone.failed += keepers.restore_keepers(log, others)
                         rest = (undone.failed, undone.waiting, puts.failed, puts.waiting, pointed.waiting)
                         if not any((*rest, farm.failed, pointed.failed)):

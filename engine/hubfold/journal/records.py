@@ -133,6 +133,16 @@ class KeeperChange(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Shared(Record):
+    """A file or folder of a group's cache that is opened to the group, [before, after] each."""
+
+    path: str
+    root: str
+    mode: tuple[int, int]
+    gid: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class FarmLink(Record):
     """A symlink that a farm was given. `before` is the text of the link that it replaced, "" for none."""
 
@@ -178,6 +188,19 @@ class Repointed(Record):
     temporary: str
     #: Where the file system of `path` is mounted.
     mount: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released(Record):
+    """A vault object that goes once the links that it is for are led to a copy of its content."""
+
+    path: str
+    #: (root, path) of a name that the content has beside it, or that a link takes the place of; "" for none.
+    root: str
+    name: str
+    mtime_ns: int
+    #: xxh3_128 of its bytes, when they were compared with those of the copy; "" where no link read it.
+    xxh3_128: str
 
 
 @dataclass(frozen=True, slots=True)
