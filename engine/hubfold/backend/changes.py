@@ -72,6 +72,8 @@ class Removal:
     #: Folders that go if they are empty by then, the deepest first.
     empty: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    #: The layout's notes about `content` stay, and say then that it is missing: it is not asked again.
+    notes_stay: bool = False
 
     def moved(self, to: Callable[[str], str]) -> Removal:
         """The same, with `to` of every path that is to be changed; `path` stays what people know the model by."""
