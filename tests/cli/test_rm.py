@@ -158,7 +158,7 @@ def test_single_files_are_not_asked_about_as_the_model(hubfold: Program, tree: T
     tree.build({"models/base": local_dir("org/base")})
     copy = tree["models/base"]
     asked = hubfold.on_terminal("rm", copy, "*.safetensors", answers=[("[y/N]", "y\n")])
-    assert f"Remove files of {copy} and reclaim" in asked.out and asked.code == 0
+    assert f"Remove files of {copy} and reclaim" in asked.prose and asked.code == 0
     assert not list(copy.glob("*.safetensors")) and (copy / "config.json").exists()
     again = hubfold("rm", copy, "*.safetensors")
     assert again.code == 1 and f"{copy} has no such file" in again.err

@@ -121,10 +121,10 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
         commits = ", ".join(revision[:12] for revision in model.revisions)
         which = f" ({commits})" if commits else ""
         kind = "" if model.kind == "model" else f"{model.kind} "
-        where = f": {model.path}" if model.path not in ("", model.name) else ""
-        output.line(f"remove {kind}{model.name}{which}{where}", "bold")
+        path = model.path if model.path not in ("", model.name) else ""
+        output.line(f"remove {kind}{model.name}{which}{': ' if path else ''}", "bold", path=path)
         if model.held_by:
-            output.line(f"  stays whole in {model.held_by}")
+            output.line("  stays whole in ", path=model.held_by)
         elif model.last:
             output.line("  the last whole copy that is known")
     for needed in preview.needed:
