@@ -88,6 +88,8 @@ class Removal:
     payloads: tuple[SharedPayload, ...] = ()
     empty: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    #: The layout's notes about `content` stay, and say then that it is missing: it is not asked again.
+    notes_stay: bool = False
 
     def moved(self, to: Callable[[str], str]) -> Removal:
         """The same, with `to` of every path that is to be changed; `path` stays what people know the model by."""
