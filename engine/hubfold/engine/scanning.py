@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hubfold.content import USUAL, VAULT, Role, Root, Scope
@@ -10,9 +10,11 @@ from hubfold.disk.identity import Mounts, place_of
 from hubfold.disk.paths import within
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import UsageError
+from hubfold.library import unreferenced
 from hubfold.reading.pool import Readers, Threads
+from hubfold.removal.measure import measure
 from hubfold.reports.outcomes import Notice
-from hubfold.reports.scans import RootReport, ScanReport, StatusRoot
+from hubfold.reports.scans import RootReport, ScanReport, StatusRoot, Unreferenced
 from hubfold.scanning import places, scan
 from hubfold.state.config import is_place_name
 from hubfold.state.home import KnownRoot
@@ -70,6 +72,20 @@ class Scanning:
             bytes=sum(root.bytes for root in told_of),
             warnings=(*(one for one in report.warnings if one.path not in moved), *told, *moved.values()),
         )
+
+    def unreferenced(
+        self, roots: Iterable[Root | RootReport], *, all_roots: bool
+    ) -> tuple[Unreferenced, ...]:
+        """What no model refers to in these roots; of all roots also what lies beside them."""
+        found = unreferenced.find(
+            [Root(root.path, root.backend) for root in roots],
+            self._workspace.backends,
+            measure,
+            stop=self._workspace.stop,
+        )
+        if not all_roots:
+            return found
+        return (*found, *unreferenced.beside(self._workspace.backends, self._workspace.environ))
 
     def _follow(self, scanned: Sequence[str]) -> dict[str, Notice]:
         """Forget roots that are not there where they are found under another path, by what the user is told of each.
