@@ -132,6 +132,9 @@ LATE = {
     "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
     # A scan asks it for what was saved, and reads no journal for that.
     "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
+    "hubfold.engine.scanning": ["hubfold.removal.measure"],
+    # Who scans and shows no plan does without its report.
+    "hubfold.engine.planning": ["hubfold.folding.told"],
     # Every command makes one, and few need all that it can answer.
     "hubfold.engine.workspace": ["*"],
 }
@@ -151,6 +154,7 @@ PURE = [
     ),
     *(
         "hubfold.folding.plan",
+        "hubfold.folding.told",
         "hubfold.folding.planner",
         "hubfold.folding.rights",
         "hubfold.folding.confined",
@@ -270,8 +274,8 @@ def test_what_every_scan_asks_loads_no_journal() -> None:
 
 def test_what_every_scan_asks_knows_no_models_and_changes_nothing() -> None:
     reached = loaded_with("engine", "memory", "scanning", "workspace")
-    assert of_rooms(reached, "library", "removal") == {"library.unreferenced", "removal.measure"}
-    assert not of_rooms(reached, "adoption", "care", "farm", "folding", "moving", "transfer")
+    assert of_rooms(reached, "library") == {"library.unreferenced"}
+    assert not of_rooms(reached, "adoption", "care", "farm", "folding", "moving", "removal", "transfer")
     assert not reached & {"backend.changes", "reports.models", "reports.removals", "reports.runs"}
 
 
@@ -439,6 +443,8 @@ def packages(modules: set[str]) -> set[str]:
 
 
 HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http"}
+#: What a scan that finds nothing to compare has no use for.
+UNUSED = HEAVY | {"concurrent", "ctypes", "email", "logging", "lzma", "shutil", "socket", "tempfile"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["nonsense"]])
@@ -450,7 +456,7 @@ def test_a_scan_without_anything_to_read_imports_no_more_than_it_uses(tmp_path: 
     (tmp_path / "models").mkdir()
     home = {"HUBFOLD_HOME": str(tmp_path / "state"), "HF_HOME": str(tmp_path / "hf")}
     loaded = loaded_for("scan", "--json", str(tmp_path / "models"), **home)
-    assert not packages(loaded) & (HEAVY | {"concurrent", "logging", "email", "socket", "tempfile"})
+    assert not packages(loaded) & UNUSED
     services = {name for name in loaded if name.startswith("hubfold.engine.")}
     assert services == {
         f"hubfold.engine.{name}" for name in ("engine", "workspace", "scanning", "sources", "memory")
@@ -519,6 +525,7 @@ TESTED_BY = {
     "hubfold.folding.outcomes": ["folding/test_executor.py", "folding/test_limits.py"],
     "hubfold.folding.plan": ["folding/test_planner.py"],
     "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
+    "hubfold.folding.told": ["cli/test_consolidate.py", "reports/test_json.py"],
     "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
     "hubfold.folding.swapping": ["folding/test_taking_back.py", "folding/test_rights.py"],
     "hubfold.moving.links": ["moving/test_move.py"],

@@ -195,8 +195,7 @@ class Trust(enum.StrEnum):
     COMPUTED = "computed"
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateSet:
+class DuplicateSet(NamedTuple):
     """Replicas of one content on two payloads or more."""
 
     size: int

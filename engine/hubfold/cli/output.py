@@ -7,15 +7,13 @@ is no terminal a line is as long as it has to be: paths are data and are never c
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from hubfold import display
 from hubfold.cli import streams, tables
@@ -36,8 +34,7 @@ _REFRESH_SECONDS = 0.1
 _BLINK_SECONDS = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(NamedTuple):
     """What a live view shows at one moment: lines, then tables."""
 
     lines: Sequence[str]
@@ -86,7 +83,7 @@ class Output:
         """Rows under their titles; on a terminal that is too narrow for that, each row as a block."""
         if self.quiet or self.as_json:
             return
-        width = shutil.get_terminal_size().columns if stdout().isatty() else None
+        width = _columns() if stdout().isatty() else None
         for line in tables.lines(columns, _shown(rows), width):
             self._print(stdout(), line.text, "bold" if line.title else "", line.marks)
 
@@ -216,7 +213,7 @@ class Output:
         return Console(
             file=stream,
             force_terminal=stream.isatty() and not self.plain,
-            width=shutil.get_terminal_size().columns if stream is sys.stderr else _ENDLESS,
+            width=_columns() if stream is sys.stderr else _ENDLESS,
             markup=False,
             emoji=False,
             highlight=False,
@@ -247,6 +244,13 @@ class Output:
             self._console(stream).print(drawn)
         else:
             stream.write(f"{escaped}\n")
+
+
+def _columns() -> int:
+    # Loads three compressors: not for who writes into a pipe.
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
 
 
 def _drawn(sheet: Sheet, width: int, height: int) -> RenderableType:

@@ -7,7 +7,8 @@ Only a live view, which has nothing but its screen, shortens names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 _GAP = "  "
 #: Room that a last column of any length needs; below it, a terminal gets one block of lines per row.
@@ -18,8 +19,7 @@ _NAME = 12
 Row = Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table. What may be long, a path, stands in the last one, or in one that says so."""
 
     title: str
@@ -29,11 +29,10 @@ class Column:
     #: Paths that stand below their row where there is no room beside it.
     below: bool = False
     #: On a terminal, the colour of a cell by its text.
-    styles: Mapping[str, str] = field(default_factory=dict)
+    styles: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a table; its titles are shown as such."""
 
     text: str
@@ -69,7 +68,7 @@ def cut(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Iterator[
     for n, room in zip(names, _shared([widths[n] for n in names], spare), strict=True):
         widths[n] = room
     short = [[_shortened(row[n], widths[n]) for n in kept] for row in rows]
-    titles = [replace(columns[n], title=_shortened(columns[n].title, widths[n])) for n in kept]
+    titles = [columns[n]._replace(title=_shortened(columns[n].title, widths[n])) for n in kept]
     yield from _aligned(titles, short, [widths[n] for n in kept])
 
 
@@ -101,8 +100,10 @@ def _sum(widths: Sequence[int]) -> int:
 
 def _aligned(columns: Sequence[Column], rows: Iterable[Row], widths: Sequence[int]) -> Iterator[Line]:
     yield Line(_line(columns, [column.title for column in columns], widths), title=True)
+    coloured = any(column.styles for column in columns)
     for row in rows:
-        yield Line(_line(columns, row, widths), marks=tuple(_marks(columns, row, widths)))
+        marks = tuple(_marks(columns, row, widths)) if coloured else ()
+        yield Line(_line(columns, row, widths), marks=marks)
 
 
 def _line(columns: Sequence[Column], row: Row, widths: Sequence[int]) -> str:

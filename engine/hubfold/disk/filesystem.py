@@ -6,15 +6,14 @@ refused after all the executor leaves the path alone.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import struct
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 from hubfold.disk import open_flags
 from hubfold.disk.drives import UNKNOWN, Drive, drive_of
@@ -60,8 +59,7 @@ class Shows(Enum):
     MAYBE_TWICE = "maybe twice"
 
 
-@dataclass(frozen=True, slots=True)
-class FileSystem:
+class FileSystem(NamedTuple):
     """The file system that holds a directory."""
 
     #: Where it is mounted: hard links do not cross mounts, not even bind mounts of one device.
@@ -190,6 +188,8 @@ def _pool(directory: str, device: int) -> str:
 
 def _magic(fd: int) -> int:
     """`f_type` of statfs(2), which `os.statvfs` does not give."""
+    import ctypes
+
     buffer = ctypes.create_string_buffer(256)
     if ctypes.CDLL(None).fstatfs(fd, buffer) != 0:
         return 0

@@ -380,7 +380,7 @@ class Engine:
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
-        return self._folding.preview(plan)
+        return self._planning.preview(plan)
 
     def apply(self, plan: Plan) -> ConsolidateReport:
         """Apply a plan under a journal; every path that could not be replaced is in `failed` with the reason.

@@ -19,6 +19,7 @@ from hubfold.folding import undo
 from hubfold.folding.executor import Executor
 from hubfold.folding.outcomes import Outcome
 from hubfold.folding.plan import Action, Plan
+from hubfold.folding.told import done
 from hubfold.index.housekeeping import totals
 from hubfold.journal import history, journal, keepers, lock
 from hubfold.journal.others import Others
@@ -26,7 +27,7 @@ from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.health import VerifyReport
 from hubfold.reports.outcomes import Failed, Left
-from hubfold.reports.runs import ConsolidateReport, Done, GcReport, RecoverReport, UndoReport
+from hubfold.reports.runs import ConsolidateReport, GcReport, RecoverReport, UndoReport
 from hubfold.vault import gc, objects
 
 #: Reads files again, and tells which are not what they say.
@@ -39,17 +40,6 @@ class Folding:
     def __init__(self, workspace: Workspace, read_again: ReadAgain) -> None:
         self._workspace = workspace
         self._read_again = read_again
-
-    def preview(self, plan: Plan) -> ConsolidateReport:
-        """A plan in the form of a report, with no run."""
-        return ConsolidateReport(
-            run=None,
-            actions=tuple(_done(action) for action in plan.actions),
-            skipped=tuple(Left(skip.path, skip.reason) for skip in plan.skipped),
-            failed=(),
-            reclaimed_bytes=plan.bytes,
-            notes=plan.notes,
-        )
 
     def apply(self, plan: Plan) -> ConsolidateReport:
         """See `Engine.apply`."""
@@ -94,7 +84,7 @@ class Folding:
         failed = [Failed(one.action.path, one.error + self._which_lies(one)) for one in wrong]
         return ConsolidateReport(
             run=run,
-            actions=tuple(_done(outcome.action) for outcome in outcomes if not outcome.error),
+            actions=tuple(done(outcome.action) for outcome in outcomes if not outcome.error),
             skipped=(
                 *(Left(skip.path, skip.reason) for skip in plan.skipped),
                 *(Left(one.action.path, one.error) for one in outcomes if one.one_file),
@@ -310,17 +300,6 @@ class Folding:
             folders=folders,
             vault_files=files,
         )
-
-
-def _done(action: Action) -> Done:
-    return Done(
-        path=action.path,
-        keeper=action.keeper.path,
-        target=action.target,
-        link=str(action.link),
-        reason=action.reason,
-        bytes=action.bytes,
-    )
 
 
 def _freed(outcomes: Sequence[Outcome]) -> int:

@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Scope, Trust
 from hubfold.disk.paths import canonical, within
@@ -19,6 +20,9 @@ from hubfold.folding import planner, survey
 from hubfold.folding.plan import Plan, Skip
 from hubfold.reports.scans import ScanReport
 from hubfold.scanning import discover, kinds
+
+if TYPE_CHECKING:
+    from hubfold.reports.runs import ConsolidateReport
 
 
 class Planning:
@@ -118,6 +122,13 @@ class Planning:
         found = planner.plan(seen, planner.Policy(), around)
         return replace(found, skipped=(*found.skipped, *unseen, *odd))
 
+    def preview(self, plan: Plan) -> ConsolidateReport:
+        """See `Engine.preview`."""
+        # A scan plans too, and shows no plan.
+        from hubfold.folding.told import preview
+
+        return preview(plan)
+
     def freed(self, paths: Sequence[StrPath], min_size: int, scope: Scope) -> dict[str, int]:
         """What a plan without options frees at each path, in bytes."""
         return {
@@ -165,7 +176,7 @@ class Planning:
             if len(kept) == len(duplicates.replicas):
                 yield duplicates
             elif len({replica.payload for replica in kept}) > 1:
-                yield replace(duplicates, replicas=tuple(kept))
+                yield duplicates._replace(replicas=tuple(kept))
 
     def _lies_below(self, path: str, folders: Sequence[str]) -> bool:
         return any(within(path, folder) for folder in folders)
@@ -190,5 +201,5 @@ def _to_be_seen(
             if one.path in away
         ]
         if len({one.payload for one in there}) > 1:
-            found.append(replace(duplicates, replicas=tuple(there)))
+            found.append(duplicates._replace(replicas=tuple(there)))
     return found, unseen

@@ -12,7 +12,6 @@ from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.library import unreferenced
 from hubfold.reading.pool import Readers, Threads
-from hubfold.removal.measure import measure
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport, StatusRoot, Unreferenced
 from hubfold.scanning import places, scan
@@ -51,7 +50,7 @@ class Scanning:
                     min_size,
                     scope=self._workspace.scope(scope),
                     away=self._workspace.named_in.away,
-                    sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
+                    sharing=sharing if len(given) == len(roots) else sharing._replace(below=below),
                 ),
             )
         for setting in self._workspace.settled.settings:
@@ -80,7 +79,7 @@ class Scanning:
         found = unreferenced.find(
             [Root(root.path, root.backend) for root in roots],
             self._workspace.backends,
-            measure,
+            _freed,
             stop=self._workspace.stop,
         )
         if not all_roots:
@@ -133,7 +132,7 @@ class Scanning:
         told = self._workspace.resolved(known)
         if open_ and told.backend != root.backend:
             # A place with nothing in it is a cache, whatever else somebody puts there first.
-            known = replace(known, backend=told.backend)
+            known = known._replace(backend=told.backend)
         others = [old for old in self._workspace.state.registered_roots() if old.path != known.path]
         taken = next((old for old in others if called and old.name == called), None)
         if taken is not None and name and name not in set(Role):
@@ -142,7 +141,7 @@ class Scanning:
             others = [_as_secondary(old) for old in others]
         elif taken is not None:
             # By its role alone; the first that has it is called so.
-            known = replace(known, name="")
+            known = known._replace(name="")
         self._workspace.state.register_roots([*others, known])
         self._workspace.look_again()
         self._workspace.named_in.note(known.path, anew=True)
@@ -172,7 +171,14 @@ def _as_place(name: str, role: Role | None) -> tuple[str, Role]:
 
 def _as_secondary(root: KnownRoot) -> KnownRoot:
     """A root that is the primary one no more; nor is it called so."""
-    return replace(root, role=Role.SECONDARY, name="" if root.name == Role.PRIMARY else root.name)
+    return root._replace(role=Role.SECONDARY, name="" if root.name == Role.PRIMARY else root.name)
+
+
+def _freed(paths: Iterable[str]) -> int:
+    # Most scans find nothing that this would be asked of.
+    from hubfold.removal.measure import measure
+
+    return measure(paths)
 
 
 def _told_of(roots: Sequence[RootReport], below: Sequence[str]) -> tuple[RootReport, ...]:
