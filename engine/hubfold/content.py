@@ -41,7 +41,7 @@ class LeftoverKind(enum.StrEnum):
 
 
 #: Digest algorithms, in the order in which hubfold prefers to name a content by them.
-ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet")
+ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet", "md5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,10 @@ class Replica:
     latest_mtime_ns: int | None = None
     #: The layout says of this very file that it is content: where a backend does not vouch for all that it yields.
     vouched: bool = False
+    #: Whether this file may be a keeper; None where that is as the backend's capabilities have it.
+    keeps: bool | None = None
+    #: The layout knows that somebody changed the file since it came: what it was to be says nothing against its bytes.
+    edited: bool = False
 
 
 class IndexedReplica(NamedTuple):
@@ -164,6 +168,8 @@ class IndexedReplica(NamedTuple):
     links: frozenset[LinkKind] | None = None
     pinned: bool = False
     latest_mtime_ns: int | None = None
+    keeps: bool | None = None
+    edited: bool = False
 
     @property
     def payload(self) -> tuple[int, int]:

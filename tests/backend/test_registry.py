@@ -191,6 +191,19 @@ def test_a_module_can_be_registered_by_hand() -> None:
         registry.load({}, plugin("one", Mine), plugin("two", Mine))
 
 
+def test_a_backend_of_a_higher_priority_is_asked_first() -> None:
+    class Early(StorageBackend):
+        name = "early"
+        priority = 5
+
+    class Late(StorageBackend):
+        name = "late"
+        priority = -1
+
+    found = list(registry.load({}, plugin("one", Late), plugin("two", Early)))
+    assert found == ["early", *BUILT_IN, "late"]
+
+
 def load_example() -> type[StorageBackend]:
     spec = importlib.util.spec_from_file_location(
         "hubfold_ollama_example", EXAMPLE / "hubfold_ollama_example.py"

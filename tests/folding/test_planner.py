@@ -253,8 +253,46 @@ def test_a_vault_that_cannot_be_written_is_passed_over_for_the_next_and_its_note
     around = replace(SURROUNDINGS, vaults={"/hub": places})
     what = fold(at("/hub/b", 1), at("/models/m", 2), around=around)
     assert what.actions[0].vault == "/hub/.hubfold" and what.notes == ("it will warn",)
-    nowhere = fold(at("/hub/b", 1), at("/models/m", 2), around=replace(SURROUNDINGS, vaults={}))
+
+
+def test_without_a_vault_a_copy_becomes_a_hard_link_where_it_may_be_one() -> None:
+    around = replace(SURROUNDINGS, vaults={})
+    found = fold(at("/hub/b", 1), at("/models/m", 2), around=around)
+    assert said(found) == [("/models/m", "hardlink", "/hub/b")]
+    assert "no place for a vault" in found.actions[0].reason
+    symlink = frozenset({LinkKind.SYMLINK})
+    nowhere = fold(at("/hub/b", 1), at("/models/m", 2, links=symlink), around=around)
     assert nowhere.actions == () and "no place for a vault" in nowhere.skipped[0].reason
+
+
+def test_a_layout_whose_files_are_of_one_owner_is_not_linked_across_owners_whatever_is_asked_for() -> None:
+    capabilities = CAPABILITIES | {"views": Capabilities(same_owner=True)}
+    around = replace(SURROUNDINGS, capabilities=capabilities)
+    for one, other in (("/models/m", "/views/v"), ("/views/v", "/models/m")):
+        found = fold(at(one, 1), at(other, 2, uid=1001), policy=Policy(across_owners=True), around=around)
+        assert found.actions == ()
+        assert "views needs its files to be of one owner" in found.skipped[0].reason
+    assert fold(at("/models/m", 1), at("/views/v", 2), around=around).actions
+
+
+def test_what_a_program_writes_into_in_place_is_read_only_from_then_on_and_the_plan_says_so() -> None:
+    writes = Capabilities(cache=True, written_in_place="oobabooga")
+    around = replace(SURROUNDINGS, capabilities=CAPABILITIES | {"cache": writes})
+    for link in (LinkKind.HARDLINK, LinkKind.SYMLINK):
+        found = fold(at("/hub/b", 1), at("/hub2/b", 2), around=around, policy=Policy(link=link))
+        [action] = found.actions
+        assert action.read_only and "since oobabooga writes into its files" in action.reason
+        assert all(one.read_only for one in action.instead)
+    # A keeper that it could write into is no less in danger than what becomes a link to it.
+    [action] = fold(at("/hub/b", 1), at("/models/m", 2), around=around).actions
+    assert "since oobabooga writes into its files" in action.reason
+
+
+def test_a_file_may_be_kept_or_not_whatever_its_layout_says_of_others() -> None:
+    assert fold(at("/views/a", 1, keeps=True), at("/views/b", 2)).actions
+    assert said(fold(at("/models/a", 1, keeps=False), at("/models/b", 2))) == [
+        ("/models/a", "symlink", OBJECT)
+    ]
 
 
 def test_the_superuser_is_told_that_read_only_does_not_bind_him() -> None:
@@ -366,10 +404,12 @@ def test_a_group_that_could_not_read_the_keeper() -> None:
     assert len(fold(at("/hub/b", 1, gid=1, mode=0o600), at("/models/m", 2, gid=2, mode=0o600)).actions) == 1
 
 
-def test_a_content_that_can_name_no_object_is_left_alone() -> None:
+def test_a_content_that_can_name_no_object_becomes_a_hard_link_or_is_left_alone() -> None:
     found = [at("/hub/b", 1), at("/models/m", 2)]
-    duplicates = DuplicateSet(4 << 20, {"xet": SHA}, Trust.CLAIMED, tuple(found))
-    what = plan([duplicates], Policy(), SURROUNDINGS)
+    what = plan([DuplicateSet(4 << 20, {"xet": SHA}, Trust.CLAIMED, tuple(found))], Policy(), SURROUNDINGS)
+    assert said(what) == [("/models/m", "hardlink", "/hub/b")]
+    far = [at("/hub/b", 1), at("/drive/models/m", 2)]
+    what = plan([DuplicateSet(4 << 20, {"md5": SHA[:32]}, Trust.CLAIMED, tuple(far))], Policy(), SURROUNDINGS)
     assert what.actions == () and what.skipped[0].reason == "none of its digests can name a vault object"
 
 

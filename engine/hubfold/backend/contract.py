@@ -70,6 +70,13 @@ class Capabilities:
     #: Whatever a backend yields is content of its layout. Else only what `Replica.vouched` says so of and what looks
     #: like a model file is: for folders in which anything may lie.
     vouches: bool = True
+    #: A program of this layout sets times or modes of its files as their owner, and fails where they are another's: no
+    #: file of it is linked with one of another owner, whatever the user asks for.
+    same_owner: bool = False
+    #: The program that writes into files of this layout where they lie, also through a link, by its name; "" for none.
+    #: Then shared extents are the one fold without a risk. Else the kept file is read-only from then on, and the plan
+    #: says so; a file that the program may still have to write to must allow no links of its own (`Replica.links`).
+    written_in_place: str = ""
     #: Folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache of
     #: chunks): hubfold tells what they take, and touches none of it.
     beside: tuple[str, ...] = ()
@@ -115,6 +122,20 @@ class Walk(Protocol):
 
     def read_bytes(self, path: str, limit: int = 1 << 20) -> bytes | None:
         """As `read_text`, for a metadata file that is no text."""
+        ...
+
+    def read_json(self, path: str, limit: int = 1 << 20) -> object:
+        """What a small JSON file holds; None, with a warning, where it is none, and where it cannot be had."""
+        ...
+
+    def query(
+        self, path: str, sql: str, parameters: Sequence[object] = (), limit: int = 1 << 28
+    ) -> list[tuple[object, ...]]:
+        """The rows that a SELECT gives of an SQLite database of at most `limit` bytes, as it lies on the disk.
+
+        Read as any file is, so nothing is locked or made beside it, and what its program has only in its write-ahead
+        log is not seen. Empty, with a warning, where it cannot be had or asked.
+        """
         ...
 
     def stat(self, path: str) -> os.stat_result | None:
@@ -168,6 +189,12 @@ class StorageBackend(ABC):
     capabilities: ClassVar[Capabilities] = Capabilities()
     #: Whether a folder that no backend recognises is scanned as this layout. The first that says so takes it.
     fallback: ClassVar[bool] = False
+    #: Backends of a higher number are asked first whether a folder is theirs; among equals, hubfold's own, then by the
+    #: names of their distributions.
+    priority: ClassVar[int] = 0
+    #: Names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is not
+    #: asked of others, which is most folders of a disk; empty: it is asked of all.
+    marks: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:
@@ -222,6 +249,14 @@ class StorageBackend(ABC):
         """The models of this root as programs see them, where the layout knows models. Reads names, no content."""
         return iter(())
 
+    def model_named(self, text: str) -> tuple[str, str, str | None] | None:
+        """(repo_type, repo_id, revision or None) that a user asks for by `text`, where models of this layout have names
+        which no repo id of the Hub can have (``llama3:8b``); None for any other text.
+
+        The repo id is the one that `snapshots` gives. The text may hold anything.
+        """
+        return None
+
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """Lock files (flock) that this layout's own programs take before they replace `path`; they are made if missing.
 
@@ -233,6 +268,8 @@ class StorageBackend(ABC):
         """Folders that may become the vault for keepers of this root, best first.
 
         The first that is on the keeper's file system and writable is taken. Below the root. (As with `lock_paths`.)
+        None (an empty answer) where a folder of hubfold's would trouble the layout's programs: then a keeper gets its
+        object in the vault of a cache on its file system, or hard links.
         """
         return (os.path.join(root.path, ".hubfold"),)
 

@@ -56,7 +56,7 @@ class LoadedBackend(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Registry(Mapping[str, LoadedBackend]):
-    """The loaded backends by name, in order of registration, and the plugins that failed."""
+    """The loaded backends by name, in the order in which they are asked, and the plugins that failed."""
 
     backends: Mapping[str, LoadedBackend]
     #: What could not be loaded; everything else goes on without it.
@@ -213,4 +213,5 @@ def _collect(manager: pluggy.PluginManager, origins: Mapping[str, Origin], broke
                     f"uninstall one of them, or set {BLOCK_VARIABLE}=1 to leave out all but hubfold's own",
                 )
             backends[one.name] = one
-    return Registry(backends, tuple(broken))
+    ordered = sorted(backends.values(), key=lambda one: -one.backend.priority)
+    return Registry({one.name: one for one in ordered}, tuple(broken))

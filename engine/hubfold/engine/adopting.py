@@ -218,7 +218,7 @@ class Adopting:
 def _asked(workspace: Workspace, repo: str | None, revision: str | None) -> Asked:
     if repo is None:
         return Asked(None, revision)
-    name = workspace.model_name(repo, revision)
+    name = workspace.hub_name(repo, revision)
     return Asked(Name(name.repo_type or "model", name.repo_id), name.revision)
 
 

@@ -13,6 +13,7 @@ from hubfold.care import doctor, made_links, recovery, repairs, sharing, verify
 from hubfold.care.doctor import Around, Origin
 from hubfold.care.holes import Hole
 from hubfold.care.made_links import Patient
+from hubfold.care.writers import with_writers
 from hubfold.content import IndexedReplica, Replica, Root, Scope
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
@@ -88,14 +89,22 @@ class Care:
         links: Iterable[str] = (),
         verified: Verified | None = None,
     ) -> VerifyReport:
+        asked = list(replicas)
         with Threads(self._workspace.threads) as pool:
-            return verify.verify(
-                replicas,
+            report = verify.verify(
+                asked,
                 self._workspace.index,
                 Readers(pool, self._workspace.progress, self._workspace.stop),
                 links=links,
                 verified=verified,
             )
+        programs = {
+            name: program
+            for name, backend in self._workspace.backends.items()
+            if (program := backend.capabilities.written_in_place)
+        }
+        roots = {root.path: root.backend for root in self._workspace.scanned()} if programs else {}
+        return with_writers(report, asked, programs, roots)
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""

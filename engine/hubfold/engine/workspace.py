@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import VAULT, Role, Root, Scope, Signature
-from hubfold.errors import HubfoldError, LeftAlone, RootError
+from hubfold.errors import HubfoldError, LeftAlone, RootError, UsageError
 from hubfold.faults import Faults
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.state.home import KnownRoot, StateHome
@@ -505,7 +505,23 @@ class Workspace:
             index.forget(path)
 
     def model_name(self, name: str, revision: str | None = None) -> ModelName:
-        """What a name given by a user asks for: one of ``config.toml``, or a repo id. Raises `UsageError`."""
+        """What a name given by a user asks for: one of ``config.toml``, a repo id, or what a layout calls its models.
+
+        Raises `UsageError`.
+        """
+        from hubfold.models.names import ModelName, parse
+
+        try:
+            return parse(name, self.models, revision)
+        except UsageError:
+            for backend in () if name in self.models else self.backends.values():
+                if (found := backend.model_named(name)) is not None:
+                    repo_type, repo_id, stated = found
+                    return ModelName(name, repo_id, repo_type, stated if revision is None else revision)
+            raise
+
+    def hub_name(self, name: str, revision: str | None = None) -> ModelName:
+        """`model_name` of what the Hub is to be asked for. Raises `UsageError`."""
         from hubfold.models.names import parse
 
         return parse(name, self.models, revision)

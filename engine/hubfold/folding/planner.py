@@ -124,7 +124,7 @@ class _No(Exception):
 
 
 class _ShutOut(_No):
-    """Some reader of the victim could not go the way of this kind of link."""
+    """Some reader of the victim could not go the way of a symlink, or there is no object that it could point at."""
 
 
 def plan(sets: Iterable[DuplicateSet], policy: Policy, around: Surroundings) -> Plan:
@@ -218,12 +218,16 @@ class _Planner:
 
     # -- ranking ------------------------------------------------------------------------------------------------
 
-    def _rank(self, payload: Payload) -> tuple[bool, bool, int, bool, bool, int, int, int, str]:
-        """Names decide last: of two that differ otherwise, the same one is kept whatever they are called."""
+    def _rank(self, payload: Payload) -> tuple[bool, bool, bool, int, bool, bool, int, int, int, str]:
+        """Names decide last: of two that differ otherwise, the same one is kept whatever they are called.
+
+        What may not be kept comes behind all that may: by then it is known what could serve it.
+        """
         around = [self._known[replica.path] for replica in payload]
         file = around[0].file
         open_to = [self._breadth(file, one.way) for one in around]
         return (
+            not self._may_keep(payload),
             self._may_be_taken_away(payload),
             bool(self._folders) and bool(self._below(payload)),
             min([one.place for one in around]),
@@ -292,7 +296,10 @@ class _Planner:
         return " (a faster drive)" if same and there.fast and not here.fast else ""
 
     def _may_keep(self, payload: Payload) -> bool:
-        return any(self._known[replica.path].capabilities.keeps for replica in payload)
+        return any(map(self._keeps, payload))
+
+    def _keeps(self, replica: IndexedReplica) -> bool:
+        return self._known[replica.path].capabilities.keeps if replica.keeps is None else replica.keeps
 
     # -- one victim -----------------------------------------------------------------------------------------------
 
@@ -339,16 +346,25 @@ class _Planner:
     ) -> list[Action]:
         """A link for every name of `payload`."""
         self._check_payload(payload, source)
+        self._check_owner(payload, keeper)
         if self.sides.apart(payload, keeper):
             raise _No(
                 "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
             )
         *others, last = sorted(payload, key=_path)
         # Only when the last name is replaced does the file system get the blocks back.
-        return [
+        actions = [
             *(self._link(replica, source, keeper, duplicates, frees=0) for replica in others),
             self._link(last, source, keeper, duplicates, frees=payload[0].allocated),
         ]
+        writer = self._writer([*payload, *keeper])
+        return [_kept_from(action, writer) for action in actions] if writer else actions
+
+    def _writer(self, names: Payload) -> str:
+        """The program that would write into the file by one of these names, "" for none."""
+        return next(
+            (one for name in names if (one := self._known[name.path].capabilities.written_in_place)), ""
+        )
 
     def _reflinks(self, victim: IndexedReplica, keeper: IndexedReplica) -> bool:
         here = self._known[victim.path].filesystem
@@ -387,10 +403,6 @@ class _Planner:
                 else f"outside of {self.policy.within}"
             )
             raise _No(f"replacing it frees nothing: {hidden} more hard link(s) of it lie {where}")
-        if victim.uid != keeper.uid and not self.policy.across_owners:
-            raise _No(
-                f"it belongs to another owner than {keeper.path} (--across-owners folds it all the same)"
-            )
         stuck = no_way_back(
             self._known[victim.path].file,
             victim.gid,
@@ -399,6 +411,20 @@ class _Planner:
         )
         if stuck is not None:
             raise _No(stuck)
+
+    def _check_owner(self, payload: Payload, keeper: Payload) -> None:
+        if payload[0].uid == keeper[0].uid:
+            return
+        strict = [one for one in (*payload, *keeper) if self._known[one.path].capabilities.same_owner]
+        if strict:
+            raise _No(
+                f"it belongs to another owner than {keeper[0].path}, and {strict[0].backend} needs its files to be "
+                "of one owner"
+            )
+        if not self.policy.across_owners:
+            raise _No(
+                f"it belongs to another owner than {keeper[0].path} (--across-owners folds it all the same)"
+            )
 
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
         capabilities = self._known[replica.path].capabilities
@@ -456,7 +482,7 @@ class _Planner:
             vault_serves=place.serves,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=True,
-            may_keep=here.capabilities.keeps,
+            may_keep=self._keeps(victim),
             relative=self.policy.within is not None,
             instead=instead,
         )
@@ -475,7 +501,7 @@ class _Planner:
             digests=duplicates.digests,
             keeper_mtime_ns=victim.latest_mtime_ns,
             read_only=not capabilities.cache,
-            may_keep=capabilities.keeps,
+            may_keep=self._keeps(victim),
         )
 
     def _kinds_of(self, victim: IndexedReplica, source: IndexedReplica) -> tuple[bool, Kinds]:
@@ -547,7 +573,7 @@ class _Planner:
                     else self._object_path(place, source, duplicates, own_link)
                 )
                 if path is None:
-                    raise _No("none of its digests can name a vault object")
+                    raise _ShutOut("none of its digests can name a vault object")
                 closed = no_symlink(here.standing, kept.standing, place.way, self.around.alone)
                 if closed is None:
                     if place.note:
@@ -558,7 +584,7 @@ class _Planner:
             raise _ShutOut(reason)
         if self.policy.within is not None:
             raise _ShutOut(f"there is no place for a vault inside {self.policy.within}")
-        raise _No(f"there is no place for a vault on the file system of {source.path}")
+        raise _ShutOut(f"there is no place for a vault on the file system of {source.path}")
 
     def _object_path(
         self, place: VaultPlace, source: IndexedReplica, duplicates: DuplicateSet, own_link: str | None
@@ -595,6 +621,15 @@ class _Planner:
 
     def _root_rank(self, path: str) -> tuple[bool, str]:
         return self.around.roots[path].role is not Role.PRIMARY, path
+
+
+def _kept_from(action: Action, writer: str) -> Action:
+    """The same, with a kept file that `writer` cannot write into by the name that becomes a link."""
+    return action._replace(
+        read_only=True,
+        reason=f"{action.reason}; read-only from now on, since {writer} writes into its files where they lie",
+        instead=tuple(_kept_from(one, writer) for one in action.instead),
+    )
 
 
 def _holes(replica: IndexedReplica) -> int:

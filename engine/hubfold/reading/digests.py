@@ -75,7 +75,7 @@ def available(algorithm: str) -> bool:
         from importlib.util import find_spec
 
         return find_spec("hf_xet") is not None
-    return algorithm in ("sha256", "git-sha1", "xxh3_128", SAMPLE)
+    return algorithm in ("sha256", "git-sha1", "xxh3_128", "md5", SAMPLE)
 
 
 def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | None = None) -> Reading:
@@ -186,6 +186,8 @@ def _digests(fd: int, job: Job, counter: _Counter) -> dict[str, str]:
         elif algorithm == "git-sha1":
             # As `git hash-object` does, which is how the Hub names files that are not in LFS.
             hashes[algorithm] = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        elif algorithm == "md5":
+            hashes[algorithm] = hashlib.md5(usedforsecurity=False)
         elif algorithm == "xxh3_128":
             hashes[algorithm] = xxhash.xxh3_128()
     digests = {}
