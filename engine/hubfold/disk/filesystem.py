@@ -12,12 +12,15 @@ import struct
 import sys
 from contextlib import suppress
 from enum import Enum
-from functools import cached_property
-from typing import NamedTuple
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold.disk import open_flags
 from hubfold.disk.drives import UNKNOWN, Drive, drive_of
 from hubfold.disk.paths import existing, plain, upwards
+
+if TYPE_CHECKING:
+    import ctypes
 
 if sys.platform != "win32":
     import fcntl
@@ -191,10 +194,18 @@ def _magic(fd: int) -> int:
     import ctypes
 
     buffer = ctypes.create_string_buffer(256)
-    if ctypes.CDLL(None).fstatfs(fd, buffer) != 0:
+    if _libc().fstatfs(fd, buffer) != 0:
         return 0
     (magic,) = struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)
     return int(magic) & 0xFFFFFFFF
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    # Made once: this makes a class each time, and is asked of every folder.
+    import ctypes
+
+    return ctypes.CDLL(None)
 
 
 def _btrfs_id(fd: int) -> str:
