@@ -134,6 +134,9 @@ LATE = {
     "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
     # A scan asks it for what was saved, and reads no journal for that.
     "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
+    "hubfold.engine.scanning": ["hubfold.removal.measure"],
+    # Who scans and shows no plan does without its report.
+    "hubfold.engine.planning": ["hubfold.folding.told"],
     # Every command makes one, and few need all that it can answer.
     "hubfold.engine.workspace": ["*"],
 }
@@ -153,6 +156,7 @@ PURE = [
     ),
     *(
         "hubfold.folding.plan",
+        "hubfold.folding.told",
         "hubfold.folding.planner",
         "hubfold.folding.rights",
         "hubfold.folding.confined",
@@ -249,16 +253,42 @@ def test_imports_stand_at_the_top_but_where_a_command_line_waits_for_them() -> N
     assert not rules.late(real(), HOUSE, LATE)
 
 
-def test_what_every_scan_asks_loads_no_journal() -> None:
+def loaded_with(*services: str) -> set[str]:
+    """The modules of hubfold's that are loaded with these services, without those that load when they are used."""
     loads: dict[str, set[str]] = {}
     for name, one in real().arrows(When.START):
         loads.setdefault(name, set()).add(one.module)
     reached: set[str] = set()
-    pending = [f"hubfold.engine.{name}" for name in ("engine", "memory", "scanning", "workspace")]
+    pending = [f"hubfold.engine.{name}" for name in services]
     while pending:
         reached.add(name := pending.pop())
         pending += loads.get(name, set()) - reached
-    assert {one for one in reached if one.startswith("hubfold.journal.")} == {"hubfold.journal.runs"}
+    return {one.removeprefix("hubfold.") for one in reached}
+
+
+def of_rooms(modules: set[str], *rooms: str) -> set[str]:
+    return {one for one in modules if one.partition(".")[0] in rooms and "." in one}
+
+
+def test_what_every_scan_asks_loads_no_journal() -> None:
+    reached = loaded_with("engine", "memory", "scanning", "workspace")
+    assert of_rooms(reached, "journal") == {"journal.runs"}
+
+
+def test_what_every_scan_asks_knows_no_models_and_changes_nothing() -> None:
+    reached = loaded_with("engine", "memory", "scanning", "workspace")
+    assert of_rooms(reached, "library") == {"library.unreferenced"}
+    assert not of_rooms(reached, "adoption", "care", "farm", "folding", "moving", "removal", "transfer")
+    assert not reached & {"backend.changes", "reports.models", "reports.removals", "reports.runs"}
+
+
+def test_planning_a_fold_loads_nothing_that_carries_it_out() -> None:
+    reached = loaded_with("engine", "memory", "scanning", "workspace", "planning")
+    assert of_rooms(reached, "folding") == {
+        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey")
+    }
+    assert of_rooms(reached, "journal") == {"journal.runs"}
+    assert not of_rooms(reached, "adoption", "care", "farm", "moving", "transfer")
 
 
 def test_names_of_modules_are_written_out() -> None:
@@ -392,8 +422,8 @@ def test_the_design_names_every_module_of_a_room(one: Room) -> None:
 # -- what is loaded for what
 
 
-def imported(*arguments: str, **environ: str) -> set[str]:
-    """The packages that a command line imports."""
+def loaded_for(*arguments: str, **environ: str) -> set[str]:
+    """The modules that a command line imports."""
     program = (
         "import sys, atexit\n"
         "atexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))\n"
@@ -407,24 +437,45 @@ def imported(*arguments: str, **environ: str) -> set[str]:
         check=False,
         env={**os.environ, **environ},
     )
-    loaded = {name.partition(".")[0] for name in done.stderr.splitlines()}
+    loaded = set(done.stderr.splitlines())
     assert "hubfold" in loaded
     return loaded
 
 
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
 HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http"}
+#: What a scan that finds nothing to compare has no use for.
+UNUSED = HEAVY | {"concurrent", "ctypes", "email", "logging", "lzma", "shutil", "socket", "tempfile"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["nonsense"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    assert not imported(*arguments) & (HEAVY | {"sqlite3", "pluggy", "xxhash"})
+    assert not packages(loaded_for(*arguments)) & (HEAVY | {"sqlite3", "pluggy", "xxhash"})
 
 
 def test_a_scan_without_anything_to_read_imports_no_more_than_it_uses(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     home = {"HUBFOLD_HOME": str(tmp_path / "state"), "HF_HOME": str(tmp_path / "hf")}
-    loaded = imported("scan", "--json", str(tmp_path / "models"), **home)
-    assert not loaded & (HEAVY | {"concurrent", "logging", "email", "socket", "tempfile"})
+    loaded = loaded_for("scan", "--json", str(tmp_path / "models"), **home)
+    assert not packages(loaded) & UNUSED
+    services = {name for name in loaded if name.startswith("hubfold.engine.")}
+    assert services == {
+        f"hubfold.engine.{name}" for name in ("engine", "workspace", "scanning", "sources", "memory")
+    }
+
+
+@pytest.mark.slow
+def test_a_scan_that_tells_what_a_fold_frees_loads_nothing_that_folds(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / "models" / f"{name}.safetensors").parent.mkdir(exist_ok=True)
+        (tmp_path / "models" / f"{name}.safetensors").write_bytes(bytes(2_000_000))
+    home = {"HUBFOLD_HOME": str(tmp_path / "state"), "HF_HOME": str(tmp_path / "hf")}
+    loaded = loaded_for("scan", str(tmp_path / "models"), **home)
+    assert "hubfold.engine.planning" in loaded
+    assert not loaded & {"hubfold.engine.folding", "hubfold.folding.executor", "hubfold.care.recovery"}
 
 
 # -- where the tests are
@@ -459,6 +510,7 @@ TESTED_BY = {
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
     "hubfold.engine.following": ["moving/test_names.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.planning": ["folding/test_planner.py", "cli/test_consolidate.py"],
     "hubfold.engine.registering": ["cli/test_registered.py", "places/test_registry.py"],
     "hubfold.cli.commands.register": ["cli/test_registered.py"],
     "hubfold.cli.commands.unregister": ["cli/test_registered.py"],
@@ -482,6 +534,7 @@ TESTED_BY = {
     "hubfold.folding.outcomes": ["folding/test_executor.py", "folding/test_limits.py"],
     "hubfold.folding.plan": ["folding/test_planner.py"],
     "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
+    "hubfold.folding.told": ["cli/test_consolidate.py", "reports/test_json.py"],
     "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
     "hubfold.folding.swapping": ["folding/test_taking_back.py", "folding/test_rights.py"],
     "hubfold.moving.links": ["moving/test_move.py"],

@@ -28,6 +28,18 @@ FARM_MARKER = ".hubfold-farm"
 #: Seconds. What was touched since may be gone on with, and is left alone by `hubfold clean`.
 LEFTOVER_AGE = 24 * 3600
 
+
+class LeftoverKind(enum.StrEnum):
+    """What a layout's programs leave behind."""
+
+    INTERRUPTED = "interrupted download"
+    LOCK = "stale lock"
+    UNUSED = "content that no revision uses"
+    DETACHED = "detached revision"
+    EMPTY = "empty repository"
+    DANGLING = "dangling link of hubfold"
+
+
 #: Digest algorithms, in the order in which hubfold prefers to name a content by them.
 ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet", "md5")
 
@@ -201,8 +213,7 @@ class Trust(enum.StrEnum):
     COMPUTED = "computed"
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateSet:
+class DuplicateSet(NamedTuple):
     """Replicas of one content on two payloads or more."""
 
     size: int

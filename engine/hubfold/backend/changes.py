@@ -6,11 +6,11 @@ know what the other knows.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import LEFTOVER_AGE as LEFTOVER_AGE
+from hubfold.content import LeftoverKind as LeftoverKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,17 +132,6 @@ class Gap:
     content: str = ""
     text: str = ""
     size: int | None = None
-
-
-class LeftoverKind(enum.StrEnum):
-    """What a layout's programs leave behind."""
-
-    INTERRUPTED = "interrupted download"
-    LOCK = "stale lock"
-    UNUSED = "content that no revision uses"
-    DETACHED = "detached revision"
-    EMPTY = "empty repository"
-    DANGLING = "dangling link of hubfold"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import pluggy
 
@@ -29,8 +29,7 @@ ENTRY_POINT_GROUP = "hubfold"
 BLOCK_VARIABLE = "HUBFOLD_NO_PLUGINS"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedBackend:
+class LoadedBackend(NamedTuple):
     """One backend and where it comes from."""
 
     backend: GuardedBackend
@@ -169,8 +168,7 @@ class _EntryPoint(Protocol):
     def load(self) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Distribution:
+class _Distribution(NamedTuple):
     name: str
     version: str
     entry_points: tuple[_EntryPoint, ...]
