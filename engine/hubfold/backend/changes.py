@@ -159,9 +159,12 @@ class OfferedFile:
     algorithm: str
     #: What it is: as the folder's own notes have it, and as it was read once the engine hands the offer on.
     digests: Mapping[str, str] = field(default_factory=dict)
-    #: Of a work tree of git's: the object that git has for it, which is its own git-sha1 or that of its LFS pointer
+    #: Of a work tree of git's: the object that git has for it, which is its own git-sha1 or that of its `pointer`
     #: (then programs know it by its sha256, whatever `algorithm` says). "" for none.
     git_object: str = ""
+    #: The text that git may have in place of such a file, with ``{sha256}`` and ``{size}`` for those of the file; ""
+    #: where it has the file itself.
+    pointer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
