@@ -38,7 +38,8 @@ def room(name: str, imports: str, *, annotates: str = "", never: str = "", holds
 #: import stands. Imports for annotations load nothing, so what is allowed to them alone is said apart. `never` are the
 #: rooms that it does not come to through anything that it imports either.
 HOUSE = (
-    room("cli", "demo front engine backend ground", annotates="folding reports", holds="cli __main__"),
+    room("cli", "demo kit front engine backend ground", annotates="folding reports", holds="cli __main__"),
+    room("kit", "testing engine scanning backend ground"),
     room("demo", "testing ground", never="engine index state folding care"),
     room(
         "front",
@@ -128,6 +129,7 @@ LATE = {
     "hubfold.cli.options": ["hubfold.engine.engine", "hubfold.content"],
     "hubfold.cli.commands.consolidate": ["hubfold.content"],
     "hubfold.cli.commands.demo": ["hubfold.demo"],
+    "hubfold.cli.commands.plugins": ["hubfold.kit.look", "hubfold.kit.scaffold"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
     "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
     # A scan asks it for what was saved, and reads no journal for that.
@@ -170,7 +172,8 @@ API = {
 
 MAKES_TREES = {
     "hubfold.demo",
-    *(f"hubfold.testing{name}" for name in ("", ".contract", ".loopback_hub", ".trees")),
+    *(f"hubfold.testing{name}" for name in ("", ".contract", ".folds", ".loopback_hub", ".trees")),
+    *("hubfold.kit.scaffold", "hubfold.kit.contract_of_store"),
 }
 
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
@@ -316,6 +319,7 @@ def test_plugins_never_open_or_write_a_file() -> None:
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
     facade = {
         *("hubfold", "hubfold.demo", "hubfold.engine.engine", "hubfold.backend.changes"),
+        *("hubfold.kit.look", "hubfold.kit.scaffold"),
         *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.json_form", "hubfold.progress"),
     }
     typed = {"hubfold.folding.plan", "hubfold.backend.registry"}
@@ -439,6 +443,8 @@ TESTED_BY = {
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
     "hubfold.demo": ["cli/test_demo.py"],
+    "hubfold.kit.contract_of_store": ["kit/test_look.py"],
+    "hubfold.testing.built": ["testing/test_contract.py"],
     "hubfold.duplicates.cost": ["duplicates/test_sets.py", "index/test_tallies.py"],
     "hubfold.duplicates.digesting": ["scanning/test_scan.py", "index/test_tallies.py"],
     "hubfold.duplicates.evidence": ["duplicates/test_sets.py"],

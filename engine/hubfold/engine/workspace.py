@@ -87,7 +87,7 @@ class Workspace:
         """The loaded backends. Raises `PluginError` where two have one name."""
         from hubfold.backend import registry
 
-        found = registry.load(self.environ, guests=self._guests)
+        found = registry.load(self.environ, guests=self._guests, files=self.state.plugins)
         for broken in found.broken:
             self.faults.note(broken)
         return found

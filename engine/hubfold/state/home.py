@@ -89,6 +89,11 @@ class StateHome:
         return os.path.join(self.home, "index.db")
 
     @property
+    def plugins(self) -> str:
+        """The folder of the user's own plugins, each a file."""
+        return os.path.join(os.path.dirname(self.config), "plugins")
+
+    @property
     def runs(self) -> str:
         return os.path.join(self.home, "runs")
 
