@@ -562,6 +562,8 @@ TESTED_BY = {
     },
     "hubfold.engine.migrating": ["adoption/test_migration.py"],
     "hubfold.engine.adopting": ["adoption/test_adopting.py"],
+    "hubfold_plugins.git_lfs.clone": ["plugins/git_lfs/test_store.py", "plugins/git_lfs/test_program.py"],
+    "hubfold_plugins.git_lfs.git_files": ["plugins/git_lfs/test_store.py", "adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.legacy_offers": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.local_offers": ["adoption/test_adopting.py"],

@@ -177,7 +177,9 @@ class OfferedFile:
     algorithm: what programs know such a file by: ``sha256`` or ``git-sha1``.
     digests: what it is: as the folder's own notes have it, and as it was read once the engine hands the offer on.
     git_object: of a work tree of git's: the object that git has for it, which is its own git-sha1 or that of its
-        LFS pointer (then programs know it by its sha256, whatever `algorithm` says). "" for none.
+        `pointer` (then programs know it by its sha256, whatever `algorithm` says). "" for none.
+    pointer: the text that git may have in place of such a file, with ``{sha256}`` and ``{size}`` for those of the file.
+        "" where git has the file itself.
     """
 
     name: str
@@ -185,6 +187,7 @@ class OfferedFile:
     algorithm: str
     digests: Mapping[str, str] = field(default_factory=dict)
     git_object: str = ""
+    pointer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

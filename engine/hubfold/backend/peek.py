@@ -6,7 +6,13 @@ Nothing here raises or warns: what cannot be read is not there, and the scan tha
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection
+
+#: A FIFO that lies where a note would must not hang whoever looks.
+_READ = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+)
 
 
 def names_in(path: str) -> Collection[str]:
@@ -33,6 +39,21 @@ def link_text(path: str) -> str | None:
         return os.readlink(path)
     except (OSError, ValueError):
         return None
+
+
+def text(path: str, limit: int = 1 << 16) -> str | None:
+    """The text of a note of at most `limit` bytes (UTF-8, no symlink); None where there is none."""
+    try:
+        fd = os.open(path, _READ)
+    except (OSError, ValueError):
+        return None
+    try:
+        data = os.read(fd, limit + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        return None if data is None or len(data) > limit else data.decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    finally:
+        os.close(fd)
 
 
 def absolute(path: str) -> str:
