@@ -19,6 +19,21 @@ def test_what_cannot_be_asked_is_not_there(path: str) -> None:
     assert not peek.is_folder(path)
     assert not peek.exists(path)
     assert peek.link_text(path) is None
+    assert peek.text(path) is None
+
+
+def test_settings_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "settings"
+    path.write_text("said")
+    (tmp_path / "link").symlink_to(path)
+    assert peek.text(str(path)) == peek.text(str(tmp_path / "link")) == "said"
+    assert peek.text(str(path), 3) is None
+    path.write_bytes(b"\xff\xfe")
+    assert peek.text(str(path)) is None
+    path.unlink()
+    assert peek.text(str(tmp_path)) is None
+    os.mkfifo(path)
+    assert peek.text(str(path)) is None
 
 
 def test_what_is_there_is_told(tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-BUILT_IN = ["hub-cache", "local-dir", "symlink-farm"]
+BUILT_IN = [
+    "hub-cache",
+    "local-dir",
+    "lm-studio",
+    "symlink-farm",
+]
 
 _REPORT = """
 import json, sys

@@ -195,6 +195,9 @@ class StorageBackend(ABC):
     #: Names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is not
     #: asked of others, which is most folders of a disk; empty: it is asked of all.
     marks: ClassVar[frozenset[str]] = frozenset()
+    #: All that lies below a root of this layout is of this layout: no other is looked for in it, also where a user
+    #: names a folder in it. For layouts whose programs bear less than others do (no symlink, no vault).
+    exclusive: ClassVar[bool] = False
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:
