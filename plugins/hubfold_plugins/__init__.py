@@ -18,10 +18,12 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
     from hubfold_plugins.lmstudio.models import LmStudioBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
+    from hubfold_plugins.textgen.models import TextGenerationBackend
 
     return [
         HubCacheBackend,
         LocalDirBackend,
         LmStudioBackend,
         SymlinkFarmBackend,
+        TextGenerationBackend,
     ]

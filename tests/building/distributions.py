@@ -14,6 +14,7 @@ BUILT_IN = [
     "local-dir",
     "lm-studio",
     "symlink-farm",
+    "text-generation-webui",
 ]
 
 _REPORT = """

@@ -59,8 +59,9 @@ class Machine:
     def fold(self, *paths: str | Path, **how: Any) -> ConsolidateReport:
         """Scan, plan and apply; the report, in which nothing failed."""
         with self.engine() as engine:
-            engine.scan([self.home / path for path in paths])
-            report = engine.apply(engine.plan(**how))
+            below = [self.home / path for path in paths]
+            engine.scan(below)
+            report = engine.apply(engine.plan(below, **how))
             assert not report.failed
             return report
 

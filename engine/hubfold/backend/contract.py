@@ -77,6 +77,10 @@ class Capabilities:
     #: Then shared extents are the one fold without a risk. Else the kept file is read-only from then on, and the plan
     #: says so; a file that the program may still have to write to must allow no links of its own (`Replica.links`).
     written_in_place: str = ""
+    #: That program goes on with a file that is too short by writing to its end, and nothing beside the file says that
+    #: it is whole. Links may stand for such a file only where its bytes were read and are what the layout states, or
+    #: where a layout of which this is not so states what they are.
+    resumes_in_place: bool = False
     #: Folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache of
     #: chunks): hubfold tells what they take, and touches none of it.
     beside: tuple[str, ...] = ()
