@@ -31,6 +31,9 @@ def test_a_note_is_read_and_nothing_that_is_none(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "bytes", "pipe", "."):
         assert peek.text(str(tmp_path / name)) is None, name
+    assert peek.text(str(tmp_path / "link"), behind_links=True) == "gitdir: ü\n"
+    for name in ("bytes", "pipe", ".", "nothing"):
+        assert peek.text(str(tmp_path / name), behind_links=True) is None, name
 
 
 def test_what_is_there_is_told(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ BUILT_IN = [
     "hub-cache",
     "git-lfs",
     "local-dir",
+    "lm-studio",
     "symlink-farm",
+    "text-generation-webui",
 ]
 
 _REPORT = """

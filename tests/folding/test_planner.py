@@ -288,6 +288,27 @@ def test_what_a_program_writes_into_in_place_is_read_only_from_then_on_and_the_p
     assert "since oobabooga writes into its files" in action.reason
 
 
+def test_a_file_that_a_program_may_have_to_go_on_with_is_linked_where_something_says_that_it_is_whole() -> (
+    None
+):
+    resumes = Capabilities(written_in_place="oobabooga", resumes_in_place=True)
+    around = replace(SURROUNDINGS, capabilities=CAPABILITIES | {"plain": resumes})
+    claims = {"sha256": SHA}
+
+    def told(*replicas: IndexedReplica) -> list[str]:
+        found = fold(*replicas, around=around)
+        return [str(one.link) for one in found.actions] or [one.reason for one in found.skipped]
+
+    for other in ("/models/n", "/views/v"):
+        for mine in ({}, claims):
+            [reason] = set(told(at("/models/m", 1, claims=mine), at(other, 2, claims={})))
+            assert "oobabooga may not be at the end of /models/" in reason
+    assert told(at("/hub/b", 1, claims=claims), at("/models/m", 2)) == ["symlink"]
+    assert told(at("/models/m", 1, claims=claims, computed=claims), at("/models/n", 2)) == ["symlink"]
+    assert fold(at("/cow/a", 1), at("/cow/b", 2), around=around).actions[0].link == "reflink"
+    assert fold(at("/cow/a", 1), at("/cow/b", 2), around=around).actions[0].instead == ()
+
+
 def test_a_file_may_be_kept_or_not_whatever_its_layout_says_of_others() -> None:
     assert fold(at("/views/a", 1, keeps=True), at("/views/b", 2)).actions
     assert said(fold(at("/models/a", 1, keeps=False), at("/models/b", 2))) == [

@@ -262,6 +262,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "vouches": yes_or_no,
     "same_owner": yes_or_no,
     "written_in_place": text,
+    "resumes_in_place": yes_or_no,
     "beside": _tuple(text),
 }
 

@@ -70,6 +70,9 @@ class Capabilities:
         name; "" for none. Then shared extents are the one fold without a risk. Else the kept file is read-only from
         then on, and the plan says so; a file that the program may still have to write to must allow no links of its
         own (`Replica.links`).
+    resumes_in_place: that program goes on with a file that is too short by writing to its end, and nothing beside the
+        file says that it is whole. Links may stand for such a file only where its bytes were read and are what the
+        layout states, or where a layout of which this is not so states what they are.
     beside: folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache
         of chunks): hubfold tells what they take, and touches none of it.
     """
@@ -84,6 +87,7 @@ class Capabilities:
     vouches: bool = True
     same_owner: bool = False
     written_in_place: str = ""
+    resumes_in_place: bool = False
     beside: tuple[str, ...] = ()
 
 
@@ -205,6 +209,9 @@ class StorageBackend(ABC):
     #: Names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is not
     #: asked of others, which is most folders of a disk; empty: it is asked of all.
     marks: ClassVar[frozenset[str]] = frozenset()
+    #: All that lies below a root of this layout is of this layout: no other is looked for in it, also where a user
+    #: names a folder in it. For layouts whose programs bear less than others do (no symlink, no vault).
+    exclusive: ClassVar[bool] = False
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:

@@ -10,9 +10,8 @@ import stat
 from collections.abc import Collection
 
 #: A FIFO that lies where a note would must not hang whoever looks.
-_READ = (
-    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-)
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NOFOLLOW | getattr(os, "O_CLOEXEC", 0)
 
 
 def names_in(path: str) -> Collection[str]:
@@ -41,10 +40,13 @@ def link_text(path: str) -> str | None:
         return None
 
 
-def text(path: str, limit: int = 1 << 16) -> str | None:
-    """The text of a note of at most `limit` bytes (UTF-8, no symlink); None where there is none."""
+def text(path: str, limit: int = 1 << 16, *, behind_links: bool = False) -> str | None:
+    """The text of a note of at most `limit` bytes (UTF-8); None where there is none.
+
+    A symlink is none, but for settings by which a program says where its models lie: these may be read `behind_links`.
+    """
     try:
-        fd = os.open(path, _READ)
+        fd = os.open(path, _READ & ~_NOFOLLOW if behind_links else _READ)
     except (OSError, ValueError):
         return None
     try:

@@ -182,8 +182,8 @@ class Workspace:
         """
         from hubfold.scanning import discover
 
-        roots = self.known_roots() if known else []
-        if known and not paths:
+        roots = self.known_roots() if known else None
+        if roots is not None and not paths:
             roots += [root for path, root in self.given.items() if all(path != one.path for one in roots)]
         return discover.discover(
             paths, self.backends, known=roots, backend=backend, environ=self.environ, around=around

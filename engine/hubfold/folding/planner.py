@@ -351,6 +351,7 @@ class _Planner:
             raise _No(
                 "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
             )
+        self._check_whole([*payload, *keeper], duplicates)
         *others, last = sorted(payload, key=_path)
         # Only when the last name is replaced does the file system get the blocks back.
         actions = [
@@ -359,6 +360,22 @@ class _Planner:
         ]
         writer = self._writer([*payload, *keeper])
         return [_kept_from(action, writer) for action in actions] if writer else actions
+
+    def _check_whole(self, names: Payload, duplicates: DuplicateSet) -> None:
+        """`_No` where a program may still have to write to the end of one of the two files."""
+        unsure = next((one for one in names if self._of(one).capabilities.resumes_in_place), None)
+        if unsure is None or any(map(self._tells_whole, duplicates.replicas)):
+            return
+        program = self._of(unsure).capabilities.written_in_place or unsure.backend
+        raise _No(
+            f"{program} may not be at the end of {unsure.path}: nothing that was read says that it is whole"
+        )
+
+    def _tells_whole(self, replica: IndexedReplica) -> bool:
+        if not replica.claims or replica.backend == VAULT:
+            return False
+        read = any(replica.computed.get(name) == value for name, value in replica.claims.items())
+        return read or not self._of(replica).capabilities.resumes_in_place
 
     def _writer(self, names: Payload) -> str:
         """The program that would write into the file by one of these names, "" for none."""

@@ -154,7 +154,8 @@ class TreeWalk:
         self.failed: set[str] = set()
         #: Files whose row is as it was, which no backend was asked about.
         self.unchanged = 0
-        self._others = [backend for name, backend in backends.items() if name != root.backend]
+        alone = root.backend in backends and backends[root.backend].exclusive
+        self._others = [] if alone else [one for name, one in backends.items() if name != root.backend]
         self._boundaries = set(boundaries) - {root.path}
         self._memory = memory
         self.shared = Shared() if shared is None else shared
