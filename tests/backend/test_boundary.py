@@ -358,6 +358,8 @@ def test_only_the_boundary_knows_a_backend_as_it_is() -> None:
     assert knowing == {
         # what hands the contract on to plugins
         *("__init__", "backend/__init__", "backend/hookspecs"),
+        # what authors test their classes by
+        *("testing/folds", "kit/look"),
         "backend/boundary",
         # hubfold's own backend, and the kit with which authors ask theirs
         *("vault/backend", "testing/contract"),

@@ -372,6 +372,7 @@ def _of_removal() -> Mapping[str, Check]:
         **dict.fromkeys(("path", "aside"), _empty_or(path)),
         "revisions": _tuple(text),
         "whole": yes_or_no,
+        "notes_stay": yes_or_no,
         **dict.fromkeys(("links", "refs", "folders", "inside", "records", "content", "empty"), paths),
         "payloads": _tuple(_of(SharedPayload, {"path": path, "record": path})),
         "kept": _tuple(_of(Kept, {"path": path, "reason": text})),
