@@ -850,7 +850,7 @@ class Engine:
     def _models(self) -> Models:
         from hubfold.engine.models import Models
 
-        return Models(self.workspace, self._memory)
+        return Models(self.workspace, self._places, self._memory)
 
     @cached_property
     def _removal(self) -> Removing:
@@ -862,7 +862,9 @@ class Engine:
     def _transfer(self) -> Transfer:
         from hubfold.engine.transfer import Transfer
 
-        return Transfer(self.workspace, self._scanning, self._farming, self._models, self._care)
+        return Transfer(
+            self.workspace, self._places, self._scanning, self._farming, self._models, care=self._care
+        )
 
     @cached_property
     def _adopting(self) -> Adopting:

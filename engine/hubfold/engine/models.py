@@ -33,10 +33,10 @@ from hubfold.state.used import Use
 class Models:
     """Tells what models there are; changes nothing."""
 
-    def __init__(self, workspace: Workspace, memory: Memory) -> None:
+    def __init__(self, workspace: Workspace, places: Places, memory: Memory) -> None:
         self._workspace = workspace
+        self._places = places
         self._memory = memory
-        self._places = Places(workspace)
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
         """See `Engine.library`."""
