@@ -57,7 +57,7 @@ HOUSE = (
     ),
     room(
         "moving",
-        "transfer library folding reading reports backend disk models ground",
+        "transfer library folding reports backend disk models ground",
         never="care testing",
     ),
     room(

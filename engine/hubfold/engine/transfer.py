@@ -70,14 +70,20 @@ class Transfer:
     """Downloads, backs up and restores."""
 
     def __init__(
-        self, workspace: Workspace, scanning: Scanning, farming: Farming, models: Models, care: Care
+        self,
+        workspace: Workspace,
+        places: Places,
+        scanning: Scanning,
+        farming: Farming,
+        models: Models,
+        care: Care,
     ) -> None:
         self._workspace = workspace
+        self._places = places
         self._models = models
         self._care = care
         self._scanning = scanning
         self._farming = farming
-        self._places = Places(workspace)
 
     def plan_download(
         self,
