@@ -222,6 +222,8 @@ class Partial:
     size: int
     #: The file of the snapshot that it is to become, None where the layout does not tell.
     name: str | None = None
+    #: Algorithm → hex of what it is to become, as the layout has it; empty where it does not tell.
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
