@@ -27,7 +27,7 @@ from tests.building.plugin import METHODS, Box, fill, raising
 
 ORIGIN = Origin("p-box", "hubfold-box", "1.0")
 #: Those that answer with nothing where the plugin fails: it has no root, no vault of its own then.
-TOTAL = {"recognise", "default_roots", "home_root", "reached", "vault_places"}
+TOTAL = {"recognise", "default_roots", "home_root", "reached", "model_named", "vault_places"}
 
 
 class Guarded:
@@ -50,6 +50,7 @@ class Guarded:
             "default_roots": lambda: one.default_roots({"HOME": "/home/me"}),
             "home_root": lambda: one.home_root(root.path),
             "vault_places": lambda: one.vault_places(root),
+            "model_named": lambda: one.model_named("box:acme/boxed"),
             "reached": lambda: one.reached(root),
             "replicas": lambda: taken(one, root, walk),
             "snapshots": lambda: one.snapshots(root, walk),
@@ -139,7 +140,7 @@ def test_whatever_a_method_raises_is_a_fault_with_the_name_of_the_plugin(
         assert word in str(fault), fault
     asked_about = (
         ""
-        if method in ("recognise", "default_roots", "home_root", "place", "arranged")
+        if method in ("recognise", "default_roots", "home_root", "model_named", "place", "arranged")
         else guarded.root.path
     )
     assert fault.root == asked_about
@@ -310,7 +311,7 @@ def test_what_a_plugin_warns_of_is_text(guarded: Guarded) -> None:
         ("box", Capabilities(links=[LinkKind.HARDLINK])),  # type: ignore[arg-type]
         ("box", Capabilities(claims="sha256")),  # type: ignore[arg-type]
         ("box", Capabilities(claims=frozenset({3}))),  # type: ignore[arg-type]
-        ("box", Capabilities(claims=frozenset({"md5"}))),
+        ("box", Capabilities(claims=frozenset({"sha512"}))),
         ("box", Capabilities(copies_over=frozenset({"sha1"}))),
         ("box", Capabilities(links_across=frozenset({LinkKind.HARDLINK}))),
         ("box", Capabilities(links_across="symlink")),  # type: ignore[arg-type]

@@ -318,7 +318,7 @@ def test_warnings_without_end_come_to_one(hostile: Hostile, monkeypatch: pytest.
 
 
 def test_every_method_that_names_a_path_was_tried() -> None:
-    assert ANSWERS.keys() == {*METHODS} - {"default_roots", "place", "arranged"}
+    assert ANSWERS.keys() == {*METHODS} - {"default_roots", "model_named", "place", "arranged"}
 
 
 def test_what_is_arranged_reads_files_of_the_offer_and_no_others(hostile: Hostile) -> None:

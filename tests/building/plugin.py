@@ -36,6 +36,7 @@ METHODS = (
     "recognise",
     "default_roots",
     "home_root",
+    "model_named",
     "vault_places",
     "reached",
     "replicas",
@@ -94,6 +95,10 @@ class Box(StorageBackend):
     @may_fail
     def home_root(cls, home: str) -> str | None:
         return os.path.join(home, "box")
+
+    @may_fail
+    def model_named(self, text: str) -> tuple[str, str, str | None] | None:
+        return ("model", text.removeprefix("box:"), None) if text.startswith("box:") else None
 
     @may_fail
     def vault_places(self, root: Root) -> Sequence[str]:

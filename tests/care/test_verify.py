@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
+from hubfold.backend.contract import Capabilities, Folder, StorageBackend
+from hubfold.content import Replica, Root
 from hubfold.progress import Stop
 from hubfold.reading.pool import Readers
 from tests.building import tree
@@ -70,6 +72,32 @@ def test_names_of_one_payload_are_read_once(place: Place) -> None:
     place.scan("plain")
     report = place.verify()
     assert (report.checked, report.bytes_read) == (2, MIB)
+
+
+class Working(StorageBackend):
+    """A layout that knows which of its files somebody changed."""
+
+    name = "working"
+    capabilities = Capabilities(claims=frozenset({"md5"}))
+
+    @classmethod
+    def recognise(cls, path: str, names: Collection[str]) -> str | None:
+        return path if "WORK" in names else None
+
+    def replica(self, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
+        claims = {"md5": hashlib.md5(b"as it came").hexdigest()}
+        path = os.path.join(folder.path, name)
+        return None if name == "WORK" else Replica(path, stat, claims, edited=name == "edited.bin")
+
+
+def test_what_its_layout_says_was_edited_is_edited_and_never_corrupt(place: Place) -> None:
+    place.load(Working())
+    place.file("work/WORK", b"")
+    for name in ("edited.bin", "other.bin"):
+        place.file(f"work/{name}", b"other bytes")
+    place.scan("work")
+    assert kinds(place) == {"work/edited.bin": "edited", "work/other.bin": "corrupt"}
+    assert [replica.edited for replica in place.index.below("/")] == [True, False]
 
 
 @pytest.mark.parametrize("make", [blob, git_blob])

@@ -223,7 +223,7 @@ def test_a_file_whose_name_lies_is_told_and_never_kept() -> None:
 
 
 def test_read_only_file_systems_are_left_alone() -> None:
-    around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {"/models": replace(DISK, read_only=True)})
+    around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {"/models": DISK._replace(read_only=True)})
     assert "read-only" in fold(at("/hub/b", 1), at("/models/m", 2), around=around).skipped[0].reason
 
 
@@ -253,8 +253,67 @@ def test_a_vault_that_cannot_be_written_is_passed_over_for_the_next_and_its_note
     around = replace(SURROUNDINGS, vaults={"/hub": places})
     what = fold(at("/hub/b", 1), at("/models/m", 2), around=around)
     assert what.actions[0].vault == "/hub/.hubfold" and what.notes == ("it will warn",)
-    nowhere = fold(at("/hub/b", 1), at("/models/m", 2), around=replace(SURROUNDINGS, vaults={}))
+
+
+def test_without_a_vault_a_copy_becomes_a_hard_link_where_it_may_be_one() -> None:
+    around = replace(SURROUNDINGS, vaults={})
+    found = fold(at("/hub/b", 1), at("/models/m", 2), around=around)
+    assert said(found) == [("/models/m", "hardlink", "/hub/b")]
+    assert "no place for a vault" in found.actions[0].reason
+    symlink = frozenset({LinkKind.SYMLINK})
+    nowhere = fold(at("/hub/b", 1), at("/models/m", 2, links=symlink), around=around)
     assert nowhere.actions == () and "no place for a vault" in nowhere.skipped[0].reason
+
+
+def test_a_layout_whose_files_are_of_one_owner_is_not_linked_across_owners_whatever_is_asked_for() -> None:
+    capabilities = CAPABILITIES | {"views": Capabilities(same_owner=True)}
+    around = replace(SURROUNDINGS, capabilities=capabilities)
+    for one, other in (("/models/m", "/views/v"), ("/views/v", "/models/m")):
+        found = fold(at(one, 1), at(other, 2, uid=1001), policy=Policy(across_owners=True), around=around)
+        assert found.actions == ()
+        assert "views needs its files to be of one owner" in found.skipped[0].reason
+    assert fold(at("/models/m", 1), at("/views/v", 2), around=around).actions
+
+
+def test_what_a_program_writes_into_in_place_is_read_only_from_then_on_and_the_plan_says_so() -> None:
+    writes = Capabilities(cache=True, written_in_place="oobabooga")
+    around = replace(SURROUNDINGS, capabilities=CAPABILITIES | {"cache": writes})
+    for link in (LinkKind.HARDLINK, LinkKind.SYMLINK):
+        found = fold(at("/hub/b", 1), at("/hub2/b", 2), around=around, policy=Policy(link=link))
+        [action] = found.actions
+        assert action.read_only and "since oobabooga writes into its files" in action.reason
+        assert all(one.read_only for one in action.instead)
+    # A keeper that it could write into is no less in danger than what becomes a link to it.
+    [action] = fold(at("/hub/b", 1), at("/models/m", 2), around=around).actions
+    assert "since oobabooga writes into its files" in action.reason
+
+
+def test_a_file_that_a_program_may_have_to_go_on_with_is_linked_where_something_says_that_it_is_whole() -> (
+    None
+):
+    resumes = Capabilities(written_in_place="oobabooga", resumes_in_place=True)
+    around = replace(SURROUNDINGS, capabilities=CAPABILITIES | {"plain": resumes})
+    claims = {"sha256": SHA}
+
+    def told(*replicas: IndexedReplica) -> list[str]:
+        found = fold(*replicas, around=around)
+        return [str(one.link) for one in found.actions] or [one.reason for one in found.skipped]
+
+    for other in ("/models/n", "/views/v"):
+        for mine in ({}, claims):
+            [reason] = set(told(at("/models/m", 1, claims=mine), at(other, 2, claims={})))
+            assert "oobabooga may not be at the end of /models/" in reason
+    assert told(at("/hub/b", 1, claims=claims), at("/models/m", 2)) == ["symlink"]
+    assert told(at("/models/m", 1, claims=claims, computed=claims), at("/models/n", 2)) == ["symlink"]
+    assert fold(at("/cow/a", 1), at("/cow/b", 2), around=around).actions[0].link == "reflink"
+    assert fold(at("/cow/a", 1), at("/cow/b", 2), around=around).actions[0].instead == ()
+
+
+def test_a_file_may_be_kept_or_not_whatever_its_layout_says_of_others() -> None:
+    assert fold(at("/views/a", 1, keeps=True), at("/views/b", 2)).actions
+    assert said(fold(at("/models/a", 1, keeps=False), at("/models/b", 2))) == [
+        ("/models/a", "symlink", OBJECT)
+    ]
 
 
 def test_the_superuser_is_told_that_read_only_does_not_bind_him() -> None:
@@ -319,7 +378,7 @@ def test_a_link_kind_that_was_asked_for_and_cannot_be_is_told() -> None:
 
 def test_a_file_system_with_one_kind_of_link() -> None:
     hub, model = at("/hub/b", 1), at("/models/m", 2)
-    only_hard = replace(DISK, symlink=False, kind="")
+    only_hard = DISK._replace(symlink=False, kind="")
     around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {"/models": only_hard})
     assert said(fold(hub, model, around=around)) == [("/models/m", "hardlink", "/hub/b")]
     assert fold(hub, model, around=around).actions[0].reason == "it tolerates no symlink: hard link"
@@ -348,7 +407,7 @@ def test_a_file_that_tolerates_no_link_at_all() -> None:
 @pytest.mark.parametrize("path", ["/models/m", "/cow/m"])
 def test_a_read_only_file_system_is_told_as_such_for_every_kind(path: str) -> None:
     folder = path.rpartition("/")[0]
-    read_only = replace(FILESYSTEMS[folder], read_only=True)
+    read_only = FILESYSTEMS[folder]._replace(read_only=True)
     around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {folder: read_only})
     for links in (None, frozenset({LinkKind.HARDLINK})):
         assert refusals(at("/hub/b", 1), at(path, 2, links=links), around=around) == {
@@ -366,10 +425,12 @@ def test_a_group_that_could_not_read_the_keeper() -> None:
     assert len(fold(at("/hub/b", 1, gid=1, mode=0o600), at("/models/m", 2, gid=2, mode=0o600)).actions) == 1
 
 
-def test_a_content_that_can_name_no_object_is_left_alone() -> None:
+def test_a_content_that_can_name_no_object_becomes_a_hard_link_or_is_left_alone() -> None:
     found = [at("/hub/b", 1), at("/models/m", 2)]
-    duplicates = DuplicateSet(4 << 20, {"xet": SHA}, Trust.CLAIMED, tuple(found))
-    what = plan([duplicates], Policy(), SURROUNDINGS)
+    what = plan([DuplicateSet(4 << 20, {"xet": SHA}, Trust.CLAIMED, tuple(found))], Policy(), SURROUNDINGS)
+    assert said(what) == [("/models/m", "hardlink", "/hub/b")]
+    far = [at("/hub/b", 1), at("/drive/models/m", 2)]
+    what = plan([DuplicateSet(4 << 20, {"md5": SHA[:32]}, Trust.CLAIMED, tuple(far))], Policy(), SURROUNDINGS)
     assert what.actions == () and what.skipped[0].reason == "none of its digests can name a vault object"
 
 
@@ -398,7 +459,7 @@ HOME = Permissions.of(1000, 1000, 0o700, path="/home/me")
 def closed(*folders: str) -> Surroundings:
     """Only user 1000 gets into these folders, and into the vault."""
     shut = Way.through([HOME])
-    vaults = {root: [replace(place, way=shut) for place in places] for root, places in VAULTS.items()}
+    vaults = {root: [place._replace(way=shut) for place in places] for root, places in VAULTS.items()}
     return replace(SURROUNDINGS, ways=dict.fromkeys(folders, shut), vaults=vaults)
 
 
@@ -513,7 +574,7 @@ def test_an_ordinary_user_folds_what_he_could_take_back() -> None:
 def with_drives(drive: Drive, of_disk: Drive = UNKNOWN, *, primary: str = "/hub") -> Surroundings:
     """`/drive` on such a drive, and all else on another; `primary` is the primary place."""
     systems = {
-        path: replace(one, drive=drive if one is DRIVE else of_disk) for path, one in FILESYSTEMS.items()
+        path: one._replace(drive=drive if one is DRIVE else of_disk) for path, one in FILESYSTEMS.items()
     }
     roots = {
         path: replace(root, role=Role.PRIMARY if path == primary else Role.SECONDARY)
@@ -521,7 +582,7 @@ def with_drives(drive: Drive, of_disk: Drive = UNKNOWN, *, primary: str = "/hub"
     }
     vaults = {
         root: [
-            replace(place, filesystem=replace(place.filesystem, drive=systems[root].drive)) for place in found
+            place._replace(filesystem=place.filesystem._replace(drive=systems[root].drive)) for place in found
         ]
         for root, found in VAULTS.items()
     }

@@ -340,21 +340,35 @@ def test_what_another_process_changes_meanwhile_is_counted_next_time(place: Plac
 # an index of before
 
 
-def test_an_index_without_tallies_is_brought_up_to_date(place: Place) -> None:
+_OF_STORES = (
+    "DROP INDEX files_claimed",
+    "DROP INDEX digests_named",
+    "ALTER TABLE files DROP COLUMN md5",
+    "ALTER TABLE files DROP COLUMN keeps",
+    "ALTER TABLE files DROP COLUMN edited",
+    "ALTER TABLE digests DROP COLUMN md5",
+    "DELETE FROM _sqlite_migrations WHERE name = 'm003_stores'",
+)
+_OF_TALLIES = (
+    "DROP TABLE tallies",
+    "DROP TABLE figures",
+    "DROP TABLE changed_sizes",
+    "DELETE FROM _sqlite_migrations WHERE name = 'm002_tallies'",
+    "DELETE FROM state WHERE key LIKE 'total %'",
+)
+_INDEXES_OF_TALLIES = tuple(one for one in schema.M002_TALLIES if one.startswith("CREATE INDEX"))
+
+
+@pytest.mark.parametrize(
+    "back", [(*_OF_STORES, *_INDEXES_OF_TALLIES), (*_OF_STORES, *_OF_TALLIES)], ids=["m002", "m001"]
+)
+def test_an_index_of_before_is_brought_up_to_date(place: Place, back: tuple[str, ...]) -> None:
     for name in "abc":
         place.file(f"tree/{name}", b"same")
     before = figures(place.scan("tree"))
     place.index.close()
     with contextlib.closing(sqlite3.connect(place.database)) as connection:
-        for statement in (
-            "DROP TABLE tallies",
-            "DROP TABLE figures",
-            "DROP TABLE changed_sizes",
-            "DROP INDEX files_claimed",
-            "DROP INDEX digests_named",
-            "DELETE FROM _sqlite_migrations WHERE name = 'm002_tallies'",
-            "DELETE FROM state WHERE key LIKE 'total %'",
-        ):
+        for statement in back:
             connection.execute(statement)
         connection.commit()
     place.index, notice = Index.open_or_rebuild(place.database)

@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from hubfold.backend.contract import Capabilities, StorageBackend, Walk
+from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Trust
 from hubfold.errors import Interrupted
 from hubfold.progress import Stop
@@ -562,7 +562,7 @@ class Lying(StorageBackend):
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         (folder,) = walk.folders(root.path)
         ((name, stat),) = folder.files
-        yield Replica(os.path.join(root.path, name), stat, {"sha256": "NOT HEX", "md5": "0" * 32})
+        yield Replica(os.path.join(root.path, name), stat, {"sha256": "NOT HEX", "sha512": "0" * 128})
         yield Replica(f"{root.path}/folder", os.stat(root.path))
         yield Replica("/etc/passwd", os.stat("/etc/passwd"))
 
@@ -581,6 +581,37 @@ def test_replicas_outside_the_root_and_claims_that_are_none_are_left_out(place: 
     [root] = report.roots
     assert root.left_out
     assert "failed in replicas of lying: a file is '/etc/passwd', which does not lie below" in str(root.error)
+
+
+class Md5(StorageBackend):
+    """Names are md5, as DVC has them."""
+
+    name = "by-md5"
+    capabilities = Capabilities(claims=frozenset({"md5"}))
+    marks = frozenset({"MD5"})
+
+    @classmethod
+    def recognise(cls, path: str, names: Collection[str]) -> str | None:
+        assert "MD5" in names, "asked of a folder without a mark"
+        return path
+
+    def replica(self, root: Root, folder: Folder, name: str, stat: os.stat_result) -> Replica | None:
+        return None if name == "MD5" else Replica(os.path.join(folder.path, name), stat, {"md5": name})
+
+
+def test_claims_of_two_algorithms_are_joined_by_reading_each_file_of_one_side_once(place: Place) -> None:
+    place.load(Md5())
+    place.file("store/MD5", b"")
+    for what in ("same", "other"):
+        place.file(f"store/{hashlib.md5(noise(what)).hexdigest()}", noise(what))
+    known = blob(place, "hub", noise("same"))
+    report = place.scan("store", "hub")
+    assert report.bytes_read == len(noise("same")) * report.files_read
+    assert report.files_read <= 2
+    [duplicates] = place.duplicates()
+    assert os.path.basename(known) in {os.path.basename(one.path) for one in duplicates.replicas}
+    assert {"md5", "sha256"} <= duplicates.digests.keys()
+    assert place.scan("store", "hub").files_read == 0
 
 
 def test_a_cache_inside_a_plain_folder_is_a_root_of_its_own(place: Place) -> None:

@@ -230,6 +230,24 @@ def _only_symlinks(value: Any, what: str) -> Any:
     return kinds
 
 
+def model_named(value: Any) -> tuple[str, str, str | None]:
+    """(repo_type, repo_id, revision) of a model that a user names."""
+    parts = _tuple(optional(text))(value, "the model")
+    if len(parts) != 3 or not parts[0] or not parts[1]:
+        raise Unfit("the model is not its repo type, its repo id and its revision or None")
+    return parts[0], parts[1], parts[2]
+
+
+def marks(value: Any) -> frozenset[str]:
+    """The names that a root may be known by."""
+    return frozenset(_frozenset(text)(value, "marks"))
+
+
+def whole_number(value: Any, what: str) -> int:
+    """An int that is no bool."""
+    return _number(value, what)
+
+
 _LINK_KINDS = _frozenset(_instance(LinkKind))
 _DIGESTS = _frozenset(_one_of(ALGORITHMS))
 
@@ -242,6 +260,9 @@ _CAPABILITIES: Mapping[str, Check] = {
     "claims": _DIGESTS,
     "copies_over": _DIGESTS,
     "vouches": yes_or_no,
+    "same_owner": yes_or_no,
+    "written_in_place": text,
+    "resumes_in_place": yes_or_no,
     "beside": _tuple(text),
 }
 
@@ -256,6 +277,8 @@ _REPLICA: Mapping[str, Check] = {
     "pinned": yes_or_no,
     "latest_mtime_ns": optional(_number),
     "vouched": yes_or_no,
+    "keeps": optional(yes_or_no),
+    "edited": yes_or_no,
 }
 
 _SNAPSHOT: Mapping[str, Check] = {
@@ -299,6 +322,8 @@ def replica(value: Any, what: str) -> Replica:
             and (value.links is None or _are_kinds(value.links))
             and (value.pinned is False or value.pinned is True)
             and (value.latest_mtime_ns is None or type(value.latest_mtime_ns) is int)
+            and (value.keeps is None or value.keeps is True or value.keeps is False)
+            and (value.edited is False or value.edited is True)
             and place.isascii()
             and (not value.claims or _are_texts(value.claims))
             and (value.repo_id is None or _is_plain(value.repo_id))
@@ -395,7 +420,7 @@ def offer(value: Any, what: str) -> Offer:
     from hubfold.backend.changes import Offer, OfferedFile
 
     file = {"name": _name, "path": path, "algorithm": _one_of(("sha256", "git-sha1")), "digests": _dict(text)}
-    file["git_object"] = text
+    file["git_object"] = file["pointer"] = text
     texts = ("repo_id", "repo_type", "revision", "ref", "told_by", "against")
     fields: Mapping[str, Check] = {
         "path": path,

@@ -48,11 +48,23 @@ class GuardedBackend:
     """A backend as everybody but this module knows it: its methods by the contract, behind the guard.
 
     Raises `Unfit` for a name or capabilities that the contract does not allow. All methods raise `BackendFault`, but
-    for `recognise`, `default_roots`, `home_root`, `reached` and `vault_places`: a plugin that fails there has none, and
-    that is all. Without a `disk` (`hubfold.disk.bounds`), paths are held against the root by their text alone.
+    for `recognise`, `default_roots`, `home_root`, `reached`, `model_named` and `vault_places`: a plugin that fails in
+    one of these has none, and that is all. Without a `disk` (`hubfold.disk.bounds`), paths are held against the root by
+    their text alone.
     """
 
-    __slots__ = ("_backend", "_disk", "_faults", "capabilities", "fallback", "name", "origin")
+    __slots__ = (
+        "_backend",
+        "_disk",
+        "_faults",
+        "capabilities",
+        "exclusive",
+        "fallback",
+        "marks",
+        "name",
+        "origin",
+        "priority",
+    )
 
     def __init__(
         self,
@@ -68,6 +80,14 @@ class GuardedBackend:
         self.name = answers.text(backend.name, "name")
         self.capabilities = answers.capabilities(backend.capabilities)
         self.fallback = answers.yes_or_no(backend.fallback, "fallback")
+        self.priority = answers.whole_number(backend.priority, "priority")
+        self.marks = answers.marks(backend.marks)
+        self.exclusive = answers.yes_or_no(backend.exclusive, "exclusive")
+
+    @property
+    def implementation(self) -> type[StorageBackend]:
+        """The class behind the guard, for its author's own tests."""
+        return type(self._backend)
 
     def noting(self, faults: Faults, disk: Disk | None = None) -> GuardedBackend:
         """The same, which notes its faults there, and asks that disk where paths lie."""
@@ -77,6 +97,8 @@ class GuardedBackend:
 
     def recognise(self, path: str, names: Collection[str], *, met: bool = False) -> str | None:
         """See `StorageBackend.recognise`. What the user named may be his home; what is only `met` may not."""
+        if self.marks and self.marks.isdisjoint(names):
+            return None
         try:
             answer = self._backend.recognise(path, names)
             if answer is None or (met and self._leads_away(path, answer)):
@@ -118,6 +140,17 @@ class GuardedBackend:
 
         with suppress(BackendFault):
             return self._ask(StorageBackend.home_root, "", ask)
+        return None
+
+    def model_named(self, text: str) -> tuple[str, str, str | None] | None:
+        """See `StorageBackend.model_named`."""
+
+        def ask() -> tuple[str, str, str | None] | None:
+            answer = self._backend.model_named(text)
+            return None if answer is None else answers.model_named(answer)
+
+        with suppress(BackendFault):
+            return self._ask(StorageBackend.model_named, "", ask)
         return None
 
     def vault_places(self, root: Root) -> Sequence[str]:
@@ -491,6 +524,14 @@ class HandedWalk:
 
     def read_bytes(self, path: str, limit: int = 1 << 20) -> bytes | None:
         return self._walk.read_bytes(_named(path), limit)
+
+    def read_json(self, path: str, limit: int = 1 << 20) -> object:
+        return self._walk.read_json(_named(path), limit)
+
+    def query(
+        self, path: str, sql: str, parameters: Sequence[object] = (), limit: int = 1 << 28
+    ) -> list[tuple[object, ...]]:
+        return self._walk.query(_named(path), answers.text(sql, "the SQL"), parameters, limit)
 
     def stat(self, path: str) -> os.stat_result | None:
         return self._walk.stat(_named(path))

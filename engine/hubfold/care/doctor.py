@@ -570,7 +570,7 @@ def is_edited(replica: IndexedReplica) -> bool:
     Not where a name is the digest: such a file is for nobody to edit.
     """
     latest = replica.latest_mtime_ns
-    return (
+    return replica.edited or (
         latest is not None
         and replica.signature.mtime_ns > latest
         and not any(value in os.path.basename(replica.path) for value in replica.claims.values())

@@ -195,7 +195,7 @@ def _compare(replica: IndexedReplica, now: Signature, reading: Reading) -> Probl
         return Problem(replica.path, "corrupt", f"its bytes are not the {lies[0]} that its name says{since}")
     if lies:
         disbelieved = replica.latest_mtime_ns is not None and now.mtime_ns > replica.latest_mtime_ns
-        if touched or disbelieved:
+        if touched or disbelieved or replica.edited:
             return Problem(replica.path, "edited", "was changed since it was downloaded")
         return Problem(
             replica.path,

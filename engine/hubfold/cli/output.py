@@ -7,15 +7,13 @@ is no terminal a line is as long as it has to be: paths are data and are never c
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from hubfold import display
 from hubfold.cli import prose, streams, tables
@@ -36,8 +34,7 @@ _REFRESH_SECONDS = 0.1
 _BLINK_SECONDS = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(NamedTuple):
     """What a live view shows at one moment: lines, then tables."""
 
     lines: Sequence[str]
@@ -258,6 +255,9 @@ class Output:
 
 def _width(stream: TextIO) -> int:
     """How many cells a line of this terminal has."""
+    # Loads three compressors: not for who writes into a pipe.
+    import shutil
+
     with suppress(OSError, ValueError):
         found = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(stream.fileno()).columns
         if found > 0:

@@ -7,7 +7,8 @@ Only a live view, which has nothing but its screen, shortens names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from hubfold.cli import prose
 from hubfold.cli.prose import cells
@@ -23,8 +24,7 @@ _NAME = 12
 Row = Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table. What may be long, a path, stands in the last one, or in one that says so."""
 
     title: str
@@ -34,11 +34,10 @@ class Column:
     #: Paths that stand below their row where there is no room beside it.
     below: bool = False
     #: On a terminal, the colour of a cell by its text.
-    styles: Mapping[str, str] = field(default_factory=dict)
+    styles: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a table; its titles are shown as such."""
 
     text: str
@@ -74,7 +73,7 @@ def cut(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Iterator[
     for n, room in zip(names, _shared([widths[n] for n in names], spare), strict=True):
         widths[n] = room
     short = [[_shortened(row[n], widths[n]) for n in kept] for row in rows]
-    titles = [replace(columns[n], title=_shortened(columns[n].title, widths[n])) for n in kept]
+    titles = [columns[n]._replace(title=_shortened(columns[n].title, widths[n])) for n in kept]
     yield from _aligned(titles, short, [widths[n] for n in kept])
 
 
@@ -109,6 +108,7 @@ def _aligned(
 ) -> Iterator[Line]:
     """A last cell that is too long for `width` goes on below itself, or stands below its row."""
     yield Line(_line(columns, [column.title for column in columns], widths), title=True)
+    coloured = any(column.styles for column in columns)
     start = _sum([*widths[:-1], 0])
     for row in rows:
         first, *more = _parts(row[-1], None if width is None else width - start)
@@ -116,7 +116,9 @@ def _aligned(
         if width is not None and any(cells(part) > width - start for part in (first, *more)):
             first, more, indent = "", _parts(row[-1], width - len(_GAP)), _GAP
         shown = [*row[:-1], first]
-        yield Line(_line(columns, shown, widths), marks=tuple(_marks(columns, shown, widths)))
+        yield Line(
+            _line(columns, shown, widths), marks=tuple(_marks(columns, shown, widths)) if coloured else ()
+        )
         yield from (Line(indent + part) for part in more)
 
 

@@ -201,7 +201,7 @@ def _comparable(payloads: Iterable[Payload]) -> bool:
 
 def _common_algorithm(contents: Sequence[Collection[str]]) -> str:
     """The algorithm that the most contents have already, of those that this machine can compute."""
-    candidates = [name for name in ("sha256", "git-sha1", "xet", FAST) if available(name)]
+    candidates = [name for name in ("sha256", "git-sha1", "xet", "md5", FAST) if available(name)]
     return max(
         candidates, key=lambda name: (sum(name in digests for digests in contents), -candidates.index(name))
     )

@@ -140,6 +140,7 @@ def unsettled_sizes(index: Index, largest: int) -> Iterator[list[Row]]:
             "COALESCE(f.sha256, d.sha256)",
             "COALESCE(f.git_sha1, d.git_sha1)",
             "COALESCE(f.xet, d.xet)",
+            "COALESCE(f.md5, d.md5)",
             "d.xxh3_128",
         )
     )

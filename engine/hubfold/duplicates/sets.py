@@ -94,8 +94,8 @@ def _on_disk(index: Index, size: int, restricted: str, chosen: tuple[bytes, ...]
 
 def _only_xxh3(index: Index, size: int) -> bool:
     counts = index.rows(
-        f"""SELECT COUNT(f.sha256), COUNT(f.git_sha1), COUNT(f.xet), COUNT(d.sha256), COUNT(d.git_sha1),
-        COUNT(d.xet) {FROM} WHERE f.size = ?""",
+        f"""SELECT COUNT(f.sha256), COUNT(f.git_sha1), COUNT(f.xet), COUNT(f.md5), COUNT(d.sha256),
+        COUNT(d.git_sha1), COUNT(d.xet), COUNT(d.md5) {FROM} WHERE f.size = ?""",
         (size,),
     )
     return not any(counts[0])

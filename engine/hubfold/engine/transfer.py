@@ -104,8 +104,8 @@ class Transfer:
     ) -> DownloadPlan:
         """See `Engine.plan_download`."""
         given = Selection(tuple(include), tuple(exclude))
-        names = [self._workspace.model_name(model, revision) for model in models]
-        asked = [replace(one, selection=given or one.selection) for one in names]
+        names = [self._workspace.hub_name(model, revision) for model in models]
+        asked = [one._replace(selection=given or one.selection) for one in names]
         groups = self._by_target(asked, into)
         self._scanning.scan(min_size=NO_CONTENT)
         plans: list[DownloadPlan] = []

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubfold.content import VAULT, IndexedReplica, Role, Root, Signature
 from hubfold.errors import IndexDamaged
@@ -20,6 +19,7 @@ from hubfold.index.database import HINT_DELETE, Hostile, Newer, Opened, signed, 
 from hubfold.index.invalidation import changed, digested_sizes, loosen, sizes_at
 from hubfold.index.rows import (
     CLAIM_COLUMNS,
+    COMPUTED,
     DIGEST_COLUMNS,
     FROM,
     ROW,
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class RootState:
+class RootState(NamedTuple):
     """One root with what its last scan found. Payloads are counted once; `scanned_at` is seconds, None for never."""
 
     root: Root
@@ -223,7 +222,7 @@ class Index:
                 AND f.mtime_ns = d.mtime_ns AND f.ctime_ns = d.ctime_ns
             JOIN folders p ON p.id = f.folder_id JOIN roots r ON r.id = p.root_id
             WHERE {CLAIMED.format("d")}
-                AND (f.sha256 <> d.sha256 OR f.git_sha1 <> d.git_sha1 OR f.xet <> d.xet) {chosen}
+                AND (f.sha256 <> d.sha256 OR f.git_sha1 <> d.git_sha1 OR f.xet <> d.xet OR f.md5 <> d.md5) {chosen}
             ORDER BY p.path, f.name""",
             values,
         )
@@ -239,14 +238,13 @@ class Index:
     def digests_of(self, signature: Signature) -> dict[str, str]:
         """What was computed of the payload that has this very signature (algorithm → hex); nothing if nothing was."""
         rows = self.rows(
-            """SELECT sha256, git_sha1, xxh3_128, xet FROM digests
+            """SELECT sha256, git_sha1, xxh3_128, xet, md5 FROM digests
             WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ?""",
             stored_signature(signature),
         )
-        names = ("sha256", "git-sha1", "xxh3_128", "xet")
         with self.trusting():
             return {
-                name: value.hex() for row in rows for name, value in zip(names, row, strict=True) if value
+                name: value.hex() for row in rows for name, value in zip(COMPUTED, row, strict=True) if value
             }
 
     def record_digests(self, signature: Signature, digests: Mapping[str, str]) -> None:

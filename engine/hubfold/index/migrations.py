@@ -28,3 +28,9 @@ def m001_tables(db: Database) -> None:
 def m002_tallies(db: Database) -> None:
     for statement in schema.M002_TALLIES:
         db.execute(statement)
+
+
+@migrations()
+def m003_stores(db: Database) -> None:
+    for statement in schema.M003_STORES:
+        db.execute(statement)

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 #: Algorithm → column.
-CLAIM_COLUMNS = {"sha256": "sha256", "git-sha1": "git_sha1", "xet": "xet"}
+CLAIM_COLUMNS = {"sha256": "sha256", "git-sha1": "git_sha1", "xet": "xet", "md5": "md5"}
 DIGEST_COLUMNS = {
     "sha256": "sha256",
     "git-sha1": "git_sha1",
     "xxh3_128": "xxh3_128",
     "xet": "xet",
+    "md5": "md5",
     "sample": "sample",
 }
 
@@ -30,8 +31,8 @@ DIGEST_COLUMNS = {
 ROW = """
     f.size, f.device, f.inode, f.mtime_ns, f.ctime_ns, p.path, f.name, r.path, r.backend,
     f.allocated, f.nlink, f.mode, f.uid, f.gid,
-    f.sha256, f.git_sha1, f.xet, d.sha256, d.git_sha1, d.xxh3_128, d.xet, d.sample,
-    f.repo_id, f.repo_type, f.revision, f.links, f.pinned, f.latest_mtime_ns"""
+    f.sha256, f.git_sha1, f.xet, f.md5, d.sha256, d.git_sha1, d.xxh3_128, d.xet, d.md5, d.sample,
+    f.repo_id, f.repo_type, f.revision, f.links, f.pinned, f.latest_mtime_ns, f.keeps, f.edited"""
 DIGESTS = """
     LEFT JOIN digests d ON d.device = f.device AND d.inode = f.inode AND d.size = f.size
         AND d.mtime_ns = f.mtime_ns AND d.ctime_ns = f.ctime_ns"""
@@ -44,12 +45,13 @@ _NO_NAMES = (b"", b".", b"..")
 
 #: The algorithms of the columns in a `ROW`, in their order.
 _CLAIMED = tuple(CLAIM_COLUMNS)
-_COMPUTED = ("sha256", "git-sha1", "xxh3_128", "xet")
+COMPUTED = ("sha256", "git-sha1", "xxh3_128", "xet", "md5")
 _NO_CLAIMS = (None,) * len(_CLAIMED)
-_NOTHING_READ = (None,) * len(_COMPUTED)
+_NOTHING_READ = (None,) * len(COMPUTED)
 
 #: Places in a `ROW`.
-SIZE, DEVICE, INODE, MTIME, CTIME, FOLDER, ROOT, XXH3 = 0, 1, 2, 3, 4, 5, 7, 19
+SIZE, DEVICE, INODE, MTIME, CTIME, FOLDER, ROOT, XXH3 = 0, 1, 2, 3, 4, 5, 7, 20
+_STATED, _READ, _SAMPLE = slice(14, 18), slice(18, 23), 23
 #: The columns of a signature in the order that it has them.
 _IN_ORDER = itemgetter(DEVICE, INODE, SIZE, MTIME, CTIME)
 
@@ -84,7 +86,7 @@ def raw(digest: str | None) -> bytes | None:
 
 def claims(row: Row) -> dict[str, str]:
     """The digests that the layout states."""
-    stored = row[14:17]
+    stored = row[_STATED]
     if stored == _NO_CLAIMS:
         return {}
     return {name: value.hex() for name, value in zip(_CLAIMED, stored, strict=True) if value is not None}
@@ -92,10 +94,10 @@ def claims(row: Row) -> dict[str, str]:
 
 def computed(row: Row) -> dict[str, str]:
     """The digests that were read."""
-    stored = row[17:21]
+    stored = row[_READ]
     if stored == _NOTHING_READ:
         return {}
-    return {name: value.hex() for name, value in zip(_COMPUTED, stored, strict=True) if value is not None}
+    return {name: value.hex() for name, value in zip(COMPUTED, stored, strict=True) if value is not None}
 
 
 def path_of(row: Row) -> str:
@@ -127,13 +129,13 @@ def loaded_signature(columns: Sequence[int]) -> Signature:
 
 def sample_of(row: Row) -> str | None:
     """The digest of a few blocks, where it was taken."""
-    return None if row[21] is None else str(row[21].hex())
+    return None if row[_SAMPLE] is None else str(row[_SAMPLE].hex())
 
 
 def replica_of(row: Row) -> IndexedReplica:
     """A row as data. Raises TypeError, ValueError or AttributeError for one that hubfold cannot have written."""
     about = row[ROOT + 2 : ROOT + 7]
-    repo_id, repo_type, revision, links, pinned, latest = row[22:]
+    repo_id, repo_type, revision, links, pinned, latest, keeps, edited = row[_SAMPLE + 1 :]
     allocated, nlink, mode, uid, gid = about if min(about) >= 0 else map(unsigned, about)
     # By place: naming the fields of each of very many takes as long as all else.
     return IndexedReplica(
@@ -154,6 +156,8 @@ def replica_of(row: Row) -> IndexedReplica:
         None if links is None else _link_kinds(links),
         bool(pinned),
         None if latest is None else loaded_time(latest),
+        None if keeps is None else bool(keeps),
+        bool(edited),
     )
 
 

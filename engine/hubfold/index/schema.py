@@ -9,7 +9,7 @@ from __future__ import annotations
 
 #: The name of the set of migrations, and those there are, in order. A step that was released is never edited.
 SET = "hubfold-index"
-NAMES = ("m001_tables", "m002_tallies")
+NAMES = ("m001_tables", "m002_tallies", "m003_stores")
 
 M001_TABLES = (
     """
@@ -61,11 +61,25 @@ M002_TALLIES = (
     f"CREATE INDEX digests_named ON digests (size) WHERE {_CLAIMED}",
 )
 
-#: What `M002_TALLIES` indexes, as the queries have to say it so that SQLite takes these indexes.
-CLAIMED = "({0}.sha256 IS NOT NULL OR {0}.git_sha1 IS NOT NULL OR {0}.xet IS NOT NULL)"
+_CLAIMED_TODAY = f"{_CLAIMED} OR md5 IS NOT NULL"
+
+M003_STORES = (
+    # What the stores of other programs state, and what they allow of one file.
+    "ALTER TABLE files ADD COLUMN md5 BLOB",
+    "ALTER TABLE files ADD COLUMN keeps INTEGER",
+    "ALTER TABLE files ADD COLUMN edited INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE digests ADD COLUMN md5 BLOB",
+    "DROP INDEX files_claimed",
+    "DROP INDEX digests_named",
+    f"CREATE INDEX files_claimed ON files (size) WHERE {_CLAIMED_TODAY}",
+    f"CREATE INDEX digests_named ON digests (size) WHERE {_CLAIMED_TODAY}",
+)
+
+#: What the indexes of `M003_STORES` hold, as the queries have to say it so that SQLite takes these indexes.
+CLAIMED = "({0}.sha256 IS NOT NULL OR {0}.git_sha1 IS NOT NULL OR {0}.xet IS NOT NULL OR {0}.md5 IS NOT NULL)"
 
 #: Every table and index of today.
-TABLES = (*M001_TABLES, *M002_TALLIES)
+TABLES = (*M001_TABLES, *M002_TALLIES, *M003_STORES)
 
 #: Where sqlite-utils notes which migrations were applied, as its releases from 4.0 on make it.
 BOOKKEEPING = (
@@ -81,4 +95,4 @@ BOOKKEEPING = (
 
 #: `database.fingerprint` of an index as all of this makes it. One that has it needs no closer look and no sqlite-utils,
 #: whose import takes as long as a whole scan of a few models.
-CURRENT = "409702628cb27e126e225993179609127cb542f2b284feda03debd0142f25b21"
+CURRENT = "9bf8af040b8a6c660ff282b2cf176fc7e36ce10b4ed80ed2c186ea61552501a8"

@@ -13,8 +13,9 @@ import os
 import stat
 import sys
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import xxhash
 
@@ -43,8 +44,7 @@ _xet_import = threading.Lock()
 _FLAGS = open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One payload to read, by one of its names, as it was when its signature was taken."""
 
     path: str
@@ -53,13 +53,12 @@ class Job:
     algorithms: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What came of a job. Digests are there only if every byte was read while the signature stood still."""
 
     job: Job
     #: Algorithm → hex.
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = MappingProxyType({})
     bytes_read: int = 0
     #: Why the file could not be read: never equal to anything (invariant 5).
     unreadable: str | None = None
@@ -76,7 +75,7 @@ def available(algorithm: str) -> bool:
         from importlib.util import find_spec
 
         return find_spec("hf_xet") is not None
-    return algorithm in ("sha256", "git-sha1", "xxh3_128", SAMPLE)
+    return algorithm in ("sha256", "git-sha1", "xxh3_128", "md5", SAMPLE)
 
 
 def read(job: Job, advance: Callable[[int], object] | None = None, stop: Stop | None = None) -> Reading:
@@ -187,6 +186,8 @@ def _digests(fd: int, job: Job, counter: _Counter) -> dict[str, str]:
         elif algorithm == "git-sha1":
             # As `git hash-object` does, which is how the Hub names files that are not in LFS.
             hashes[algorithm] = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        elif algorithm == "md5":
+            hashes[algorithm] = hashlib.md5(usedforsecurity=False)
         elif algorithm == "xxh3_128":
             hashes[algorithm] = xxhash.xxh3_128()
     digests = {}

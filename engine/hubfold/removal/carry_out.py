@@ -34,7 +34,7 @@ def garbage(objects: Iterable[str]) -> list[Garbage]:
             noted = stat_through(object_ + names.LINKS)
             lists = noted.st_blocks * 512 if noted is not None else 0
             found.append(replace(one, bytes=one.bytes + lists))
-    return found
+    return gc.together(found)
 
 
 def preview(what: RemovePlan, same: Same) -> RemoveReport:

@@ -10,8 +10,7 @@ import os
 import re
 import sqlite3
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubfold.content import Replica, Root, Signature, signature_tuple
 from hubfold.disk.paths import upwards
@@ -36,8 +35,8 @@ _END = b"\xff"
 _NOWHERE = _END, b""
 
 _COLUMNS = (
-    "device, inode, size, mtime_ns, ctime_ns, allocated, nlink, mode, uid, gid, sha256, git_sha1, xet, "
-    "repo_type, repo_id, revision, links, pinned, latest_mtime_ns"
+    "device, inode, size, mtime_ns, ctime_ns, allocated, nlink, mode, uid, gid, sha256, git_sha1, xet, md5, "
+    "repo_type, repo_id, revision, links, pinned, latest_mtime_ns, keeps, edited"
 )
 _COUNT = _COLUMNS.count(",") + 1
 _SIZE = _COLUMNS.split(", ").index("size")
@@ -48,11 +47,11 @@ _HEX = {
     "sha256": re.compile("[0-9a-f]{64}"),
     "git-sha1": re.compile("[0-9a-f]{40}"),
     "xet": re.compile("[0-9a-f]{64}"),
+    "md5": re.compile("[0-9a-f]{32}"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """What became of the rows of a root that was walked to its end."""
 
     #: Rows that are kept although nothing was found: their file system is not mounted now.
@@ -181,6 +180,8 @@ class Recording:
             None if replica.links is None else ",".join(sorted(replica.links)),
             int(replica.pinned),
             None if latest is None else stored_time(latest),
+            None if replica.keeps is None else int(replica.keeps),
+            int(replica.edited),
         )
         self._devices.add(st.st_dev)
         folder, _, name = path.rpartition("/")

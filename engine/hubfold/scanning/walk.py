@@ -7,12 +7,14 @@ is unchanged costs its `stat` calls and nothing else, so that a rescan runs at t
 from __future__ import annotations
 
 import errno
+import json
 import marshal
 import os
+import sqlite3
 import stat
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import xxhash
 
@@ -23,9 +25,10 @@ from hubfold.disk import open_flags
 from hubfold.disk.paths import plain, within
 from hubfold.progress import Stop
 from hubfold.reports.outcomes import Notice
+from hubfold.scanning.databases import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from hubfold.scanning.choice import Chosen
 
@@ -57,8 +60,7 @@ class Memory(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """The outcome of listing one folder, for the memory."""
 
     path: str
@@ -152,7 +154,8 @@ class TreeWalk:
         self.failed: set[str] = set()
         #: Files whose row is as it was, which no backend was asked about.
         self.unchanged = 0
-        self._others = [backend for name, backend in backends.items() if name != root.backend]
+        alone = root.backend in backends and backends[root.backend].exclusive
+        self._others = [] if alone else [one for name, one in backends.items() if name != root.backend]
         self._boundaries = set(boundaries) - {root.path}
         self._memory = memory
         self.shared = Shared() if shared is None else shared
@@ -224,6 +227,26 @@ class TreeWalk:
             self.warn(path, f"is left out: longer than {limit} bytes, which is no metadata file")
             return None
         return data
+
+    def read_json(self, path: str, limit: int = 1 << 20) -> object:
+        text = self.read_text(path, limit)
+        if text is None:
+            return None
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            self.warn(path, f"is left out: no JSON ({error})", kind="damaged")
+            return None
+
+    def query(
+        self, path: str, sql: str, parameters: Sequence[object] = (), limit: int = 1 << 28
+    ) -> list[tuple[object, ...]]:
+        data = self.read_bytes(path, limit)
+        try:
+            return [] if data is None else rows_of(data, sql, parameters)
+        except sqlite3.Error as error:
+            self.warn(path, f"is left out: it cannot be asked as a database ({error})", kind="damaged")
+            return []
 
     def stat(self, path: str) -> os.stat_result | None:
         if not self._inside(path):
@@ -426,6 +449,9 @@ class TreeWalk:
         if VAULT_MARKER in names and "objects" in names:
             return True  # told by `StorageBackend.vault_places`
         for backend in self._others:
+            # Asked here too: of every folder, for each backend.
+            if backend.marks and backend.marks.isdisjoint(names):
+                continue
             recognised = backend.recognise(path, names, met=True)
             if recognised is None:
                 continue

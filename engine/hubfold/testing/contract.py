@@ -21,14 +21,16 @@ from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
 from hubfold.disk.bounds import Bounds
 from hubfold.scanning.walk import Listed, TreeWalk
+from hubfold.testing.built import Built
+from hubfold.testing.folds import FoldContract
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from hubfold.backend.changes import ModelPart, Removal
     from hubfold.content import Snapshot
 
-_LENGTHS = {"sha256": 64, "git-sha1": 40, "xxh3_128": 32, "xet": 64}
+_LENGTHS = {"sha256": 64, "git-sha1": 40, "xxh3_128": 32, "xet": 64, "md5": 32}
 _ODD_NAMES = (
     "",
     ".",
@@ -45,17 +47,7 @@ _ODD_NAMES = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Built:
-    """What `BackendContract.build` made: a root, and the paths (from it) of every file that is content."""
-
-    root: Path
-    content: Collection[str]
-    #: Whether `recognise` answers with the root when it is asked about it.
-    recognised: bool = True
-
-
-class BackendContract:
+class BackendContract(FoldContract):
     """What the engine relies on. Set `backend`, write `build`."""
 
     backend: ClassVar[type[StorageBackend]]
@@ -378,9 +370,10 @@ class BackendContract:
             assert link.startswith(f"{built.root}/") and os.path.islink(link)
 
     def test_vault_places_are_absolute(self, built: Built) -> None:
-        # None of them would be a fault too: the guard answers so for one that fails.
-        places = self.guarded().vault_places(Root(str(built.root), self.backend.name))
-        assert places
+        root = Root(str(built.root), self.backend.name)
+        places = self.guarded().vault_places(root)
+        # The guard answers with none for one that fails, too.
+        assert list(places) == list(self.backend().vault_places(root))
         for place in places:
             assert not os.path.islink(place)
             assert place != str(built.root)
@@ -437,6 +430,7 @@ def digests_of(path: Path) -> dict[str, str]:
     digests = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "git-sha1": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(),
+        "md5": hashlib.md5(data).hexdigest(),
     }
     try:
         import hf_xet

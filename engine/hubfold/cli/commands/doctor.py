@@ -88,7 +88,8 @@ def command(session: Session, fix: bool, download: bool, through: Through) -> in
                 output.line(f"{finding.kind}: {finding.path}: {finding.fix}")
                 if finding.replaces:
                     paths = display.count(len(finding.replaces), "path")
-                    output.line(f"  what is replaced, {paths}:")
+                    what = "opened to the group" if finding.kind == "not-shared" else "replaced"
+                    output.line(f"  what is {what}, {paths}:")
                     tell.some(output, finding.replaces, full=session.full, indent="    ")
             if not tell.agreed(session, question):
                 return None

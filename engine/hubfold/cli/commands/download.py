@@ -78,8 +78,8 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
     Content that some root has already (another model, a local copy, another drive) is put into the cache after its
     bytes were checked; huggingface_hub fetches the rest. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count. What lies in
     the cache and is cut short, or was found corrupt, is got anew; the bytes that were there are kept in the vault. Exit
-    code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base folder
-    (an HF_HOME), its hub/.
+    code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base
+    folder (an HF_HOME), its hub/.
 
     What an earlier attempt left of a large file, in any root, is gone on with, and the whole held against its sha256.
 
