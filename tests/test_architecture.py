@@ -190,7 +190,7 @@ MAY_CHANGE_DISKS = {
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
-    *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
+    *(f"hubfold.transfer.{name}" for name in ("containers", "partials", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "follow", "sharing", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.

@@ -258,6 +258,8 @@ class Partial:
     path: str
     size: int
     name: str | None = None
+    #: Algorithm → hex of what it is to become, as the layout has it; empty where it does not tell.
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Guarded:
             "gaps": lambda: one.gaps(root, walk),
             "still_needed": lambda: one.still_needed(root, [f"{root.path}/boxed/model.safetensors"], walk),
             "content_path": lambda: one.content_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
+            "partial_path": lambda: one.partial_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
             "parts": lambda: one.parts(root, snapshot, walk),
             "place": lambda: one.place("boxed/model.safetensors"),
             "offers": lambda: one.offers(root, walk),

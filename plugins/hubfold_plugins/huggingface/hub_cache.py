@@ -36,7 +36,7 @@ from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold_plugins.huggingface.claims import claims_of_etag
 from hubfold_plugins.huggingface.hub_linked import linked_parts
 from hubfold_plugins.huggingface.hub_metadata import XET_HASH
-from hubfold_plugins.huggingface.hub_repository import Repository, Shared
+from hubfold_plugins.huggingface.hub_repository import INCOMPLETE, Repository, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -264,6 +264,13 @@ class HubCacheBackend(StorageBackend):
             return None
         name = "--".join([f"{repo_type}s", *repo_id.split("/")])
         return os.path.join(root.path, name, "blobs", etag) if _REPOSITORY.fullmatch(name) else None
+
+    def partial_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """The name to which clients appended before they gave each attempt one of its own (see `etag_of_partial`)."""
+        content = self.content_path(root, repo_type, repo_id, digests)
+        return f"{content}{INCOMPLETE}" if content is not None else None
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         from hubfold_plugins.huggingface.hub_upkeep import Upkeep
