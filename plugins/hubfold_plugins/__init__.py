@@ -16,6 +16,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
+    from hubfold_plugins.llamacpp.cache import LlamaCppBackend
     from hubfold_plugins.lmstudio.models import LmStudioBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
@@ -23,6 +24,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     return [
         HubCacheBackend,
         LocalDirBackend,
+        LlamaCppBackend,
         LmStudioBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+#: In the order in which they are asked.
 BUILT_IN = [
+    "llama-cpp",
     "hub-cache",
     "local-dir",
     "lm-studio",
