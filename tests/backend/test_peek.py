@@ -22,18 +22,18 @@ def test_what_cannot_be_asked_is_not_there(path: str) -> None:
     assert peek.text(path) is None
 
 
-def test_settings_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "settings"
-    path.write_text("said")
-    (tmp_path / "link").symlink_to(path)
-    assert peek.text(str(path)) == peek.text(str(tmp_path / "link")) == "said"
-    assert peek.text(str(path), 3) is None
-    path.write_bytes(b"\xff\xfe")
-    assert peek.text(str(path)) is None
-    path.unlink()
-    assert peek.text(str(tmp_path)) is None
-    os.mkfifo(path)
-    assert peek.text(str(path)) is None
+def test_a_note_is_read_and_nothing_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("gitdir: ü\n")
+    assert peek.text(str(tmp_path / "note")) == "gitdir: ü\n"
+    assert peek.text(str(tmp_path / "note"), limit=5) is None, "too long"
+    (tmp_path / "link").symlink_to("note")
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "bytes", "pipe", "."):
+        assert peek.text(str(tmp_path / name)) is None, name
+    assert peek.text(str(tmp_path / "link"), behind_links=True) == "gitdir: ü\n"
+    for name in ("bytes", "pipe", ".", "nothing"):
+        assert peek.text(str(tmp_path / name), behind_links=True) is None, name
 
 
 def test_what_is_there_is_told(tmp_path: Path) -> None:

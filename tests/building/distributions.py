@@ -13,6 +13,7 @@ from pathlib import Path
 BUILT_IN = [
     "llama-cpp",
     "hub-cache",
+    "git-lfs",
     "local-dir",
     "lm-studio",
     "symlink-farm",

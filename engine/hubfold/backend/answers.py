@@ -418,7 +418,7 @@ def offer(value: Any, what: str) -> Offer:
     from hubfold.backend.changes import Offer, OfferedFile
 
     file = {"name": _name, "path": path, "algorithm": _one_of(("sha256", "git-sha1")), "digests": _dict(text)}
-    file["git_object"] = text
+    file["git_object"] = file["pointer"] = text
     texts = ("repo_id", "repo_type", "revision", "ref", "told_by", "against")
     fields: Mapping[str, Check] = {
         "path": path,

@@ -84,6 +84,11 @@ class GuardedBackend:
         self.marks = answers.marks(backend.marks)
         self.exclusive = answers.yes_or_no(backend.exclusive, "exclusive")
 
+    @property
+    def implementation(self) -> type[StorageBackend]:
+        """The class behind the guard, for its author's own tests."""
+        return type(self._backend)
+
     def noting(self, faults: Faults, disk: Disk | None = None) -> GuardedBackend:
         """The same, which notes its faults there, and asks that disk where paths lie."""
         return GuardedBackend(self._backend, self.origin, faults, disk)

@@ -9,6 +9,10 @@ import os
 import stat
 from collections.abc import Collection
 
+#: A FIFO that lies where a note would must not hang whoever looks.
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NOFOLLOW | getattr(os, "O_CLOEXEC", 0)
+
 
 def names_in(path: str) -> Collection[str]:
     """The names in a directory."""
@@ -36,22 +40,18 @@ def link_text(path: str) -> str | None:
         return None
 
 
-def text(path: str, limit: int = 1 << 18) -> str | None:
-    """The text of a small file (at most `limit` bytes; UTF-8) behind whatever links, None where it cannot be had.
+def text(path: str, limit: int = 1 << 16, *, behind_links: bool = False) -> str | None:
+    """The text of a note of at most `limit` bytes (UTF-8); None where there is none.
 
-    For settings by which a layout's programs say where their models lie (`default_roots`).
+    A symlink is none, but for settings by which a program says where its models lie: these may be read `behind_links`.
     """
     try:
-        # A FIFO in its place must not hold up whoever asks.
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        fd = os.open(path, _READ & ~_NOFOLLOW if behind_links else _READ)
     except (OSError, ValueError):
         return None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-        return None if len(data) > limit else data.decode("utf-8")
+        data = os.read(fd, limit + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        return None if data is None or len(data) > limit else data.decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
     finally:

@@ -59,10 +59,12 @@ class LmStudioBackend(StorageBackend):
     @classmethod
     def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
         home = environ.get("HOME") or os.path.expanduser("~")
-        pointer = (peek.text(os.path.join(home, _POINTER)) or "").strip()
+        pointer = (peek.text(os.path.join(home, _POINTER), behind_links=True) or "").strip()
         places = [pointer] if pointer.startswith("/") else []
         for place in dict.fromkeys([*places, *(os.path.join(home, name) for name in _HOMES)]):
-            moved = _downloads_folder(peek.text(os.path.join(place, "settings.json")) or "")
+            moved = _downloads_folder(
+                peek.text(os.path.join(place, "settings.json"), 1 << 18, behind_links=True) or ""
+            )
             if moved:
                 yield peek.absolute(os.path.join(place, moved))
             yield peek.absolute(os.path.join(place, "models"))
