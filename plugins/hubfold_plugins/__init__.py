@@ -19,6 +19,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
     from hubfold_plugins.llamacpp.cache import LlamaCppBackend
     from hubfold_plugins.lmstudio.models import LmStudioBackend
+    from hubfold_plugins.modelscope.cache import ModelScopeBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
 
@@ -29,6 +30,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         LocalDirBackend,
         LlamaCppBackend,
         LmStudioBackend,
+        ModelScopeBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,
     ]

@@ -16,6 +16,7 @@ BUILT_IN = [
     "git-lfs",
     "local-dir",
     "lm-studio",
+    "modelscope",
     "symlink-farm",
     "text-generation-webui",
 ]

@@ -152,7 +152,8 @@ def _enclosing(
     for root in (*known.values(), *ruled):
         if root.backend in strict and within(path, root.path):
             return root
-    for folder in list(_upwards(path))[1:]:
+    # The outermost, as a walk from above finds it.
+    for folder in reversed(list(_upwards(path))[1:]):
         names = frozenset(peek.names_in(folder))
         for name, backend in strict.items():
             place = backend.recognise(folder, names, met=True)
