@@ -68,6 +68,8 @@ _OF_OTHERS = (
     "PYTORCH_PRETRAINED_BERT_CACHE",
     "DIFFUSERS_CACHE",
     "SENTENCE_TRANSFORMERS_HOME",
+    # Since March 2026: llama.cpp's ``common/hf-cache.cpp`` keeps a hub cache there, and renames blobs into snapshots/.
+    "LLAMA_CACHE",
 )
 _LEFT_BEHIND = ("transformers", "diffusers")
 _OF_A_CACHE = frozenset({".locks", "CACHEDIR.TAG", "version.txt", "blobs"})
@@ -118,8 +120,8 @@ class HubCacheBackend(StorageBackend):
         """The client's own cache first, then what it would be if each variable in turn were not set.
 
         Last the places of other and earlier programs (transformers before 5, diffusers before 0.14,
-        sentence-transformers), and HF_HOME itself, which is taken for a cache by who gives it as one (``cache_dir``):
-        those of them that hold repositories.
+        sentence-transformers, llama.cpp), and HF_HOME itself, which is taken for a cache by who gives it as one
+        (``cache_dir``): those of them that hold repositories.
         """
         home = _expanded("~", environ)
         caches = [environ.get("HF_HUB_CACHE"), environ.get("HUGGINGFACE_HUB_CACHE")]
