@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hubfold.content import Partial, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal, ShownFile
     from hubfold.backend.contract import Walk
 
 _REPO_ID = re.compile(r"\w[\w.\-]*/\w[\w.\-]*", re.ASCII)
@@ -129,6 +129,22 @@ def place_of(name: str) -> PartPlace | None:
     if not plain or ".." in steps or "." in steps or "" in steps:
         return None
     return PartPlace(0)
+
+
+def gguf(snapshot: Snapshot) -> list[str]:
+    """The names of a model's GGUF files: of two in different folders that are called alike, the first."""
+    found: dict[str, str] = {}
+    for file in sorted(snapshot.files, key=lambda file: file.name):
+        if file.name.lower().endswith(".gguf"):
+            found.setdefault(os.path.basename(file.name), file.name)
+    return sorted(found.values())
+
+
+def shown(name: str, file: str) -> ShownFile:
+    """Where a program looks for a file of a model."""
+    from hubfold.backend.changes import ShownFile
+
+    return ShownFile(name, file)
 
 
 def hub_name(text: str) -> str:

@@ -30,7 +30,7 @@ from hubfold_plugins import flat
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal, ShownFile
     from hubfold_plugins.llamacpp.notes import Notes
 
 PARTIAL = ".downloadInProgress"
@@ -106,6 +106,12 @@ class LlamaCppBackend(StorageBackend):
 
     def place(self, name: str) -> PartPlace | None:
         return flat.place_of(name) if "/" not in name else None
+
+    def shown(self, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """A folder for ``llama-server --models-dir``: see `hubfold_plugins.llamacpp.folder`."""
+        from hubfold_plugins.llamacpp import folder
+
+        return folder.shown(snapshot)
 
 
 def has_old_files(names: Collection[str]) -> bool:

@@ -27,7 +27,7 @@ from hubfold_plugins import flat
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal, ShownFile
 
 #: What a home of LM Studio has beside its models.
 _OF_A_HOME = frozenset({".internal", "settings.json"})
@@ -115,6 +115,12 @@ class LmStudioBackend(StorageBackend):
 
     def place(self, name: str) -> PartPlace | None:
         return flat.place_of(name) if name.count("/") == 2 else None
+
+    def shown(self, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """``<publisher>/<repo>/<file>`` of each GGUF file: folders in the repository are no folders to the program."""
+        if snapshot.repo_type == "model" and flat.hub_name(snapshot.repo_id):
+            for name in flat.gguf(snapshot):
+                yield flat.shown(f"{snapshot.repo_id}/{os.path.basename(name)}", name)
 
 
 def _downloads_folder(text: str) -> str:
