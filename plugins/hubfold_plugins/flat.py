@@ -135,8 +135,9 @@ def gguf(snapshot: Snapshot) -> list[str]:
     """The names of a model's GGUF files: of two in different folders that are called alike, the first."""
     found: dict[str, str] = {}
     for file in sorted(snapshot.files, key=lambda file: file.name):
-        if file.name.lower().endswith(".gguf"):
-            found.setdefault(os.path.basename(file.name), file.name)
+        name = os.path.basename(file.name)
+        if name.lower().endswith(".gguf") and not name.startswith("."):
+            found.setdefault(name, file.name)
     return sorted(found.values())
 
 

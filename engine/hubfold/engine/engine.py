@@ -524,9 +524,12 @@ class Engine:
         """The programs that `farm` can fill a folder of."""
         return self._farming.programs.names()
 
-    def program_folder(self, program: str) -> str:
-        """The folder of a program on this machine. Raises `UsageError` where it has none here."""
-        return self._farming.programs.folder(program)
+    def program_folder(self, program: str, path: StrPath | None = None) -> str:
+        """The folder of a program that `path` stands for; by default the one that it has on this machine.
+
+        Raises `UsageError` where it has none here, or that is none for it.
+        """
+        return self._farming.programs.root(program, path).path
 
     # models
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.care import recovery
 from hubfold.content import Root, Snapshot
-from hubfold.disk import directory
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
@@ -46,19 +45,19 @@ class Programs:
             )
         return self._workspace.backends[program]
 
-    def folder(self, program: str) -> str:
-        """See `Engine.program_folder`."""
+    def _folder(self, program: str) -> str:
+        """Where the program keeps its models on this machine."""
         places = self._backend(program).default_roots(self._workspace.environ)
         there = next((place for place in places if os.path.isdir(place)), None)
         if there is None:
             told = f": {' and '.join(places)} are not there" if places else ""
-            raise UsageError(f"{program} has no folder on this machine{told}", "name its folder")
+            raise UsageError(f"{program} has no folder on this machine{told}", "name a folder for it")
         return there
 
     def root(self, program: str, path: StrPath | None) -> Root:
         """The root of a program at the folder that a user names, or at its own. Raises `UsageError`, `HubfoldError`."""
         backend = self._backend(program)
-        folder = farm_folder(canonical(self.folder(program) if path is None else path))
+        folder = farm_folder(canonical(self._folder(program) if path is None else path))
         names = os.listdir(folder) if os.path.isdir(folder) else []
         found = backend.recognise(folder, names)
         root = Root(folder if found is None else canonical(found), program)
@@ -86,7 +85,6 @@ class Programs:
         with recovery.changing(self._workspace.state, "farm") as book:
             state, failed = "finished", []
             try:
-                directory.make_folders(plan.root.path)
                 failed = self._carry_out(plan, book)
             except Interrupted:
                 state = "interrupted"

@@ -207,8 +207,6 @@ class Transfer:
         bars: bool = False,
     ) -> DownloadReport:
         """See `Engine.download`."""
-        if program is not None:
-            to = self._farming.programs.root(program, to).path
         self.check_space(plan)
         first, *others = self._download_into_each(plan.each, bars)
         report = replace(first, elsewhere=tuple(others))

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 
 from hubfold import errors
 from hubfold.content import TEMPORARY_PREFIX, Signature
-from hubfold.disk.directory import Directory
+from hubfold.disk.directory import Directory, make_folders
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import WRITE_BITS, HeldFile
 from hubfold.disk.locks import passing_lock
@@ -33,11 +33,12 @@ Locks = Callable[[str], Sequence[str]]
 
 
 def give(plan: StorePlan, journal: Journal, locks: Locks, *, progress: Progress, stop: Stop) -> list[Failed]:
-    """Carry out the part of `plan` that is no symlink, in a folder that is there; what could not be done.
+    """Carry out the part of `plan` that is no symlink; what could not be done.
 
     Raises `Interrupted` between two names, `OSError` of the journal.
     """
     failed: list[Failed] = []
+    make_folders(plan.root.path)
     giver = _Giver(plan, journal, locks)
     items = [*((item, None) for item in plan.add), *plan.replace]
     # Contents first: a note tells of what is there.

@@ -108,7 +108,7 @@ class LlamaCppBackend(StorageBackend):
         return flat.place_of(name) if "/" not in name else None
 
     def shown(self, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
-        """A folder for ``llama-server --models-dir``: see `hubfold_plugins.llamacpp.folder`."""
+        """A folder for ``llama-server --models-dir``: see `folder`."""
         from hubfold_plugins.llamacpp import folder
 
         return folder.shown(snapshot)
