@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hubfold.backend.changes import LEFTOVER_AGE
-from hubfold.care import recovery
 from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
+from hubfold.engine import running
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.index.housekeeping import keep_unreferenced
@@ -164,7 +164,7 @@ class Removing:
         """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
         if not plan.removals:
             return self.preview_removal(plan)
-        with recovery.changing(self._workspace.state, command) as book:
+        with running.changing(self._workspace, command) as book:
             holdings = self._workspace.holdings_at([removal.root for removal in plan.removals])
             report = carry_out.carry_out(
                 plan, holdings, book, progress=self._workspace.progress, stop=self._workspace.stop
