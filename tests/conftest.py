@@ -4,6 +4,7 @@ The tiers that take longer are asked for by the environment:
 
 - ``HUBFOLD_TEST_SLOW=1``: tests marked `slow` (sweeps, images of file systems).
 - ``HUBFOLD_TEST_CLIENTS=DIR``: tests marked `clients`; ``DIR/<release>/`` is an environment with that huggingface_hub.
+- ``HUBFOLD_TEST_PROGRAMS=DIR``: tests marked `programs`; ``DIR/<name>/`` is an environment with that program.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.building.downloads import Remembered
 
-pytest.register_assert_rewrite("hubfold.testing.contract", "tests.building")
+pytest.register_assert_rewrite("hubfold.testing.contract", "hubfold.testing.folds", "tests.building")
 
 # The client reads its variables when it is first imported, so nothing of the user's may be there by then.
 _OURS = ("HF_", "HUGGINGFACE", "HUBFOLD_", "XDG_", "TRANSFORMERS_", "PRIMARY_CACHE_", "SECONDARY_CACHE_")
@@ -154,6 +155,10 @@ _TIERS = {
         "HUBFOLD_TEST_CLIENTS",
         "needs older clients: set HUBFOLD_TEST_CLIENTS to a folder of environments",
     ),
+    "programs": (
+        "HUBFOLD_TEST_PROGRAMS",
+        "needs other programs: set HUBFOLD_TEST_PROGRAMS to a folder of environments",
+    ),
 }
 
 
@@ -224,6 +229,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         if mounts and file not in _MOUNTING:
             raise pytest.UsageError(f"{file} mounts: it belongs to _MOUNTING in {__file__}")
+        if file.startswith("tests/plugins") and "once_folded" in item.name:
+            item.add_marker(pytest.mark.slow)  # it starts hubfold five times
         for marker, (variable, reason) in _TIERS.items():
             if item.get_closest_marker(marker) and os.environ.get(variable, "0") in ("", "0"):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -9,7 +9,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-BUILT_IN = ["hub-cache", "local-dir", "symlink-farm"]
+#: In the order in which they are asked.
+BUILT_IN = [
+    "llama-cpp",
+    "hub-cache",
+    "git-lfs",
+    "local-dir",
+    "lm-studio",
+    "modelscope",
+    "symlink-farm",
+    "text-generation-webui",
+]
 
 _REPORT = """
 import json, sys

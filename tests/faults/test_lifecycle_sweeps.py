@@ -124,6 +124,18 @@ def test_rm_of_a_repository_behind_a_link(tmp_path: Path) -> None:
     run(places(tmp_path, build), lambda place: RM, check)
 
 
+def build_copy(place: str) -> None:
+    """A local copy of org/one, by its client's notes, with a file of the user's beside it."""
+    copy = os.path.join(place, "models/one")
+    for name, data in FILES.items():
+        path = os.path.join(copy, name)
+        tree.write(path, data)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        note = os.path.join(copy, ".cache/huggingface/download", f"{name}.metadata")
+        tree.write(note, f"{ONE}\n{hashlib.sha256(data).hexdigest()}\n1700000001.0\n".encode())
+    tree.write(os.path.join(copy, "mine.txt"), b"mine")
+
+
 def test_rm_of_a_local_copy(tmp_path: Path) -> None:
     """Its notes go in one rename, so no kill leaves a part of the copy that is taken for a smaller whole; and the same
     command ends what a kill cut short."""
@@ -132,14 +144,7 @@ def test_rm_of_a_local_copy(tmp_path: Path) -> None:
         tree.cache(
             os.path.join(place, "hf/hub"), "org/one", {"model.safetensors": tree.model("weights")}, ONE
         )
-        copy = os.path.join(place, "models/one")
-        for name, data in FILES.items():
-            path = os.path.join(copy, name)
-            tree.write(path, data)
-            os.utime(path, (1_700_000_000, 1_700_000_000))
-            note = os.path.join(copy, ".cache/huggingface/download", f"{name}.metadata")
-            tree.write(note, f"{ONE}\n{hashlib.sha256(data).hexdigest()}\n1700000001.0\n".encode())
-        tree.write(os.path.join(copy, "mine.txt"), b"mine")
+        build_copy(place)
         enrol(place, os.path.join(place, "models"))
 
     def arguments(place: str) -> tuple[str, ...]:
@@ -250,6 +255,38 @@ def test_rm_of_a_file(tmp_path: Path, fault: str) -> None:
         yield from ours(place.path)
 
     run(places(tmp_path, build), lambda place: arguments, check, fault=fault, few=True)
+
+
+@FAULTS
+def test_rm_of_a_file_of_a_local_copy(tmp_path: Path, fault: str) -> None:
+    """The file is there as it was, or is not and the copy says so; nothing else moves, and the same command ends it."""
+    copy = "models/one"
+
+    def build(place: str) -> None:
+        build_copy(place)
+        enrol(place, os.path.join(place, "models"))
+
+    def arguments(place: str) -> tuple[str, ...]:
+        return ("rm", os.path.join(place, copy), "*.bin", "-y")
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        top = os.path.join(place.path, copy)
+        files = {name: os.path.join(top, name) for name in FILES}
+        named = [path for name, path in files.items() if name.endswith(".bin")]
+        yield from tree.losses(place.before, place.path, named)
+        must(place.path, "recover", good=(0, 3))
+        [model] = must(place.path, "ls", "--files", "--json").json["models"]
+        [revision] = [found["revisions"][0] for found in model["places"] if found["path"] == top]
+        gone = {name for name, path in files.items() if not os.path.exists(path)}
+        if {file["name"] for file in revision["missing"]} & FILES.keys() != gone:
+            yield f"{gone} is not there, and the copy says {revision['missing']}"
+        if any(map(os.path.lexists, named)):
+            must(place.path, *arguments(place.path))
+        yield from (f"{path} is still there" for path in named if os.path.lexists(path))
+        yield from tree.losses(place.before, place.path, named)
+        yield from ours(place.path)
+
+    run(places(tmp_path, build), arguments, check, fault=fault, few=True)
 
 
 @FAULTS
@@ -406,3 +443,44 @@ def test_download_of_what_is_damaged(tmp_path: Path, fault: str) -> None:
         env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
         found = places(tmp_path, build_damaged(commit), 1)
         run(found, downloading, check_damaged(commit, env), env=env, choose=placing, fault=fault, few=True)
+
+
+def build_begun(place: str) -> None:
+    """A download of org/one that was cut short a little before the end of its weights."""
+    blobs = os.path.join(place, "hf/hub/models--org--one/blobs")
+    data = FILES["model.safetensors"]
+    name = f"{hashlib.sha256(data).hexdigest()}.1234abcd.incomplete"
+    tree.write(os.path.join(blobs, name), data[:-4096])
+    enrol(place, os.path.join(place, "hf/hub"))
+
+
+@FAULTS
+def test_download_of_what_was_begun(tmp_path: Path, fault: str) -> None:
+    """What came stays, as a beginning or as the whole; what is called a blob has its bytes."""
+    data = FILES["model.safetensors"]
+    sha256 = hashlib.sha256(data).hexdigest()
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        blobs = Path(place.hub, "models--org--one/blobs")
+        left = [path for path in blobs.glob(f"{sha256}*") if data.startswith(path.read_bytes())]
+        if max((path.stat().st_size for path in left), default=0) < len(data) - 4096:
+            yield "what was begun is lost"
+        if (blobs / sha256).exists() and (blobs / sha256).read_bytes() != data:
+            yield "a blob that is not what its name says"
+        must(place.path, *downloading(place.path), env=env)
+        [link] = Path(place.hub, "models--org--one/snapshots").glob("*/model.safetensors")
+        if link.read_bytes() != data:
+            yield "it did not come"
+        yield from ours(place.path)
+
+    def going_on(points: list[Point]) -> list[Point]:
+        """From the lock to the file's name and its folder: what follows is the client's work."""
+        first = min(number for number, point in enumerate(points) if '".locks"' in point.text)
+        last = max(n for n, point in enumerate(points) if point.name == "renameat" and sha256 in point.text)
+        return points[first : last + 2]
+
+    with LoopbackHub() as hub:
+        hub.add("org/one", FILES)
+        env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
+        found = places(tmp_path, build_begun, 1)
+        run(found, downloading, check, env=env, choose=going_on, fault=fault, few=True)

@@ -262,6 +262,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "vouches": yes_or_no,
     "same_owner": yes_or_no,
     "written_in_place": text,
+    "resumes_in_place": yes_or_no,
     "beside": _tuple(text),
 }
 
@@ -291,7 +292,9 @@ _SNAPSHOT: Mapping[str, Check] = {
     ),
     "home": _empty_or(path),
     "expected": optional(_dict(_size)),
-    "incomplete": _tuple(_of(Partial, {"path": path, "size": _size, "name": optional(text)})),
+    "incomplete": _tuple(
+        _of(Partial, {"path": path, "size": _size, "name": optional(text), "digests": _dict(text)})
+    ),
 }
 
 
@@ -370,7 +373,7 @@ def _of_removal() -> Mapping[str, Check]:
         **dict.fromkeys(("root", "backend", "repo_id", "repo_type", "kind"), text),
         **dict.fromkeys(("path", "aside"), _empty_or(path)),
         "revisions": _tuple(text),
-        "whole": yes_or_no,
+        **dict.fromkeys(("whole", "notes_stay"), yes_or_no),
         **dict.fromkeys(("links", "refs", "folders", "inside", "records", "content", "empty"), paths),
         "payloads": _tuple(_of(SharedPayload, {"path": path, "record": path})),
         "kept": _tuple(_of(Kept, {"path": path, "reason": text})),
@@ -417,7 +420,7 @@ def offer(value: Any, what: str) -> Offer:
     from hubfold.backend.changes import Offer, OfferedFile
 
     file = {"name": _name, "path": path, "algorithm": _one_of(("sha256", "git-sha1")), "digests": _dict(text)}
-    file["git_object"] = text
+    file["git_object"] = file["pointer"] = text
     texts = ("repo_id", "repo_type", "revision", "ref", "told_by", "against")
     fields: Mapping[str, Check] = {
         "path": path,

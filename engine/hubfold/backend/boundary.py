@@ -58,6 +58,7 @@ class GuardedBackend:
         "_disk",
         "_faults",
         "capabilities",
+        "exclusive",
         "fallback",
         "marks",
         "name",
@@ -81,6 +82,12 @@ class GuardedBackend:
         self.fallback = answers.yes_or_no(backend.fallback, "fallback")
         self.priority = answers.whole_number(backend.priority, "priority")
         self.marks = answers.marks(backend.marks)
+        self.exclusive = answers.yes_or_no(backend.exclusive, "exclusive")
+
+    @property
+    def implementation(self) -> type[StorageBackend]:
+        """The class behind the guard, for its author's own tests."""
+        return type(self._backend)
 
     def noting(self, faults: Faults, disk: Disk | None = None) -> GuardedBackend:
         """The same, which notes its faults there, and asks that disk where paths lie."""
@@ -329,6 +336,19 @@ class GuardedBackend:
             return self._territory(root).below(answers.path(answer, "the path"), "the path")
 
         return self._ask(StorageBackend.content_path, root.path, ask)
+
+    def partial_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """See `StorageBackend.partial_path`."""
+
+        def ask() -> str | None:
+            answer = self._backend.partial_path(root, repo_type, repo_id, digests)
+            if answer is None:
+                return None
+            return self._territory(root).below(answers.path(answer, "the path"), "the path")
+
+        return self._ask(StorageBackend.partial_path, root.path, ask)
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Sequence[ModelPart]:
         """See `StorageBackend.parts`."""

@@ -13,7 +13,7 @@ from hubfold.care import doctor, made_links, recovery, repairs, sharing, verify
 from hubfold.care.doctor import Around, Origin
 from hubfold.care.holes import Hole
 from hubfold.care.made_links import Patient
-from hubfold.care.writers import with_writers
+from hubfold.care.writers import Writers, findings_with_writers, with_writers
 from hubfold.content import VAULT, IndexedReplica, Replica, Root, Scope
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
@@ -98,13 +98,14 @@ class Care:
                 links=links,
                 verified=verified,
             )
-        programs = {
-            name: program
-            for name, backend in self._workspace.backends.items()
-            if (program := backend.capabilities.written_in_place)
-        }
-        roots = {root.path: root.backend for root in self._workspace.scanned()} if programs else {}
-        return with_writers(report, asked, programs, roots)
+        return with_writers(report, asked, self._writers())
+
+    def _writers(self) -> Writers:
+        index = self._workspace.index
+        told = {name: one.capabilities.written_in_place for name, one in self._workspace.backends.items()}
+        roots = {root.path: root.backend for root in self._workspace.scanned()}
+        programs = {name: program for name, program in told.items() if program}
+        return Writers(programs, roots, index.replica, index.payload)
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
@@ -193,7 +194,7 @@ class Care:
                 findings.append(Finding("interrupted-run", unsettled, message, "`hubfold recover`"))
             if fix and any(finding.fixed for finding in findings):
                 self._scanning.scan()
-        return DoctorReport(tuple(findings))
+        return DoctorReport(findings_with_writers(findings, self._writers()))
 
     def _shut_out(self, mender: repairs.Mender | None) -> Iterator[Finding]:
         """What groups cannot use of their caches; with a mender what this user may open to them is opened."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
     from hubfold.engine.places import Places
+    from hubfold.engine.planning import Planning
     from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
@@ -318,9 +319,9 @@ class Engine:
         if not promise:
             return report
         if report.duplicate_sets and backend is None:
-            report = self._folding.as_planned(report, paths, min_size, scope)
+            report = self._planning.as_planned(report, paths, min_size, scope)
         all_roots = not paths and not scope.only
-        free = self._models.unreferenced(report.roots, all_roots=all_roots)
+        free = self._scanning.unreferenced(report.roots, all_roots=all_roots)
         if all_roots:
             self._memory.keep_unreferenced(free)
         space = self._memory.space((root.path for root in report.roots), keep=True)
@@ -374,13 +375,13 @@ class Engine:
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
-        return self._folding.plan(
+        return self._planning.plan(
             paths, link=link, min_size=min_size, into=into, across_owners=across_owners, scope=scope
         )
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
-        return self._folding.preview(plan)
+        return self._planning.preview(plan)
 
     def apply(self, plan: Plan) -> ConsolidateReport:
         """Apply a plan under a journal; every path that could not be replaced is in `failed` with the reason.
@@ -781,7 +782,7 @@ class Engine:
     def _memory(self) -> Memory:
         from hubfold.engine.memory import Memory
 
-        return Memory(self.workspace, lambda *about: self._folding.freed(*about))
+        return Memory(self.workspace, lambda *about: self._planning.freed(*about))
 
     @cached_property
     def _places(self) -> Places:
@@ -802,12 +803,16 @@ class Engine:
         return Scanning(self.workspace)
 
     @cached_property
+    def _planning(self) -> Planning:
+        from hubfold.engine.planning import Planning
+
+        return Planning(self.workspace, self._memory)
+
+    @cached_property
     def _folding(self) -> Folding:
         from hubfold.engine.folding import Folding
 
-        return Folding(
-            self.workspace, self._memory, partial(_read_again, self.workspace), self._following.take_back
-        )
+        return Folding(self.workspace, partial(_read_again, self.workspace), self._following.take_back)
 
     @cached_property
     def _following(self) -> Following:
@@ -838,7 +843,7 @@ class Engine:
     def _explaining(self) -> Explaining:
         from hubfold.engine.explaining import Explaining
 
-        return Explaining(self.workspace, self._folding)
+        return Explaining(self.workspace, self._planning)
 
     @cached_property
     def _farming(self) -> Farming:
@@ -850,7 +855,7 @@ class Engine:
     def _models(self) -> Models:
         from hubfold.engine.models import Models
 
-        return Models(self.workspace, self._places, self._memory)
+        return Models(self.workspace, self._places, self._memory, self._scanning)
 
     @cached_property
     def _removal(self) -> Removing:
@@ -870,7 +875,7 @@ class Engine:
     def _adopting(self) -> Adopting:
         from hubfold.engine.adopting import Adopting
 
-        return Adopting(self.workspace, self._scanning, self._folding, self._places)
+        return Adopting(self.workspace, self._scanning, self._planning, self._folding, places=self._places)
 
     @cached_property
     def _migrating(self) -> Migrating:

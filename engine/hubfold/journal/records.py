@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.disk.held import Attributes
@@ -234,8 +234,7 @@ class Removed(Record):
         return (seen.inode, seen.size, seen.mtime_ns) == (self.inode, self.bytes, self.mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Temporary:
+class Temporary(NamedTuple):
     """A name of hubfold's own under which something is on its way in (made whole first) or out (emptied first)."""
 
     root: str

@@ -130,7 +130,7 @@ def _there(sets: Iterable[DuplicateSet]) -> Iterable[DuplicateSet]:
     """The sets without what is only foreseen."""
     for one in sets:
         found = tuple(replica for replica in one.replicas if replica.signature.inode > 0)
-        yield replace(one, replicas=found)
+        yield one._replace(replicas=found)
 
 
 @dataclass(slots=True)

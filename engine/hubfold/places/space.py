@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold import display
 from hubfold.disk.filesystem import FileSystems
@@ -60,8 +60,7 @@ def drive_of(folder: str) -> Hashable:
     return found.pool or found.device
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What there is of a place, in bytes. `limit` None: none; `free`: of its file system, None where that is not told;
     `reserve`: what is to stay free of that."""
 

@@ -73,7 +73,7 @@ def _model(removal: Removal, what: RemovePlan) -> RemovedModel:
     kind = removal.kind or ("model" if removal.whole else "revision")
     model = removal.path or removal.aside if removal.whole or removal.revisions else ""
     path = model or next(iter(removal.files), removal.root)
-    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model
+    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model or removal.path
     twins = what.twins.get(removal.path, ())
     stays = what.staying.get(removal.path)
     held_by = os.path.commonpath([os.path.dirname(twin.kept) for twin in twins]) if twins else stays or ""

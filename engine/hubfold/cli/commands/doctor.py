@@ -98,8 +98,8 @@ def command(session: Session, fix: bool, download: bool, through: Through) -> in
             output.told(fault.line)  # it is one of the findings
     output.report(report)
     for finding in report.findings:
-        what = f"{finding.kind}: {finding.path}" if finding.path else finding.kind
-        output.line(what, "green" if finding.fixed else "red")
+        what = f"{finding.kind}: " if finding.path else finding.kind
+        output.line(what, "green" if finding.fixed else "red", path=finding.path)
         output.line(f"  {finding.message}")
         output.line(f"  {'mended' if finding.fixed else 'to mend it'}: {finding.fix}")
     if not report.findings:
