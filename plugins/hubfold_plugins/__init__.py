@@ -1,4 +1,4 @@
-"""The three built-in backends of hubfold, loaded through an entry point like anybody's."""
+"""The built-in backends of hubfold, loaded through an entry point like anybody's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 
 @hookimpl
 def hubfold_storage_backends() -> list[type[StorageBackend]]:
-    """`hub-cache`, `local-dir` and `symlink-farm`."""
+    """One for each layout of the Hub's own clients, and for each store of another program."""
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
+    from hubfold_plugins.ollama.store import OllamaBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
 
-    return [HubCacheBackend, LocalDirBackend, SymlinkFarmBackend]
+    return [
+        HubCacheBackend,
+        LocalDirBackend,
+        SymlinkFarmBackend,
+        OllamaBackend,
+    ]

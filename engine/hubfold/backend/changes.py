@@ -33,6 +33,15 @@ class SharedPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedContent:
+    """A file with content that several models of a root need: it goes with the last of them."""
+
+    path: str
+    #: `Removal.path` of each of them.
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Removal:
     """What has to go so that a part of a root is gone, in an order in which nothing left looks whole and is not.
 
@@ -68,6 +77,8 @@ class Removal:
     #: Files with content, or links to it, that nothing else in the root needs. Asked again (`still_needed`) under the
     #: layout's locks right before they go.
     content: tuple[str, ...] = ()
+    #: What is no `content` of it only since other models need it, too: it is that where these go with it.
+    shared: tuple[SharedContent, ...] = ()
     payloads: tuple[SharedPayload, ...] = ()
     #: Folders that go if they are empty by then, the deepest first.
     empty: tuple[str, ...] = ()
@@ -87,6 +98,7 @@ class Removal:
             aside=to(self.aside) if self.aside else "",
             records=all_of(self.records),
             content=all_of(self.content),
+            shared=tuple(SharedContent(to(one.path), one.users) for one in self.shared),
             payloads=tuple(SharedPayload(to(one.path), to(one.record)) for one in self.payloads),
             empty=all_of(self.empty),
         )
