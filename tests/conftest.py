@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.building.downloads import Remembered
 
-pytest.register_assert_rewrite("hubfold.testing.contract", "tests.building")
+pytest.register_assert_rewrite("hubfold.testing.contract", "hubfold.testing.folds", "tests.building")
 
 # The client reads its variables when it is first imported, so nothing of the user's may be there by then.
 _OURS = ("HF_", "HUGGINGFACE", "HUBFOLD_", "XDG_", "TRANSFORMERS_", "PRIMARY_CACHE_", "SECONDARY_CACHE_")
@@ -216,6 +216,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         if mounts and file not in _MOUNTING:
             raise pytest.UsageError(f"{file} mounts: it belongs to _MOUNTING in {__file__}")
+        if file.startswith("tests/plugins") and "once_folded" in item.name:
+            item.add_marker(pytest.mark.slow)  # it starts hubfold five times
         for marker, (variable, reason) in _TIERS.items():
             if item.get_closest_marker(marker) and os.environ.get(variable, "0") in ("", "0"):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -38,7 +38,8 @@ def room(name: str, imports: str, *, annotates: str = "", never: str = "", holds
 #: import stands. Imports for annotations load nothing, so what is allowed to them alone is said apart. `never` are the
 #: rooms that it does not come to through anything that it imports either.
 HOUSE = (
-    room("cli", "demo front engine backend ground", annotates="folding reports", holds="cli __main__"),
+    room("cli", "demo kit front engine backend ground", annotates="folding reports", holds="cli __main__"),
+    room("kit", "testing engine scanning backend ground"),
     room("demo", "testing ground", never="engine index state folding care"),
     room(
         "front",
@@ -128,10 +129,14 @@ LATE = {
     "hubfold.cli.options": ["hubfold.engine.engine", "hubfold.content"],
     "hubfold.cli.commands.consolidate": ["hubfold.content"],
     "hubfold.cli.commands.demo": ["hubfold.demo"],
+    "hubfold.cli.commands.plugins": ["hubfold.kit.look", "hubfold.kit.scaffold"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
     "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
     # A scan asks it for what was saved, and reads no journal for that.
     "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
+    "hubfold.engine.scanning": ["hubfold.removal.measure"],
+    # Who scans and shows no plan does without its report.
+    "hubfold.engine.planning": ["hubfold.folding.told"],
     # Every command makes one, and few need all that it can answer.
     "hubfold.engine.workspace": ["*"],
 }
@@ -151,6 +156,7 @@ PURE = [
     ),
     *(
         "hubfold.folding.plan",
+        "hubfold.folding.told",
         "hubfold.folding.planner",
         "hubfold.folding.rights",
         "hubfold.folding.confined",
@@ -170,7 +176,8 @@ API = {
 
 MAKES_TREES = {
     "hubfold.demo",
-    *(f"hubfold.testing{name}" for name in ("", ".contract", ".loopback_hub", ".trees")),
+    *(f"hubfold.testing{name}" for name in ("", ".contract", ".folds", ".loopback_hub", ".trees")),
+    *("hubfold.kit.scaffold", "hubfold.kit.contract_of_store"),
 }
 
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
@@ -184,7 +191,7 @@ MAY_CHANGE_DISKS = {
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
-    *(f"hubfold.care.{name}" for name in ("exchange", "repairs", "repoint", "settle")),
+    *(f"hubfold.care.{name}" for name in ("exchange", "follow", "sharing", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
     *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),
@@ -246,16 +253,42 @@ def test_imports_stand_at_the_top_but_where_a_command_line_waits_for_them() -> N
     assert not rules.late(real(), HOUSE, LATE)
 
 
-def test_what_every_scan_asks_loads_no_journal() -> None:
+def loaded_with(*services: str) -> set[str]:
+    """The modules of hubfold's that are loaded with these services, without those that load when they are used."""
     loads: dict[str, set[str]] = {}
     for name, one in real().arrows(When.START):
         loads.setdefault(name, set()).add(one.module)
     reached: set[str] = set()
-    pending = [f"hubfold.engine.{name}" for name in ("engine", "memory", "scanning", "workspace")]
+    pending = [f"hubfold.engine.{name}" for name in services]
     while pending:
         reached.add(name := pending.pop())
         pending += loads.get(name, set()) - reached
-    assert {one for one in reached if one.startswith("hubfold.journal.")} == {"hubfold.journal.runs"}
+    return {one.removeprefix("hubfold.") for one in reached}
+
+
+def of_rooms(modules: set[str], *rooms: str) -> set[str]:
+    return {one for one in modules if one.partition(".")[0] in rooms and "." in one}
+
+
+def test_what_every_scan_asks_loads_no_journal() -> None:
+    reached = loaded_with("engine", "memory", "scanning", "workspace")
+    assert of_rooms(reached, "journal") == {"journal.runs"}
+
+
+def test_what_every_scan_asks_knows_no_models_and_changes_nothing() -> None:
+    reached = loaded_with("engine", "memory", "scanning", "workspace")
+    assert of_rooms(reached, "library") == {"library.unreferenced"}
+    assert not of_rooms(reached, "adoption", "care", "farm", "folding", "moving", "removal", "transfer")
+    assert not reached & {"backend.changes", "reports.models", "reports.removals", "reports.runs"}
+
+
+def test_planning_a_fold_loads_nothing_that_carries_it_out() -> None:
+    reached = loaded_with("engine", "memory", "scanning", "workspace", "planning")
+    assert of_rooms(reached, "folding") == {
+        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey")
+    }
+    assert of_rooms(reached, "journal") == {"journal.runs"}
+    assert not of_rooms(reached, "adoption", "care", "farm", "moving", "transfer")
 
 
 def test_names_of_modules_are_written_out() -> None:
@@ -316,6 +349,7 @@ def test_plugins_never_open_or_write_a_file() -> None:
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
     facade = {
         *("hubfold", "hubfold.demo", "hubfold.engine.engine", "hubfold.backend.changes"),
+        *("hubfold.kit.look", "hubfold.kit.scaffold"),
         *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.json_form", "hubfold.progress"),
     }
     typed = {"hubfold.folding.plan", "hubfold.backend.registry"}
@@ -388,8 +422,8 @@ def test_the_design_names_every_module_of_a_room(one: Room) -> None:
 # -- what is loaded for what
 
 
-def imported(*arguments: str, **environ: str) -> set[str]:
-    """The packages that a command line imports."""
+def loaded_for(*arguments: str, **environ: str) -> set[str]:
+    """The modules that a command line imports."""
     program = (
         "import sys, atexit\n"
         "atexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))\n"
@@ -403,24 +437,45 @@ def imported(*arguments: str, **environ: str) -> set[str]:
         check=False,
         env={**os.environ, **environ},
     )
-    loaded = {name.partition(".")[0] for name in done.stderr.splitlines()}
+    loaded = set(done.stderr.splitlines())
     assert "hubfold" in loaded
     return loaded
 
 
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
 HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http"}
+#: What a scan that finds nothing to compare has no use for.
+UNUSED = HEAVY | {"concurrent", "ctypes", "email", "logging", "lzma", "shutil", "socket", "tempfile"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["nonsense"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    assert not imported(*arguments) & (HEAVY | {"sqlite3", "pluggy", "xxhash"})
+    assert not packages(loaded_for(*arguments)) & (HEAVY | {"sqlite3", "pluggy", "xxhash"})
 
 
 def test_a_scan_without_anything_to_read_imports_no_more_than_it_uses(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     home = {"HUBFOLD_HOME": str(tmp_path / "state"), "HF_HOME": str(tmp_path / "hf")}
-    loaded = imported("scan", "--json", str(tmp_path / "models"), **home)
-    assert not loaded & (HEAVY | {"concurrent", "logging", "email", "socket", "tempfile"})
+    loaded = loaded_for("scan", "--json", str(tmp_path / "models"), **home)
+    assert not packages(loaded) & UNUSED
+    services = {name for name in loaded if name.startswith("hubfold.engine.")}
+    assert services == {
+        f"hubfold.engine.{name}" for name in ("engine", "workspace", "scanning", "sources", "memory")
+    }
+
+
+@pytest.mark.slow
+def test_a_scan_that_tells_what_a_fold_frees_loads_nothing_that_folds(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / "models" / f"{name}.safetensors").parent.mkdir(exist_ok=True)
+        (tmp_path / "models" / f"{name}.safetensors").write_bytes(bytes(2_000_000))
+    home = {"HUBFOLD_HOME": str(tmp_path / "state"), "HF_HOME": str(tmp_path / "hf")}
+    loaded = loaded_for("scan", str(tmp_path / "models"), **home)
+    assert "hubfold.engine.planning" in loaded
+    assert not loaded & {"hubfold.engine.folding", "hubfold.folding.executor", "hubfold.care.recovery"}
 
 
 # -- where the tests are
@@ -432,6 +487,7 @@ TESTED_BY = {
     "hubfold.backend.changes": ["removal/test_removal.py", "plugins/huggingface/test_hub_cache.py"],
     "hubfold.backend.contract": ["backend/test_registry.py", "plugins/test_contract.py"],
     "hubfold.care.exchange": ["care/test_settle.py", "care/test_repairs.py"],
+    "hubfold.care.follow": ["moving/test_names.py", "faults/test_move_sweeps.py"],
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
     "hubfold.cli.commands.recall": ["cli/test_move.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
@@ -439,6 +495,8 @@ TESTED_BY = {
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
     "hubfold.demo": ["cli/test_demo.py"],
+    "hubfold.kit.contract_of_store": ["kit/test_look.py"],
+    "hubfold.testing.built": ["testing/test_contract.py"],
     "hubfold.duplicates.cost": ["duplicates/test_sets.py", "index/test_tallies.py"],
     "hubfold.duplicates.digesting": ["scanning/test_scan.py", "index/test_tallies.py"],
     "hubfold.duplicates.evidence": ["duplicates/test_sets.py"],
@@ -450,10 +508,13 @@ TESTED_BY = {
     "hubfold.engine.engine": ["cli/test_promises.py", "test_lazy.py"],
     "hubfold.engine.farming": ["farm/test_build.py"],
     "hubfold.engine.folding": ["whole/test_stacked_runs.py", "cli/test_consolidate.py", "cli/test_undo.py"],
+    "hubfold.engine.following": ["moving/test_names.py"],
     "hubfold.engine.memory": ["cli/test_roots.py", "cli/test_dupes.py", "cli/test_runs.py"],
+    "hubfold.engine.planning": ["folding/test_planner.py", "cli/test_consolidate.py"],
     "hubfold.engine.registering": ["cli/test_registered.py", "places/test_registry.py"],
     "hubfold.cli.commands.register": ["cli/test_registered.py"],
     "hubfold.cli.commands.unregister": ["cli/test_registered.py"],
+    "hubfold.folding.followers": ["moving/test_names.py"],
     "hubfold.reports.places": ["cli/test_registered.py", "cli/test_check.py"],
     "hubfold.engine.sources": ["engine/test_places.py", "places/test_settings.py"],
     "hubfold.engine.models": [
@@ -473,6 +534,7 @@ TESTED_BY = {
     "hubfold.folding.outcomes": ["folding/test_executor.py", "folding/test_limits.py"],
     "hubfold.folding.plan": ["folding/test_planner.py"],
     "hubfold.folding.settle": ["care/test_recovery.py", "whole/test_users_changes.py"],
+    "hubfold.folding.told": ["cli/test_consolidate.py", "reports/test_json.py"],
     "hubfold.folding.survey": ["reading/test_extents.py", "whole/test_stacked_runs.py"],
     "hubfold.folding.swapping": ["folding/test_taking_back.py", "folding/test_rights.py"],
     "hubfold.moving.links": ["moving/test_move.py"],
@@ -500,6 +562,8 @@ TESTED_BY = {
     },
     "hubfold.engine.migrating": ["adoption/test_migration.py"],
     "hubfold.engine.adopting": ["adoption/test_adopting.py"],
+    "hubfold_plugins.git_lfs.clone": ["plugins/git_lfs/test_store.py", "plugins/git_lfs/test_program.py"],
+    "hubfold_plugins.git_lfs.git_files": ["plugins/git_lfs/test_store.py", "adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.legacy_offers": ["adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.local_offers": ["adoption/test_adopting.py"],

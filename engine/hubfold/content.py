@@ -28,6 +28,18 @@ FARM_MARKER = ".hubfold-farm"
 #: Seconds. What was touched since may be gone on with, and is left alone by `hubfold clean`.
 LEFTOVER_AGE = 24 * 3600
 
+
+class LeftoverKind(enum.StrEnum):
+    """What a layout's programs leave behind."""
+
+    INTERRUPTED = "interrupted download"
+    LOCK = "stale lock"
+    UNUSED = "content that no revision uses"
+    DETACHED = "detached revision"
+    EMPTY = "empty repository"
+    DANGLING = "dangling link of hubfold"
+
+
 #: Digest algorithms, in the order in which hubfold prefers to name a content by them.
 ALGORITHMS = ("sha256", "git-sha1", "xxh3_128", "xet", "md5")
 
@@ -89,14 +101,19 @@ signature_tuple = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_c
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A directory tree that is scanned; one backend owns it."""
+    """A directory tree that is scanned; one backend owns it.
+
+    path: absolute; its folder may be away.
+    backend: the name of the backend whose layout it is.
+    role: what it is to the user: where copies are kept first.
+    limit: bytes this root may hold, None for no limit.
+    link: the symlink of another root's layout that leads here (`StorageBackend.reached`); "" for a root of its own.
+    """
 
     path: str
     backend: str
     role: Role = Role.SECONDARY
-    #: Bytes this root may hold, None for no limit.
     limit: int | None = None
-    #: The symlink of another root's layout that leads here (`StorageBackend.reached`); "" for a root of its own.
     link: str = ""
 
 
@@ -105,28 +122,35 @@ class Replica:
     """One path with content, as a backend found it. Not frozen: scans make millions, and frozen costs threefold.
 
     `claims` maps an algorithm to a lower-case hex digest that the layout states without our reading the bytes.
+
+    path: absolute and normalised, below the root; a regular file.
+    stat: what `lstat` said of it: as the walk hands it out (`Folder.files`).
+    claims: algorithm → lower-case hex digest, stated by the layout where its program has checked the bytes.
+    repo_id: ``org/name`` and ``model``/``dataset``/``space``/``kernel`` where the layout knows them.
+    repo_type: ``model``, ``dataset``, ``space`` or ``kernel``.
+    revision: the commit hash this copy belongs to, where it belongs to one.
+    links: link kinds that this one file tolerates in its place; None for all that the backend's capabilities allow.
+    pinned: a program counts on this very inode staying where it is: it may be a keeper, never a victim of a swap.
+    latest_mtime_ns: the inode that this path reads must not have a later mtime than this, or its client stops
+        believing its own bookkeeping. None for no such rule.
+    vouched: the layout says of this very file that it is content: where a backend does not vouch for all that it
+        yields.
+    keeps: whether this file may be a keeper; None where that is as the backend's capabilities have it.
+    edited: the layout knows that somebody changed the file since it came: what it was to be says nothing against
+        its bytes.
     """
 
     path: str
     stat: os.stat_result
     claims: Mapping[str, str] = field(default_factory=dict)
-    #: ``org/name`` and ``model``/``dataset``/``space``/``kernel`` where the layout knows them.
     repo_id: str | None = None
     repo_type: str | None = None
-    #: The commit hash this copy belongs to, where it belongs to one.
     revision: str | None = None
-    #: Link kinds that this one file tolerates in its place; None for all that the backend's capabilities allow.
     links: frozenset[LinkKind] | None = None
-    #: A program counts on this very inode staying where it is: it may be a keeper, never a victim of a swap.
     pinned: bool = False
-    #: The inode that this path reads must not have a later mtime than this, or its client stops believing its
-    #: own bookkeeping. None for no such rule.
     latest_mtime_ns: int | None = None
-    #: The layout says of this very file that it is content: where a backend does not vouch for all that it yields.
     vouched: bool = False
-    #: Whether this file may be a keeper; None where that is as the backend's capabilities have it.
     keeps: bool | None = None
-    #: The layout knows that somebody changed the file since it came: what it was to be says nothing against its bytes.
     edited: bool = False
 
 
@@ -189,8 +213,7 @@ class Trust(enum.StrEnum):
     COMPUTED = "computed"
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateSet:
+class DuplicateSet(NamedTuple):
     """Replicas of one content on two payloads or more."""
 
     size: int
@@ -209,24 +232,31 @@ class DuplicateSet:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """One file of a snapshot. `name` is its path in the repo, with ``/``; `path` is what a program opens."""
+    """One file of a snapshot. `name` is its path in the repo, with ``/``; `path` is what a program opens.
+
+    name: its path in the repository, with ``/``.
+    path: what a program opens: absolute, below `Snapshot.path`; a symlink may stand there.
+    size: bytes by length, None where the link dangles or the file is gone.
+    claims: the digests that the layout states for it, as `Replica.claims` has them.
+    """
 
     name: str
     path: str
-    #: Bytes by length, None where the link dangles or the file is gone.
     size: int | None
-    #: The digests that the layout states for it, as `Replica.claims` has them.
     claims: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """A download that was begun and is not at its end: interrupted, or going on right now."""
+    """A download that was begun and is not at its end: interrupted, or going on right now.
+
+    path: absolute, below the root.
+    size: bytes that are there so far.
+    name: the file of the snapshot that it is to become, None where the layout does not tell.
+    """
 
     path: str
-    #: Bytes that are there so far.
     size: int
-    #: The file of the snapshot that it is to become, None where the layout does not tell.
     name: str | None = None
 
 
@@ -235,21 +265,26 @@ class Snapshot:
     """One revision of a model, dataset, space or kernel as a layout offers it to programs.
 
     A download that was stopped before its first file is one too, with no files.
+
+    repo_id: empty where the layout knows the commit only; whoever has the answers of all roots may fill it in.
+    repo_type: ``model``, ``dataset``, ``space`` or ``kernel``.
+    revision: the commit hash, empty where the layout does not know it.
+    refs: branches and tags that name this revision, sorted; empty for a detached one.
+    path: the folder that programs are given.
+    files: those that are there, each name once.
+    home: the folder of the model itself, with all its revisions; `path` where there is only one.
+    expected: what the layout's listing of this revision names: bytes by length of each file; None where there is no
+        listing.
+    incomplete: downloads of it that are not at their end.
     """
 
-    #: Empty where the layout knows the commit only; whoever has the answers of all roots may fill it in.
     repo_id: str
     repo_type: str
-    #: The commit hash, empty where the layout does not know it.
     revision: str
-    #: Branches and tags that name this revision, sorted; empty for a detached one.
     refs: tuple[str, ...]
-    #: The folder that programs are given.
     path: str
     files: tuple[SnapshotFile, ...]
-    #: The folder of the model itself, with all its revisions; `path` where there is only one.
     home: str = ""
-    #: What the layout's listing of this revision names: bytes by length of each file; None where there is no listing.
     expected: Mapping[str, int] | None = None
     incomplete: tuple[Partial, ...] = ()
 

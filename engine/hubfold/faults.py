@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold.errors import LeftAlone
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a plugin comes from; `plugin` is the name of its entry point."""
 
     plugin: str
@@ -29,8 +28,7 @@ class Origin:
 OWN = Origin("vault", "hubfold", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """What a plugin did wrong. `root` is what is left out because of it, "" where it was not asked about one.
 
     Without a `method` of a `backend` it is left out as a whole: it could not be loaded.

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 Json = dict[str, Any]
 
@@ -32,8 +32,7 @@ class JsonForm:
         return dict(_pairs(self, files))
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(NamedTuple):
     """How one field is told."""
 
     name: str = ""

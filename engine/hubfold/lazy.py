@@ -9,7 +9,7 @@ from typing import Any
 
 
 def hand_on(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """A ``__getattr__`` for `package`: `homes` are its modules, from the package, with the names that each defines.
+    """A ``__getattr__`` for `package`: `homes` are modules, from the package or in full, with the names of each.
 
     Raises `AttributeError` for any other name, as modules do.
     """
@@ -18,7 +18,8 @@ def hand_on(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str],
     def get(name: str) -> Any:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        home = home_of[name]
+        value = getattr(import_module(home if home.startswith("hubfold.") else f"{package}.{home}"), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -19,6 +19,21 @@ def test_what_cannot_be_asked_is_not_there(path: str) -> None:
     assert not peek.is_folder(path)
     assert not peek.exists(path)
     assert peek.link_text(path) is None
+    assert peek.text(path) is None
+
+
+def test_a_note_is_read_and_nothing_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("gitdir: ü\n")
+    assert peek.text(str(tmp_path / "note")) == "gitdir: ü\n"
+    assert peek.text(str(tmp_path / "note"), limit=5) is None, "too long"
+    (tmp_path / "link").symlink_to("note")
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "bytes", "pipe", "."):
+        assert peek.text(str(tmp_path / name)) is None, name
+    assert peek.text(str(tmp_path / "link"), behind_links=True) == "gitdir: ü\n"
+    for name in ("bytes", "pipe", ".", "nothing"):
+        assert peek.text(str(tmp_path / name), behind_links=True) is None, name
 
 
 def test_what_is_there_is_told(tmp_path: Path) -> None:

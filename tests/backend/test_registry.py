@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
+import json
+import os
 import shutil
 import subprocess
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -17,12 +19,12 @@ from hubfold.backend import distributions as installed_distributions
 from hubfold.backend import registry
 from hubfold.backend.contract import StorageBackend
 from hubfold.backend.hookspecs import hookimpl
-from hubfold.content import Root
 from hubfold.errors import PluginError
 from hubfold.testing import BackendContract, Built
+from tests import CHECKOUT
 from tests.building.distributions import BUILT_IN, loaded, write_distribution
 
-EXAMPLE = Path(__file__).parent / "example_distribution"
+EXAMPLE = CHECKOUT / "plugins" / "example"
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(EXAMPLE, source)
     if importlib.util.find_spec("hatchling") is None or importlib.util.find_spec("pip") is None:
         # Without its build backend at hand pip would have to fetch that: what it would leave, by hand.
-        shutil.copy(source / "hubfold_ollama_example.py", target)
-        write_distribution(target, "hubfold-ollama-example", "1.2.3", {"ollama": "hubfold_ollama_example"})
+        shutil.copy(source / "hubfold_gpt4all.py", target)
+        write_distribution(target, "hubfold-gpt4all", "1.2.3", {"gpt4all": "hubfold_gpt4all"})
         return target
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--disable-pip-version-check", "--target", str(target), str(source)], check=True)
@@ -75,8 +77,8 @@ def test_finding_plugins_does_not_import_the_client() -> None:
 
 def test_a_backend_of_somebody_else_is_found(installed: Path) -> None:
     found = loaded(installed)
-    assert list(found["backends"]) == [*BUILT_IN, "ollama"]
-    assert found["backends"]["ollama"] == ["ollama", "hubfold-ollama-example", "1.2.3"]
+    assert list(found["backends"]) == [*BUILT_IN, "gpt4all"]
+    assert found["backends"]["gpt4all"] == ["gpt4all", "hubfold-gpt4all", "1.2.3"]
     assert found["broken"] == []
 
 
@@ -85,7 +87,7 @@ def test_outside_plugins_can_be_blocked(installed: Path, tmp_path: Path) -> None
     assert list(loaded(installed, broken, HUBFOLD_NO_PLUGINS="1")["backends"]) == BUILT_IN
     assert loaded(installed, broken, HUBFOLD_NO_PLUGINS="1")["broken"] == []
     for no in ("0", ""):
-        assert "ollama" in loaded(installed, HUBFOLD_NO_PLUGINS=no)["backends"]
+        assert "gpt4all" in loaded(installed, HUBFOLD_NO_PLUGINS=no)["backends"]
 
 
 FAULTS = {
@@ -114,7 +116,7 @@ def test_a_broken_plugin_is_left_out_and_named(installed: Path, tmp_path: Path, 
     modules = {} if "not there" in fault else {"faulty_module": text}
     place = write_distribution(tmp_path, "faulty-distribution", "0.1", {"faulty": "faulty_module"}, modules)
     found = loaded(installed, place)
-    assert list(found["backends"]) == [*BUILT_IN, "ollama"], "all the others are there"
+    assert list(found["backends"]) == [*BUILT_IN, "gpt4all"], "all the others are there"
     [message] = found["broken"]
     assert "faulty-distribution 0.1" in message
     assert "'faulty'" in message
@@ -123,7 +125,7 @@ def test_a_broken_plugin_is_left_out_and_named(installed: Path, tmp_path: Path, 
 def test_a_plugin_without_a_hook_that_hubfold_has_is_no_fault(installed: Path, tmp_path: Path) -> None:
     place = write_distribution(tmp_path, "empty", "1", {"empty": "empty_module"}, {"empty_module": ""})
     found = loaded(installed, place)
-    assert list(found["backends"]) == [*BUILT_IN, "ollama"]
+    assert list(found["backends"]) == [*BUILT_IN, "gpt4all"]
     assert found["broken"] == []
 
 
@@ -140,27 +142,25 @@ def test_a_plugin_for_hooks_of_a_newer_hubfold_is_left_out_and_named(tmp_path: P
 def test_two_entry_points_of_one_name_are_two_plugins(installed: Path, tmp_path: Path) -> None:
     text = "from hubfold import StorageBackend, hookimpl\nclass B(StorageBackend):\n    name = 'b'\n"
     text += "@hookimpl\ndef hubfold_storage_backends(): return [B]\n"
-    place = write_distribution(tmp_path, "other", "1", {"ollama": "other_module"}, {"other_module": text})
+    place = write_distribution(tmp_path, "other", "1", {"gpt4all": "other_module"}, {"other_module": text})
     found = loaded(installed, place)
-    assert list(found["backends"]) == [*BUILT_IN, "ollama", "b"]
+    assert list(found["backends"]) == [*BUILT_IN, "gpt4all", "b"]
     assert found["broken"] == []
 
 
 def test_two_backends_of_one_name_are_an_error_that_names_both(installed: Path, tmp_path: Path) -> None:
-    text = "from hubfold import StorageBackend, hookimpl\nclass B(StorageBackend):\n    name = 'ollama'\n"
+    text = "from hubfold import StorageBackend, hookimpl\nclass B(StorageBackend):\n    name = 'gpt4all'\n"
     text += "@hookimpl\ndef hubfold_storage_backends(): return [B]\n"
     place = write_distribution(tmp_path, "zz-rival", "1", {"rival": "rival_module"}, {"rival_module": text})
     found = loaded(installed, place)
-    assert all(word in found["error"] for word in ("'ollama'", "hubfold-ollama-example", "zz-rival", "rival"))
+    assert all(word in found["error"] for word in ("'gpt4all'", "hubfold-gpt4all", "zz-rival", "rival"))
     assert "HUBFOLD_NO_PLUGINS" in found["hint"]
 
 
 def test_a_distribution_installed_twice_counts_once(installed: Path, tmp_path: Path) -> None:
     """The first on the path counts, as it does for an import."""
-    again = write_distribution(
-        tmp_path, "hubfold-ollama-example", "0.9", {"ollama": "hubfold_ollama_example"}
-    )
-    assert loaded(installed, again)["backends"]["ollama"][2] == "1.2.3"
+    again = write_distribution(tmp_path, "hubfold-gpt4all", "0.9", {"gpt4all": "hubfold_gpt4all"})
+    assert loaded(installed, again)["backends"]["gpt4all"][2] == "1.2.3"
 
 
 def test_a_distribution_with_damaged_metadata_is_left_out_and_named(installed: Path, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_distribution_with_damaged_metadata_is_left_out_and_named(installed: P
     (tmp_path / "half-1.dist-info").mkdir()
     (tmp_path / "half-1.dist-info" / "entry_points.txt").write_text("[hubfold]\nno equals sign\n")
     found = loaded(installed, tmp_path)
-    assert list(found["backends"]) == [*BUILT_IN, "ollama"]
+    assert list(found["backends"]) == [*BUILT_IN, "gpt4all"]
     [message] = found["broken"]
     assert str(tmp_path) in message
 
@@ -204,34 +204,46 @@ def test_a_backend_of_a_higher_priority_is_asked_first() -> None:
     assert found == ["early", *BUILT_IN, "late"]
 
 
-def load_example() -> type[StorageBackend]:
-    spec = importlib.util.spec_from_file_location(
-        "hubfold_ollama_example", EXAMPLE / "hubfold_ollama_example.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
+# the example
+
+
+def of_example(place: str, name: str) -> Any:
+    """What `name` is in a file of the example."""
+    spec = importlib.util.spec_from_file_location(Path(place).stem, EXAMPLE / place)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(Path(place).stem, module)
     spec.loader.exec_module(module)
-    return module.OllamaBackend  # type: ignore[no-any-return]
+    return getattr(module, name)
 
 
 class TestExample(BackendContract):
     """The example keeps the contract, and this is how its author would know."""
 
-    backend = load_example()
+    backend = of_example("hubfold_gpt4all.py", "Gpt4AllBackend")
 
     def build(self, folder: Path) -> Built:
-        blob = f"blobs/sha256-{hashlib.sha256(b'weights').hexdigest()}"
-        for name, content in {
-            blob: b"weights",
-            "blobs/sha256-x-partial": b"",
-            "manifests/a/b": b"{}",
-        }.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-        return Built(folder, {blob})
+        return of_example("tests/test_gpt4all.py", "fill")(folder)  # type: ignore[no-any-return]
 
-    def test_its_replicas_carry_the_claim_of_their_name(self, built: Built) -> None:
-        [replica] = self.scan(built)[0]
-        assert replica.claims == {"sha256": hashlib.sha256(b"weights").hexdigest()}
-        assert self.backend().vault_places(Root(str(built.root), "ollama")) == (f"{built.root}/.hubfold",)
+
+@pytest.mark.slow
+def test_the_example_is_installed_and_tested_in_a_clean_environment(tmp_path: Path) -> None:
+    """As a stranger does it: hubfold from a wheel, the example beside it, its own tests, the command."""
+    python = tmp_path / "env/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    example = shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, CHECKOUT, f"{example}[dev]"], check=True)
+    environ = {**os.environ, "HUBFOLD_HOME": str(tmp_path / "state"), "HOME": str(tmp_path)}
+    tests = subprocess.run(
+        [python, "-m", "pytest", "-q", "-rs"], cwd=example, env=environ, capture_output=True, text=True
+    )
+    assert tests.returncode == 0 and "skipped" not in tests.stdout, tests.stdout
+    store = tmp_path / "store"
+    store.mkdir()
+    of_example("tests/test_gpt4all.py", "fill")(store)
+    line = [python, "-m", "hubfold", "plugins", "check", "gpt4all", "--store", store, "--json"]
+    said = subprocess.run(line, env=environ, capture_output=True, text=True)
+    found = json.loads(said.stdout)["store"]
+    assert said.returncode == 0 and (found["files"], found["claimed"], found["broken"]) == (2, 1, [])
+    assert found["kept"] > 30 and not found["skipped"]

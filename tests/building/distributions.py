@@ -9,7 +9,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-BUILT_IN = ["hub-cache", "local-dir", "symlink-farm"]
+BUILT_IN = [
+    "hub-cache",
+    "git-lfs",
+    "local-dir",
+    "lm-studio",
+    "ollama",
+    "symlink-farm",
+    "text-generation-webui",
+]
 
 _REPORT = """
 import json, sys

@@ -39,6 +39,11 @@ class Finished:
     def json(self) -> Any:
         return json.loads(self.out)
 
+    @property
+    def prose(self) -> str:
+        """`out` without the breaks of its lines, which a terminal has where its width wants them."""
+        return " ".join(self.out.split())
+
 
 class Program:
     """The `hubfold` program with a home of its own."""
@@ -148,7 +153,7 @@ class Program:
         os.close(terminal)
         seen, waiting, deadline = b"", list(answers), time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            if waiting and waiting[0][0].encode() in seen:
+            if waiting and b" ".join(waiting[0][0].encode().split()) in b" ".join(seen.split()):
                 os.write(controller, waiting.pop(0)[1].encode())
             if not select.select([controller], [], [], 0.05)[0]:
                 continue

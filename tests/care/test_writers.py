@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hubfold import Engine
+from hubfold import Engine, LinkKind
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building import tree
 
@@ -52,6 +53,20 @@ def test_the_program_is_named_where_a_file_was_written_to(
     assert {one.message.rpartition("; ")[2] for one in problems} == {
         "webui.sh writes into its files where they lie"
     }
+
+
+@pytest.mark.parametrize("link", [LinkKind.SYMLINK, LinkKind.HARDLINK])
+def test_doctor_names_it_too_also_where_the_file_is_anothers_by_its_other_name(
+    engine: Engine, tmp_path: Path, link: LinkKind
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(random.Random(1).randbytes(1 << 20))
+    engine.scan([tmp_path / "one", tmp_path / "two"])
+    assert len(engine.apply(engine.plan(link=link)).actions) == 1
+    written(tmp_path / "two/model.safetensors")
+    [finding] = [one for one in engine.doctor().findings if one.kind == "written-through"]
+    assert finding.message.endswith("; webui.sh writes into its files where they lie")
 
 
 def test_nobody_is_named_where_nothing_was_written(engine: Engine, tmp_path: Path) -> None:

@@ -78,4 +78,10 @@ def test_a_file_that_the_group_of_a_cache_cannot_read_is_told(hubfold: Program, 
     done = hubfold("doctor")
     assert done.code == 3
     assert f"not-shared: {scene.blob}" in done.out
-    assert "chmod -R g+rX" in done.out
+    assert "1 path opened to the group" in done.out
+    preview = hubfold("doctor", "--fix")
+    assert preview.code == 5 and f"what is opened to the group, 1 path:\n    {scene.blob}" in preview.out
+    assert scene.blob.stat().st_mode & 0o777 == 0o600
+    assert hubfold("doctor", "--fix", "-y").code == 0
+    assert scene.blob.stat().st_mode & 0o777 == 0o640 and hubfold("doctor").code == 0
+    assert "opened" in hubfold("runs", hubfold("runs", "--json").json["runs"][0]["run"]).out

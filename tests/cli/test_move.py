@@ -50,7 +50,12 @@ def test_nobody_to_ask_changes_nothing(hubfold: Program, model: Scene) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--to", SLOW], 2, "give MODELs, or --all-of CACHE"),
+        (["--to", SLOW], 2, "give MODELs, --all-of CACHE or --cache CACHE"),
+        (["org/base", "--cache", "hf/hub", "--to", SLOW], 2, "no MODEL goes with it"),
+        (["--all-of", "hf/hub", "--cache", "hf/hub", "--to", SLOW], 2, "give one of them"),
+        (["--cache", "models", "--to", SLOW], 2, "is no cache"),
+        (["--cache", "nowhere", "--to", SLOW], 1, "nowhere"),
+        (["--cache", "hf/hub", "--to", "hf/hub"], 2, "is where it would move to"),
         (["org/base"], 2, "--to"),
         (["org/base", "--all-of", "hf/hub", "--to", SLOW], 2, "no MODEL goes with it"),
         (["org/bsae", "--to", SLOW], 1, "did you mean org/base?"),

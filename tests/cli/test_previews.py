@@ -152,6 +152,12 @@ def test_a_revision(place: Place, loopback_hub: LoopbackHub) -> None:
     place.held("rm", "org/base", "--revision", old)
 
 
+def test_files_of_a_model_and_of_a_local_copy(place: Place) -> None:
+    place.held("rm", "org/base", "tokenizer/*")
+    place.held("rm", place.tree["models/base"], "nested/*", "README.md", terminal=True)
+    place.held("rm", "org/chat", "*.safetensors", "--with-copies")
+
+
 @pytest.mark.parametrize("mine", [False, True])
 def test_a_local_copy(place: Place, mine: bool) -> None:
     """What the user put there, and the folders on its way, stay, and are not told."""

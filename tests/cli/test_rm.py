@@ -151,3 +151,14 @@ def test_a_last_whole_copy_is_asked_about_in_other_words(hubfold: Program, twice
         "rm", "org/base", answers=[("the last whole copy of org/base. Remove", "n\n")]
     )
     assert "nothing was changed" in asked.out and twice.exists()
+
+
+def test_single_files_are_not_asked_about_as_the_model(hubfold: Program, tree: Tree) -> None:
+    tree.hub.add("org/base", model_files("base", 1 << 16))
+    tree.build({"models/base": local_dir("org/base")})
+    copy = tree["models/base"]
+    asked = hubfold.on_terminal("rm", copy, "*.safetensors", answers=[("[y/N]", "y\n")])
+    assert f"Remove files of {copy} and reclaim" in asked.prose and asked.code == 0
+    assert not list(copy.glob("*.safetensors")) and (copy / "config.json").exists()
+    again = hubfold("rm", copy, "*.safetensors")
+    assert again.code == 1 and f"{copy} has no such file" in again.err

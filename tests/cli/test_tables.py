@@ -66,14 +66,43 @@ def test_paths_below_need_no_names_before_them() -> None:
         "offline",
         "  /mnt/usb",
     ]
-    assert table(12, roots, rows)[:2] == [
+    assert table(15, roots, rows)[:4] == [
         "/home/ana/.cache/huggingface/hub",
-        "  size 80.0M, backend hub-cache",
+        "  size 80.0M,",
+        "  backend",
+        "  hub-cache",
     ]
 
 
 def test_where_not_even_figures_fit_each_row_is_a_block() -> None:
-    assert table(20)[:3] == ["acme/base", "  size 80.0M, state whole, where /data/base", ""]
+    assert table(20)[:5] == [
+        "acme/base",
+        "  size 80.0M,",
+        "  state whole,",
+        "  where /data/base",
+        "  state also there,",
+    ]
+    without_path = [["/data/base", "whole"], ["", "missing"]]
+    found = tables.lines([Column("STATE"), Column("WHERE")], [row[::-1] for row in without_path], 14)
+    assert [line.text for line in found] == ["/data/base", "  state whole", "state missing"]
+
+
+def test_a_last_cell_that_is_too_long_goes_on_below_itself_and_a_path_below_its_row() -> None:
+    columns = [Column("SIZE", right=True), Column("WHAT")]
+    text = "a sentence that is too long for one line of this"
+    assert [line.text for line in tables.lines(columns, [["1.2G", text], ["12B", "short"]], 37)] == [
+        "SIZE  WHAT",
+        "1.2G  a sentence that is too long for",
+        "      one line of this",
+        " 12B  short",
+    ]
+    path = "/data/with a space/" + "long/" * 5
+    assert [line.text for line in tables.lines(columns, [["1.2G", path], ["12B", "/x"]], 37)] == [
+        "SIZE  WHAT",
+        "1.2G",
+        f"  {path}",
+        " 12B  /x",
+    ]
 
 
 @pytest.mark.parametrize("width", range(4, 80))

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,7 +148,7 @@ def test_a_label_that_every_file_has_may_stay(
     monkeypatch.setattr(os, "getxattr", lambda fd, name: b"x")
     monkeypatch.setattr(os, "removexattr", refuse)
     with open(other, "r+b") as file, nullcontext() if goes_on else pytest.raises(OSError, match="refused"):
-        replace(attributes, xattrs={}).give_to(file.fileno())
+        attributes._replace(xattrs={}).give_to(file.fileno())
 
 
 def test_an_attribute_that_cannot_be_read_does_not_hide_the_others(

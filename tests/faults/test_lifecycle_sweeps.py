@@ -124,6 +124,18 @@ def test_rm_of_a_repository_behind_a_link(tmp_path: Path) -> None:
     run(places(tmp_path, build), lambda place: RM, check)
 
 
+def build_copy(place: str) -> None:
+    """A local copy of org/one, by its client's notes, with a file of the user's beside it."""
+    copy = os.path.join(place, "models/one")
+    for name, data in FILES.items():
+        path = os.path.join(copy, name)
+        tree.write(path, data)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        note = os.path.join(copy, ".cache/huggingface/download", f"{name}.metadata")
+        tree.write(note, f"{ONE}\n{hashlib.sha256(data).hexdigest()}\n1700000001.0\n".encode())
+    tree.write(os.path.join(copy, "mine.txt"), b"mine")
+
+
 def test_rm_of_a_local_copy(tmp_path: Path) -> None:
     """Its notes go in one rename, so no kill leaves a part of the copy that is taken for a smaller whole; and the same
     command ends what a kill cut short."""
@@ -132,14 +144,7 @@ def test_rm_of_a_local_copy(tmp_path: Path) -> None:
         tree.cache(
             os.path.join(place, "hf/hub"), "org/one", {"model.safetensors": tree.model("weights")}, ONE
         )
-        copy = os.path.join(place, "models/one")
-        for name, data in FILES.items():
-            path = os.path.join(copy, name)
-            tree.write(path, data)
-            os.utime(path, (1_700_000_000, 1_700_000_000))
-            note = os.path.join(copy, ".cache/huggingface/download", f"{name}.metadata")
-            tree.write(note, f"{ONE}\n{hashlib.sha256(data).hexdigest()}\n1700000001.0\n".encode())
-        tree.write(os.path.join(copy, "mine.txt"), b"mine")
+        build_copy(place)
         enrol(place, os.path.join(place, "models"))
 
     def arguments(place: str) -> tuple[str, ...]:
@@ -250,6 +255,38 @@ def test_rm_of_a_file(tmp_path: Path, fault: str) -> None:
         yield from ours(place.path)
 
     run(places(tmp_path, build), lambda place: arguments, check, fault=fault, few=True)
+
+
+@FAULTS
+def test_rm_of_a_file_of_a_local_copy(tmp_path: Path, fault: str) -> None:
+    """The file is there as it was, or is not and the copy says so; nothing else moves, and the same command ends it."""
+    copy = "models/one"
+
+    def build(place: str) -> None:
+        build_copy(place)
+        enrol(place, os.path.join(place, "models"))
+
+    def arguments(place: str) -> tuple[str, ...]:
+        return ("rm", os.path.join(place, copy), "*.bin", "-y")
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        top = os.path.join(place.path, copy)
+        files = {name: os.path.join(top, name) for name in FILES}
+        named = [path for name, path in files.items() if name.endswith(".bin")]
+        yield from tree.losses(place.before, place.path, named)
+        must(place.path, "recover", good=(0, 3))
+        [model] = must(place.path, "ls", "--files", "--json").json["models"]
+        [revision] = [found["revisions"][0] for found in model["places"] if found["path"] == top]
+        gone = {name for name, path in files.items() if not os.path.exists(path)}
+        if {file["name"] for file in revision["missing"]} & FILES.keys() != gone:
+            yield f"{gone} is not there, and the copy says {revision['missing']}"
+        if any(map(os.path.lexists, named)):
+            must(place.path, *arguments(place.path))
+        yield from (f"{path} is still there" for path in named if os.path.lexists(path))
+        yield from tree.losses(place.before, place.path, named)
+        yield from ours(place.path)
+
+    run(places(tmp_path, build), arguments, check, fault=fault, few=True)
 
 
 @FAULTS

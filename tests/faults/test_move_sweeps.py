@@ -8,6 +8,7 @@ comes to the end, and taken back all is as it was. ``HUBFOLD_FAULTS=all`` strike
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -112,6 +113,60 @@ def chosen(points: list[Point], fault: str) -> list[Point]:
     return points[len(fault) * 7 % step :: step]
 
 
+def folded(place: str) -> tree.Tree:
+    """The same with a local copy: folded, its link reads the model through a vault."""
+    built = build(place)
+    copy = os.path.join(place, "models/one")
+    tree.local_dir(copy, FILES)
+    return tree.Tree(place, (*built.roots, copy), ())
+
+
+def fold(scene: Scene) -> None:
+    for root in (os.path.join(scene.place, "hf/hub"), os.path.join(scene.place, "models/one")):
+        scene.run("roots", "add", root)
+    scene.run("consolidate", "-y")
+
+
+def only_the_vault_has_it(scene: Scene) -> None:
+    """A client deleted the model that the local copy was folded into."""
+    fold(scene)
+    shutil.rmtree(os.path.join(scene.place, "hf/hub/models--org--one"))
+    found = tree.census(scene.place)
+    scene.before = {path: seen for path, seen in found.items() if "hf/hubfold/" not in path}
+
+
+def moving_all(place: str) -> tuple[str, ...]:
+    return ("move", "--cache", os.path.join(place, "hf"), "--to", os.path.join(place, "drive/hub"), "-y")
+
+
+def readers(scene: Scene) -> list[str]:
+    return [os.path.realpath(os.path.join(scene.place, "models/one", name)) for name in FILES]
+
+
+def struck_whole(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    """The local copy reads its bytes at each instant; in the end from the new vault, and taken back from the old."""
+    yield from told(outcome)
+    yield from scene.losses()
+    must(scene.place, "recover")
+    yield from scene.losses()
+    yield from ours(scene.place)
+    must(scene.place, *moving_all(scene.place))
+    yield from scene.losses()
+    yield from ours(scene.place)
+    must(scene.place, "gc", "-y")
+    yield from scene.losses()
+    drive = os.path.realpath(os.path.join(scene.place, "drive"))
+    yield from (f"{path} is read still" for path in readers(scene) if not path.startswith(drive))
+    old = os.path.join(scene.place, "hf/hubfold/objects")
+    yield from (f"{path} is there still" for path in tree.files(old) if not path.endswith(".links"))
+    for run in must(scene.place, "runs", "--json").json["runs"]:
+        if run["command"] == "move" and run["state"] not in ("undone",) and run["actions"]:
+            must(scene.place, "undo", run["run"], "-y", good=(0, 1))
+    yield from scene.losses()
+    yield from ours(scene.place)
+    yield from (f"{path} is read after all" for path in readers(scene) if path.startswith(drive))
+
+
 def limited(place: str) -> tree.Tree:
     """A place that holds more than it may, and one behind it."""
     built = build(place)
@@ -150,6 +205,47 @@ def run(
 @pytest.mark.parametrize("fault", ["kill", "error", "cut"])
 def test_move(mounts: Mounts, fault: str) -> None:
     run(scenes(mounts, KIND), moving, struck_move, fault)
+
+
+def struck_led_back(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    yield from told(outcome)
+    yield from scene.losses()
+    yield from in_the_target(scene)
+    yield from (loss for loss in settled(scene) if "drive/hub" not in loss)
+    must(scene.place, "recall", "org/one", "-y", good=(0, 1))
+    yield from (f"{path} is a link still" for path in blobs(scene) if os.path.islink(path))
+    hf = os.path.join(os.path.realpath(scene.place), "hf/")
+    for name in FILES:
+        path = os.path.join(scene.place, "models/one", name)
+        if not os.path.realpath(path).startswith(hf):
+            yield f"{path} reads the copy still"
+    yield from in_the_target(scene)
+    yield from ours(scene.place)
+    # A recall that came to the end of it but for the copy leaves that: a whole model.
+    yield from (loss for loss in whole_again(scene) if "drive/hub" not in loss)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_move_of_what_a_vault_holds(mounts: Mounts, fault: str) -> None:
+    kind = Kind("led", "symlink", ("ext4", "ext4"), folded)
+    run(scenes(mounts, kind, fold), moving, struck_move, fault)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_move_of_a_whole_cache(mounts: Mounts, fault: str) -> None:
+    kind = Kind("whole", "symlink", ("ext4", "ext4"), folded)
+    run(scenes(mounts, kind, only_the_vault_has_it), moving_all, struck_whole, fault)
+
+
+@pytest.mark.parametrize("fault", ["kill", "error", "cut"])
+def test_recall_of_what_a_vault_holds(mounts: Mounts, fault: str) -> None:
+    kind = Kind("led", "symlink", ("ext4", "ext4"), folded)
+
+    def moved(scene: Scene) -> None:
+        fold(scene)
+        scene.run(*moving(scene.place))
+
+    run(scenes(mounts, kind, moved), lambda place: ("recall", "org/one", "-y"), struck_led_back, fault)
 
 
 @pytest.mark.parametrize("fault", ["kill", "error", "cut"])

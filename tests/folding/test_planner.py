@@ -223,7 +223,7 @@ def test_a_file_whose_name_lies_is_told_and_never_kept() -> None:
 
 
 def test_read_only_file_systems_are_left_alone() -> None:
-    around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {"/models": replace(DISK, read_only=True)})
+    around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {"/models": DISK._replace(read_only=True)})
     assert "read-only" in fold(at("/hub/b", 1), at("/models/m", 2), around=around).skipped[0].reason
 
 
@@ -286,6 +286,27 @@ def test_what_a_program_writes_into_in_place_is_read_only_from_then_on_and_the_p
     # A keeper that it could write into is no less in danger than what becomes a link to it.
     [action] = fold(at("/hub/b", 1), at("/models/m", 2), around=around).actions
     assert "since oobabooga writes into its files" in action.reason
+
+
+def test_a_file_that_a_program_may_have_to_go_on_with_is_linked_where_something_says_that_it_is_whole() -> (
+    None
+):
+    resumes = Capabilities(written_in_place="oobabooga", resumes_in_place=True)
+    around = replace(SURROUNDINGS, capabilities=CAPABILITIES | {"plain": resumes})
+    claims = {"sha256": SHA}
+
+    def told(*replicas: IndexedReplica) -> list[str]:
+        found = fold(*replicas, around=around)
+        return [str(one.link) for one in found.actions] or [one.reason for one in found.skipped]
+
+    for other in ("/models/n", "/views/v"):
+        for mine in ({}, claims):
+            [reason] = set(told(at("/models/m", 1, claims=mine), at(other, 2, claims={})))
+            assert "oobabooga may not be at the end of /models/" in reason
+    assert told(at("/hub/b", 1, claims=claims), at("/models/m", 2)) == ["symlink"]
+    assert told(at("/models/m", 1, claims=claims, computed=claims), at("/models/n", 2)) == ["symlink"]
+    assert fold(at("/cow/a", 1), at("/cow/b", 2), around=around).actions[0].link == "reflink"
+    assert fold(at("/cow/a", 1), at("/cow/b", 2), around=around).actions[0].instead == ()
 
 
 def test_a_file_may_be_kept_or_not_whatever_its_layout_says_of_others() -> None:
@@ -357,7 +378,7 @@ def test_a_link_kind_that_was_asked_for_and_cannot_be_is_told() -> None:
 
 def test_a_file_system_with_one_kind_of_link() -> None:
     hub, model = at("/hub/b", 1), at("/models/m", 2)
-    only_hard = replace(DISK, symlink=False, kind="")
+    only_hard = DISK._replace(symlink=False, kind="")
     around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {"/models": only_hard})
     assert said(fold(hub, model, around=around)) == [("/models/m", "hardlink", "/hub/b")]
     assert fold(hub, model, around=around).actions[0].reason == "it tolerates no symlink: hard link"
@@ -386,7 +407,7 @@ def test_a_file_that_tolerates_no_link_at_all() -> None:
 @pytest.mark.parametrize("path", ["/models/m", "/cow/m"])
 def test_a_read_only_file_system_is_told_as_such_for_every_kind(path: str) -> None:
     folder = path.rpartition("/")[0]
-    read_only = replace(FILESYSTEMS[folder], read_only=True)
+    read_only = FILESYSTEMS[folder]._replace(read_only=True)
     around = replace(SURROUNDINGS, filesystems=FILESYSTEMS | {folder: read_only})
     for links in (None, frozenset({LinkKind.HARDLINK})):
         assert refusals(at("/hub/b", 1), at(path, 2, links=links), around=around) == {
@@ -438,7 +459,7 @@ HOME = Permissions.of(1000, 1000, 0o700, path="/home/me")
 def closed(*folders: str) -> Surroundings:
     """Only user 1000 gets into these folders, and into the vault."""
     shut = Way.through([HOME])
-    vaults = {root: [replace(place, way=shut) for place in places] for root, places in VAULTS.items()}
+    vaults = {root: [place._replace(way=shut) for place in places] for root, places in VAULTS.items()}
     return replace(SURROUNDINGS, ways=dict.fromkeys(folders, shut), vaults=vaults)
 
 
@@ -553,7 +574,7 @@ def test_an_ordinary_user_folds_what_he_could_take_back() -> None:
 def with_drives(drive: Drive, of_disk: Drive = UNKNOWN, *, primary: str = "/hub") -> Surroundings:
     """`/drive` on such a drive, and all else on another; `primary` is the primary place."""
     systems = {
-        path: replace(one, drive=drive if one is DRIVE else of_disk) for path, one in FILESYSTEMS.items()
+        path: one._replace(drive=drive if one is DRIVE else of_disk) for path, one in FILESYSTEMS.items()
     }
     roots = {
         path: replace(root, role=Role.PRIMARY if path == primary else Role.SECONDARY)
@@ -561,7 +582,7 @@ def with_drives(drive: Drive, of_disk: Drive = UNKNOWN, *, primary: str = "/hub"
     }
     vaults = {
         root: [
-            replace(place, filesystem=replace(place.filesystem, drive=systems[root].drive)) for place in found
+            place._replace(filesystem=place.filesystem._replace(drive=systems[root].drive)) for place in found
         ]
         for root, found in VAULTS.items()
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ def test_what_lay_in_a_closed_folder_gets_no_name_in_an_open_one() -> None:
 def test_a_link_in_a_sticky_folder_is_followed_for_its_owner_only() -> None:
     tmp = Standing("/tmp/m", file(0o644), Way(sticky=0))
     assert "everybody may write to its folder" in str(no_symlink(tmp, at(0o644), OPEN, NOBODY))
-    assert no_symlink(replace(tmp, file=file(0o644, uid=0)), at(0o644), OPEN, NOBODY) is None
+    assert no_symlink(tmp._replace(file=file(0o644, uid=0)), at(0o644), OPEN, NOBODY) is None
     assert no_link(tmp, at(0o644), NOBODY) is None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ OTHER = Location("ext4:" + "0" * 31 + "1", "/")
 
 def placed(path: Path, **changes: object) -> dict[str, Placed]:
     found = place_of(str(path), Mounts.now(), "ab" * 16)
-    return {str(path): replace(found, **changes)}  # type: ignore[arg-type]
+    return {str(path): found._replace(**changes)}  # type: ignore[arg-type]
 
 
 def test_a_root_that_is_there_answers_for_what_is_below_it(tmp_path: Path) -> None:

@@ -85,9 +85,7 @@ def test_a_place_is_away_by_its_file_system_and_not_by_its_path(tmp_path: Path) 
 
 
 def test_who_needs_a_place_that_is_away_is_told() -> None:
-    from dataclasses import replace
-
     assert check_there(SLOW) is SLOW
     with pytest.raises(PlaceAway, match=r"slow \(/slow\) is away") as away:
-        check_there(replace(SLOW, away=True))
+        check_there(SLOW._replace(away=True))
     assert away.value.hint == "connect its drive"

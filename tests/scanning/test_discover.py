@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -185,3 +185,41 @@ except RootError as error:
     open_the_way(place.folder)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "True run hubfold as a user who may read it\n", done.stderr
+
+
+class Strict(StorageBackend):
+    """Bears no other layout in its folders."""
+
+    name = "strict"
+    marks = frozenset({"STRICT"})
+    exclusive = True
+
+    @classmethod
+    def recognise(cls, path: str, names: Collection[str]) -> str | None:
+        return os.path.join(path, "store") if "STRICT" in names else None
+
+    @classmethod
+    def default_roots(cls, environ: Mapping[str, str]) -> Iterable[str]:
+        return [environ["STORE"]] if "STORE" in environ else []
+
+
+def test_a_folder_in_an_exclusive_layout_is_of_its_root_whatever_it_looks_like(place: Place) -> None:
+    place.backends["strict"] = GuardedBackend(Strict())
+    place.file("app/STRICT", b"")
+    cache(place, "app/store/a/hub")
+    for path in ("app", "app/store", "app/store/a", "app/store/a/hub"):
+        assert found(place, path) == [("app/store", "strict")], path
+    assert found(place, "app/store/a", backend="local-dir") == [("app/store/a", "local-dir")], (
+        "as the user says"
+    )
+    own = [Root(str(place.folder / "app/store/a/hub"), "hub-cache")]
+    assert found(place, "app/store/a/hub", known=own) == [("app/store/a/hub", "hub-cache")]
+
+
+def test_an_exclusive_root_that_only_settings_name_is_known_in_what_lies_around_it(place: Place) -> None:
+    place.backends["strict"] = GuardedBackend(Strict())
+    place.file("data/moved/a/b/x.gguf", b"")
+    environ = {"STORE": str(place.folder / "data/moved")}
+    assert set(found(place, "data", environ=environ)) == {("data", "local-dir"), ("data/moved", "strict")}
+    assert found(place, "data/moved/a/b", environ=environ) == [("data/moved", "strict")]
+    assert found(place, "data", environ=environ, known=None) == [("data", "local-dir")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from hubfold.disk.identity import Mounts, place_of
@@ -18,7 +17,7 @@ def test_what_is_noted_is_known_until_it_is_noted_anew(tmp_path: Path) -> None:
     with Index(tmp_path / "index.db") as index:
         places.note(index, [first, second])
         assert places.load(index) == {first.path: first, second.path: second}
-        moved = replace(first, inode=7)
+        moved = first._replace(inode=7)
         places.note(index, [moved])
         assert places.load(index)[first.path] == moved
 

@@ -127,3 +127,35 @@ def test_a_gc_that_was_cut_short_is_finished_by_the_next(
     gc.remove(garbage, here=Here.now())
     objects.clear_empty(str(scene.vault)) if garbage else None
     assert kept == [] and not any(path.is_file() for path in scene.vault.rglob("*"))
+
+
+def test_two_objects_that_are_one_file_go_together_and_the_last_is_told(scene: Folded) -> None:
+    """As those of a link and of a cache's blob: both are names of the file that the two read."""
+    (object_,) = objects.objects(str(scene.vault))
+    os.link(object_, f"{object_}.{'0' * 12}")
+    scene.copy.unlink()
+    scene.blob.unlink()
+    garbage, _ = gc.find_garbage([str(scene.vault)], list(scene.roots), here=Here.now())
+    size = os.lstat(object_).st_blocks * 512
+    assert [(item.last, item.bytes) for item in garbage] == [(False, 0), (True, size)]
+    removed, kept = collect(scene)
+    assert removed == [object_, f"{object_}.{'0' * 12}"] and not kept
+
+
+def test_a_link_that_was_led_to_another_vault_needs_no_object_here(scene: Folded, tmp_path: Path) -> None:
+    """It names an object of the same name; what has noted it is what it reads. One that nobody noted counts here."""
+    (object_,) = objects.objects(str(scene.vault))
+    name = os.path.basename(object_)
+    other = tmp_path / "other" / "objects" / name[:2] / name
+    other.parent.mkdir(parents=True)
+    other.write_bytes(Folded.MODEL)
+    scene.copy.unlink()
+    scene.copy.symlink_to(other)
+    objects.drop_links(object_, objects.read_links(object_))
+    assert collect(scene)[0] == []
+    here = Here.now()
+    vault = names.of_object(str(other))
+    objects.note_links(
+        str(other), [here.needed_by(str(scene.copy), str(scene.copy.parent), "run", vault, "/")]
+    )
+    assert collect(scene)[0] == [object_] and scene.copy.read_bytes() == Folded.MODEL

@@ -100,13 +100,13 @@ def _algorithm(file: OfferedFile, source: Source) -> str | None:
     if file.git_object:
         if file.git_object == source.digests["git-sha1"]:
             return "git-sha1"
-        return "sha256" if file.git_object == _pointer(source) else None
+        return "sha256" if file.pointer and file.git_object == _pointer(file, source) else None
     said = {name: value for name, value in file.digests.items() if name in ALGORITHMS}
     return file.algorithm if said.items() <= source.digests.items() else None
 
 
-def _pointer(source: Source) -> str:
-    """The git-sha1 of the LFS pointer of a file (git-lfs, ``docs/spec.md``)."""
-    oid = source.digests["sha256"]
-    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {source.size}\n".encode()
+def _pointer(file: OfferedFile, source: Source) -> str:
+    """The git-sha1 of what git may have in place of a file."""
+    told = file.pointer.replace("{sha256}", source.digests["sha256"]).replace("{size}", str(source.size))
+    text = told.encode()
     return hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()

@@ -1,6 +1,6 @@
-"""The plugin API. A backend imports these names, `hubfold.content` and `hubfold.hookimpl`, and nothing else.
+"""The plugin API. A plugin imports these names and nothing else; its tests import `hubfold.testing`.
 
-Names are imported when they are first used.
+`plugins/README.md` is the book of it. Names are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -24,24 +24,35 @@ if TYPE_CHECKING:
         SharedPayload,
     )
     from hubfold.backend.contract import ALL_LINKS, Capabilities, Folder, StorageBackend, Walk
+    from hubfold.backend.hookspecs import API_VERSION, hookimpl
+    from hubfold.content import LinkKind, Partial, Replica, Role, Root, Snapshot, SnapshotFile
 
 __all__ = [
     "ALL_LINKS",
+    "API_VERSION",
     "Capabilities",
     "Folder",
     "Gap",
     "Kept",
     "Leftover",
     "LeftoverKind",
+    "LinkKind",
     "ModelPart",
     "Offer",
     "OfferedFile",
     "PartPlace",
+    "Partial",
     "Place",
     "Removal",
+    "Replica",
+    "Role",
+    "Root",
     "SharedPayload",
+    "Snapshot",
+    "SnapshotFile",
     "StorageBackend",
     "Walk",
+    "hookimpl",
 ]
 
 __getattr__ = hand_on(
@@ -61,5 +72,7 @@ __getattr__ = hand_on(
             "Removal",
             "SharedPayload",
         ),
+        "hookspecs": ("API_VERSION", "hookimpl"),
+        "hubfold.content": ("LinkKind", "Partial", "Replica", "Role", "Root", "Snapshot", "SnapshotFile"),
     },
 )

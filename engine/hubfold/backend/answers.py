@@ -262,6 +262,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "vouches": yes_or_no,
     "same_owner": yes_or_no,
     "written_in_place": text,
+    "resumes_in_place": yes_or_no,
     "beside": _tuple(text),
 }
 
@@ -418,7 +419,7 @@ def offer(value: Any, what: str) -> Offer:
     from hubfold.backend.changes import Offer, OfferedFile
 
     file = {"name": _name, "path": path, "algorithm": _one_of(("sha256", "git-sha1")), "digests": _dict(text)}
-    file["git_object"] = text
+    file["git_object"] = file["pointer"] = text
     texts = ("repo_id", "repo_type", "revision", "ref", "told_by", "against")
     fields: Mapping[str, Check] = {
         "path": path,

@@ -58,6 +58,7 @@ class GuardedBackend:
         "_disk",
         "_faults",
         "capabilities",
+        "exclusive",
         "fallback",
         "marks",
         "name",
@@ -81,6 +82,12 @@ class GuardedBackend:
         self.fallback = answers.yes_or_no(backend.fallback, "fallback")
         self.priority = answers.whole_number(backend.priority, "priority")
         self.marks = answers.marks(backend.marks)
+        self.exclusive = answers.yes_or_no(backend.exclusive, "exclusive")
+
+    @property
+    def implementation(self) -> type[StorageBackend]:
+        """The class behind the guard, for its author's own tests."""
+        return type(self._backend)
 
     def noting(self, faults: Faults, disk: Disk | None = None) -> GuardedBackend:
         """The same, which notes its faults there, and asks that disk where paths lie."""

@@ -6,11 +6,11 @@ know what the other knows.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import LEFTOVER_AGE as LEFTOVER_AGE
+from hubfold.content import LeftoverKind as LeftoverKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A path that would stay behind, and why."""
+    """A path that would stay behind, and why.
+
+    path: absolute, below the root.
+    reason: why, for people: half a sentence without a full stop.
+    """
 
     path: str
     reason: str
@@ -26,7 +30,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class SharedPayload:
-    """A payload that several repositories of a root use, and the record beside it of who does."""
+    """A payload that several repositories of a root use, and the record beside it of who does.
+
+    path: the payload, absolute.
+    record: the record, absolute: who it names is asked right before both go.
+    """
 
     path: str
     record: str
@@ -48,41 +56,51 @@ class Removal:
     The stages are the fields in their order; a stage is on the disk before the next one begins. All paths are absolute
     and lie below `root`, with no symlink on the way but those of the layout (`StorageBackend.reached`): the engine has
     the path there instead (`moved`), and adds `links` that lie elsewhere.
+
+    root: the path of the root that was asked about.
+    backend: the name of the backend that answers.
+    repo_id: as `Snapshot.repo_id` has it.
+    repo_type: as `Snapshot.repo_type` has it.
+    kind: what sort of thing goes, for people; "" for a model or its revisions.
+    path: the folder of the model that it is about, with all its revisions; "" where it is about something else.
+    revisions: the revisions that go; empty where it is about something else.
+    whole: everything that the root has of this repository goes.
+    links: symlinks elsewhere that read the content and that the user wants gone with it.
+    refs: names that lead to a revision: while one is there, a program may be given the folder.
+    folders: folders that programs take for whole while they are there: renamed into `aside` in one step, then
+        emptied.
+    inside: every file and link below `folders`: what is not listed here was not named, and stays.
+    aside: a folder on the same file system where a name of hubfold's own troubles no program.
+    records: the layout's own notes about what goes.
+    content: files with content, or links to it, that nothing else in the root needs. Asked again (`still_needed`)
+        under the layout's locks right before they go.
+    payloads: payloads that other repositories may use: each goes once its record names nobody else.
+    empty: folders that go if they are empty by then, the deepest first.
+    kept: what stays, though somebody may expect it to go.
     """
 
     root: str
     backend: str
     repo_id: str
     repo_type: str
-    #: What sort of thing goes, for people; "" for a model or its revisions.
     kind: str = ""
-    #: The folder of the model that it is about, with all its revisions; "" where it is about something else.
     path: str = ""
-    #: The revisions that go; empty where it is about something else.
     revisions: tuple[str, ...] = ()
-    #: Everything that the root has of this repository goes.
     whole: bool = False
-    #: Symlinks elsewhere that read the content and that the user wants gone with it.
     links: tuple[str, ...] = ()
-    #: Names that lead to a revision: while one is there, a program may be given the folder.
     refs: tuple[str, ...] = ()
-    #: Folders that programs take for whole while they are there: renamed into `aside` in one step, then emptied.
     folders: tuple[str, ...] = ()
-    #: Every file and link below `folders`: what is not listed here was not named, and stays.
     inside: tuple[str, ...] = ()
-    #: A folder on the same file system where a name of hubfold's own troubles no program.
     aside: str = ""
-    #: The layout's own notes about what goes.
     records: tuple[str, ...] = ()
-    #: Files with content, or links to it, that nothing else in the root needs. Asked again (`still_needed`) under the
-    #: layout's locks right before they go.
     content: tuple[str, ...] = ()
     #: What is no `content` of it only since other models need it, too: it is that where these go with it.
     shared: tuple[SharedContent, ...] = ()
     payloads: tuple[SharedPayload, ...] = ()
-    #: Folders that go if they are empty by then, the deepest first.
     empty: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    #: The layout's notes about `content` stay, and say then that it is missing: it is not asked again.
+    notes_stay: bool = False
 
     def moved(self, to: Callable[[str], str]) -> Removal:
         """The same, with `to` of every path that is to be changed; `path` stays what people know the model by."""
@@ -112,38 +130,35 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A link of a layout that leads nowhere, and by what its content can be known anywhere else."""
+    """A link of a layout that leads nowhere, and by what its content can be known anywhere else.
+
+    path: the link, absolute.
+    digests: algorithm → hex, stated by the layout.
+    content: where the layout has the content, at which there is nothing or just that; "" where any place will do.
+    text: the text with which the link would lead to `content`; "" where it has it.
+    size: bytes by length, None where the layout does not know.
+    """
 
     path: str
-    #: Algorithm → hex, stated by the layout.
     digests: Mapping[str, str]
-    #: Where the layout has the content, at which there is nothing or just that; "" where any place will do.
     content: str = ""
-    #: The text with which the link would lead to `content`; "" where it has it.
     text: str = ""
-    #: Bytes by length, None where the layout does not know.
     size: int | None = None
-
-
-class LeftoverKind(enum.StrEnum):
-    """What a layout's programs leave behind."""
-
-    INTERRUPTED = "interrupted download"
-    LOCK = "stale lock"
-    UNUSED = "content that no revision uses"
-    DETACHED = "detached revision"
-    EMPTY = "empty repository"
-    DANGLING = "dangling link of hubfold"
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that may be cleaned away, with the removal that does it."""
+    """Something that may be cleaned away, with the removal that does it.
+
+    kind: what it is, for the list and for ``--only``.
+    path: what people know it by, absolute.
+    removal: what goes with it, as for a model.
+    mtime_ns: when it was last touched, ns since the epoch; None where its age does not matter.
+    """
 
     kind: LeftoverKind
     path: str
     removal: Removal
-    #: When it was last touched, ns since the epoch; None where its age does not matter.
     mtime_ns: int | None = None
 
 
@@ -152,28 +167,39 @@ class ModelPart:
     """One file or link that a model is made of in its layout.
 
     `name` is relative to the root, with ``/``. A link keeps its `text`; a file is read at `source`, or has `content`.
+
+    name: its path from the root, with ``/``.
+    source: where a file is read, absolute; "" for a link, and for a file with `content`.
+    text: what a link says; None for a file.
+    content: what a file holds that nobody has to be read for: a note of the layout's own.
     """
 
     name: str
     source: str = ""
     text: str | None = None
-    #: What a file holds that nobody has to be read for: a note of the layout's own.
     content: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OfferedFile:
-    """A file of an `Offer`. `name` is its path in the repository, with ``/``; `path` is where it is read."""
+    """A file of an `Offer`. `name` is its path in the repository, with ``/``; `path` is where it is read.
+
+    name: its path in the repository, with ``/``.
+    path: where it is read, absolute.
+    algorithm: what programs know such a file by: ``sha256`` or ``git-sha1``.
+    digests: what it is: as the folder's own notes have it, and as it was read once the engine hands the offer on.
+    git_object: of a work tree of git's: the object that git has for it, which is its own git-sha1 or that of its
+        `pointer` (then programs know it by its sha256, whatever `algorithm` says). "" for none.
+    pointer: the text that git may have in place of such a file, with ``{sha256}`` and ``{size}`` for those of the file.
+        "" where git has the file itself.
+    """
 
     name: str
     path: str
-    #: What programs know such a file by: ``sha256`` or ``git-sha1``.
     algorithm: str
-    #: What it is: as the folder's own notes have it, and as it was read once the engine hands the offer on.
     digests: Mapping[str, str] = field(default_factory=dict)
-    #: Of a work tree of git's: the object that git has for it, which is its own git-sha1 or that of its LFS pointer
-    #: (then programs know it by its sha256, whatever `algorithm` says). "" for none.
     git_object: str = ""
+    pointer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,33 +208,40 @@ class Offer:
 
     Another layout makes a model of its own of that (`StorageBackend.arranged`). What the folder does not tell is empty:
     nothing of it is guessed.
+
+    path: the folder, absolute.
+    files: all of its files that are of the model, each name once.
+    repo_id: ``org/name``; "" where the folder does not tell.
+    repo_type: ``model``, ``dataset``, ``space`` or ``kernel``.
+    revision: the commit hash.
+    ref: a branch or tag that is this revision.
+    told_by: by what that is known, for people.
+    missing: names of files that the revision has and the folder has not.
+    against: what speaks against it, for people: it is no model of this revision.
+    listing: the text of a note of the layout that lists the files of the revision, "" for none; it goes along.
     """
 
     path: str
     files: tuple[OfferedFile, ...]
     repo_id: str = ""
     repo_type: str = "model"
-    #: The commit hash.
     revision: str = ""
-    #: A branch or tag that is this revision.
     ref: str = ""
-    #: By what that is known, for people.
     told_by: str = ""
-    #: Names of files that the revision has and the folder has not.
     missing: tuple[str, ...] = ()
-    #: What speaks against it, for people: it is no model of this revision.
     against: str = ""
-    #: The text of a note of the layout that lists the files of the revision, "" for none; it goes along.
     listing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PartPlace:
-    """Where a `ModelPart` belongs when it is put into a root: see `StorageBackend.place`."""
+    """Where a `ModelPart` belongs when it is put into a root: see `StorageBackend.place`.
 
-    #: Parts of a lower stage are on the disk before the first of a higher one.
+    stage: parts of a lower stage are on the disk before the first of a higher one.
+    unit: the folder (relative to the root) that has to appear as a whole with everything in it; "" for none.
+    """
+
     stage: int
-    #: The folder (relative to the root) that has to appear as a whole with everything in it; "" for none.
     unit: str = ""
 
 

@@ -49,36 +49,45 @@ ALL_LINKS = frozenset(LinkKind)
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the planner may do with files of a layout."""
+    """What the planner may do with files of a layout.
 
-    #: The layout is a cache that programs fetch from: its copies are kept before those of other folders.
+    cache: the layout is a cache that programs fetch from: its copies are kept before those of other folders.
+    links: link kinds that may stand in place of a file within one file system.
+    links_across: link kinds that may stand in place of a file whose keeper is on another file system (only a
+        symlink can).
+    keeps: files of this layout may be keepers.
+    private_objects: some client of this layout unlinks what its links resolve to, so a symlink in its place gets a
+        vault object of its own (FACTS: huggingface_hub up to 1.31 resolves a blob fully before deleting it).
+    claims: algorithms of the digests that names or metadata of this layout can state.
+    copies_over: of a cache: a client copies its file over a local copy that it does not trust, where all that it
+        could check it by is a digest of one of these algorithms. The two must not be one file: copying one onto
+        itself is an error.
+    vouches: whatever a backend yields is content of its layout. Else only what `Replica.vouched` says so of and
+        what looks like a model file is: for folders in which anything may lie.
+    same_owner: a program of this layout sets times or modes of its files as their owner, and fails where they are
+        another's: no file of it is linked with one of another owner, whatever the user asks for.
+    written_in_place: the program that writes into files of this layout where they lie, also through a link, by its
+        name; "" for none. Then shared extents are the one fold without a risk. Else the kept file is read-only from
+        then on, and the plan says so; a file that the program may still have to write to must allow no links of its
+        own (`Replica.links`).
+    resumes_in_place: that program goes on with a file that is too short by writing to its end, and nothing beside the
+        file says that it is whole. Links may stand for such a file only where its bytes were read and are what the
+        layout states, or where a layout of which this is not so states what they are.
+    beside: folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache
+        of chunks): hubfold tells what they take, and touches none of it.
+    """
+
     cache: bool = False
-    #: Link kinds that may stand in place of a file within one file system.
     links: frozenset[LinkKind] = ALL_LINKS
-    #: Link kinds that may stand in place of a file whose keeper is on another file system (only a symlink can).
     links_across: frozenset[LinkKind] = frozenset({LinkKind.SYMLINK})
-    #: Files of this layout may be keepers.
     keeps: bool = True
-    #: Some client of this layout unlinks what its links resolve to, so a symlink in its place gets a vault object of
-    #: its own (FACTS: huggingface_hub up to 1.31 resolves a blob fully before deleting it).
     private_objects: bool = False
-    #: Algorithms of the digests that names or metadata of this layout can state.
     claims: frozenset[str] = field(default_factory=frozenset)
-    #: Of a cache: a client copies its file over a local copy that it does not trust, where all that it could check it
-    #: by is a digest of one of these algorithms. The two must not be one file: copying one onto itself is an error.
     copies_over: frozenset[str] = field(default_factory=frozenset)
-    #: Whatever a backend yields is content of its layout. Else only what `Replica.vouched` says so of and what looks
-    #: like a model file is: for folders in which anything may lie.
     vouches: bool = True
-    #: A program of this layout sets times or modes of its files as their owner, and fails where they are another's: no
-    #: file of it is linked with one of another owner, whatever the user asks for.
     same_owner: bool = False
-    #: The program that writes into files of this layout where they lie, also through a link, by its name; "" for none.
-    #: Then shared extents are the one fold without a risk. Else the kept file is read-only from then on, and the plan
-    #: says so; a file that the program may still have to write to must allow no links of its own (`Replica.links`).
     written_in_place: str = ""
-    #: Folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache of
-    #: chunks): hubfold tells what they take, and touches none of it.
+    resumes_in_place: bool = False
     beside: tuple[str, ...] = ()
 
 
@@ -88,12 +97,17 @@ class Folder:
 
     `files` holds only the regular files that are new or changed since the last scan: rows whose signature is
     unchanged are not touched again. `names` holds every name in the directory, whatever its type.
+
+    path: absolute.
+    names: every name in it, whatever its type: what `StorageBackend.recognise` is asked with.
+    files: (name, what `lstat` said of it) of regular files that are new or changed since the last scan.
+    links: names of symlinks, which the walk never follows.
+    folders: names of sub-directories that the walk will visit: those that are removed from it are not.
     """
 
     path: str
     names: Collection[str]
     files: list[tuple[str, os.stat_result]]
-    #: Names of symlinks (never followed by the walk) and of sub-directories that the walk will visit.
     links: list[str]
     folders: list[str]
 
@@ -195,6 +209,9 @@ class StorageBackend(ABC):
     #: Names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is not
     #: asked of others, which is most folders of a disk; empty: it is asked of all.
     marks: ClassVar[frozenset[str]] = frozenset()
+    #: All that lies below a root of this layout is of this layout: no other is looked for in it, also where a user
+    #: names a folder in it. For layouts whose programs bear less than others do (no symlink, no vault).
+    exclusive: ClassVar[bool] = False
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:

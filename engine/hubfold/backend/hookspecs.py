@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 PROJECT = "hubfold"
 
+#: The version of the plugin API: it goes up when something that a plugin may rely on is taken away or means something
+#: else. A plugin states the one it was written for as ``HUBFOLD_API`` in its module.
+API_VERSION = 1
+#: The oldest that still works.
+OLDEST_API = 1
+#: What a plugin's module states it by.
+API_NAME = "HUBFOLD_API"
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

@@ -6,7 +6,12 @@ Nothing here raises or warns: what cannot be read is not there, and the scan tha
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection
+
+#: A FIFO that lies where a note would must not hang whoever looks.
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NOFOLLOW | getattr(os, "O_CLOEXEC", 0)
 
 
 def names_in(path: str) -> Collection[str]:
@@ -33,6 +38,24 @@ def link_text(path: str) -> str | None:
         return os.readlink(path)
     except (OSError, ValueError):
         return None
+
+
+def text(path: str, limit: int = 1 << 16, *, behind_links: bool = False) -> str | None:
+    """The text of a note of at most `limit` bytes (UTF-8); None where there is none.
+
+    A symlink is none, but for settings by which a program says where its models lie: these may be read `behind_links`.
+    """
+    try:
+        fd = os.open(path, _READ & ~_NOFOLLOW if behind_links else _READ)
+    except (OSError, ValueError):
+        return None
+    try:
+        data = os.read(fd, limit + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        return None if data is None or len(data) > limit else data.decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    finally:
+        os.close(fd)
 
 
 def absolute(path: str) -> str:

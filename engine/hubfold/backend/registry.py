@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import pluggy
 
-from hubfold.backend import distributions, hookspecs
+from hubfold.backend import distributions, hookspecs, one_file
 from hubfold.backend.boundary import GuardedBackend, guarded, told
 from hubfold.errors import PluginError
 from hubfold.faults import Fault, Faults, Origin
@@ -28,8 +29,7 @@ ENTRY_POINT_GROUP = "hubfold"
 BLOCK_VARIABLE = "HUBFOLD_NO_PLUGINS"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedBackend:
+class LoadedBackend(NamedTuple):
     """One backend and where it comes from."""
 
     backend: GuardedBackend
@@ -56,12 +56,23 @@ class LoadedBackend:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedPlugin:
+    """A plugin that was loaded: the version of the API that it states, its hooks, and what its import took."""
+
+    origin: Origin
+    api: int
+    hooks: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Registry(Mapping[str, LoadedBackend]):
     """The loaded backends by name, in the order in which they are asked, and the plugins that failed."""
 
     backends: Mapping[str, LoadedBackend]
     #: What could not be loaded; everything else goes on without it.
     broken: tuple[Fault, ...] = ()
+    plugins: tuple[LoadedPlugin, ...] = ()
 
     def __getitem__(self, name: str) -> LoadedBackend:
         return self.backends[name]
@@ -87,11 +98,13 @@ def load(
     environ: Mapping[str, str] = os.environ,
     *modules: ModuleType,
     guests: Callable[[], object] | None = None,
+    files: str = "",
 ) -> Registry:
     """Load every plugin and return the registry; `modules` are registered as plugins too (for tests).
 
-    `guests` is called before the first plugin that is not hubfold's own is imported: what it prints from then on is not
-    for our stdout.
+    `files` is a folder of plugins of one file each, which the user has for himself; where there is none, none is
+    loaded. `guests` is called before the first plugin that is not hubfold's own is imported: what it prints from then
+    on is not for our stdout.
 
     Raises `PluginError` where two backends have one name: which of them would own a root must not depend on luck.
     """
@@ -99,14 +112,23 @@ def load(
     manager.add_hookspecs(hookspecs)
     broken: list[Fault] = []
     origins: dict[str, Origin] = {}
+    plugins: list[LoadedPlugin] = []
     only_own = environ.get(BLOCK_VARIABLE, "") not in ("", "0")
-    for distribution in _with_plugins(only_own, broken, guests):
+    found = _with_plugins(only_own, broken, guests)
+    if files and not only_own and (own_files := one_file.plugins_in(files)):
+        if guests is not None:
+            guests()
+        found += [_Distribution(one.distribution, one.version, (one,)) for one in own_files]
+    for distribution in found:
         for entry_point in distribution.entry_points:
             origin = Origin(entry_point.name, distribution.name, distribution.version)
             # Two distributions may give their entry points one name; pluggy wants a name for each.
             key = f"{origin.distribution}:{origin.plugin}"
+            begun = time.monotonic()
             try:
-                manager.register(entry_point.load(), name=key)
+                module = entry_point.load()
+                api = _version(module)
+                manager.register(module, name=key)
                 manager.check_pending()
             except KeyboardInterrupt:
                 raise
@@ -115,10 +137,26 @@ def load(
                 broken.append(Fault(origin, told(error)))
             else:
                 origins[key] = origin
+                hooks = tuple(sorted(one.name for one in manager.get_hookcallers(module) or ()))
+                plugins.append(LoadedPlugin(origin, api, hooks, time.monotonic() - begun))
     for module in modules:
         manager.register(module)
     manager.check_pending()
-    return _collect(manager, origins, broken)
+    return replace(_collect(manager, origins, broken), plugins=tuple(plugins))
+
+
+def _version(module: object) -> int:
+    """The version of the API that a plugin states. Raises `PluginError` where it is not one of this hubfold's."""
+    stated = getattr(module, hookspecs.API_NAME, hookspecs.API_VERSION)
+    if type(stated) is not int:
+        raise PluginError(f"its {hookspecs.API_NAME} is {stated!r}, where a number is asked for")
+    if not hookspecs.OLDEST_API <= stated <= hookspecs.API_VERSION:
+        which = "a newer hubfold" if stated > hookspecs.API_VERSION else "a newer plugin"
+        raise PluginError(
+            f"it is written for version {stated} of the plugin API, and this hubfold has {hookspecs.API_VERSION}: "
+            f"it takes {which}"
+        )
+    return stated
 
 
 class _EntryPoint(Protocol):
@@ -130,8 +168,7 @@ class _EntryPoint(Protocol):
     def load(self) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Distribution:
+class _Distribution(NamedTuple):
     name: str
     version: str
     entry_points: tuple[_EntryPoint, ...]

@@ -384,7 +384,7 @@ class Mender:
         mtime_ns = case.mtime_ns
         if mtime_ns is None:
             mtime_ns = min(os.lstat(donor.path).st_mtime_ns, like.mtime_ns)
-        like = replace(like, mtime_ns=mtime_ns, mode=like.mode & ~(WRITE_BITS if case.read_only else 0))
+        like = like._replace(mtime_ns=mtime_ns, mode=like.mode & ~(WRITE_BITS if case.read_only else 0))
         if donor.private:
             _give(donor, like)
         with self._held(donor) as source:
@@ -437,7 +437,7 @@ def _as_there(like: Attributes, folder: os.stat_result) -> Attributes:
     mode = like.mode | 0o200
     if like.gid != gid or ACL in like.xattrs:
         mode &= ~0o070 | (mode & 0o007) << 3
-    return replace(like, mode=mode, uid=uid, gid=gid, xattrs={})
+    return like._replace(mode=mode, uid=uid, gid=gid, xattrs={})
 
 
 def _check_rights(source: HeldFile, uid: int) -> None:
@@ -453,7 +453,7 @@ def _of_vault(like: Attributes, owner: os.stat_result, mtime_ns: int | None) -> 
     """What an object is besides its bytes: read-only, and of whom its folder is."""
     mtime_ns = like.mtime_ns if mtime_ns is None else mtime_ns
     mode = like.mode & ~WRITE_BITS
-    return replace(like, mode=mode, uid=owner.st_uid, gid=owner.st_gid, mtime_ns=mtime_ns, xattrs={})
+    return like._replace(mode=mode, uid=owner.st_uid, gid=owner.st_gid, mtime_ns=mtime_ns, xattrs={})
 
 
 def _adopt(donor: Donor, owner: os.stat_result, mtime_ns: int | None) -> None:

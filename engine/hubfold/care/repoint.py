@@ -78,10 +78,10 @@ def preview(log: RunLog) -> PutBack:
     return take_back(log, act=False)
 
 
-def take_back(log: RunLog, *, act: bool = True) -> PutBack:
-    """Give the links of a run the texts back that they had; without `act`, only look."""
+def take_back(log: RunLog, *, only: Repointed | None = None, act: bool = True) -> PutBack:
+    """Give the links of a run, or `only` one of them, the texts back that they had; without `act`, only look."""
     done = PutBack()
-    for link in reversed(log.repointed):
+    for link in reversed(log.repointed) if only is None else (only,):
         try:
             if _put_back(log, link, act=act):
                 done.restored.append(link.path)

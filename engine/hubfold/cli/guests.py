@@ -10,12 +10,10 @@ import io
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     """Our stdout, what `sys.stdout` was before, and its descriptor, None where it has none (it is captured)."""
 
     ours: TextIO

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hubfold import display
-from hubfold.cli import streams
+from hubfold.cli import prose, streams
 from hubfold.cli.errors import INTERRUPTED, SOME_LEFT
 from hubfold.cli.guests import shut_out
 from hubfold.cli.output import Output
@@ -107,8 +107,30 @@ def _say(text: bytes) -> None:
         os.write(streams.STDERR, text)
 
 
+class _Formatter(click.HelpFormatter):
+    """Breaks lines inside of no command and no flag."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        super().write_usage(prose.glued(prog), prose.glued(args), prefix)
+
+    def write_text(self, text: str) -> None:
+        super().write_text(prose.glued(text))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        super().write_dl([(first, prose.glued(text)) for first, text in rows], col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        return prose.unglued(super().getvalue())
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
+
+
 class HelpWithExamples(click.Command):
     """A command whose help ends in examples, kept as they are typed."""
+
+    context_class = _Context
 
     def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

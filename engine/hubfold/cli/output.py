@@ -7,18 +7,16 @@ is no terminal a line is as long as it has to be: paths are data and are never c
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from hubfold import display
-from hubfold.cli import streams, tables
+from hubfold.cli import prose, streams, tables
 from hubfold.cli.guests import stdout
 from hubfold.cli.tables import Column as Column
 from hubfold.errors import Interrupted, NeedsConfirmation
@@ -36,8 +34,7 @@ _REFRESH_SECONDS = 0.1
 _BLINK_SECONDS = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(NamedTuple):
     """What a live view shows at one moment: lines, then tables."""
 
     lines: Sequence[str]
@@ -68,10 +65,10 @@ class Output:
         if self.as_json:
             self.json(report.as_json())
 
-    def line(self, text: str = "", style: str = "") -> None:
-        """One line of data for people."""
+    def line(self, text: str = "", style: str = "", *, path: str = "") -> None:
+        """One line of data for people; on a terminal it is broken between words, and a `path` at its end nowhere."""
         if not (self.quiet or self.as_json):
-            self._print(stdout(), text, style)
+            self._sentence(stdout(), text, style, path)
 
     def names(self, names: Iterable[str]) -> None:
         """What `-q` leaves of a list: one name per line."""
@@ -86,7 +83,7 @@ class Output:
         """Rows under their titles; on a terminal that is too narrow for that, each row as a block."""
         if self.quiet or self.as_json:
             return
-        width = shutil.get_terminal_size().columns if stdout().isatty() else None
+        width = _width(stdout()) if stdout().isatty() else None
         for line in tables.lines(columns, _shown(rows), width):
             self._print(stdout(), line.text, "bold" if line.title else "", line.marks)
 
@@ -197,7 +194,8 @@ class Output:
     def _answered(self, question: str) -> str:
         with streams.terminal() as terminal, streams.interrupts(signal.default_int_handler):
             try:
-                terminal.write(f"{display.shown(question)} ")
+                asked = prose.lines(display.shown(question), _width(terminal) - 1)
+                terminal.write("\n".join(asked) + " ")
                 terminal.flush()
                 streams.wait_for_line()
                 answer = sys.stdin.readline()
@@ -216,7 +214,7 @@ class Output:
         return Console(
             file=stream,
             force_terminal=stream.isatty() and not self.plain,
-            width=shutil.get_terminal_size().columns if stream is sys.stderr else _ENDLESS,
+            width=_width(stream) if stream is sys.stderr else _ENDLESS,
             markup=False,
             emoji=False,
             highlight=False,
@@ -228,10 +226,16 @@ class Output:
         with suppress(OSError, ValueError):  # told where it is written out for good
             stdout().flush()
         try:
-            self._print(sys.stderr, text, style)
+            self._sentence(sys.stderr, text, style)
             sys.stderr.flush()
         except OSError:
             streams.let_go(sys.stderr)
+
+    def _sentence(self, stream: TextIO, text: str, style: str, path: str = "") -> None:
+        text, path = display.shown(text), display.shown(path)
+        parts = prose.lines(text, _width(stream), path) if stream.isatty() else [text + path]
+        for part in parts:
+            self._print(stream, part, style)
 
     def _print(
         self, stream: TextIO, text: str, style: str = "", marks: Sequence[tuple[int, int, str]] = ()
@@ -247,6 +251,18 @@ class Output:
             self._console(stream).print(drawn)
         else:
             stream.write(f"{escaped}\n")
+
+
+def _width(stream: TextIO) -> int:
+    """How many cells a line of this terminal has."""
+    # Loads three compressors: not for who writes into a pipe.
+    import shutil
+
+    with suppress(OSError, ValueError):
+        found = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(stream.fileno()).columns
+        if found > 0:
+            return found
+    return shutil.get_terminal_size().columns
 
 
 def _drawn(sheet: Sheet, width: int, height: int) -> RenderableType:

@@ -7,19 +7,24 @@ Only a live view, which has nothing but its screen, shortens names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
+
+from hubfold.cli import prose
+from hubfold.cli.prose import cells
 
 _GAP = "  "
 #: Room that a last column of any length needs; below it, a terminal gets one block of lines per row.
 _LAST_COLUMN = 30
+#: How a cell begins that is a path.
+_OF_PATHS = ("/", "~")
 #: Room that a column of names needs.
 _NAME = 12
 
 Row = Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table. What may be long, a path, stands in the last one, or in one that says so."""
 
     title: str
@@ -29,11 +34,10 @@ class Column:
     #: Paths that stand below their row where there is no room beside it.
     below: bool = False
     #: On a terminal, the colour of a cell by its text.
-    styles: Mapping[str, str] = field(default_factory=dict)
+    styles: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line of a table; its titles are shown as such."""
 
     text: str
@@ -50,9 +54,9 @@ def lines(columns: Sequence[Column], rows: Sequence[Row], width: int | None) -> 
     elif columns[0].name or columns[-1].below:
         yield from _beside_names(columns, rows, width)
     elif _sum(widths[:-1]) + len(_GAP) + _LAST_COLUMN <= width:
-        yield from _aligned(columns, rows, widths)
+        yield from _aligned(columns, rows, widths, width)
     else:
-        yield from _blocks(columns, rows, -1)
+        yield from _blocks(columns, rows, -1, width)
 
 
 def cut(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Iterator[Line]:
@@ -69,7 +73,7 @@ def cut(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Iterator[
     for n, room in zip(names, _shared([widths[n] for n in names], spare), strict=True):
         widths[n] = room
     short = [[_shortened(row[n], widths[n]) for n in kept] for row in rows]
-    titles = [replace(columns[n], title=_shortened(columns[n].title, widths[n])) for n in kept]
+    titles = [columns[n]._replace(title=_shortened(columns[n].title, widths[n])) for n in kept]
     yield from _aligned(titles, short, [widths[n] for n in kept])
 
 
@@ -99,10 +103,28 @@ def _sum(widths: Sequence[int]) -> int:
     return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
-def _aligned(columns: Sequence[Column], rows: Iterable[Row], widths: Sequence[int]) -> Iterator[Line]:
+def _aligned(
+    columns: Sequence[Column], rows: Iterable[Row], widths: Sequence[int], width: int | None = None
+) -> Iterator[Line]:
+    """A last cell that is too long for `width` goes on below itself, or stands below its row."""
     yield Line(_line(columns, [column.title for column in columns], widths), title=True)
+    coloured = any(column.styles for column in columns)
+    start = _sum([*widths[:-1], 0])
     for row in rows:
-        yield Line(_line(columns, row, widths), marks=tuple(_marks(columns, row, widths)))
+        first, *more = _parts(row[-1], None if width is None else width - start)
+        indent = " " * start
+        if width is not None and any(cells(part) > width - start for part in (first, *more)):
+            first, more, indent = "", _parts(row[-1], width - len(_GAP)), _GAP
+        shown = [*row[:-1], first]
+        yield Line(
+            _line(columns, shown, widths), marks=tuple(_marks(columns, shown, widths)) if coloured else ()
+        )
+        yield from (Line(indent + part) for part in more)
+
+
+def _parts(cell: str, room: int | None) -> list[str]:
+    """A cell that is a path is one part, whatever spaces it has."""
+    return [cell] if room is None or cell.startswith(_OF_PATHS) else prose.lines(cell, room)
 
 
 def _line(columns: Sequence[Column], row: Row, widths: Sequence[int]) -> str:
@@ -130,7 +152,7 @@ def _beside_names(columns: Sequence[Column], rows: Sequence[Row], width: int) ->
     widths = _widths(of_kept, [[row[n] for n in kept] for row in rows if row[0]])
     room = width - _sum([0, *widths[1:]])
     if room < min(_NAME, widths[0]):
-        yield from _blocks(columns, rows, 0 if columns[0].name else -1)
+        yield from _blocks(columns, rows, 0 if columns[0].name else -1, width)
         return
     widths[0] = min(widths[0], room)
     yield Line(_line(of_kept, [column.title for column in of_kept], widths), title=True)
@@ -149,20 +171,21 @@ def _beside_names(columns: Sequence[Column], rows: Sequence[Row], width: int) ->
         yield from (Line(_GAP + cell) for cell in below)
 
 
-def _blocks(columns: Sequence[Column], rows: Sequence[Row], head: int) -> Iterator[Line]:
-    """Each row as a block: the cell that may be long, and below it the others with their titles."""
+def _blocks(columns: Sequence[Column], rows: Sequence[Row], head: int, width: int) -> Iterator[Line]:
+    """Each row as a block: the cell that may be long, and below it the others with their titles.
+
+    One without a name goes on with the row before it.
+    """
     others = [n for n in range(len(columns)) if n != head % len(columns)]
     for row in rows:
-        yield Line(row[head])
-        facts = ", ".join(f"{columns[n].title.strip().lower()} {row[n]}" for n in others if row[n])
-        if facts:
-            yield Line(_GAP + facts)
-
-
-def cells(text: str) -> int:
-    """How many cells of a terminal the text takes."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
+        if row[head]:
+            yield Line(row[head])
+        facts = [f"{columns[n].title.strip().lower()} {row[n]}" for n in others if row[n]]
+        indent = _GAP if row[head] or head == 0 else ""
+        told = [*(f"{fact}," for fact in facts[:-1]), *facts[-1:]]
+        parts = [
+            part
+            for fact in told
+            for part in ([(" ", fact)] if cells(indent + fact) <= width else prose.words(f" {fact}"))
+        ]
+        yield from map(Line, prose.filled(indent, parts, width) if parts else ())

@@ -48,9 +48,16 @@ def some(output: Output, paths: Sequence[str], *, full: bool = False, indent: st
     """Paths, or lines about them, indented; on a terminal a few of them unless `full`."""
     shown = paths if full or not stdout().isatty() else paths[:FEW]
     for path in shown:
-        output.line(f"{indent}{output.place(path, full=full)}")
+        label, path = _labelled(path)
+        output.line(f"{indent}{label}", path=output.place(path, full=full))
     if len(shown) < len(paths):
         output.line(f"{indent}and {len(paths) - len(shown):,} more (--full lists them)")
+
+
+def _labelled(text: str) -> tuple[str, str]:
+    """(what is said of it, a path that may have any spaces)."""
+    start = 0 if text.startswith("/") else text.find(" /") + 1
+    return (text[:start], text[start:]) if start or text.startswith("/") else (text, "")
 
 
 def space(output: Output, found: Space, reclaimable: int, *, about: str = "") -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: Where the kernel tells of block devices by their numbers.
 SYS = "/sys/dev/block"
@@ -18,8 +18,7 @@ SYS = "/sys/dev/block"
 _DEEPEST = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Drive:
+class Drive(NamedTuple):
     """`removable`: made to be taken away. `fast`: known to have no moving parts and to be no other machine's."""
 
     removable: bool = False

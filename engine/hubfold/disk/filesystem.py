@@ -6,19 +6,21 @@ refused after all the executor leaves the path alone.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import struct
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold.disk import open_flags
 from hubfold.disk.drives import UNKNOWN, Drive, drive_of
 from hubfold.disk.paths import existing, plain, upwards
+
+if TYPE_CHECKING:
+    import ctypes
 
 if sys.platform != "win32":
     import fcntl
@@ -60,8 +62,7 @@ class Shows(Enum):
     MAYBE_TWICE = "maybe twice"
 
 
-@dataclass(frozen=True, slots=True)
-class FileSystem:
+class FileSystem(NamedTuple):
     """The file system that holds a directory."""
 
     #: Where it is mounted: hard links do not cross mounts, not even bind mounts of one device.
@@ -190,11 +191,21 @@ def _pool(directory: str, device: int) -> str:
 
 def _magic(fd: int) -> int:
     """`f_type` of statfs(2), which `os.statvfs` does not give."""
+    import ctypes
+
     buffer = ctypes.create_string_buffer(256)
-    if ctypes.CDLL(None).fstatfs(fd, buffer) != 0:
+    if _libc().fstatfs(fd, buffer) != 0:
         return 0
     (magic,) = struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)
     return int(magic) & 0xFFFFFFFF
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    # Made once: this makes a class each time, and is asked of every folder.
+    import ctypes
+
+    return ctypes.CDLL(None)
 
 
 def _btrfs_id(fd: int) -> str:

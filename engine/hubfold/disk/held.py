@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold.content import Signature
 from hubfold.disk.directory import Directory
@@ -23,8 +23,7 @@ WRITE_BITS = 0o222
 _SIGURG = 23 if sys.platform == "linux" else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """Mode, owner, times and extended attributes (ACLs are extended attributes on Linux)."""
 
     mode: int

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hubfold.disk import open_flags
 from hubfold.disk.paths import within
@@ -80,8 +81,7 @@ _WITH_UUID = _EXT | {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where something lies, so that it is found again when its file system is mounted elsewhere."""
 
     #: The identity of the file system; "" where it has none.
@@ -96,8 +96,7 @@ class Location:
         return Location(self.filesystem, os.path.join(self.inside, name)) if self else self
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A line of mountinfo."""
 
     number: int
@@ -212,8 +211,7 @@ class Mounts:
         return at_root[-1] if at_root else None
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A root, vault or mount point, and where it lay when it was looked at; empty where that cannot be told."""
 
     path: str
@@ -348,8 +346,7 @@ def _subvolume(fd: int) -> int:
 # -- machines --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """A host or a container: `id` tells it from others, `name` is for people."""
 
     id: str

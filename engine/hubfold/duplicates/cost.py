@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold.content import DuplicateSet, IndexedReplica
 from hubfold.duplicates import pending
@@ -27,8 +26,7 @@ SharedExtents = Callable[[IndexedReplica], object | None]
 MayShare = Callable[[str], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(NamedTuple):
     """How the disks are asked what is one file, or shares extents; not at all, where there is no `extents`."""
 
     extents: SharedExtents | None = None
@@ -44,8 +42,7 @@ class Sharing:
 UNASKED = Sharing()
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What duplicates take: how many sets, and how many bytes (by allocated blocks) folding them would free."""
 
     sets: int

@@ -7,15 +7,13 @@ joins by no claim at all. An unknown digest is equal to nothing, least of all to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class ContentGroup:
+class ContentGroup(NamedTuple):
     """Payloads (by their place in the sequence given) of one content."""
 
     members: tuple[int, ...]

@@ -19,6 +19,7 @@ from hubfold.disk import directory
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.folding import Folding
 from hubfold.engine.places import Places
+from hubfold.engine.planning import Planning
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, HubRefused, Interrupted, RootError, UsageError
@@ -37,9 +38,18 @@ from hubfold.transfer.restore import Restorer
 class Adopting:
     """Plans and adopts."""
 
-    def __init__(self, workspace: Workspace, scanning: Scanning, folding: Folding, places: Places) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        scanning: Scanning,
+        planning: Planning,
+        folding: Folding,
+        *,
+        places: Places,
+    ) -> None:
         self._workspace = workspace
         self._scanning = scanning
+        self._planning = planning
         self._folding = folding
         self._places = places
 
@@ -195,7 +205,7 @@ class Adopting:
         """Let what lies below `folder` twice be links to what the cache has, by the rules of `consolidate`."""
         self._scanning.scan([folder, cache.path], min_size=MIN_SIZE, scope=Scope(only=True))
         try:
-            planned = self._folding.plan([folder], into=cache.path, min_size=MIN_SIZE)
+            planned = self._planning.plan([folder], into=cache.path, min_size=MIN_SIZE)
         except HubfoldError as error:
             return (), (Failed(folder, str(error)),)
         actions = tuple(one for one in planned.actions if within(one.path, folder))

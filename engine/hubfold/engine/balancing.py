@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from hubfold.engine.following import Following
 from hubfold.engine.moving import Moving
 from hubfold.engine.places import Places
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import NO_CONTENT, Workspace
 from hubfold.errors import NoSpace
+from hubfold.folding.followers import Around
 from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import Name, unknown
 from hubfold.moving import choice
@@ -71,11 +73,19 @@ class _Room:
 class Balancing:
     """Plans what has to move, and carries it out."""
 
-    def __init__(self, workspace: Workspace, scanning: Scanning, moving: Moving) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        places: Places,
+        scanning: Scanning,
+        moving: Moving,
+        following: Following,
+    ) -> None:
         self._workspace = workspace
+        self._places = places
         self._scanning = scanning
         self._moving = moving
-        self._places = Places(workspace)
+        self._following = following
 
     @property
     def _used(self) -> Used:
@@ -93,6 +103,7 @@ class Balancing:
         folders = [place.cache for place in there if os.path.isdir(place.cache)]
         holdings = self._workspace.holdings_at(folders)
         room = _Room(self._places)
+        around = self._following.around()
         for number, place in enumerate(there):
             if place.limit_bytes is None:
                 continue
@@ -101,7 +112,7 @@ class Balancing:
                 told.append(_place(place, found.used, 0))
                 continue
             behind = there[number + 1 :]
-            target = _Targets(self._moving, holdings, behind, room, min_size, pace=pace)
+            target = _Targets(self._moving, holdings, behind, room, min_size, around=around, pace=pace)
             models = _models(holdings, place)
             chosen = choice.choose(
                 [self._last_use(name, held) for name, held in models.items()],
@@ -199,6 +210,7 @@ class _Targets:
     places: Sequence[Place]
     room: _Room
     min_size: int
+    around: Around
     pace: int | None
     #: The moves that were offered, by the name of the model.
     moves: dict[str, MovePlan] = field(default_factory=dict)
@@ -209,7 +221,7 @@ class _Targets:
         same = False
         for place in self.places:
             target = self.moving.target(place.cache)
-            found = self.moving.planned(self.holdings, held, target, self.min_size)
+            found = self.moving.planned(self.holdings, held, target, self.min_size, self.around)
             if not isinstance(found, MovedModel):
                 return "" if not found.worth_telling else found.reason
             if not found.frees:

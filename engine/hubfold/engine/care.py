@@ -13,8 +13,8 @@ from hubfold.care import doctor, made_links, recovery, repairs, sharing, verify
 from hubfold.care.doctor import Around, Origin
 from hubfold.care.holes import Hole
 from hubfold.care.made_links import Patient
-from hubfold.care.writers import with_writers
-from hubfold.content import IndexedReplica, Replica, Root, Scope
+from hubfold.care.writers import Writers, findings_with_writers, with_writers
+from hubfold.content import VAULT, IndexedReplica, Replica, Root, Scope
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
@@ -98,13 +98,14 @@ class Care:
                 links=links,
                 verified=verified,
             )
-        programs = {
-            name: program
-            for name, backend in self._workspace.backends.items()
-            if (program := backend.capabilities.written_in_place)
-        }
-        roots = {root.path: root.backend for root in self._workspace.scanned()} if programs else {}
-        return with_writers(report, asked, programs, roots)
+        return with_writers(report, asked, self._writers())
+
+    def _writers(self) -> Writers:
+        index = self._workspace.index
+        told = {name: one.capabilities.written_in_place for name, one in self._workspace.backends.items()}
+        roots = {root.path: root.backend for root in self._workspace.scanned()}
+        programs = {name: program for name, program in told.items() if program}
+        return Writers(programs, roots, index.replica, index.payload)
 
     def _replicas_of(self, target: str) -> tuple[list[IndexedReplica], str]:
         """(what is known at a path or of a model, the path or "")."""
@@ -185,10 +186,7 @@ class Care:
                 configured = {self._workspace.resolved(root).path for root in self._workspace.config.roots}
                 one.roots((root.path for root in self._workspace.scanned()), configured)
                 one.faults(self._workspace.faults)
-                closed = (
-                    sharing.shut_out(root.path) for root in self._workspace.scanned() if self._is_cache(root)
-                )
-                findings += [finding for finding in closed if finding is not None]
+                findings += self._shut_out(mender)
             finally:
                 unsettled = mender.close() if mender is not None else ""
             if unsettled:
@@ -196,7 +194,21 @@ class Care:
                 findings.append(Finding("interrupted-run", unsettled, message, "`hubfold recover`"))
             if fix and any(finding.fixed for finding in findings):
                 self._scanning.scan()
-        return DoctorReport(tuple(findings))
+        return DoctorReport(findings_with_writers(findings, self._writers()))
+
+    def _shut_out(self, mender: repairs.Mender | None) -> Iterator[Finding]:
+        """What groups cannot use of their caches; with a mender what this user may open to them is opened."""
+        for root in self._workspace.scanned():
+            if self._is_cache(root):
+                begin = None if mender is None else partial(getattr, mender, "journal")
+                finding = sharing.shut_out(root.path, partial(self._has_names_elsewhere, root.path), begin)
+                if finding is not None:
+                    yield finding
+
+    def _has_names_elsewhere(self, root: str, st: os.stat_result) -> bool:
+        """Whether a file has a name that lies neither in a root nor in a vault, or is not known."""
+        names = self._workspace.names_of(st)
+        return len(names) < st.st_nlink or any(one.root != root and one.backend != VAULT for one in names)
 
     def _mender(self, command: str, used: Collection[str]) -> repairs.Mender:
         """What makes repairs; `used` are the vaults that runs keep objects in."""

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
+    from hubfold.engine.following import Following
     from hubfold.engine.memory import Memory
     from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
     from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
     from hubfold.engine.places import Places
+    from hubfold.engine.planning import Planning
     from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
@@ -317,9 +319,9 @@ class Engine:
         if not promise:
             return report
         if report.duplicate_sets and backend is None:
-            report = self._folding.as_planned(report, paths, min_size, scope)
+            report = self._planning.as_planned(report, paths, min_size, scope)
         all_roots = not paths and not scope.only
-        free = self._models.unreferenced(report.roots, all_roots=all_roots)
+        free = self._scanning.unreferenced(report.roots, all_roots=all_roots)
         if all_roots:
             self._memory.keep_unreferenced(free)
         space = self._memory.space((root.path for root in report.roots), keep=True)
@@ -373,13 +375,13 @@ class Engine:
         `link` forces one kind, `into` names the cache whose copies are kept first and whose vault is used,
         `across_owners` folds files of several users together. `min_size` in bytes.
         """
-        return self._folding.plan(
+        return self._planning.plan(
             paths, link=link, min_size=min_size, into=into, across_owners=across_owners, scope=scope
         )
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """A plan in the form of a report, with no run."""
-        return self._folding.preview(plan)
+        return self._planning.preview(plan)
 
     def apply(self, plan: Plan) -> ConsolidateReport:
         """Apply a plan under a journal; every path that could not be replaced is in `failed` with the reason.
@@ -436,8 +438,11 @@ class Engine:
         source: StrPath | None = None,
         min_size: int = MIN_SIZE,
         pace: int | None = None,
+        whole: bool = False,
     ) -> MovePlan:
         """What moving `models` (without any: all of `source`) to the place, or cache, `to` would do. Walks the roots.
+
+        With `whole`, what only the vault of `source` has goes too: the links that read it are led to a copy.
 
         Each file of `min_size` bytes or more becomes a link to its copy, so that programs find the model where it was,
         too. One that a program has open, that cannot be copied as a whole or of which nothing would be freed stays. The
@@ -445,7 +450,7 @@ class Engine:
 
         Raises `UnknownModel`, `RootError`, `UsageError` for one that several caches have while no `source` is named.
         """
-        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace)
+        return self._moving.plan(models, to, source=source, min_size=min_size, pace=pace, whole=whole)
 
     def preview_move(self, plan: MovePlan) -> MoveReport:
         """A plan in the form of a report."""
@@ -777,7 +782,7 @@ class Engine:
     def _memory(self) -> Memory:
         from hubfold.engine.memory import Memory
 
-        return Memory(self.workspace, lambda *about: self._folding.freed(*about))
+        return Memory(self.workspace, lambda *about: self._planning.freed(*about))
 
     @cached_property
     def _places(self) -> Places:
@@ -798,28 +803,47 @@ class Engine:
         return Scanning(self.workspace)
 
     @cached_property
+    def _planning(self) -> Planning:
+        from hubfold.engine.planning import Planning
+
+        return Planning(self.workspace, self._memory)
+
+    @cached_property
     def _folding(self) -> Folding:
         from hubfold.engine.folding import Folding
 
-        return Folding(self.workspace, self._memory, partial(_read_again, self.workspace))
+        return Folding(self.workspace, partial(_read_again, self.workspace), self._following.take_back)
+
+    @cached_property
+    def _following(self) -> Following:
+        from hubfold.engine.following import Following
+
+        return Following(self.workspace)
 
     @cached_property
     def _balancing(self) -> Balancing:
         from hubfold.engine.balancing import Balancing
 
-        return Balancing(self.workspace, self._scanning, self._moving)
+        return Balancing(self.workspace, self._places, self._scanning, self._moving, self._following)
 
     @cached_property
     def _moving(self) -> Moving:
         from hubfold.engine.moving import Moving
 
-        return Moving(self.workspace, self._places, self._scanning, self._folding, self._removal)
+        return Moving(
+            self.workspace,
+            self._places,
+            self._scanning,
+            self._folding,
+            self._removal,
+            following=self._following,
+        )
 
     @cached_property
     def _explaining(self) -> Explaining:
         from hubfold.engine.explaining import Explaining
 
-        return Explaining(self.workspace, self._folding)
+        return Explaining(self.workspace, self._planning)
 
     @cached_property
     def _farming(self) -> Farming:
@@ -831,7 +855,7 @@ class Engine:
     def _models(self) -> Models:
         from hubfold.engine.models import Models
 
-        return Models(self.workspace, self._memory)
+        return Models(self.workspace, self._memory, self._scanning)
 
     @cached_property
     def _removal(self) -> Removing:
@@ -849,7 +873,7 @@ class Engine:
     def _adopting(self) -> Adopting:
         from hubfold.engine.adopting import Adopting
 
-        return Adopting(self.workspace, self._scanning, self._folding, self._places)
+        return Adopting(self.workspace, self._scanning, self._planning, self._folding, places=self._places)
 
     @cached_property
     def _migrating(self) -> Migrating:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from hubfold.content import USUAL, VAULT, IndexedReplica, LinkKind, Signature
 from hubfold.disk.paths import named, plain, within
-from hubfold.engine.folding import Folding
+from hubfold.engine.planning import Planning
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, describe
 from hubfold.folding.plan import Plan
@@ -35,9 +35,9 @@ class _Replaced:
 class Explaining:
     """Tells of single paths."""
 
-    def __init__(self, workspace: Workspace, folding: Folding) -> None:
+    def __init__(self, workspace: Workspace, planning: Planning) -> None:
         self._workspace = workspace
-        self._folding = folding
+        self._planning = planning
 
     def why(self, path: StrPath) -> WhyReport:
         """See `Engine.why`."""
@@ -105,7 +105,7 @@ class Explaining:
         if known.claim_is_a_lie:
             lies = "its bytes are not what its name says: it is corrupt, and is neither kept nor replaced"
             return WhyReport(file, file, Verdict.LEFT_ALONE, lies, next=("doctor", "--fix"))
-        return self._planned(file, known, self._folding.plan_about(known))
+        return self._planned(file, known, self._planning.plan_about(known))
 
     def _planned(self, file: str, known: IndexedReplica, plan: Plan) -> WhyReport:
         action = next((one for one in plan.actions if one.path == file), None)

@@ -15,7 +15,7 @@ from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, RootError, describe
 from hubfold.index import housekeeping
 from hubfold.index.housekeeping import Taken, keep_run_figures, run_figures, taken
-from hubfold.journal.runs import Saved, saved
+from hubfold.journal.runs import Saved, run_names, saved
 from hubfold.models import names
 from hubfold.models.names import ModelName, Name
 from hubfold.places import space
@@ -236,7 +236,7 @@ class Memory:
             or any(within(replica.path, folder) for replica in duplicates.replicas for folder in below)
         ]
         if len(sets) > PLANNED_SETS:
-            sharing = replace(self._workspace.sharing, below=below)
+            sharing = self._workspace.sharing._replace(below=below)
             found = [(duplicates, reclaimable(duplicates, sharing)) for duplicates in sets]
         else:
             planned = self._freed(paths, min_size, scope) if sets else {}
@@ -276,7 +276,7 @@ class Memory:
             if len(distinct) == len(duplicates.replicas):
                 yield duplicates
             elif len({replica.payload for replica in distinct.values()}) > 1:
-                yield replace(duplicates, replicas=tuple(distinct[path] for path in sorted(distinct)))
+                yield duplicates._replace(replicas=tuple(distinct[path] for path in sorted(distinct)))
 
     def _known_model(self, name: str) -> ModelName:
         """What a name asks for. Raises `UnknownModel` where no file of such a model was scanned."""
@@ -304,6 +304,8 @@ class Memory:
 
     def runs(self) -> list[RunSummary]:
         """Past runs, newest first. Raises `JournalDamaged`."""
+        if not run_names(self._workspace.state.runs):
+            return []
         from hubfold.journal import history, journal
 
         return [history.summary(log) for log in reversed(list(journal.logs(self._workspace.state.runs)))]

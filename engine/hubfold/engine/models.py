@@ -11,9 +11,10 @@ from dataclasses import replace
 from hubfold.content import Role, Root
 from hubfold.engine.memory import Memory
 from hubfold.engine.places import FOUND, Places
+from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import HubfoldError, UsageError
-from hubfold.library import availability, checking, gather, unreferenced, watching
+from hubfold.library import availability, checking, gather, watching
 from hubfold.library import filters as model_selection
 from hubfold.library.checking import Gate, Home
 from hubfold.library.gather import Library
@@ -21,11 +22,9 @@ from hubfold.library.inventory import Holdings
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.models.patterns import Selections, together
 from hubfold.removal import plan
-from hubfold.removal.measure import measure
 from hubfold.reports.models import CheckReport, Look, Model, ModelsReport
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.places import PlaceUse
-from hubfold.reports.scans import RootReport, Unreferenced
 from hubfold.scanning import discover
 from hubfold.state.used import Use
 
@@ -33,8 +32,9 @@ from hubfold.state.used import Use
 class Models:
     """Tells what models there are; changes nothing."""
 
-    def __init__(self, workspace: Workspace, memory: Memory) -> None:
+    def __init__(self, workspace: Workspace, memory: Memory, scanning: Scanning) -> None:
         self._workspace = workspace
+        self._scanning = scanning
         self._memory = memory
         self._places = Places(workspace)
 
@@ -107,7 +107,7 @@ class Models:
         if not revisions and "frees" not in keys:
             chosen = [(model, None) for model in self._with_freed(holdings, [one for one, _ in chosen])]
         taken = {unit: size for model, _ in chosen for unit, size in found.payloads.get(model.id, {}).items()}
-        free = () if names or filters else self.unreferenced(holdings.usable, all_roots=True)
+        free = () if names or filters else self._scanning.unreferenced(holdings.usable, all_roots=True)
         return ModelsReport(
             tuple(chosen), sum(taken.values()), self._warnings(holdings), unreferenced=free, by=keys
         )
@@ -215,20 +215,6 @@ class Models:
     def look(self, before: Look | None = None) -> Look:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""
         return watching.look(self.library(), before)
-
-    def unreferenced(
-        self, roots: Iterable[Root | RootReport], *, all_roots: bool
-    ) -> tuple[Unreferenced, ...]:
-        """What no model refers to in these roots; of all roots also what lies beside them."""
-        found = unreferenced.find(
-            [Root(root.path, root.backend) for root in roots],
-            self._workspace.backends,
-            measure,
-            stop=self._workspace.stop,
-        )
-        if not all_roots:
-            return found
-        return (*found, *unreferenced.beside(self._workspace.backends, self._workspace.environ))
 
     def _by_preference(self, roots: Iterable[Root]) -> list[Root]:
         """Where a model is looked for first: the primary root, then caches, then copies and farms."""

@@ -9,16 +9,18 @@ from dataclasses import replace
 
 from hubfold import display
 from hubfold.care import recovery
+from hubfold.care.follow import Led
 from hubfold.content import LinkKind, Root, Scope
 from hubfold.disk import directory
 from hubfold.disk.paths import canonical, existing, free_bytes
 from hubfold.engine.folding import Folding
+from hubfold.engine.following import Following
 from hubfold.engine.places import Places
 from hubfold.engine.removal import Removing
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted, LeftAlone, NoSpace, UsageError
-from hubfold.folding import survey
+from hubfold.folding.followers import Around
 from hubfold.folding.plan import Plan
 from hubfold.journal import history, journal
 from hubfold.journal.journal import Journal
@@ -27,6 +29,7 @@ from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, Name
 from hubfold.moving import links, originals
 from hubfold.moving import plan as moves
+from hubfold.moving.links import HeldAlone
 from hubfold.moving.plan import MovedModel, MovePlan, Stays, Wish
 from hubfold.places.places import NoPlace, Place, check_there
 from hubfold.removal.plan import RemovePlan
@@ -34,7 +37,7 @@ from hubfold.reports import moves as told
 from hubfold.reports.moves import MoveReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.removals import RemoveReport
-from hubfold.reports.runs import UndoReport
+from hubfold.reports.runs import ConsolidateReport, UndoReport
 from hubfold.reports.transfers import RestoreReport
 from hubfold.transfer import restore
 from hubfold.vault import objects
@@ -44,13 +47,20 @@ class Moving:
     """Plans moves, carries them out, and takes the copies away when they are taken back."""
 
     def __init__(
-        self, workspace: Workspace, places: Places, scanning: Scanning, folding: Folding, removal: Removing
+        self,
+        workspace: Workspace,
+        places: Places,
+        scanning: Scanning,
+        folding: Folding,
+        removal: Removing,
+        following: Following,
     ) -> None:
         self._workspace = workspace
         self._places = places
         self._scanning = scanning
         self._folding = folding
         self._removal = removal
+        self._following = following
 
     # planning
 
@@ -62,6 +72,7 @@ class Moving:
         source: StrPath | None = None,
         min_size: int = MIN_SIZE,
         pace: int | None = None,
+        whole: bool = False,
     ) -> MovePlan:
         """See `Engine.plan_move`."""
         workspace = self._workspace
@@ -90,25 +101,31 @@ class Moving:
                 self._look_at(root)  # a cache that nobody added, named for this once
         going: list[MovedModel] = []
         stays: list[Left] = []
+        around = self._following.around()
         for held in found:
-            model = self.planned(holdings, held, target, min_size)
+            model = self.planned(holdings, held, target, min_size, around)
             if isinstance(model, MovedModel):
                 going.append(model)
             else:
                 stays.append(Left(str(held[0].name), model.reason))
-        return MovePlan(target, tuple(going), tuple(stays), pace, min_size)
+        alone: list[HeldAlone] = []
+        if whole:
+            root = next(one for one in holdings.roots if one.path == leaves)
+            alone, kept = self._following.alone(root, target, around)
+            stays += kept
+        return MovePlan(target, tuple(going), tuple(stays), pace, min_size, alone=tuple(alone))
 
     def planned(
-        self, holdings: Holdings, held: Sequence[HeldRevision], target: Root, min_size: int
+        self, holdings: Holdings, held: Sequence[HeldRevision], target: Root, min_size: int, around: Around
     ) -> MovedModel | Stays:
-        """What moving one model to `target` would do, or why it stays."""
+        """What moving one model to `target` would do, or why it stays; `around` is what is seen of links."""
         workspace = self._workspace
         workspace.stop.check()
         try:
             model = moves.of_model(holdings, held, target, known=workspace.index.replica, stop=workspace.stop)
         except LeftAlone as error:
             return Stays(str(error))
-        model = self._with_links(model, min_size)
+        model = self._with_links(model, min_size, around)
         return moves.why_it_stays(model) or model
 
     def target(self, to: StrPath) -> Root:
@@ -149,37 +166,24 @@ class Moving:
     def _is_cache(self, root: Root) -> bool:
         return self._workspace.backends[root.backend].capabilities.cache
 
-    def _with_links(self, model: MovedModel, min_size: int) -> MovedModel:
+    def _with_links(self, model: MovedModel, min_size: int, around: Around | None) -> MovedModel:
         """The model with the links that take the place of its files, by what the index knows now."""
         index, target = self._workspace.index, model.restore.root
-        files = links.leaving(moves.contents_of(model), model.home, min_size, index.replica, index.payload)
+        files = links.leaving(
+            moves.contents_of(model), model.home, min_size, index.replica, index.payload, around=around
+        )
 
         def found() -> Plan:
-            roots = {one.path: one for one in (model.source, target)}
-            vaults = self._workspace.vaults_of(roots.values())
-            roots |= {one.path: one for one in vaults}
-            roots |= {
-                one.root: Root(one.root, one.backend)
-                for file in files
-                for one in file.names
-                if one.root not in roots
-            }
-            return links.plan(
-                files,
-                model.home,
-                target,
-                lambda sets: survey.survey(sets, roots, self._workspace.backends),
-                replica=index.replica,
-                names=index.payload,
-            )
+            return self._following.links(files, model.home, model.source, target)
 
         return moves.with_links(model, files, found)
 
     def preview(self, plan: MovePlan) -> MoveReport:
         """A plan in the form of a report."""
-        models = [self._told(model) for model in plan.models]
+        models = [*map(self._told, plan.models), *(_told_alone(one) for one in plan.alone)]
         freed = sum(one.freed for one in models)
-        return MoveReport(plan.target.path, tuple(models), plan.copied, freed, plan.left)
+        kept = [Left(skip.path, skip.reason) for model in plan.models for skip in model.links.skipped]
+        return MoveReport(plan.target.path, tuple(models), plan.copied, freed, (*plan.left, *kept))
 
     def _told(self, model: MovedModel) -> told.MovedModel:
         return told.MovedModel(
@@ -223,6 +227,9 @@ class Moving:
             if one is not None:
                 done.append(one)
                 interrupted = bool(self._workspace.stop)
+        if plan.alone and not interrupted:
+            alone, interrupted = self._alone(plan, failed)
+            done += alone
         return MoveReport(
             plan.target.path,
             tuple(done),
@@ -265,9 +272,9 @@ class Moving:
                 return None
             self._scanning.remember(plan.target)
             self._look_at(plan.target)
-            folded = self._folding.apply_in(book, self._with_links(model, plan.min_size).links)
+            led, folded = self._fold(plan, model, book)
         left += folded.skipped
-        failed += folded.failed
+        failed += (*led.failed, *folded.failed)
         if not folded.actions:
             return None  # its copy is whole, and the same move goes on with it
         return told.MovedModel(
@@ -280,8 +287,47 @@ class Moving:
             freed=folded.reclaimed_bytes
             if any(one.link == LinkKind.SYMLINK for one in folded.actions)
             else 0,
-            links=tuple(action.path for action in folded.actions),
+            links=tuple(sorted((*led.links, *(action.path for action in folded.actions)))),
         )
+
+    def _alone(self, plan: MovePlan, failed: list[Failed]) -> tuple[list[told.MovedModel], bool]:
+        """Lead the links to what only a vault has to copies, all under one run; (what was done, was it interrupted)."""
+        done: list[told.MovedModel] = []
+        led = Led()
+        state = "interrupted"
+        with recovery.changing(self._workspace.state, "move") as book:
+            try:
+                for one in plan.alone:
+                    self._workspace.stop.check()
+                    before = _told_alone(one)
+                    led = self._following.lead_alone(book, one)
+                    failed += led.failed
+                    if led.released:
+                        done.append(replace(before, run=book.run))
+                state = "finished"
+            except Interrupted:
+                pass
+            finally:
+                if not led.unsettled:
+                    book.append("end", state=state)
+        return done, state == "interrupted"
+
+    def _fold(self, plan: MovePlan, model: MovedModel, book: Journal) -> tuple[Led, ConsolidateReport]:
+        """Lead the links that read a model through a vault to its copy, then put links in place of its files."""
+        planned = self._with_links(model, plan.min_size, self._following.around())
+        state = "interrupted"
+        led = Led()
+        try:
+            led = self._following.lead(book, planned)
+            if led.links or led.released:
+                planned = self._with_links(model, plan.min_size, None)
+            folded = self._folding.fold_in(links.apart(planned.files, planned.links)[0], book)
+            state = "interrupted" if folded.interrupted else "finished"
+        finally:
+            if not (led.unsettled or journal.read(self._workspace.state.runs, book.run).open_numbers):
+                book.append("end", state=state)
+                book.sync()
+        return led, folded
 
     def _copy(self, plan: MovePlan, model: MovedModel, book: Journal) -> RestoreReport:
         workspace = self._workspace
@@ -319,7 +365,7 @@ class Moving:
         """What taking a run back would do, with the copy of a model that goes with it."""
         planned = None if report.failed or report.left else self._copies(report)
         if planned is None:
-            return report
+            return self._following.let_go(report, act=False)
         gone = self._removal.preview_removal(replace(planned, objects=self._let_go(report)))
         return _with(report, gone)
 
@@ -327,6 +373,7 @@ class Moving:
         """The vault objects that only the links need which are taken back."""
         log = journal.read(self._workspace.state.runs, report.run)
         back = {one.path: one.target for one in log.intents.values() if one.link is LinkKind.SYMLINK}
+        back |= {one.path: one.target for one in log.repointed}
         found = dict.fromkeys(back[path] for path in report.restored if path in back)
         return tuple(
             target
@@ -344,7 +391,7 @@ class Moving:
             return report
         planned = self._copies(report)
         if planned is None:
-            return report
+            return self._following.let_go(report)
         return _with(report, self._removal.apply_removal(planned))
 
     def _copies(self, report: UndoReport) -> RemovePlan | None:
@@ -388,6 +435,20 @@ def _with(report: UndoReport, gone: RemoveReport) -> UndoReport:
         removed=(*report.removed, *gone.removed, *gone.vault_files),
         folders=(*report.folders, *gone.folders),
         failed=(*report.failed, *gone.failed),
+    )
+
+
+def _told_alone(one: HeldAlone) -> told.MovedModel:
+    """What only a vault has as a row of its own: it is of no model."""
+    return told.MovedModel(
+        name=one.file.objects[0],
+        source=one.vault,
+        run=None,
+        revisions=(),
+        bytes=one.size,
+        copied=one.copied,
+        freed=one.frees,
+        links=tuple(action.path for action in one.links.actions),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from hubfold.content import Role, Root
 from hubfold.engine.workspace import Workspace
@@ -42,7 +41,7 @@ class Places:
         listed = next((place for place in found if place.cache == client.path), None)
         if listed is not None:
             if role is Role.PRIMARY:
-                as_primary = replace(listed, role=role, name=listed.name or str(role))
+                as_primary = listed._replace(role=role, name=listed.name or str(role))
                 found[found.index(listed)] = _limited(as_primary, limit)
             return found
         name = str(role) if role is Role.PRIMARY else ""
@@ -145,4 +144,4 @@ class Places:
 def _limited(place: Place, limit: tuple[int, str] | None) -> Place:
     if limit is None or place.limit_bytes is not None:
         return place
-    return replace(place, limit_bytes=limit[0], sources={**place.sources, "limit": limit[1]})
+    return place._replace(limit_bytes=limit[0], sources={**place.sources, "limit": limit[1]})

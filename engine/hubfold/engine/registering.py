@@ -54,9 +54,9 @@ class Registering:
                     f"{place.called} is no cache", "name a place that is one (see `hubfold roots`)"
                 )
             if model.place not in (place.name, place.role):
-                model = replace(model, place=place.name, path="" if place.name else place.cache)
+                model = model._replace(place=place.name, path="" if place.name else place.cache)
         elif model.path:
-            model = replace(model, path=named(model.path))
+            model = model._replace(path=named(model.path))
         self._put([registry.checked(model)])
         return self._told(model, there)
 

@@ -15,9 +15,11 @@ from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.index.housekeeping import keep_unreferenced
 from hubfold.journal import journal, others
+from hubfold.library.inventory import Holdings
 from hubfold.models.names import ModelName
 from hubfold.removal import carry_out, files, leftovers, redundant
 from hubfold.removal import plan as removal_plan
+from hubfold.removal.files import FilesOf
 from hubfold.removal.plan import RemovePlan, Wish
 from hubfold.removal.twins import Twin, mirrored
 from hubfold.reports.removals import RemoveReport
@@ -46,23 +48,21 @@ class Removing:
         only = [root.path for path in roots for root in self._caches_at(path)]
         folders = {model: discover.named_folder(model) for model in models}
         copies = [folder for folder in folders.values() if folder is not None]
+        known = self._workspace.discover() if copies else []
+        strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
         holdings = None
-        if not copies and self._may_be_files(models):
-            one = self._workspace.model_name(models[0], revision)
-            holdings = self._workspace.holdings_at(only)
-            if files.fit(holdings, one, models[1:]):
-                if with_links or with_copies:
-                    raise UsageError(
-                        "single files go from caches, and take nothing with them", "leave out --with-…"
-                    )
-                return files.plan(holdings, one, models[1:], only=only, names=self._workspace.names_of)
+        if self._may_be_files(models, copies):
+            holdings = self._workspace.holdings_at([*only, *strange])
+            found = self._files_of(holdings, models, revision, with_copies=with_copies)
+            if files.fit(holdings, found):
+                if with_links:
+                    raise UsageError("single files take no links with them", "leave out --with-links")
+                return files.plan(holdings, found, only=only, names=self._workspace.names_of)
         names = [model for model in models if folders[model] is None]
         patterns = [name for name in names if _PATTERN.fullmatch(name)]
         if patterns and revision is not None:
             raise UsageError("a revision is one of one model", "name the model, or leave out --revision")
         asked = [self._workspace.model_name(name, revision) for name in names if name not in patterns]
-        known = self._workspace.discover() if copies else []
-        strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
         return removal_plan.plan(
             holdings or self._workspace.holdings_at([*only, *strange]),
             Wish(
@@ -106,12 +106,26 @@ class Removing:
                 twins[removal.path] = (*twins.get(removal.path, ()), *of)
         return (replace(planned, twins=twins) if planned.removals else None), ()
 
-    def _may_be_files(self, models: Sequence[str]) -> bool:
-        """Whether the words after the first may be files of the model that it names."""
+    def _may_be_files(self, models: Sequence[str], copies: Sequence[str]) -> bool:
+        """Whether the words after the first may be files of the model that it names, or of the copy that it is."""
         words = models[1:]
         configured = self._workspace.models
         return bool(words) and not (
-            models[0] in words or configured.keys() & set(words) or _PATTERN.fullmatch(models[0])
+            models[0] in words
+            or configured.keys() & set(words)
+            or _PATTERN.fullmatch(models[0])
+            or any(discover.named_folder(word) in copies for word in words)
+        )
+
+    def _files_of(
+        self, holdings: Holdings, models: Sequence[str], revision: str | None, *, with_copies: bool
+    ) -> FilesOf:
+        first, *words = models
+        folder = discover.named_folder(first)
+        if folder is not None:
+            return files.of_copy(holdings, folder, words, revision)
+        return files.of_model(
+            holdings, self._workspace.model_name(first, revision), words, copies=with_copies
         )
 
     def plan_redundant(self, paths: Sequence[StrPath] = ()) -> RemovePlan:

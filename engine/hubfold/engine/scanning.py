@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hubfold.content import USUAL, VAULT, Role, Root, Scope
@@ -10,9 +10,10 @@ from hubfold.disk.identity import Mounts, place_of
 from hubfold.disk.paths import within
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import UsageError
+from hubfold.library import unreferenced
 from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
-from hubfold.reports.scans import RootReport, ScanReport, StatusRoot
+from hubfold.reports.scans import RootReport, ScanReport, StatusRoot, Unreferenced
 from hubfold.scanning import places, scan
 from hubfold.state.config import is_place_name
 from hubfold.state.home import KnownRoot
@@ -49,7 +50,7 @@ class Scanning:
                     min_size,
                     scope=self._workspace.scope(scope),
                     away=self._workspace.named_in.away,
-                    sharing=sharing if len(given) == len(roots) else replace(sharing, below=below),
+                    sharing=sharing if len(given) == len(roots) else sharing._replace(below=below),
                 ),
             )
         for setting in self._workspace.settled.settings:
@@ -70,6 +71,20 @@ class Scanning:
             bytes=sum(root.bytes for root in told_of),
             warnings=(*(one for one in report.warnings if one.path not in moved), *told, *moved.values()),
         )
+
+    def unreferenced(
+        self, roots: Iterable[Root | RootReport], *, all_roots: bool
+    ) -> tuple[Unreferenced, ...]:
+        """What no model refers to in these roots; of all roots also what lies beside them."""
+        found = unreferenced.find(
+            [Root(root.path, root.backend) for root in roots],
+            self._workspace.backends,
+            _freed,
+            stop=self._workspace.stop,
+        )
+        if not all_roots:
+            return found
+        return (*found, *unreferenced.beside(self._workspace.backends, self._workspace.environ))
 
     def _follow(self, scanned: Sequence[str]) -> dict[str, Notice]:
         """Forget roots that are not there where they are found under another path, by what the user is told of each.
@@ -117,7 +132,7 @@ class Scanning:
         told = self._workspace.resolved(known)
         if open_ and told.backend != root.backend:
             # A place with nothing in it is a cache, whatever else somebody puts there first.
-            known = replace(known, backend=told.backend)
+            known = known._replace(backend=told.backend)
         others = [old for old in self._workspace.state.registered_roots() if old.path != known.path]
         taken = next((old for old in others if called and old.name == called), None)
         if taken is not None and name and name not in set(Role):
@@ -126,7 +141,7 @@ class Scanning:
             others = [_as_secondary(old) for old in others]
         elif taken is not None:
             # By its role alone; the first that has it is called so.
-            known = replace(known, name="")
+            known = known._replace(name="")
         self._workspace.state.register_roots([*others, known])
         self._workspace.look_again()
         self._workspace.named_in.note(known.path, anew=True)
@@ -156,7 +171,14 @@ def _as_place(name: str, role: Role | None) -> tuple[str, Role]:
 
 def _as_secondary(root: KnownRoot) -> KnownRoot:
     """A root that is the primary one no more; nor is it called so."""
-    return replace(root, role=Role.SECONDARY, name="" if root.name == Role.PRIMARY else root.name)
+    return root._replace(role=Role.SECONDARY, name="" if root.name == Role.PRIMARY else root.name)
+
+
+def _freed(paths: Iterable[str]) -> int:
+    # Most scans find nothing that this would be asked of.
+    from hubfold.removal.measure import measure
+
+    return measure(paths)
 
 
 def _told_of(roots: Sequence[RootReport], below: Sequence[str]) -> tuple[RootReport, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 
 from hubfold.backend import peek
@@ -90,7 +89,7 @@ class Sources:
         added = self._state.registered_roots()
         by_variables = (settings.DOTENV, settings.ENVIRONMENT)
         return [
-            replace(one, roots=tuple(map(self._as_cache, one.roots))) if one.source in by_variables else one
+            one._replace(roots=tuple(map(self._as_cache, one.roots))) if one.source in by_variables else one
             for one in settings.by_strength(added, self.project, self._config().roots, self._variables)
         ]
 
@@ -100,7 +99,7 @@ class Sources:
 
     def _as_cache(self, root: KnownRoot) -> KnownRoot:
         found = self.cache_for(root.path)
-        return root if found is None else replace(root, path=found.path, backend=found.backend)
+        return root if found is None else root._replace(path=found.path, backend=found.backend)
 
     def cache_for(self, path: str, *, home: bool = False) -> Root | None:
         """The cache of the client's layout that `path` is, stands for or will be; None where no layout has caches.

@@ -91,7 +91,7 @@ class Transfer:
         """See `Engine.plan_download`."""
         given = Selection(tuple(include), tuple(exclude))
         names = [self._workspace.hub_name(model, revision) for model in models]
-        asked = [replace(one, selection=given or one.selection) for one in names]
+        asked = [one._replace(selection=given or one.selection) for one in names]
         groups = self._by_target(asked, into)
         self._scanning.scan(min_size=NO_CONTENT)
         plans: list[DownloadPlan] = []

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from hubfold.content import VAULT, Role, Root, Scope, Signature
@@ -87,7 +87,7 @@ class Workspace:
         """The loaded backends. Raises `PluginError` where two have one name."""
         from hubfold.backend import registry
 
-        found = registry.load(self.environ, guests=self._guests)
+        found = registry.load(self.environ, guests=self._guests, files=self.state.plugins)
         for broken in found.broken:
             self.faults.note(broken)
         return found
@@ -143,11 +143,14 @@ class Workspace:
         """How duplicates are asked about on the disks, for their cost."""
         from hubfold.backend.sides import Sides
         from hubfold.duplicates.cost import Sharing
-        from hubfold.reading.extents import shared_extents
 
         capabilities = {name: backend.capabilities for name, backend in self.backends.items()}
-        extents = partial(shared_extents, filesystems=self.filesystems)
-        return Sharing(extents, self._may_share, self.shown, Sides(capabilities))
+        return Sharing(self._shared_extents, self._may_share, self.shown, Sides(capabilities))
+
+    def _shared_extents(self, replica: IndexedReplica) -> object | None:
+        from hubfold.reading.extents import shared_extents
+
+        return shared_extents(replica, filesystems=self.filesystems)
 
     def _may_share(self, folder: str) -> bool:
         try:
@@ -179,8 +182,8 @@ class Workspace:
         """
         from hubfold.scanning import discover
 
-        roots = self.known_roots() if known else []
-        if known and not paths:
+        roots = self.known_roots() if known else None
+        if roots is not None and not paths:
             roots += [root for path, root in self.given.items() if all(path != one.path for one in roots)]
         return discover.discover(
             paths, self.backends, known=roots, backend=backend, environ=self.environ, around=around
@@ -285,7 +288,7 @@ class Workspace:
 
         path = canonical(root.path)
         if root.backend is not None:
-            return replace(root, path=self._cache_of(path, root))
+            return root._replace(path=self._cache_of(path, root))
         key = path, bool(root.name)
         if key not in self._resolved:
             names = os.listdir(path) if os.path.isdir(path) else []
@@ -302,7 +305,7 @@ class Workspace:
             backend, place = recognised if recognised is not None else (other, path)
             self._resolved[key] = KnownRoot(canonical(place), backend)
         found = self._resolved[key]
-        return replace(root, path=found.path, backend=found.backend)
+        return root._replace(path=found.path, backend=found.backend)
 
     def _cache_of(self, path: str, root: KnownRoot) -> str:
         """Of a place that is a cache, the cache that programs have made below it meanwhile; else the path itself."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hubfold.content import VAULT, DuplicateSet
 from hubfold.folding.plan import Skip
 
@@ -36,4 +34,4 @@ def inside(duplicates: DuplicateSet, folder: str) -> tuple[DuplicateSet, list[Sk
         for replica in duplicates.replicas
         if replica.path in reasons and replica.backend != VAULT
     ]
-    return replace(duplicates, replicas=within), told
+    return duplicates._replace(replicas=within), told

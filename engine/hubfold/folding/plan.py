@@ -44,8 +44,7 @@ class Action(NamedTuple):
         return self.victim.path
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """A replica of a duplicate set that stays as it is, and why."""
 
     path: str

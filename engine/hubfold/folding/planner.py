@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold.access import OPEN, Alone, Permissions, Way, breadth, readers
 from hubfold.backend.contract import Capabilities
@@ -94,15 +94,29 @@ class _Keeper:
     names: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """What stands around one name."""
+class _Folder(NamedTuple):
+    """What stands around the names that a root has in one folder."""
 
-    standing: Standing
+    way: Way
     filesystem: FileSystem
     capabilities: Capabilities
     #: Of the roots that copies are kept in, the least first.
     place: int
+
+
+class _Name(NamedTuple):
+    """One name: who may do what with its file, and what stands around it, as `_Folder` has it."""
+
+    path: str
+    file: Permissions
+    way: Way
+    filesystem: FileSystem
+    capabilities: Capabilities
+    place: int
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.path, self.file, self.way)
 
 
 class _No(Exception):
@@ -128,8 +142,10 @@ class _Planner:
         self.notes: dict[str, None] = {}
         #: The vault objects of the set at hand, each with the payload that it is, or will be, a name of.
         self._objects: dict[str, tuple[int, int]] = {}
-        #: What stands around its replicas, by path.
+        #: Its replicas by path, with what stands around them.
         self._known: dict[str, _Name] = {}
+        #: The same of every set so far, by folder, backend and root.
+        self._folders_known: dict[tuple[str, str, str], _Folder] = {}
         #: How many may read what has these permissions and lies there, and if it lay anywhere.
         self._breadths: dict[tuple[Permissions, Way], tuple[int, int]] = {}
         #: Which links may stand for a file of a layout and a folder, with these of its own, and lead to a folder.
@@ -153,7 +169,7 @@ class _Planner:
         keepers: list[_Keeper] = []
         alone: list[tuple[Payload, str]] = []
         self._objects = {r.path: r.payload for r in duplicates.replicas if r.backend == VAULT}
-        self._known.clear()
+        self._known = {replica.path: self._name(replica) for replica in duplicates.replicas}
         for payload in sorted(duplicates.payloads.values(), key=self._rank):
             liars = [replica for replica in payload if replica.claims and replica.claim_is_a_lie]
             if liars:
@@ -185,7 +201,7 @@ class _Planner:
         It gets `most` at the utmost, one for each replica of its set: where there is room for these none is counted.
         """
         replica = keeper.payload[0]
-        limit = self._of(replica).filesystem.max_links
+        limit = self._known[replica.path].filesystem.max_links
         if limit is not None and replica.nlink + most > limit:
             has = {one.path for one in keeper.payload}
             new = {
@@ -207,9 +223,9 @@ class _Planner:
 
         What may not be kept comes behind all that may: by then it is known what could serve it.
         """
-        around = [self._of(replica) for replica in payload]
-        file = around[0].standing.file
-        open_to = [self._breadth(file, one.standing.way) for one in around]
+        around = [self._known[replica.path] for replica in payload]
+        file = around[0].file
+        open_to = [self._breadth(file, one.way) for one in around]
         return (
             not self._may_keep(payload),
             self._may_be_taken_away(payload),
@@ -230,21 +246,21 @@ class _Planner:
             self._breadths[file, way] = found
         return found
 
-    def _of(self, replica: IndexedReplica) -> _Name:
-        found = self._known.get(replica.path)
-        if found is None:
-            folder = replica.folder
-            file = self.around.files.get(replica.payload)
-            if file is None:
-                file = Permissions.of(replica.uid, replica.gid, replica.mode, path=replica.path)
-            capabilities = self.around.capabilities[replica.backend]
-            found = self._known[replica.path] = _Name(
-                Standing(replica.path, file, self.around.ways.get(folder, OPEN)),
-                self.around.filesystems[folder],
-                capabilities,
-                self._place(replica, capabilities),
-            )
-        return found
+    def _name(self, replica: IndexedReplica) -> _Name:
+        like = replica.folder, replica.backend, replica.root
+        around = self._folders_known.get(like)
+        if around is None:
+            around = self._folders_known[like] = self._folder(replica)
+        file = self.around.files.get(replica.payload)
+        if file is None:
+            file = Permissions.of(replica.uid, replica.gid, replica.mode, path=replica.path)
+        return _Name(replica.path, file, *around)
+
+    def _folder(self, replica: IndexedReplica) -> _Folder:
+        folder = replica.folder
+        capabilities = self.around.capabilities[replica.backend]
+        way = self.around.ways.get(folder, OPEN)
+        return _Folder(way, self.around.filesystems[folder], capabilities, self._place(replica, capabilities))
 
     def _below(self, payload: Payload) -> Payload:
         """Those of the names that may be replaced."""
@@ -267,23 +283,23 @@ class _Planner:
 
     def _may_be_taken_away(self, payload: Payload) -> bool:
         """Whether it is on a removable drive that nobody chose to keep things on."""
-        return self._of(payload[0]).filesystem.drive.removable and not self._is_chosen(payload)
+        return self._known[payload[0].path].filesystem.drive.removable and not self._is_chosen(payload)
 
     def _better(self, victim: IndexedReplica, keeper: Payload) -> str:
         """Why a copy on another file system is the one that is kept: by its place, or by its drive."""
-        here, there = self._of(victim).filesystem.drive, self._of(keeper[0]).filesystem.drive
+        here, there = self._known[victim.path].filesystem.drive, self._known[keeper[0].path].filesystem.drive
         if self._is_chosen(keeper):
             return " (that of the chosen cache)" if self.policy.into is not None else " (the primary place)"
         if here.removable and not there.removable:
             return " (yours is on a removable drive)"
-        same = self._of(victim).place == min(self._of(replica).place for replica in keeper)
+        same = self._known[victim.path].place == min(self._known[replica.path].place for replica in keeper)
         return " (a faster drive)" if same and there.fast and not here.fast else ""
 
     def _may_keep(self, payload: Payload) -> bool:
         return any(map(self._keeps, payload))
 
     def _keeps(self, replica: IndexedReplica) -> bool:
-        return self._of(replica).capabilities.keeps if replica.keeps is None else replica.keeps
+        return self._known[replica.path].capabilities.keeps if replica.keeps is None else replica.keeps
 
     # -- one victim -----------------------------------------------------------------------------------------------
 
@@ -292,7 +308,7 @@ class _Planner:
         source = (
             keeper[0]
             if len(keeper) == 1
-            else min(keeper, key=lambda replica: (self._of(replica).place, replica.path))
+            else min(keeper, key=lambda replica: (self._known[replica.path].place, replica.path))
         )
         shared = self.around.extents.get(payload[0].payload) if self.around.extents else None
         if shared is not None and shared == self.around.extents.get(source.payload):
@@ -335,6 +351,7 @@ class _Planner:
             raise _No(
                 "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
             )
+        self._check_whole([*payload, *keeper], duplicates)
         *others, last = sorted(payload, key=_path)
         # Only when the last name is replaced does the file system get the blocks back.
         actions = [
@@ -344,12 +361,30 @@ class _Planner:
         writer = self._writer([*payload, *keeper])
         return [_kept_from(action, writer) for action in actions] if writer else actions
 
+    def _check_whole(self, names: Payload, duplicates: DuplicateSet) -> None:
+        """`_No` where a program may still have to write to the end of one of the two files."""
+        unsure = next((one for one in names if self._of(one).capabilities.resumes_in_place), None)
+        if unsure is None or any(map(self._tells_whole, duplicates.replicas)):
+            return
+        program = self._of(unsure).capabilities.written_in_place or unsure.backend
+        raise _No(
+            f"{program} may not be at the end of {unsure.path}: nothing that was read says that it is whole"
+        )
+
+    def _tells_whole(self, replica: IndexedReplica) -> bool:
+        if not replica.claims or replica.backend == VAULT:
+            return False
+        read = any(replica.computed.get(name) == value for name, value in replica.claims.items())
+        return read or not self._of(replica).capabilities.resumes_in_place
+
     def _writer(self, names: Payload) -> str:
         """The program that would write into the file by one of these names, "" for none."""
-        return next((one for name in names if (one := self._of(name).capabilities.written_in_place)), "")
+        return next(
+            (one for name in names if (one := self._known[name.path].capabilities.written_in_place)), ""
+        )
 
     def _reflinks(self, victim: IndexedReplica, keeper: IndexedReplica) -> bool:
-        here = self._of(victim).filesystem
+        here = self._known[victim.path].filesystem
         wanted = self.policy.link is LinkKind.REFLINK
         if not wanted and (self.policy.link is not None or not here.pool):
             return False
@@ -358,7 +393,7 @@ class _Planner:
         if here.read_only:
             raise _No("its file system is mounted read-only")
         alike = (victim.payload in self.around.in_place) == (keeper.payload in self.around.in_place)
-        if alike and here.shares_with(self._of(keeper).filesystem):
+        if alike and here.shares_with(self._known[keeper.path].filesystem):
             return True
         if wanted:
             raise _No(
@@ -386,7 +421,7 @@ class _Planner:
             )
             raise _No(f"replacing it frees nothing: {hidden} more hard link(s) of it lie {where}")
         stuck = no_way_back(
-            self._of(victim).standing.file,
+            self._known[victim.path].file,
             victim.gid,
             self.around.unsettable.get(victim.payload),
             self.around.makes,
@@ -397,7 +432,7 @@ class _Planner:
     def _check_owner(self, payload: Payload, keeper: Payload) -> None:
         if payload[0].uid == keeper[0].uid:
             return
-        strict = [one for one in (*payload, *keeper) if self._of(one).capabilities.same_owner]
+        strict = [one for one in (*payload, *keeper) if self._known[one.path].capabilities.same_owner]
         if strict:
             raise _No(
                 f"it belongs to another owner than {keeper[0].path}, and {strict[0].backend} needs its files to be "
@@ -409,7 +444,7 @@ class _Planner:
             )
 
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
-        capabilities = self._of(replica).capabilities
+        capabilities = self._known[replica.path].capabilities
         allowed = capabilities.links_across if across else capabilities.links
         if replica.folder in self.around.work_trees:
             allowed -= {LinkKind.SYMLINK}
@@ -424,10 +459,13 @@ class _Planner:
         *,
         frees: int,
     ) -> Action:
-        here = self._of(victim)
+        here = self._known[victim.path]
         if here.filesystem.read_only:
             raise _No("its file system is mounted read-only")
-        reason = no_link(here.standing, self._of(source).standing, self.around.alone)
+        kept = self._known[source.path]
+        reason: str | None = None
+        if kept.file is not here.file:
+            reason = no_link(here.standing, kept.standing, self.around.alone)
         if reason is not None:
             raise _No(reason)
         across, kinds = self._kinds_of(victim, source)
@@ -469,7 +507,7 @@ class _Planner:
     def _hardlink(
         self, victim: IndexedReplica, source: IndexedReplica, duplicates: DuplicateSet, why: str, frees: int
     ) -> Action:
-        capabilities = self._of(victim).capabilities
+        capabilities = self._known[victim.path].capabilities
         return Action(
             victim=victim,
             keeper=source,
@@ -488,7 +526,7 @@ class _Planner:
         like = victim.backend, victim.folder, victim.links, source.folder
         found = self._links_known.get(like)
         if found is None:
-            here, there = self._of(victim).filesystem, self._of(source).filesystem
+            here, there = self._known[victim.path].filesystem, self._known[source.path].filesystem
             across = not here.links_to(there)
             found = across, self._kinds(self._allowed(victim, across), across, here, there)
             self._links_known[like] = found
@@ -527,7 +565,7 @@ class _Planner:
     def _hardlink_reason(self, victim: IndexedReplica) -> str:
         if self.policy.link is LinkKind.HARDLINK:
             return "hard link, as asked for"
-        if self._of(victim).capabilities.cache:
+        if self._known[victim.path].capabilities.cache:
             return "both caches get one file, which stays whatever either client deletes"
         return "it tolerates no symlink: hard link"
 
@@ -535,12 +573,12 @@ class _Planner:
         self, victim: IndexedReplica, source: IndexedReplica, keeper: Payload, duplicates: DuplicateSet
     ) -> tuple[VaultPlace, str]:
         """The vault and the object that a symlink in place of `victim` points at."""
-        here, kept = self._of(victim), self._of(source)
+        here, kept = self._known[victim.path], self._known[source.path]
         own_link = victim.path if here.capabilities.private_objects else None
         held = [replica for replica in keeper if replica.backend == VAULT]
         if held:
-            of = self._of(held[0])
-            places = [VaultPlace(held[0].root, of.filesystem, True, way=of.standing.way, serves=held[0].root)]
+            of = self._known[held[0].path]
+            places = [VaultPlace(held[0].root, of.filesystem, True, way=of.way, serves=held[0].root)]
         else:
             places = self._places(keeper)
         reason = None
@@ -576,7 +614,7 @@ class _Planner:
 
     def _places(self, keeper: Payload) -> list[VaultPlace]:
         roots = tuple([replica.root for replica in keeper])
-        in_cache = any(self._of(replica).capabilities.cache for replica in keeper)
+        in_cache = any(self._known[replica.path].capabilities.cache for replica in keeper)
         found = self._places_known.get((roots, in_cache))
         if found is None:
             found = self._places_known[roots, in_cache] = self._places_of(roots, in_cache=in_cache)

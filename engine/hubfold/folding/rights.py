@@ -7,13 +7,12 @@ of a symlink too. Who could not cannot: neither by the path, nor by the object t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold.access import OPEN, Alone, Permissions, Way, named, readers, shut_out, stopped_by
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A file with what stands around it."""
 
     path: str
@@ -21,8 +20,7 @@ class Standing:
     way: Way = OPEN
 
 
-@dataclass(frozen=True, slots=True)
-class Makes:
+class Makes(NamedTuple):
     """Whoever folds without being root makes files for himself and his groups only."""
 
     uid: int

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold.content import Root
 from hubfold.index.index import Index
@@ -23,8 +22,7 @@ LOOSE_SHARE = 10
 PRUNED_AT_ONCE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """One root: `files` are names; bytes (by length and by blocks) count each payload once."""
 
     files: int
@@ -61,8 +59,7 @@ def totals(index: Index, root: Root) -> Totals:
     return Totals(files, size, allocated)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Bytes by blocks, each payload once over all roots: by its name in a cache, else in another root, else a vault."""
 
     caches: int

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubfold.content import VAULT, IndexedReplica, Role, Root, Signature
 from hubfold.errors import IndexDamaged
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class RootState:
+class RootState(NamedTuple):
     """One root with what its last scan found. Payloads are counted once; `scanned_at` is seconds, None for never."""
 
     root: Root

@@ -35,7 +35,8 @@ def summary(log: RunLog) -> RunSummary:
         + len(log.repointed)
         + len(log.removals)
         + (len(log.puts) or len(log.made))
-        + len(log.mended),
+        + len(log.mended)
+        + len(log.shared),
         bytes=sum(intent.bytes for intent in done) + log.freed,
     )
 
@@ -62,6 +63,7 @@ def detail(log: RunLog) -> RunDetail:
         actions += [(_told(path, "made", log.command), state) for path in log.made]
     put = "undone" if log.undone else "done"
     actions += [(_told(one.path, "made", log.command, one.source, one.text), put) for one in log.puts]
+    actions += [(_told(one.path, "opened", log.command), state) for one in log.shared]
     for number, mend in log.mends.items():
         state = "done" if number in log.mended else "unfinished" if log.needs_recovery else "rolled back"
         actions.append((_told(mend.path, "mended", log.command, mend.source), state))

@@ -9,6 +9,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``object``     about to make a vault object: ``path`` of the object, ``keeper``
 ``keeper``     about to change a keeper's mode or mtime: ``path``, ``root``, ``inode``, ``mode`` and ``mtime_ns`` as
                ``[before, after]``
+``share``      about to open a path of a cache to its group, `Shared`: ``mode`` and ``gid`` as ``[before, after]``
 ``intent``     about to replace a path: everything that undo and recovery need (`Intent`), with its ``number``
 ``done``       the replacement of ``number`` is whole and the displaced file is gone
 ``dropped``    ``number`` was given up, the path is as it was: ``reason``
@@ -22,6 +23,7 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``farm``       about to make a symlink in a farm, `FarmLink`; known again by its text, so it needs no ``done``
 ``unlinked``   undo took a farm's link away, or saw that it is not in its folder any more
 ``repoint``    about to give a symlink another text, `Repointed`; known again by its text, so it needs no ``done``
+``release``    about to lead the links to a vault object to a copy, and to remove it, `Released`
 ``mend``       about to give a name other bytes, `Mend`, with its ``number``
 ``fresh``      what the mends ``numbers`` put in place is made: its ``inode``
 ``mended``     the mends ``numbers`` are whole and what they displaced is gone

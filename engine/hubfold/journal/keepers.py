@@ -16,7 +16,7 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.held import WRITE_BITS, HeldFile, set_mode
 from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
-from hubfold.journal.on_disk import still_links, still_put
+from hubfold.journal.on_disk import led_to, still_links, still_put
 from hubfold.journal.others import ALONE, Others
 from hubfold.journal.presence import Places, check_there
 from hubfold.journal.records import KeeperChange
@@ -67,6 +67,7 @@ def restore_keepers(log: RunLog, others: Others = ALONE) -> list[Failed]:
         if log.states[number] in ("done", *_UNDECIDED)
         or (log.states[number] == "kept" and still_links(intent, log.places))
     }
+    linked |= led_to(log.repointed)
     linked.update(put.inode for put in log.puts if not put.text and still_put(put, log.places))
     ours = {i.keeper_inode for i in log.intents.values()} | {change.inode for change in log.keepers}
     failed: list[Failed] = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
 from hubfold.errors import Away, LeftAlone
 from hubfold.journal.presence import Places, check_there
-from hubfold.journal.records import Intent, Put
+from hubfold.journal.records import Intent, Put, Repointed
 
 
 def is_original(st: os.stat_result | None, intent: Intent) -> bool:
@@ -76,6 +77,16 @@ def _still(made: Intent | Put, places: Places, is_it: Callable[[Directory, str],
     except Away:
         return True
     return False
+
+
+def led_to(links: Iterable[Repointed]) -> set[int]:
+    """The inodes that links which were given another text read, those of links that cannot be looked at among them."""
+    found = set()
+    for link in links:
+        with suppress(OSError):
+            if text_of(link.path) in (link.text, ""):
+                found.add(os.stat(link.target).st_ino)
+    return found
 
 
 def text_of(path: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.content import LinkKind
-from hubfold.journal.on_disk import still_links, still_put, text_of
+from hubfold.journal.on_disk import led_to, still_links, still_put, text_of
 from hubfold.journal.records import FarmLink, Intent, KeeperChange, Repointed
 from hubfold.journal.run_log import RunLog
 
@@ -108,6 +108,7 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
             if log.states[number] in ("done", "intent", "restore")
             or (log.states[number] == "kept" and still_links(intent, log.places))
         )
+        used |= led_to(log.repointed)
         used.update(put.inode for put in log.puts if not put.text and still_put(put, log.places))
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)

@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hubfold.content import TEMPORARY_PREFIX, LinkKind
 from hubfold.disk.held import Attributes
@@ -133,6 +133,16 @@ class KeeperChange(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Shared(Record):
+    """A file or folder of a group's cache that is opened to the group, [before, after] each."""
+
+    path: str
+    root: str
+    mode: tuple[int, int]
+    gid: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class FarmLink(Record):
     """A symlink that a farm was given. `before` is the text of the link that it replaced, "" for none."""
 
@@ -181,6 +191,19 @@ class Repointed(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Released(Record):
+    """A vault object that goes once the links that it is for are led to a copy of its content."""
+
+    path: str
+    #: (root, path) of a name that the content has beside it, or that a link takes the place of; "" for none.
+    root: str
+    name: str
+    mtime_ns: int
+    #: xxh3_128 of its bytes, when they were compared with those of the copy; "" where no link read it.
+    xxh3_128: str
+
+
+@dataclass(frozen=True, slots=True)
 class Removed(Record):
     """A path that was announced to be removed, with what it was then; older journals have the first two only."""
 
@@ -211,8 +234,7 @@ class Removed(Record):
         return (seen.inode, seen.size, seen.mtime_ns) == (self.inode, self.bytes, self.mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Temporary:
+class Temporary(NamedTuple):
     """A name of hubfold's own under which something is on its way in (made whole first) or out (emptied first)."""
 
     root: str

@@ -16,8 +16,10 @@ from hubfold.journal.records import (
     Mend,
     Moved,
     Put,
+    Released,
     Removed,
     Repointed,
+    Shared,
     Temporary,
     absolute,
     expect,
@@ -52,6 +54,8 @@ class RunLog:
     #: Paths of those that undo took away, or saw to be gone in their own folder.
     unlinked: list[str] = field(default_factory=list)
     repointed: list[Repointed] = field(default_factory=list)
+    #: Vault objects that went, since their links were led to a copy.
+    released: list[Released] = field(default_factory=list)
     #: What came into a root out of a folder of the user's.
     puts: list[Put] = field(default_factory=list)
     #: What was announced to be removed, and paths of what was to be made.
@@ -60,6 +64,8 @@ class RunLog:
     temporaries: list[Temporary] = field(default_factory=list)
     #: The models whose content this run moves to another root.
     moved: list[Moved] = field(default_factory=list)
+    #: What was opened to the group of its cache.
+    shared: list[Shared] = field(default_factory=list)
     mends: dict[int, Mend] = field(default_factory=dict)
     mended: set[int] = field(default_factory=set)
     #: What removing freed, in bytes by allocated blocks.
@@ -72,6 +78,11 @@ class RunLog:
     def open_numbers(self) -> list[int]:
         """Replacements and restores that were announced and not settled."""
         return [number for number, state in self.states.items() if state in ("intent", "restore")]
+
+    @property
+    def leads(self) -> bool:
+        """Whether links were led to a copy: what they read before may have to be made again."""
+        return bool(self.repointed) and self.command == "move"
 
     def links_made(self) -> list[str]:
         """The symlinks that this run made and that were not taken back."""
@@ -99,7 +110,12 @@ class RunLog:
     def undone_but_for_the_end(self) -> bool:
         """Whether a crash came after the last path was restored and before the undo was over."""
         folded = any(state in ("done", "intent", "restore") for state in self.states.values())
-        return self.undo_begun and not self.undone and bool(self.intents) and not (folded or self.puts)
+        return (
+            self.undo_begun
+            and not self.undone
+            and bool(self.intents)
+            and not (folded or self.puts or self.repointed)
+        )
 
 
 def take(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -128,6 +144,13 @@ def _read_keeper(log: RunLog, record: Mapping[str, Any]) -> None:
     absolute(path, root)
     inode = expect(record["inode"], int)
     log.keepers.append(KeeperChange(path, root, inode, (mode[0], mode[1]), (mtime_ns[0], mtime_ns[1])))
+
+
+def _read_share(log: RunLog, record: Mapping[str, Any]) -> None:
+    mode, gid = ([expect(number, int) for number in record[name]] for name in ("mode", "gid"))
+    path, root = expect(record["path"], str), expect(record["root"], str)
+    absolute(path, root)
+    log.shared.append(Shared(path, root, (mode[0], mode[-1]), (gid[0], gid[-1])))
 
 
 def _read_restore(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -182,6 +205,15 @@ def _read_repoint(log: RunLog, record: Mapping[str, Any]) -> None:
     if not is_temporary(link.temporary):
         raise ValueError(f"{link.temporary!r} is no temporary name of hubfold")
     log.repointed.append(link)
+
+
+def _read_release(log: RunLog, record: Mapping[str, Any]) -> None:
+    texts = {name: expect(record[name], str) for name in ("path", "root", "name", "xxh3_128")}
+    item = Released(**texts, mtime_ns=expect(record["mtime_ns"], int))
+    absolute(item.path)
+    if item.name:
+        absolute(item.root, item.name)
+    log.released.append(item)
 
 
 def _read_remove(log: RunLog, record: Mapping[str, Any]) -> None:
@@ -280,6 +312,7 @@ _READERS = {
     "object": _read_object,
     "place": _read_place,
     "keeper": _read_keeper,
+    "share": _read_share,
     "intent": _read_intent,
     "done": _read_state,
     "dropped": _read_state,
@@ -290,6 +323,7 @@ _READERS = {
     "farm": _read_farm,
     "unlinked": _read_unlinked,
     "repoint": _read_repoint,
+    "release": _read_release,
     "put": _read_put,
     "take": _read_take,
     "mend": _read_mend,

@@ -132,6 +132,9 @@ def _unopened(file: SnapshotFile, length: int | None, begun: int) -> MissingFile
         if error.errno not in _DANGLING:
             reason = f"cannot be read: {describe(error)}"
             return MissingFile(file.name, length, reason, partial_bytes=begun, unreadable=True)
+    if not os.path.lexists(file.path):
+        # A layout's note on a file that was removed.
+        return MissingFile(file.name, length, "is not there", partial_bytes=begun)
     return MissingFile(file.name, length, "leads nowhere", partial_bytes=begun, damaged=True)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root, Snapshot, SnapshotFile
@@ -35,8 +35,7 @@ _Key = TypeVar("_Key")
 _AWAY = "is away: its drive is not there; told as the last scan saw it"
 
 
-@dataclass(frozen=True, slots=True)
-class HeldRevision:
+class HeldRevision(NamedTuple):
     """One revision and the root that holds it."""
 
     root: Root
@@ -325,7 +324,7 @@ class Holdings:
         walks = _Walks(there, self.backends, self._commits, self._progress, self._stop)
         walks.run()
         self._left_out |= walks.left_out
-        held = tuple(replace(one, snapshot=self._named(one.snapshot)) for one in walks.held)
+        held = tuple(one._replace(snapshot=self._named(one.snapshot)) for one in walks.held)
         away = {root.path for root in walks.away}
         asked = (root for root in walks.roots if root.backend in self.backends and root.path not in away)
         return _Seen(

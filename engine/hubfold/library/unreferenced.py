@@ -11,14 +11,17 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.changes import LEFTOVER_AGE, Leftover, LeftoverKind
-from hubfold.content import Root
+from hubfold.content import LEFTOVER_AGE, LeftoverKind, Root
 from hubfold.faults import BackendFault
 from hubfold.progress import Stop
 from hubfold.reports.scans import Unreferenced
 from hubfold.scanning.walk import Shared, TreeWalk
+
+if TYPE_CHECKING:
+    from hubfold.backend.changes import Leftover
 
 CLEAN = "hubfold clean"
 #: What was touched within a day: somebody may be at it, or go on with it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.models.patterns import ALL, Selection
@@ -27,8 +27,7 @@ class UnknownModel(HubfoldError):
     """No root holds a model of this name."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Name:
+class Name(NamedTuple):
     """A model, dataset, space or kernel as it is called wherever it lies."""
 
     repo_type: str
@@ -38,8 +37,7 @@ class Name:
         return self.repo_id if self.repo_type == "model" else f"{self.repo_type}s/{self.repo_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelName:
+class ModelName(NamedTuple):
     """A model that somebody asked for. `name` is what the user typed."""
 
     name: str
@@ -80,8 +78,7 @@ class ModelName:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredModel:
+class ConfiguredModel(NamedTuple):
     """A model that the user registered or configured. `size` is what it takes, in bytes, where that was stated."""
 
     name: str

@@ -14,7 +14,7 @@ from hubfold.folding.plan import Plan
 from hubfold.library.availability import hidden
 from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, Name, unknown
-from hubfold.moving.links import Leaving
+from hubfold.moving.links import HeldAlone, Leaving
 from hubfold.moving.originals import Known, parts_of
 from hubfold.progress import Stop
 from hubfold.reports.outcomes import Left
@@ -72,6 +72,8 @@ class MovePlan:
     #: Bytes a second, None for as fast as it goes.
     pace: int | None = None
     min_size: int = 0
+    #: Of a whole cache: what only its vault has.
+    alone: tuple[HeldAlone, ...] = ()
 
     @property
     def copied(self) -> int:
@@ -79,7 +81,7 @@ class MovePlan:
         missing: dict[str, int] = {}
         for model in self.models:
             missing |= model.restore.missing
-        return sum(missing.values())
+        return sum(missing.values()) + sum(one.copied for one in self.alone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from hubfold.content import Role
 from hubfold.disk.identity import Mounts, Placed, volume
@@ -25,8 +26,7 @@ class PlaceAway(HubfoldError):
     """The drive of a place is not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A location for models. `limit_bytes` is what it may hold, by allocated blocks as `du` counts; None: no limit."""
 
     #: What the user calls it; its role where he gave it no name and it is the primary one; else "".
@@ -45,7 +45,7 @@ class Place:
     #: Whether programs find there what is downloaded into it: a cache, not a folder of copies.
     takes_models: bool = True
     #: The source of each setting: `path`, `name`, `role`, `limit`.
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = MappingProxyType({})
 
     @property
     def called(self) -> str:

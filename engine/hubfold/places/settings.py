@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from hubfold.content import Role
 from hubfold.disk.paths import upwards
@@ -35,17 +37,15 @@ PROJECT_FILE, DOTENV_FILE = "hubfold.toml", ".env"
 _GB = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What one source says: roots, the strongest first, and limits (bytes) of places that it may not name a path of."""
 
     source: str
     roots: tuple[KnownRoot, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One root as all sources together have it, with the source of each setting: `path`, `name`, `role`, `limit`."""
 
     root: KnownRoot
@@ -56,8 +56,7 @@ class Setting:
         return self.sources["path"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The roots of all sources, the strongest first, and the limit (bytes) with its source of a primary place that
     nobody gave a path."""
 
@@ -65,13 +64,12 @@ class Settled:
     primary_limit: tuple[int, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """The folder of the project that somebody works in, and what its files say."""
 
     folder: str
     said: tuple[Said, ...] = ()
-    config: config.Config = field(default_factory=config.Config)
+    config: config.Config = config.Config()
     warnings: tuple[str, ...] = ()
 
 
@@ -173,7 +171,7 @@ def settle(said: Sequence[Said], real: Callable[[KnownRoot], str]) -> Settled:
         for root in one.roots:
             draft = drafts.setdefault(real(root), _Draft(_bare(root), {"path": one.source}))
             if draft.root.backend is None and root.backend is not None:
-                draft.root = replace(draft.root, backend=root.backend)
+                draft.root = draft.root._replace(backend=root.backend)
             _name(draft, root, names, one.source)
             if root.limit is not None and draft.limit_rank is None:
                 _limited(draft, root.limit, one.source, rank)
@@ -190,7 +188,7 @@ def settle(said: Sequence[Said], real: Callable[[KnownRoot], str]) -> Settled:
 
 
 def _bare(root: KnownRoot) -> KnownRoot:
-    return replace(root, role=Role.SECONDARY, limit=None, name="")
+    return root._replace(role=Role.SECONDARY, limit=None, name="")
 
 
 def _name(draft: _Draft, root: KnownRoot, names: dict[str, _Draft], source: str) -> None:
@@ -208,13 +206,13 @@ def _name(draft: _Draft, root: KnownRoot, names: dict[str, _Draft], source: str)
         names[str(Role.PRIMARY)] = draft
     if names.setdefault(name, draft) is draft:
         draft.sources["name"] = source
-        draft.root = replace(draft.root, name=name)
+        draft.root = draft.root._replace(name=name)
     draft.sources["role"] = source
-    draft.root = replace(draft.root, role=Role.PRIMARY if primary else Role.SECONDARY)
+    draft.root = draft.root._replace(role=Role.PRIMARY if primary else Role.SECONDARY)
 
 
 def _limited(draft: _Draft, limit: int, source: str, rank: int) -> None:
-    draft.root = replace(draft.root, limit=limit)
+    draft.root = draft.root._replace(limit=limit)
     draft.sources["limit"] = source
     draft.limit_rank = rank
 

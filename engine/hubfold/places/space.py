@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold import display
 from hubfold.disk.paths import free_bytes
@@ -49,8 +49,7 @@ def used(folder: str) -> int:
     return total * _BLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What there is of a place, in bytes. `limit` None: none; `free`: of its file system, None where that is not told;
     `reserve`: what is to stay free of that."""
 

@@ -13,8 +13,9 @@ import os
 import stat
 import sys
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import xxhash
 
@@ -43,8 +44,7 @@ _xet_import = threading.Lock()
 _FLAGS = open_flags.READ | open_flags.NOFOLLOW | open_flags.NONBLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One payload to read, by one of its names, as it was when its signature was taken."""
 
     path: str
@@ -53,13 +53,12 @@ class Job:
     algorithms: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What came of a job. Digests are there only if every byte was read while the signature stood still."""
 
     job: Job
     #: Algorithm → hex.
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = MappingProxyType({})
     bytes_read: int = 0
     #: Why the file could not be read: never equal to anything (invariant 5).
     unreadable: str | None = None

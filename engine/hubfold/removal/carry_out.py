@@ -34,7 +34,7 @@ def garbage(objects: Iterable[str]) -> list[Garbage]:
             noted = stat_through(object_ + names.LINKS)
             lists = noted.st_blocks * 512 if noted is not None else 0
             found.append(replace(one, bytes=one.bytes + lists))
-    return found
+    return gc.together(found)
 
 
 def preview(what: RemovePlan, same: Same) -> RemoveReport:
@@ -73,7 +73,7 @@ def _model(removal: Removal, what: RemovePlan) -> RemovedModel:
     kind = removal.kind or ("model" if removal.whole else "revision")
     model = removal.path or removal.aside if removal.whole or removal.revisions else ""
     path = model or next(iter(removal.files), removal.root)
-    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model
+    name = str(Name(removal.repo_type, removal.repo_id)) if removal.repo_id else model or removal.path
     twins = what.twins.get(removal.path, ())
     stays = what.staying.get(removal.path)
     held_by = os.path.commonpath([os.path.dirname(twin.kept) for twin in twins]) if twins else stays or ""

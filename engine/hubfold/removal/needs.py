@@ -16,7 +16,7 @@ from hubfold.models.names import Name
 from hubfold.reports.outcomes import Left
 from hubfold.reports.removals import Needed
 from hubfold.vault.names import LINKS, of_object
-from hubfold.vault.need import Need, need
+from hubfold.vault.need import Need, need, reads_another
 from hubfold.vault.objects import read_links
 
 #: Payloads by any of their names, as the index knows them.
@@ -160,7 +160,11 @@ class Needs:
         if object_ in self.objects:
             return
         own = {path for removal in self.removals for path in removal.content}
-        found = (*self.holdings.links.to(paths.plain(object_)), *self.holdings.links.naming(object_))
+        naming = self.holdings.links.naming(object_)
+        found = (
+            *self.holdings.links.to(paths.plain(object_)),
+            *(link for link in naming if not reads_another(link, object_)),
+        )
         pointing = {link for link in found if not self._goes(link)}
         unseen: set[str] = set()
         for entry in read_links(object_):

@@ -139,7 +139,11 @@ class Remover:
             self._try(root, path)
         for folder, temporary in asides.items():
             self._empty_aside(root, folder, temporary, removal, goes)
-        self._unneeded(root, removal.content)
+        if removal.notes_stay:
+            for path in removal.content:
+                self._try(root, path)
+        else:
+            self._unneeded(root, removal.content)
         for payload in removal.payloads:
             if self._unneeded(root, [payload.path]):
                 self._try(root, payload.record)

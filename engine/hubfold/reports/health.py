@@ -39,7 +39,7 @@ class Finding(JsonForm):
     fixed: bool = False
     #: Whether `doctor --fix` can mend it.
     mendable: bool = field(default=False, metadata=UNTOLD)
-    #: Paths that get another file, or another link, when it is mended.
+    #: Paths that get another file, another link or another mode when it is mended.
     replaces: tuple[str, ...] = field(default=(), metadata=PATHS)
 
 

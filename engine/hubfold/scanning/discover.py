@@ -27,7 +27,7 @@ def discover(
     paths: Sequence[str | os.PathLike[str]],
     backends: Mapping[str, GuardedBackend],
     *,
-    known: Iterable[Root] = (),
+    known: Iterable[Root] | None = (),
     backend: str | None = None,
     environ: Mapping[str, str] = os.environ,
     around: bool = False,
@@ -35,19 +35,30 @@ def discover(
     """The roots for `paths`; without any, or with `around` besides, the `known` ones and those found by `environ`.
 
     `backend` names the layout instead of letting each path be recognised. What a layout reaches by links comes with
-    it. Known roots below a path belong to it; a folder in a known root that is no layout of its own is that root's. The
-    roots of caches come first, since they know what others can only refer to. Raises `RootError` for a path that cannot
-    be scanned, `UsageError` for a backend that is not loaded.
+    it. Known roots below a path belong to it (`known` None: none does); a folder in a known root that is no layout of
+    its own is that root's, and one in a root of an exclusive layout always. The roots of caches come first, since they
+    know what others can only refer to. Raises `RootError` for a path that cannot be scanned, `UsageError` for a backend
+    that is not loaded.
     """
     if backend is not None and (backend not in backends or backend == VAULT):
         names = ", ".join(name for name in backends if name != VAULT)
         raise UsageError(f"no backend is called {backend!r}", f"loaded are: {names} (see `hubfold plugins`)")
-    remembered = {root.path: root for root in known}
+    remembered = {root.path: root for root in known or ()}
+    strict = {name: one for name, one in backends.items() if one.exclusive}
+    # Some of these are known by their program's settings alone, and by nothing that lies in them.
+    ruled = (
+        [one for name, by in strict.items() for one in _defaults(name, by, environ, remembered)]
+        if paths
+        else []
+    )
     found: list[Root] = []
     for path in paths:
-        root = _given(canonical(path), backends, remembered, backend)
+        place = canonical(path)
+        around_it = None if backend is not None else _enclosing(place, strict, remembered, ruled)
+        root = around_it or _given(place, backends, remembered, backend)
         found.append(root)
-        found += [other for other in remembered.values() if within(other.path, root.path)]
+        below = () if known is None else (*remembered.values(), *ruled)
+        found += [other for other in below if within(other.path, root.path)]
     if around or not paths:
         others = list(remembered.values())
         for name, one in backends.items():
@@ -120,6 +131,27 @@ def _given(
     if taker is None:
         raise RootError(f"no backend recognises {path}", "name the one that it is for with `--backend`")
     return Root(path, taker)
+
+
+def _enclosing(
+    path: str,
+    strict: Mapping[str, GuardedBackend],
+    known: Mapping[str, Root],
+    ruled: Iterable[Root],
+) -> Root | None:
+    """The root of an exclusive layout that a folder is, or lies in; None where the user made it a root of its own."""
+    if path in known or not os.path.isdir(path):
+        return None
+    for root in (*known.values(), *ruled):
+        if root.backend in strict and within(path, root.path):
+            return root
+    for folder in list(_upwards(path))[1:]:
+        names = frozenset(peek.names_in(folder))
+        for name, backend in strict.items():
+            place = backend.recognise(folder, names, met=True)
+            if place is not None and within(path, canonical(place)):
+                return _as_known(Root(canonical(place), name), known)
+    return None
 
 
 def _as_known(root: Root, known: Mapping[str, Root]) -> Root:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT_MARKER, Root
 from hubfold.disk.paths import upwards, within
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(NamedTuple):
     """A symlink, the folder that it leads to (free of symlinks), and the root whose layout it belongs to."""
 
     link: str

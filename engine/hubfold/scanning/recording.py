@@ -10,8 +10,7 @@ import os
 import re
 import sqlite3
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubfold.content import Replica, Root, Signature, signature_tuple
 from hubfold.disk.paths import upwards
@@ -52,8 +51,7 @@ _HEX = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """What became of the rows of a root that was walked to its end."""
 
     #: Rows that are kept although nothing was found: their file system is not mounted now.

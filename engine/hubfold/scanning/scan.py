@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Scope
@@ -34,8 +34,7 @@ from hubfold.scanning.walk import Shared, TreeWalk
 AWAY = "is away: its drive is not there; what was known of it is kept"
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
+class Aim(NamedTuple):
     """What is looked at how closely."""
 
     #: Only files of so many bytes or more are read; smaller ones get rows too.

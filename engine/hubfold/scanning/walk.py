@@ -14,7 +14,7 @@ import sqlite3
 import stat
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import xxhash
 
@@ -60,8 +60,7 @@ class Memory(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """The outcome of listing one folder, for the memory."""
 
     path: str
@@ -155,7 +154,8 @@ class TreeWalk:
         self.failed: set[str] = set()
         #: Files whose row is as it was, which no backend was asked about.
         self.unchanged = 0
-        self._others = [backend for name, backend in backends.items() if name != root.backend]
+        alone = root.backend in backends and backends[root.backend].exclusive
+        self._others = [] if alone else [one for name, one in backends.items() if name != root.backend]
         self._boundaries = set(boundaries) - {root.path}
         self._memory = memory
         self.shared = Shared() if shared is None else shared

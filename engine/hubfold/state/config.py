@@ -32,8 +32,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hubfold.content import Role
 from hubfold.display import parse_size
@@ -101,8 +100,7 @@ class ConfigError(HubfoldError):
     """``config.toml`` cannot be read or says something that makes no sense."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """What ``config.toml`` says; empty where there is none."""
 
     roots: tuple[KnownRoot, ...] = ()

@@ -23,8 +23,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from hubfold.content import Role
 from hubfold.errors import HubfoldError
@@ -48,8 +48,7 @@ class StateDamaged(HubfoldError):
     """A file of the state directory that no command can do without is not what hubfold wrote."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownRoot:
+class KnownRoot(NamedTuple):
     """A root that the user registered. `backend` None: whichever backend recognises it at the next scan."""
 
     path: str
@@ -87,6 +86,11 @@ class StateHome:
     @property
     def index(self) -> str:
         return os.path.join(self.home, "index.db")
+
+    @property
+    def plugins(self) -> str:
+        """The folder of the user's own plugins, each a file."""
+        return os.path.join(os.path.dirname(self.config), "plugins")
 
     @property
     def runs(self) -> str:
@@ -177,7 +181,7 @@ class StateHome:
         roots = self.registered_roots()
         if any(root.path == old for root in roots):
             taken = any(root.path == new for root in roots)
-            kept = [replace(root, path=new) if root.path == old else root for root in roots]
+            kept = [root._replace(path=new) if root.path == old else root for root in roots]
             self.register_roots([root for root in roots if root.path != old] if taken else kept)
 
     def write_config(self, text: str) -> None:

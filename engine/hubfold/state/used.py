@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hubfold.errors import HubfoldError
 
@@ -22,8 +22,7 @@ Replace = Callable[[str, Mapping[str, Any]], None]
 _SOON = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """When a model was used last (seconds since the epoch), and by which command."""
 
     at: int

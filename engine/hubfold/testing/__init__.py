@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 from hubfold.lazy import hand_on
 
 if TYPE_CHECKING:
-    from hubfold.testing.contract import BackendContract, Built, digests_of, opened, snapshot
+    from hubfold.testing.built import Built
+    from hubfold.testing.contract import BackendContract, digests_of, opened, snapshot
     from hubfold.testing.loopback_hub import LoopbackHub
     from hubfold.testing.trees import (
         Tree,
@@ -61,7 +62,8 @@ __all__ = [
 __getattr__ = hand_on(
     __name__,
     {
-        "contract": ("BackendContract", "Built", "digests_of", "opened", "snapshot"),
+        "built": ("Built",),
+        "contract": ("BackendContract", "digests_of", "opened", "snapshot"),
         "loopback_hub": ("LoopbackHub",),
         "trees": (
             "Tree",

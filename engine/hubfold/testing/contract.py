@@ -21,9 +21,11 @@ from hubfold.backend.contract import Capabilities, StorageBackend
 from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
 from hubfold.disk.bounds import Bounds
 from hubfold.scanning.walk import Listed, TreeWalk
+from hubfold.testing.built import Built
+from hubfold.testing.folds import FoldContract
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from hubfold.backend.changes import ModelPart, Removal
     from hubfold.content import Snapshot
@@ -45,17 +47,7 @@ _ODD_NAMES = (
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Built:
-    """What `BackendContract.build` made: a root, and the paths (from it) of every file that is content."""
-
-    root: Path
-    content: Collection[str]
-    #: Whether `recognise` answers with the root when it is asked about it.
-    recognised: bool = True
-
-
-class BackendContract:
+class BackendContract(FoldContract):
     """What the engine relies on. Set `backend`, write `build`."""
 
     backend: ClassVar[type[StorageBackend]]

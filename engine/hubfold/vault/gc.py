@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubfold import errors
 from hubfold.content import VAULT_MARKER
@@ -24,7 +24,7 @@ from hubfold.reports.runs import GcReport
 from hubfold.vault import objects
 from hubfold.vault.links import object_named, texts_below
 from hubfold.vault.names import LINKS, LOCK, NEW, of_object
-from hubfold.vault.need import Here, Need, need, why
+from hubfold.vault.need import Here, Need, need, reads_another, why
 from hubfold.vault.objects import NeededBy, clear_empty
 
 
@@ -56,7 +56,7 @@ def find_garbage(
     """
     garbage: list[Garbage] = []
     kept: list[Left] = []
-    met: set[str] | None = None
+    met: dict[str, list[str]] | None = None
     for path in vaults:
         try:
             found = list(objects.objects(path))
@@ -73,13 +73,28 @@ def find_garbage(
             if reason is None:
                 if met is None:
                     met = _met(roots, links, noted.values())
-                if os.path.basename(object_) in met:
+                links_to_it = met.get(os.path.basename(object_), ())
+                if any(not reads_another(link, object_) for link in links_to_it):
                     reason = "a link that it does not list needs it (`hubfold doctor --fix` notes it)"
             if reason is not None:
                 kept.append(Left(object_, reason))
                 continue
             garbage.append(garbage_at(object_))
-    return garbage, kept
+    return together(garbage), kept
+
+
+def together(garbage: Iterable[Garbage]) -> list[Garbage]:
+    """The same; of objects that are one file, and all of its names, the last one to go is the last copy."""
+    found = list(garbage)
+    names: dict[tuple[int, int], int] = {}
+    for number, item in enumerate(found):
+        with suppress(OSError):
+            st = os.lstat(item.path)
+            key = st.st_dev, st.st_ino
+            names[key] = names.get(key, 0) + 1
+            if names[key] == st.st_nlink > 1:
+                found[number] = replace(item, last=True, bytes=item.bytes + st.st_blocks * 512)
+    return found
 
 
 def goes_with(vaults: Iterable[str], removed: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -101,13 +116,19 @@ def garbage_at(object_: str) -> Garbage:
     return Garbage(object_, st.st_blocks * 512 if last else 0, last)
 
 
-def _met(roots: Collection[str], links: Iterable[str], noted: Iterable[Iterable[NeededBy]]) -> set[str]:
-    """The names of objects that any symlink names: below the roots, those of links that were noted, or made by runs."""
+def _met(
+    roots: Collection[str], links: Iterable[str], noted: Iterable[Iterable[NeededBy]]
+) -> dict[str, list[str]]:
+    """The links that name an object, by its name: those below the roots, those that were noted, or made by runs."""
     places = dict.fromkeys([*roots, *(entry.root for lines in noted for entry in lines if entry.root)])
-    met = {name for _, text in texts_below(places) if (name := object_named(text))}
+    met: dict[str, list[str]] = {}
+    for link, text in texts_below(places):
+        if name := object_named(text):
+            met.setdefault(name, []).append(link)
     for link in links:
         with suppress(OSError):
-            met.add(object_named(os.readlink(link)))
+            if name := object_named(os.readlink(link)):
+                met.setdefault(name, []).append(link)
     return met
 
 

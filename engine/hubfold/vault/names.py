@@ -6,8 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold.access import OPEN, Way
 from hubfold.content import ALGORITHMS
@@ -29,8 +28,7 @@ STATED = frozenset(_LENGTHS.values())
 _OBJECT_NAME = re.compile(r"([0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(\.[0-9a-f]{12})?")
 
 
-@dataclass(frozen=True, slots=True)
-class VaultPlace:
+class VaultPlace(NamedTuple):
     """A folder that may be, or become, the vault for keepers of a root."""
 
     path: str

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from hubfold.disk.identity import Location, Machine, Mounts, same_place, this_machine
-from hubfold.vault.links import leads_to, points_at
-from hubfold.vault.objects import NeededBy, id_of
+from hubfold.disk.paths import plain
+from hubfold.vault.links import leads_to, object_named, points_at
+from hubfold.vault.objects import NeededBy, id_of, read_links
 
 
 class Need(enum.Enum):
@@ -94,6 +95,21 @@ def need(object_: str, entry: NeededBy, here: Here) -> Need:
         return Need.UNKNOWN
 
 
+def reads_another(link: str, object_: str) -> bool:
+    """Whether a link reads the object of another vault that has noted it, and so needs no other of the same name."""
+    try:
+        text = os.readlink(link)
+        other = plain(os.path.join(os.path.realpath(os.path.dirname(link)), text))
+        return (
+            object_named(text) != ""
+            and other != plain(object_)
+            and os.path.lexists(other)
+            and any(entry.link == link for entry in read_links(other))
+        )
+    except OSError:
+        return False
+
+
 def why(entry: NeededBy, here: Here) -> str:
     """Why it is not known whether a link needs its object, for people."""
     if not here.owns(entry):
@@ -116,7 +132,8 @@ def _reads(path: str, object_: str) -> bool:
             return False
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return leads_to(os.readlink(path), object_) or points_at(path, object_)
+    named = leads_to(os.readlink(path), object_) and not reads_another(path, object_)
+    return named or points_at(path, object_)
 
 
 def _is_gone(entry: NeededBy, here: Here) -> bool:

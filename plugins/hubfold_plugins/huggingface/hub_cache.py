@@ -28,8 +28,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
@@ -399,8 +398,7 @@ def _expanded(place: str, environ: Mapping[str, str]) -> str:
 # reading
 
 
-@dataclass(frozen=True, slots=True)
-class _Cache:
+class _Cache(NamedTuple):
     """One folder with repositories, and whether it has a shared store beside them."""
 
     path: str

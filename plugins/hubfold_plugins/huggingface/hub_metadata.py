@@ -18,8 +18,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubfold_plugins.huggingface.claims import claims_of_etag
 
@@ -41,8 +40,7 @@ _FLOAT_MARGIN_NS = 1000
 _LATEST_TIMESTAMP = 253_402_300_799.0
 
 
-@dataclass(frozen=True, slots=True)
-class TreeFile:
+class TreeFile(NamedTuple):
     """One file of a tree listing. `size` in bytes; `claims` are of the content."""
 
     etag: str
@@ -93,8 +91,7 @@ def etag_of_partial(name: str) -> str | None:
     return next((part for part in name.split(".")[:-1] if claims_of_etag(part)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
+class Download(NamedTuple):
     """The metadata of one file of a `local_dir`. `timestamp` in seconds since the epoch."""
 
     commit: str

@@ -65,16 +65,18 @@ class Contents:
 def read(path: str, walk: Walk) -> Contents:
     """Everything in the repository at `path`; empty where it is missing."""
     found = Contents(path)
+    snapshots = os.path.join(path, "snapshots")
     linked = [part for name in _LINKABLE if walk.leads_to(part := os.path.join(path, name)) is not None]
     for folder in chain(walk.folders(path), *map(walk.folders, linked)):
         found.folders.append(folder.path)
-        if folder.path == os.path.join(path, "snapshots"):
+        if folder.path == snapshots:
             found.snapshots.update({name: {} for name in folder.folders})
-        links = {name for name in folder.links if os.path.join(folder.path, name) not in linked}
+        inside = os.path.join(folder.path, "")
+        links = {name for name in folder.links if inside + name not in linked}
         names = set(folder.names).difference(folder.folders)
         for name in sorted(names - set(folder.links) | links):
             if not name.startswith(".hubfold"):
-                _sort(found, os.path.join(folder.path, name), name in links, walk)
+                _sort(found, inside + name, name in links, walk)
     found.folders.sort(key=lambda folder: (-folder.count("/"), folder))
     return found
 

@@ -88,7 +88,8 @@ def command(session: Session, fix: bool, download: bool, through: Through) -> in
                 output.line(f"{finding.kind}: {finding.path}: {finding.fix}")
                 if finding.replaces:
                     paths = display.count(len(finding.replaces), "path")
-                    output.line(f"  what is replaced, {paths}:")
+                    what = "opened to the group" if finding.kind == "not-shared" else "replaced"
+                    output.line(f"  what is {what}, {paths}:")
                     tell.some(output, finding.replaces, full=session.full, indent="    ")
             if not tell.agreed(session, question):
                 return None
@@ -97,8 +98,8 @@ def command(session: Session, fix: bool, download: bool, through: Through) -> in
             output.told(fault.line)  # it is one of the findings
     output.report(report)
     for finding in report.findings:
-        what = f"{finding.kind}: {finding.path}" if finding.path else finding.kind
-        output.line(what, "green" if finding.fixed else "red")
+        what = f"{finding.kind}: " if finding.path else finding.kind
+        output.line(what, "green" if finding.fixed else "red", path=finding.path)
         output.line(f"  {finding.message}")
         output.line(f"  {'mended' if finding.fixed else 'to mend it'}: {finding.fix}")
     if not report.findings:

@@ -83,5 +83,5 @@ def _show(output: Output, duplicates: DuplicateSet, reclaimable: int) -> None:
     output.line(", ".join(facts), "bold")
     for replicas in payloads.values():
         for number, replica in enumerate(replicas):
-            output.line(f"  {replica.path}{' (same file)' if number else ''}")
+            output.line("  ", path=f"{replica.path}{' (same file)' if number else ''}")
     output.line()

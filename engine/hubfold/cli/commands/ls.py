@@ -201,7 +201,7 @@ def _files(output: Output, report: ModelsReport) -> None:
         for revision in (chosen,) if chosen is not None else tuple(place.default for place in model.places):
             output.line()
             named = ", ".join(revision.refs) or revision.revision[:_COMMIT] or "unknown revision"
-            output.line(f"{model.id} ({named}) in {revision.path}", "bold")
+            output.line(f"{model.id} ({named}) in ", "bold", path=revision.path)
             lacking = {file.name: file for file in revision.missing}
             rows = []
             for file in revision.files:

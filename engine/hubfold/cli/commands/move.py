@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ class Where:
     to: str
     source: str | None
     all_of: str | None
+    cache: str | None
     limit_rate: int | None
     min_size: int
 
@@ -40,6 +42,7 @@ class Where:
             "two of them, not at full speed",
         ),
         ("hubfold move --all-of ~/.cache/huggingface/hub --to /mnt/slow/hub", "every model of a cache"),
+        ("hubfold move --cache ~/.cache/huggingface --to /mnt/large/hub", "a whole cache, with its vault"),
     ],
 )
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
@@ -48,6 +51,7 @@ class Where:
 )
 @click.option("--from", "source", metavar="CACHE", help="Which cache they leave, where several have them.")
 @click.option("--all-of", metavar="CACHE", help="Every model of this cache.")
+@click.option("--cache", metavar="CACHE", help="All of this cache, with what only its vault has.")
 @click.option(
     "--limit-rate", callback=options.as_size, metavar="SIZE", help="Copy no more than this a second (50MB)."
 )
@@ -62,22 +66,24 @@ def command(session: Session, models: tuple[str, ...], where: Where) -> int | No
     links to the copy, compared byte for byte right before. So it loads from its old place all the while and afterwards,
     and is whole in one place after a crash. Files below --min-size stay in both.
 
+    Links elsewhere that read a model through a vault are led to the copy. With --cache those go too that read what no
+    model of it has any more: nothing outside needs the old cache then, or what does is told.
+
     The same command goes on with a move that was cut short. `hubfold recall` or `hubfold undo` brings a model back.
     """
-    if bool(models) == (where.all_of is not None):
-        raise UsageError(
-            "give MODELs, or --all-of CACHE"
-            if not models
-            else "--all-of moves every model: no MODEL goes with it",
-            "see `hubfold move --help`",
-        )
+    chosen = [
+        name for name, value in (("--all-of", where.all_of), ("--cache", where.cache)) if value is not None
+    ]
+    if bool(models) + len(chosen) != 1:
+        raise UsageError(_wrong(models, chosen), "see `hubfold move --help`")
     output = session.output
     with session.engine() as engine:
         tell.recover_first(session, engine)
         plan = engine.plan_move(
             models,
             where.to,
-            source=where.all_of if where.all_of is not None else where.source,
+            source=where.cache or where.all_of or where.source,
+            whole=where.cache is not None,
             min_size=where.min_size,
             pace=where.limit_rate,
         )
@@ -90,6 +96,14 @@ def command(session: Session, models: tuple[str, ...], where: Where) -> int | No
         report = engine.apply_move(plan)
     output.report(report)
     return result(output, report)
+
+
+def _wrong(models: tuple[str, ...], chosen: list[str]) -> str:
+    if models and chosen:
+        return f"{chosen[0]} moves every model: no MODEL goes with it"
+    if chosen:
+        return "--cache has all that --all-of moves: give one of them"
+    return "give MODELs, --all-of CACHE or --cache CACHE"
 
 
 def show(output: Output, preview: MoveReport, *, full: bool = False) -> None:
@@ -105,7 +119,7 @@ def show(output: Output, preview: MoveReport, *, full: bool = False) -> None:
             ],
             [
                 [
-                    one.name,
+                    one.name if one.revisions else f"vault object {os.path.basename(one.name)[:12]}",
                     *map(display.size, (one.bytes, one.copied, one.freed)),
                     output.place(one.source, full=full),
                 ]
@@ -138,7 +152,8 @@ def result(output: Output, report: MoveReport) -> int | None:
         "bold",
     )
     for one in report.models:
-        output.message(f"run {one.run}; `hubfold recall {one.name}` brings it back")
+        back = f"recall {one.name}" if one.revisions else f"undo {one.run}"
+        output.message(f"run {one.run}; `hubfold {back}` brings it back")
     if report.interrupted:
         output.message("stopped before the end: every model is whole; the same command goes on from here")
         return INTERRUPTED

@@ -16,7 +16,7 @@ from hubfold.errors import UsageError
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.reports.removals import RemoveReport
+    from hubfold.reports.removals import RemovedModel, RemoveReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Asked:
         ("hubfold rm org/model --revision 1a2b3c -y", "one revision, with what only it uses"),
         ("hubfold rm datasets/org/data --with-links", "its links in folders of yours too"),
         ("hubfold rm ~/models/model", "one local copy, as `hubfold ls` shows it"),
+        ("hubfold rm ~/models/model '*.bin'", "some files of it"),
         ("hubfold rm --redundant-copies ~/models", "the copies there that a cache holds whole"),
     ],
 )
@@ -73,8 +74,9 @@ def command(session: Session, models: tuple[str, ...], asked: Asked) -> int | No
     Local copies stay too, unless --with-copies is given, or COPY names the folder of one. Of a copy only the files go
     that a client downloaded and nobody changed since. The same command goes on with a removal that was cut short.
 
-    FILEs after one MODEL, by their names there or patterns, are all that goes of it, in caches. Without them the model
-    is not whole, unless config.toml excludes them.
+    FILEs after one MODEL or COPY, by their names there or patterns, are all that goes of it; of MODEL in caches, with
+    --with-copies in local copies too. Without them it is not whole, unless config.toml excludes them, and its client
+    downloads them again if it is asked to.
 
     With --redundant-copies, PATHs instead of models: a copy goes as a whole, if each file of it is in one revision in a
     cache. Each is compared byte for byte right before it goes. One that was changed, or that a link elsewhere reads,
@@ -119,10 +121,10 @@ def show(output: Output, preview: RemoveReport, *, full: bool = False) -> None:
         commits = ", ".join(revision[:12] for revision in model.revisions)
         which = f" ({commits})" if commits else ""
         kind = "" if model.kind == "model" else f"{model.kind} "
-        where = f": {model.path}" if model.path not in ("", model.name) else ""
-        output.line(f"remove {kind}{model.name}{which}{where}", "bold")
+        path = model.path if model.path not in ("", model.name) else ""
+        output.line(f"remove {kind}{model.name}{which}{': ' if path else ''}", "bold", path=path)
         if model.held_by:
-            output.line(f"  stays whole in {model.held_by}")
+            output.line("  stays whole in ", path=model.held_by)
         elif model.last:
             output.line("  the last whole copy that is known")
     for needed in preview.needed:
@@ -167,5 +169,10 @@ def _question(preview: RemoveReport) -> str:
 
 
 def _what(preview: RemoveReport) -> str:
-    names = list(dict.fromkeys(model.name for model in preview.models))
+    names = list(dict.fromkeys(_named(model) for model in preview.models))
     return names[0] if len(names) == 1 else display.count(len(names), "model")
+
+
+def _named(model: RemovedModel) -> str:
+    """The whole of a model is called by its name, anything else by what sort of thing it is."""
+    return model.name if model.kind in ("model", "revision") else f"{model.kind} {model.name}"

@@ -74,6 +74,6 @@ def _show_run(output: Output, detail: RunDetail) -> None:
     summary = detail.summary
     output.line(f"run {summary.run}: {summary.command}, started {summary.started}, {summary.state}", "bold")
     for done, state in detail.actions:
-        output.line(f"{state}: {done.link}, {display.size(done.bytes)}: {done.path}")
+        output.line(f"{state}: {done.link}, {display.size(done.bytes)}: ", path=done.path)
         output.line(f"  reads {done.target}")
         output.line(f"  {done.reason}")

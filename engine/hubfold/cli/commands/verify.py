@@ -34,7 +34,7 @@ def command(session: Session, targets: tuple[str, ...], restart: bool) -> int | 
     if output.quiet and not output.as_json:
         output.names(problem.path for problem in report.problems)
     for problem in report.problems:
-        output.line(f"{problem.kind}: {problem.path}", "red")
+        output.line(f"{problem.kind}: ", "red", path=problem.path)
         output.line(f"  {problem.message}")
     if report.resumed:
         output.message(

@@ -64,16 +64,16 @@ def _show(output: Output, report: WhyReport, *, full: bool) -> None:
     output.line(f"{output.place(report.path, full=full)}: {verdict}", "bold")
     output.line(f"  why: {output.place(report.reason, full=full)}")
     if report.keeper:
-        output.line(f"  kept: {output.place(report.keeper, full=full)}")
+        output.line("  kept: ", path=output.place(report.keeper, full=full))
     if report.file not in (report.path, report.keeper):
-        output.line(f"  its bytes lie in: {output.place(report.file, full=full)}")
+        output.line("  its bytes lie in: ", path=output.place(report.file, full=full))
     if report.size:
         output.line(f"  size: {display.size(report.size)}{_freed(report)}")
     others = [other for other in report.others if other.path not in (report.file, report.keeper)]
     many = not full and output.to_terminal and len(others) > _HANDFUL
     for other in others[: _HANDFUL if many else None]:
         model = f" ({other.repo_id})" if other.repo_id else ""
-        output.line(f"  {other.how}: {output.place(other.path, full=full)}{model}")
+        output.line(f"  {other.how}: ", path=f"{output.place(other.path, full=full)}{model}")
     if many:
         output.message(f"{len(others) - _HANDFUL:,} more paths have its content; --full lists them")
     if report.next:

@@ -1,0 +1,1 @@
+"""For those who write plugins: a distribution to begin with, and a look at one that is there."""

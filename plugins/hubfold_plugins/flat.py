@@ -1,0 +1,142 @@
+"""Models as stores of other programs have them: plain files of one folder, each under its own name.
+
+What such a store says of a model, what goes with it and what it is made of is the same in all of them; which files are
+a model is for each store to say (`FlatModel`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hubfold.content import Partial, Snapshot, SnapshotFile
+
+if TYPE_CHECKING:
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.contract import Walk
+
+_REPO_ID = re.compile(r"\w[\w.\-]*/\w[\w.\-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FlatModel:
+    """One model of a store."""
+
+    #: The folder that programs are given.
+    path: str
+    #: By its name in the model, with ``/``: where a file lies.
+    files: Mapping[str, str]
+    #: ``org/name`` as the Hub has it; else what the store calls it.
+    repo_id: str
+    repo_type: str = "model"
+    revision: str = ""
+    refs: tuple[str, ...] = ()
+    #: The store's own notes about it, which go with it.
+    records: tuple[str, ...] = ()
+    #: Downloads of it that are not at their end, with the file that each is to become.
+    incomplete: Mapping[str, str] = field(default_factory=dict)
+    #: What the store states of its files, by name.
+    claims: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def snapshot(self, walk: Walk) -> Snapshot:
+        """What programs get of it."""
+        files = (
+            SnapshotFile(name, path, walk.size(path), self.claims.get(name, {}))
+            for name, path in sorted(self.files.items())
+        )
+        partials = ((path, name, walk.stat(path)) for path, name in sorted(self.incomplete.items()))
+        return Snapshot(
+            repo_id=self.repo_id,
+            repo_type=self.repo_type,
+            revision=self.revision,
+            refs=self.refs,
+            path=self.path,
+            files=tuple(files),
+            home=self.path,
+            incomplete=tuple(
+                Partial(path, st.st_size, name) for path, name, st in partials if st is not None
+            ),
+        )
+
+    def removal(self, root: str, backend: str, walk: Walk) -> Removal:
+        """What goes with it: its files, the notes on them, and the folders that are empty then."""
+        from hubfold.backend.changes import Removal
+
+        content = [path for _, path in sorted(self.files.items())]
+        gone = {*content, *self.records, *self.incomplete}
+        return Removal(
+            root,
+            backend,
+            self.repo_id,
+            self.repo_type,
+            path=self.path,
+            revisions=(self.revision,) if self.revision else (),
+            whole=True,
+            records=tuple(path for path in self.records if walk.stat(path) is not None),
+            content=(*content, *sorted(self.incomplete)),
+            empty=tuple(_emptied(root, gone, walk)),
+        )
+
+    def parts(self, root: str) -> Iterator[ModelPart]:
+        """Its files and notes, each at the place that it has in the root."""
+        from hubfold.backend.changes import ModelPart
+
+        for path in (*sorted(self.files.values()), *self.records):
+            yield ModelPart(os.path.relpath(path, root), path)
+
+
+def removals(
+    models: Iterable[FlatModel], root: str, backend: str, walk: Walk, wanted: tuple[str, str] | None = None
+) -> Iterator[Removal]:
+    """Those of the models that are called so (repo type, repo id); without a name, of all."""
+    for model in models:
+        if wanted is None or wanted == (model.repo_type, model.repo_id):
+            yield model.removal(root, backend, walk)
+
+
+def interrupted(root: str, backend: str, path: str, walk: Walk) -> Leftover:
+    """A download that was cut short: the file that it wrote to."""
+    from hubfold.backend.changes import Leftover, LeftoverKind, Removal
+
+    st = walk.stat(path)
+    removal = Removal(root, backend, "", "", content=(path,))
+    return Leftover(LeftoverKind.INTERRUPTED, path, removal, 0 if st is None else st.st_mtime_ns)
+
+
+def place_of(name: str) -> PartPlace | None:
+    """Where a part belongs that is one of a store's plain files: where its name says; None for one that leads out."""
+    from hubfold.backend.changes import PartPlace
+
+    plain = name not in ("", ".") and not name.startswith("/") and "\0" not in name
+    steps = name.split("/")
+    if not plain or ".." in steps or "." in steps or "" in steps:
+        return None
+    return PartPlace(0)
+
+
+def hub_name(text: str) -> str:
+    """``org/name``, where it can be one of the Hub; "" where it cannot."""
+    return text if _REPO_ID.fullmatch(text) and ".." not in text else ""
+
+
+def folder_of(paths: Collection[str]) -> str:
+    """The folder that all of some files lie in."""
+    return os.path.commonpath([os.path.dirname(path) for path in paths])
+
+
+def _emptied(root: str, gone: Collection[str], walk: Walk) -> Iterator[str]:
+    """The folders in which nothing is left once `gone` is, the deepest first; never the root itself."""
+    going = set(gone)
+    folders: set[str] = set()
+    for path in gone:
+        folder = os.path.dirname(path)
+        while folder != root and folder not in folders:
+            folders.add(folder)
+            folder = os.path.dirname(folder)
+    for folder in sorted(folders, key=lambda folder: (-folder.count("/"), folder)):
+        if all(os.path.join(folder, name) in going for name in walk.listing(folder)):
+            going.add(folder)
+            yield folder

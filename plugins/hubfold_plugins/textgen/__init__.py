@@ -1,0 +1,1 @@
+"""text-generation-webui: its folders of models."""

@@ -1,0 +1,54 @@
+"""The part of the suite that folds: red where a layout's promises about links and folders are not kept."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hubfold.testing import BackendContract, Built
+from hubfold_plugins.huggingface.local_dir import LocalDirBackend
+
+RULE = "test_once_folded_it_reads_the_same_with_the_links_that_it_takes_and_undo_takes_all_back"
+
+
+class Strict(BackendContract):
+    """A plain folder, of which its program says what it takes."""
+
+    backend = LocalDirBackend
+
+    def build(self, folder: Path) -> Built:
+        (folder / "model.safetensors").write_bytes(b"weights" * 10_000)
+        (folder / ".cache/huggingface").mkdir(parents=True)
+        return Built(folder, {"model.safetensors"})
+
+
+class TakesNoSymlinks(Strict):
+    def program_is_content(self, built: Built) -> None:
+        for path in built.content:
+            assert not (built.root / path).is_symlink(), "the program refuses it"
+
+
+def held(suite: BackendContract, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "built").mkdir(parents=True)
+    getattr(suite, RULE)(suite.build(folder / "built"), folder)
+
+
+@pytest.mark.slow
+def test_a_program_that_is_not_content_once_folded_turns_it_red(tmp_path: Path) -> None:
+    held(Strict(), tmp_path / "one")
+    with pytest.raises(AssertionError, match="the program refuses it"):
+        held(TakesNoSymlinks(), tmp_path / "two")
+
+
+def test_a_backend_that_no_installed_plugin_has_is_skipped(tmp_path: Path) -> None:
+    class Unknown(LocalDirBackend):
+        name = "unknown"
+
+    class Suite(Strict):
+        backend = Unknown
+
+    with pytest.raises(pytest.skip.Exception, match="no installed plugin has the backend unknown"):
+        held(Suite(), tmp_path / "one")
