@@ -363,10 +363,10 @@ class _Planner:
 
     def _check_whole(self, names: Payload, duplicates: DuplicateSet) -> None:
         """`_No` where a program may still have to write to the end of one of the two files."""
-        unsure = next((one for one in names if self._of(one).capabilities.resumes_in_place), None)
+        unsure = next((one for one in names if self._known[one.path].capabilities.resumes_in_place), None)
         if unsure is None or any(map(self._tells_whole, duplicates.replicas)):
             return
-        program = self._of(unsure).capabilities.written_in_place or unsure.backend
+        program = self._known[unsure.path].capabilities.written_in_place or unsure.backend
         raise _No(
             f"{program} may not be at the end of {unsure.path}: nothing that was read says that it is whole"
         )
@@ -375,7 +375,7 @@ class _Planner:
         if not replica.claims or replica.backend == VAULT:
             return False
         read = any(replica.computed.get(name) == value for name, value in replica.claims.items())
-        return read or not self._of(replica).capabilities.resumes_in_place
+        return read or not self._known[replica.path].capabilities.resumes_in_place
 
     def _writer(self, names: Payload) -> str:
         """The program that would write into the file by one of these names, "" for none."""
