@@ -121,7 +121,7 @@ class OllamaBackend(StorageBackend):
 
     def model_named(self, text: str) -> tuple[str, str, str | None] | None:
         """``model:tag``, ``namespace/model:tag``, and what begins with a registry; without a tag it is ``latest``."""
-        if ":" not in text and text.count("/") < 2:
+        if ":" not in text and not (text.count("/") == 2 and "." in text.partition("/")[0]):
             return None
         from hubfold_plugins.ollama.names import parse
 

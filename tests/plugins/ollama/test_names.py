@@ -65,7 +65,7 @@ def test_what_is_no_name_is_none(text: str) -> None:
     assert OllamaBackend().model_named(text) is None
 
 
-@pytest.mark.parametrize("text", ["llama3", "org/name", "org/name-v1.5"])
+@pytest.mark.parametrize("text", ["llama3", "org/name", "org/name-v1.5", "a/b/c"])
 def test_what_may_be_a_repo_id_is_left_to_the_hub(text: str) -> None:
     """Though Ollama itself would take it for its ``latest``."""
     assert OllamaBackend().model_named(text) is None
