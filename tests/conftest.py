@@ -4,6 +4,7 @@ The tiers that take longer are asked for by the environment:
 
 - ``HUBFOLD_TEST_SLOW=1``: tests marked `slow` (sweeps, images of file systems).
 - ``HUBFOLD_TEST_CLIENTS=DIR``: tests marked `clients`; ``DIR/<release>/`` is an environment with that huggingface_hub.
+- ``HUBFOLD_TEST_PROGRAMS=DIR``: tests marked `programs`; ``DIR/<name>/`` is an environment with that program.
 """
 
 from __future__ import annotations
@@ -153,6 +154,10 @@ _TIERS = {
     "clients": (
         "HUBFOLD_TEST_CLIENTS",
         "needs older clients: set HUBFOLD_TEST_CLIENTS to a folder of environments",
+    ),
+    "programs": (
+        "HUBFOLD_TEST_PROGRAMS",
+        "needs other programs: set HUBFOLD_TEST_PROGRAMS to a folder of environments",
     ),
 }
 

@@ -57,7 +57,7 @@ HOUSE = (
     ),
     room(
         "moving",
-        "transfer library folding reading reports backend disk models ground",
+        "transfer library folding reports backend disk models ground",
         never="care testing",
     ),
     room(
@@ -190,7 +190,7 @@ MAY_CHANGE_DISKS = {
     *("hubfold.farm.build", "hubfold.farm.settle"),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
     *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
-    *(f"hubfold.transfer.{name}" for name in ("containers", "placer", "restore")),
+    *(f"hubfold.transfer.{name}" for name in ("containers", "partials", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "follow", "sharing", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
@@ -493,6 +493,7 @@ TESTED_BY = {
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
+    "hubfold_plugins.modelscope.upkeep": ["plugins/modelscope/test_cache.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
     "hubfold.demo": ["cli/test_demo.py"],
     "hubfold.kit.contract_of_store": ["kit/test_look.py"],

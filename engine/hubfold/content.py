@@ -253,11 +253,13 @@ class Partial:
     path: absolute, below the root.
     size: bytes that are there so far.
     name: the file of the snapshot that it is to become, None where the layout does not tell.
+    digests: algorithm → hex of what it is to become, as the layout has it; empty where it does not tell.
     """
 
     path: str
     size: int
     name: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

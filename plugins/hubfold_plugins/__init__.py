@@ -17,7 +17,9 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.git_lfs.store import GitLfsBackend
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
+    from hubfold_plugins.llamacpp.cache import LlamaCppBackend
     from hubfold_plugins.lmstudio.models import LmStudioBackend
+    from hubfold_plugins.modelscope.cache import ModelScopeBackend
     from hubfold_plugins.ollama.store import OllamaBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
@@ -27,7 +29,9 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         # A clone that a client downloaded into as well is git's.
         GitLfsBackend,
         LocalDirBackend,
+        LlamaCppBackend,
         LmStudioBackend,
+        ModelScopeBackend,
         OllamaBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,

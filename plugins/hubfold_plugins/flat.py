@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,10 @@ class FlatModel:
     records: tuple[str, ...] = ()
     #: Downloads of it that are not at their end, with the file that each is to become.
     incomplete: Mapping[str, str] = field(default_factory=dict)
+    #: The folder of the model with all its revisions; "" where `path` is.
+    home: str = ""
+    #: Symlinks of the store to its folder.
+    aliases: tuple[str, ...] = ()
     #: What the store states of its files, by name.
     claims: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -55,7 +59,7 @@ class FlatModel:
             refs=self.refs,
             path=self.path,
             files=tuple(files),
-            home=self.path,
+            home=self.home or self.path,
             incomplete=tuple(
                 Partial(path, st.st_size, name) for path, name, st in partials if st is not None
             ),
@@ -63,22 +67,7 @@ class FlatModel:
 
     def removal(self, root: str, backend: str, walk: Walk) -> Removal:
         """What goes with it: its files, the notes on them, and the folders that are empty then."""
-        from hubfold.backend.changes import Removal
-
-        content = [path for _, path in sorted(self.files.items())]
-        gone = {*content, *self.records, *self.incomplete}
-        return Removal(
-            root,
-            backend,
-            self.repo_id,
-            self.repo_type,
-            path=self.path,
-            revisions=(self.revision,) if self.revision else (),
-            whole=True,
-            records=tuple(path for path in self.records if walk.stat(path) is not None),
-            content=(*content, *sorted(self.incomplete)),
-            empty=tuple(_emptied(root, gone, walk)),
-        )
+        return removal([self], root, backend, walk)
 
     def parts(self, root: str) -> Iterator[ModelPart]:
         """Its files and notes, each at the place that it has in the root."""
@@ -86,6 +75,31 @@ class FlatModel:
 
         for path in (*sorted(self.files.values()), *self.records):
             yield ModelPart(os.path.relpath(path, root), path)
+
+
+def removal(
+    models: Sequence[FlatModel], root: str, backend: str, walk: Walk, *, whole: bool = True
+) -> Removal:
+    """What goes with some revisions of one model; `whole` where these are all of them."""
+    from hubfold.backend.changes import Removal
+
+    content = [path for one in models for _, path in sorted(one.files.items())]
+    content += [path for one in models for path in sorted(one.incomplete)]
+    records = [path for one in models for path in one.records if walk.stat(path) is not None]
+    aliases = tuple(dict.fromkeys(path for one in models for path in one.aliases)) if whole else ()
+    return Removal(
+        root,
+        backend,
+        models[0].repo_id,
+        models[0].repo_type,
+        path=models[0].home or models[0].path,
+        revisions=tuple(one.revision for one in models if one.revision),
+        whole=whole,
+        refs=aliases,
+        records=tuple(records),
+        content=tuple(content),
+        empty=tuple(_emptied(root, {*content, *records, *aliases}, walk)),
+    )
 
 
 def removals(

@@ -168,7 +168,7 @@ def bad() -> Iterator[tuple[type, str, Any]]:
     yield from ((SnapshotFile, "size", value) for value in (-1, "3", 1.5, True, 1 << 63))
     yield from ((Partial, "size", value) for value in (-1, None, "3"))
     yield from ((Removal, "revisions", value) for value in ("a", (3,), None))
-    yield from ((Removal, "whole", value) for value in (1, None))
+    yield from ((Removal, field, value) for field in ("whole", "notes_stay") for value in (1, None))
     yield from ((Removal, "payloads", value) for value in (("/root/x",), None, (None,)))
     yield from ((Removal, "kept", value) for value in (("/root/x",), None))
     yield from ((Leftover, "kind", value) for value in ("stale lock", None))

@@ -61,6 +61,7 @@ class Guarded:
             "gaps": lambda: one.gaps(root, walk),
             "still_needed": lambda: one.still_needed(root, [f"{root.path}/boxed/model.safetensors"], walk),
             "content_path": lambda: one.content_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
+            "partial_path": lambda: one.partial_path(root, "model", "acme/boxed", {"sha256": "0" * 64}),
             "parts": lambda: one.parts(root, snapshot, walk),
             "place": lambda: one.place("boxed/model.safetensors"),
             "offers": lambda: one.offers(root, walk),
@@ -358,6 +359,8 @@ def test_only_the_boundary_knows_a_backend_as_it_is() -> None:
     assert knowing == {
         # what hands the contract on to plugins
         *("__init__", "backend/__init__", "backend/hookspecs"),
+        # what authors test their classes by
+        *("testing/folds", "kit/look"),
         "backend/boundary",
         # hubfold's own backend, and the kit with which authors ask theirs
         *("vault/backend", "testing/contract"),

@@ -85,6 +85,7 @@ ANSWERS: dict[str, Callable[[str, str], list[Any]]] = {
     "leftovers": lambda root, path: [[one] for one in leftovers(root, path)],
     "still_needed": lambda root, path: [[path]],
     "content_path": lambda root, path: [path],
+    "partial_path": lambda root, path: [path],
     "parts": lambda root, path: [[ModelPart("boxed/x", path)]],
     "offers": lambda root, path: [[Offer(root, (OfferedFile("x", path, "sha256"),))]],
     "reached": lambda root, path: [[path]],
@@ -165,7 +166,7 @@ def test_a_symlink_may_be_removed_and_a_folded_file_read(hostile: Hostile, metho
     assert not list(hostile.faults)
 
 
-@pytest.mark.parametrize("method", ["replicas", "parts", "content_path"])
+@pytest.mark.parametrize("method", ["replicas", "parts", "content_path", "partial_path"])
 def test_the_root_itself_is_no_file_of_it(hostile: Hostile, method: str) -> None:
     for answer in ANSWERS[method](hostile.root.path, hostile.root.path):
         refused(hostile, method, answer)
@@ -258,7 +259,9 @@ def test_a_home_is_a_root_where_the_user_named_it_and_not_where_a_plugin_meets_i
 
 
 #: Where an answer without end is one.
-SEVERAL = sorted({*ANSWERS, "default_roots"} - {"recognise", "content_path", "home_root", "reached"})
+SEVERAL = sorted(
+    {*ANSWERS, "default_roots"} - {"recognise", "content_path", "partial_path", "home_root", "reached"}
+)
 
 
 @pytest.mark.parametrize("method", SEVERAL)

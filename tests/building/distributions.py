@@ -9,11 +9,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+#: In the order in which they are asked.
 BUILT_IN = [
+    "llama-cpp",
     "hub-cache",
     "git-lfs",
     "local-dir",
     "lm-studio",
+    "modelscope",
     "ollama",
     "symlink-farm",
     "text-generation-webui",

@@ -28,17 +28,20 @@ def layer(content: bytes, kind: str = "model") -> dict[str, object]:
     }
 
 
+def manifest(layers: Mapping[str, bytes]) -> dict[str, object]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": layer(CONFIG, "config"),
+        "layers": [layer(content, kind) for kind, content in layers.items()],
+    }
+
+
 def model(store: Path, place: str, layers: Mapping[str, bytes]) -> Path:
     """A model whose manifest is at `place` below ``manifests/``; `layers` by what each is."""
     for content in (*layers.values(), CONFIG):
         blob(store, content)
     path = store / "manifests" / place
     path.parent.mkdir(parents=True, exist_ok=True)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": layer(CONFIG, "config"),
-        "layers": [layer(content, kind) for kind, content in layers.items()],
-    }
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    path.write_text(json.dumps(manifest(layers)), encoding="utf-8")
     return path

@@ -48,6 +48,7 @@ METHODS = (
     "gaps",
     "still_needed",
     "content_path",
+    "partial_path",
     "parts",
     "place",
     "offers",
@@ -153,6 +154,12 @@ class Box(StorageBackend):
 
     @may_fail
     def content_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        return None
+
+    @may_fail
+    def partial_path(
         self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
     ) -> str | None:
         return None

@@ -72,7 +72,7 @@ class Machine:
     def census(self) -> dict[str, Any]:
         """Every path of the home that is no vault of hubfold's, with what it reads."""
         seen = census(str(self.home))
-        return {path: one for path, one in seen.items() if "/hubfold/" not in path and ".locks" not in path}
+        return {path: one for path, one in seen.items() if "/hubfold/" not in path and "/.lock" not in path}
 
     def remove(self, name: str) -> None:
         with self.engine() as engine:

@@ -134,7 +134,7 @@ DEAREST = ("replicas", "snapshots", "all_removals")
     [
         pytest.param(name, marks=() if name in DEAREST else pytest.mark.slow)
         for name in METHODS
-        if name not in ("recognise", "default_roots", "removals", "content_path")
+        if name not in ("recognise", "default_roots", "removals", "content_path", "partial_path")
     ],
 )
 def test_what_changes_something_changes_the_others_and_leaves_its_root(scene: Scene, method: str) -> None:

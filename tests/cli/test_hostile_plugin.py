@@ -76,6 +76,7 @@ class Hostile:
             "leftovers": lambda: iter([Leftover(LeftoverKind.INTERRUPTED, self.path, self._removal(), 0)]),
             "still_needed": lambda: [self.path],
             "content_path": lambda: f"{self.out}/new.safetensors",
+            "partial_path": lambda: f"{self.out}/new.safetensors.incomplete",
             "parts": lambda: iter([ModelPart("boxed/secret", self.path)]),
             "place": lambda: PartPlace(0, "../documents"),
             "offers": lambda: iter([self._offer()]),
@@ -132,6 +133,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "leftovers": [["clean", "--older-than", "0", "-y"]],
     "still_needed": [["clean", "--older-than", "0", "-y"], REMOVE],
     "content_path": [["download", "org/other"], ["restore", "{}/none", "-y"]],
+    "partial_path": [["download", "org/other"]],
     "parts": [SAVE, ["restore", "{}/backup", "--into", "{}/box", "-y"]],
     "place": [SAVE, ["restore", "{}/backup", "--into", "{}/box", "-y"]],
     "offers": [["adopt", "{}/box", "-y"]],
@@ -160,7 +162,7 @@ def test_nothing_outside_changes_and_the_plugin_is_named(world: Scene, method: s
     # A cache that is not the client's own is asked nothing by `download`, a layout that tells of nothing dangling of no
     # gaps, one that is no cache for no arrangement; what a snapshot names is only shown, and the documents lie in the
     # very folder whose root is asked for.
-    silent = method in ("content_path", "gaps", "arranged")
+    silent = method in ("content_path", "partial_path", "gaps", "arranged")
     assert told or silent or (way, method) in (("symlink", "snapshots"), ("absolute", "home_root"))
 
 

@@ -443,3 +443,44 @@ def test_download_of_what_is_damaged(tmp_path: Path, fault: str) -> None:
         env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
         found = places(tmp_path, build_damaged(commit), 1)
         run(found, downloading, check_damaged(commit, env), env=env, choose=placing, fault=fault, few=True)
+
+
+def build_begun(place: str) -> None:
+    """A download of org/one that was cut short a little before the end of its weights."""
+    blobs = os.path.join(place, "hf/hub/models--org--one/blobs")
+    data = FILES["model.safetensors"]
+    name = f"{hashlib.sha256(data).hexdigest()}.1234abcd.incomplete"
+    tree.write(os.path.join(blobs, name), data[:-4096])
+    enrol(place, os.path.join(place, "hf/hub"))
+
+
+@FAULTS
+def test_download_of_what_was_begun(tmp_path: Path, fault: str) -> None:
+    """What came stays, as a beginning or as the whole; what is called a blob has its bytes."""
+    data = FILES["model.safetensors"]
+    sha256 = hashlib.sha256(data).hexdigest()
+
+    def check(place: Place, outcome: Outcome) -> Iterator[str]:
+        blobs = Path(place.hub, "models--org--one/blobs")
+        left = [path for path in blobs.glob(f"{sha256}*") if data.startswith(path.read_bytes())]
+        if max((path.stat().st_size for path in left), default=0) < len(data) - 4096:
+            yield "what was begun is lost"
+        if (blobs / sha256).exists() and (blobs / sha256).read_bytes() != data:
+            yield "a blob that is not what its name says"
+        must(place.path, *downloading(place.path), env=env)
+        [link] = Path(place.hub, "models--org--one/snapshots").glob("*/model.safetensors")
+        if link.read_bytes() != data:
+            yield "it did not come"
+        yield from ours(place.path)
+
+    def going_on(points: list[Point]) -> list[Point]:
+        """From the lock to the file's name and its folder: what follows is the client's work."""
+        first = min(number for number, point in enumerate(points) if '".locks"' in point.text)
+        last = max(n for n, point in enumerate(points) if point.name == "renameat" and sha256 in point.text)
+        return points[first : last + 2]
+
+    with LoopbackHub() as hub:
+        hub.add("org/one", FILES)
+        env = {**hub.environ(), "HF_HUB_OFFLINE": "0"}
+        found = places(tmp_path, build_begun, 1)
+        run(found, downloading, check, env=env, choose=going_on, fault=fault, few=True)

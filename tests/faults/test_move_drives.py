@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
-from hubfold.content import Role
+from hubfold.content import LinkKind, Role
 from hubfold.errors import HubfoldError, NoSpace
 from hubfold.progress import Silent
 from hubfold.reports.moves import MoveReport
@@ -204,3 +204,54 @@ def test_balance_with_a_drive_that_is_pulled_out_in_the_middle(mounts: Mounts, t
         engine.recover()
         assert engine.apply_balance(engine.plan_balance()).models
     assert not drives.losses() and len(drives.links()) == len(FILES)
+
+
+class OneDrive:
+    """Two caches on one xfs, which shares extents, and a local copy that reads the first through its vault."""
+
+    def __init__(self, mounts: Mounts, base: Path) -> None:
+        self.base, self.drive = base, mounts.image("xfs")
+        self.hub = os.path.join(self.drive.path, "hf/hub")
+        self.target = os.path.join(self.drive.path, "new/hub")
+        self.blobs = tree.cache(self.hub, "org/one", FILES, ONE)
+
+    def engine(self) -> Engine:
+        environ = {**tree.environment(str(self.base)), "HF_HUB_CACHE": self.hub}
+        return Engine(self.base / "state", environ=environ)
+
+
+def test_on_a_drive_that_shares_extents_nothing_would_be_freed(mounts: Mounts, tmp_path: Path) -> None:
+    drive = OneDrive(mounts, tmp_path)
+    copy = tree.local_dir(os.path.join(drive.drive.path, "models/one"), FILES)
+    with drive.engine() as engine:
+        engine.add_root(os.path.join(drive.drive.path, "models/one"))
+        engine.scan()
+        engine.apply(engine.plan(link=LinkKind.SYMLINK))
+        assert all(os.path.islink(path) for path in copy.values())
+        report = engine.apply_move(engine.plan_move(["org/one"], drive.target))
+    assert not report.models and "shares extents" in report.left[0].reason
+    assert f"hubfold download org/one --into {drive.target}" in report.left[0].reason
+    assert not os.path.exists(drive.target)
+
+
+def test_a_link_on_a_drive_that_leaves_in_the_middle_keeps_the_file_that_it_reads(
+    mounts: Mounts, tmp_path: Path
+) -> None:
+    """Its new text cannot be given: the object stays, and so does the blob; when it is back, the same move goes on."""
+    drives = Drives(mounts, tmp_path)
+    third = mounts.image("ext4")
+    copy = tree.local_dir(os.path.join(third.path, "one"), FILES)
+    with drives.engine() as engine:
+        engine.add_root(os.path.join(third.path, "one"))
+        engine.scan()
+        engine.apply(engine.plan())
+    assert all(os.path.islink(path) for path in copy.values())
+    report = drives.move(Once(lambda: unmount(third.path)))
+    assert not report.models and (report.failed or report.left) and not drives.links() and not drives.losses()
+    mounts.mount(third)
+    for name, path in copy.items():
+        assert tree.digest(path) == tree.digest(drives.blobs[name])
+    report = drives.move()
+    assert report.models and len(drives.links()) == len(FILES) and not drives.losses()
+    for path in copy.values():
+        assert os.path.realpath(path).startswith(drives.slow.path)

@@ -18,6 +18,7 @@ from hubfold.journal import journal
 from hubfold.reports.transfers import DownloadReport
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, fine_tune_of, hub_cache, local_dir, model_files, safetensors
+from hubfold.transfer.hub import Hub
 from tests.building.library import configure
 
 MIB = 1 << 20
@@ -531,23 +532,22 @@ def test_the_configured_models_that_are_not_whole(
     assert engine.missing_models() == ()
 
 
-@pytest.mark.parametrize(("version", "lost"), [("2.4.0", MIB), ("2.10.1", MIB), ("2.3.9", 0), ("0.36.2", 0)])
+@pytest.mark.parametrize(("resumes", "lost"), [(False, 4096), (True, 0)])
 def test_what_an_earlier_attempt_left_and_the_client_begins_anew_is_told(
     tree: Tree,
     engine: Engine,
     loopback_hub: LoopbackHub,
     monkeypatch: pytest.MonkeyPatch,
-    version: str,
+    resumes: bool,
     lost: int,
 ) -> None:
-    import huggingface_hub
-
+    """It is too little to go on with."""
     loopback_hub.add("org/base", model_files("base"))
     tree.build({"hf/hub": hub_cache("org/base")})
     blob = blob_of(tree, "org/base", "model.safetensors")
     partial = blob.with_name(f"{blob.name}.1234abcd.incomplete")
-    partial.write_bytes(blob.read_bytes()[:MIB])
-    monkeypatch.setattr(huggingface_hub, "__version__", version)
+    partial.write_bytes(blob.read_bytes()[:4096])
+    monkeypatch.setattr(Hub, "resumes", resumes)
     assert engine.plan_download(["org/base"]).models[0].lost_bytes == 0, "nothing of it has to be fetched"
     next(tree["hf/hub/models--org--base/snapshots"].glob("*/model.safetensors")).unlink()
     blob.unlink()

@@ -292,7 +292,9 @@ _SNAPSHOT: Mapping[str, Check] = {
     ),
     "home": _empty_or(path),
     "expected": optional(_dict(_size)),
-    "incomplete": _tuple(_of(Partial, {"path": path, "size": _size, "name": optional(text)})),
+    "incomplete": _tuple(
+        _of(Partial, {"path": path, "size": _size, "name": optional(text), "digests": _dict(text)})
+    ),
 }
 
 
@@ -371,7 +373,7 @@ def _of_removal() -> Mapping[str, Check]:
         **dict.fromkeys(("root", "backend", "repo_id", "repo_type", "kind"), text),
         **dict.fromkeys(("path", "aside"), _empty_or(path)),
         "revisions": _tuple(text),
-        "whole": yes_or_no,
+        **dict.fromkeys(("whole", "notes_stay"), yes_or_no),
         **dict.fromkeys(("links", "refs", "folders", "inside", "records", "content", "empty"), paths),
         "payloads": _tuple(_of(SharedPayload, {"path": path, "record": path})),
         "shared": _tuple(_of(SharedContent, {"path": path, "users": paths})),

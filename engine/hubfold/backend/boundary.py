@@ -337,6 +337,19 @@ class GuardedBackend:
 
         return self._ask(StorageBackend.content_path, root.path, ask)
 
+    def partial_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """See `StorageBackend.partial_path`."""
+
+        def ask() -> str | None:
+            answer = self._backend.partial_path(root, repo_type, repo_id, digests)
+            if answer is None:
+                return None
+            return self._territory(root).below(answers.path(answer, "the path"), "the path")
+
+        return self._ask(StorageBackend.partial_path, root.path, ask)
+
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Sequence[ModelPart]:
         """See `StorageBackend.parts`."""
         handed = HandedWalk(walk)

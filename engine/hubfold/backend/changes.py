@@ -74,6 +74,7 @@ class Removal:
     records: the layout's own notes about what goes.
     content: files with content, or links to it, that nothing else in the root needs. Asked again (`still_needed`)
         under the layout's locks right before they go.
+    notes_stay: the layout's notes about `content` stay, and say then that it is missing: it is not asked again.
     payloads: payloads that other repositories may use: each goes once its record names nobody else.
     empty: folders that go if they are empty by then, the deepest first.
     kept: what stays, though somebody may expect it to go.
@@ -99,7 +100,6 @@ class Removal:
     payloads: tuple[SharedPayload, ...] = ()
     empty: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
-    #: The layout's notes about `content` stay, and say then that it is missing: it is not asked again.
     notes_stay: bool = False
 
     def moved(self, to: Callable[[str], str]) -> Removal:

@@ -344,6 +344,16 @@ class StorageBackend(ABC):
         """
         return None
 
+    def partial_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """Where a download of this content that was begun can be gone on with: in the folder of its `content_path`.
+
+        The beginning of the content may be put there and what is missing appended; a name by which `snapshots` and
+        `leftovers` tell of it. None where there is no such place.
+        """
+        return None
+
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         """Everything that makes `snapshot` work at another place, so that `place` could put it there.
 

@@ -107,6 +107,10 @@ def _say(text: bytes) -> None:
         os.write(streams.STDERR, text)
 
 
+#: Not called by its name below, which is that of what writes a file.
+_broken_into_lines = click.HelpFormatter.write_text
+
+
 class _Formatter(click.HelpFormatter):
     """Breaks lines inside of no command and no flag."""
 
@@ -114,7 +118,7 @@ class _Formatter(click.HelpFormatter):
         super().write_usage(prose.glued(prog), prose.glued(args), prefix)
 
     def write_text(self, text: str) -> None:
-        super().write_text(prose.glued(text))
+        _broken_into_lines(self, prose.glued(text))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         super().write_dl([(first, prose.glued(text)) for first, text in rows], col_max, col_spacing)

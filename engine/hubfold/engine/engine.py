@@ -855,7 +855,7 @@ class Engine:
     def _models(self) -> Models:
         from hubfold.engine.models import Models
 
-        return Models(self.workspace, self._memory, self._scanning)
+        return Models(self.workspace, self._places, self._memory, self._scanning)
 
     @cached_property
     def _removal(self) -> Removing:
@@ -867,7 +867,9 @@ class Engine:
     def _transfer(self) -> Transfer:
         from hubfold.engine.transfer import Transfer
 
-        return Transfer(self.workspace, self._scanning, self._farming, self._models, self._care)
+        return Transfer(
+            self.workspace, self._places, self._scanning, self._farming, self._models, care=self._care
+        )
 
     @cached_property
     def _adopting(self) -> Adopting:

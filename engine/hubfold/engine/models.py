@@ -32,11 +32,11 @@ from hubfold.state.used import Use
 class Models:
     """Tells what models there are; changes nothing."""
 
-    def __init__(self, workspace: Workspace, memory: Memory, scanning: Scanning) -> None:
+    def __init__(self, workspace: Workspace, places: Places, memory: Memory, scanning: Scanning) -> None:
         self._workspace = workspace
+        self._places = places
         self._scanning = scanning
         self._memory = memory
-        self._places = Places(workspace)
 
     def library(self, paths: Sequence[StrPath] = ()) -> Library:
         """See `Engine.library`."""

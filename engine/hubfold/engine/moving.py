@@ -339,8 +339,7 @@ class Moving:
             workspace.progress,
             workspace.stop,
             task=f"copying {model.name}",
-            damaged="it is damaged, or was changed meanwhile",
-            share=reader.share,
+            damaged=originals.DAMAGED,
         )
         return restorer.restore(reader)
 

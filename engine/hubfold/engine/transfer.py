@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
 from hubfold.care import recovery
 from hubfold.care.doctor import FROM_THE_HUB
-from hubfold.content import Root, Scope, Signature, SnapshotFile
+from hubfold.content import Partial, Root, Scope, Signature, SnapshotFile
 from hubfold.disk import directory, permissions
 from hubfold.disk.paths import named
 from hubfold.engine.care import Care
@@ -33,6 +33,7 @@ from hubfold.transfer import allotment, backup, containers, download, restore
 from hubfold.transfer.allotment import Target
 from hubfold.transfer.backup import BackupPlan
 from hubfold.transfer.download import Already, DownloadPlan, Here
+from hubfold.transfer.partials import Partials
 from hubfold.transfer.placer import Placer
 from hubfold.transfer.restore import RestorePlan
 
@@ -61,23 +62,42 @@ class _InCache:
             file.name: file for one in held if one.snapshot.revision == commit for file in one.snapshot.files
         }
 
-    def begun(self, name: Name) -> int:
-        held = self._holdings.by_name.get(name, ())
-        return sum({one.path: one.size for each in held for one in each.snapshot.incomplete}.values())
+    def begun(self, name: Name) -> Iterator[Partial]:
+        for held in self._holdings.by_name.get(name, ()):
+            yield from held.snapshot.incomplete
+
+    def begun_anywhere(self, sha256: str) -> Sequence[Partial]:
+        return self._begun.get(sha256, ())
+
+    @cached_property
+    def _begun(self) -> Mapping[str, Sequence[Partial]]:
+        """Downloads that are not at their end, in all roots."""
+        found: dict[str, dict[str, Partial]] = {}
+        for held in self._workspace.holdings([*self._workspace.discover(), self._cache]).held():
+            for one in held.snapshot.incomplete:
+                if sha256 := one.digests.get("sha256"):
+                    found.setdefault(sha256, {})[one.path] = one
+        return {sha256: list(partials.values()) for sha256, partials in found.items()}
 
 
 class Transfer:
     """Downloads, backs up and restores."""
 
     def __init__(
-        self, workspace: Workspace, scanning: Scanning, farming: Farming, models: Models, care: Care
+        self,
+        workspace: Workspace,
+        places: Places,
+        scanning: Scanning,
+        farming: Farming,
+        models: Models,
+        care: Care,
     ) -> None:
         self._workspace = workspace
+        self._places = places
         self._models = models
         self._care = care
         self._scanning = scanning
         self._farming = farming
-        self._places = Places(workspace)
 
     def plan_download(
         self,
@@ -157,6 +177,7 @@ class Transfer:
                 known.here,
                 known.files,
                 known.begun,
+                begun_anywhere=known.begun_anywhere,
             ),
             caches=self._workspace.caches(),
         )
@@ -209,11 +230,20 @@ class Transfer:
         already = self._placed(plan)
         self._workspace.state.remember_asked(download.asked_for(plan, self._workspace.state.asked()))
         already = self._mended(plan, already)
+        if any(model.begun for model in plan.models):
+            directory.make_folders(plan.cache.path)
         try:
             with permissions.open_as(plan.cache.path):
-                report = download.fetch_all(
-                    self._workspace.hub(bars=bars), plan, self._workspace.stop, already
+                hub = self._workspace.hub(bars=bars)
+                partials = Partials(
+                    hub,
+                    self._workspace.backends[plan.cache.backend],
+                    plan.cache,
+                    learned=self._learned,
+                    progress=self._workspace.progress,
+                    stop=self._workspace.stop,
                 )
+                report = download.fetch_all(hub, plan, self._workspace.stop, already, partials.go_on)
         finally:
             # What came before an error is found, and gone on with.
             if os.path.isdir(plan.cache.path):

@@ -8,24 +8,24 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO
 
 from hubfold import errors
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import ModelPart
 from hubfold.content import IndexedReplica
-from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.held import Lease
 from hubfold.errors import BackupError, LeftAlone
 from hubfold.progress import Stop
-from hubfold.reading import extents
 from hubfold.transfer.archive import LATEST_NS, Listed, Part, pour
 
 #: What the index knows of the file at a path.
 Known = Callable[[str], IndexedReplica | None]
 #: Seconds that are slept at a time, so that a stop is soon heard.
 _NAP = 0.5
+#: What is said of content that is not what it should be.
+DAMAGED = "it is damaged, or was changed meanwhile"
 
 
 class Pace:
@@ -75,7 +75,6 @@ class Originals:
     #: sha256 → where the content lies.
     paths: Mapping[str, str]
     pace: Pace
-    _filesystems: FileSystems = field(default_factory=FileSystems)
 
     def read_list(self, backends: Mapping[str, GuardedBackend]) -> Listed:
         """Nobody asks: the plan has the models."""
@@ -98,16 +97,6 @@ class Originals:
             finally:
                 lease.release()
                 os.close(fd)
-
-    def share(self, source: IO[bytes], fd: int) -> bool:
-        """Give the new file `fd` the extents of a content; False where the file systems do not share them."""
-        if not isinstance(source, _Paced):
-            return False
-        try:
-            extents.clone_extents(source.fd, fd)
-        except OSError:
-            return False
-        return True
 
 
 def parts_of(

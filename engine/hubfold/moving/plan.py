@@ -25,6 +25,10 @@ from hubfold.transfer.restore import RestorePlan
 OPEN = "a program has a file of it open; it can move when that is closed"
 
 
+#: Why one stays where the two places share its extents: what it would have there is a second whole model.
+SHARED = "nothing would be freed: one drive that shares extents has both places; to have it in both, `hubfold download"
+
+
 @dataclass(frozen=True, slots=True)
 class MovedModel:
     """One model on its way from one root to another."""
@@ -187,7 +191,8 @@ def why_it_stays(model: MovedModel) -> Stays | None:
     if any(is_open(path) for path in sorted(set(model.paths.values()))):
         return Stays(OPEN)
     if model.links.actions:
-        return None
+        shared = all(action.link is LinkKind.REFLINK for action in model.links.actions)
+        return Stays(f"{SHARED} {model.name} --into {model.restore.root.path}`") if shared else None
     if not model.files:
         reason = "no file of it is large enough to become a link, or all are links already"
         return Stays(reason, worth_telling=False)

@@ -100,6 +100,18 @@ def shared_bytes(fd: int) -> int:
     return sum(length for _, _, length, marks in _mapped(fd) if marks & _EXTENT_SHARED)
 
 
+def beginning(path: str) -> int:
+    """How many bytes of a file come before its first hole: all of them where it has none, or nobody can tell."""
+    fd = os.open(path, open_flags.READ | open_flags.NOFOLLOW)
+    try:
+        size = os.fstat(fd).st_size
+        with suppress(OSError, AttributeError):
+            size = min(size, os.lseek(fd, 0, os.SEEK_HOLE))
+        return size
+    finally:
+        os.close(fd)
+
+
 def extents_of(path: str) -> object:
     """The physical extents of a file on a file system that can share them; None where they cannot be told."""
     try:

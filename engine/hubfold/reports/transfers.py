@@ -40,6 +40,8 @@ class DownloadedModel(JsonForm):
     damaged: tuple[DamagedFile, ...] = field(default=(), metadata=told(optional=True))
     #: Why the Hub had no say, where what is here was whole.
     as_it_is: str = field(default="", metadata=told(optional=True))
+    #: What earlier attempts left of it, here or elsewhere, and is gone on with.
+    gone_on_bytes: int = field(default=0, metadata=told("gone_on_with_bytes", optional=True))
     #: What earlier attempts left of it and the client begins anew.
     lost_bytes: int = field(default=0, metadata=told("begun_anew_bytes", optional=True))
 

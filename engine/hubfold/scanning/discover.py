@@ -45,19 +45,18 @@ def discover(
         raise UsageError(f"no backend is called {backend!r}", f"loaded are: {names} (see `hubfold plugins`)")
     remembered = {root.path: root for root in known or ()}
     strict = {name: one for name, one in backends.items() if one.exclusive}
-    # Some of these are known by their program's settings alone, and by nothing that lies in them.
-    ruled = (
-        [one for name, by in strict.items() for one in _defaults(name, by, environ, remembered)]
-        if paths
-        else []
-    )
+    # Some are known by their program's settings or variables alone, and by nothing that lies in them.
+    ruled = [
+        one for name, by in backends.items() if paths for one in _defaults(name, by, environ, remembered)
+    ]
+    ruled_strict = [root for root in ruled if root.backend in strict]
     found: list[Root] = []
     for path in paths:
         place = canonical(path)
-        around_it = None if backend is not None else _enclosing(place, strict, remembered, ruled)
-        root = around_it or _given(place, backends, remembered, backend)
+        around_it = None if backend is not None else _enclosing(place, strict, remembered, ruled_strict)
+        root = around_it or _given(place, backends, remembered, backend, ruled=ruled)
         found.append(root)
-        below = () if known is None else (*remembered.values(), *ruled)
+        below = () if known is None else (*remembered.values(), *ruled_strict)
         found += [other for other in below if within(other.path, root.path)]
     if around or not paths:
         others = list(remembered.values())
@@ -109,7 +108,12 @@ def _is_cache(root: Root, backends: Mapping[str, GuardedBackend]) -> bool:
 
 
 def _given(
-    path: str, backends: Mapping[str, GuardedBackend], known: Mapping[str, Root], backend: str | None
+    path: str,
+    backends: Mapping[str, GuardedBackend],
+    known: Mapping[str, Root],
+    backend: str | None,
+    *,
+    ruled: Iterable[Root],
 ) -> Root:
     names = _readable(path)
     if any(os.path.lexists(os.path.join(folder, VAULT_MARKER)) for folder in _upwards(path)):
@@ -123,6 +127,9 @@ def _given(
     if recognised is not None:
         name, place = recognised
         return _as_known(Root(canonical(place), name), known)
+    by_rule = None if path in known else next((root for root in ruled if root.path == path), None)
+    if by_rule is not None:
+        return by_rule
     # What the user once named by `--backend` need not be recognised.
     above = [root for root in known.values() if within(path, root.path)]
     if above:
@@ -145,7 +152,8 @@ def _enclosing(
     for root in (*known.values(), *ruled):
         if root.backend in strict and within(path, root.path):
             return root
-    for folder in list(_upwards(path))[1:]:
+    # The outermost, as a walk from above finds it.
+    for folder in reversed(list(_upwards(path))[1:]):
         names = frozenset(peek.names_in(folder))
         for name, backend in strict.items():
             place = backend.recognise(folder, names, met=True)

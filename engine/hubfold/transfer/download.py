@@ -23,11 +23,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hubfold import display
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.content import VAULT, IndexedReplica, Root, Signature, SnapshotFile
+from hubfold.content import VAULT, IndexedReplica, Partial, Root, Signature, SnapshotFile
 from hubfold.disk.filesystem import FileSystems
 from hubfold.disk.paths import existing
 from hubfold.errors import HubAway, HubfoldError, NoSpace, UsageError
@@ -36,6 +37,7 @@ from hubfold.library.contents import Computed
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import ALL, Selection, Selections, together
 from hubfold.progress import Stop
+from hubfold.reading import extents
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import DamagedFile, DownloadedModel, DownloadReport, Reused
 from hubfold.state.home import Revised
@@ -57,6 +59,25 @@ class WantedFile:
     sha256: str
     size: int
     candidates: tuple[IndexedReplica, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A file of which an earlier attempt left the first `size` bytes at `source`, gone on with at `partial`."""
+
+    path: str
+    sha256: str
+    partial: str
+    source: str
+    size: int
+    model: Name
+    commit: str
+    file: ListedFile
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether what was begun takes no space of the cache yet."""
+        return os.path.dirname(self.source) != os.path.dirname(self.partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +114,8 @@ class ModelDownload:
     #: What the client has to fetch, if the candidates are what they claim to be.
     fetch_bytes: int = 0
     bad: tuple[BadFile, ...] = ()
+    #: What is gone on with; the rest of each is among `fetch_bytes`.
+    begun: tuple[Begun, ...] = ()
     #: Bytes that earlier attempts left of files that have to be fetched, and that the client does not go on with.
     lost_bytes: int = 0
     #: The name as it was given, for whoever judges what came as `hubfold check` does.
@@ -125,8 +148,12 @@ class DownloadPlan:
     @property
     def written_bytes(self) -> int:
         """What is new to the drive of the cache: fetched or copied."""
+        return self.copied_bytes + sum(model.fetch_bytes for model in self.models)
+
+    @property
+    def copied_bytes(self) -> int:
         copies = sum(wanted.size for wanted, how in self.methods() if how == "copy")
-        return copies + sum(model.fetch_bytes for model in self.models)
+        return copies + sum(one.size for model in self.models for one in model.begun if one.elsewhere)
 
     def sharing(self) -> DownloadPlan:
         """The same, where the user agreed to hard links of files of his folders."""
@@ -162,8 +189,10 @@ class Known:
     here: Callable[[ModelName], Here | None]
     #: By name, what a revision of the cache offers to programs.
     files: Callable[[Name, str], Mapping[str, SnapshotFile]]
-    #: Bytes of downloads of a model in the cache that are not at their end.
-    begun: Callable[[Name], int]
+    #: Downloads of a model in the cache that are not at their end.
+    begun: Callable[[Name], Iterable[Partial]]
+    #: Those of a sha256 in any root.
+    begun_anywhere: Callable[[str], Iterable[Partial]]
 
 
 def plan(
@@ -201,8 +230,8 @@ def plan(
         if not listing.files and asked.selection:
             raise UsageError(f"no file of {asked.repo} matches", "look at what is included and excluded")
         one = _model(backend, cache, asked, listing, known=known, rank=_ranked(caches))
-        lost = known.begun(asked.repo) if one.fetch_bytes and not hub.resumes else 0
-        found.append(replace(one, lost_bytes=lost))
+        one = _going_on(hub, backend, cache, one, known)
+        found.append(replace(one, lost_bytes=_lost(one, known) if one.fetch_bytes and not hub.resumes else 0))
     return DownloadPlan(cache, tuple(found), caches)
 
 
@@ -262,6 +291,48 @@ def _model(
     )
 
 
+def _going_on(
+    hub: Hub, backend: GuardedBackend, cache: Root, model: ModelDownload, known: Known
+) -> ModelDownload:
+    """With the largest beginning that any root has of each file that would be fetched as a whole."""
+    assert model.listing is not None
+    name, found = model.name, dict[str, Begun]()
+    known_here = {one.path for one in model.wanted}
+    for file in model.listing.files:
+        sha256 = file.digests.get("sha256")
+        if sha256 is None or file.size < WORTH_IT or not hub.can_fetch_rest(file.size):
+            continue
+        path = backend.content_path(cache, name.repo_type, name.repo_id, file.digests)
+        if path is None or path in known_here or os.path.lexists(path):
+            continue
+        source, size = _longest(known.begun_anywhere(sha256), file.size)
+        partial = backend.partial_path(cache, name.repo_type, name.repo_id, file.digests) if size else None
+        if partial is not None and os.path.dirname(partial) == os.path.dirname(path):
+            found[path] = Begun(
+                path, sha256, partial, source, size, model=name, commit=model.listing.commit, file=file
+            )
+    begun = tuple(found.values())
+    return replace(model, begun=begun, fetch_bytes=model.fetch_bytes - sum(one.size for one in begun))
+
+
+def _longest(partials: Iterable[Partial], most: int) -> tuple[str, int]:
+    """(path, bytes up to the first hole) of the one that has most; none of less than is worth it, or of too much."""
+    best = "", 0
+    for one in sorted(partials, key=lambda one: one.path):
+        with suppress(OSError):
+            size = extents.beginning(one.path)
+            if WORTH_IT <= size <= most and size > best[1]:
+                best = one.path, size
+    return best
+
+
+def _lost(model: ModelDownload, known: Known) -> int:
+    """What was begun of it in the cache and nobody goes on with."""
+    gone_on = {one.sha256 for one in model.begun}
+    partials = {one.path: one for one in known.begun(model.name)}.values()
+    return sum(one.size for one in partials if one.digests.get("sha256") not in gone_on)
+
+
 def _fault(path: str, file: ListedFile, computed: Computed) -> str | None:
     """How what lies at `path` is not the file; None where nothing speaks against it, or nothing lies there."""
     try:
@@ -303,7 +374,7 @@ def check_space(planned: DownloadPlan, reserve: int = 0) -> None:
     """Raise `NoSpace`, with the figures, where the cache's file system has not the room, or less than `reserve` bytes
     would stay free. About one cache: see `DownloadPlan.each`."""
     folder = existing(planned.cache.path)
-    copies = sum(wanted.size for wanted, how in planned.methods() if how == "copy")
+    copies = planned.copied_bytes
     fetch = sum(model.fetch_bytes for model in planned.models)
     free = shutil.disk_usage(folder).free
     margin = margin_of(fetch + copies)
@@ -378,6 +449,7 @@ def _told(model: ModelDownload, path: str | None, fetched: int | None) -> Downlo
         damaged=tuple(DamagedFile(file.listed.path, file.reason) for file in model.bad),
         as_it_is=model.why_here,
         lost_bytes=model.lost_bytes,
+        gone_on_bytes=sum(one.size for one in model.begun),
     )
 
 
@@ -392,8 +464,13 @@ class Already:
     mended: frozenset[str] = frozenset()
 
 
-def fetch_all(hub: Hub, planned: DownloadPlan, stop: Stop, already: Already) -> DownloadReport:
-    """Let the client fetch what is left of each model. Raises the first error if no model could be had."""
+def fetch_all(
+    hub: Hub, planned: DownloadPlan, stop: Stop, already: Already, go_on: Callable[[Begun], bool]
+) -> DownloadReport:
+    """Let the client fetch what is left of each model, once `go_on` has made whole what was begun.
+
+    Raises the first error if no model could be had.
+    """
     done: list[DownloadedModel] = []
     failed = list(already.lies)
     first: HubfoldError | None = None
@@ -403,9 +480,10 @@ def fetch_all(hub: Hub, planned: DownloadPlan, stop: Stop, already: Already) -> 
         if model.here is not None:
             done.append(_told(model, model.here.path, 0))
             continue
-        # The client resumes whatever it was cut off in, and nothing of hubfold's is open.
+        # What is cut off can be gone on with, or is begun anew, and nothing of hubfold's is open.
         stop.anywhere = True
         try:
+            anew = sum(one.size for one in model.begun if not go_on(one))
             path = hub.fetch(model.name, model.revision, planned.cache.path, model.selection)
         except HubfoldError as error:
             first = first or error
@@ -420,7 +498,7 @@ def fetch_all(hub: Hub, planned: DownloadPlan, stop: Stop, already: Already) -> 
             for wanted in model.wanted
             if (wanted.path in claimed) != (wanted.path in here)
         )
-        fetched -= sum(file.listed.size for file in model.bad if file.path in already.mended)
+        fetched += anew - sum(file.listed.size for file in model.bad if file.path in already.mended)
         done.append(_told(model, path, fetched))
     if first is not None and not done:
         raise first

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from hubfold.errors import HubAway, HubRefused, UsageError
@@ -69,12 +69,13 @@ class Hub:
     def resumes(self) -> bool:
         """Whether the client goes on with a file that an earlier attempt began.
 
-        From 2.4.0 on each attempt writes to a file of its own name (``_download_to_tmp_and_move`` of
-        huggingface_hub/file_download.py), and begins it anew.
+        Newer ones (1.33.0 and 2.4.0, not yet 0.36.2) write each attempt to a file of its own name, with a uuid in it
+        (``_download_to_tmp_and_move`` of huggingface_hub/file_download.py), and begin it anew. No release tells.
         """
-        from huggingface_hub import __version__
+        from huggingface_hub import file_download
 
-        return tuple(int(part) for part in re.findall(r"\d+", __version__)[:2]) < (2, 4)
+        code = getattr(getattr(file_download, "_download_to_tmp_and_move", None), "__code__", None)
+        return code is not None and "uuid" not in code.co_names
 
     def listing(self, name: Name, revision: str | None, selection: Selection) -> Listing:
         """What a revision holds of the files asked for. Raises `HubRefused`, `UsageError`."""
@@ -139,6 +140,36 @@ class Hub:
                     endpoint=self.endpoint,
                 )
             )
+
+    def can_fetch_rest(self, size: int) -> bool:
+        """Whether plain HTTP is enough for a file of `size` bytes: the Hub hands out no larger ones by it."""
+        from huggingface_hub import constants
+
+        return not self.offline and size <= getattr(constants, "MAX_HTTP_DOWNLOAD_SIZE", size)
+
+    def fetch_rest(
+        self, name: Name, revision: str, file: str, into: BinaryIO, *, begun: int, size: int
+    ) -> None:
+        """Append to the first `begun` bytes of a file, which is at its end there, the rest of its `size` bytes.
+
+        By the client's own transport, which goes on after a fault of the net (``http_get`` of
+        huggingface_hub/file_download.py, 0.23.5 to 2.4.0). Where the server hands out all of it `into` begins anew.
+        Raises `HubAway`, `HubRefused`, `UsageError`, `OSError`.
+        """
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+        with self._quietly(), _in_its_own_words(self.endpoint):
+            url = hf_hub_url(
+                name.repo_id, file, repo_type=name.repo_type, revision=revision, endpoint=self.endpoint
+            )
+            headers = build_hf_headers()
+            place = get_hf_file_metadata(url, headers=headers).location
+            if urlsplit(place).netloc != urlsplit(url).netloc:
+                # As the client does: where the content lies is not told who asks.
+                headers.pop("authorization", None)
+            http_get(place, into, resume_size=begun, headers=headers, expected_size=size)
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

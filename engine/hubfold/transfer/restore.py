@@ -193,10 +193,6 @@ class Means:
     announced: Callable[[], None] = lambda: None
 
 
-def _never(source: IO[bytes], fd: int) -> bool:
-    return False
-
-
 @dataclass(slots=True)
 class Restorer:
     """Carries out one plan under one journal."""
@@ -210,8 +206,6 @@ class Restorer:
     #: What is done, for the progress, and what content is called that turns out to be damaged.
     task: str = "restoring"
     damaged: str = "the backup is damaged"
-    #: Gives an open new file the extents of a content, where the file systems share them; False where they do not.
-    share: Callable[[IO[bytes], int], bool] = _never
     restored: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -325,10 +319,11 @@ class Restorer:
             first = self._first.get(part.sha256)
             if is_note(self.planned.places[part.name]):
                 self._write_note(folder, temporary, part, size, source)
-            elif not (first is not None and self._link(first, folder, temporary)) and not self.means.share(
-                folder, temporary, part
-            ):
-                self._write(folder, temporary, part, size, source)
+            elif first is None or not self._link(first, folder, temporary):
+                if self.means.share(folder, temporary, part):
+                    self._tick(size)
+                else:
+                    self._write(folder, temporary, part, size, source)
             if self._stage(part.name) == 0:
                 self._move_in(folder, temporary, part)
                 self._first.setdefault(part.sha256, self._path(part.name))
@@ -365,12 +360,7 @@ class Restorer:
         fd = folder.create_file(temporary, 0o644)
         with open(fd, "wb") as target:
             folder.own_file(fd, noted=self._stage(part.name) > 0)
-            if self.share(source, fd):
-                # What is read is what was made: the source may change meanwhile, this may not.
-                with open(folder.open_file(temporary), "rb") as made:
-                    digest = pour(made, lambda data: None, size, self._tick)
-            else:
-                digest = pour(source, target.write, size, self._tick)
+            digest = pour(source, target.write, size, self._tick)
             if digest != part.sha256:
                 folder.unlink(temporary)
                 raise LeftAlone(f"{self.damaged}: its bytes are not {part.sha256}")

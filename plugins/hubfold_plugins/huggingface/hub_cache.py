@@ -36,7 +36,7 @@ from hubfold.content import LinkKind, Replica, Root, Snapshot
 from hubfold_plugins.huggingface.claims import claims_of_etag
 from hubfold_plugins.huggingface.hub_linked import linked_parts
 from hubfold_plugins.huggingface.hub_metadata import XET_HASH
-from hubfold_plugins.huggingface.hub_repository import Repository, Shared
+from hubfold_plugins.huggingface.hub_repository import INCOMPLETE, Repository, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -68,6 +68,8 @@ _OF_OTHERS = (
     "PYTORCH_PRETRAINED_BERT_CACHE",
     "DIFFUSERS_CACHE",
     "SENTENCE_TRANSFORMERS_HOME",
+    # Since March 2026: llama.cpp's ``common/hf-cache.cpp`` keeps a hub cache there, and renames blobs into snapshots/.
+    "LLAMA_CACHE",
 )
 _LEFT_BEHIND = ("transformers", "diffusers")
 _OF_A_CACHE = frozenset({".locks", "CACHEDIR.TAG", "version.txt", "blobs"})
@@ -118,8 +120,8 @@ class HubCacheBackend(StorageBackend):
         """The client's own cache first, then what it would be if each variable in turn were not set.
 
         Last the places of other and earlier programs (transformers before 5, diffusers before 0.14,
-        sentence-transformers), and HF_HOME itself, which is taken for a cache by who gives it as one (``cache_dir``):
-        those of them that hold repositories.
+        sentence-transformers, llama.cpp), and HF_HOME itself, which is taken for a cache by who gives it as one
+        (``cache_dir``): those of them that hold repositories.
         """
         home = _expanded("~", environ)
         caches = [environ.get("HF_HUB_CACHE"), environ.get("HUGGINGFACE_HUB_CACHE")]
@@ -264,6 +266,13 @@ class HubCacheBackend(StorageBackend):
             return None
         name = "--".join([f"{repo_type}s", *repo_id.split("/")])
         return os.path.join(root.path, name, "blobs", etag) if _REPOSITORY.fullmatch(name) else None
+
+    def partial_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        """The name to which clients appended before they gave each attempt one of its own (see `etag_of_partial`)."""
+        content = self.content_path(root, repo_type, repo_id, digests)
+        return f"{content}{INCOMPLETE}" if content is not None else None
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         from hubfold_plugins.huggingface.hub_upkeep import Upkeep

@@ -205,13 +205,16 @@ class Repository:
             stat = self.walk.stat(path) if name.endswith(INCOMPLETE) and etag not in blobs else None
             if stat is None:
                 continue
+            digests = claims_of_etag(etag) if etag else {}
             for commit in files:
                 names = [file for file, known in self._tree(commit)[0].items() if known.etag == etag]
-                found.setdefault(commit, []).extend(Partial(path, stat.st_size, file) for file in names)
+                found.setdefault(commit, []).extend(
+                    Partial(path, stat.st_size, file, digests) for file in names
+                )
             if not any(partial.path == path for partials in found.values() for partial in partials):
                 unlisted = [commit for commit in files if not self._tree(commit)[0]] or list(files) or [""]
                 for commit in [commit for commit in unlisted if commit in self.refs] or unlisted:
-                    found.setdefault(commit, []).append(Partial(path, stat.st_size))
+                    found.setdefault(commit, []).append(Partial(path, stat.st_size, None, digests))
         return found
 
     def _read_snapshots(self) -> Iterator[Replica]:

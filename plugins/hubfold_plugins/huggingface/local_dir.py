@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import LinkKind, Partial, Replica, Root, Snapshot, SnapshotFile
-from hubfold_plugins.huggingface.claims import claims_of_link
+from hubfold_plugins.huggingface.claims import claims_of_etag, claims_of_link
 from hubfold_plugins.huggingface.hub_metadata import (
     COMMIT,
     TREE_LIMIT,
@@ -270,7 +270,7 @@ class _Copy:
             home=self.path,
             expected={name: file.size for name, file in listing.items()} or None,
             incomplete=tuple(
-                Partial(path, size, waited.get(etag or ""))
+                Partial(path, size, waited.get(etag or ""), claims_of_etag(etag) if etag else {})
                 for path, size, etag in partials
                 if not listing or etag in waited
             ),

@@ -48,7 +48,9 @@ class LmStudioBackend(StorageBackend):
 
     @classmethod
     def recognise(cls, path: str, names: Collection[str]) -> str | None:
-        """``path/models`` for a home of LM Studio."""
+        """`path` for the models of a home of LM Studio; ``path/models`` for such a home."""
+        if path.endswith(tuple(f"/{home}/models" for home in _HOMES)):
+            return path
         called_so = path.endswith(("/.lmstudio", "/.cache/lm-studio"))
         if "models" not in names or not (called_so or _OF_A_HOME.issubset(names)):
             return None

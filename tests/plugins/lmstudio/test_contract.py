@@ -29,4 +29,4 @@ class TestLmStudio(BackendContract):
             (models / name).parent.mkdir(parents=True, exist_ok=True)
             (models / name).write_bytes(data)
         (folder / ".lmstudio/settings.json").write_text("{}")
-        return Built(models, set(content), recognised=False)
+        return Built(models, set(content))

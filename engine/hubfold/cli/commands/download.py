@@ -77,9 +77,11 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
 
     Content that some root has already (another model, a local copy, another drive) is put into the cache after its
     bytes were checked; huggingface_hub fetches the rest. HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count. What lies in
-    the cache and is cut short, or was found corrupt, is got anew; the bytes that were there are kept in the vault.
-    Exit code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base
+    the cache and is cut short, or was found corrupt, is got anew; the bytes that were there are kept in the vault. Exit
+    code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base
     folder (an HF_HOME), its hub/.
+
+    What an earlier attempt left of a large file, in any root, is gone on with, and the whole held against its sha256.
 
     Needs no question, for it only adds, and keeps what it puts right. One thing is asked: whether files of your own
     folders may be hard-linked into the cache, which makes them read-only; they are copied else. -y is a yes.
@@ -144,6 +146,10 @@ def _show_cache(output: Output, preview: DownloadReport, *, several: bool) -> No
             f"{model.name}: {display.count(model.files, 'file')}, {display.size(model.bytes)};"
             f" {display.size(model.present_bytes)} in the cache, {display.size(model.fetch_bytes)} to download"
         )
+        if model.gone_on_bytes:
+            output.message(
+                f"  {display.size(model.gone_on_bytes)} that an earlier attempt left are gone on with"
+            )
         if model.lost_bytes:
             output.message(
                 f"  {display.size(model.lost_bytes)} that an earlier attempt left are begun anew: this huggingface_hub"

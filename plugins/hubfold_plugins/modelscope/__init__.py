@@ -1,0 +1,1 @@
+"""ModelScope: the caches of its clients."""
