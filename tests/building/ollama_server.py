@@ -1,8 +1,8 @@
 """The real Ollama: a server of its own for a test, and a registry on the loopback that it pulls from.
 
-The program is ``ollama/bin/ollama`` of ``HUBFOLD_TEST_PROGRAMS``, else the one on ``PATH``. A server without runners does:
-``go install github.com/ollama/ollama@v0.17.4``, with the headers that its module leaves out (nlohmann/json, stb, miniaudio)
-in a folder that ``CGO_CPPFLAGS=-I`` names.
+The program is ``ollama/bin/ollama`` of ``HUBFOLD_TEST_PROGRAMS``, else the one on ``PATH``. A server without runners
+does: ``go install github.com/ollama/ollama@v0.17.4``, with the headers that its module leaves out (nlohmann/json, stb,
+miniaudio) in a folder that ``CGO_CPPFLAGS=-I`` names.
 """
 
 from __future__ import annotations
