@@ -14,7 +14,7 @@ import pytest
 
 from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.changes import Gap, Kept, Offer, OfferedFile, SharedPayload
+from hubfold.backend.changes import Gap, Kept, Offer, OfferedFile, SharedContent, SharedPayload
 from hubfold.backend.territory import DEEP, Territory
 from hubfold.content import Partial, Replica, Root, Snapshot, SnapshotFile
 from hubfold.disk.bounds import Bounds
@@ -52,6 +52,7 @@ def of_removal(root: str, path: str) -> Iterator[Removal]:
         yield replace(plain, **{field: (path,)})
     for field in ("path", "aside"):
         yield replace(plain, **{field: path})
+    yield replace(plain, shared=(SharedContent(path, (f"{root}/one", f"{root}/two")),))
     yield replace(plain, payloads=(SharedPayload(path, f"{root}/record"),))
     yield replace(plain, payloads=(SharedPayload(f"{root}/payload", path),))
     yield replace(plain, kept=(Kept(path, "of somebody"),))
