@@ -286,7 +286,7 @@ def test_what_every_scan_asks_knows_no_models_and_changes_nothing() -> None:
 def test_planning_a_fold_loads_nothing_that_carries_it_out() -> None:
     reached = loaded_with("engine", "memory", "scanning", "workspace", "planning")
     assert of_rooms(reached, "folding") == {
-        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey")
+        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey", "vetoes")
     }
     assert of_rooms(reached, "journal") == {"journal.runs"}
     assert not of_rooms(reached, "adoption", "care", "farm", "moving", "transfer")
