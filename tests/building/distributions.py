@@ -15,6 +15,7 @@ BUILT_IN = [
     "hub-cache",
     "git-lfs",
     "local-dir",
+    "comfyui",
     "lm-studio",
     "modelscope",
     "symlink-farm",

@@ -8,11 +8,11 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
-from hubfold.care import recovery
 from hubfold.care.doctor import FROM_THE_HUB
 from hubfold.content import Partial, Root, Scope, Signature, SnapshotFile
 from hubfold.disk import directory, permissions
 from hubfold.disk.paths import named
+from hubfold.engine import running
 from hubfold.engine.care import Care
 from hubfold.engine.farming import Farming
 from hubfold.engine.models import Models
@@ -266,7 +266,7 @@ class Transfer:
         if not wanted:
             return Already()
         directory.make_folders(plan.cache.path)
-        with recovery.changing(self._workspace.state, "download") as book:
+        with running.changing(self._workspace, "download") as book:
             placer = Placer(
                 journal=book,
                 backend=self._workspace.backends[plan.cache.backend],
@@ -357,7 +357,7 @@ class Transfer:
 
     def backup(self, plan: BackupPlan) -> BackupReport:
         """Write the backup; a folder is gone on with. Raises `NoSpace`, `BackupError`, `Interrupted`, `OSError`."""
-        with recovery.changing(self._workspace.state, "backup") as book:
+        with running.changing(self._workspace, "backup") as book:
             name = containers.temporary_name(book.run)
             tar = containers.is_tar(plan.target)
             folder = os.path.dirname(plan.target) if tar else plan.target
@@ -447,7 +447,7 @@ class Transfer:
             backup.check_space(one.root.path, written[drive], "this", hint)
             self._places.check_room(one.root.path, one.missing_bytes)
         reports = []
-        with recovery.changing(self._workspace.state, "restore") as book:
+        with running.changing(self._workspace, "restore") as book:
             state = "interrupted"
             try:
                 for one in plan.each:
