@@ -23,6 +23,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.modelscope.cache import ModelScopeBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
+    from hubfold_plugins.webui.store import WebUiBackend
 
     return [
         HubCacheBackend,
@@ -35,4 +36,5 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         ModelScopeBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,
+        WebUiBackend,
     ]

@@ -20,6 +20,7 @@ BUILT_IN = [
     "modelscope",
     "symlink-farm",
     "text-generation-webui",
+    "webui",
 ]
 
 _REPORT = """
