@@ -18,19 +18,19 @@ removed there: hubfold removes none.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
 from hubfold.backend import peek
-from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
+from hubfold.backend.contract import Capabilities, Folder, Walk
 from hubfold.content import Replica, Root, Snapshot
-from hubfold_plugins import flat, shelves
+from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold_plugins.flat import FlatModel
     from hubfold_plugins.webui.hashes import Hashes
 
 _INVOKE = "invokeai.yaml"
@@ -40,7 +40,7 @@ _OF_OTHERS = frozenset({"models", "embeddings", "extensions", _INVOKE})
 _UNDER_WAY = ("tmpinstall_", ".download_cache", ".")
 
 
-class WebUiBackend(StorageBackend):
+class WebUiBackend(FlatStore):
     """Files of weights, with the sha256 that the programs noted while it is still that of the file."""
 
     name = "webui"
@@ -82,6 +82,8 @@ class WebUiBackend(StorageBackend):
         return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        from hubfold_plugins import shelves
+
         hashes: Hashes | None = None
         for folder in _folders(root.path, walk):
             names = set(folder.names)
@@ -98,43 +100,44 @@ class WebUiBackend(StorageBackend):
                 elif not name.endswith((shelves.ARIA2, ".cm-info.json")):
                     yield Replica(path, st)
 
-    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
-        for model in _models(root.path, walk):
-            yield model.snapshot(walk)
+    def models(self, root: Root, walk: Walk) -> Iterator[FlatModel]:
+        return _models(root.path, walk)
 
     def model_named(self, text: str) -> tuple[str, str, str | None] | None:
+        from hubfold_plugins import shelves
+
         return shelves.model_named(text)
 
     def removals(
         self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
     ) -> Iterator[Removal]:
-        if not revisions and not _is_invoke(root.path, walk):
-            wanted = (repo_type, repo_id)
-            yield from flat.removals(_models(root.path, walk), root.path, self.name, walk, wanted)
+        found = (
+            () if _is_invoke(root.path, walk) else super().removals(root, repo_type, repo_id, revisions, walk)
+        )
+        yield from found
 
     def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
-        if not _is_invoke(root.path, walk):
-            yield from flat.removals(_models(root.path, walk), root.path, self.name, walk)
+        yield from () if _is_invoke(root.path, walk) else super().all_removals(root, walk)
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        from hubfold_plugins import flat, shelves
+
         for path in shelves.partials(_folders(root.path, walk)):
             yield flat.interrupted(root.path, self.name, path, walk)
 
-    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
-        return ()
-
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        if _is_invoke(root.path, walk):
-            return  # without its row in the database the program has no such model
-        for model in _models(root.path, walk):
-            if (model.path, model.repo_id) == (snapshot.path, snapshot.repo_id):
-                yield from model.parts(root.path)
+        # Without its row in the database InvokeAI has no such model.
+        yield from () if _is_invoke(root.path, walk) else super().parts(root, snapshot, walk)
 
     def place(self, name: str) -> PartPlace | None:
-        return flat.place_of(name) if "/" in name else None
+        return super().place(name) if "/" in name else None
 
 
 def _library(text: str) -> str:
+    if not text:
+        return ""
+    import json
+
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
@@ -182,7 +185,9 @@ def _hashes(top: str, walk: Walk) -> Hashes:
     return hashes.Hashes() if _is_matrix(top, walk) else hashes.read(top, walk)
 
 
-def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
+def _models(top: str, walk: Walk) -> Iterator[FlatModel]:
+    from hubfold_plugins import shelves
+
     def folders() -> Iterator[Folder]:
         return _folders(top, walk)
 
