@@ -28,7 +28,7 @@ from hubfold.content import LinkKind, Replica, Root
 from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from hubfold.backend.changes import Leftover, PartPlace
     from hubfold_plugins.flat import FlatModel
@@ -66,6 +66,9 @@ class LlamaCppBackend(FlatStore):
             if has_old_files(names) or not any(name.startswith("models--") for name in names):
                 yield place
         yield peek.absolute(_of_the_user(environ))
+
+    def vault_places(self, root: Root) -> Sequence[str]:
+        return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         for folder in walk.folders(root.path):

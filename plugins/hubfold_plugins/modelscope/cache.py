@@ -65,6 +65,9 @@ class ModelScopeBackend(StorageBackend):
             yield peek.absolute(home + given[1:] if given == "~" or given.startswith("~/") else given)
         yield peek.absolute(os.path.join(home, ".cache", "modelscope"))
 
+    def vault_places(self, root: Root) -> Sequence[str]:
+        return ()
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         from hubfold_plugins.modelscope.repository import is_partial, repositories
 
