@@ -36,7 +36,7 @@ class ComfyUiBackend(FlatStore):
     """Files of weights on the shelves of ComfyUI."""
 
     name = "comfyui"
-    capabilities = Capabilities(vouches=False, written_in_place="ComfyUI-Manager")
+    capabilities = Capabilities(vouches=False, written_in_place="ComfyUI-Manager", used_by="ComfyUI")
     marks = frozenset({"folder_paths.py", "custom_nodes"})
 
     @classmethod

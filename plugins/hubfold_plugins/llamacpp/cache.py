@@ -43,7 +43,7 @@ class LlamaCppBackend(FlatStore):
 
     name = "llama-cpp"
     capabilities = Capabilities(
-        cache=True,
+        used_by="llama.cpp",
         links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}),
         claims=frozenset({"sha256"}),
         vouches=False,

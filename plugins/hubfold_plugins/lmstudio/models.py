@@ -41,7 +41,7 @@ class LmStudioBackend(FlatStore):
 
     name = "lm-studio"
     capabilities = Capabilities(
-        links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}), links_across=frozenset()
+        links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}), links_across=frozenset(), used_by="LM Studio"
     )
     marks = frozenset({"models"})
     exclusive = True

@@ -44,7 +44,9 @@ class ModelScopeBackend(StorageBackend):
     """The files of each revision, which are one file where they are the same."""
 
     name = "modelscope"
-    capabilities = Capabilities(cache=True, links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}))
+    capabilities = Capabilities(
+        used_by="ModelScope's client", links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK})
+    )
     marks = frozenset({"models", "datasets", "hub", ".lock"})
     exclusive = True
 

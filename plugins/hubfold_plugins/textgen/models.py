@@ -50,6 +50,7 @@ class TextGenerationBackend(FlatStore):
         vouches=False,
         written_in_place="text-generation-webui",
         resumes_in_place=True,
+        used_by="text-generation-webui",
     )
     marks = frozenset({"download-model.py", _OF_USER_DATA, METADATA})
     exclusive = True
