@@ -21,6 +21,7 @@ BUILT_IN = [
     "ollama",
     "symlink-farm",
     "text-generation-webui",
+    "webui",
 ]
 
 _REPORT = """
