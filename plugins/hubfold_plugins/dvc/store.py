@@ -79,12 +79,15 @@ class DvcBackend(StorageBackend):
 
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """The lock of the repository that a path lies in."""
-        folder = os.path.dirname(path)
-        while len(folder) >= len(root.path):
-            place = os.path.join(folder, _DVC, "tmp")
+        # A cache may be a root of its own in a repository that belongs to another layout, too.
+        above = os.path.dirname(root.path)
+        last = above if os.path.basename(above) == _DVC else root.path
+        folder = path
+        while len(folder) > len(last):
+            folder = os.path.dirname(folder)
+            place = os.path.join(folder, "tmp" if os.path.basename(folder) == _DVC else f"{_DVC}/tmp")
             if peek.is_folder(place):
                 return [os.path.join(place, "lock")] if peek.link_text(place) is None else []
-            folder = os.path.dirname(folder)
         return []
 
     def vault_places(self, root: Root) -> Sequence[str]:

@@ -17,6 +17,7 @@ from hubfold_plugins.dvc import work_tree
 from hubfold_plugins.dvc.store import DvcBackend
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building import tree
+from tests.building.clones import clone
 from tests.building.data_versions import md5, repository, stored
 from tests.building.one_root import scan
 from tests.building.tree import write
@@ -172,6 +173,21 @@ def test_what_dvc_has_locked_is_left_alone(place: Path, engine: Engine) -> None:
         assert report.actions == ()
         assert len(report.failed) + len(report.skipped) == 1
     assert len(engine.apply(engine.plan()).actions) == 1
+
+
+def test_its_lock_holds_too_where_its_repository_is_a_clone_by_git_lfs(place: Path, engine: Engine) -> None:
+    top = repository(place / "work/repo", {"m.gguf": BIG})
+    clone(top, {"other.bin": ROWS["a.bin"]})
+    cached(place)
+    engine.scan()
+    plan = engine.plan()
+    [path] = objects(top)
+    assert str(path) in {one.path for one in plan.actions}
+    with open(top / ".dvc/tmp/lock", "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert str(path) not in {one.path for one in engine.apply(plan).actions}
+    assert str(path) in {one.path for one in engine.apply(engine.plan()).actions}
+    assert not [one for one in top.rglob("*") if one.is_symlink()]
 
 
 def test_one_content_is_known_by_both_of_its_names_once_it_was_read(place: Path, engine: Engine) -> None:
