@@ -17,6 +17,8 @@ What DVC does with files was measured with 3.67:
 - An object of mode 444 is trusted for good. Any other is hashed whenever it is looked at, and *deleted* where it is not
   its name, in remotes on a local path too.
 - A symlink in place of an object is followed when the work tree is linked anew: that gets hard links to what it led to.
+- ``dvc gc`` removes whatever it does not know from among the objects, under its lock: while that is held alone does
+  something of hubfold's lie there.
 - What stands in the work tree is the user's choice (``cache.type``): copies, which may be edited in place, or links to
   objects, which stay links to them. So a tracked file is left alone, but where it is the object itself under another
   name: then the two go together.
