@@ -125,7 +125,8 @@ HOUSE = (
 #: Imports inside functions that lead into another room: a command line is answered before what they load is.
 LATE = {
     "hubfold": ["hubfold.backend.distributions"],
-    "hubfold.cli.app": ["hubfold"],
+    # A name that is no command of hubfold's may be one of a plugin.
+    "hubfold.cli.app": ["hubfold", "hubfold.engine.engine"],
     "hubfold.cli.options": ["hubfold.engine.engine", "hubfold.content"],
     "hubfold.cli.commands.consolidate": ["hubfold.content"],
     "hubfold.cli.commands.demo": ["hubfold.demo"],
@@ -451,7 +452,7 @@ HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "
 UNUSED = HEAVY | {"concurrent", "ctypes", "email", "logging", "lzma", "shutil", "socket", "tempfile"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["nonsense"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["scan", "--nonsense"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not packages(loaded_for(*arguments)) & (HEAVY | {"sqlite3", "pluggy", "xxhash"})
 
@@ -496,6 +497,8 @@ TESTED_BY = {
     "hubfold_plugins.modelscope.upkeep": ["plugins/modelscope/test_cache.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
     "hubfold.demo": ["cli/test_demo.py"],
+    "hubfold.engine.running": ["backend/test_policies.py"],
+    "hubfold.folding.vetoes": ["backend/test_policies.py"],
     "hubfold.kit.contract_of_store": ["kit/test_look.py"],
     "hubfold.testing.built": ["testing/test_contract.py"],
     "hubfold.duplicates.cost": ["duplicates/test_sets.py", "index/test_tallies.py"],

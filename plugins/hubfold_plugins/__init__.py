@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def hubfold_storage_backends() -> list[type[StorageBackend]]:
     """One for each layout of the Hub's own clients, and for each store of another program."""
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
+    from hubfold_plugins.comfyui.models import ComfyUiBackend
     from hubfold_plugins.dvc.store import DvcBackend
     from hubfold_plugins.git_lfs.store import GitLfsBackend
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
@@ -30,6 +31,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         GitLfsBackend,
         DvcBackend,
         LocalDirBackend,
+        ComfyUiBackend,
         LlamaCppBackend,
         LmStudioBackend,
         ModelScopeBackend,

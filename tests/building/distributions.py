@@ -16,6 +16,7 @@ BUILT_IN = [
     "git-lfs",
     "dvc",
     "local-dir",
+    "comfyui",
     "lm-studio",
     "modelscope",
     "symlink-farm",

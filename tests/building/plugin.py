@@ -35,6 +35,7 @@ from hubfold.content import Snapshot, SnapshotFile
 METHODS = (
     "recognise",
     "default_roots",
+    "further",
     "home_root",
     "model_named",
     "vault_places",
@@ -99,6 +100,10 @@ class Box(StorageBackend):
     @may_fail
     def model_named(self, text: str) -> tuple[str, str, str | None] | None:
         return ("model", text.removeprefix("box:"), None) if text.startswith("box:") else None
+
+    @may_fail
+    def further(self, root: Root, environ: Mapping[str, str]) -> Iterable[str]:
+        return ()
 
     @may_fail
     def vault_places(self, root: Root) -> Sequence[str]:

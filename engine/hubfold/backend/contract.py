@@ -240,6 +240,14 @@ class StorageBackend(ABC):
         """
         return None
 
+    def further(self, root: Root, environ: Mapping[str, str]) -> Iterable[str]:
+        """Folders elsewhere that the settings beside `root` name as such ones of its programs too.
+
+        Asked without a walk. Each that is there becomes a root of its own, of this layout where no other knows it; what
+        is refused of `default_roots` is refused here.
+        """
+        return ()
+
     def reached(self, root: Root) -> Iterable[str]:
         """Symlinks to folders, below the root, behind which a part of it lies: the layout's programs go through them.
 

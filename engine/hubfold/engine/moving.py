@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hubfold import display
-from hubfold.care import recovery
 from hubfold.care.follow import Led
 from hubfold.content import LinkKind, Root, Scope
 from hubfold.disk import directory
 from hubfold.disk.paths import canonical, existing, free_bytes
+from hubfold.engine import running
 from hubfold.engine.folding import Folding
 from hubfold.engine.following import Following
 from hubfold.engine.places import Places
@@ -245,7 +245,7 @@ class Moving:
     ) -> told.MovedModel | None:
         """Move one model, under a run of its own; None, and told, where it stays as it was."""
         directory.make_folders(plan.target.path)
-        with recovery.changing(self._workspace.state, "move") as book:
+        with running.changing(self._workspace, "move") as book:
             stays = moves.why_it_stays(model)
             if stays is not None:
                 left.append(Left(str(model.name), stays.reason))
@@ -295,7 +295,7 @@ class Moving:
         done: list[told.MovedModel] = []
         led = Led()
         state = "interrupted"
-        with recovery.changing(self._workspace.state, "move") as book:
+        with running.changing(self._workspace, "move") as book:
             try:
                 for one in plan.alone:
                     self._workspace.stop.check()

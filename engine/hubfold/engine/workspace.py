@@ -20,6 +20,7 @@ from hubfold.state.home import KnownRoot, StateHome
 
 if TYPE_CHECKING:
     from hubfold.backend.boundary import GuardedBackend
+    from hubfold.backend.policies import Policies
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica
     from hubfold.disk.filesystem import FileSystems, Shows
@@ -93,11 +94,25 @@ class Workspace:
         return found
 
     @cached_property
+    def policies(self) -> Policies:
+        """What plugins have a say in; each has taken its section of ``config.toml`` by then."""
+        from hubfold.backend.policies import Policies
+
+        found = Policies(self.registry.hooks, self.faults)
+        if found.has("hubfold_settings"):
+            found.configure(self.config.plugins or {})
+        return found
+
+    @cached_property
     def config(self) -> Config:
         from hubfold.state import config
 
         found = config.load(self.state.config)
         self.notices += found.warnings
+        if found.plugins:
+            loaded = {one.origin.plugin for one in self.registry.plugins}
+            for name in sorted(found.plugins.keys() - loaded):
+                self.notices.append(f"config.toml: [plugins.{name}]: no plugin of that name is loaded")
         return found
 
     @property
