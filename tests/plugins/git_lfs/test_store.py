@@ -202,6 +202,7 @@ def test_a_store_behind_a_link_is_reached(place: Path, engine: Engine, part: str
     (top / ".git" / part).rename(place / "drive")
     (top / ".git" / part).symlink_to(place / "drive")
     report = engine.scan()
+    assert (report.duplicate_sets, report.bytes_read) == (2, 0)
     assert {(one.path, one.backend, one.files) for one in report.roots if one.files} == {
         (str(top), "git-lfs", 2),
         (str(place / "drive"), "git-lfs", 2),
