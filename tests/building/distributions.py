@@ -19,6 +19,7 @@ BUILT_IN = [
     "comfyui",
     "lm-studio",
     "modelscope",
+    "ollama",
     "symlink-farm",
     "text-generation-webui",
 ]
