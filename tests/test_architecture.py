@@ -567,6 +567,7 @@ TESTED_BY = {
     },
     "hubfold.engine.migrating": ["adoption/test_migration.py"],
     "hubfold.engine.adopting": ["adoption/test_adopting.py"],
+    "hubfold_plugins.dvc.work_tree": ["plugins/dvc/test_store.py", "plugins/dvc/test_program.py"],
     "hubfold_plugins.git_lfs.clone": ["plugins/git_lfs/test_store.py", "plugins/git_lfs/test_program.py"],
     "hubfold_plugins.git_lfs.git_files": ["plugins/git_lfs/test_store.py", "adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],
