@@ -14,11 +14,15 @@ BUILT_IN = [
     "llama-cpp",
     "hub-cache",
     "git-lfs",
+    "dvc",
     "local-dir",
+    "comfyui",
     "lm-studio",
     "modelscope",
+    "ollama",
     "symlink-farm",
     "text-generation-webui",
+    "webui",
 ]
 
 _REPORT = """

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Sequence
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.care import recovery
 from hubfold.content import Root, Snapshot
 from hubfold.disk.paths import canonical, within
+from hubfold.engine import running
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted, UsageError
@@ -82,7 +82,7 @@ class Programs:
         plan = self.plan(program, path, models, snapshots)
         if not plan.changes:
             return _report(plan, None, ())
-        with recovery.changing(self._workspace.state, "farm") as book:
+        with running.changing(self._workspace, "farm") as book:
             state, failed = "finished", []
             try:
                 failed = self._carry_out(plan, book)
