@@ -202,7 +202,7 @@ class Box(StorageBackend):
             yield ModelPart(f"{os.path.basename(offer.path)}/{file.name}", file.path)
 
     @may_fail
-    def shown(self, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
         for file in snapshot.files:
             yield ShownFile(f"{snapshot.repo_id.replace('/', '-')}/{file.name}", file.name)
 

@@ -33,7 +33,7 @@ class Shelf(StorageBackend):
     def vault_places(self, root):
         return ()
 
-    def shown(self, snapshot, walk):
+    def shown(self, root, snapshot, walk):
         weights = [one.name for one in snapshot.files if one.name.endswith(".safetensors")]
         if weights:
             name = snapshot.repo_id.lower().replace("/", "--")
@@ -340,8 +340,25 @@ def test_of_two_models_with_one_name_for_a_file_the_first_has_it(machine: Machin
     machine.cached("org/Plain", {"model.safetensors": model("other")})
     folder = shelf(machine, links="LinkKind.HARDLINK")
     report = fill(machine, folder, program="shelf")
-    assert set(reasons(report).values()) == {"org/Plain has a file of this name there"}
+    assert set(reasons(report).values()) == {"org/Plain has another file of this name there"}
     assert there(folder)["weights/org--plain.model.safetensors"] == model("other")
+
+
+def test_two_models_may_share_a_file_of_one_content(machine: Machine) -> None:
+    """Both have a note that tells of it; the first is not the only one that needs it."""
+    machine.cached("org/other", {"model.safetensors": model("plain")})
+    with machine.engine() as engine:
+        plugins = Path(engine.state.plugins)
+    folder = shelf(machine, links="LinkKind.HARDLINK")
+    (plugins / "shelf.py").write_text(
+        (plugins / "shelf.py").read_text().replace('f"weights/{name}.{one}"', '"weights/" + one')
+    )
+    assert not fill(machine, folder, program="shelf").left
+    assert set(there(folder)) == {
+        "weights/model.safetensors",
+        "lists/org--plain.json",
+        "lists/org--other.json",
+    }
 
 
 def test_a_cut_short_run_is_taken_back_by_undo(

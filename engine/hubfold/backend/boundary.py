@@ -439,7 +439,7 @@ class GuardedBackend:
         """Whether its program can be given what a cache has (`StorageBackend.shown`)."""
         return self.implementation.shown is not StorageBackend.shown
 
-    def shown(self, snapshot: Snapshot, walk: Walk) -> Sequence[ShownFile]:
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Sequence[ShownFile]:
         """See `StorageBackend.shown`. What it reads are files of the snapshot, and nothing else."""
         handed = HandedWalk(walk)
         given = {file.name for file in snapshot.files}
@@ -451,7 +451,7 @@ class GuardedBackend:
             return found
 
         def ask() -> Sequence[ShownFile]:
-            found = answers.every(self._backend.shown(snapshot, handed), check, "file")
+            found = answers.every(self._backend.shown(root, snapshot, handed), check, "file")
             names = {one.name for one in found}
             if len(names) < len(found):
                 raise Unfit("two of its files have one name")
@@ -460,7 +460,7 @@ class GuardedBackend:
                     raise Unfit(f"{name!r} lies below {inner!r}, which is a file")
             return found
 
-        return self._ask(StorageBackend.shown, snapshot.path, ask, handed)
+        return self._ask(StorageBackend.shown, root.path, ask, handed)
 
     # what is behind it
 

@@ -408,9 +408,9 @@ class StorageBackend(ABC):
 
     # -- giving the layout's program what a cache has
 
-    def shown(self, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
         """Where files of a model of some cache would lie in a root of this layout, so that its program lists and loads
-        them.
+        them. The root may have to be made yet.
 
         Nothing for a model that the program has no use for, and nothing of the files that it does not read. Links by
         `Capabilities.links` and `links_across` are put there, and the notes once these are there. Each name is given

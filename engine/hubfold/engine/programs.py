@@ -20,7 +20,7 @@ from hubfold.faults import BackendFault
 from hubfold.journal import journal, keepers
 from hubfold.journal.journal import Journal
 from hubfold.journal.others import as_they_lie_now
-from hubfold.library.inventory import HeldRevision, Holdings
+from hubfold.library.inventory import Holdings
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.runs import FarmReport
 
@@ -123,7 +123,7 @@ class Programs:
             [one for one in revisions if one.path in only] if only else farm_plan.chosen(revisions, asked)
         )
         sources = Sources(self._workspace.index, {one.path: one for one in roots}, self._workspace.backends)
-        wanted = self._wanted(root, chosen, found, holdings, sources=sources)
+        wanted = self._wanted(root, chosen, holdings, sources)
         if (models or snapshots) and not wanted.models:
             _refuse(program, chosen, wanted)
         every = not models and not snapshots and not any(True for _ in self._workspace.faults)
@@ -131,21 +131,12 @@ class Programs:
         made = store.made_in(root.path, logs)
         return store.plan(root, wanted, made, only=None if every else wanted.asked)
 
-    def _wanted(
-        self,
-        root: Root,
-        chosen: Iterable[Snapshot],
-        found: Iterable[HeldRevision],
-        holdings: Holdings,
-        *,
-        sources: Sources,
-    ) -> Wanted:
+    def _wanted(self, root: Root, chosen: Iterable[Snapshot], holdings: Holdings, sources: Sources) -> Wanted:
         backend = self._workspace.backends[root.backend]
-        places = {id(one.snapshot): one.root for one in found}
         chooser = store.Chooser(root, backend.capabilities, sources)
         for snapshot in chosen:
             try:
-                shown = backend.shown(snapshot, holdings.walk(places[id(snapshot)]))
+                shown = backend.shown(root, snapshot, holdings.walk(root))
             except BackendFault:
                 continue  # it is told by its name, and what the folder has of the model stays
             chooser.model(snapshot, shown)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hubfold.content import LinkKind, Root, Signature, Snapshot, SnapshotFile
+from hubfold.content import IndexedReplica, LinkKind, Root, Signature, Snapshot, SnapshotFile
 from hubfold.disk import permissions
 from hubfold.disk.directory import Directory
 from hubfold.disk.paths import existing
@@ -148,7 +148,8 @@ class Chooser:
         self._here = sources.filesystems.of(self._folder)
         self._owner = os.stat(self._folder).st_uid
         self._ways = permissions.Ways()
-        self._taken: dict[str, str] = {}
+        #: By name: the model that has it, and what it is.
+        self._taken: dict[str, tuple[str, object]] = {}
         self.wanted = Wanted()
 
     def model(self, snapshot: Snapshot, shown: Sequence[ShownFile]) -> None:
@@ -161,9 +162,8 @@ class Chooser:
             if one.content is not None and not whole:
                 continue
             try:
-                self._free(one.name, of)
                 if one.content is not None:
-                    self.wanted.names.append(WantedName(one.name, of, content=os.fsencode(one.content)))
+                    self._note(one.name, of, os.fsencode(one.content))
                 else:
                     self._file(one.name, of, files[one.file])
                 self.wanted.models.add(of)
@@ -171,13 +171,27 @@ class Chooser:
                 whole = False
                 self.wanted.left.append(Left(os.path.join(self._root.path, one.name), str(reason)))
 
-    def _free(self, name: str, of: str) -> None:
-        other = self._taken.setdefault(name, of)
-        if other != of:
-            raise LeftAlone(f"{other.partition(' ')[2]} has a file of this name there")
+    def _is_taken(self, name: str, what: object) -> bool:
+        """Whether another model has just that there already. Raises `LeftAlone` where it has something else."""
+        other, there = self._taken.get(name, ("", what))
+        if there != what:
+            raise LeftAlone(f"{other.partition(' ')[2]} has another file of this name there")
+        return name in self._taken
+
+    def _note(self, name: str, of: str, content: bytes) -> None:
+        if not self._is_taken(name, content):
+            self.wanted.names.append(WantedName(name, of, content=content))
+            self._taken[name] = of, content
 
     def _file(self, name: str, of: str, file: SnapshotFile) -> None:
         replica = self._sources.content(file)
+        # Of two files of one content that are not folded yet, either will do.
+        what = replica.digests.get("sha256") or replica.signature
+        if not self._is_taken(name, what):
+            self._link(name, of, file, replica)
+            self._taken[name] = of, what
+
+    def _link(self, name: str, of: str, file: SnapshotFile, replica: IndexedReplica) -> None:
         there = self._sources.filesystems.of(os.path.dirname(replica.path))
         together = self._here.links_to(there)
         kinds = self._takes.links if together else self._takes.links_across

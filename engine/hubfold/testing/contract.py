@@ -313,10 +313,11 @@ class BackendContract(FoldContract):
         source = Root(str(built.root), self.backend.name)
         other = tmp_path / "shown"
         other.mkdir()
+        there = Root(str(other), self.backend.name)
         files = set()
         for one in (*self.guarded().snapshots(source, self.walk(source)), _any_model(tmp_path / "cache")):
             sizes = {file.name: file for file in one.files if file.size is not None}
-            for shown in self.guarded().shown(one, self.walk(source)):
+            for shown in self.guarded().shown(there, one, self.walk(there)):
                 path = other / shown.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if shown.content is not None:
@@ -324,7 +325,6 @@ class BackendContract(FoldContract):
                 elif shown.file in sizes:
                     shutil.copyfile(sizes[shown.file].path, path)
                     files.add(str(path))
-        there = Root(str(other), self.backend.name)
         found: list[Replica] = []
         self.guarded().replicas(there, self.walk(there), found.append)
         assert files, "a model of every kind of file has none that the program has a use for"
@@ -337,7 +337,7 @@ class BackendContract(FoldContract):
         for repo_id in (*_ODD_NAMES, "a/b", "../a", "a/..", "/a", "a/b/c"):
             for repo_type in ("model", "dataset", ""):
                 one = Snapshot(repo_id, repo_type, "", (), str(built.root), files=files)
-                self.guarded().shown(one, self.walk(root))
+                self.guarded().shown(root, one, self.walk(root))
 
     def test_nothing_is_written(self, built: Built) -> None:
         before = snapshot(built.root.parent)
@@ -429,13 +429,15 @@ class BackendContract(FoldContract):
 
 def _any_model(folder: Path) -> Snapshot:
     """One with a file of each kind that programs have a use for, as the Hub has such models."""
-    names = ("base-Q4_K_M.gguf", "Q8_0/base-Q8_0.gguf", "base.safetensors", "base.ckpt", "config.json")
+    names = ("base-Q4_K_M.gguf", "Q8_0/base-Q8_0.gguf", "base.safetensors", "base.ckpt", "README.md")
     folder.mkdir()
     files = []
     for name in names:
         path = folder / os.path.basename(name)
-        path.write_bytes(b"GGUF" + name.encode() * 100)
-        files.append(SnapshotFile(name, str(path), path.stat().st_size))
+        content = b"GGUF" + name.encode() * 100
+        path.write_bytes(content)
+        claims = {"sha256": hashlib.sha256(content).hexdigest()}
+        files.append(SnapshotFile(name, str(path), len(content), claims))
     return Snapshot("org/base", "model", "a" * 40, ("main",), str(folder), files=tuple(files))
 
 

@@ -95,7 +95,7 @@ class LlamaCppBackend(FlatStore):
     def place(self, name: str) -> PartPlace | None:
         return super().place(name) if "/" not in name else None
 
-    def shown(self, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
         """A folder for ``llama-server --models-dir``: see `folder`."""
         from hubfold_plugins.llamacpp import folder
 

@@ -11,21 +11,17 @@ The same names are in many repositories, so each begins with the one that it is 
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from hubfold_plugins import flat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from hubfold.backend.changes import ShownFile
     from hubfold.content import Snapshot
 
-_PART = re.compile(r"(.+)-\d{5}-of-\d{5}\.gguf", re.IGNORECASE)
 _PROJECTOR = "mmproj"
-#: Of several projectors of a repository the program takes one: this one rather than another.
-_BEST = ("-f16", "-bf16", "-f32")
 
 
 def shown(snapshot: Snapshot) -> Iterator[ShownFile]:
@@ -34,14 +30,14 @@ def shown(snapshot: Snapshot) -> Iterator[ShownFile]:
         return
     prefix = snapshot.repo_id.replace("/", "_")
     names = flat.gguf(snapshot)
-    projectors = [name for name in names if _PROJECTOR in os.path.basename(name).lower()]
+    projectors = flat.projectors(names)
     models: dict[str, list[str]] = {}
     for name in names:
         if name not in projectors:
             models.setdefault(_model_of(name), []).append(name)
-    projector = _best(projectors)
+    projector = projectors[0] if projectors else ""
     for model, files in models.items():
-        if len(files) == 1 and not projector and not _PART.fullmatch(os.path.basename(files[0])):
+        if len(files) == 1 and not projector and not flat.PART.fullmatch(os.path.basename(files[0])):
             yield flat.shown(f"{prefix}_{model}.gguf", files[0])
             continue
         for file in files:
@@ -52,16 +48,8 @@ def shown(snapshot: Snapshot) -> Iterator[ShownFile]:
 
 def _model_of(name: str) -> str:
     last = os.path.basename(name)
-    part = _PART.fullmatch(last)
+    part = flat.PART.fullmatch(last)
     return part[1] if part else last[: -len(".gguf")]
-
-
-def _best(projectors: Sequence[str]) -> str:
-    for ending in _BEST:
-        for name in projectors:
-            if name.lower().endswith(f"{ending}.gguf"):
-                return name
-    return projectors[0] if projectors else ""
 
 
 def _projector_name(name: str) -> str:

@@ -101,7 +101,7 @@ class LmStudioBackend(FlatStore):
     def place(self, name: str) -> PartPlace | None:
         return super().place(name) if name.count("/") == 2 else None
 
-    def shown(self, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
         """``<publisher>/<repo>/<file>`` of each GGUF file: folders in the repository are no folders to the program."""
         from hubfold_plugins import flat
 
