@@ -14,37 +14,12 @@ from hubfold.farm import give as farm_give
 from hubfold.farm.store import FOREIGN, LAST
 from hubfold.reports.runs import FarmReport
 from tests.building.people import open_place
+from tests.building.shelf import install
 from tests.building.stores import Machine, model
 
 Q4, Q8, PICTURES = model("q4"), model("q8"), model("pictures")
 REPO = {"base-Q4_K_M.gguf": Q4, "big/base-Q8_0.gguf": Q8, "mmproj-f16.gguf": PICTURES, "README.md": b"base\n"}
 IN_STUDIO = {f"org/base-GGUF/{os.path.basename(name)}": data for name, data in REPO.items() if "gguf" in name}
-
-#: A program that takes symlinks, and reads what there is from a list.
-SHELF = """
-import json
-from hubfold.backend import Capabilities, LinkKind, ShownFile, StorageBackend, hookimpl
-HUBFOLD_API = 1
-
-class Shelf(StorageBackend):
-    name = "shelf"
-    capabilities = Capabilities(links=frozenset({LINKS}), links_across=frozenset({ACROSS}))
-
-    def vault_places(self, root):
-        return ()
-
-    def shown(self, root, snapshot, walk):
-        weights = [one.name for one in snapshot.files if one.name.endswith(".safetensors")]
-        if weights:
-            name = snapshot.repo_id.lower().replace("/", "--")
-            yield ShownFile(f"lists/{name}.json", content=json.dumps([snapshot.revision, *weights]))
-            for one in weights:
-                yield ShownFile(f"weights/{name}.{one}", one)
-
-@hookimpl
-def hubfold_storage_backends():
-    return [Shelf]
-"""
 
 
 @pytest.fixture
@@ -76,11 +51,7 @@ def reasons(report: FarmReport) -> dict[str, str]:
 def shelf(machine: Machine, links: str = "LinkKind.SYMLINK", across: str = "LinkKind.SYMLINK") -> Path:
     """Install the program that takes symlinks; its folder."""
     with machine.engine() as engine:
-        plugins = Path(engine.state.plugins)
-    plugins.mkdir(parents=True, exist_ok=True)
-    (plugins / "shelf.py").write_text(
-        SHELF.replace("{LINKS}", f"{{{links}}}").replace("{ACROSS}", f"{{{across}}}")
-    )
+        install(Path(engine.state.plugins), links, across)
     return machine.home / "shelf"
 
 
@@ -292,6 +263,18 @@ def test_a_link_of_a_fold_beside_them_is_none_of_ours(machine: Machine) -> None:
     report = fill(machine, folder, program="shelf")
     assert report.removed[0] == str(link) and not link.is_symlink()
     assert other.is_symlink()
+
+
+def test_in_a_work_tree_of_git_it_gets_hard_links(machine: Machine, other_drive: Path) -> None:
+    """There git would see a symlink, and clean it away."""
+    folder = shelf(machine, links="LinkKind.SYMLINK, LinkKind.HARDLINK")
+    (folder / ".git").mkdir(parents=True)
+    fill(machine, folder, program="shelf")
+    link = folder / "weights/org--plain.model.safetensors"
+    assert not link.is_symlink() and link.stat().st_nlink == 2
+    (other_drive / ".git").mkdir()
+    with pytest.raises(HubfoldError, match="a git work tree takes no symlink"):
+        fill(machine, other_drive / "shelf", "org/plain", program="shelf")
 
 
 def test_undo_of_links_and_notes_leaves_the_folder_empty(machine: Machine) -> None:

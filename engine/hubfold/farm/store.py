@@ -1,9 +1,10 @@
 """What a folder of a program is to have of the models of a cache, and what there is to do for that.
 
 Its backend says under which names and with which notes the program takes a model (`StorageBackend.shown`), and which
-links it takes (`Capabilities`). Where it takes a symlink, the folder gets one as any farm does. Where it takes none, it
-gets one more name of the file (a hard link), on the same file system and of the same owner only; what was linked or
-noted so is known again by the journals of the runs that did it. Whatever else is there is left alone.
+links it takes (`Capabilities`). Where it takes a symlink, the folder gets one as any farm does. Where it takes none,
+and in a work tree of git's, it gets one more name of the file (a hard link), on the same file system and of the same
+owner only. What was linked or noted so is known again by the journals of the runs that did it; whatever else is there
+is left alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hubfold.content import IndexedReplica, LinkKind, Root, Signature, Snapshot,
 from hubfold.disk import permissions
 from hubfold.disk.directory import Directory
 from hubfold.disk.paths import existing
+from hubfold.disk.work_trees import WorkTrees
 from hubfold.errors import LeftAlone
 from hubfold.farm.plan import FarmPlan, Sources, WantedLink, compare, let_in
 from hubfold.journal.on_disk import is_put
@@ -147,6 +149,7 @@ class Chooser:
         self._folder = existing(root.path)
         self._here = sources.filesystems.of(self._folder)
         self._owner = os.stat(self._folder).st_uid
+        self._in_work_tree = WorkTrees().hold(self._folder)
         self._ways = permissions.Ways()
         #: By name: the model that has it, and what it is.
         self._taken: dict[str, tuple[str, object]] = {}
@@ -195,6 +198,9 @@ class Chooser:
         there = self._sources.filesystems.of(os.path.dirname(replica.path))
         together = self._here.links_to(there)
         kinds = self._takes.links if together else self._takes.links_across
+        if self._in_work_tree:
+            # There git sees a symlink, and takes it away.
+            kinds -= {LinkKind.SYMLINK}
         if LinkKind.SYMLINK in kinds:
             self.wanted.links.append(self._sources.link(name, file))
         elif together and LinkKind.HARDLINK in kinds:
@@ -205,9 +211,10 @@ class Chooser:
         elif together:
             raise LeftAlone(f"{self._root.backend} takes no link in place of a file")
         else:
+            where = "a git work tree" if self._in_work_tree else self._root.backend
             raise LeftAlone(
-                f"{replica.path} is on another file system, and {self._root.backend} takes no symlink: name a"
-                f" folder below {there.mount}"
+                f"{replica.path} is on another file system, and {where} takes no symlink: name a folder"
+                f" below {there.mount}"
             )
 
     def _check(self, name: str, source: str, uid: int) -> None:
