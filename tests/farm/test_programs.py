@@ -287,6 +287,13 @@ def test_undo_of_links_and_notes_leaves_the_folder_empty(machine: Machine) -> No
     assert os.listdir(folder) == ["mine"]
 
 
+def test_undo_of_hard_links_asks_a_layout_that_cannot_say_who_needs_them_nothing(machine: Machine) -> None:
+    folder = shelf(machine, links="LinkKind.HARDLINK")
+    fill(machine, folder, program="shelf")
+    machine.undo()
+    assert not list(folder.iterdir())
+
+
 def test_a_note_is_written_anew_and_one_that_was_edited_stays(machine: Machine) -> None:
     folder = shelf(machine)
     fill(machine, folder, program="shelf")

@@ -439,6 +439,11 @@ class GuardedBackend:
         """Whether its program can be given what a cache has (`StorageBackend.shown`)."""
         return self.implementation.shown is not StorageBackend.shown
 
+    @property
+    def tells_need(self) -> bool:
+        """Whether it says what else needs a file (`StorageBackend.still_needed`)."""
+        return self.implementation.still_needed is not StorageBackend.still_needed
+
     def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Sequence[ShownFile]:
         """See `StorageBackend.shown`. What it reads are files of the snapshot, and nothing else."""
         handed = HandedWalk(walk)

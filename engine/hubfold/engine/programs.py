@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root, Snapshot
@@ -11,7 +12,7 @@ from hubfold.disk.paths import canonical, within
 from hubfold.engine import running
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
-from hubfold.errors import HubfoldError, Interrupted, UsageError
+from hubfold.errors import HubfoldError, Interrupted, LeftAlone, UsageError
 from hubfold.farm import build, give, store
 from hubfold.farm import plan as farm_plan
 from hubfold.farm.plan import Sources
@@ -103,9 +104,17 @@ class Programs:
             failed += build.build(plan.links, book, progress=progress, stop=stop, marked=False)
 
         def locks(path: str) -> Sequence[str]:
-            return self._workspace.lock_paths(plan.root, path)
+            with _left_alone():
+                return self._workspace.lock_paths(plan.root, path)
 
-        return failed + give.give(plan, book, locks, progress=progress, stop=stop)
+        def is_needed(path: str) -> bool:
+            backend = self._workspace.backends[plan.root.backend]
+            walk = self._workspace.holdings([plan.root]).walk(plan.root)
+            with _left_alone():
+                return backend.tells_need and bool(backend.still_needed(plan.root, (path,), walk))
+
+        asked = give.Asked(locks, is_needed)
+        return failed + give.give(plan, book, asked, progress=progress, stop=stop)
 
     def plan(
         self, program: str, path: StrPath, models: Sequence[str], snapshots: Sequence[StrPath] = ()
@@ -141,6 +150,15 @@ class Programs:
                 continue  # it is told by its name, and what the folder has of the model stays
             chooser.model(snapshot, shown)
         return chooser.wanted
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """What a plugin cannot say now keeps one path from being changed, and not the run from going on."""
+    try:
+        yield
+    except BackendFault as fault:
+        raise LeftAlone(str(fault)) from fault
 
 
 def farm_folder(path: str) -> str:

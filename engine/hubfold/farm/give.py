@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
 from hubfold import errors
 from hubfold.content import TEMPORARY_PREFIX, Signature
@@ -32,14 +33,23 @@ CHANGED = "it was changed meanwhile"
 Locks = Callable[[str], Sequence[str]]
 
 
-def give(plan: StorePlan, journal: Journal, locks: Locks, *, progress: Progress, stop: Stop) -> list[Failed]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the layout is asked right before a path changes, under its locks."""
+
+    locks: Locks
+    #: Whether something else in the folder needs what lies at a path.
+    is_needed: Callable[[str], bool]
+
+
+def give(plan: StorePlan, journal: Journal, asked: Asked, *, progress: Progress, stop: Stop) -> list[Failed]:
     """Carry out the part of `plan` that is no symlink; what could not be done.
 
     Raises `Interrupted` between two names, `OSError` of the journal.
     """
     failed: list[Failed] = []
     make_folders(plan.root.path)
-    giver = _Giver(plan, journal, locks)
+    giver = _Giver(plan, journal, asked)
     items = [*((item, None) for item in plan.add), *plan.replace]
     # Contents first: a note tells of what is there.
     items.sort(key=lambda pair: pair[0].content is not None)
@@ -72,10 +82,10 @@ def give(plan: StorePlan, journal: Journal, locks: Locks, *, progress: Progress,
 class _Giver:
     """Makes the names of one folder under one journal."""
 
-    def __init__(self, plan: StorePlan, journal: Journal, locks: Locks) -> None:
+    def __init__(self, plan: StorePlan, journal: Journal, asked: Asked) -> None:
         self._root = plan.root
         self._journal = journal
-        self._locks = locks
+        self._asked = asked
         self._mount = FileSystems().at(plan.root.path).mount
         self._number = 0
         #: Signatures of files that this run has changed the mode and the names of, by payload.
@@ -85,7 +95,7 @@ class _Giver:
         """Make one name, in the place of what `before` tells of. Raises as `give` tells."""
         path = os.path.join(self._root.path, item.name)
         with ExitStack() as held:
-            for lock in self._locks(path):
+            for lock in self._asked.locks(path):
                 held.enter_context(passing_lock(lock, self._root.path))
             folder = held.enter_context(Directory.make_below(self._root.path, os.path.dirname(path)))
             if item.content is not None:
@@ -203,12 +213,14 @@ class _Giver:
     def remove(self, put: Put) -> None:
         """Remove what a run had put there and the program is to have no more, with folders that are empty then."""
         with ExitStack() as held:
-            for lock in self._locks(put.path):
+            for lock in self._asked.locks(put.path):
                 held.enter_context(passing_lock(lock, self._root.path))
             folder, name = Directory.parent_of(put.root, put.path)
             held.callback(folder.close)
             self._journal.append("remove", path=put.path, bytes=0)
             self._journal.sync()
+            if put.source and self._asked.is_needed(put.path):
+                raise LeftAlone("another model there needs it")
             self._check_goes(folder, name, put)
             folder.unlink(name)
             folder.sync()

@@ -100,6 +100,27 @@ def test_a_last_copy_keeps_its_manifest_or_the_server_would_sweep_it(tmp_path: P
     assert (store / "manifests/hf.co/org/base-GGUF/Q8_0").is_file()
 
 
+def test_a_blob_that_a_model_of_the_users_own_needs_stays(tmp_path: Path) -> None:
+    """``ollama cp`` writes a manifest, and nothing else."""
+    machine = Machine(tmp_path)
+    machine.cached("org/base-GGUF", {"base-Q8_0.gguf": BASE})
+    store = machine.home / "store"
+    with machine.engine() as engine:
+        engine.farm(store, program="ollama")
+    mine = store / "manifests/registry.ollama.ai/library/mine/latest"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes((store / "manifests/hf.co/org/base-GGUF/Q8_0").read_bytes())
+    machine.cached("org/base-GGUF", {"base-Q8_0.gguf": PICTURES}, commit="b" * 40)
+    with machine.engine() as engine:
+        report = engine.farm(store, program="ollama")
+        assert [one.error for one in report.failed] == ["another model there needs it"]
+        blob = store / f"blobs/sha256-{sha256(BASE)}"
+        assert blob.is_file() and (store / f"blobs/sha256-{sha256(PICTURES)}").is_file()
+        engine.undo()
+        engine.undo()
+        assert blob.is_file() and mine.is_file()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "ollama/home").mkdir(parents=True)
