@@ -153,7 +153,8 @@ class Walk(Protocol):
         """The rows that a SELECT gives of an SQLite database of at most `limit` bytes, as it lies on the disk.
 
         Read as any file is, so nothing is locked or made beside it, and what its program has only in its write-ahead
-        log is not seen. Empty, with a warning, where it cannot be had or asked.
+        log is not seen. Empty where there is no such file, and, with a warning, where it cannot be read or asked: also
+        for one text in it that is not UTF-8 (``CAST(… AS BLOB)`` gives that as bytes).
         """
         ...
 
@@ -202,20 +203,24 @@ class Walk(Protocol):
 
 
 class StorageBackend(ABC):
-    """Base class of every backend. Subclass it, set `name`, return the class from `hubfold_storage_backends`."""
+    """Base class of every backend. Subclass it, set `name`, return the class from `hubfold_storage_backends`.
+
+    name: what the layout is called, for users too: lower-case words.
+    capabilities: what the planner may do with its files.
+    fallback: whether a folder that no backend recognises is scanned as this layout. The first that says so takes it.
+    priority: backends of a higher number are asked first whether a folder is theirs; among equals, hubfold's own, then
+        by the names of their distributions.
+    marks: names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is
+        not asked of others, which is most folders of a disk; empty: it is asked of all.
+    exclusive: all that lies below a root of this layout is of this layout: no other is looked for in it, also where a
+        user names a folder in it. For layouts whose programs bear less than others do (no symlink, no vault).
+    """
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities] = Capabilities()
-    #: Whether a folder that no backend recognises is scanned as this layout. The first that says so takes it.
     fallback: ClassVar[bool] = False
-    #: Backends of a higher number are asked first whether a folder is theirs; among equals, hubfold's own, then by the
-    #: names of their distributions.
     priority: ClassVar[int] = 0
-    #: Names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is not
-    #: asked of others, which is most folders of a disk; empty: it is asked of all.
     marks: ClassVar[frozenset[str]] = frozenset()
-    #: All that lies below a root of this layout is of this layout: no other is looked for in it, also where a user
-    #: names a folder in it. For layouts whose programs bear less than others do (no symlink, no vault).
     exclusive: ClassVar[bool] = False
 
     @classmethod
