@@ -87,6 +87,11 @@ class GitLfsBackend(StorageBackend):
             if peek.link_text(link) is not None and peek.is_folder(link):
                 yield link
 
+    def notes(self, root: Root, walk: Walk) -> Iterable[str]:
+        """git's index: a file that lay there before may be one of git-lfs since."""
+        git = os.path.join(root.path, _GIT)
+        return [os.path.join(git, "index")] if peek.is_folder(git) and peek.link_text(git) is None else []
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         from hubfold_plugins.git_lfs import clone
 

@@ -18,7 +18,7 @@ from hubfold_plugins.dvc.store import DvcBackend
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building import tree
 from tests.building.clones import clone
-from tests.building.data_versions import md5, repository, stored
+from tests.building.data_versions import md5, noted, repository, stored
 from tests.building.one_root import scan
 from tests.building.tree import write
 
@@ -160,6 +160,19 @@ def test_a_file_that_dvc_does_not_track_is_any_folders_file(place: Path, engine:
     engine.scan()
     assert [one.link for one in engine.apply(engine.plan()).actions] == [LinkKind.SYMLINK]
     assert (top / "models/untracked.safetensors").read_bytes() == BIG
+
+
+def test_a_file_that_dvc_tracks_since_the_last_scan_is_left_to_it(place: Path, engine: Engine) -> None:
+    top = repository(place / "work/repo", {})
+    write(str(top / "models/mine.safetensors"), BIG)
+    cached(place)
+    engine.scan()
+    assert [one.path for one in engine.plan().actions] == [str(top / "models/mine.safetensors")]
+    stored(top / ".dvc/cache", BIG)
+    noted(top / "models/mine.safetensors", md5(BIG))
+    write(str(top / ".dvc/tmp/lock"), b" 23456\n")
+    engine.scan()
+    assert [one.path for one in engine.plan().actions] == [str(objects(top)[0])]
 
 
 def test_what_dvc_has_locked_is_left_alone(place: Path, engine: Engine) -> None:

@@ -133,6 +133,19 @@ def test_what_is_checked_out_is_a_model(place: Path) -> None:
     assert (one.expected or {})["config.json"] == len(FILES["config.json"]), "deleted: missing"
 
 
+def test_a_file_that_git_lfs_keeps_since_the_last_scan_is_seen(place: Path, engine: Engine) -> None:
+    """It did not change itself, and is no model by its name."""
+    top = place / "work/clone"
+    data = tree.model("later")
+    write(str(top / "rows.dat"), data, mtime_ns=BEFORE_NS)
+    assert engine.scan().duplicate_sets == 2
+    stored(top / ".git/lfs", data)
+    assert engine.scan().duplicate_sets == 2
+    write_index(top, top / ".git", {**FILES, "rows.dat": data})
+    report = engine.scan()
+    assert (report.duplicate_sets, report.bytes_read) == (3, 0)
+
+
 # which folders
 
 
