@@ -286,7 +286,7 @@ def test_what_every_scan_asks_knows_no_models_and_changes_nothing() -> None:
 def test_planning_a_fold_loads_nothing_that_carries_it_out() -> None:
     reached = loaded_with("engine", "memory", "scanning", "workspace", "planning")
     assert of_rooms(reached, "folding") == {
-        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey")
+        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey", "vetoes")
     }
     assert of_rooms(reached, "journal") == {"journal.runs"}
     assert not of_rooms(reached, "adoption", "care", "farm", "moving", "transfer")
@@ -494,6 +494,7 @@ TESTED_BY = {
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
+    "hubfold_plugins.flat_store": ["plugins/test_flat.py", "plugins/lmstudio/test_contract.py"],
     "hubfold_plugins.modelscope.upkeep": ["plugins/modelscope/test_cache.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
     "hubfold.demo": ["cli/test_demo.py"],

@@ -25,6 +25,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.ollama.store import OllamaBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
+    from hubfold_plugins.webui.store import WebUiBackend
 
     return [
         HubCacheBackend,
@@ -39,4 +40,5 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         OllamaBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,
+        WebUiBackend,
     ]

@@ -22,6 +22,7 @@ BUILT_IN = [
     "ollama",
     "symlink-farm",
     "text-generation-webui",
+    "webui",
 ]
 
 _REPORT = """

@@ -73,6 +73,8 @@ class Capabilities:
     resumes_in_place: that program goes on with a file that is too short by writing to its end, and nothing beside the
         file says that it is whole. Links may stand for such a file only where its bytes were read and are what the
         layout states, or where a layout of which this is not so states what they are.
+    used_by: the program that has its models here and looks for them nowhere else, by its name; "" for none. That a
+        cache has the same is no reason for a model here to go (`hubfold rm --redundant-copies`).
     beside: folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache
         of chunks): hubfold tells what they take, and touches none of it.
     """
@@ -88,6 +90,7 @@ class Capabilities:
     same_owner: bool = False
     written_in_place: str = ""
     resumes_in_place: bool = False
+    used_by: str = ""
     beside: tuple[str, ...] = ()
 
 

@@ -13,30 +13,30 @@ it downloads and writes there. No digest is in the tree: nothing is believed unr
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from hubfold.backend import peek
-from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
-from hubfold.content import Replica, Root, Snapshot
-from hubfold_plugins import flat, shelves
+from hubfold.backend.contract import Capabilities, Folder, Walk
+from hubfold.content import Replica, Root
+from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, PartPlace
+    from hubfold_plugins.flat import FlatModel
 
 _EXTRA = "extra_model_paths.yaml"
 _DESKTOP = "extra_models_config.yaml"
 
 
-class ComfyUiBackend(StorageBackend):
+class ComfyUiBackend(FlatStore):
     """Files of weights on the shelves of ComfyUI."""
 
     name = "comfyui"
-    capabilities = Capabilities(vouches=False, written_in_place="ComfyUI-Manager")
+    capabilities = Capabilities(vouches=False, written_in_place="ComfyUI-Manager", used_by="ComfyUI")
     marks = frozenset({"folder_paths.py", "custom_nodes"})
 
     @classmethod
@@ -74,6 +74,8 @@ class ComfyUiBackend(StorageBackend):
         return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        from hubfold_plugins import shelves
+
         for folder in walk.folders(root.path):
             names = set(folder.names)
             for name, st in folder.files:
@@ -84,40 +86,27 @@ class ComfyUiBackend(StorageBackend):
                 elif not name.endswith(shelves.ARIA2):
                     yield Replica(path, st)
 
-    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
-        for model in _models(root.path, walk):
-            yield model.snapshot(walk)
+    def models(self, root: Root, walk: Walk) -> Iterator[FlatModel]:
+        return _models(root.path, walk)
 
     def model_named(self, text: str) -> tuple[str, str, str | None] | None:
+        from hubfold_plugins import shelves
+
         return shelves.model_named(text)
 
-    def removals(
-        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
-    ) -> Iterator[Removal]:
-        if not revisions:
-            wanted = (repo_type, repo_id)
-            yield from flat.removals(_models(root.path, walk), root.path, self.name, walk, wanted)
-
-    def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
-        return flat.removals(_models(root.path, walk), root.path, self.name, walk)
-
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        from hubfold_plugins import flat, shelves
+
         for path in shelves.partials(walk.folders(root.path)):
             yield flat.interrupted(root.path, self.name, path, walk)
 
-    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
-        return ()
-
-    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        for model in _models(root.path, walk):
-            if (model.path, model.repo_id) == (snapshot.path, snapshot.repo_id):
-                yield from model.parts(root.path)
-
     def place(self, name: str) -> PartPlace | None:
-        return flat.place_of(name) if "/" in name else None
+        return super().place(name) if "/" in name else None
 
 
-def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
+def _models(top: str, walk: Walk) -> Iterator[FlatModel]:
+    from hubfold_plugins import shelves
+
     # A folder that the settings name is a shelf itself.
     base = top if os.path.basename(top) == "models" else os.path.dirname(top)
 
@@ -143,6 +132,10 @@ def _of_the_desktop(environ: Mapping[str, str]) -> str:
 
 
 def _base_path(text: str) -> str:
+    if not text:
+        return ""
+    import json
+
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
