@@ -17,7 +17,7 @@ from hubfold.scanning.walk import TreeWalk
 from hubfold.testing.contract import opened
 from hubfold_plugins.git_lfs.store import GitLfsBackend
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
-from tests.building import tree
+from tests.building import clones, tree
 from tests.building.clones import BEFORE_NS, COMMIT, clone, stored, write_index
 from tests.building.one_root import scan
 from tests.building.tree import write
@@ -144,6 +144,43 @@ def test_a_file_that_git_lfs_keeps_since_the_last_scan_is_seen(place: Path, engi
     write_index(top, top / ".git", {**FILES, "rows.dat": data})
     report = engine.scan()
     assert (report.duplicate_sets, report.bytes_read) == (3, 0)
+
+
+def test_an_edit_says_nothing_of_the_commit_that_others_have_too(place: Path, engine: Engine) -> None:
+    """The listing of a revision holds in every root that has it."""
+    top = place / "work/clone"
+    hub = place / "home/.home/huggingface/hub"
+    names = {name: data for name, data in FILES.items() if "/" not in name}
+    tree.cache(str(hub), "org/cloned", {**names, "sub/other.bin": OTHER}, COMMIT)
+    write(str(top / "config.json"), b'{"model_type": "bert", "edited": true}')
+    [one] = snapshots(top)
+    assert one.expected is None
+    [model] = engine.models().models
+    states = {place.backend: place.revisions[0].state for place in model.places}
+    assert states == {"hub-cache": "whole", "git-lfs": "whole"}
+    write(str(top / "config.json"), FILES["config.json"])
+    (top / "sub/other.bin").unlink()
+    [one] = snapshots(top)
+    assert one.expected == {name: len(data) for name, data in FILES.items()}
+
+
+@pytest.mark.parametrize("what", ["staged", "written in the same instant", "a pointer that was edited"])
+def test_without_a_sure_length_of_each_file_there_is_no_listing(place: Path, what: str) -> None:
+    top = place / "work/clone"
+    index = top / ".git/index"
+    if what == "staged":
+        index.write_bytes(index.read_bytes().replace(b"\x00%d 0\n" % len(FILES), b"\x00-1 0\n"))
+    elif what == "written in the same instant":
+        (top / "config.json").write_bytes(b"")
+        write_index(top, top / ".git", FILES)
+        (top / "config.json").write_bytes(b"now it has some")
+    else:
+        shutil.rmtree(top / ".git/lfs/objects")
+        write(str(top / "model.safetensors"), clones.pointer(BIG))
+        write_index(top, top / ".git", FILES)
+        write(str(top / "model.safetensors"), b"mine")
+    [one] = snapshots(top)
+    assert one.expected is None
 
 
 # which folders
