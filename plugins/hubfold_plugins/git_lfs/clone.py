@@ -204,7 +204,9 @@ class Clone:
         st = self.walk.stat(path)
         unchanged = st is not None and self.believes(entry, st)
         known = self.pointer(entry)
-        waits = None if size is None else git_files.pointer_at(path, size, self.walk)
+        # Of all files of a clone: the pointer of an extension, which may be longer, is not looked for.
+        short = size is not None and size <= git_files.LONGEST_PLAIN_POINTER
+        waits = git_files.pointer_at(path, size, self.walk) if size is not None and short else None
         if known is None and waits is not None and waits.git_object == entry.sha1:
             known = waits
         length = known.size if known is not None else _length(entry, size if unchanged else None)
@@ -232,7 +234,7 @@ def _length(entry: Entry, unchanged: int | None) -> int | None:
     if unchanged is not None:
         return unchanged
     is_told = entry.size > 0 or entry.sha1 == _OF_NOTHING
-    may_be_pointer = 100 < entry.size <= git_files.LONGEST_POINTER
+    may_be_pointer = git_files.SHORTEST_POINTER <= entry.size <= git_files.LONGEST_POINTER
     return entry.size if is_told and not may_be_pointer and entry.size <= _LARGEST_OF_GIT else None
 
 
