@@ -362,8 +362,10 @@ def _describe(replica: Replica, clone: Clone) -> None:
         replica.claims = {"sha256": pointer.oid}
         replica.revision = clone.head[0] or None
         replica.repo_id, replica.repo_type = (repo_id, repo_type) if repo_id else (None, None)
-    # One of another size is another file; one of the same is as likely the one that a fold put there.
-    replica.edited = replica.stat.st_size != pointer.size
+    # What a fold put there is no later than git knew the file: see `Replica.latest_mtime_ns`.
+    replica.edited = replica.stat.st_size != pointer.size or replica.stat.st_mtime_ns > entry.latest_ns
+    if not replica.edited:
+        replica.latest_mtime_ns = entry.latest_ns
 
 
 def _unfinished(root: Root, store: Store, walk: Walk) -> Iterator[Leftover]:

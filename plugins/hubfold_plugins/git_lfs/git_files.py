@@ -72,6 +72,11 @@ class Entry:
     mtime_ns: int = 0
     ctime_ns: int = 0
 
+    @property
+    def latest_ns(self) -> int:
+        """A file that was written later is another than git knew."""
+        return self.mtime_ns if self.mtime_ns % _SECOND else self.mtime_ns + _SECOND - 1
+
     def is_of(self, stat: os.stat_result, index_mtime_ns: int) -> bool:
         """Whether git itself takes the file for the one that it knows, without reading it.
 

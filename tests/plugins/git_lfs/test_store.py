@@ -357,6 +357,33 @@ def test_an_edit_in_the_work_tree_is_edited_and_never_corrupt(place: Path, engin
     assert {one.path for one in engine.plan().actions} == {str(path.parent / "sub/other.bin")}
 
 
+@pytest.mark.parametrize("blob_ns", [tree.OLD_NS, BEFORE_NS + 10**15], ids=["an older blob", "a newer blob"])
+def test_an_edit_through_a_link_is_edited_and_no_repair_replaces_it(
+    place: Path, engine: Engine, blob_ns: int
+) -> None:
+    """The index tells when git last knew the file, and a fold makes nothing later than that."""
+    path = place / "work/clone/model.safetensors"
+    hub = place / "home/.home/huggingface/hub"
+    blob = Path(tree.cache(str(hub), "org/cloned", {"m": BIG})["m"])
+    os.utime(blob, ns=(blob_ns, blob_ns))
+    engine.scan()
+    engine.apply(engine.plan())
+    assert path.samefile(blob)
+    assert path.stat().st_mtime_ns <= BEFORE_NS
+    engine.scan()
+    assert not engine.verify().problems
+    path.chmod(0o644)
+    path.write_bytes(tree.fine_tune(BIG))
+    write(str(place / "work/good.safetensors"), BIG)
+    engine.scan()
+    problems = {one.path: one.kind for one in engine.verify().problems}
+    assert problems.get(str(path), "edited") == "edited"
+    assert problems[str(blob)] == "corrupt"
+    assert engine.doctor(fix=True).findings
+    assert blob.read_bytes() == BIG
+    assert path.read_bytes() == tree.fine_tune(BIG)
+
+
 def test_an_object_that_is_not_its_name_is_corrupt(place: Path, engine: Engine) -> None:
     path = next((place / "work/clone").rglob(sha256(BIG)))
     write(str(path), tree.fine_tune(BIG))
