@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
-from hubfold.content import LinkKind
+from hubfold.content import LinkKind, Root
+from hubfold.scanning.walk import TreeWalk
 from hubfold_plugins.dvc import work_tree
 from hubfold_plugins.dvc.store import DvcBackend
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
@@ -21,6 +22,7 @@ from tests.building.clones import clone
 from tests.building.data_versions import md5, noted, repository, stored
 from tests.building.one_root import scan
 from tests.building.tree import write
+from tests.scanning.test_reached import GuardedBackend
 
 BIG = tree.model("dvc")
 ROWS = {"a.bin": tree.model("rows"), "sub/b.bin": tree.model("more")}
@@ -302,6 +304,30 @@ def test_a_note_may_hold_anything(place: Path, note: bytes) -> None:
         str(next(iter(set(objects(top)) - {listed})).relative_to(top))
     }
     assert {name for name in found if "cache" not in name} <= {"sub/n.gguf"}
+
+
+@pytest.mark.parametrize(
+    "name", [".dvc/config", ".dvc/tmp/lock", "m.gguf.dvc", "dvc.lock", ".dvc/cache/runs"]
+)
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_what_is_no_file_costs_only_itself(place: Path, name: str, what: str) -> None:
+    top = repository(place / "repo", {"m.gguf": BIG})
+    write(str(top / "other/n.gguf"), b"mine")
+    path = top / name
+    path.unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        path.symlink_to(path.parent)
+    else:
+        path.mkdir()
+    found = set(scan(DvcBackend, top))
+    assert {"other/n.gguf", str(objects(top)[0].relative_to(top))} <= found
+    assert found <= {"m.gguf", "other/n.gguf", str(objects(top)[0].relative_to(top))}
+    root, backend = Root(str(top), "dvc"), GuardedBackend(DvcBackend())
+    for ask in (backend.snapshots, backend.leftovers, backend.notes):
+        ask(root, TreeWalk(root, {"dvc": backend}))  # type: ignore[operator]
+    assert len(backend.lock_paths(root, str(top / "m.gguf"))) == 1
 
 
 def test_a_list_of_a_folder_may_hold_anything() -> None:

@@ -454,6 +454,27 @@ def test_an_index_may_hold_anything(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", [".git/index", ".git/HEAD", ".git/config", ".git/lfs/tmp", "model.safetensors"]
+)
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_what_is_no_file_costs_only_itself(place: Path, name: str, what: str) -> None:
+    top = place / "work/clone"
+    path = top / name
+    path.unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        path.symlink_to(path.parent)
+    else:
+        path.mkdir()
+    found = scan(GitLfsBackend, top)
+    assert set(found) == {*FILES, *objects(top)} - {name}
+    root, backend = Root(str(top), "git-lfs"), GuardedBackend(GitLfsBackend())
+    for ask in (backend.snapshots, backend.leftovers, backend.notes, backend.offers):
+        ask(root, TreeWalk(root, {"git-lfs": backend}))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
     "text", ["gitdir: ", "gitdir: /etc", "gitdir: ../..", "nothing", "gitdir: \0", "\udcff"], ids=ascii
 )
 def test_a_git_file_may_hold_anything(tmp_path: Path, text: str) -> None:
