@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def hubfold_storage_backends() -> list[type[StorageBackend]]:
     """One for each layout of the Hub's own clients, and for each store of another program."""
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
+    from hubfold_plugins.docker_model.store import DockerModelBackend
     from hubfold_plugins.git_lfs.store import GitLfsBackend
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
@@ -29,6 +30,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         # A clone that a client downloaded into as well is git's.
         GitLfsBackend,
         LocalDirBackend,
+        DockerModelBackend,
         LlamaCppBackend,
         LmStudioBackend,
         ModelScopeBackend,

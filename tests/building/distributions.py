@@ -15,6 +15,7 @@ BUILT_IN = [
     "hub-cache",
     "git-lfs",
     "local-dir",
+    "docker-model",
     "lm-studio",
     "modelscope",
     "ollama",

@@ -157,7 +157,7 @@ def test_what_is_missing_is_told_and_nobody_is_sent_to_the_hub_for_it(store: Pat
     blob_of(store, OTHERS).unlink()
     with pytest.raises(NotWhole, match=r"base-GGUF:Q4_K_M is not whole .*: model.gguf is not there") as told:
         engine.model_path("hf.co/org/base-GGUF:Q4_K_M")
-    assert told.value.hint == "ollama gets it again"
+    assert told.value.hint == "docker-model or ollama gets it again"
     report = engine.check(["hf.co/org/base-GGUF:Q4_K_M", "llama3:70b"], anywhere=False)
     assert [one.status for one in report.models] == ["incomplete", "missing"]
     mine = [one for one in report.recommendations if one.model]
