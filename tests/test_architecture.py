@@ -576,6 +576,8 @@ TESTED_BY = {
     "hubfold_plugins.docker_model.index": ["plugins/docker_model/test_store.py"],
     "hubfold_plugins.docker_model.layout": ["plugins/docker_model/test_store.py"],
     "hubfold_plugins.ollama.manifests": ["plugins/ollama/test_store.py"],
+    "hubfold_plugins.ramalama.layout": ["plugins/ramalama/test_store.py"],
+    "hubfold_plugins.ramalama.refs": ["plugins/ramalama/test_store.py"],
     "hubfold.reports.health": ["cli/test_doctor.py", "cli/test_verify.py"],
     "hubfold.reports.removals": ["cli/test_rm.py", "cli/test_clean.py"],
     "hubfold.reports.runs": ["cli/test_consolidate.py", "cli/test_runs.py"],

@@ -22,6 +22,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.lmstudio.models import LmStudioBackend
     from hubfold_plugins.modelscope.cache import ModelScopeBackend
     from hubfold_plugins.ollama.store import OllamaBackend
+    from hubfold_plugins.ramalama.store import RamaLamaBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
 
@@ -35,6 +36,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         LmStudioBackend,
         ModelScopeBackend,
         OllamaBackend,
+        RamaLamaBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,
     ]

@@ -19,6 +19,7 @@ BUILT_IN = [
     "lm-studio",
     "modelscope",
     "ollama",
+    "ramalama",
     "symlink-farm",
     "text-generation-webui",
 ]
