@@ -181,7 +181,15 @@ _MOUNTING = {
     *(
         f"tests/faults/test_{name}.py"
         for name in (
-            *("access", "any_sequence", "doctor_sweeps", "drive_away", "filesystems", "harness"),
+            *(
+                "access",
+                "adopt_sweeps",
+                "any_sequence",
+                "doctor_sweeps",
+                "drive_away",
+                "filesystems",
+                "harness",
+            ),
             *(
                 "lifecycle_places",
                 "models",

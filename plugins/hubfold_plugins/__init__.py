@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def hubfold_storage_backends() -> list[type[StorageBackend]]:
     """One for each layout of the Hub's own clients, and for each store of another program."""
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
+    from hubfold_plugins.comfyui.models import ComfyUiBackend
     from hubfold_plugins.docker_model.store import DockerModelBackend
+    from hubfold_plugins.dvc.store import DvcBackend
     from hubfold_plugins.git_lfs.store import GitLfsBackend
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
@@ -25,12 +27,15 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.ramalama.store import RamaLamaBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
+    from hubfold_plugins.webui.store import WebUiBackend
 
     return [
         HubCacheBackend,
         # A clone that a client downloaded into as well is git's.
         GitLfsBackend,
+        DvcBackend,
         LocalDirBackend,
+        ComfyUiBackend,
         DockerModelBackend,
         LlamaCppBackend,
         LmStudioBackend,
@@ -39,4 +44,5 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         RamaLamaBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,
+        WebUiBackend,
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -100,15 +100,6 @@ def removal(
         content=tuple(content),
         empty=tuple(_emptied(root, {*content, *records, *aliases}, walk)),
     )
-
-
-def removals(
-    models: Iterable[FlatModel], root: str, backend: str, walk: Walk, wanted: tuple[str, str] | None = None
-) -> Iterator[Removal]:
-    """Those of the models that are called so (repo type, repo id); without a name, of all."""
-    for model in models:
-        if wanted is None or wanted == (model.repo_type, model.repo_id):
-            yield model.removal(root, backend, walk)
 
 
 def interrupted(root: str, backend: str, path: str, walk: Walk) -> Leftover:

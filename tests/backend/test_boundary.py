@@ -27,7 +27,7 @@ from tests.building.plugin import METHODS, Box, fill, raising
 
 ORIGIN = Origin("p-box", "hubfold-box", "1.0")
 #: Those that answer with nothing where the plugin fails: it has no root, no vault of its own then.
-TOTAL = {"recognise", "default_roots", "home_root", "reached", "model_named", "vault_places"}
+TOTAL = {"recognise", "default_roots", "further", "home_root", "reached", "model_named", "vault_places"}
 
 
 class Guarded:
@@ -48,8 +48,10 @@ class Guarded:
         asked: dict[str, Callable[[], Any]] = {
             "recognise": lambda: one.recognise(root.path, os.listdir(root.path)),
             "default_roots": lambda: one.default_roots({"HOME": "/home/me"}),
+            "further": lambda: one.further(root, {}),
             "home_root": lambda: one.home_root(root.path),
             "vault_places": lambda: one.vault_places(root),
+            "notes": lambda: one.notes(root, walk),
             "model_named": lambda: one.model_named("box:acme/boxed"),
             "reached": lambda: one.reached(root),
             "replicas": lambda: taken(one, root, walk),

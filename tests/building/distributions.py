@@ -14,7 +14,9 @@ BUILT_IN = [
     "llama-cpp",
     "hub-cache",
     "git-lfs",
+    "dvc",
     "local-dir",
+    "comfyui",
     "docker-model",
     "lm-studio",
     "modelscope",
@@ -22,6 +24,7 @@ BUILT_IN = [
     "ramalama",
     "symlink-farm",
     "text-generation-webui",
+    "webui",
 ]
 
 _REPORT = """

@@ -35,8 +35,10 @@ from hubfold.content import Snapshot, SnapshotFile
 METHODS = (
     "recognise",
     "default_roots",
+    "further",
     "home_root",
     "model_named",
+    "notes",
     "vault_places",
     "reached",
     "replicas",
@@ -97,8 +99,16 @@ class Box(StorageBackend):
         return os.path.join(home, "box")
 
     @may_fail
+    def notes(self, root: Root, walk: Walk) -> Iterable[str]:
+        return [os.path.join(root.path, "BOX")]
+
+    @may_fail
     def model_named(self, text: str) -> tuple[str, str, str | None] | None:
         return ("model", text.removeprefix("box:"), None) if text.startswith("box:") else None
+
+    @may_fail
+    def further(self, root: Root, environ: Mapping[str, str]) -> Iterable[str]:
+        return ()
 
     @may_fail
     def vault_places(self, root: Root) -> Sequence[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
-from hubfold.engine import folding, memory
+from hubfold.engine import memory, planning
 from tests.building.program import Program
 from tests.building.weights import SIZE, twice, weights
 
@@ -100,7 +100,7 @@ def test_what_is_called_reclaimable_is_what_the_plan_frees(
 
 
 def test_of_very_many_sets_it_is_about_so_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (folding, memory):
+    for module in (planning, memory):
         monkeypatch.setattr(module, "PLANNED_SETS", 1)
     folder = tmp_path / "folder"
     [[one, _], *_] = twice(folder, "one.safetensors", "two.safetensors")

@@ -31,6 +31,22 @@ class Shelf(StorageBackend):
     def default_roots(cls, environ: Mapping[str, str]) -> list[str]:
         return [one for one in environ.get("SHELVES", "").split(":") if one]
 
+    def content_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        return os.path.join(root.path, *digests.values())
+
+
+class Store(Shelf):
+    """Of a program that downloads by itself, in its own layout."""
+
+    name = "store"
+
+    def content_path(
+        self, root: Root, repo_type: str, repo_id: str, digests: Mapping[str, str]
+    ) -> str | None:
+        return None
+
 
 class Plain(StorageBackend):
     name = "plain"
@@ -119,6 +135,13 @@ def test_where_nobody_chose_a_primary_root_the_first_default_one_is_it(place: Pl
     chosen = [Root(other, "shelf", Role.PRIMARY), Root(second, "shelf")]
     assert workspace.with_primary(chosen) == chosen
     assert workspace.with_primary([Root(other, "shelf")]) == [Root(other, "shelf")]
+
+
+def test_the_store_of_another_program_is_primary_for_nobody(place: Place) -> None:
+    path = place.root("store", shelf=True)
+    place.environ["SHELVES"] = path
+    workspace = place.workspace(Store, Plain)
+    assert workspace.by_role([Root(path, "store")]) == [Root(path, "store")]
 
 
 def test_roots_below_a_path_come_with_the_vaults_of_theirs_only(place: Place) -> None:

@@ -14,7 +14,7 @@ from hubfold.testing.loopback_hub import LoopbackHub
 from tests.building import tree
 
 from .commands import enrol, must
-from .strace_sweep import CopyStage, Outcome, Point
+from .strace_sweep import Outcome, Point, Stage
 
 ONE, TWO = "a" * 40, "b" * 40
 FILES = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": tree.model("tokens")}
@@ -24,7 +24,7 @@ FILES = {"model.safetensors": tree.model("weights"), "sub/tokenizer.bin": tree.m
 class Place:
     """A folder with a cache in it, and what everything in it read before the command came."""
 
-    stage: CopyStage
+    stage: Stage
     before: dict[str, tree.Seen]
 
     @property

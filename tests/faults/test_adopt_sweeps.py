@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.building import tree
 
-from .commands import must
+from .commands import command, must
+from .filesystems import Mounts
 from .lifecycle import (
     Place,
     adopting,
@@ -21,8 +23,9 @@ from .lifecycle import (
     migrating,
     undone,
 )
+from .power_cut import DiskStage, power_cuts
 from .scenes import ALL
-from .strace_sweep import CopyStage, Outcome, Point
+from .strace_sweep import Command, CopyStage, Failed, Outcome, Point, Stage, complaints, record
 from .striking import KILL, Fault, hubfold
 from .test_lifecycle_sweeps import FAULTS, places, run
 
@@ -67,15 +70,55 @@ def test_undo_of_adopt(tmp_path: Path, fault: str) -> None:
         shutil.rmtree(place.path)
 
 
+def changing_in_the_cache(points: list[Point]) -> list[Point]:
+    first = min(i for i, point in enumerate(points) if "hf/hub" in point.text)
+    return [point for point in points[max(first - 6, 0) :] if "index.db" not in point.text]
+
+
 @pytest.mark.parametrize("how", ["leave", "move"])
 @FAULTS
 def test_migrate(tmp_path: Path, fault: str, how: str) -> None:
-    def changing(points: list[Point]) -> list[Point]:
-        first = min(i for i, point in enumerate(points) if "hf/hub" in point.text)
-        return [point for point in points[max(first - 6, 0) :] if "index.db" not in point.text]
-
     found = places(tmp_path, build_migrate)
-    run(found, lambda place: migrating(place, how), check_migrate(how), choose=changing, fault=fault)
+    run(
+        found,
+        lambda place: migrating(place, how),
+        check_migrate(how),
+        choose=changing_in_the_cache,
+        fault=fault,
+    )
+
+
+def on_drive(mounts: Mounts, build: Callable[[str], object]) -> DiskStage:
+    """A place on an image whose power can be cut."""
+    stage = DiskStage(mounts, [mounts.image("ext4")])
+    build(stage.place)
+    stage.save()
+    return stage
+
+
+@pytest.mark.parametrize("what", ["adopt", "leave", "move"])
+def test_power_cuts(mounts: Mounts, what: str) -> None:
+    """Of `adopt`, and of `migrate` by two ways: what is on the drive then is judged as after a kill."""
+    build, check = (build_adopt, check_adopt) if what == "adopt" else (build_migrate, check_migrate(what))
+    stages = [on_drive(mounts, build) for _ in range(2)]
+    by_path = {stage.place: Place(stage, tree.census(stage.place)) for stage in stages}
+
+    def argv(place: str) -> tuple[str, ...]:
+        return adopting(place) if what == "adopt" else migrating(place, what)
+
+    def struck(stage: Stage) -> Command:
+        return command(stage.place, *argv(stage.place))
+
+    def judge(stage: Stage, outcome: Outcome) -> list[str]:
+        try:
+            return list(check(by_path[stage.place], outcome))
+        except Failed as failed:
+            return [str(failed)]
+
+    points = changing_in_the_cache(record(stages[0], struck(stages[0])))
+    step = 1 if ALL else max(1, len(points) // 9)
+    verdicts = power_cuts(stages, struck, points[len(points) % step :: step], judge)
+    assert len(verdicts) > 5 and not complaints(verdicts)
 
 
 def test_the_judge_sees_a_folder_that_lost_a_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hubfold.content import LinkKind
 from hubfold.disk import held
+from hubfold.disk.identity import Mounts, place_of
 from hubfold.folding.planner import Policy
 from hubfold.journal.keepers import restore_keepers
 from hubfold.journal.others import Others
@@ -125,3 +126,20 @@ def test_what_fails_is_told_with_its_path(kept: Kept, monkeypatch: pytest.Monkey
     [failed] = restore_keepers(kept.log)
     assert failed.path == str(kept.blob)
     assert "read-only" in failed.error
+
+
+def test_a_keeper_in_a_vault_that_was_emptied_since_is_nothing_to_wait_for(
+    kept: Kept, tmp_path: Path
+) -> None:
+    """hubfold removes a vault that is empty; where the folder above it is gone too, its drive may be away."""
+    vault = tmp_path / "above" / "hubfold"
+    vault.mkdir(parents=True)
+    [change] = kept.log.keepers
+    kept.log.keepers[:] = [replace(change, path=str(vault / "objects/aa/x"), root=str(vault))]
+    kept.log.places[str(vault)] = place_of(str(vault), Mounts.now())._replace(vault="a" * 32)
+    kept.let_go()
+    vault.rmdir()
+    assert restore_keepers(kept.log) == []
+    vault.parent.rmdir()
+    [failed] = restore_keepers(kept.log)
+    assert "is not there" in failed.error

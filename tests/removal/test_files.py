@@ -114,7 +114,9 @@ def test_a_local_copy_loses_no_single_file(tree: Tree, engine: Engine) -> None:
 def test_a_word_that_is_no_file_is_a_model_and_nothing_goes(tree: Tree, engine: Engine) -> None:
     tree.hub.add("org/chat", model_files("chat", SIZE))
     tree.build({"hub": hub_cache("org/chat")})
-    for words in (["pytorch_modle.bin"], ["pytorch_model.bin", "pytorch_modle.bin"], ["*.gguf"]):
+    with pytest.raises(HubfoldError, match=r"called 'pytorch_modle\.bin', and org/base has no such file"):
+        engine.plan_remove(["org/base", "pytorch_modle.bin"])
+    for words in (["pytorch_model.bin", "pytorch_modle.bin"], ["*.gguf"]):
         with pytest.raises(HubfoldError):
             engine.plan_remove(["org/base", *words])
     with pytest.raises(UsageError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hubfold.content import Root
+from hubfold.scanning import databases
 from hubfold.scanning.databases import rows_of
 from hubfold.scanning.walk import TreeWalk
 
@@ -44,7 +45,43 @@ def test_what_changes_or_opens_anything_is_refused(tmp_path: Path, sql: str) -> 
         rows_of(data, sql)
 
 
-@pytest.mark.parametrize("keep", [7, 40, 3000])
+def schema(path: Path, *statements: str) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    return path
+
+
+def test_columns_that_are_made_of_json_are_read(tmp_path: Path) -> None:
+    """As InvokeAI has them."""
+    made = "path TEXT GENERATED ALWAYS AS (json_extract(config, '$.path')) VIRTUAL"
+    path = schema(
+        tmp_path / "models.db",
+        f"CREATE TABLE models (config TEXT, {made})",
+        """INSERT INTO models (config) VALUES ('{"path": "a"}')""",
+    )
+    assert rows_of(path.read_bytes(), "SELECT path FROM models") == [("a",)]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS path FROM n",
+        "SELECT zeroblob(1000000000) AS path",
+        "SELECT load_extension('x') AS path",
+    ],
+)
+def test_a_table_that_is_somebodys_program_gives_nothing(
+    tmp_path: Path, view: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "_MOST", 3)
+    path = schema(tmp_path / "models.db", f"CREATE VIEW models AS {view}")
+    with pytest.raises(sqlite3.Error):
+        rows_of(path.read_bytes(), "SELECT path FROM models")
+
+
+@pytest.mark.parametrize("keep", [0, 7, 40, 3000])
 def test_what_is_no_database_or_cut_short_is_told_and_gives_nothing(tmp_path: Path, keep: int) -> None:
     path = database(tmp_path / "models.db")
     path.write_bytes(path.read_bytes()[:keep])

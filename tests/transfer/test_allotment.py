@@ -11,7 +11,7 @@ from huggingface_hub import snapshot_download
 
 from hubfold import Engine
 from hubfold.content import Role
-from hubfold.errors import HubRefused
+from hubfold.errors import HubRefused, NoSpace
 from hubfold.models.names import Name
 from hubfold.places.places import PlaceAway
 from hubfold.places.space import OverLimit, used
@@ -99,6 +99,38 @@ def test_where_nothing_has_the_room_it_is_refused_and_nothing_is_made(there: Pla
     with pytest.raises(OverLimit, match=r"fast holds .* of the 1.0M that it may, and this takes 2.1M more"):
         there.download("org/a")
     assert not list(there.tree["fast"].iterdir()) and not list(there.tree["slow"].iterdir())
+
+
+@pytest.fixture
+def small_drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All places lie on a drive with room for one of the models."""
+    monkeypatch.setattr("hubfold.places.space.free_bytes", lambda folder: 3 * MIB)
+    usage = type("Usage", (), {"free": 3 * MIB})
+    monkeypatch.setattr("hubfold.transfer.download.shutil.disk_usage", lambda folder: usage)
+
+
+def test_two_places_of_one_drive_share_what_is_free_of_it(there: Places, small_drive: None) -> None:
+    """Each of the models fits where it is registered, but not both."""
+    with there.engine() as engine:
+        engine.register("one", "org/a", at="fast")
+        engine.register("other", "org/b", at="slow")
+        assert engine.plan_download(["one"]).models and engine.plan_download(["other"]).models
+        plan = engine.plan_download(["one", "other"])
+        with pytest.raises(
+            NoSpace, match=r"has 3\.1M free, and this takes 2\.1M .*beside 2\.1M to other places"
+        ):
+            engine.download(plan)
+    assert not list(there.tree["fast"].iterdir()) and not list(there.tree["slow"].iterdir())
+
+
+def test_what_does_not_fit_beside_another_place_of_the_drive_does_not_go_on_to_it(
+    there: Places, small_drive: None
+) -> None:
+    with there.engine() as engine:
+        plan = engine.plan_download(["org/a", "org/b"])
+        assert not plan.elsewhere, "the next place has no more room than the first"
+        with pytest.raises(NoSpace, match=r"this takes 4\.2M"):
+            engine.check_space(plan)
 
 
 def test_the_clients_own_cache_is_called_primary_where_no_other_is(there: Places) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
-from hubfold.testing.trees import model_files
+from hubfold.testing.trees import model_files, safetensors
 
 pytestmark = pytest.mark.clients
 
@@ -48,12 +48,12 @@ class User:
     def hubfold(self, *arguments: str | Path) -> None:
         self.run("-m", "hubfold", *map(str, arguments))
 
-    def loads(self, repo_id: str, cache: Path | None = None) -> Any:
+    def loads(self, repo_id: str, cache: Path | None = None, code: str = LOAD) -> Any:
         python = os.path.join(os.environ["HUBFOLD_TEST_CLIENTS"], "transformers", "bin", "python")
         if not os.path.exists(python):
             pytest.skip("there is no environment with transformers")
         return json.loads(
-            self.run("-c", LOAD, repo_id, str(cache or self.cache), python=python).splitlines()[-1]
+            self.run("-c", code, repo_id, str(cache or self.cache), python=python).splitlines()[-1]
         )
 
 
@@ -84,3 +84,45 @@ def test_auto_config_loads_after_download_consolidate_rm_backup_and_restore(
     user.hubfold("rm", "org/two", "-y")
     user.hubfold("restore", tmp_path / "backup.tar", "-y")
     assert user.loads("org/two") == expected
+
+
+#: Configuration, tokenizer and weights, as `from_pretrained` finds them; without torch, tensors are arrays.
+LOAD_ALL = """
+import json, sys
+from safetensors.numpy import load_file
+from transformers import AutoConfig, AutoTokenizer
+from transformers.utils import cached_file
+how = dict(cache_dir=sys.argv[2], local_files_only=True)
+config = AutoConfig.from_pretrained(sys.argv[1], **how)
+words = AutoTokenizer.from_pretrained(sys.argv[1], **how)("two words")["input_ids"]
+weights = load_file(cached_file(sys.argv[1], "model.safetensors", **how))
+print(json.dumps([type(config).__name__, words, sum(array.size for array in weights.values())]))
+"""
+TOKENIZER = json.dumps(
+    {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {"type": "WordLevel", "vocab": {"two": 0, "words": 1, "?": 2}, "unk_token": "?"},
+    }
+).encode()
+SETTINGS = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "?"}).encode()
+
+
+@pytest.mark.parametrize("how", ["--all-of", "--cache"])
+def test_from_pretrained_loads_what_was_moved_from_both_places_and_after_it_came_back(
+    tmp_path: Path, other_drive: Path, loopback_hub: LoopbackHub, how: str
+) -> None:
+    files = {**COPIES, "tokenizer.json": TOKENIZER, "tokenizer_config.json": SETTINGS}
+    files["model.safetensors"] = safetensors("weights", 2 << 20)
+    loopback_hub.add("org/one", files)
+    user, moved = User(tmp_path, loopback_hub), other_drive / "hub"
+    user.hubfold("download", "org/one")
+    before = user.loads("org/one", code=LOAD_ALL)
+    assert before[:2] == ["LlamaConfig", [0, 1]] and before[2] > 1000
+    user.hubfold("move", how, user.cache, "--to", moved, "-y")
+    [blob] = [path for path in (user.cache / "models--org--one" / "blobs").iterdir() if path.is_symlink()]
+    assert blob.resolve().is_relative_to(other_drive)
+    assert user.loads("org/one", code=LOAD_ALL) == user.loads("org/one", moved, code=LOAD_ALL) == before
+    user.hubfold("recall", "org/one", "-y")
+    assert not blob.is_symlink() and user.loads("org/one", code=LOAD_ALL) == before

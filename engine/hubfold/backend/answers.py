@@ -263,6 +263,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "same_owner": yes_or_no,
     "written_in_place": text,
     "resumes_in_place": yes_or_no,
+    "used_by": text,
     "beside": _tuple(text),
 }
 

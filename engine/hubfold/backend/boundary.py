@@ -17,7 +17,7 @@ at work (`Interrupted`, an index that is damaged), even if the plugin caught tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -48,9 +48,9 @@ class GuardedBackend:
     """A backend as everybody but this module knows it: its methods by the contract, behind the guard.
 
     Raises `Unfit` for a name or capabilities that the contract does not allow. All methods raise `BackendFault`, but
-    for `recognise`, `default_roots`, `home_root`, `reached`, `model_named` and `vault_places`: a plugin that fails in
-    one of these has none, and that is all. Without a `disk` (`hubfold.disk.bounds`), paths are held against the root by
-    their text alone.
+    for `recognise`, `default_roots`, `further`, `home_root`, `reached`, `model_named` and `vault_places`: a plugin that
+    fails in one of these has none, and that is all. Without a `disk` (`hubfold.disk.bounds`), paths are held against
+    the root by their text alone.
     """
 
     __slots__ = (
@@ -112,19 +112,30 @@ class GuardedBackend:
 
     def default_roots(self, environ: Mapping[str, str]) -> Sequence[str]:
         """See `StorageBackend.default_roots`: those of them that can be used."""
+        return self._own_roots(StorageBackend.default_roots, "", lambda: self._backend.default_roots(environ))
+
+    def further(self, root: Root, environ: Mapping[str, str]) -> Sequence[str]:
+        """See `StorageBackend.further`: those that can be used."""
+        asked = self._own_roots(
+            StorageBackend.further, root.path, lambda: self._backend.further(root, environ)
+        )
+        return tuple(asked)
+
+    def _own_roots(self, method: Method, root: str, ask: Callable[[], Iterable[str]]) -> list[str]:
+        """The roots that a layout finds by itself, without those that no plugin has a say in."""
         found: list[str] = []
         try:
-            for answer in answers.items(self._backend.default_roots(environ), "its answer"):
+            for answer in answers.items(ask(), "its answer"):
                 if len(found) >= FEW:
                     raise Unfit(f"there are more than {FEW} roots")
                 try:
                     found.append(self._allowed(answers.default_root(answer, "a root")))
                 except Unfit as error:
-                    self._note(StorageBackend.default_roots, "", error)
+                    self._note(method, root, error)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
-            self._note(StorageBackend.default_roots, "", error)
+            self._note(method, root, error)
         return found
 
     def home_root(self, home: str) -> str | None:
@@ -219,6 +230,19 @@ class GuardedBackend:
                 raise
             self._blame(StorageBackend.replicas, root.path, error, handed)
         handed.check()
+
+    def notes(self, root: Root, walk: Walk) -> Sequence[str]:
+        """See `StorageBackend.notes`."""
+        handed = HandedWalk(walk)
+        own = self._territory(root)
+
+        def check(value: object, what: str) -> str:
+            return own.below(answers.path(value, what), what)
+
+        def ask() -> Sequence[str]:
+            return answers.every(self._backend.notes(root, handed), check, "note")
+
+        return self._ask(StorageBackend.notes, root.path, ask, handed)
 
     def snapshots(self, root: Root, walk: Walk) -> Sequence[Snapshot]:
         """See `StorageBackend.snapshots`."""

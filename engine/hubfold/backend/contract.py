@@ -73,6 +73,8 @@ class Capabilities:
     resumes_in_place: that program goes on with a file that is too short by writing to its end, and nothing beside the
         file says that it is whole. Links may stand for such a file only where its bytes were read and are what the
         layout states, or where a layout of which this is not so states what they are.
+    used_by: the program that has its models here and looks for them nowhere else, by its name; "" for none. That a
+        cache has the same is no reason for a model here to go (`hubfold rm --redundant-copies`).
     beside: folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache
         of chunks): hubfold tells what they take, and touches none of it.
     """
@@ -88,6 +90,7 @@ class Capabilities:
     same_owner: bool = False
     written_in_place: str = ""
     resumes_in_place: bool = False
+    used_by: str = ""
     beside: tuple[str, ...] = ()
 
 
@@ -117,6 +120,8 @@ class Walk(Protocol):
 
     def folders(self, path: str) -> Iterator[Folder]:
         """`path` and every directory below it, top down; symlinks are never followed, other file systems are.
+
+        While a scan asks for replicas, `Folder.files` holds what is new or changed; else, every file.
 
         A caller may remove names from `Folder.folders` to keep the walk out of them. Sub-trees that another backend
         recognises, hubfold's own vaults and temporaries are left out. Errors are noted and passed over.
@@ -240,6 +245,14 @@ class StorageBackend(ABC):
         """
         return None
 
+    def further(self, root: Root, environ: Mapping[str, str]) -> Iterable[str]:
+        """Folders elsewhere that the settings beside `root` name as such ones of its programs too.
+
+        Asked without a walk. Each that is there becomes a root of its own, of this layout where no other knows it; what
+        is refused of `default_roots` is refused here.
+        """
+        return ()
+
     def reached(self, root: Root) -> Iterable[str]:
         """Symlinks to folders, below the root, behind which a part of it lies: the layout's programs go through them.
 
@@ -247,6 +260,14 @@ class StorageBackend(ABC):
         in it are told by that root. Models, removals and locks are told by this one, by paths through the link; the
         engine changes what they name where it lies. Name nothing that is not of the layout by what is in it. Only the
         layouts of hubfold's own are asked: a plugin of somebody else changes nothing outside of its root.
+        """
+        return ()
+
+    def notes(self, root: Root, walk: Walk) -> Iterable[str]:
+        """Files of the root by which what this layout says of others changes: an index, a list of models.
+
+        The walk shows files that are new or changed, and all files of a folder in which something changed. Where one of
+        these is another than at the last scan (by `lstat`), it shows every file of the root again.
         """
         return ()
 

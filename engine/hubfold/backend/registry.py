@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
@@ -13,6 +13,7 @@ import pluggy
 
 from hubfold.backend import distributions, hookspecs, one_file
 from hubfold.backend.boundary import GuardedBackend, guarded, told
+from hubfold.backend.policies import Hook
 from hubfold.errors import PluginError
 from hubfold.faults import Fault, Faults, Origin
 
@@ -73,6 +74,8 @@ class Registry(Mapping[str, LoadedBackend]):
     #: What could not be loaded; everything else goes on without it.
     broken: tuple[Fault, ...] = ()
     plugins: tuple[LoadedPlugin, ...] = ()
+    #: By the name of a hook, but for that of backends: who takes part in it.
+    hooks: Mapping[str, tuple[Hook, ...]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> LoadedBackend:
         return self.backends[name]
@@ -230,9 +233,7 @@ def _place(distribution: Distribution) -> str:
 def _collect(manager: pluggy.PluginManager, origins: Mapping[str, Origin], broken: list[Fault]) -> Registry:
     backends: dict[str, LoadedBackend] = {}
     for implementation in manager.hook.hubfold_storage_backends.get_hookimpls():
-        origin = origins.get(
-            implementation.plugin_name, Origin(implementation.plugin_name, "no distribution", "?")
-        )
+        origin = _origin(implementation, origins)
         try:
             loaded = [
                 LoadedBackend(guarded(cls, origin))
@@ -253,4 +254,20 @@ def _collect(manager: pluggy.PluginManager, origins: Mapping[str, Origin], broke
                 )
             backends[one.name] = one
     ordered = sorted(backends.values(), key=lambda one: -one.backend.priority)
-    return Registry({one.name: one for one in ordered}, tuple(broken))
+    return Registry({one.name: one for one in ordered}, tuple(broken), hooks=_hooks(manager, origins))
+
+
+def _hooks(manager: pluggy.PluginManager, origins: Mapping[str, Origin]) -> dict[str, tuple[Hook, ...]]:
+    found = {}
+    for name, caller in vars(manager.hook).items():
+        if name.startswith("hubfold_") and name != "hubfold_storage_backends":
+            found[name] = tuple(
+                Hook(_origin(one, origins), one.function, tuple(one.argnames))
+                for one in caller.get_hookimpls()
+            )
+    return found
+
+
+def _origin(implementation: pluggy.HookImpl, origins: Mapping[str, Origin]) -> Origin:
+    name = implementation.plugin_name
+    return origins.get(name, Origin(name, "no distribution", "?"))

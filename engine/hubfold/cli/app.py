@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 
 import click
 
 from hubfold.cli import errors, streams
-from hubfold.cli.guests import give_back, stdout
+from hubfold.cli.guests import give_back, shut_out, stdout
 from hubfold.cli.options import CommandGroup, Session, output_options
 from hubfold.cli.output import Output
 from hubfold.cli.shell.completion import VARIABLE as COMPLETING
@@ -64,13 +65,23 @@ class LazyGroup(CommandGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            return _of_plugins(cmd_name)
         command: click.Command = import_module(f"hubfold.cli.commands.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+@cache
+def _of_plugins(name: str) -> click.Command | None:
+    """The command of a plugin's own that is called so."""
+    from hubfold.engine.engine import Engine
+
+    with Engine(guests=shut_out) as engine:
+        found: click.Command | None = engine.commands.get(name)
+    return found
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -178,12 +178,11 @@ class CommandGroup(HelpWithExamples, click.Group):
 
     def named(self, ctx: click.Context, name: str) -> click.Command:
         """The command of this name. Raises `click.UsageError`, with the nearest names, where there is none."""
-        names = self.list_commands(ctx)
-        if (found := self.get_command(ctx, name)) is not None and name in names:
+        if (found := self.get_command(ctx, name)) is not None:
             return found
         import difflib
 
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, self.list_commands(ctx), n=3, cutoff=0.5)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise click.UsageError(f"no command is called {name!r}{meant}", ctx)
 

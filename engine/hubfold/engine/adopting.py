@@ -13,10 +13,10 @@ from hubfold.adoption.origin import Asked, Known, Listed
 from hubfold.adoption.plan import AdoptPlan, TakePlan
 from hubfold.adoption.taking import CHANGED, Taker
 from hubfold.backend.changes import Offer
-from hubfold.care import recovery
 from hubfold.content import Root, Scope
 from hubfold.disk import directory
 from hubfold.disk.paths import canonical, within
+from hubfold.engine import running
 from hubfold.engine.folding import Folding
 from hubfold.engine.places import Places
 from hubfold.engine.planning import Planning
@@ -165,7 +165,7 @@ class Adopting:
         links: tuple[str, ...] = ()
         failed: tuple[Failed, ...] = ()
         state = "interrupted"
-        with recovery.changing(self._workspace.state, command) as book:
+        with running.changing(self._workspace, command) as book:
             try:
                 directory.make_folders(plan.root.path)
                 taker = Taker(plan, book, read_only)

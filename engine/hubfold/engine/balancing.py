@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hubfold.engine.following import Following
@@ -20,6 +20,7 @@ from hubfold.moving import choice
 from hubfold.moving.choice import CAME, READ, LastUse, Offer
 from hubfold.moving.plan import MovedModel, MovePlan
 from hubfold.places.places import Place, PlaceAway, in_order
+from hubfold.places.space import Room, drive_of
 from hubfold.reports.moves import BalancedModel, BalancedPlace, BalanceReport, PinReport
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.state.used import Used
@@ -57,16 +58,20 @@ class BalancePlan:
 
 @dataclass(slots=True)
 class _Room:
-    """What is left of each place, less what was promised of it already, by its cache."""
+    """What there is of each place, and what was promised of it already: by its cache, and by its drive."""
 
     places: Places
-    left: dict[str, int] = field(default_factory=dict)
+    rooms: dict[str, Room] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+    written: dict[Hashable, int] = field(default_factory=dict)
 
     def take(self, place: Place, bytes_: int) -> bool:
-        left = self.left.setdefault(place.cache, self.places.room_left(place))
-        if bytes_ > left:
+        room = self.rooms.setdefault(place.cache, self.places.room(place))
+        drive = drive_of(place.cache)
+        held, written = self.held.get(place.cache, 0) + bytes_, self.written.get(drive, 0) + bytes_
+        if not room.fits(held, written):
             return False
-        self.left[place.cache] = left - bytes_
+        self.held[place.cache], self.written[drive] = held, written
         return True
 
 

@@ -194,6 +194,8 @@ class Care:
                 findings.append(Finding("interrupted-run", unsettled, message, "`hubfold recover`"))
             if fix and any(finding.fixed for finding in findings):
                 self._scanning.scan()
+            told = self._workspace.policies.findings(self._workspace.scanned())
+            findings += [Finding(*words) for words in told]
         return DoctorReport(findings_with_writers(findings, self._writers()))
 
     def _shut_out(self, mender: repairs.Mender | None) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubfold.content import LEFTOVER_AGE, USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
@@ -135,6 +135,11 @@ class Engine:
         """
         self.state.write_config(self.sample_config)
         return self.state.config
+
+    @property
+    def commands(self) -> dict[str, Any]:
+        """The click commands of plugins, by name."""
+        return self.workspace.policies.commands()
 
     @property
     def registry(self) -> Registry:

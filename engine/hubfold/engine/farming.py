@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hubfold.care import recovery
 from hubfold.disk.paths import named
+from hubfold.engine import running
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import HubfoldError, Interrupted
@@ -35,7 +35,7 @@ class Farming:
         plan = self.plan(path, models, snapshots)
         if not plan.changes:
             return _farm_report(plan, None, ())
-        with recovery.changing(self._workspace.state, "farm") as book:
+        with running.changing(self._workspace, "farm") as book:
             state = "finished"
             try:
                 failed = build.build(plan, book, progress=self._workspace.progress, stop=self._workspace.stop)

@@ -11,6 +11,7 @@ from hubfold.adoption import undo as adoption_undo
 from hubfold.care import recovery, repoint
 from hubfold.content import IndexedReplica, Root, Signature
 from hubfold.disk.paths import gone
+from hubfold.engine import running
 from hubfold.engine.workspace import Workspace
 from hubfold.errors import Interrupted
 from hubfold.farm import settle as farm_settle
@@ -20,6 +21,7 @@ from hubfold.folding.executor import Executor
 from hubfold.folding.outcomes import Outcome
 from hubfold.folding.plan import Action, Plan
 from hubfold.folding.told import done
+from hubfold.folding.vetoes import without_vetoed
 from hubfold.index.housekeeping import totals
 from hubfold.journal import history, journal, keepers, lock
 from hubfold.journal.others import Others
@@ -46,7 +48,9 @@ class Folding:
 
     def apply(self, plan: Plan) -> ConsolidateReport:
         """See `Engine.apply`."""
-        with recovery.changing(self._workspace.state, "consolidate") as book:
+        # A plan may be old by now, or was read from a file.
+        plan = without_vetoed(plan, self._workspace.policies)
+        with running.changing(self._workspace, "consolidate") as book:
             return self.apply_in(book, plan)
 
     def apply_in(self, book: journal.Journal, plan: Plan) -> ConsolidateReport:
@@ -167,8 +171,9 @@ class Folding:
 
     def undo(self, run: str | None = None) -> UndoReport:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
-        with recovery.alone(self._workspace.state, "undo"):
+        with running.alone(self._workspace, "undo") as runs:
             log, logs = history.find(self._workspace.state, run)
+            runs.append(log.run)
             undone = undo.Undone()
             interrupted = False
             with journal.Journal.reopen(log) as book:

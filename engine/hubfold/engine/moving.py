@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from hubfold import display
-from hubfold.care import recovery
 from hubfold.care.follow import Led
 from hubfold.content import LinkKind, Root, Scope
 from hubfold.disk import directory
 from hubfold.disk.paths import canonical, existing, free_bytes
+from hubfold.engine import running
 from hubfold.engine.folding import Folding
 from hubfold.engine.following import Following
 from hubfold.engine.places import Places
@@ -31,7 +31,7 @@ from hubfold.moving import links, originals
 from hubfold.moving import plan as moves
 from hubfold.moving.links import HeldAlone
 from hubfold.moving.plan import MovedModel, MovePlan, Stays, Wish
-from hubfold.places.places import NoPlace, Place, check_there
+from hubfold.places.places import NoPlace, Place, PlaceAway, check_there
 from hubfold.removal.plan import RemovePlan
 from hubfold.reports import moves as told
 from hubfold.reports.moves import MoveReport
@@ -245,7 +245,7 @@ class Moving:
     ) -> told.MovedModel | None:
         """Move one model, under a run of its own; None, and told, where it stays as it was."""
         directory.make_folders(plan.target.path)
-        with recovery.changing(self._workspace.state, "move") as book:
+        with running.changing(self._workspace, "move") as book:
             stays = moves.why_it_stays(model)
             if stays is not None:
                 left.append(Left(str(model.name), stays.reason))
@@ -295,7 +295,14 @@ class Moving:
         done: list[told.MovedModel] = []
         led = Led()
         state = "interrupted"
-        with recovery.changing(self._workspace.state, "move") as book:
+        try:
+            self._places.there(plan.target.path)
+        except PlaceAway as error:
+            failed.append(Failed(plan.target.path, str(error)))
+            return [], False
+        directory.make_folders(plan.target.path)
+        self._scanning.remember(plan.target)
+        with running.changing(self._workspace, "move") as book:
             try:
                 for one in plan.alone:
                     self._workspace.stop.check()
@@ -309,7 +316,7 @@ class Moving:
                 pass
             finally:
                 if not led.unsettled:
-                    book.append("end", state=state)
+                    book.append("end", state=state, freed=sum(one.freed for one in done))
         return done, state == "interrupted"
 
     def _fold(self, plan: MovePlan, model: MovedModel, book: Journal) -> tuple[Led, ConsolidateReport]:

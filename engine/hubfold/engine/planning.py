@@ -18,6 +18,7 @@ from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.folding import planner, survey
 from hubfold.folding.plan import Plan, Skip
+from hubfold.folding.vetoes import without_vetoed
 from hubfold.reports.scans import ScanReport
 from hubfold.scanning import discover, kinds
 
@@ -67,7 +68,8 @@ class Planning:
                 raise HubfoldError(f"{chosen} is left out: its plugin failed", "`hubfold scan` says how")
         seen, unseen = _to_be_seen(sets, around.away)
         confined = self._confined(scope.within, chosen)
-        found = planner.plan(seen, planner.Policy(link, chosen, across_owners, below, confined), around)
+        policy = planner.Policy(link, chosen, across_owners, below, confined, preferred=self._preferred(seen))
+        found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
         if chosen is not None:
             found = replace(found, notes=(*found.notes, *self._in_no_cache(seen, chosen)))
         away = self._workspace.roots_away(paths)
@@ -119,8 +121,19 @@ class Planning:
         sets = list(self._begun_like_models(about, USUAL, odd))
         around = survey.survey(sets, roots, self._workspace.backends)
         seen, unseen = _to_be_seen(sets, around.away)
-        found = planner.plan(seen, planner.Policy(), around)
+        policy = planner.Policy(preferred=self._preferred(seen))
+        found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
         return replace(found, skipped=(*found.skipped, *unseen, *odd))
+
+    def _preferred(self, sets: Iterable[DuplicateSet]) -> frozenset[str]:
+        """The copies that plugins want to be kept."""
+        policies = self._workspace.policies
+        if not policies.has("hubfold_prefer"):
+            return frozenset()
+        found = (
+            policies.preferred([one.path for one in each.replicas], each.digests, each.size) for each in sets
+        )
+        return frozenset(path for path in found if path is not None)
 
     def preview(self, plan: Plan) -> ConsolidateReport:
         """See `Engine.preview`."""

@@ -8,15 +8,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hubfold.backend.changes import LEFTOVER_AGE
-from hubfold.care import recovery
 from hubfold.content import Root
 from hubfold.disk.paths import canonical, within
+from hubfold.engine import running
 from hubfold.engine.workspace import StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.index.housekeeping import keep_unreferenced
 from hubfold.journal import journal, others
 from hubfold.library.inventory import Holdings
-from hubfold.models.names import ModelName
+from hubfold.models.names import ModelName, UnknownModel
 from hubfold.removal import carry_out, files, leftovers, redundant
 from hubfold.removal import plan as removal_plan
 from hubfold.removal.files import FilesOf
@@ -50,7 +50,7 @@ class Removing:
         copies = [folder for folder in folders.values() if folder is not None]
         known = self._workspace.discover() if copies else []
         strange = [copy for copy in copies if not any(within(copy, root.path) for root in known)]
-        holdings = None
+        holdings = found = None
         if self._may_be_files(models, copies):
             holdings = self._workspace.holdings_at([*only, *strange])
             found = self._files_of(holdings, models, revision, with_copies=with_copies)
@@ -63,20 +63,26 @@ class Removing:
         if patterns and revision is not None:
             raise UsageError("a revision is one of one model", "name the model, or leave out --revision")
         asked = [self._workspace.model_name(name, revision) for name in names if name not in patterns]
-        return removal_plan.plan(
-            holdings or self._workspace.holdings_at([*only, *strange]),
-            Wish(
-                models=asked,
-                copies=copies,
-                patterns=patterns,
-                only=only,
-                with_links=with_links,
-                with_copies=with_copies,
-                suggest=list(self._workspace.models),
-            ),
-            names=self._workspace.names_of,
-            logs=lambda: journal.logs(self._workspace.state.runs),
+        wish = Wish(
+            models=asked,
+            copies=copies,
+            patterns=patterns,
+            only=only,
+            with_links=with_links,
+            with_copies=with_copies,
+            suggest=list(self._workspace.models),
         )
+        try:
+            return removal_plan.plan(
+                holdings or self._workspace.holdings_at([*only, *strange]),
+                wish,
+                names=self._workspace.names_of,
+                logs=lambda: journal.logs(self._workspace.state.runs),
+            )
+        except UnknownModel as error:
+            if found is None or not found.held:
+                raise
+            raise UnknownModel(f"{error}, and {found.name} has no such file", error.hint) from None
 
     def plan_of(self, models: Sequence[ModelName], only: Sequence[str]) -> RemovePlan:
         """What removing these revisions from the roots `only` would do. Raises as `plan_remove`."""
@@ -164,7 +170,7 @@ class Removing:
         """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
         if not plan.removals:
             return self.preview_removal(plan)
-        with recovery.changing(self._workspace.state, command) as book:
+        with running.changing(self._workspace, command) as book:
             holdings = self._workspace.holdings_at([removal.root for removal in plan.removals])
             report = carry_out.carry_out(
                 plan, holdings, book, progress=self._workspace.progress, stop=self._workspace.stop

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
-from hubfold.care import recovery
 from hubfold.care.doctor import FROM_THE_HUB
 from hubfold.content import Partial, Root, Scope, Signature, SnapshotFile
 from hubfold.disk import directory, permissions
 from hubfold.disk.paths import named
+from hubfold.engine import running
 from hubfold.engine.care import Care
 from hubfold.engine.farming import Farming
 from hubfold.engine.models import Models
@@ -24,7 +24,7 @@ from hubfold.library import availability
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import ModelName, Name
 from hubfold.models.patterns import Selection
-from hubfold.places import places
+from hubfold.places import places, space
 from hubfold.places.places import Place
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
@@ -115,8 +115,9 @@ class Transfer:
         groups = self._by_target(asked, into)
         self._scanning.scan(min_size=NO_CONTENT)
         plans: list[DownloadPlan] = []
+        written: dict[Hashable, int] = {}
         for targets, group in groups:
-            plans += allotment.allot(group, targets, self._plan_for)
+            plans += allotment.allot(group, targets, self._plan_for, written)
         typed = {one.name: one for one in names}
         plans = plans or [DownloadPlan(self._workspace.download_cache(into), ())]
         first, *others = (self._as_typed(plan, typed) for plan in plans)
@@ -191,8 +192,11 @@ class Transfer:
     def check_space(self, plan: DownloadPlan) -> None:
         """Raise `NoSpace`, with the figures, where a download would not fit on a drive, or into a place."""
         wanted: dict[str, int] = {}
+        written: dict[Hashable, int] = {}
         for one in plan.each:
-            download.check_space(one, self._workspace.config.reserve)
+            drive = space.drive_of(one.cache.path)
+            download.check_space(one, self._workspace.config.reserve, written.get(drive, 0))
+            written[drive] = written.get(drive, 0) + one.written_bytes
             wanted.setdefault(one.cache.path, 0)
             wanted[one.cache.path] += sum(map(allotment.needed, one.models))
         for cache, bytes_ in wanted.items():
@@ -262,7 +266,7 @@ class Transfer:
         if not wanted:
             return Already()
         directory.make_folders(plan.cache.path)
-        with recovery.changing(self._workspace.state, "download") as book:
+        with running.changing(self._workspace, "download") as book:
             placer = Placer(
                 journal=book,
                 backend=self._workspace.backends[plan.cache.backend],
@@ -353,7 +357,7 @@ class Transfer:
 
     def backup(self, plan: BackupPlan) -> BackupReport:
         """Write the backup; a folder is gone on with. Raises `NoSpace`, `BackupError`, `Interrupted`, `OSError`."""
-        with recovery.changing(self._workspace.state, "backup") as book:
+        with running.changing(self._workspace, "backup") as book:
             name = containers.temporary_name(book.run)
             tar = containers.is_tar(plan.target)
             folder = os.path.dirname(plan.target) if tar else plan.target
@@ -436,11 +440,14 @@ class Transfer:
         """Put the models of the plan into its root; what is there stays. Raises `NoSpace`, `BackupError`, `OSError`."""
         path = named(source)
         hint = "make room, or name another cache by --into"
+        written: dict[Hashable, int] = {}
         for one in plan.each:
-            backup.check_space(one.root.path, one.missing_bytes, "this", hint)
+            drive = space.drive_of(one.root.path)
+            written[drive] = written.get(drive, 0) + one.missing_bytes
+            backup.check_space(one.root.path, written[drive], "this", hint)
             self._places.check_room(one.root.path, one.missing_bytes)
         reports = []
-        with recovery.changing(self._workspace.state, "restore") as book:
+        with running.changing(self._workspace, "restore") as book:
             state = "interrupted"
             try:
                 for one in plan.each:

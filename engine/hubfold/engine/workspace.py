@@ -20,6 +20,7 @@ from hubfold.state.home import KnownRoot, StateHome
 
 if TYPE_CHECKING:
     from hubfold.backend.boundary import GuardedBackend
+    from hubfold.backend.policies import Policies
     from hubfold.backend.registry import Registry
     from hubfold.content import IndexedReplica
     from hubfold.disk.filesystem import FileSystems, Shows
@@ -93,11 +94,25 @@ class Workspace:
         return found
 
     @cached_property
+    def policies(self) -> Policies:
+        """What plugins have a say in; each has taken its section of ``config.toml`` by then."""
+        from hubfold.backend.policies import Policies
+
+        found = Policies(self.registry.hooks, self.faults)
+        if found.has("hubfold_settings"):
+            found.configure(self.config.plugins or {})
+        return found
+
+    @cached_property
     def config(self) -> Config:
         from hubfold.state import config
 
         found = config.load(self.state.config)
         self.notices += found.warnings
+        if found.plugins:
+            loaded = {one.origin.plugin for one in self.registry.plugins}
+            for name in sorted(found.plugins.keys() - loaded):
+                self.notices.append(f"config.toml: [plugins.{name}]: no plugin of that name is loaded")
         return found
 
     @property
@@ -424,11 +439,26 @@ class Workspace:
         return sorted(self.with_primary(roots), key=lambda root: (root.role is not Role.PRIMARY, root.path))
 
     def with_primary(self, roots: Iterable[_Rooted]) -> list[_Rooted]:
-        """The same; where the user chose no primary one, the first cache that a backend names by default is it."""
+        """The same; where the user chose no primary one, the first cache that a backend names by default is it.
+
+        Of caches those that clients download into: the store of some other program is nobody's choice.
+        """
+        from hubfold.scanning.discover import takes_downloads
+
         found = list(roots)
         if not any(root.role is Role.PRIMARY for root in found):
-            defaults = [root.path for source, root in self.sources() if source == "found"]
-            first = next((path for path in defaults if any(root.path == path for root in found)), None)
+            defaults = [root for source, root in self.sources() if source == "found"]
+            there = {root.path for root in found}
+            first = next(
+                (
+                    root.path
+                    for root in defaults
+                    if root.path in there
+                    and root.backend is not None
+                    and takes_downloads(self.backends[root.backend], Root(root.path, root.backend))
+                ),
+                None,
+            )
             found = [replace(root, role=Role.PRIMARY) if root.path == first else root for root in found]
         return found
 

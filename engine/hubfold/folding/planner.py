@@ -49,6 +49,8 @@ class Policy:
     below: tuple[str, ...] = ()
     #: The folder that no link may lead out of, by its real path: what lies outside neither stays for it nor goes.
     within: str | None = None
+    #: Paths of copies that are kept before others, wherever they lie: a plugin wants it so.
+    preferred: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,7 @@ class _Planner:
 
     # -- ranking ------------------------------------------------------------------------------------------------
 
-    def _rank(self, payload: Payload) -> tuple[bool, bool, bool, int, bool, bool, int, int, int, str]:
+    def _rank(self, payload: Payload) -> tuple[bool, bool, bool, bool, int, bool, bool, int, int, int, str]:
         """Names decide last: of two that differ otherwise, the same one is kept whatever they are called.
 
         What may not be kept comes behind all that may: by then it is known what could serve it.
@@ -228,6 +230,9 @@ class _Planner:
         open_to = [self._breadth(file, one.way) for one in around]
         return (
             not self._may_keep(payload),
+            not self.policy.preferred.intersection([replica.path for replica in payload])
+            if self.policy.preferred
+            else False,
             self._may_be_taken_away(payload),
             bool(self._folders) and bool(self._below(payload)),
             min([one.place for one in around]),

@@ -18,7 +18,7 @@ from hubfold.errors import LeftAlone
 from hubfold.journal.journal import Journal
 from hubfold.journal.on_disk import led_to, still_links, still_put
 from hubfold.journal.others import ALONE, Others
-from hubfold.journal.presence import Places, check_there
+from hubfold.journal.presence import Places, check_there, check_vault
 from hubfold.journal.records import KeeperChange
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.outcomes import Failed
@@ -91,7 +91,11 @@ def _where_it_is(change: KeeperChange, roots_now: Mapping[str, str]) -> KeeperCh
 
 def _restore_keeper(change: KeeperChange, places: Places) -> None:
     """Raises `Away` where the keeper's root is not to be seen now."""
-    check_there(places, change.root)
+    known = places.get(change.root)
+    if known is not None and known.vault:
+        check_vault(places, change.root)  # one that is empty is removed
+    else:
+        check_there(places, change.root)
     directory, name = Directory.parent_of(change.root, change.path)
     with directory:
         fd = directory.open_file(name)

@@ -94,6 +94,12 @@ class RunLog:
         return folded + ([] if self.undone else [link.path for link in self.farm_links])
 
     @property
+    def changed_paths(self) -> list[str]:
+        """The paths that a fold made links of, or its undo files of their own again."""
+        changed = {"done", "restored"}
+        return [one.path for number, one in self.intents.items() if self.states.get(number) in changed]
+
+    @property
     def state(self) -> str:
         if self.undone:
             return "undone"

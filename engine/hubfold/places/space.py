@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from typing import NamedTuple
 
 from hubfold import display
-from hubfold.disk.paths import free_bytes
+from hubfold.disk.filesystem import FileSystems
+from hubfold.disk.paths import existing, free_bytes
 from hubfold.errors import NoSpace
 
 _BLOCK = 512
@@ -47,6 +49,15 @@ def used(folder: str) -> int:
                 todo.append(entry.path)
             total += st.st_blocks
     return total * _BLOCK
+
+
+def drive_of(folder: str) -> Hashable:
+    """What is equal for folders, there yet or not, that one drive's free space is for; itself where nobody can tell."""
+    try:
+        found = FileSystems().of(existing(folder))
+    except OSError:
+        return folder
+    return found.pool or found.device
 
 
 class Room(NamedTuple):

@@ -66,6 +66,11 @@ def _copies(holdings: Holdings, folders: Sequence[str], left: list[Left]) -> Ite
         path = held.snapshot.path
         if holdings.is_cache(held.root) or (folders and not any(within(path, one) for one in folders)):
             continue
+        user = holdings.backend(held.root).capabilities.used_by
+        if user:
+            # Of these nobody thinks who names no folder.
+            left += [Left(path, f"{user} has its models there")] if folders else []
+            continue
         removal = next((one for one in copy_at(holdings, path) if one.root == held.root.path), None)
         if removal is None:
             continue

@@ -35,8 +35,9 @@ def discover(
     """The roots for `paths`; without any, or with `around` besides, the `known` ones and those found by `environ`.
 
     `backend` names the layout instead of letting each path be recognised. What a layout reaches by links comes with
-    it. Known roots below a path belong to it (`known` None: none does); a folder in a known root that is no layout of
-    its own is that root's, and one in a root of an exclusive layout always. The roots of caches come first, since they
+    it, and what the settings beside a root name. Known roots below a path belong to it (`known` None: nothing of all
+    that does); a folder in a known root, or in one that is recognised, that is no layout of its own is that root's, and
+    one in a root of an exclusive layout always. The roots of caches come first, since they
     know what others can only refer to. Raises `RootError` for a path that cannot be scanned, `UsageError` for a backend
     that is not loaded.
     """
@@ -65,6 +66,8 @@ def discover(
                 others += _defaults(name, one, environ, remembered)
         found += [root for root in others if paths or backend in (None, root.backend)]
     roots = _once(found)
+    if known is not None and backend is None:
+        roots = _once(_with_further(roots, backends, environ, remembered))
     roots = with_reached(roots, reached_from(roots, backends))
     return sorted(roots, key=lambda root: not _is_cache(root, backends))
 
@@ -132,6 +135,9 @@ def _given(
         return by_rule
     # What the user once named by `--backend` need not be recognised.
     above = [root for root in known.values() if within(path, root.path)]
+    around = _recognised_around(path, backends)
+    if around is not None:
+        above.append(_as_known(around, known))
     if above:
         return max(above, key=lambda root: len(root.path))
     taker = fallback(backends)
@@ -152,14 +158,40 @@ def _enclosing(
     for root in (*known.values(), *ruled):
         if root.backend in strict and within(path, root.path):
             return root
-    # The outermost, as a walk from above finds it.
+    around = _recognised_around(path, strict)
+    return None if around is None else _as_known(around, known)
+
+
+def _recognised_around(path: str, backends: Mapping[str, GuardedBackend]) -> Root | None:
+    """The root that a folder above `path` is recognised as, and that has `path` in it: the outermost, as a walk from
+    above finds it."""
     for folder in reversed(list(_upwards(path))[1:]):
         names = frozenset(peek.names_in(folder))
-        for name, backend in strict.items():
-            place = backend.recognise(folder, names, met=True)
+        for name, backend in backends.items():
+            # What has no marks is known by the text of a path, or by what lies in the folder alone.
+            place = backend.recognise(folder, names, met=True) if backend.marks else None
             if place is not None and within(path, canonical(place)):
-                return _as_known(Root(canonical(place), name), known)
+                return Root(canonical(place), name)
     return None
+
+
+def _with_further(
+    roots: Sequence[Root],
+    backends: Mapping[str, GuardedBackend],
+    environ: Mapping[str, str],
+    known: Mapping[str, Root],
+) -> list[Root]:
+    """The roots with what the settings beside them name (`StorageBackend.further`), of whatever layout that is."""
+    found = list(roots)
+    for root in roots:
+        for named in backends[root.backend].further(root, environ) if root.backend in backends else ():
+            path = canonical(named)
+            if not os.path.isdir(path) or any(within(path, one.path) for one in found):
+                continue
+            own = recognise(path, peek.names_in(path), backends)
+            other = Root(canonical(own[1]), own[0]) if own is not None else _recognised_around(path, backends)
+            found.append(_as_known(other or Root(path, root.backend), known))
+    return found
 
 
 def _as_known(root: Root, known: Mapping[str, Root]) -> Root:

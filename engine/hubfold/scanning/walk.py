@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import xxhash
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.contract import Folder
+from hubfold.backend.contract import Capabilities, Folder
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature, signature_tuple
 from hubfold.disk import open_flags
 from hubfold.disk.paths import plain, within
@@ -46,6 +46,9 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 class Memory(Protocol):
     """What the last scan knows of one root."""
+
+    #: Differs where other things may be said of the same files.
+    told_by: bytes
 
     def fingerprint(self, folder: str) -> bytes | None:
         """The fingerprint that was recorded when the folder was last listed whole."""
@@ -160,8 +163,12 @@ class TreeWalk:
         self._memory = memory
         self.shared = Shared() if shared is None else shared
         self._chosen = chosen
-        #: What a fingerprint ends in where rows depend on what was chosen.
-        self._token = xxhash.xxh3_64_digest(chosen.token) if chosen is not None and chosen.token else b""
+        told_by = b"" if memory is None else memory.told_by
+        token = told_by + (chosen.token if chosen is not None else b"")
+        #: What a fingerprint ends in where rows depend on what was chosen, and on who says what of them.
+        self._token = xxhash.xxh3_64_digest(token) if token else b""
+        #: Whether a file that has no row may say something of others in its folder.
+        self._has_notes = root.backend in backends and _has_notes(backends[root.backend].capabilities)
         self._visited: set[tuple[int, int]] = set()
         self._prefix = root.path if root.path.endswith("/") else root.path + "/"
 
@@ -169,6 +176,8 @@ class TreeWalk:
 
     def folders(self, path: str) -> Iterator[Folder]:
         """See `contract.Walk.folders`; a folder with very many changed files comes in several parts."""
+        if self._memory is None:
+            self._visited = set()  # a backend may come to a folder again
         pending = [path]
         while pending:
             self.shared.stop.check()
@@ -378,7 +387,7 @@ class TreeWalk:
         else:
             known = self._memory.signatures(path)
             changed = content.files
-            if self._chose_so_before(stored):
+            if self._chose_so_before(stored) and not self._has_notes:
                 changed = [(name, st) for name, st in changed if known.get(name) != signature_tuple(st)]
             renumbered = frozenset(
                 known[name].device
@@ -478,3 +487,8 @@ class TreeWalk:
             return
         self.failed.add(path)
         self.warn(path, f"cannot be read: {error.strerror}", kind="unreadable")
+
+
+def _has_notes(allowed: Capabilities) -> bool:
+    """Of a store with claims. In other folders anything may lie: there a layout says what its notes are."""
+    return allowed.vouches and bool(allowed.claims)

@@ -18,6 +18,9 @@
     quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
     big = { repo = "org/big-model", place = "slow" }          # a place by its name, or `path = "/mnt/big"`
 
+    [plugins.my-store]            # what the plugin of that name takes; hubfold reads nothing of it
+    keep = "/mnt/fast"
+
 The `include` and `exclude` of a model say which of its files are wanted: `hubfold download quant` fetches those, and it
 is whole when those are there.
 
@@ -43,7 +46,7 @@ from hubfold.state.home import KnownRoot
 
 #: The settings that there are: at the top, of a root, of a model.
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "": ("roots", "models", "include", "exclude", "all_files", "reserve"),
+    "": ("roots", "models", "plugins", "include", "exclude", "all_files", "reserve"),
     "roots": ("path", "backend", "role", "limit", "name"),
     "models": ("repo", "revision", "size", "include", "exclude", "place", "path"),
 }
@@ -93,6 +96,12 @@ SAMPLE = """\
 #quant = { repo = "org/many-GGUF", include = ["*Q4_K_M*", "*.json"], exclude = ["old/"] }
 #big = { repo = "org/big-model", place = "slow" }
 #other = { repo = "org/other-model", path = "/mnt/big" }
+
+# -- plugins -------------------------------------------------------------------------------------
+# What a plugin takes, in a section of its name (`hubfold plugins check` tells it).
+
+#[plugins.my-store]
+#keep = "/mnt/fast"
 """
 
 
@@ -110,6 +119,8 @@ class Config(NamedTuple):
     all_files: bool = False
     #: Bytes that downloads leave free.
     reserve: int = 0
+    #: By the name of a plugin: its own section.
+    plugins: Mapping[str, Mapping[str, Any]] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -168,8 +179,16 @@ class _Reader:
             exclude=self._patterns(document, "", "exclude"),
             all_files=self._flag(document, "all_files"),
             reserve=self._size(document, "", "reserve") or 0,
+            plugins=self._sections(document.get("plugins", {})),
             warnings=tuple(self.warnings),
         )
+
+    def _sections(self, table: object) -> Mapping[str, Mapping[str, Any]]:
+        if not isinstance(table, dict) or not all(isinstance(one, dict) for one in table.values()):
+            raise self._error(
+                "plugins", "is not a table of tables", "write [plugins.NAME] above its settings"
+            )
+        return table
 
     def _root(self, key: str, table: object) -> KnownRoot:
         if not isinstance(table, dict):

@@ -6,11 +6,12 @@ its limit a place has what `du` counts, so a file counts there that is one with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hubfold.content import Root
 from hubfold.models.names import ModelName
+from hubfold.places import space
 from hubfold.places.space import Room
 from hubfold.transfer.download import DownloadPlan, ModelDownload, margin_of
 
@@ -32,19 +33,26 @@ class Target:
         return "" if self.called == self.root.path else self.called
 
 
-def allot(models: Sequence[ModelName], targets: Sequence[Target], plan: Planner) -> list[DownloadPlan]:
+def allot(
+    models: Sequence[ModelName],
+    targets: Sequence[Target],
+    plan: Planner,
+    written: dict[Hashable, int],
+) -> list[DownloadPlan]:
     """The plans that put each of `models` into the first of `targets` that has the room for it.
 
-    What fits nowhere stays with the first, and `download.check_space` says why not.
+    `written` is what was planned for each drive before, and is added to: places may share one. What fits nowhere
+    stays with the first, and `download.check_space` says why not.
     """
     first, *others = targets
     planned = replace(plan(first.root, models), called=first.name)
     if not others or not any(map(needed, planned.models)):
+        _count(planned, written)
         return [planned]
-    kept, passed_on = _fitting(planned, first.room())
+    kept, passed_on = _fitting(planned, first.room(), written)
     found = [replace(planned, models=tuple(kept))]
     if passed_on:
-        found += _elsewhere(first, [models[number] for number in passed_on], others, plan)
+        found += _elsewhere(first, [models[number] for number in passed_on], others, plan, written=written)
         placed = {model.name for one in found[1:] for model in one.models}
         left = [planned.models[n] for n in passed_on if planned.models[n].name not in placed]
         found[0] = replace(found[0], models=(*found[0].models, *left))
@@ -52,7 +60,12 @@ def allot(models: Sequence[ModelName], targets: Sequence[Target], plan: Planner)
 
 
 def _elsewhere(
-    first: Target, models: Sequence[ModelName], others: Iterable[Target], plan: Planner
+    first: Target,
+    models: Sequence[ModelName],
+    others: Iterable[Target],
+    plan: Planner,
+    *,
+    written: dict[Hashable, int],
 ) -> list[DownloadPlan]:
     found = []
     left = list(models)
@@ -60,7 +73,7 @@ def _elsewhere(
         if not left:
             break
         planned = plan(target.root, left)
-        kept, passed_on = _fitting(planned, target.room())
+        kept, passed_on = _fitting(planned, target.room(), written)
         if kept:
             why = f"{first.called} has no room for it ({first.room().figures})"
             found.append(replace(planned, models=tuple(kept), called=target.name, why=why))
@@ -68,19 +81,28 @@ def _elsewhere(
     return found
 
 
-def _fitting(planned: DownloadPlan, room: Room) -> tuple[list[ModelDownload], list[int]]:
+def _fitting(
+    planned: DownloadPlan, room: Room, written: dict[Hashable, int]
+) -> tuple[list[ModelDownload], list[int]]:
     """The models that fit, one after the other, and the numbers of those that do not."""
-    kept, passed_on, held, written = [], [], 0, 0
+    drive = space.drive_of(planned.cache.path)
+    kept, passed_on, held = [], [], 0
     for number, model in enumerate(planned.models):
         more = needed(model)
         anew = replace(planned, models=(model,)).written_bytes
-        fits = room.fits(held + more, written + anew, margin_of(written + anew))
-        if more and not fits:
+        taken = written.get(drive, 0) + anew
+        if more and not room.fits(held + more, taken, margin_of(taken)):
             passed_on.append(number)
         else:
             kept.append(model)
-            held, written = held + more, written + anew
+            held += more
+            written[drive] = taken
     return kept, passed_on
+
+
+def _count(planned: DownloadPlan, written: dict[Hashable, int]) -> None:
+    drive = space.drive_of(planned.cache.path)
+    written[drive] = written.get(drive, 0) + planned.written_bytes
 
 
 def needed(model: ModelDownload) -> int:

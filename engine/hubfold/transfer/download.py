@@ -370,16 +370,17 @@ def _candidates(
     yield from sorted(payloads.values(), key=lambda one: "sha256" not in one.digests)
 
 
-def check_space(planned: DownloadPlan, reserve: int = 0) -> None:
+def check_space(planned: DownloadPlan, reserve: int = 0, besides: int = 0) -> None:
     """Raise `NoSpace`, with the figures, where the cache's file system has not the room, or less than `reserve` bytes
-    would stay free. About one cache: see `DownloadPlan.each`."""
+    would stay free. About one cache (see `DownloadPlan.each`), `besides` what comes to other caches on its drive."""
     folder = existing(planned.cache.path)
     copies = planned.copied_bytes
     fetch = sum(model.fetch_bytes for model in planned.models)
     free = shutil.disk_usage(folder).free
     margin = margin_of(fetch + copies)
-    if fetch + copies and fetch + copies + max(margin, reserve) > free:
+    if fetch + copies and fetch + copies + besides + max(margin, reserve) > free:
         parts = f"{display.size(fetch)} to download, {display.size(copies)} to copy"
+        parts += f", beside {display.size(besides)} to other places on that drive" if besides else ""
         spare = (
             f"and {display.size(reserve)} are kept in reserve"
             if reserve > margin

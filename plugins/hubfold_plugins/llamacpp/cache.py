@@ -23,26 +23,27 @@ import sys
 from typing import TYPE_CHECKING
 
 from hubfold.backend import peek
-from hubfold.backend.contract import Capabilities, StorageBackend, Walk
-from hubfold.content import LinkKind, Replica, Root, Snapshot
-from hubfold_plugins import flat
+from hubfold.backend.contract import Capabilities, Walk
+from hubfold.content import LinkKind, Replica, Root
+from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, PartPlace
+    from hubfold_plugins.flat import FlatModel
     from hubfold_plugins.llamacpp.notes import Notes
 
 PARTIAL = ".downloadInProgress"
 _NOTES = (".etag", ".json", PARTIAL, ".tmp")
 
 
-class LlamaCppBackend(StorageBackend):
+class LlamaCppBackend(FlatStore):
     """The files of the old cache; what a hub cache in the same folder has is found as one."""
 
     name = "llama-cpp"
     capabilities = Capabilities(
-        cache=True,
+        used_by="llama.cpp",
         links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}),
         claims=frozenset({"sha256"}),
         vouches=False,
@@ -66,6 +67,9 @@ class LlamaCppBackend(StorageBackend):
                 yield place
         yield peek.absolute(_of_the_user(environ))
 
+    def vault_places(self, root: Root) -> Sequence[str]:
+        return ()
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         for folder in walk.folders(root.path):
             notes = _notes(root.path, walk) if folder.path == root.path and folder.files else None
@@ -77,35 +81,18 @@ class LlamaCppBackend(StorageBackend):
                 elif not name.endswith(_NOTES):
                     yield _replica(Replica(path, st), notes, name)
 
-    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
-        for model in _models(root.path, walk):
-            yield model.snapshot(walk)
-
-    def removals(
-        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
-    ) -> Iterator[Removal]:
-        if not revisions:
-            wanted = (repo_type, repo_id)
-            yield from flat.removals(_models(root.path, walk), root.path, self.name, walk, wanted)
-
-    def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
-        return flat.removals(_models(root.path, walk), root.path, self.name, walk)
+    def models(self, root: Root, walk: Walk) -> Iterator[FlatModel]:
+        return _models(root.path, walk)
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        from hubfold_plugins.flat import interrupted
+
         for name in walk.listing(root.path):
             if name.endswith(PARTIAL):
-                yield flat.interrupted(root.path, self.name, os.path.join(root.path, name), walk)
-
-    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
-        return ()
-
-    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        for model in _models(root.path, walk):
-            if model.repo_id == snapshot.repo_id:
-                yield from model.parts(root.path)
+                yield interrupted(root.path, self.name, os.path.join(root.path, name), walk)
 
     def place(self, name: str) -> PartPlace | None:
-        return flat.place_of(name) if "/" not in name else None
+        return super().place(name) if "/" not in name else None
 
 
 def has_old_files(names: Collection[str]) -> bool:
@@ -140,8 +127,10 @@ def _replica(replica: Replica, notes: Notes | None, name: str) -> Replica:
     return replica
 
 
-def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
+def _models(top: str, walk: Walk) -> Iterator[FlatModel]:
     """The repositories of which something is known to be there."""
+    from hubfold_plugins.flat import FlatModel
+
     names = walk.listing(top)
     notes = _notes(top, walk)
     there = frozenset(names)
@@ -159,7 +148,7 @@ def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
         records.setdefault(repo_id, []).extend(os.path.join(top, one) for one in beside if one in there)
     for repo_id in sorted({*files, *waited}):
         found = files.get(repo_id, {})
-        yield flat.FlatModel(
+        yield FlatModel(
             top,
             found,
             repo_id,

@@ -15,19 +15,19 @@ a publisher: so no symlink and no vault there, whatever the user asks for. ``lms
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
 from hubfold.backend import peek
-from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
-from hubfold.content import LinkKind, Replica, Root, Snapshot
-from hubfold_plugins import flat
+from hubfold.backend.contract import Capabilities, Folder, Walk
+from hubfold.content import LinkKind, Replica, Root
+from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, PartPlace
+    from hubfold_plugins.flat import FlatModel
 
 #: What a home of LM Studio has beside its models.
 _OF_A_HOME = frozenset({".internal", "settings.json"})
@@ -36,12 +36,12 @@ _POINTER = ".lmstudio-home-pointer"
 _PARTIAL = (".part", ".partial", ".download", ".tmp")
 
 
-class LmStudioBackend(StorageBackend):
+class LmStudioBackend(FlatStore):
     """The files of ``<publisher>/<repo>``; whatever lies elsewhere in the folder is no model to the program."""
 
     name = "lm-studio"
     capabilities = Capabilities(
-        links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}), links_across=frozenset()
+        links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}), links_across=frozenset(), used_by="LM Studio"
     )
     marks = frozenset({"models"})
     exclusive = True
@@ -75,8 +75,10 @@ class LmStudioBackend(StorageBackend):
         return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        from hubfold_plugins.flat import hub_name
+
         for folder in _repositories(root.path, walk):
-            repo_id = flat.hub_name(os.path.relpath(folder.path, root.path))
+            repo_id = hub_name(os.path.relpath(folder.path, root.path))
             for name, stat in folder.files:
                 path = os.path.join(folder.path, name)
                 if _is_partial(name):
@@ -85,39 +87,25 @@ class LmStudioBackend(StorageBackend):
                 elif not name.startswith("."):
                     yield Replica(path, stat, repo_id=repo_id or None, repo_type="model" if repo_id else None)
 
-    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
-        for model in _models(root.path, walk):
-            yield model.snapshot(walk)
-
-    def removals(
-        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
-    ) -> Iterator[Removal]:
-        if not revisions:
-            yield from flat.removals(
-                _models(root.path, walk), root.path, self.name, walk, (repo_type, repo_id)
-            )
-
-    def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
-        return flat.removals(_models(root.path, walk), root.path, self.name, walk)
+    def models(self, root: Root, walk: Walk) -> Iterator[FlatModel]:
+        return _models(root.path, walk)
 
     def leftovers(self, root: Root, walk: Walk) -> Iterator[Leftover]:
+        from hubfold_plugins.flat import interrupted
+
         for model in _models(root.path, walk):
             for path in sorted(model.incomplete):
-                yield flat.interrupted(root.path, self.name, path, walk)
-
-    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
-        return ()
-
-    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        for model in _models(root.path, walk):
-            if model.path == snapshot.path:
-                yield from model.parts(root.path)
+                yield interrupted(root.path, self.name, path, walk)
 
     def place(self, name: str) -> PartPlace | None:
-        return flat.place_of(name) if name.count("/") == 2 else None
+        return super().place(name) if name.count("/") == 2 else None
 
 
 def _downloads_folder(text: str) -> str:
+    if not text:
+        return ""
+    import json
+
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
@@ -136,8 +124,10 @@ def _repositories(top: str, walk: Walk) -> Iterator[Folder]:
             yield folder
 
 
-def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
+def _models(top: str, walk: Walk) -> Iterator[FlatModel]:
     """One for each repository with a file, or a link in the place of one that somebody else made."""
+    from hubfold_plugins.flat import FlatModel
+
     found: dict[str, set[str]] = {}
     for folder in _repositories(top, walk):
         # A very large folder comes in parts.
@@ -150,7 +140,7 @@ def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
         waited = {place: _becomes(name) for name, place in files.items() if _is_partial(name)}
         whole = {name: place for name, place in files.items() if not _is_partial(name)}
         if whole or waited:
-            yield flat.FlatModel(path, whole, os.path.relpath(path, top), incomplete=waited)
+            yield FlatModel(path, whole, os.path.relpath(path, top), incomplete=waited)
 
 
 def _is_partial(name: str) -> bool:

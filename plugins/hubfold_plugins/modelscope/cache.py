@@ -29,14 +29,13 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, StorageBackend, Walk
 from hubfold.content import LinkKind, Replica, Root, Snapshot
-from hubfold_plugins import flat
-from hubfold_plugins.modelscope.repository import KINDS, is_partial, repositories, repository_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
 
+_SEGMENTS = ("models", "datasets")
 #: So many folders are looked into to tell whether one is a cache.
 _FEW = 8
 
@@ -45,7 +44,9 @@ class ModelScopeBackend(StorageBackend):
     """The files of each revision, which are one file where they are the same."""
 
     name = "modelscope"
-    capabilities = Capabilities(cache=True, links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK}))
+    capabilities = Capabilities(
+        used_by="ModelScope's client", links=frozenset({LinkKind.REFLINK, LinkKind.HARDLINK})
+    )
     marks = frozenset({"models", "datasets", "hub", ".lock"})
     exclusive = True
 
@@ -53,9 +54,9 @@ class ModelScopeBackend(StorageBackend):
     def recognise(cls, path: str, names: Collection[str]) -> str | None:
         if path.endswith("/.cache/modelscope") and not cls.marks.isdisjoint(names):
             return path
-        places = [os.path.join(path, name) for name in KINDS if name in names]
+        places = [os.path.join(path, name) for name in _SEGMENTS if name in names]
         if "hub" in names:
-            places += [os.path.join(path, "hub", name) for name in ("", *KINDS)]
+            places += [os.path.join(path, "hub", name) for name in ("", *_SEGMENTS)]
         return path if any(map(_holds_repositories, places)) else None
 
     @classmethod
@@ -66,7 +67,12 @@ class ModelScopeBackend(StorageBackend):
             yield peek.absolute(home + given[1:] if given == "~" or given.startswith("~/") else given)
         yield peek.absolute(os.path.join(home, ".cache", "modelscope"))
 
+    def vault_places(self, root: Root) -> Sequence[str]:
+        return ()
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        from hubfold_plugins.modelscope.repository import is_partial, repositories
+
         for repository in repositories(root.path, walk):
             for folder in repository.folders(walk):
                 for name, st in folder.files:
@@ -78,6 +84,8 @@ class ModelScopeBackend(StorageBackend):
                         yield Replica(path, st, repo_id=repository.repo_id, repo_type=repository.repo_type)
 
     def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
+        from hubfold_plugins.modelscope.repository import repositories
+
         for repository in repositories(root.path, walk):
             for model in repository.revisions(walk):
                 yield model.snapshot(walk)
@@ -85,6 +93,9 @@ class ModelScopeBackend(StorageBackend):
     def removals(
         self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
     ) -> Iterator[Removal]:
+        from hubfold_plugins import flat
+        from hubfold_plugins.modelscope.repository import repositories
+
         for repository in repositories(root.path, walk):
             if (repository.repo_type, repository.repo_id) == (repo_type, repo_id):
                 found = list(repository.revisions(walk))
@@ -93,6 +104,9 @@ class ModelScopeBackend(StorageBackend):
                     yield flat.removal(going, root.path, self.name, walk, whole=len(going) == len(found))
 
     def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
+        from hubfold_plugins import flat
+        from hubfold_plugins.modelscope.repository import repositories
+
         for repository in repositories(root.path, walk):
             if found := list(repository.revisions(walk)):
                 yield flat.removal(found, root.path, self.name, walk)
@@ -108,11 +122,14 @@ class ModelScopeBackend(StorageBackend):
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """Of the later clients for a file, and of the earlier ones for its model."""
         from hubfold_plugins.modelscope import upkeep
+        from hubfold_plugins.modelscope.repository import repository_of
 
         found = repository_of(root.path, path)
         return [] if found is None else upkeep.locks(root.path, found)
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
+        from hubfold_plugins.modelscope.repository import repositories
+
         for repository in repositories(root.path, walk):
             if repository.repo_id == snapshot.repo_id:
                 for model in repository.revisions(walk):
@@ -120,7 +137,9 @@ class ModelScopeBackend(StorageBackend):
                         yield from model.parts(root.path)
 
     def place(self, name: str) -> PartPlace | None:
-        return flat.place_of(name) if not name.startswith(".") else None
+        from hubfold_plugins.flat import place_of
+
+        return place_of(name) if not name.startswith(".") else None
 
 
 def _holds_repositories(folder: str) -> bool:

@@ -20,15 +20,15 @@ import re
 from typing import TYPE_CHECKING
 
 from hubfold.backend import peek
-from hubfold.backend.contract import Capabilities, StorageBackend, Walk
-from hubfold.content import Replica, Root, Snapshot
-from hubfold_plugins import flat
+from hubfold.backend.contract import Capabilities, Walk
+from hubfold.content import Replica, Root
+from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from hubfold.backend.changes import ModelPart, PartPlace, Removal
     from hubfold.backend.contract import Folder
+    from hubfold_plugins.flat import FlatModel
     from hubfold_plugins.textgen.metadata import Metadata
 
 METADATA = "huggingface-metadata.txt"
@@ -41,7 +41,7 @@ _SPLIT = re.compile(r"(?P<name>.+)-\d{5}-of-\d{5}(?P<suffix>\.gguf)")
 _LIMIT = 1 << 22
 
 
-class TextGenerationBackend(StorageBackend):
+class TextGenerationBackend(FlatStore):
     """The files of its models, with what the program noted of them."""
 
     name = "text-generation-webui"
@@ -50,6 +50,7 @@ class TextGenerationBackend(StorageBackend):
         vouches=False,
         written_in_place="text-generation-webui",
         resumes_in_place=True,
+        used_by="text-generation-webui",
     )
     marks = frozenset({"download-model.py", _OF_USER_DATA, METADATA})
     exclusive = True
@@ -85,30 +86,8 @@ class TextGenerationBackend(StorageBackend):
                     replica.repo_id, replica.repo_type = metadata.repo_id or None, "model"
                 yield replica
 
-    def snapshots(self, root: Root, walk: Walk) -> Iterator[Snapshot]:
-        for model in _models(root.path, walk):
-            yield model.snapshot(walk)
-
-    def removals(
-        self, root: Root, repo_type: str, repo_id: str, revisions: Collection[str] | None, walk: Walk
-    ) -> Iterator[Removal]:
-        if not revisions:
-            wanted = (repo_type, repo_id)
-            yield from flat.removals(_models(root.path, walk), root.path, self.name, walk, wanted)
-
-    def all_removals(self, root: Root, walk: Walk) -> Iterator[Removal]:
-        return flat.removals(_models(root.path, walk), root.path, self.name, walk)
-
-    def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
-        return ()
-
-    def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        for model in _models(root.path, walk):
-            if (model.path, model.repo_id) == (snapshot.path, snapshot.repo_id):
-                yield from model.parts(root.path)
-
-    def place(self, name: str) -> PartPlace | None:
-        return flat.place_of(name)
+    def models(self, root: Root, walk: Walk) -> Iterator[FlatModel]:
+        return _models(root.path, walk)
 
 
 def _folders(top: str, walk: Walk) -> Iterator[Folder]:
@@ -129,7 +108,7 @@ def _metadata(folder: Folder, walk: Walk) -> Metadata | None:
     return parse(walk.read_text(os.path.join(folder.path, METADATA), _LIMIT) or "")
 
 
-def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
+def _models(top: str, walk: Walk) -> Iterator[FlatModel]:
     """What has notes is the model that these name; a GGUF file without any is known by its own name."""
     there: dict[str, tuple[Metadata | None, dict[str, str]]] = {}
     for folder in _folders(top, walk):
@@ -146,9 +125,11 @@ def _models(top: str, walk: Walk) -> Iterator[flat.FlatModel]:
             yield from _single(path, files)
 
 
-def _noted(path: str, metadata: Metadata, files: dict[str, str]) -> flat.FlatModel:
+def _noted(path: str, metadata: Metadata, files: dict[str, str]) -> FlatModel:
+    from hubfold_plugins.flat import FlatModel
+
     record = files.pop(METADATA, "")
-    return flat.FlatModel(
+    return FlatModel(
         path,
         files,
         metadata.repo_id,
@@ -158,11 +139,13 @@ def _noted(path: str, metadata: Metadata, files: dict[str, str]) -> flat.FlatMod
     )
 
 
-def _single(path: str, files: dict[str, str]) -> Iterator[flat.FlatModel]:
+def _single(path: str, files: dict[str, str]) -> Iterator[FlatModel]:
+    from hubfold_plugins.flat import FlatModel
+
     models: dict[str, dict[str, str]] = {}
     for name, place in files.items():
         if name.endswith(".gguf"):
             split = _SPLIT.fullmatch(name)
             models.setdefault(split["name"] + split["suffix"] if split else name, {})[name] = place
     for name, of_it in models.items():
-        yield flat.FlatModel(path, of_it, name)
+        yield FlatModel(path, of_it, name)

@@ -49,6 +49,13 @@ def test_it_is_one_file_with_the_hub_cache_and_no_byte_was_read_to_find_it(machi
     assert machine.census().keys() == before.keys()
 
 
+def test_it_is_no_primary_place_of_anybody(machine: Machine) -> None:
+    machine.cached("org/base-GGUF", {"base-Q4_K_M.gguf": GGUF})
+    with machine.engine() as engine:
+        roles = {root.backend: str(root.role) for root in engine.scan().roots}
+    assert roles == {"hub-cache": "primary", "llama-cpp": "secondary"}
+
+
 def test_a_model_has_the_hubs_name_and_is_removed_with_what_is_noted_of_it(machine: Machine) -> None:
     machine.cached("org/base-GGUF", {"base-Q4_K_M.gguf": GGUF})
     machine.write(f"{CACHE}/org_other_x.gguf", model("x"))

@@ -91,6 +91,15 @@ def test_it_is_the_same_model_as_that_of_the_cache(machine: Machine) -> None:
     assert not (machine.home / ".lmstudio/models/org").exists()
 
 
+def test_what_the_program_loads_is_no_redundant_copy(machine: Machine) -> None:
+    machine.cached("org/base-GGUF", {"base.Q4_K_M.gguf": GGUF})
+    with machine.engine() as engine:
+        assert not engine.plan_redundant().removals
+        plan = engine.plan_redundant([machine.home / ".lmstudio/models/org"])
+        assert not plan.removals
+        assert [one.reason for one in engine.preview_removal(plan).left] == ["LM Studio has its models there"]
+
+
 def test_homes_of_all_releases_are_found(tmp_path: Path) -> None:
     assert defaults(tmp_path) == [".lmstudio/models", ".cache/lm-studio/models"]
     (tmp_path / ".lmstudio-home-pointer").write_text(f"{tmp_path}/apps/lms\n")

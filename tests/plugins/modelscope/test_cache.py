@@ -68,7 +68,7 @@ def test_models_are_told_with_their_revisions_in_both_layouts(machine: Machine) 
 def test_one_revision_goes_alone_and_the_model_with_all_that_is_its(machine: Machine) -> None:
     old(machine)
     with machine.engine() as engine:
-        done = engine.apply_removal(engine.plan_remove(["org/tiny1.5"], "v1"))
+        done = engine.apply_removal(engine.plan_remove(["org/tiny1.5"], "v1", with_copies=True))
         assert not done.failed
     assert os.listdir(machine.home / NEW) == ["master"]
     machine.remove("org/tiny1.5")

@@ -40,6 +40,7 @@ class Downloaded(SnapshotFile):
         if not os.path.exists(blob_file_path):
             shutil.copyfile(self.url, blob_file_path)
 
+NAME = "m-00002-of-00002.gguf"
 base, what, *rest = sys.argv[1:]
 store = GlobalModelStore(base)
 model = ModelStore(store, "base", "huggingface", "org")
@@ -47,7 +48,7 @@ if what == "pull":
     digest, first, second = rest
     files = [
         Downloaded(first, {}, f"sha256:{digest}", "m-00001-of-00002.gguf", SnapshotFileType.GGUFModel, False, True),
-        Downloaded(second, {}, generate_sha256("m-00002-of-00002.gguf"), "m-00002-of-00002.gguf", SnapshotFileType.Other),
+        Downloaded(second, {}, generate_sha256(NAME), NAME, SnapshotFileType.Other),
     ]
     model.new_snapshot("latest", f"sha256:{digest}", files)
     print(json.dumps(None))

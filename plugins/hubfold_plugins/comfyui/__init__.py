@@ -1,0 +1,1 @@
+"""ComfyUI: its folders of models, and those that its settings name."""
