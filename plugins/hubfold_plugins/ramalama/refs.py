@@ -70,6 +70,9 @@ class Model:
     def path(self) -> str:
         return os.path.join(self.root, self.inside)
 
+    def _revision(self, ref: Ref) -> str:
+        return ref.folder.removeprefix("sha256-")
+
     @property
     def blobs(self) -> str:
         return os.path.join(self.path, "blobs")
@@ -131,7 +134,7 @@ class Model:
             yield Snapshot(
                 repo_id=self._called(ref),
                 repo_type="model",
-                revision=ref.folder,
+                revision=self._revision(ref),
                 refs=(ref.tag,),
                 path=self._snapshot(ref),
                 files=tuple(files[name] for name in sorted(files)),
@@ -156,7 +159,7 @@ class Model:
                 repo_id=self._called(ref),
                 repo_type="model",
                 path=ref.path,
-                revisions=(ref.folder,),
+                revisions=(self._revision(ref),),
                 whole=True,
                 refs=(ref.path,),
                 folders=tuple(folders),

@@ -245,6 +245,17 @@ def test_a_store_of_another_user_is_left_alone_also_as_root(
     assert any("ollama needs its files to be of one owner" in skip.reason for skip in plan.skipped)
 
 
+def test_a_farm_of_all_models_says_nothing_of_a_store_that_has_no_place_for_a_vault(
+    store: Path, engine: Engine, tmp_path: Path
+) -> None:
+    tree.cache(str(tmp_path / "hub"), "org/base", {"model.gguf": OTHERS})
+    engine.add_root(tmp_path / "hub")
+    of_all = engine.preview_farm(tmp_path / "farm")
+    assert not of_all.left and of_all.added == (str(tmp_path / "farm/org/base/model.gguf"),)
+    asked = engine.preview_farm(tmp_path / "farm", ["llama3:8b"])
+    assert asked.left and not asked.added
+
+
 # removing
 
 
