@@ -577,6 +577,7 @@ TESTED_BY = {
     "hubfold_plugins.huggingface.hub_repository": ["plugins/huggingface/test_hub_cache.py"],
     "hubfold_plugins.huggingface.hub_upkeep": ["removal/test_leftovers.py", "removal/test_removal.py"],
     "hubfold_plugins.huggingface.local_upkeep": ["removal/test_removal.py"],
+    "hubfold_plugins.ollama.manifests": ["plugins/ollama/test_store.py"],
     "hubfold.reports.health": ["cli/test_doctor.py", "cli/test_verify.py"],
     "hubfold.reports.removals": ["cli/test_rm.py", "cli/test_clean.py"],
     "hubfold.reports.runs": ["cli/test_consolidate.py", "cli/test_runs.py"],

@@ -21,6 +21,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.llamacpp.cache import LlamaCppBackend
     from hubfold_plugins.lmstudio.models import LmStudioBackend
     from hubfold_plugins.modelscope.cache import ModelScopeBackend
+    from hubfold_plugins.ollama.store import OllamaBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
     from hubfold_plugins.webui.store import WebUiBackend
@@ -34,6 +35,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         LlamaCppBackend,
         LmStudioBackend,
         ModelScopeBackend,
+        OllamaBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,
         WebUiBackend,

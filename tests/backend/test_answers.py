@@ -13,7 +13,7 @@ import pytest
 
 from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
 from hubfold.backend.answers import Unfit
-from hubfold.backend.changes import Kept, SharedPayload
+from hubfold.backend.changes import Kept, SharedContent, SharedPayload
 from hubfold.backend.contract import Capabilities
 from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
 
@@ -66,6 +66,7 @@ REMOVAL = Removal(
     aside="/root",
     records=("/root/note",),
     content=("/root/content",),
+    shared=(SharedContent("/root/shared", ("/root/model", "/root/other")),),
     payloads=(SharedPayload("/root/payload", "/root/payload.refs"),),
     empty=("/root/model",),
     kept=(Kept("/root/odd", "somebody put it there"),),
@@ -133,6 +134,7 @@ def bad() -> Iterator[tuple[type, str, Any]]:
         SnapshotFile: ["path"],
         Partial: ["path"],
         Leftover: ["path"],
+        SharedContent: ["path"],
         SharedPayload: ["path", "record"],
         Kept: ["path"],
     }.items():
@@ -183,12 +185,14 @@ def bad() -> Iterator[tuple[type, str, Any]]:
 WITHIN: Mapping[type, Callable[[Any], Any]] = {
     SnapshotFile: lambda one: replace(SNAPSHOT, files=(FILE, one)),
     Partial: lambda one: replace(SNAPSHOT, incomplete=(one,)),
+    SharedContent: lambda one: replace(REMOVAL, shared=(one,)),
     SharedPayload: lambda one: replace(REMOVAL, payloads=(one,)),
     Kept: lambda one: replace(REMOVAL, kept=(one,)),
 }
 EXAMPLES: Mapping[type, Any] = {
     **{type(value): value for value in (FILE, SNAPSHOT, REMOVAL, LEFTOVER, PART, PLACE)},
     Partial: Partial("/root/x", 1),
+    SharedContent: REMOVAL.shared[0],
     SharedPayload: REMOVAL.payloads[0],
     Kept: REMOVAL.kept[0],
     Replica: replica(),

@@ -51,6 +51,7 @@ class Guarded:
             "further": lambda: one.further(root, {}),
             "home_root": lambda: one.home_root(root.path),
             "vault_places": lambda: one.vault_places(root),
+            "notes": lambda: one.notes(root, walk),
             "model_named": lambda: one.model_named("box:acme/boxed"),
             "reached": lambda: one.reached(root),
             "replicas": lambda: taken(one, root, walk),

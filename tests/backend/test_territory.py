@@ -14,7 +14,7 @@ import pytest
 
 from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.changes import Gap, Kept, Offer, OfferedFile, SharedPayload
+from hubfold.backend.changes import Gap, Kept, Offer, OfferedFile, SharedContent, SharedPayload
 from hubfold.backend.territory import DEEP, Territory
 from hubfold.content import Partial, Replica, Root, Snapshot, SnapshotFile
 from hubfold.disk.bounds import Bounds
@@ -52,6 +52,7 @@ def of_removal(root: str, path: str) -> Iterator[Removal]:
         yield replace(plain, **{field: (path,)})
     for field in ("path", "aside"):
         yield replace(plain, **{field: path})
+    yield replace(plain, shared=(SharedContent(path, (f"{root}/one", f"{root}/two")),))
     yield replace(plain, payloads=(SharedPayload(path, f"{root}/record"),))
     yield replace(plain, payloads=(SharedPayload(f"{root}/payload", path),))
     yield replace(plain, kept=(Kept(path, "of somebody"),))
@@ -77,6 +78,7 @@ ANSWERS: dict[str, Callable[[str, str], list[Any]]] = {
     "home_root": lambda root, path: [path],
     "vault_places": lambda root, path: [[path], (f"{root}/.hubfold", path)],
     "replicas": lambda root, path: [[Replica(path, os.stat("/"))]],
+    "notes": lambda root, path: [[path]],
     "snapshots": lambda root, path: [[one] for one in of_snapshot(root, path)],
     "lock_paths": lambda root, path: [[path]],
     "removals": lambda root, path: [[one] for one in of_removal(root, path)],
@@ -318,7 +320,7 @@ def test_warnings_without_end_come_to_one(hostile: Hostile, monkeypatch: pytest.
 
 
 def test_every_method_that_names_a_path_was_tried() -> None:
-    assert ANSWERS.keys() == {*METHODS} - {"default_roots", "model_named", "place", "arranged"}
+    assert ANSWERS.keys() == {*METHODS} - {"default_roots", "further", "model_named", "place", "arranged"}
 
 
 def test_what_is_arranged_reads_files_of_the_offer_and_no_others(hostile: Hostile) -> None:

@@ -18,6 +18,7 @@ BUILT_IN = [
     "comfyui",
     "lm-studio",
     "modelscope",
+    "ollama",
     "symlink-farm",
     "text-generation-webui",
     "webui",

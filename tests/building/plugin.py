@@ -38,6 +38,7 @@ METHODS = (
     "further",
     "home_root",
     "model_named",
+    "notes",
     "vault_places",
     "reached",
     "replicas",
@@ -96,6 +97,10 @@ class Box(StorageBackend):
     @may_fail
     def home_root(cls, home: str) -> str | None:
         return os.path.join(home, "box")
+
+    @may_fail
+    def notes(self, root: Root, walk: Walk) -> Iterable[str]:
+        return [os.path.join(root.path, "BOX")]
 
     @may_fail
     def model_named(self, text: str) -> tuple[str, str, str | None] | None:

@@ -9,7 +9,9 @@ import pytest
 from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 
 from hubfold import Engine
+from hubfold.backend.changes import Removal, SharedContent
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.removal.plan import with_shared
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import (
     Tree,
@@ -59,6 +61,26 @@ def engine(two: Tree, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 def offline(tree: Tree, repo_id: str, cache: str = "hf/hub") -> Path:
     return Path(snapshot_download(repo_id, cache_dir=tree[cache], local_files_only=True))
+
+
+def test_what_several_models_share_goes_with_the_last_of_them_where_all_go() -> None:
+    def removal(name: str, *shared: SharedContent, whole: bool = True) -> Removal:
+        return Removal(
+            "/r", "b", name, "model", path=f"/r/{name}", whole=whole, content=(name,), shared=shared
+        )
+
+    of_two = SharedContent("/r/x", ("/r/a", "/r/b"))
+    of_three = SharedContent("/r/y", ("/r/a", "/r/b", "/r/c"))
+    a, b = removal("a", of_two, of_three), removal("b", of_two, of_three)
+    assert [one.content for one in with_shared([a, b])] == [("a",), ("b", "/r/x")]
+    assert [one.content for one in with_shared([b, a])] == [("b",), ("a", "/r/x")]
+    assert [one.content for one in with_shared([a])] == [("a",)]
+    assert [one.content for one in with_shared([a, removal("b", of_two, of_three, whole=False)])] == [
+        ("a",),
+        ("b",),
+    ]
+    everything = [a, b, removal("c", of_three)]
+    assert [one.content for one in with_shared(everything)] == [("a",), ("b", "/r/x"), ("c", "/r/y")]
 
 
 def test_a_model_is_gone_and_the_other_is_whole(two: Tree, engine: Engine) -> None:

@@ -15,9 +15,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.contract import Capabilities, Folder, StorageBackend, Walk
 from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Trust
 from hubfold.errors import Interrupted
+from hubfold.faults import Origin
 from hubfold.progress import Stop
 from hubfold.reading import page_cache
 from tests import CHECKOUT
@@ -612,6 +614,92 @@ def test_claims_of_two_algorithms_are_joined_by_reading_each_file_of_one_side_on
     assert os.path.basename(known) in {os.path.basename(one.path) for one in duplicates.replicas}
     assert {"md5", "sha256"} <= duplicates.digests.keys()
     assert place.scan("store", "hub").files_read == 0
+
+
+class Listing(StorageBackend):
+    """What is content, and its digest, stands in one list beside the folder of the files."""
+
+    name = "listing"
+    capabilities = Capabilities(claims=frozenset({"sha256"}))
+    marks = frozenset({"LIST"})
+
+    @classmethod
+    def recognise(cls, path: str, names: Collection[str]) -> str | None:
+        return path if "LIST" in names else None
+
+    def notes(self, root: Root, walk: Walk) -> Iterator[str]:
+        yield os.path.join(root.path, "LIST")
+
+    def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+        lines = (walk.read_text(os.path.join(root.path, "LIST")) or "").split()
+        said = dict(line.split("=") for line in lines)
+        for folder in walk.folders(os.path.join(root.path, "data")):
+            for name, stat in folder.files:
+                if name in said:
+                    yield Replica(os.path.join(folder.path, name), stat, {"sha256": said[name]})
+
+
+def test_what_the_notes_of_a_layout_say_of_files_that_did_not_change_is_seen(place: Place) -> None:
+    place.load(Listing())
+    for name in ("one", "two"):
+        place.file(f"store/data/{name}", noise("same"))
+    place.file("store/LIST", f"one={'0' * 64}".encode())
+    place.scan("store")
+    assert place.names() == ["store/data/one"]
+    true = hashlib.sha256(noise("same")).hexdigest()
+    for said, names in (
+        (f"one={true} two={true}", ["store/data/one", "store/data/two"]),
+        (f"two={true}", ["store/data/two"]),
+        (f"two={'1' * 64}", ["store/data/two"]),
+    ):
+        place.file("store/LIST", said.encode())
+        place.scan("store")
+        assert place.names() == names
+        claims = {place.name(one): one.claims["sha256"] for one in place.index.below("/")}
+        assert claims == {f"store/data/{pair.split('=')[0]}": pair.split("=")[1] for pair in said.split()}
+
+
+def test_a_note_beside_a_file_of_a_store_is_seen_too(place: Place) -> None:
+    class Beside(Listing):
+        def notes(self, root: Root, walk: Walk) -> Iterator[str]:
+            return iter(())
+
+        def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+            for folder in walk.folders(root.path):
+                for name, stat in folder.files:
+                    if name != "LIST" and f"{name}.whole" in folder.names:
+                        yield Replica(os.path.join(folder.path, name), stat)
+
+    place.load(Beside())
+    place.file("store/LIST", b"")
+    for name in ("one", "two"):
+        place.file(f"store/data/{name}", noise(name))
+    place.file("store/data/one.whole", b"")
+    place.scan("store")
+    assert place.names() == ["store/data/one"]
+    place.file("store/data/two.whole", b"")
+    (place.folder / "store/data/one.whole").unlink()
+    place.scan("store")
+    assert place.names() == ["store/data/two"]
+
+
+def test_a_plugin_of_another_version_is_asked_about_all_files_again(place: Place) -> None:
+    class Better(Listing):
+        def notes(self, root: Root, walk: Walk) -> Iterator[str]:
+            return iter(())
+
+        def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
+            for folder in walk.folders(os.path.join(root.path, "data")):
+                yield from (Replica(os.path.join(folder.path, name), stat) for name, stat in folder.files)
+
+    place.load(Listing())
+    place.file("store/LIST", b"")
+    place.file("store/data/one", noise("one"))
+    place.scan("store")
+    assert place.names() == []
+    place.backends["listing"] = GuardedBackend(Better(), Origin("p-listing", "some-plugins", "1.1"))
+    place.scan("store")
+    assert place.names() == ["store/data/one"]
 
 
 def test_a_cache_inside_a_plain_folder_is_a_root_of_its_own(place: Place) -> None:

@@ -367,7 +367,7 @@ def removal(value: Any, what: str) -> Removal:
 
 @cache
 def _of_removal() -> Mapping[str, Check]:
-    from hubfold.backend.changes import Kept, SharedPayload
+    from hubfold.backend.changes import Kept, SharedContent, SharedPayload
 
     paths = _tuple(path)
     return {
@@ -377,6 +377,7 @@ def _of_removal() -> Mapping[str, Check]:
         **dict.fromkeys(("whole", "notes_stay"), yes_or_no),
         **dict.fromkeys(("links", "refs", "folders", "inside", "records", "content", "empty"), paths),
         "payloads": _tuple(_of(SharedPayload, {"path": path, "record": path})),
+        "shared": _tuple(_of(SharedContent, {"path": path, "users": paths})),
         "kept": _tuple(_of(Kept, {"path": path, "reason": text})),
     }
 

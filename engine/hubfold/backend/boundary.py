@@ -231,6 +231,19 @@ class GuardedBackend:
             self._blame(StorageBackend.replicas, root.path, error, handed)
         handed.check()
 
+    def notes(self, root: Root, walk: Walk) -> Sequence[str]:
+        """See `StorageBackend.notes`."""
+        handed = HandedWalk(walk)
+        own = self._territory(root)
+
+        def check(value: object, what: str) -> str:
+            return own.below(answers.path(value, what), what)
+
+        def ask() -> Sequence[str]:
+            return answers.every(self._backend.notes(root, handed), check, "note")
+
+        return self._ask(StorageBackend.notes, root.path, ask, handed)
+
     def snapshots(self, root: Root, walk: Walk) -> Sequence[Snapshot]:
         """See `StorageBackend.snapshots`."""
         handed = HandedWalk(walk)

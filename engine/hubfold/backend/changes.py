@@ -41,6 +41,15 @@ class SharedPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedContent:
+    """A file with content that several models of a root need: it goes with the last of them."""
+
+    path: str
+    #: `Removal.path` of each of them.
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Removal:
     """What has to go so that a part of a root is gone, in an order in which nothing left looks whole and is not.
 
@@ -86,6 +95,8 @@ class Removal:
     aside: str = ""
     records: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    #: What is no `content` of it only since other models need it, too: it is that where these go with it.
+    shared: tuple[SharedContent, ...] = ()
     payloads: tuple[SharedPayload, ...] = ()
     empty: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
@@ -105,6 +116,7 @@ class Removal:
             aside=to(self.aside) if self.aside else "",
             records=all_of(self.records),
             content=all_of(self.content),
+            shared=tuple(SharedContent(to(one.path), one.users) for one in self.shared),
             payloads=tuple(SharedPayload(to(one.path), to(one.record)) for one in self.payloads),
             empty=all_of(self.empty),
         )

@@ -121,6 +121,8 @@ class Walk(Protocol):
     def folders(self, path: str) -> Iterator[Folder]:
         """`path` and every directory below it, top down; symlinks are never followed, other file systems are.
 
+        While a scan asks for replicas, `Folder.files` holds what is new or changed; else, every file.
+
         A caller may remove names from `Folder.folders` to keep the walk out of them. Sub-trees that another backend
         recognises, hubfold's own vaults and temporaries are left out. Errors are noted and passed over.
         """
@@ -258,6 +260,14 @@ class StorageBackend(ABC):
         in it are told by that root. Models, removals and locks are told by this one, by paths through the link; the
         engine changes what they name where it lies. Name nothing that is not of the layout by what is in it. Only the
         layouts of hubfold's own are asked: a plugin of somebody else changes nothing outside of its root.
+        """
+        return ()
+
+    def notes(self, root: Root, walk: Walk) -> Iterable[str]:
+        """Files of the root by which what this layout says of others changes: an index, a list of models.
+
+        The walk shows files that are new or changed, and all files of a folder in which something changed. Where one of
+        these is another than at the last scan (by `lstat`), it shows every file of the root again.
         """
         return ()
 

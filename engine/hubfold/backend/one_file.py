@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hubfold.errors import PluginError
@@ -34,7 +36,10 @@ class OneFile:
 
     @property
     def version(self) -> str:
-        return "of your own"
+        """When it was last written: what it says of files may be other then."""
+        with suppress(OSError):
+            return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(os.stat(self.path).st_mtime))
+        return ""
 
     def load(self) -> object:
         """The module. Raises `PluginError` where others can write to the file, and whatever it raises itself."""

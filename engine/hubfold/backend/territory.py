@@ -130,6 +130,7 @@ class Territory:
     def removal(self, found: Removal, what: str) -> Removal:
         """Everything that goes, and the folders that it is put aside in, emptied, or kept in."""
         self._all(found.files, f"{what}.files")
+        self._all((one.path for one in found.shared), f"{what}.shared")
         self._all((*found.folders, *found.empty, *found.inside), f"{what}.folders")
         for path, field in ((found.path, "path"), (found.aside, "aside")):
             if path:

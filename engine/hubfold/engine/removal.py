@@ -26,7 +26,7 @@ from hubfold.reports.removals import RemoveReport
 from hubfold.scanning import discover
 
 #: Names of models with ``*``, ``?`` or ``[…]`` in them; nothing else that is no repo id.
-_PATTERN = re.compile(r"(?=.*[*?[])[\w.*?!\[\]/-]+", re.ASCII)
+_PATTERN = re.compile(r"(?=.*[*?[])[\w.*?!\[\]/:-]+", re.ASCII)
 
 
 class Removing:

@@ -547,7 +547,8 @@ class Workspace:
             for backend in () if name in self.models else self.backends.values():
                 if (found := backend.model_named(name)) is not None:
                     repo_type, repo_id, stated = found
-                    return ModelName(name, repo_id, repo_type, stated if revision is None else revision)
+                    chosen = stated if revision is None else revision
+                    return ModelName(name, repo_id, repo_type, chosen, layout=backend.name)
             raise
 
     def hub_name(self, name: str, revision: str | None = None) -> ModelName:

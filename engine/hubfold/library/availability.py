@@ -104,7 +104,6 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
         if unreadable:
             raise NotWhole(f"{unreadable[0]} cannot be read, and {wanted.name} may be there", READ_IT)
         raise unknown(wanted.name, [*names, *(known.id for known in library.models if known.repo_id)])
-    download = download_command(wanted)
     if file is not None:
         return _path_of_file(library, wanted, model, file)
     found = whole(library, model, wanted) or best(library, model, wanted)
@@ -115,7 +114,7 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
         raise NotWhole(f"{model.id} lies on {place.root}, which is not there", "connect its drive")
     lacking = lacks(revision, wanted)
     if revision.state is not Wholeness.WHOLE or lacking:
-        hint = READ_IT if lacking[0].unreadable else f"run `{download}`"
+        hint = READ_IT if lacking[0].unreadable else _how_to_get(wanted)
         raise NotWhole(f"{model.id} is {_how(revision)} in {revision.path}: {in_words(lacking)}", hint)
     return revision.path
 
@@ -132,7 +131,7 @@ def _path_of_file(library: Library, wanted: ModelName, model: Model, file: str) 
                 return one.path
         lacking = {**reasons, **lacking}
     if file in lacking:
-        raise NotWhole(f"{file} of {model.id} {lacking[file]}", f"run `{download_command(wanted)}`")
+        raise NotWhole(f"{file} of {model.id} {lacking[file]}", _how_to_get(wanted))
     near = nearest(file, {one.name for _, revision in found for one in revision.files})
     hint = (
         f"did you mean {' or '.join(near)}?"
@@ -146,7 +145,7 @@ def _no_revision(model: Model, wanted: ModelName) -> NotWhole:
     known = ", ".join(model.refs) or "none by name"
     return NotWhole(
         f"{model.id} is not there at {wanted.revision!r} (known: {known})",
-        f"run `{download_command(wanted)}`",
+        _how_to_get(wanted),
     )
 
 
@@ -163,8 +162,15 @@ def in_words(missing: Sequence[MissingFile]) -> str:
     return f"{first.name} {first.reason}{more}".lstrip()
 
 
+def _how_to_get(wanted: ModelName) -> str:
+    command = download_command(wanted)
+    return f"run `{command}`" if command else f"{wanted.layout} gets it again"
+
+
 def download_command(wanted: ModelName) -> str:
-    """The command that gets a model, as it is typed."""
+    """The command that gets a model, as it is typed; "" for one that only its own program can get."""
+    if wanted.layout:
+        return ""
     revision = ["--revision", wanted.revision] if wanted.revision is not None else []
     return shlex.join(["hubfold", "download", wanted.name, *revision])
 

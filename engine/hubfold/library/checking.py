@@ -113,6 +113,9 @@ class _Placed:
         """What is there of a model: where it is registered, else `here`, or in another cache that counts for it."""
         home = self._gate.homes.get(wanted.name)
         anywhere = home is None or self._gate.anywhere
+        if wanted.layout:
+            # Its own program looks for it where its own layout has it, and no other would know the name.
+            return _check(self._everywhere, wanted, self._known)
         where = here if home is None or self._gate.anywhere else self._in(home.cache)
         found = _check(where, wanted, self._known)
         if anywhere:
@@ -332,13 +335,18 @@ def _what_to_do(asked: ModelName, model: CheckedModel, report: CheckReport) -> I
             command,
             model.name,
         )
+    elif model.status == "missing" and asked.layout:
+        meant = f"; or did you mean {' or '.join(model.near)}?" if model.near else ""
+        yield Recommendation(
+            "download", f"{model.id} is not there: {asked.layout} gets it{meant}", "", model.name
+        )
     elif model.status == "missing":
         meant = f"; or did you mean {' or '.join(model.near)}?" if model.near else ""
         at = f" at {asked.revision}" if asked.revision is not None else ""
         yield Recommendation("download", f"{model.id} is not there{at}{how_much}{meant}", command, model.name)
     elif unreadable := [file for file in model.missing if file.unreadable]:
         yield Recommendation("unreadable", f"{model.id}: {in_words(unreadable)}; {READ_IT}", "", model.name)
-    elif _is_placed(model, report):
+    elif not asked.layout and _is_placed(model, report):
         names = {place.cache: place.name for place in report.places if place.name}
         how = f"the place {names[model.root]}" if model.root in names else "where --into put it"
         told = f"{model.id} is in {model.root}, {how}: programs need its path, or HF_HUB_CACHE"

@@ -49,6 +49,8 @@ class ModelName(NamedTuple):
     expected_bytes: int | None = None
     #: The files that are asked for.
     selection: Selection = ALL
+    #: The backend whose programs alone know the name (`StorageBackend.model_named`); "" where the Hub may know it.
+    layout: str = ""
 
     @property
     def repo(self) -> Name:

@@ -270,6 +270,23 @@ def _folders_emptied(top: str, of_it: Iterable[str], gone: set[str], root: str) 
                 yield folder
 
 
+def with_shared(removals: Sequence[Removal]) -> list[Removal]:
+    """The same, with content that goes since all models go that need it: the last of them takes it along."""
+    found = list(removals)
+    going = {(one.root, one.path) for one in found if one.whole}
+    last = {(one.root, shared.path): number for number, one in enumerate(found) for shared in one.shared}
+    for number, one in enumerate(found):
+        goes = (
+            shared.path
+            for shared in one.shared
+            if last[one.root, shared.path] == number
+            and all((one.root, user) in going for user in shared.users)
+        )
+        content = dict.fromkeys((*one.content, *goes))
+        found[number] = replace(one, content=tuple(content))
+    return found
+
+
 def hold_against_needs(
     holdings: Holdings,
     removals: Sequence[Removal],
@@ -283,7 +300,7 @@ def hold_against_needs(
 
     With `only`, no link and no object goes that is not of these roots.
     """
-    needs = Needs(holdings, with_links, names, list(removals), only)
+    needs = Needs(holdings, with_links, names, with_shared(removals), only)
     needs.look()
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]

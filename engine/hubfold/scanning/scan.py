@@ -10,10 +10,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Scope
+from hubfold.content import VAULT, VAULT_MARKER, Replica, Root, Scope, signature_tuple
 from hubfold.duplicates.cost import UNASKED, Sharing, cost_key, duplicate_cost
 from hubfold.duplicates.digesting import Work, digest
 from hubfold.errors import Interrupted
@@ -152,6 +153,11 @@ class _Walks:
             return f"cannot be read: {error.strerror}; what was known of it is kept"
         backend = self._backends[root.backend]
         chosen = None if self._scope is None else Chosen(self._scope, root, backend)
+        try:
+            told_by = self._told_by(root, backend)
+        except BackendFault as fault:
+            self.left_out.add(root.path)
+            return str(fault.fault)
         recording = Recording(self._index, root)
         walk = TreeWalk(
             root,
@@ -160,6 +166,7 @@ class _Walks:
             boundaries=self._queued,
             memory=recording,
             chosen=chosen,
+            told_by=told_by,
         )
         try:
             self._backends[root.backend].replicas(root, walk, _taking(recording, chosen))
@@ -191,6 +198,15 @@ class _Walks:
                 )
             )
         return None
+
+    def _told_by(self, root: Root, backend: GuardedBackend) -> bytes:
+        """Who says what of the files of a root: the version of the plugin, and its layout's notes as they are now."""
+        walk = TreeWalk(root, self._backends, Shared(stop=self._shared.stop), boundaries=self._queued)
+        notes = []
+        for path in backend.notes(root, walk):
+            with suppress(OSError):
+                notes.append((path, signature_tuple(os.lstat(path))))
+        return repr((backend.origin, sorted(notes))).encode("utf-8", "backslashreplace")
 
     def _found(self, backend: str, path: str) -> None:
         path = os.path.realpath(path)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import xxhash
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.backend.contract import Folder
+from hubfold.backend.contract import Capabilities, Folder
 from hubfold.content import OWN_PREFIX, VAULT_MARKER, Root, Signature, signature_tuple
 from hubfold.disk import open_flags
 from hubfold.disk.paths import plain, within
@@ -134,8 +134,9 @@ class Shared:
 class TreeWalk:
     """The `Walk` of one root. One use: its warnings and failures are those of one scan.
 
-    Without a `memory` every file is new, and is looked at when a backend asks for it. `boundaries` are roots of their
-    own that lie below this one. `chosen` says what of the root is content; without it, all is shown to the backend.
+    `told_by` differs where other things may be said of the same files. Without a `memory` every file is new, and is
+    looked at when a backend asks for it. `boundaries` are roots of their own that lie below this one. `chosen` says
+    what of the root is content; without it, all is shown to the backend.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class TreeWalk:
         boundaries: Iterable[str] = (),
         memory: Memory | None = None,
         chosen: Chosen | None = None,
+        told_by: bytes = b"",
     ) -> None:
         self.root = root
         self.warnings: list[Notice] = []
@@ -160,8 +162,11 @@ class TreeWalk:
         self._memory = memory
         self.shared = Shared() if shared is None else shared
         self._chosen = chosen
-        #: What a fingerprint ends in where rows depend on what was chosen.
-        self._token = xxhash.xxh3_64_digest(chosen.token) if chosen is not None and chosen.token else b""
+        token = told_by + (chosen.token if chosen is not None else b"")
+        #: What a fingerprint ends in where rows depend on what was chosen, and on who says what of them.
+        self._token = xxhash.xxh3_64_digest(token) if token else b""
+        #: Whether a file that has no row may say something of others in its folder.
+        self._has_notes = root.backend in backends and _has_notes(backends[root.backend].capabilities)
         self._visited: set[tuple[int, int]] = set()
         self._prefix = root.path if root.path.endswith("/") else root.path + "/"
 
@@ -169,6 +174,8 @@ class TreeWalk:
 
     def folders(self, path: str) -> Iterator[Folder]:
         """See `contract.Walk.folders`; a folder with very many changed files comes in several parts."""
+        if self._memory is None:
+            self._visited = set()  # a backend may come to a folder again
         pending = [path]
         while pending:
             self.shared.stop.check()
@@ -378,7 +385,7 @@ class TreeWalk:
         else:
             known = self._memory.signatures(path)
             changed = content.files
-            if self._chose_so_before(stored):
+            if self._chose_so_before(stored) and not self._has_notes:
                 changed = [(name, st) for name, st in changed if known.get(name) != signature_tuple(st)]
             renumbered = frozenset(
                 known[name].device
@@ -478,3 +485,8 @@ class TreeWalk:
             return
         self.failed.add(path)
         self.warn(path, f"cannot be read: {error.strerror}", kind="unreadable")
+
+
+def _has_notes(allowed: Capabilities) -> bool:
+    """Of a store with claims. In other folders anything may lie: there a layout says what its notes are."""
+    return allowed.vouches and bool(allowed.claims)

@@ -410,7 +410,7 @@ class Restorer:
         lacking = [
             part
             for part in model.parts
-            if part.link is None and part.name not in self._there and part.name not in self._waiting
+            if part.link is None and part.name not in self._waiting and not self._has(part.name)
         ]
         if lacking:
             told = {failure.path for failure in self.failed}
@@ -427,6 +427,10 @@ class Restorer:
             self.failed.append(Failed(self._path(model.top), errors.describe(error)))
             return False
         return True
+
+    def _has(self, name: str) -> bool:
+        """Whether it is in its place now: a program may have cleared away what no model named yet."""
+        return name in self._there and os.path.lexists(self._path(name))
 
     def _stage_in(self, model: BackedUp, parts: Sequence[Part]) -> None:
         units: dict[str, list[Part]] = {}
