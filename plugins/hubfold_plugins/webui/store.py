@@ -81,6 +81,10 @@ class WebUiBackend(FlatStore):
         # What lies in a checkout is git's to clean away, and what lies on a shelf is listed as one.
         return ()
 
+    def notes(self, root: Root, walk: Walk) -> Sequence[str]:
+        """What the programs keep of all files in one; a note of one file comes with that."""
+        return [os.path.join(root.path, *name.split("/")) for name in ("cache.json", "cache/hashes/cache.db")]
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         from hubfold_plugins import shelves
 

@@ -51,6 +51,18 @@ def test_it_is_one_file_with_the_hub_cache_and_neither_hubfold_nor_its_program_r
     assert machine.census() == before
 
 
+@pytest.mark.parametrize("noting", [cache_json, diskcache])
+def test_what_is_noted_later_is_seen_of_a_file_that_did_not_change(machine: Machine, noting: object) -> None:
+    with machine.engine() as engine:
+        engine.scan()
+    assert callable(noting)
+    noting(machine.home / WEBUI, **TITLES)
+    machine.cached("stabilityai/sdxl", {"sd_xl_base_1.0.safetensors": WEIGHTS})
+    with machine.engine() as engine:
+        report = engine.scan()
+    assert (report.duplicate_sets, report.bytes_read) == (1, 0)
+
+
 def test_a_note_of_another_file_is_not_believed(machine: Machine) -> None:
     cache_json(machine.home / WEBUI, **TITLES)
     machine.write(FILE, model("another"))
