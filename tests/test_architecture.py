@@ -286,7 +286,7 @@ def test_what_every_scan_asks_knows_no_models_and_changes_nothing() -> None:
 def test_planning_a_fold_loads_nothing_that_carries_it_out() -> None:
     reached = loaded_with("engine", "memory", "scanning", "workspace", "planning")
     assert of_rooms(reached, "folding") == {
-        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey")
+        f"folding.{name}" for name in ("confined", "plan", "planner", "rights", "survey", "vetoes")
     }
     assert of_rooms(reached, "journal") == {"journal.runs"}
     assert not of_rooms(reached, "adoption", "care", "farm", "moving", "transfer")
@@ -567,6 +567,7 @@ TESTED_BY = {
     },
     "hubfold.engine.migrating": ["adoption/test_migration.py"],
     "hubfold.engine.adopting": ["adoption/test_adopting.py"],
+    "hubfold_plugins.dvc.work_tree": ["plugins/dvc/test_store.py", "plugins/dvc/test_program.py"],
     "hubfold_plugins.git_lfs.clone": ["plugins/git_lfs/test_store.py", "plugins/git_lfs/test_program.py"],
     "hubfold_plugins.git_lfs.git_files": ["plugins/git_lfs/test_store.py", "adoption/test_adopting.py"],
     "hubfold_plugins.huggingface.hub_arranged": ["adoption/test_adopting.py"],

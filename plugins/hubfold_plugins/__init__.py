@@ -15,6 +15,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     """One for each layout of the Hub's own clients, and for each store of another program."""
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
     from hubfold_plugins.comfyui.models import ComfyUiBackend
+    from hubfold_plugins.dvc.store import DvcBackend
     from hubfold_plugins.git_lfs.store import GitLfsBackend
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
     from hubfold_plugins.huggingface.local_dir import LocalDirBackend
@@ -30,6 +31,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         HubCacheBackend,
         # A clone that a client downloaded into as well is git's.
         GitLfsBackend,
+        DvcBackend,
         LocalDirBackend,
         ComfyUiBackend,
         LlamaCppBackend,

@@ -188,3 +188,19 @@ def test_notes_of_the_two_are_never_one_file(engine: Engine, old: Path, new: Pat
     refs = list(new.glob("models--*/refs/*"))
     assert len(refs) == 4
     assert {ref.stat().st_nlink for ref in refs} == {1}
+
+
+@pytest.mark.parametrize(
+    ("age", "says"), [(-1, "which is older, and stays"), (1, "another one there, and stays")]
+)
+def test_a_ref_that_is_another_one_there_stays_and_which_is_newer_is_told(
+    engine: Engine, old: Path, new: Path, age: int, says: str
+) -> None:
+    hub_cache(str(new), "org/chat", {"other.bin": b"other"}, "9" * 40)
+    ref, other = (cache / "models--org--chat/refs/main" for cache in (old, new))
+    was = ref.stat().st_mtime
+    os.utime(other, (was + age, was + age))
+    report = engine.migrate(engine.plan_migrate(old, new))
+    [left] = [one for one in report.left if one.path == str(other)]
+    assert says in left.reason and f"org/chat@{ref.read_text()[:12]} by its commit" in left.reason
+    assert other.read_text() == "9" * 40

@@ -14,6 +14,7 @@ BUILT_IN = [
     "llama-cpp",
     "hub-cache",
     "git-lfs",
+    "dvc",
     "local-dir",
     "comfyui",
     "lm-studio",

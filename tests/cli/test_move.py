@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,19 @@ def test_what_makes_no_sense_is_said(
     Path(hubfold.home, "file").write_text("")
     told = hubfold("move", *arguments, "-y")
     assert told.code == code and says in told.err, told
+
+
+def test_a_whole_cache_is_told_with_what_only_its_vault_has(hubfold: Program, model: Scene) -> None:
+    """A client deleted the model; the local copies that were folded into it read its vault."""
+    assert hubfold("consolidate", "models", "-y").code == 0
+    links = [path for path in (hubfold.home / "models").rglob("*") if path.is_symlink()]
+    assert links
+    data = links[0].read_bytes()
+    shutil.rmtree(model.blob.parents[1])
+    done = hubfold("move", "--cache", "hf/hub", "--to", SLOW, "-y")
+    assert done.code == 0 and "vault object " in done.out and "and 1 vault object to" in done.out, done
+    told = hubfold("runs", "--json").json["runs"][0]
+    assert f"`hubfold undo {told['run']}` brings it back" in done.err
+    assert links[0].read_bytes() == data and "slow" in str(links[0].resolve())
+    assert hubfold("undo", told["run"], "-y").code == 0
+    assert links[0].read_bytes() == data and "slow" not in str(links[0].resolve())

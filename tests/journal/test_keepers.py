@@ -136,7 +136,7 @@ def test_a_keeper_in_a_vault_that_was_emptied_since_is_nothing_to_wait_for(
     vault.mkdir(parents=True)
     [change] = kept.log.keepers
     kept.log.keepers[:] = [replace(change, path=str(vault / "objects/aa/x"), root=str(vault))]
-    kept.log.places[str(vault)] = replace(place_of(str(vault), Mounts.now()), vault="a" * 32)
+    kept.log.places[str(vault)] = place_of(str(vault), Mounts.now())._replace(vault="a" * 32)
     kept.let_go()
     vault.rmdir()
     assert restore_keepers(kept.log) == []

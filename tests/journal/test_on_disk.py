@@ -11,8 +11,8 @@ import pytest
 from hubfold.content import LinkKind
 from hubfold.disk.directory import Directory
 from hubfold.folding.planner import Policy
-from hubfold.journal.on_disk import is_link, is_original, still_links, written_through
-from hubfold.journal.records import Intent
+from hubfold.journal.on_disk import is_link, is_original, led_to, still_links, written_through
+from hubfold.journal.records import Intent, Repointed
 from tests.building.folding import Scene
 
 MODEL = os.urandom(1 << 16)
@@ -112,3 +112,18 @@ def test_a_path_that_cannot_be_looked_at_is_taken_for_a_link(
     one.copy.parent.rename(tmp_path / "moved")
     one.copy.parent.symlink_to(tmp_path / "moved")
     assert still_links(one.intent, {})
+
+
+def test_what_a_link_was_led_to_is_read_until_something_else_has_its_place(tmp_path: Path) -> None:
+    kept, path = tmp_path / "kept", tmp_path / "m"
+    kept.write_bytes(MODEL)
+    path.symlink_to(kept)
+    link = Repointed(str(path), str(tmp_path), "/before", str(kept), str(kept), "", "")
+    assert led_to([link]) == {kept.stat().st_ino}
+    path.unlink()
+    assert led_to([link]) == {kept.stat().st_ino}, "who knows: its drive may be away"
+    path.symlink_to("elsewhere")
+    assert led_to([link]) == set()
+    path.unlink()
+    path.write_bytes(MODEL)
+    assert led_to([link]) == set(), "a copy of its own, as after an undo"

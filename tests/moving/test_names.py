@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hubfold.content import LinkKind
+from hubfold.engine.places import Places
 from hubfold.errors import NoSpace
+from hubfold.places.places import PlaceAway
 from tests.building import tree
 from tests.moving.conftest import ONE, Machine
 
@@ -280,3 +283,19 @@ def test_no_room_for_the_whole_is_told_with_figures_before_anything_is_done(
     with pytest.raises(NoSpace, match=r"has 1\.5M free, and this takes 2\.1M"):
         machine.move(source=machine.hub, whole=True)
     assert not machine.slow.exists() and objects(machine.hub)
+
+
+def test_a_place_that_left_before_it_is_the_vaults_turn_gets_nothing(
+    machine: Machine, deleted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = machine.engine.plan_move([], machine.slow, source=machine.hub, whole=True)
+    plan = replace(plan, models=())
+
+    def away(places: Places, cache: str) -> None:
+        raise PlaceAway(f"{cache} is away")
+
+    monkeypatch.setattr(Places, "check_room", lambda places, cache, wanted: None)
+    monkeypatch.setattr(Places, "there", away)
+    report = machine.engine.apply_move(plan)
+    assert [failed.path for failed in report.failed] == [str(machine.slow)]
+    assert not machine.slow.exists() and objects(machine.hub) == [deleted.resolve()]

@@ -26,7 +26,7 @@ from hubfold.transfer.archive import BackedUp, Part, unfit
 from hubfold.transfer.restore import RestorePlan, is_note
 
 _NO_FILE = "it has no file that could go: `hubfold clean` removes what is left of it"
-_STAYS = "it is another one there, and stays"
+_STAYS, _OLDER = "it is another one there, and stays", "it is another one there, which is older, and stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,8 @@ class _Planner:
         with open(path, "rb") as there, open(read[part.source].real, "rb") as here:
             if there.read() == here.read():
                 return False
-        self.left.append(Left(path, f"{_STAYS}: load {_title(held)} by its commit"))
+            older = os.fstat(there.fileno()).st_mtime_ns < os.fstat(here.fileno()).st_mtime_ns
+        self.left.append(Left(path, f"{_OLDER if older else _STAYS}: load {_title(held)} by its commit"))
         return True
 
 

@@ -31,7 +31,7 @@ from hubfold.moving import links, originals
 from hubfold.moving import plan as moves
 from hubfold.moving.links import HeldAlone
 from hubfold.moving.plan import MovedModel, MovePlan, Stays, Wish
-from hubfold.places.places import NoPlace, Place, check_there
+from hubfold.places.places import NoPlace, Place, PlaceAway, check_there
 from hubfold.removal.plan import RemovePlan
 from hubfold.reports import moves as told
 from hubfold.reports.moves import MoveReport
@@ -295,6 +295,13 @@ class Moving:
         done: list[told.MovedModel] = []
         led = Led()
         state = "interrupted"
+        try:
+            self._places.there(plan.target.path)
+        except PlaceAway as error:
+            failed.append(Failed(plan.target.path, str(error)))
+            return [], False
+        directory.make_folders(plan.target.path)
+        self._scanning.remember(plan.target)
         with running.changing(self._workspace, "move") as book:
             try:
                 for one in plan.alone:
@@ -309,7 +316,7 @@ class Moving:
                 pass
             finally:
                 if not led.unsettled:
-                    book.append("end", state=state)
+                    book.append("end", state=state, freed=sum(one.freed for one in done))
         return done, state == "interrupted"
 
     def _fold(self, plan: MovePlan, model: MovedModel, book: Journal) -> tuple[Led, ConsolidateReport]:

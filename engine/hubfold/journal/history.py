@@ -37,7 +37,7 @@ def summary(log: RunLog) -> RunSummary:
         + (len(log.puts) or len(log.made))
         + len(log.mended)
         + len(log.shared),
-        bytes=sum(intent.bytes for intent in done) + log.freed,
+        bytes=sum(intent.bytes for intent in done) + (0 if log.undone else log.freed),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -84,9 +85,17 @@ def led_to(links: Iterable[Repointed]) -> set[int]:
     found = set()
     for link in links:
         with suppress(OSError):
-            if text_of(link.path) in (link.text, ""):
+            if _may_read(link):
                 found.add(os.stat(link.target).st_ino)
     return found
+
+
+def _may_read(link: Repointed) -> bool:
+    try:
+        return os.readlink(link.path) == link.text
+    except OSError as error:
+        # What is no link any more, since a copy took its place, reads itself.
+        return error.errno != errno.EINVAL
 
 
 def text_of(path: str) -> str:

@@ -96,9 +96,11 @@ def _text_now(link: Intent | FarmLink, later: Sequence[Repointed]) -> tuple[str,
     return next((pair for pair in reversed(known) if pair[0] == now), known[-1])
 
 
-def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
+def keepers_in_use(logs: Collection[RunLog], *, but: str) -> set[int]:
     """`Others.keepers`: what links of other runs than `but` still read."""
     used: set[int] = set()
+    # Whoever gave a link another text, it is of the run that made it.
+    own = {intent.path for log in logs if log.run == but for intent in log.intents.values()}
     for log in logs:
         if log.run == but:
             continue
@@ -108,7 +110,7 @@ def keepers_in_use(logs: Iterable[RunLog], *, but: str) -> set[int]:
             if log.states[number] in ("done", "intent", "restore")
             or (log.states[number] == "kept" and still_links(intent, log.places))
         )
-        used |= led_to(log.repointed)
+        used |= led_to(link for link in log.repointed if link.path not in own)
         used.update(put.inode for put in log.puts if not put.text and still_put(put, log.places))
         if log.farm_links and not log.undone:
             used.update(change.inode for change in log.keepers)

@@ -107,6 +107,8 @@ class Clone:
     git: str = ""
     common: str = ""
     stores: list[Store] = field(default_factory=list)
+    #: A store that a link leads to: what lies in it is told by a root of its own, its names are read here.
+    behind: list[Store] = field(default_factory=list)
 
     @cached_property
     def head(self) -> tuple[str, str]:
@@ -138,7 +140,7 @@ class Clone:
     @cached_property
     def pointers(self) -> dict[str, Pointer]:
         """What git has for each object of the stores, by its sha1."""
-        found = (pointer for store in self.stores for pointer in store.pointers(self.walk))
+        found = (pointer for store in (*self.stores, *self.behind) for pointer in store.pointers(self.walk))
         return {pointer.git_object: pointer for pointer in found}
 
     def pointer(self, entry: Entry) -> Pointer | None:
@@ -235,6 +237,9 @@ def _clone(top: str, root: Root, walk: Walk) -> Clone:
         return Clone(top, walk)
     clone = Clone(top, walk, git, common)
     clone.stores = list(_stores(clone, root, walk))
+    lfs = os.path.join(common, "lfs")
+    if not _is_inside(os.path.join(lfs, "objects"), root, walk):
+        clone.behind = [Store(lfs)]
     return clone
 
 
@@ -242,7 +247,7 @@ def _stores(clone: Clone, root: Root, walk: Walk) -> Iterator[Store]:
     """The stores of a clone and of its submodules, as far as they lie in the root."""
     config = walk.read_text(os.path.join(clone.common, "config")) or ""
     place = git_files.storage_of(clone.common, config)
-    if _is_inside(place, root, walk) and "objects" in walk.listing(place):
+    if _is_inside(os.path.join(place, "objects"), root, walk) and "objects" in walk.listing(place):
         yield Store(place)
     yield from _of_submodules(os.path.join(clone.common, "modules"), walk, git_files.DEEP)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,7 @@ def test_a_store_behind_a_link_is_reached(place: Path, engine: Engine, part: str
     (top / ".git" / part).rename(place / "drive")
     (top / ".git" / part).symlink_to(place / "drive")
     report = engine.scan()
+    assert (report.duplicate_sets, report.bytes_read) == (2, 0)
     assert {(one.path, one.backend, one.files) for one in report.roots if one.files} == {
         (str(top), "git-lfs", 2),
         (str(place / "drive"), "git-lfs", 2),
@@ -275,6 +277,21 @@ def test_a_copy_elsewhere_is_no_link_into_a_clone(place: Path, engine: Engine) -
         assert not path.is_symlink()
     if copy.is_symlink():
         assert os.path.realpath(copy).startswith(str(place / "copies"))
+
+
+@pytest.mark.parametrize("link", [None, LinkKind.SYMLINK])
+def test_a_store_that_no_work_tree_lies_around_gets_no_symlink_and_no_vault_either(
+    place: Path, engine: Engine, link: LinkKind | None
+) -> None:
+    shutil.rmtree(place / "work/clone")
+    one = stored(place / "work/store", BIG)
+    write(str(place / "work/copy.gguf"), BIG)
+    engine.scan()
+    done = engine.apply(engine.plan(link=link))
+    assert not one.is_symlink()
+    assert not list((place / "work/store").rglob(".hubfold*"))
+    assert len(done.actions) == (1 if link is None else 0)
+    assert {path.read_bytes() for path in (one, place / "work/copy.gguf")} == {BIG}
 
 
 def test_an_edit_in_the_work_tree_is_edited_and_never_corrupt(place: Path, engine: Engine) -> None:

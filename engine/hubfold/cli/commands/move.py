@@ -89,8 +89,7 @@ def command(session: Session, models: tuple[str, ...], where: Where) -> int | No
         )
         preview = engine.preview_move(plan)
         show(output, preview, full=session.full)
-        number = display.count(len(preview.models), "model")
-        question = f"Move {number} to {preview.target} and free {display.size(preview.freed)}?"
+        question = f"Move {_count(preview)} to {preview.target} and free {display.size(preview.freed)}?"
         if not tell.goes_on(session, preview, question, nothing=not preview.models):
             return None
         report = engine.apply_move(plan)
@@ -104,6 +103,13 @@ def _wrong(models: tuple[str, ...], chosen: list[str]) -> str:
     if chosen:
         return "--cache has all that --all-of moves: give one of them"
     return "give MODELs, --all-of CACHE or --cache CACHE"
+
+
+def _count(report: MoveReport) -> str:
+    models = [one for one in report.models if one.revisions]
+    alone = len(report.models) - len(models)
+    told = display.count(len(models), "model")
+    return f"{told} and {display.count(alone, 'vault object')}" if alone else told
 
 
 def show(output: Output, preview: MoveReport, *, full: bool = False) -> None:
@@ -147,7 +153,7 @@ def result(output: Output, report: MoveReport) -> int | None:
     code = tell.failures(output, report.failed)
     tell.left_alone(output, tell.reasons(report.left), noun="path")
     output.line(
-        f"moved {display.count(len(report.models), 'model')} to {output.place(report.target)}: "
+        f"moved {_count(report)} to {output.place(report.target)}: "
         f"{display.size(report.copied)} copied, {display.size(report.freed)} freed",
         "bold",
     )
