@@ -145,6 +145,7 @@ def _noted(path: str, metadata: Metadata, files: dict[str, str]) -> FlatModel:
         refs=(metadata.branch,) if metadata.branch else (),
         records=(record,) if record else (),
         claims={name: metadata.claims(name) for name in files},
+        shelf=os.path.dirname(path),
     )
 
 
@@ -157,4 +158,4 @@ def _single(path: str, files: dict[str, str]) -> Iterator[FlatModel]:
             split = _SPLIT.fullmatch(name)
             models.setdefault(split["name"] + split["suffix"] if split else name, {})[name] = place
     for name, of_it in models.items():
-        yield FlatModel(path, of_it, name)
+        yield FlatModel(path, of_it, name, shelf=path)
