@@ -44,7 +44,9 @@ class WebUiBackend(FlatStore):
     """Files of weights, with the sha256 that the programs noted while it is still that of the file."""
 
     name = "webui"
-    capabilities = Capabilities(vouches=False, claims=frozenset({"sha256"}), used_by="the web interface")
+    capabilities = Capabilities(
+        vouches=False, claims=frozenset({"sha256"}), used_by="the web interface", ignored_by_git=True
+    )
     marks = frozenset({"extensions-builtin", "ui-config.json", "Packages", _INVOKE})
 
     @classmethod
