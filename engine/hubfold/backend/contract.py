@@ -75,6 +75,8 @@ class Capabilities:
         layout states, or where a layout of which this is not so states what they are.
     used_by: the program that has its models here and looks for them nowhere else, by its name; "" for none. That a
         cache has the same is no reason for a model here to go (`hubfold rm --redundant-copies`).
+    ignored_by_git: the repository that a root lies in ignores its files (``models/`` of a program that is run from a
+        clone of it), so that a symlink in place of one is no change to git.
     beside: folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache
         of chunks): hubfold tells what they take, and touches none of it.
     """
@@ -91,6 +93,7 @@ class Capabilities:
     written_in_place: str = ""
     resumes_in_place: bool = False
     used_by: str = ""
+    ignored_by_git: bool = False
     beside: tuple[str, ...] = ()
 
 
