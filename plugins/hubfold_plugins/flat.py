@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hubfold.content import Partial, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal, ShownFile
     from hubfold.backend.contract import Walk
 
 _REPO_ID = re.compile(r"\w[\w.\-]*/\w[\w.\-]*", re.ASCII)
@@ -123,6 +123,45 @@ def place_of(name: str) -> PartPlace | None:
     if not plain or ".." in steps or "." in steps or "" in steps:
         return None
     return PartPlace(0)
+
+
+def gguf(snapshot: Snapshot) -> list[str]:
+    """The names of a model's GGUF files: of two in different folders that are called alike, the first."""
+    found: dict[str, str] = {}
+    for file in sorted(snapshot.files, key=lambda file: file.name):
+        name = os.path.basename(file.name)
+        if name.lower().endswith(".gguf") and not name.startswith("."):
+            found.setdefault(name, file.name)
+    return sorted(found.values())
+
+
+PART = re.compile(r"(.+)-\d{5}-of-\d{5}\.gguf", re.IGNORECASE)
+#: Of several projectors of a repository a program takes one: this one rather than another.
+_BEST = ("-f16.gguf", "-bf16.gguf", "-f32.gguf")
+
+
+def projectors(names: Iterable[str]) -> list[str]:
+    """Those of some GGUF files that are for pictures (``mmproj-….gguf``), the best first."""
+
+    def rank(name: str) -> int:
+        fitting = (number for number, end in enumerate(_BEST) if name.lower().endswith(end))
+        return next(fitting, len(_BEST))
+
+    return sorted((name for name in names if "mmproj" in os.path.basename(name).lower()), key=rank)
+
+
+def single_gguf(snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    """(the GGUF files of a model that are a model each, those that are a projector for pictures, the best first)."""
+    names = [name for name in gguf(snapshot) if not PART.fullmatch(os.path.basename(name))]
+    pictures = projectors(names)
+    return [name for name in names if name not in pictures], pictures
+
+
+def shown(name: str, file: str) -> ShownFile:
+    """Where a program looks for a file of a model."""
+    from hubfold.backend.changes import ShownFile
+
+    return ShownFile(name, file)
 
 
 def hub_name(text: str) -> str:

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal, ShownFile
 
 ALL_LINKS = frozenset(LinkKind)
 
@@ -411,5 +411,18 @@ class StorageBackend(ABC):
         """Everything that makes a model of this layout of `offer`, named by `refs`; nothing where it takes none in.
 
         The offer is complete: repo id, commit, and of each file the digest of its `algorithm`.
+        """
+        return iter(())
+
+    # -- giving the layout's program what a cache has
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """Where files of a model of some cache would lie in a root of this layout, so that its program lists and loads
+        them. The root may have to be made yet.
+
+        Nothing for a model that the program has no use for, and nothing of the files that it does not read. Links by
+        `Capabilities.links` and `links_across` are put there, and the notes once these are there. Each name is given
+        once, and none lies below another; one file may have several. A layout that does not have this method is no
+        choice of ``farm --for``.
         """
         return iter(())

@@ -29,13 +29,37 @@ from hubfold_plugins.flat_store import FlatStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal, ShownFile
     from hubfold_plugins.flat import FlatModel
     from hubfold_plugins.webui.hashes import Hashes
 
 _INVOKE = "invokeai.yaml"
 _OF_MATRIX = frozenset({"settings.json", ".sm-portable", "Assets", "Tags", "Images"})
 _OF_OTHERS = frozenset({"models", "embeddings", "extensions", _INVOKE})
+#: Where AUTOMATIC1111, Forge and SD.Next look for what is on a shelf of ComfyUI (paths_internal.py, modelloader.py).
+_SHELVES = {
+    "checkpoints": "models/Stable-diffusion",
+    "controlnet": "models/ControlNet",
+    "diffusion_models": "models/Stable-diffusion",
+    "embeddings": "embeddings",
+    "hypernetworks": "models/hypernetworks",
+    "loras": "models/Lora",
+    "text_encoders": "models/text_encoder",
+    "upscale_models": "models/ESRGAN",
+    "vae": "models/VAE",
+}
+#: The same of Stability Matrix (SharedFolderType.cs).
+_OF_MATRIX_SHELVES = {
+    "checkpoints": "StableDiffusion",
+    "controlnet": "ControlNet",
+    "diffusion_models": "DiffusionModels",
+    "embeddings": "Embeddings",
+    "hypernetworks": "Hypernetwork",
+    "loras": "Lora",
+    "text_encoders": "TextEncoders",
+    "upscale_models": "ESRGAN",
+    "vae": "VAE",
+}
 #: What InvokeAI has in models/ for itself while it installs.
 _UNDER_WAY = ("tmpinstall_", ".download_cache", ".")
 
@@ -137,6 +161,18 @@ class WebUiBackend(FlatStore):
 
     def place(self, name: str) -> PartPlace | None:
         return super().place(name) if "/" in name else None
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """On the shelf that each program has for it; InvokeAI reads what is in its database and nothing else."""
+        from hubfold_plugins import flat, kinds
+
+        if _is_invoke(root.path, walk):
+            return
+        is_matrix = os.path.basename(root.path) == "Models"
+        places = {kind: _OF_MATRIX_SHELVES.get(kind) for kind in _SHELVES} if is_matrix else _SHELVES
+        for kind, path, name in kinds.on_shelves(snapshot):
+            if places.get(kind):
+                yield flat.shown(f"{places[kind]}/{path}", name)
 
 
 def _library(text: str) -> str:
