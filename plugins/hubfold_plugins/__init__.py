@@ -15,6 +15,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     """One for each layout of the Hub's own clients, and for each store of another program."""
     # Imported here: finding the plugins must stay cheap for commands that need no backend.
     from hubfold_plugins.comfyui.models import ComfyUiBackend
+    from hubfold_plugins.docker_model.store import DockerModelBackend
     from hubfold_plugins.dvc.store import DvcBackend
     from hubfold_plugins.git_lfs.store import GitLfsBackend
     from hubfold_plugins.huggingface.hub_cache import HubCacheBackend
@@ -23,6 +24,7 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
     from hubfold_plugins.lmstudio.models import LmStudioBackend
     from hubfold_plugins.modelscope.cache import ModelScopeBackend
     from hubfold_plugins.ollama.store import OllamaBackend
+    from hubfold_plugins.ramalama.store import RamaLamaBackend
     from hubfold_plugins.symlink_farm import SymlinkFarmBackend
     from hubfold_plugins.textgen.models import TextGenerationBackend
     from hubfold_plugins.webui.store import WebUiBackend
@@ -34,10 +36,12 @@ def hubfold_storage_backends() -> list[type[StorageBackend]]:
         DvcBackend,
         LocalDirBackend,
         ComfyUiBackend,
+        DockerModelBackend,
         LlamaCppBackend,
         LmStudioBackend,
         ModelScopeBackend,
         OllamaBackend,
+        RamaLamaBackend,
         SymlinkFarmBackend,
         TextGenerationBackend,
         WebUiBackend,

@@ -40,6 +40,8 @@ class FlatModel:
     incomplete: Mapping[str, str] = field(default_factory=dict)
     #: The folder of the model with all its revisions; "" where `path` is.
     home: str = ""
+    #: The folder that stays though nothing is left in it: a shelf of the store; "" for the root.
+    shelf: str = ""
     #: Symlinks of the store to its folder.
     aliases: tuple[str, ...] = ()
     #: What the store states of its files, by name.
@@ -86,6 +88,7 @@ def removal(
     content = [path for one in models for _, path in sorted(one.files.items())]
     content += [path for one in models for path in sorted(one.incomplete)]
     records = [path for one in models for path in one.records if walk.stat(path) is not None]
+    shelf = models[0].shelf if models[0].shelf.startswith(root) else root
     aliases = tuple(dict.fromkeys(path for one in models for path in one.aliases)) if whole else ()
     return Removal(
         root,
@@ -98,7 +101,7 @@ def removal(
         refs=aliases,
         records=tuple(records),
         content=tuple(content),
-        empty=tuple(_emptied(root, {*content, *records, *aliases}, walk)),
+        empty=tuple(_emptied(shelf, {*content, *records, *aliases}, walk)),
     )
 
 
@@ -172,12 +175,12 @@ def folder_of(paths: Collection[str]) -> str:
 
 
 def _emptied(root: str, gone: Collection[str], walk: Walk) -> Iterator[str]:
-    """The folders in which nothing is left once `gone` is, the deepest first; never the root itself."""
+    """The folders below `root` in which nothing is left once `gone` is, the deepest first."""
     going = set(gone)
     folders: set[str] = set()
     for path in gone:
         folder = os.path.dirname(path)
-        while folder != root and folder not in folders:
+        while folder.startswith(f"{root}/") and folder not in folders:
             folders.add(folder)
             folder = os.path.dirname(folder)
     for folder in sorted(folders, key=lambda folder: (-folder.count("/"), folder)):

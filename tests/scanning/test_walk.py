@@ -26,6 +26,8 @@ from tests.building.descriptors import open_descriptors
 class Remembered:
     """A memory as the index is one, in a dict."""
 
+    told_by = b""
+
     def __init__(self) -> None:
         self.fingerprints: dict[str, bytes] = {}
         self.rows: dict[str, dict[str, Signature]] = {}

@@ -272,6 +272,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "written_in_place": text,
     "resumes_in_place": yes_or_no,
     "used_by": text,
+    "ignored_by_git": yes_or_no,
     "beside": _tuple(text),
 }
 

@@ -42,10 +42,13 @@ class SharedPayload:
 
 @dataclass(frozen=True, slots=True)
 class SharedContent:
-    """A file with content that several models of a root need: it goes with the last of them."""
+    """A file with content that several models of a root need: it goes with the last of them.
+
+    path: the file, absolute.
+    users: `Removal.path` of each of them.
+    """
 
     path: str
-    #: `Removal.path` of each of them.
     users: tuple[str, ...]
 
 
@@ -74,6 +77,7 @@ class Removal:
     records: the layout's own notes about what goes.
     content: files with content, or links to it, that nothing else in the root needs. Asked again (`still_needed`)
         under the layout's locks right before they go.
+    shared: what is no `content` of it only since other models need it, too: it is that where these go with it.
     notes_stay: the layout's notes about `content` stay, and say then that it is missing: it is not asked again.
     payloads: payloads that other repositories may use: each goes once its record names nobody else.
     empty: folders that go if they are empty by then, the deepest first.
@@ -95,7 +99,6 @@ class Removal:
     aside: str = ""
     records: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
-    #: What is no `content` of it only since other models need it, too: it is that where these go with it.
     shared: tuple[SharedContent, ...] = ()
     payloads: tuple[SharedPayload, ...] = ()
     empty: tuple[str, ...] = ()

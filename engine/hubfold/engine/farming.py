@@ -65,8 +65,13 @@ class Farming:
         only = {os.path.realpath(one) for one in snapshots}
         roots = self._workspace.by_role(self._workspace.scanned(vaults=True))
         holdings = self._workspace.holdings(roots)
-        # Copies and farms come from caches in their turn.
-        found = [held.snapshot for held in holdings.held() if holdings.is_cache(held.root)]
+        # Copies and farms come from caches in their turn. A store that allows no vault has nothing for a farm, unless a
+        # model of it is asked for: then its user is told why.
+        found = [
+            held.snapshot
+            for held in holdings.held()
+            if holdings.is_cache(held.root) and (asked or holdings.backend(held.root).vault_places(held.root))
+        ]
         chosen = [one for one in found if one.path in only] if only else farm_plan.chosen(found, asked)
         places = {root.path: root for root in roots}
         wanted, left = farm_plan.wanted_links(

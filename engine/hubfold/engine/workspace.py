@@ -544,12 +544,30 @@ class Workspace:
         try:
             return parse(name, self.models, revision)
         except UsageError:
-            for backend in () if name in self.models else self.backends.values():
-                if (found := backend.model_named(name)) is not None:
-                    repo_type, repo_id, stated = found
-                    chosen = stated if revision is None else revision
-                    return ModelName(name, repo_id, repo_type, chosen, layout=backend.name)
+            known = {} if name in self.models else self._named_by_layouts(name)
+            if known:
+                (repo_type, repo_id, stated), *others = known
+                chosen = stated if revision is None else revision
+                # Several programs may call a model the same.
+                layouts = " or ".join(name for named in known.values() for name in named)
+                return ModelName(
+                    name,
+                    repo_id,
+                    repo_type,
+                    chosen,
+                    layout=layouts,
+                    others=tuple(other for of_type, other, _ in others if of_type == repo_type),
+                )
             raise
+
+    def _named_by_layouts(self, name: str) -> dict[tuple[str, str, str | None], list[str]]:
+        """The backends that know a name of models, by what each takes it for."""
+        found: dict[tuple[str, str, str | None], list[str]] = {}
+        for backend in self.backends.values():
+            answer = backend.model_named(name)
+            if answer is not None:
+                found.setdefault(answer, []).append(backend.name)
+        return found
 
     def hub_name(self, name: str, revision: str | None = None) -> ModelName:
         """`model_name` of what the Hub is to be asked for. Raises `UsageError`."""

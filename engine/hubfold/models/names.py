@@ -51,6 +51,8 @@ class ModelName(NamedTuple):
     selection: Selection = ALL
     #: The backend whose programs alone know the name (`StorageBackend.model_named`); "" where the Hub may know it.
     layout: str = ""
+    #: What other layouts call what the user named.
+    others: tuple[str, ...] = ()
 
     @property
     def repo(self) -> Name:
@@ -64,7 +66,9 @@ class ModelName(NamedTuple):
 
     def means(self, repo_type: str, repo_id: str) -> bool:
         """Whether it is this one; letters count as the same whatever their case, as for `hf cache rm`."""
-        return self.repo_type in (None, repo_type) and self.repo_id.lower() == repo_id.lower()
+        called = repo_id.lower()
+        fits = self.repo_id.lower() == called or any(other.lower() == called for other in self.others)
+        return fits and self.repo_type in (None, repo_type)
 
     def among(self, known: Iterable[Name]) -> Name | None:
         """The one of `known` that is meant; where several types have it, the model."""

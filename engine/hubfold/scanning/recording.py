@@ -63,8 +63,9 @@ class Finished(NamedTuple):
 class Recording:
     """The memory of the walk (`walk.Memory`) and the writer of its rows. Ended by `finish` or `abandon`."""
 
-    def __init__(self, index: Index, root: Root) -> None:
+    def __init__(self, index: Index, root: Root, told_by: bytes = b"") -> None:
         self.root = root
+        self.told_by = told_by
         self.rejected: list[tuple[str, str]] = []
         self._index = index
         self._rows: list[tuple[bytes, bytes, tuple[Any, ...]]] = []

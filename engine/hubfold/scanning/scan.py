@@ -158,7 +158,7 @@ class _Walks:
         except BackendFault as fault:
             self.left_out.add(root.path)
             return str(fault.fault)
-        recording = Recording(self._index, root)
+        recording = Recording(self._index, root, told_by)
         walk = TreeWalk(
             root,
             self._backends,
@@ -166,7 +166,6 @@ class _Walks:
             boundaries=self._queued,
             memory=recording,
             chosen=chosen,
-            told_by=told_by,
         )
         try:
             self._backends[root.backend].replicas(root, walk, _taking(recording, chosen))

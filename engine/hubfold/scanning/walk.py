@@ -47,6 +47,9 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 class Memory(Protocol):
     """What the last scan knows of one root."""
 
+    #: Differs where other things may be said of the same files.
+    told_by: bytes
+
     def fingerprint(self, folder: str) -> bytes | None:
         """The fingerprint that was recorded when the folder was last listed whole."""
         ...
@@ -134,9 +137,8 @@ class Shared:
 class TreeWalk:
     """The `Walk` of one root. One use: its warnings and failures are those of one scan.
 
-    `told_by` differs where other things may be said of the same files. Without a `memory` every file is new, and is
-    looked at when a backend asks for it. `boundaries` are roots of their own that lie below this one. `chosen` says
-    what of the root is content; without it, all is shown to the backend.
+    Without a `memory` every file is new, and is looked at when a backend asks for it. `boundaries` are roots of their
+    own that lie below this one. `chosen` says what of the root is content; without it, all is shown to the backend.
     """
 
     def __init__(
@@ -148,7 +150,6 @@ class TreeWalk:
         boundaries: Iterable[str] = (),
         memory: Memory | None = None,
         chosen: Chosen | None = None,
-        told_by: bytes = b"",
     ) -> None:
         self.root = root
         self.warnings: list[Notice] = []
@@ -162,6 +163,7 @@ class TreeWalk:
         self._memory = memory
         self.shared = Shared() if shared is None else shared
         self._chosen = chosen
+        told_by = b"" if memory is None else memory.told_by
         token = told_by + (chosen.token if chosen is not None else b"")
         #: What a fingerprint ends in where rows depend on what was chosen, and on who says what of them.
         self._token = xxhash.xxh3_64_digest(token) if token else b""

@@ -462,6 +462,8 @@ def _remove_if_empty(folder: str) -> None:
 class Remembered:
     """What a scan remembers for the next one, in a dictionary: `hubfold.scanning.walk.Memory`."""
 
+    told_by = b""
+
     def __init__(self) -> None:
         self._fingerprints: dict[str, bytes] = {}
         self._signatures: dict[str, dict[str, Signature]] = {}

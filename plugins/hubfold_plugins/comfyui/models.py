@@ -37,7 +37,9 @@ class ComfyUiBackend(FlatStore):
     """Files of weights on the shelves of ComfyUI."""
 
     name = "comfyui"
-    capabilities = Capabilities(vouches=False, written_in_place="ComfyUI-Manager", used_by="ComfyUI")
+    capabilities = Capabilities(
+        vouches=False, written_in_place="ComfyUI-Manager", used_by="ComfyUI", ignored_by_git=True
+    )
     marks = frozenset({"folder_paths.py", "custom_nodes"})
 
     @classmethod

@@ -71,6 +71,11 @@ class LlamaCppBackend(FlatStore):
     def vault_places(self, root: Root) -> Sequence[str]:
         return ()
 
+    def notes(self, root: Root, walk: Walk) -> Iterator[str]:
+        for name in walk.listing(root.path):
+            if name.endswith((".etag", ".json")):
+                yield os.path.join(root.path, name)
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         for folder in walk.folders(root.path):
             notes = _notes(root.path, walk) if folder.path == root.path and folder.files else None

@@ -68,7 +68,9 @@ class WebUiBackend(FlatStore):
     """Files of weights, with the sha256 that the programs noted while it is still that of the file."""
 
     name = "webui"
-    capabilities = Capabilities(vouches=False, claims=frozenset({"sha256"}), used_by="the web interface")
+    capabilities = Capabilities(
+        vouches=False, claims=frozenset({"sha256"}), used_by="the web interface", ignored_by_git=True
+    )
     marks = frozenset({"extensions-builtin", "ui-config.json", "Packages", _INVOKE})
 
     @classmethod
@@ -104,6 +106,10 @@ class WebUiBackend(FlatStore):
     def vault_places(self, root: Root) -> Sequence[str]:
         # What lies in a checkout is git's to clean away, and what lies on a shelf is listed as one.
         return ()
+
+    def notes(self, root: Root, walk: Walk) -> Sequence[str]:
+        """What the programs keep of all files in one; a note of one file comes with that."""
+        return [os.path.join(root.path, *name.split("/")) for name in ("cache.json", "cache/hashes/cache.db")]
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         from hubfold_plugins import shelves

@@ -157,7 +157,7 @@ def test_what_is_missing_is_told_and_nobody_is_sent_to_the_hub_for_it(store: Pat
     blob_of(store, OTHERS).unlink()
     with pytest.raises(NotWhole, match=r"base-GGUF:Q4_K_M is not whole .*: model.gguf is not there") as told:
         engine.model_path("hf.co/org/base-GGUF:Q4_K_M")
-    assert told.value.hint == "ollama gets it again"
+    assert told.value.hint == "docker-model or ollama gets it again"
     report = engine.check(["hf.co/org/base-GGUF:Q4_K_M", "llama3:70b"], anywhere=False)
     assert [one.status for one in report.models] == ["incomplete", "missing"]
     mine = [one for one in report.recommendations if one.model]
@@ -243,6 +243,17 @@ def test_a_store_of_another_user_is_left_alone_also_as_root(
     plan = engine.plan([tmp_path / "ggufs", store], across_owners=True, min_size=0)
     assert not plan.actions
     assert any("ollama needs its files to be of one owner" in skip.reason for skip in plan.skipped)
+
+
+def test_a_farm_of_all_models_says_nothing_of_a_store_that_has_no_place_for_a_vault(
+    store: Path, engine: Engine, tmp_path: Path
+) -> None:
+    tree.cache(str(tmp_path / "hub"), "org/base", {"model.gguf": OTHERS})
+    engine.add_root(tmp_path / "hub")
+    of_all = engine.preview_farm(tmp_path / "farm")
+    assert not of_all.left and of_all.added == (str(tmp_path / "farm/org/base/model.gguf"),)
+    asked = engine.preview_farm(tmp_path / "farm", ["llama3:8b"])
+    assert asked.left and not asked.added
 
 
 # removing
@@ -333,14 +344,24 @@ def test_where_a_manifest_cannot_be_read_every_blob_may_be_its(
     assert blob_of(store, b"{{ .Prompt }}").exists() and blob_of(store, OTHERS).exists()
 
 
-def test_folders_that_cannot_be_looked_into_may_hold_manifests(store: Path) -> None:
+def test_folders_that_cannot_be_looked_into_may_hold_manifests(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = Asked(store)
     (store / "manifests" / QWEN).unlink()
     unused = str(blob_of(store, OTHERS))
     assert unused in asked.leftovers()
-    walk = asked.walk()
-    assert list(asked.backend.leftovers(asked.root, walk))
-    assert not list(asked.backend.leftovers(asked.root, walk)), "a walk shows each folder once"
+    read = TreeWalk._read
+    closed = str(store / "manifests/registry.ollama.ai")
+
+    def refused(walk: TreeWalk, path: str) -> object:
+        if path != closed:
+            return read(walk, path)
+        walk._failed(path, PermissionError(13, "Permission denied"))
+        return None
+
+    monkeypatch.setattr(TreeWalk, "_read", refused)
+    assert not asked.leftovers()
 
 
 def test_what_is_left_over_is_as_old_as_the_last_that_was_done_to_it(store: Path) -> None:
