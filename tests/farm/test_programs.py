@@ -291,6 +291,18 @@ def test_in_a_work_tree_of_git_it_gets_hard_links(machine: Machine, other_drive:
         fill(machine, other_drive / "shelf", "org/plain", program="shelf")
 
 
+def test_where_git_ignores_the_shelves_of_a_program_it_gets_symlinks(machine: Machine) -> None:
+    checkout = machine.home / "ComfyUI"
+    for name in (".git", "comfy", "models/checkpoints"):
+        (checkout / name).mkdir(parents=True)
+    (checkout / "folder_paths.py").touch()
+    machine.cached("org/painter", {"painter.safetensors": model("painter")})
+    report = fill(machine, checkout, "org/painter", program="comfyui")
+    [link] = map(Path, report.added)
+    assert link == checkout / "models/checkpoints/org/painter/painter.safetensors"
+    assert link.is_symlink() and link.read_bytes() == model("painter")
+
+
 def test_undo_of_links_and_notes_leaves_the_folder_empty(machine: Machine) -> None:
     folder = shelf(machine)
     folder.mkdir()

@@ -21,7 +21,7 @@ from hubfold.faults import BackendFault
 from hubfold.journal import journal, keepers
 from hubfold.journal.journal import Journal
 from hubfold.journal.others import as_they_lie_now
-from hubfold.library.inventory import Holdings
+from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.runs import FarmReport
 
@@ -125,9 +125,8 @@ class Programs:
         self._scanning.scan()
         roots = self._workspace.by_role(self._workspace.scanned(vaults=True))
         holdings = self._workspace.holdings(roots)
-        found = [one for one in holdings.held() if holdings.is_cache(one.root) and one.root.path != root.path]
         only = {os.path.realpath(one) for one in snapshots}
-        revisions = [one.snapshot for one in found]
+        revisions = [one.snapshot for one in self._of_caches(holdings, root)]
         chosen = (
             [one for one in revisions if one.path in only] if only else farm_plan.chosen(revisions, asked)
         )
@@ -139,6 +138,17 @@ class Programs:
         if not wanted.models and (models or snapshots or (wanted.left and not made)):
             _refuse(program, chosen, wanted)
         return store.plan(root, wanted, made, only=None if every else wanted.asked)
+
+    @staticmethod
+    def _of_caches(holdings: Holdings, root: Root) -> list[HeldRevision]:
+        """What the caches have; of a model that several have, those that allow a vault, which links may need."""
+        found = [one for one in holdings.held() if holdings.is_cache(one.root) and one.root.path != root.path]
+        vaults = {
+            path: bool(holdings.backend(cache).vault_places(cache))
+            for path, cache in {one.root.path: one.root for one in found}.items()
+        }
+        better = {one.name for one in found if vaults[one.root.path]}
+        return [one for one in found if vaults[one.root.path] or one.name not in better]
 
     def _wanted(self, root: Root, chosen: Iterable[Snapshot], holdings: Holdings, sources: Sources) -> Wanted:
         backend = self._workspace.backends[root.backend]

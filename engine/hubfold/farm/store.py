@@ -2,9 +2,9 @@
 
 Its backend says under which names and with which notes the program takes a model (`StorageBackend.shown`), and which
 links it takes (`Capabilities`). Where it takes a symlink, the folder gets one as any farm does. Where it takes none,
-and in a work tree of git's, it gets one more name of the file (a hard link), on the same file system and of the same
-owner only. What was linked or noted so is known again by the journals of the runs that did it; whatever else is there
-is left alone.
+and in a work tree in which git would see it, it gets one more name of the file (a hard link), on the same file system
+and of the same owner only. What was linked or noted so is known again by the journals of the runs that did it; whatever
+else is there is left alone.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Chooser:
         self._folder = existing(root.path)
         self._here = sources.filesystems.of(self._folder)
         self._owner = os.stat(self._folder).st_uid
-        self._in_work_tree = WorkTrees().hold(self._folder)
+        self._in_work_tree = WorkTrees().hold(self._folder) and not capabilities.ignored_by_git
         self._ways = permissions.Ways()
         #: By name: the model that has it, and what it is.
         self._taken: dict[str, tuple[str, object]] = {}
