@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hubfold.content import Partial, Snapshot, SnapshotFile
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal, ShownFile
     from hubfold.backend.contract import Walk
 
 _REPO_ID = re.compile(r"\w[\w.\-]*/\w[\w.\-]*", re.ASCII)
@@ -40,6 +40,8 @@ class FlatModel:
     incomplete: Mapping[str, str] = field(default_factory=dict)
     #: The folder of the model with all its revisions; "" where `path` is.
     home: str = ""
+    #: The folder that stays though nothing is left in it: a shelf of the store; "" for the root.
+    shelf: str = ""
     #: Symlinks of the store to its folder.
     aliases: tuple[str, ...] = ()
     #: What the store states of its files, by name.
@@ -86,6 +88,7 @@ def removal(
     content = [path for one in models for _, path in sorted(one.files.items())]
     content += [path for one in models for path in sorted(one.incomplete)]
     records = [path for one in models for path in one.records if walk.stat(path) is not None]
+    shelf = models[0].shelf if models[0].shelf.startswith(root) else root
     aliases = tuple(dict.fromkeys(path for one in models for path in one.aliases)) if whole else ()
     return Removal(
         root,
@@ -98,7 +101,7 @@ def removal(
         refs=aliases,
         records=tuple(records),
         content=tuple(content),
-        empty=tuple(_emptied(root, {*content, *records, *aliases}, walk)),
+        empty=tuple(_emptied(shelf, {*content, *records, *aliases}, walk)),
     )
 
 
@@ -122,6 +125,45 @@ def place_of(name: str) -> PartPlace | None:
     return PartPlace(0)
 
 
+def gguf(snapshot: Snapshot) -> list[str]:
+    """The names of a model's GGUF files: of two in different folders that are called alike, the first."""
+    found: dict[str, str] = {}
+    for file in sorted(snapshot.files, key=lambda file: file.name):
+        name = os.path.basename(file.name)
+        if name.lower().endswith(".gguf") and not name.startswith("."):
+            found.setdefault(name, file.name)
+    return sorted(found.values())
+
+
+PART = re.compile(r"(.+)-\d{5}-of-\d{5}\.gguf", re.IGNORECASE)
+#: Of several projectors of a repository a program takes one: this one rather than another.
+_BEST = ("-f16.gguf", "-bf16.gguf", "-f32.gguf")
+
+
+def projectors(names: Iterable[str]) -> list[str]:
+    """Those of some GGUF files that are for pictures (``mmproj-….gguf``), the best first."""
+
+    def rank(name: str) -> int:
+        fitting = (number for number, end in enumerate(_BEST) if name.lower().endswith(end))
+        return next(fitting, len(_BEST))
+
+    return sorted((name for name in names if "mmproj" in os.path.basename(name).lower()), key=rank)
+
+
+def single_gguf(snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    """(the GGUF files of a model that are a model each, those that are a projector for pictures, the best first)."""
+    names = [name for name in gguf(snapshot) if not PART.fullmatch(os.path.basename(name))]
+    pictures = projectors(names)
+    return [name for name in names if name not in pictures], pictures
+
+
+def shown(name: str, file: str) -> ShownFile:
+    """Where a program looks for a file of a model."""
+    from hubfold.backend.changes import ShownFile
+
+    return ShownFile(name, file)
+
+
 def hub_name(text: str) -> str:
     """``org/name``, where it can be one of the Hub; "" where it cannot."""
     return text if _REPO_ID.fullmatch(text) and ".." not in text else ""
@@ -133,12 +175,12 @@ def folder_of(paths: Collection[str]) -> str:
 
 
 def _emptied(root: str, gone: Collection[str], walk: Walk) -> Iterator[str]:
-    """The folders in which nothing is left once `gone` is, the deepest first; never the root itself."""
+    """The folders below `root` in which nothing is left once `gone` is, the deepest first."""
     going = set(gone)
     folders: set[str] = set()
     for path in gone:
         folder = os.path.dirname(path)
-        while folder != root and folder not in folders:
+        while folder.startswith(f"{root}/") and folder not in folders:
             folders.add(folder)
             folder = os.path.dirname(folder)
     for folder in sorted(folders, key=lambda folder: (-folder.count("/"), folder)):

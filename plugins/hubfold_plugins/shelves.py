@@ -82,7 +82,8 @@ def models(
     for home, files in gathered.items():
         if any(map(is_weights, files)):
             stated = {name: claims(path) for name, path in files.items()}
-            yield FlatModel(home, files, called(home), claims=stated)
+            name = called(home)
+            yield FlatModel(home, files, name, claims=stated, shelf=_shelf(home, name))
 
 
 def _note(found: _There, folder: Folder) -> None:
@@ -126,7 +127,16 @@ def _singles(
             if stem in several
             else tuple(found.others[f"{stem}{end}"] for end in _BESIDE if f"{stem}{end}" in found.others)
         )
-        yield FlatModel(path, {name: place}, called(place), records=beside, claims={name: claims(place)})
+        told = called(place)
+        stated = {name: claims(place)}
+        yield FlatModel(path, {name: place}, told, records=beside, claims=stated, shelf=_shelf(place, told))
+
+
+def _shelf(path: str, name: str) -> str:
+    """The folder of the shelf that a model lies on, which its name begins with."""
+    for _ in name.split("/")[1:]:
+        path = os.path.dirname(path)
+    return path
 
 
 def partials(folders: Iterator[Folder]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
+from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, ShownFile, answers
 from hubfold.backend.answers import Unfit
 from hubfold.backend.changes import Kept, SharedContent, SharedPayload
 from hubfold.backend.contract import Capabilities
@@ -74,6 +74,7 @@ REMOVAL = Removal(
 LEFTOVER = Leftover(LeftoverKind.LOCK, "/root/lock", REMOVAL, 3)
 PART = ModelPart("models/x", "/root/models/x")
 PLACE = PartPlace(2, "models/x")
+SHOWN = ShownFile("models/x", "config.json")
 CAPABILITIES = Capabilities(True, frozenset(LinkKind), frozenset(), False, True, frozenset({"sha256"}))
 
 
@@ -100,6 +101,7 @@ CHECKS: Mapping[type, Callable[[Any], Any]] = {
     Leftover: lambda value: answers.leftover(value, "it"),
     ModelPart: lambda value: answers.part(value, "it"),
     PartPlace: lambda value: answers.part_place(value, "it"),
+    ShownFile: lambda value: answers.shown(value, "it"),
     Capabilities: answers.capabilities,
 }
 
@@ -115,6 +117,7 @@ GOOD = [
     ),
     *(SNAPSHOT, Snapshot("", "model", "", (), "/", ()), REMOVAL, Removal("/root", "box", "", "")),
     *(LEFTOVER, replace(LEFTOVER, mtime_ns=None), PART, ModelPart("x", text="../y"), PLACE, PartPlace(0)),
+    *(SHOWN, ShownFile("x", content="")),
     *(CAPABILITIES, Capabilities()),
 ]
 
@@ -178,6 +181,11 @@ def bad() -> Iterator[tuple[type, str, Any]]:
         (ModelPart, "name", value) for value in ("/x", "", ".", "..", "../x", "a/../b", "a//b", "a/", 3, None)
     )
     yield from ((ModelPart, "text", value) for value in (3, b"x"))
+    yield from (
+        (ShownFile, "name", value) for value in ("/x", "", "..", "../x", "a//b", ".hubfold-1/x", 3, None)
+    )
+    yield from ((ShownFile, "file", value) for value in (3, None, b"x", ""))
+    yield from ((ShownFile, "content", value) for value in (3, b"x", "both"))
     yield from ((PartPlace, "stage", value) for value in (None, "1", 1.5, True))
     yield from ((PartPlace, "unit", value) for value in ("/x", "..", "../x", None, 3))
 
@@ -190,7 +198,7 @@ WITHIN: Mapping[type, Callable[[Any], Any]] = {
     Kept: lambda one: replace(REMOVAL, kept=(one,)),
 }
 EXAMPLES: Mapping[type, Any] = {
-    **{type(value): value for value in (FILE, SNAPSHOT, REMOVAL, LEFTOVER, PART, PLACE)},
+    **{type(value): value for value in (FILE, SNAPSHOT, REMOVAL, LEFTOVER, PART, PLACE, SHOWN)},
     Partial: Partial("/root/x", 1),
     SharedContent: REMOVAL.shared[0],
     SharedPayload: REMOVAL.payloads[0],

@@ -68,6 +68,7 @@ class Guarded:
             "place": lambda: one.place("boxed/model.safetensors"),
             "offers": lambda: one.offers(root, walk),
             "arranged": lambda: one.arranged(Offer(f"{root.path}/boxed", ()), ["main"]),
+            "shown": lambda: one.shown(root, snapshot, walk),
         }
         return asked[method]()
 

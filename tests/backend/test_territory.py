@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, answers
+from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, ShownFile, answers
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import Gap, Kept, Offer, OfferedFile, SharedContent, SharedPayload
 from hubfold.backend.territory import DEEP, Territory
@@ -320,10 +320,36 @@ def test_warnings_without_end_come_to_one(hostile: Hostile, monkeypatch: pytest.
 
 
 def test_every_method_that_names_a_path_was_tried() -> None:
-    assert ANSWERS.keys() == {*METHODS} - {"default_roots", "further", "model_named", "place", "arranged"}
+    assert ANSWERS.keys() == {*METHODS} - {
+        "default_roots",
+        "further",
+        "model_named",
+        "place",
+        "arranged",
+        "shown",
+    }
 
 
 def test_what_is_arranged_reads_files_of_the_offer_and_no_others(hostile: Hostile) -> None:
     assert "no file of the offer" in refused(
         hostile, "arranged", [ModelPart("boxed/x", f"{hostile.outside}/x")]
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ([ShownFile("../x", content="")], "'../x'"),
+        ([ShownFile("/etc/x", content="")], "'/etc/x'"),
+        ([ShownFile("a/.hubfold-1/x", content="")], "hubfold's own"),
+        ([ShownFile("x", "no.safetensors")], "no file of the model"),
+        ([ShownFile("x")], "not one of"),
+        ([ShownFile("x", "no.safetensors", "")], "not one of"),
+        ([ShownFile("x", content=""), ShownFile("x", content="1")], "one name"),
+        ([ShownFile("x", content=""), ShownFile("x/y/z", content="")], "lies below 'x'"),
+    ],
+)
+def test_what_a_program_is_shown_has_names_of_its_own_below_the_root(
+    hostile: Hostile, shown: list[ShownFile], told: str
+) -> None:
+    assert told in refused(hostile, "shown", shown)

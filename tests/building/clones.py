@@ -22,7 +22,7 @@ def pointer(data: bytes) -> bytes:
 
 
 def is_of_lfs(name: str) -> bool:
-    return name.endswith((".safetensors", ".bin"))
+    return name.endswith((".safetensors", ".bin", ".dat"))
 
 
 def stored(lfs: Path, data: bytes) -> Path:

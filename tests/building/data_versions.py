@@ -40,14 +40,14 @@ def repository(
     place.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         _put(folder / name, stored(place, data), linked=linked)
-        _note(folder / name, md5(data))
+        noted(folder / name, md5(data))
     for name, inside in (folders or {}).items():
         listed = [{"md5": md5(data), "relpath": path} for path, data in sorted(inside.items())]
         for path, data in inside.items():
             _put(folder / name / path, stored(place, data), linked=linked)
         note = json.dumps(listed).encode()
         stored(place, note, ".dir")
-        _note(folder / name, md5(note) + ".dir")
+        noted(folder / name, md5(note) + ".dir")
     return folder
 
 
@@ -59,6 +59,7 @@ def _put(path: Path, object_: Path, *, linked: bool) -> None:
         write(str(path), object_.read_bytes())
 
 
-def _note(path: Path, name: str) -> None:
+def noted(path: Path, name: str) -> None:
+    """The note by which the file or folder at `path` is tracked."""
     text = f"outs:\n- md5: {name}\n  size: 1\n  hash: md5\n  path: {path.name}\n"
     write(f"{path}.dvc", text.encode())

@@ -28,6 +28,7 @@ from hubfold.backend import (
     OfferedFile,
     PartPlace,
     Removal,
+    ShownFile,
 )
 from hubfold.content import Snapshot, SnapshotFile
 
@@ -55,6 +56,7 @@ METHODS = (
     "place",
     "offers",
     "arranged",
+    "shown",
 )
 
 
@@ -198,6 +200,11 @@ class Box(StorageBackend):
     def arranged(self, offer: Offer, refs: Collection[str]) -> Iterator[ModelPart]:
         for file in offer.files:
             yield ModelPart(f"{os.path.basename(offer.path)}/{file.name}", file.path)
+
+    @may_fail
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        for file in snapshot.files:
+            yield ShownFile(f"{snapshot.repo_id.replace('/', '-')}/{file.name}", file.name)
 
     def _models(self, root: Root, walk: Walk) -> Iterator[tuple[str, str, str, list[str]]]:
         """(repo id, revision, path of its manifest, paths of its files)."""

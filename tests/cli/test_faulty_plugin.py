@@ -304,6 +304,7 @@ def test_every_call_of_a_plugin_comes_from_the_boundary(scene: Scene) -> None:
     scene("restore", scene.tree.folder / "backup", "org/base", "-y")
     scene("clean", "--older-than", "0", "-y")
     scene("doctor", "--fix", "-y")
+    scene("farm", "--for", "box", scene.tree.folder / "shown", "--dry-run")
     box = os.path.realpath(plugin.__file__)
     callers = {(method, file) for method, file in Box.calls if file != box}
     # `gaps` is asked where a scan met a link that leads nowhere; the last two by `adopt`.

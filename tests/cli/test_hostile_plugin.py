@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal
+from hubfold.backend import Leftover, LeftoverKind, ModelPart, PartPlace, Removal, ShownFile
 from hubfold.backend.changes import Gap, Offer, OfferedFile, SharedPayload
 from hubfold.cli.errors import FAILED, SOME_LEFT, USAGE
 from hubfold.content import LinkKind, Partial, Replica, Snapshot, SnapshotFile
@@ -81,6 +81,7 @@ class Hostile:
             "place": lambda: PartPlace(0, "../documents"),
             "offers": lambda: iter([self._offer()]),
             "arranged": lambda: iter([ModelPart("boxed/secret", self.path)]),
+            "shown": lambda: iter([ShownFile("../documents/new.safetensors", content="x")]),
             "reached": lambda: [self.out],
             "gaps": lambda: iter([Gap(f"{self.out}/hole", {"sha256": hashlib.sha256(SECRET).hexdigest()})]),
         }[method]
@@ -138,6 +139,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "place": [SAVE, ["restore", "{}/backup", "--into", "{}/box", "-y"]],
     "offers": [["adopt", "{}/box", "-y"]],
     "arranged": [["adopt", "{}/models", "--repo", "acme/boxed", "--into", "{}/box", "-y"]],
+    "shown": [["farm", "--for", "box", "{}/shown"]],
     "reached": [["scan"], ["ls"], FOLD, REMOVE],
     "gaps": [["doctor", "--fix", "-y"]],
 }

@@ -16,7 +16,7 @@ def test_it_writes_a_file_that_says_nothing_yet(hubfold: Program) -> None:
     done = hubfold("init")
     assert done.code == 0
     assert done.out == f"wrote {path}\n"
-    assert config.load(str(path)) == config.Config(models={})
+    assert config.load(str(path)) == config.Config(models={}, plugins={})
     assert hubfold("roots").err == "next: hubfold roots add PATH\n", "no warning"
 
 

@@ -7,12 +7,15 @@ came to; and all of it can be taken back. ``HUBFOLD_FAULTS=all`` tries every poi
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from tests.building import tree
+from tests.building.shelf import install
 
 from .commands import command, hubfold, must
 from .filesystems import Mounts
@@ -300,6 +303,110 @@ def test_undo_of_a_farm(mounts: Mounts, fault: str) -> None:
     struck(
         found, lambda stage: command(stage.place, "undo", "-y"), fault, unbuilds, needs={"unlinkat", "fsync"}
     )
+
+
+# -- the folder of a program ------------------------------------------------------------------------------------------
+
+
+def filling(stage: Stage) -> Command:
+    return command(stage.place, *FILL, os.path.join(stage.place, "shelf"), "-y")
+
+
+FILL = ("farm", "--for", "shelf")
+
+
+def with_a_program(scene: Scene) -> None:
+    """The plugin of a program that takes hard links alone and reads notes."""
+    scanned(scene)
+    install(Path(scene.place, tree.STATE, "plugins"), "LinkKind.HARDLINK")
+
+
+def filled(scene: Scene) -> None:
+    with_a_program(scene)
+    scene.run(*FILL, os.path.join(scene.place, "shelf"), "-y")
+
+
+def no_note_without_its_files(scene: Scene) -> Iterator[str]:
+    lists = Path(scene.place, "shelf/lists")
+    for note in lists.iterdir() if lists.is_dir() else ():
+        if note.name.startswith(".hubfold"):
+            continue
+        for name in json.loads(note.read_text())[1:]:
+            if not (lists.parent / "weights" / f"{note.stem}.{name}").is_file():
+                yield f"{note} tells of {name}, which is not there"
+
+
+def fills(clean: dict[str, str]) -> Judge:
+    def judge(scene: Scene, outcome: Outcome) -> Iterator[str]:
+        yield from scene.losses()
+        yield from no_note_without_its_files(scene)
+        yield from told(outcome, scene.shape(), clean)
+        yield from settled(scene)
+        must(scene.place, *FILL, os.path.join(scene.place, "shelf"), "-y")
+        yield from scene.losses()
+        yield from different(scene.shape(), clean)
+        if ALL or next(turn) % 4 == 0:
+            yield from whole_again(scene)
+
+    return judge
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_filling_the_folder_of_a_program(mounts: Mounts, fault: str) -> None:
+    found = scenes(mounts, KINDS["symlink"], with_a_program)
+    struck(found, filling, fault, fills, needs={"linkat", "fsync"})
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_refreshing_the_folder_of_a_program(mounts: Mounts, fault: str) -> None:
+    def moved(scene: Scene) -> None:
+        """A newer revision, in which a file changed; the cache has the older one too."""
+        filled(scene)
+        hub = scene.tree.roots[0]
+        tree.cache(hub, "org/one", {"model.safetensors": tree.model("newer")}, "c" * 40)
+        scene.before = {
+            path: seen
+            for path, seen in tree.census(scene.place).items()
+            if "/hubfold/" not in path and "/shelf/" not in path
+        }
+
+    found = scenes(mounts, KINDS["symlink"], moved)
+
+    def refreshes(clean: dict[str, str]) -> Judge:
+        def judge(scene: Scene, outcome: Outcome) -> Iterator[str]:
+            name = os.path.join(scene.place, "shelf/weights/org--one.model.safetensors")
+            revisions = Path(scene.tree.roots[0], "models--org--one/snapshots")
+            known = {tree.digest(str(one / "model.safetensors")) for one in revisions.iterdir()}
+            if tree.digest(name) not in known:
+                yield "what the program reads is neither revision"
+            yield from no_note_without_its_files(scene)
+            yield from scene.losses()
+            yield from told(outcome, scene.shape(), clean)
+            yield from settled(scene)
+            must(scene.place, *FILL, os.path.join(scene.place, "shelf"), "-y")
+            yield from scene.losses()
+            yield from different(scene.shape(), clean)
+
+        return judge
+
+    struck(found, filling, fault, refreshes, needs={"linkat", "renameat", "fsync"})
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_undo_of_the_folder_of_a_program(mounts: Mounts, fault: str) -> None:
+    found = scenes(mounts, KINDS["symlink"], filled)
+
+    def empties(clean: dict[str, str]) -> Judge:
+        """The folder itself stays, and a folder in it that could not be removed is no loss."""
+        judge = unfolds(clean)
+        return lambda scene, outcome: (
+            text
+            for text in (*no_note_without_its_files(scene), *judge(scene, outcome))
+            if "shelf/lists is" not in text and "shelf/weights is" not in text
+        )
+
+    undo = lambda stage: command(stage.place, "undo", "-y")  # noqa: E731
+    struck(found, undo, fault, empties, needs={"unlinkat", "fsync"})
 
 
 # -- recover itself --------------------------------------------------------------------------------------------------

@@ -288,6 +288,17 @@ def test_what_a_program_writes_into_in_place_is_read_only_from_then_on_and_the_p
     assert "since oobabooga writes into its files" in action.reason
 
 
+def test_where_git_ignores_the_files_of_a_layout_a_symlink_may_stand_in_a_work_tree() -> None:
+    ignored = CAPABILITIES | {"plain": Capabilities(ignored_by_git=True)}
+    around = replace(SURROUNDINGS, work_trees=frozenset({"/models", "/views"}), capabilities=ignored)
+    assert [str(one.link) for one in fold(at("/hub/b", 1), at("/models/m", 2), around=around).actions] == [
+        "symlink"
+    ]
+    assert [str(one.link) for one in fold(at("/hub/b", 1), at("/views/v", 2), around=around).actions] == [
+        "hardlink"
+    ]
+
+
 def test_a_file_that_a_program_may_have_to_go_on_with_is_linked_where_something_says_that_it_is_whole() -> (
     None
 ):

@@ -124,6 +124,8 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
         "keeper",
     ):
         return
+    if record["record"] == "put" and field in ("of", "digest"):
+        return
     if record["record"] == "remove" and field not in ("path", "bytes", "root"):
         return
     refused(tmp_path, *before, {name: value for name, value in record.items() if name != field})

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.building import ollama
+from tests.building.clones import clone
+from tests.building.data_versions import repository
 from tests.building.stores import Machine, model
 from tests.plugins.llamacpp.test_contract import manifest
 from tests.plugins.textgen.test_contract import metadata
@@ -86,3 +89,30 @@ def test_without_a_cache_they_fold_among_themselves_by_what_each_bears(machine: 
     assert set(links.values()) == {"hardlink"}, "nobody has a vault there"
     assert not [path for path in machine.census() if ".hubfold" in path]
     assert not any((machine.home / path).is_symlink() for path in (*OF_GGUF, *OF_SDXL))
+
+
+def test_what_versions_keep_twice_is_the_same_file_too(machine: Machine) -> None:
+    """A clone has it in its store and in its work tree, Ollama and DVC by its digest: with the cache one payload."""
+    for path in (*OF_GGUF[1:], *OF_SDXL):
+        os.unlink(machine.home / path)
+    top = clone(machine.home / "work/clone", {"base.bin": GGUF})
+    ollama.model(machine.home / ".ollama/models", f"{ollama.LIBRARY}/base/latest", {"model": GGUF})
+    repository(machine.home / "work/experiment", {"base.gguf": GGUF}, linked=True)
+    gguf = machine.cached("org/base", {"base.gguf": GGUF})["base.gguf"]
+    with machine.engine() as engine:
+        engine.add_root(machine.home / "work")
+        unread = engine.scan()
+    # LM Studio states nothing, and md5 has to be led to sha256: each of the two is read once.
+    assert unread.bytes_read == 2 * len(GGUF)
+    before = machine.census()
+    assert len(machine.fold().actions) == 6
+    stores = (OF_GGUF[0], "work/clone/base.bin", "work/experiment/base.gguf")
+    hidden = (*top.rglob(".git/lfs/objects/*/*/*"), *(machine.home / ".ollama/models/blobs").glob("sha256-*"))
+    objects = (machine.home / "work/experiment/.dvc/cache/files/md5").glob("*/*")
+    for path in (*(machine.home / one for one in stores), *objects, *hidden):
+        assert path.samefile(gguf) or path.stat().st_size < 1000, path
+    with machine.engine() as engine:
+        assert not engine.verify().problems
+        assert not engine.doctor().findings
+    machine.undo()
+    assert machine.census() == before

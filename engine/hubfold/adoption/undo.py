@@ -104,8 +104,8 @@ def _going(log: RunLog, others: Others, done: TakenBack, check: Callable[[Put], 
 
 
 def _top(put: Put) -> str:
-    """The folder of the root in which a put lies: of a cache, its model."""
-    return os.path.relpath(put.path, put.root).partition(os.sep)[0]
+    """What a put is a part of: what its run says, else the folder of the root it lies in: of a cache, its model."""
+    return put.of or os.path.relpath(put.path, put.root).partition(os.sep)[0]
 
 
 class _Noting:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Place,
         Removal,
         SharedPayload,
+        ShownFile,
     )
     from hubfold.backend.contract import ALL_LINKS, Capabilities, Folder, StorageBackend, Walk
     from hubfold.backend.hookspecs import API_VERSION, hookimpl
@@ -48,6 +49,7 @@ __all__ = [
     "Role",
     "Root",
     "SharedPayload",
+    "ShownFile",
     "Snapshot",
     "SnapshotFile",
     "StorageBackend",
@@ -71,6 +73,7 @@ __getattr__ = hand_on(
             "Place",
             "Removal",
             "SharedPayload",
+            "ShownFile",
         ),
         "hookspecs": ("API_VERSION", "hookimpl"),
         "hubfold.content": ("LinkKind", "Partial", "Replica", "Role", "Root", "Snapshot", "SnapshotFile"),

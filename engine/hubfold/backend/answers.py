@@ -18,12 +18,20 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubfold.backend.contract import Capabilities
-from hubfold.content import ALGORITHMS, LinkKind, Partial, Replica, Snapshot, SnapshotFile
+from hubfold.content import (
+    ALGORITHMS,
+    TEMPORARY_PREFIX,
+    LinkKind,
+    Partial,
+    Replica,
+    Snapshot,
+    SnapshotFile,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal, ShownFile
 
 #: Holds a value against the contract, and returns it; the text is what to call it.
 Check = Callable[[Any, str], Any]
@@ -264,6 +272,7 @@ _CAPABILITIES: Mapping[str, Check] = {
     "written_in_place": text,
     "resumes_in_place": yes_or_no,
     "used_by": text,
+    "ignored_by_git": yes_or_no,
     "beside": _tuple(text),
 }
 
@@ -439,6 +448,19 @@ def part_place(value: Any, what: str) -> PartPlace:
     from hubfold.backend.changes import PartPlace
 
     return _record(value, PartPlace, {"stage": _number, "unit": _empty_or(_name)}, what)
+
+
+def shown(value: Any, what: str) -> ShownFile:
+    """Where a program expects a file, or a note."""
+    from hubfold.backend.changes import ShownFile
+
+    fields = {"name": _name, "file": text, "content": optional(text)}
+    found = _record(value, ShownFile, fields, what)
+    if any(step.startswith(TEMPORARY_PREFIX) for step in found.name.split("/")):
+        raise Unfit(f"{what} is called {found.name!r}: such names are hubfold's own")
+    if bool(found.file) == (found.content is not None):
+        raise Unfit(f"{what} is not one of a file and a note with content")
+    return found
 
 
 # words for what is not fit

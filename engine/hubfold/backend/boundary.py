@@ -32,7 +32,7 @@ from hubfold.errors import HubfoldError
 from hubfold.faults import OWN, BackendFault, Fault, Faults, Origin
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal, ShownFile
     from hubfold.backend.contract import Folder, Walk
     from hubfold.content import Replica, Root, Snapshot
 
@@ -434,6 +434,39 @@ class GuardedBackend:
 
         return self._ask(StorageBackend.arranged, "", ask)
 
+    @property
+    def shows(self) -> bool:
+        """Whether its program can be given what a cache has (`StorageBackend.shown`)."""
+        return self.implementation.shown is not StorageBackend.shown
+
+    @property
+    def tells_need(self) -> bool:
+        """Whether it says what else needs a file (`StorageBackend.still_needed`)."""
+        return self.implementation.still_needed is not StorageBackend.still_needed
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Sequence[ShownFile]:
+        """See `StorageBackend.shown`. What it reads are files of the snapshot, and nothing else."""
+        handed = HandedWalk(walk)
+        given = {file.name for file in snapshot.files}
+
+        def check(value: object, what: str) -> ShownFile:
+            found = answers.shown(value, what)
+            if found.file and found.file not in given:
+                raise Unfit(f"{what} is {found.file!r}, which is no file of the model")
+            return found
+
+        def ask() -> Sequence[ShownFile]:
+            found = answers.every(self._backend.shown(root, snapshot, handed), check, "file")
+            names = {one.name for one in found}
+            if len(names) < len(found):
+                raise Unfit("two of its files have one name")
+            for name in names:
+                if inner := next((above for above in _above(name) if above in names), ""):
+                    raise Unfit(f"{name!r} lies below {inner!r}, which is a file")
+            return found
+
+        return self._ask(StorageBackend.shown, root.path, ask, handed)
+
     # what is behind it
 
     def _leads_away(self, path: str, root: str) -> bool:
@@ -497,6 +530,13 @@ class GuardedBackend:
         name = method.__name__
         known = self._faults.known(self.origin, self.name, name, root)
         return known or self._faults.note(Fault(self.origin, told(error), self.name, name, root))
+
+
+def _above(name: str) -> Iterator[str]:
+    """The folders above a path from a root, the innermost first."""
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
 def guarded(cls: object, origin: Origin) -> GuardedBackend:

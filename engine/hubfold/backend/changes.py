@@ -237,6 +237,20 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownFile:
+    """Where a program expects a file of a model, or a note of its own about it: see `StorageBackend.shown`.
+
+    name: its path from the root of the program's layout, with ``/``.
+    file: the name of the snapshot's file that is to be read there; "" for a note.
+    content: what a note holds; None for a file.
+    """
+
+    name: str
+    file: str = ""
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PartPlace:
     """Where a `ModelPart` belongs when it is put into a root: see `StorageBackend.place`.
 

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal, ShownFile
 
 ALL_LINKS = frozenset(LinkKind)
 
@@ -75,6 +75,8 @@ class Capabilities:
         layout states, or where a layout of which this is not so states what they are.
     used_by: the program that has its models here and looks for them nowhere else, by its name; "" for none. That a
         cache has the same is no reason for a model here to go (`hubfold rm --redundant-copies`).
+    ignored_by_git: the repository that a root lies in ignores its files (``models/`` of a program that is run from a
+        clone of it), so that a symlink in place of one is no change to git.
     beside: folders in which programs of this layout keep what is no model, as ``$NAME`` and ``~`` have it (a cache
         of chunks): hubfold tells what they take, and touches none of it.
     """
@@ -91,6 +93,7 @@ class Capabilities:
     written_in_place: str = ""
     resumes_in_place: bool = False
     used_by: str = ""
+    ignored_by_git: bool = False
     beside: tuple[str, ...] = ()
 
 
@@ -153,7 +156,8 @@ class Walk(Protocol):
         """The rows that a SELECT gives of an SQLite database of at most `limit` bytes, as it lies on the disk.
 
         Read as any file is, so nothing is locked or made beside it, and what its program has only in its write-ahead
-        log is not seen. Empty, with a warning, where it cannot be had or asked.
+        log is not seen. Empty where there is no such file, and, with a warning, where it cannot be read or asked: also
+        for one text in it that is not UTF-8 (``CAST(… AS BLOB)`` gives that as bytes).
         """
         ...
 
@@ -202,20 +206,24 @@ class Walk(Protocol):
 
 
 class StorageBackend(ABC):
-    """Base class of every backend. Subclass it, set `name`, return the class from `hubfold_storage_backends`."""
+    """Base class of every backend. Subclass it, set `name`, return the class from `hubfold_storage_backends`.
+
+    name: what the layout is called, for users too: lower-case words.
+    capabilities: what the planner may do with its files.
+    fallback: whether a folder that no backend recognises is scanned as this layout. The first that says so takes it.
+    priority: backends of a higher number are asked first whether a folder is theirs; among equals, hubfold's own, then
+        by the names of their distributions.
+    marks: names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is
+        not asked of others, which is most folders of a disk; empty: it is asked of all.
+    exclusive: all that lies below a root of this layout is of this layout: no other is looked for in it, also where a
+        user names a folder in it. For layouts whose programs bear less than others do (no symlink, no vault).
+    """
 
     name: ClassVar[str]
     capabilities: ClassVar[Capabilities] = Capabilities()
-    #: Whether a folder that no backend recognises is scanned as this layout. The first that says so takes it.
     fallback: ClassVar[bool] = False
-    #: Backends of a higher number are asked first whether a folder is theirs; among equals, hubfold's own, then by the
-    #: names of their distributions.
     priority: ClassVar[int] = 0
-    #: Names of which every root of this layout has one or more in the folder that `recognise` is asked about. It is not
-    #: asked of others, which is most folders of a disk; empty: it is asked of all.
     marks: ClassVar[frozenset[str]] = frozenset()
-    #: All that lies below a root of this layout is of this layout: no other is looked for in it, also where a user
-    #: names a folder in it. For layouts whose programs bear less than others do (no symlink, no vault).
     exclusive: ClassVar[bool] = False
 
     @classmethod
@@ -403,5 +411,18 @@ class StorageBackend(ABC):
         """Everything that makes a model of this layout of `offer`, named by `refs`; nothing where it takes none in.
 
         The offer is complete: repo id, commit, and of each file the digest of its `algorithm`.
+        """
+        return iter(())
+
+    # -- giving the layout's program what a cache has
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """Where files of a model of some cache would lie in a root of this layout, so that its program lists and loads
+        them. The root may have to be made yet.
+
+        Nothing for a model that the program has no use for, and nothing of the files that it does not read. Links by
+        `Capabilities.links` and `links_across` are put there, and the notes once these are there. Each name is given
+        once, and none lies below another; one file may have several. A layout that does not have this method is no
+        choice of ``farm --for``.
         """
         return iter(())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class OneFile:
         if spec is None or spec.loader is None:
             raise PluginError(f"{self.path} cannot be loaded")
         module = importlib.util.module_from_spec(spec)
+        # Before it runs: dataclasses, and what asks where a class is from, look there.
+        sys.modules[spec.name] = module
         spec.loader.exec_module(module)
         return module
 

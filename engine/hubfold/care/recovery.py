@@ -128,7 +128,8 @@ def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: boo
     pointed = repoint.settle_links(log, forget=forget)
     mends.waiting |= pointed.waiting
     settled.left += (*mends.left, *pointed.left)
-    if log.intents or log.command in PUTTING or not (log.farm_links or log.made):
+    puts = log.command in PUTTING and not log.farm_links
+    if log.intents or puts or not (log.farm_links or log.made):
         for failure in restore_keepers(log, others):
             settled.waiting |= not forget
             settled.left.append(

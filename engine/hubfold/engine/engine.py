@@ -502,18 +502,39 @@ class Engine:
 
     # farming
 
-    def preview_farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
+    def preview_farm(
+        self, path: StrPath, models: Sequence[str] = (), *, program: str | None = None
+    ) -> FarmReport:
         """What building or refreshing the farm at `path` would do. Scans the caches first."""
-        return self._farming.preview_farm(path, models)
+        return self._farming.preview_farm(path, models, program=program)
 
     def farm(
-        self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
+        self,
+        path: StrPath,
+        models: Sequence[str] = (),
+        *,
+        snapshots: Sequence[StrPath] = (),
+        program: str | None = None,
     ) -> FarmReport:
         """Build or refresh the farm at `path` with links to `models` (default: all). Journalled, can be undone.
 
         `snapshots` names folders of revisions instead; a single one is linked without its model's name before it.
+        With a `program`, by the name of its backend, `path` is a folder of that program: it gets those models that the
+        program has a use for, in its own layout and with the links that it takes. Raises `UsageError` for a program
+        that no loaded backend can do this for, `HubfoldError` where nothing of `models` can be given to it.
         """
-        return self._farming.farm(path, models, snapshots=snapshots)
+        return self._farming.farm(path, models, snapshots=snapshots, program=program)
+
+    def programs(self) -> tuple[str, ...]:
+        """The programs that `farm` can fill a folder of."""
+        return self._farming.programs.names()
+
+    def program_folder(self, program: str, path: StrPath | None = None) -> str:
+        """The folder of a program that `path` stands for; by default the one that it has on this machine.
+
+        Raises `UsageError` where it has none here, or that is none for it.
+        """
+        return self._farming.programs.root(program, path).path
 
     # models
 
@@ -649,15 +670,22 @@ class Engine:
         self._transfer.check_space(plan)
 
     def download(
-        self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
+        self,
+        plan: DownloadPlan,
+        *,
+        to: StrPath | None = None,
+        program: str | None = None,
+        bars: bool = False,
     ) -> DownloadReport:
         """Put what is here already into the cache, let the client fetch the rest, link it all at `to`.
+
+        With a `program`, `to` is a folder of it (default: its `program_folder`), which gets the models as `farm` does.
 
         What lies there damaged is put right first. What `check` would not call whole in the end is among `failed`. The
         cache is one of the known roots from then on. Raises `NoSpace` before anything is changed, `HubRefused` if no
         model could be had, `Locked`, `OSError`.
         """
-        return self._transfer.download(plan, to=to, bars=bars)
+        return self._transfer.download(plan, to=to, program=program, bars=bars)
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots.

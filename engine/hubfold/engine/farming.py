@@ -1,4 +1,4 @@
-"""Farms: folders of links that show a cache under the names of models."""
+"""Farms: folders of links that show a cache under the names of models, or as a program expects its own files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from hubfold.disk.paths import named
 from hubfold.engine import running
+from hubfold.engine.programs import Programs, farm_folder
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import StrPath, Workspace
-from hubfold.errors import HubfoldError, Interrupted
+from hubfold.errors import Interrupted
 from hubfold.farm import build
 from hubfold.farm import plan as farm_plan
 from hubfold.farm.plan import FarmPlan
@@ -23,15 +24,27 @@ class Farming:
     def __init__(self, workspace: Workspace, scanning: Scanning) -> None:
         self._workspace = workspace
         self._scanning = scanning
+        self.programs = Programs(workspace, scanning)
 
-    def preview_farm(self, path: StrPath, models: Sequence[str] = ()) -> FarmReport:
+    def preview_farm(
+        self, path: StrPath, models: Sequence[str] = (), *, program: str | None = None
+    ) -> FarmReport:
         """What building or refreshing the farm at `path` would do. Scans the caches first."""
+        if program is not None:
+            return self.programs.preview(program, path, models)
         return _farm_report(self.plan(path, models), None, ())
 
     def farm(
-        self, path: StrPath, models: Sequence[str] = (), *, snapshots: Sequence[StrPath] = ()
+        self,
+        path: StrPath,
+        models: Sequence[str] = (),
+        *,
+        snapshots: Sequence[StrPath] = (),
+        program: str | None = None,
     ) -> FarmReport:
         """See `Engine.farm`."""
+        if program is not None:
+            return self.programs.fill(program, path, models, snapshots)
         plan = self.plan(path, models, snapshots)
         if not plan.changes:
             return _farm_report(plan, None, ())
@@ -47,9 +60,7 @@ class Farming:
     def plan(self, path: StrPath, models: Sequence[str], snapshots: Sequence[StrPath] = ()) -> FarmPlan:
         """Which links the farm at `path` is to have. Scans first."""
         asked = [self._workspace.model_name(model) for model in models]
-        folder = named(path)
-        if os.path.lexists(folder) and not os.path.isdir(folder):
-            raise HubfoldError(f"{folder} is no directory", "name a folder for the farm, new or existing")
+        folder = farm_folder(named(path))
         self._scanning.scan()
         only = {os.path.realpath(one) for one in snapshots}
         roots = self._workspace.by_role(self._workspace.scanned(vaults=True))

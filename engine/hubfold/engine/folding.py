@@ -200,7 +200,8 @@ class Folding:
                         # What they read before has to be there again.
                         pointed = self._lead_back(log, book)
                     if log.puts:
-                        puts = adoption_undo.take_back(log, book, others, self._needed, self._locks_at)
+                        needed = self._needed_there if log.command == "farm" else self._needed
+                        puts = adoption_undo.take_back(log, book, others, needed, self._locks_at)
                     if log.puts or log.leads:
                         undone.failed += keepers.restore_keepers(log, others)
                         rest = (undone.failed, undone.waiting, puts.failed, puts.waiting, pointed.waiting)
@@ -242,6 +243,11 @@ class Folding:
             return self._workspace.backends[backend].still_needed(found, paths, walk)
         except BackendFault:
             return paths
+
+    def _needed_there(self, root: str, backend: str, paths: Collection[str]) -> Collection[str]:
+        """As `_needed`, of what the folder of a program was given: a name there that nobody asks about is ours."""
+        known = self._workspace.backends.get(backend)
+        return () if known is not None and not known.tells_need else self._needed(root, backend, paths)
 
     def _locks_at(self, root: str, backend: str, path: str) -> Sequence[str]:
         return self._workspace.lock_paths(Root(root, backend), path)

@@ -203,7 +203,12 @@ class Transfer:
             self._places.check_room(cache, bytes_)
 
     def download(
-        self, plan: DownloadPlan, *, to: StrPath | None = None, bars: bool = False
+        self,
+        plan: DownloadPlan,
+        *,
+        to: StrPath | None = None,
+        program: str | None = None,
+        bars: bool = False,
     ) -> DownloadReport:
         """See `Engine.download`."""
         self.check_space(plan)
@@ -212,8 +217,9 @@ class Transfer:
         folders = [model.path for one in report.each for model in one.models if model.path]
         if to is None or not folders:
             return report
-        farm = self._farming.farm(to, snapshots=folders)
-        return replace(report, links=farm.added, failed=(*report.failed, *farm.failed))
+        farm = self._farming.farm(to, snapshots=folders, program=program)
+        left = tuple(Failed(one.path, one.reason) for one in farm.left) if program is not None else ()
+        return replace(report, links=farm.added, failed=(*report.failed, *farm.failed, *left))
 
     def _download_into_each(self, plans: Sequence[DownloadPlan], bars: bool) -> list[DownloadReport]:
         """A report for each cache; where none of the models of one could be had, the others go on."""

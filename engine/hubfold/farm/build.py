@@ -32,12 +32,18 @@ A folder of links that `hubfold farm` builds and refreshes; it holds no content 
 """
 
 
-def build(plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop) -> list[Failed]:
-    """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm."""
+def build(
+    plan: FarmPlan, journal: Journal, *, progress: Progress, stop: Stop, marked: bool = True
+) -> list[Failed]:
+    """Carry out `plan`; what could not be made. Raises `Interrupted` between two links, `OSError` for the farm.
+
+    A farm is `marked` as one; the folder of a program has its own layout, and is not.
+    """
     failed: list[Failed] = []
     builder = _Builder(plan.path, journal)
     make_folders(plan.path)
-    _mark(plan.path)
+    if marked:
+        _mark(plan.path)
     progress.start("linking", len(plan.add) + len(plan.replace), "files")
     try:
         for item, before in (*((item, "") for item in plan.add), *plan.replace):

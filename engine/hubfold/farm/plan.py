@@ -124,54 +124,60 @@ def wanted_links(
 
     With `flat` the names are without the model's before them.
     """
-    filesystems = FileSystems()
+    sources = Sources(index, roots, backends)
     wanted: list[WantedLink] = []
     left: list[Left] = []
     for snapshot in snapshots:
         for file in snapshot.files:
             try:
-                name = link_name(snapshot, file.name, flat=flat)
-                wanted.append(
-                    _wanted(name, file, index, roots=roots, backends=backends, filesystems=filesystems)
-                )
+                wanted.append(sources.link(link_name(snapshot, file.name, flat=flat), file))
             except LeftAlone as reason:
                 left.append(Left(os.path.join(folder, snapshot.repo_id, file.name), str(reason)))
     return wanted, left
 
 
-def _wanted(
-    name: str,
-    file: SnapshotFile,
-    index: Index,
-    *,
-    roots: Mapping[str, Root],
-    backends: Mapping[str, GuardedBackend],
-    filesystems: FileSystems,
-) -> WantedLink:
-    source = os.path.realpath(file.path)
-    if file.size is None:
-        raise LeftAlone("its content is missing")
-    replica = index.replica(source)
-    if replica is None:
-        raise LeftAlone("its content is in no scanned root")
-    if replica.backend == VAULT:
-        return _link_to(replica, name, source, replica.root, source)
-    here = filesystems.of(os.path.dirname(source))
-    for place in vault_places(roots[replica.root], backends, filesystems):
-        target = object_path(place.path, replica.digests)
-        if place.writable and place.filesystem.links_to(here) and target is not None:
-            if (person := _let_in(source, place.way)) is not None:
-                raise LeftAlone(f"{person} could read it in the vault, who cannot now")
-            return _link_to(replica, name, source, place.path, target)
-    raise LeftAlone(f"there is no place for a vault on the file system of {source}")
+class Sources:
+    """Where files of models are read, and what a farm's links to them are made of."""
+
+    def __init__(
+        self, index: Index, roots: Mapping[str, Root], backends: Mapping[str, GuardedBackend]
+    ) -> None:
+        self._index = index
+        self._roots = roots
+        self._backends = backends
+        self.filesystems = FileSystems()
+
+    def content(self, file: SnapshotFile) -> IndexedReplica:
+        """The regular file with the content. Raises `LeftAlone` where there is none, or none that was scanned."""
+        if file.size is None:
+            raise LeftAlone("its content is missing")
+        replica = self._index.replica(os.path.realpath(file.path))
+        if replica is None:
+            raise LeftAlone("its content is in no scanned root")
+        return replica
+
+    def link(self, name: str, file: SnapshotFile) -> WantedLink:
+        """The link of this name to the file. Raises `LeftAlone` where it can have none."""
+        replica = self.content(file)
+        source = replica.path
+        if replica.backend == VAULT:
+            return _link_to(replica, name, source, replica.root, source)
+        here = self.filesystems.of(os.path.dirname(source))
+        for place in vault_places(self._roots[replica.root], self._backends, self.filesystems):
+            target = object_path(place.path, replica.digests)
+            if place.writable and place.filesystem.links_to(here) and target is not None:
+                if (person := let_in(source, place.way)) is not None:
+                    raise LeftAlone(f"{person} could read it in the vault, who cannot now")
+                return _link_to(replica, name, source, place.path, target)
+        raise LeftAlone(f"there is no place for a vault on the file system of {source}")
 
 
-def _let_in(source: str, vault: Way) -> str | None:
-    """Somebody who could read a file by an object in the vault, and cannot read it where it is (invariant 13)."""
+def let_in(source: str, new: Way) -> str | None:
+    """Somebody who could read a file by a name reached by `new`, and cannot read it where it is (invariant 13)."""
     file, way = permissions.of_path(source), permissions.Ways().to(os.path.dirname(source))
-    involved = (file, *way.folders, *vault.folders)
+    involved = (file, *way.folders, *new.folders)
     alone = frozenset[tuple[int, int]]().union(*map(permissions.alone, involved))
-    person = shut_out(readers(file, vault), (readers(file, way),), alone)
+    person = shut_out(readers(file, new), (readers(file, way),), alone)
     return None if person is None else named(person)
 
 
@@ -186,8 +192,14 @@ def _link_to(replica: IndexedReplica, name: str, source: str, vault: str, target
     )
 
 
-def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> FarmPlan:
-    """Hold what a farm should have against what is there. Raises `OSError` if the folder cannot be read."""
+def compare(
+    path: str, wanted: Iterable[WantedLink], left: Iterable[Left], ours: Mapping[str, str] | None = None
+) -> FarmPlan:
+    """Hold what a farm should have against what is there. Raises `OSError` if the folder cannot be read.
+
+    `ours` are the texts of the links that runs have made there, by their paths, where others lead into a vault too;
+    without it, all that do are the farm's.
+    """
     add: list[WantedLink] = []
     replace: list[tuple[WantedLink, str]] = []
     keep = 0
@@ -205,14 +217,14 @@ def compare(path: str, wanted: Iterable[WantedLink], left: Iterable[Left]) -> Fa
             keep += 1
             if not os.path.exists(link):
                 add.append(item)  # the object is gone, the link stays: making the object again mends it
-        elif stat.S_ISLNK(st.st_mode) and _into_a_vault(link):
+        elif stat.S_ISLNK(st.st_mode) and _is_ours(link, ours):
             replace.append((item, os.readlink(link)))
         else:
             stays.append(Left(link, "there is a file of somebody else under this name"))
     made = {plain(item.target) for item in (*add, *(item for item, _ in replace))}
     remove = tuple(
         (name, text)
-        for name, text in _links_below(path)
+        for name, text in (_links_below(path) if ours is None else _links_of(path, ours))
         if name not in names and not _reads(os.path.join(path, name), made)
     )
     return FarmPlan(
@@ -228,6 +240,17 @@ def _reads(link: str, made: Collection[str]) -> bool:
 def _into_a_vault(link: str) -> bool:
     target = os.path.join(os.path.realpath(os.path.dirname(link)), os.readlink(link))
     return bool(claims_of(os.path.basename(target))) and objects.is_vault(of_object(target))
+
+
+def _is_ours(link: str, ours: Mapping[str, str] | None) -> bool:
+    return _into_a_vault(link) if ours is None else ours.get(link) == os.readlink(link)
+
+
+def _links_of(path: str, ours: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """As `_links_below`, of those that runs have made."""
+    for link, text in sorted(ours.items()):
+        if os.path.islink(link) and os.readlink(link) == text:
+            yield os.path.relpath(link, path), text
 
 
 def _links_below(path: str) -> Iterator[tuple[str, str]]:

@@ -451,7 +451,7 @@ class _Planner:
     def _allowed(self, replica: IndexedReplica, across: bool) -> frozenset[LinkKind]:
         capabilities = self._known[replica.path].capabilities
         allowed = capabilities.links_across if across else capabilities.links
-        if replica.folder in self.around.work_trees:
+        if replica.folder in self.around.work_trees and not capabilities.ignored_by_git:
             allowed -= {LinkKind.SYMLINK}
         return allowed if replica.links is None else allowed & replica.links
 

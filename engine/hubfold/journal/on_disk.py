@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -55,7 +56,13 @@ def is_put(directory: Directory, name: str, put: Put) -> bool:
         return False
     if put.text:
         return stat.S_ISLNK(st.st_mode) and directory.readlink(name) == put.text
-    return stat.S_ISREG(st.st_mode) and (st.st_ino, st.st_size) == (put.inode, put.size)
+    same = stat.S_ISREG(st.st_mode) and (st.st_ino, st.st_size) == (put.inode, put.size)
+    return same and (not put.digest or _sha256(directory, name) == put.digest)
+
+
+def _sha256(directory: Directory, name: str) -> str:
+    with open(directory.open_file(name), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def still_put(put: Put, places: Places) -> bool:

@@ -154,13 +154,14 @@ class FarmLink(Record):
     before: str = ""
 
 
-#: Commands of which every path that they make is a `Put`: what their keepers are needed for is known.
-PUTTING = frozenset({"adopt", "migrate"})
+#: Commands of which every path that they make is a `Put`, or else a `FarmLink`: what their keepers are needed for is
+#: known.
+PUTTING = frozenset({"adopt", "migrate", "farm"})
 
 
 @dataclass(frozen=True, slots=True)
 class Put(Record):
-    """A file or link that was made for a root out of what lies in a folder of the user's."""
+    """A file or link that was made for a root out of what lies elsewhere: a folder of the user's, a cache."""
 
     path: str
     root: str
@@ -173,6 +174,10 @@ class Put(Record):
     source: str
     #: Where the file system of `path` is mounted.
     mount: str
+    #: What it is a part of, all of which stays where a content of it has to; "": the folder of the root it lies in.
+    of: str = ""
+    #: Of a note that its user may edit: the sha256 of what was put there.
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,8 @@ def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
 
 def _read_put(log: RunLog, record: Mapping[str, Any]) -> None:
     numbers = {name: expect(record[name], int) for name in ("inode", "size")}
-    texts = {name: expect(record[name], str) for name in Put.__slots__ if name not in numbers}
+    told = {"of": "", "digest": "", **record}
+    texts = {name: expect(told[name], str) for name in Put.__slots__ if name not in numbers}
     absolute(texts["path"], texts["root"])
     if texts["source"]:
         absolute(texts["source"])

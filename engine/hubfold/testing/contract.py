@@ -18,7 +18,7 @@ import pytest
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import LeftoverKind
 from hubfold.backend.contract import Capabilities, StorageBackend
-from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature
+from hubfold.content import ALGORITHMS, LinkKind, Replica, Root, Signature, Snapshot, SnapshotFile
 from hubfold.disk.bounds import Bounds
 from hubfold.scanning.walk import Listed, TreeWalk
 from hubfold.testing.built import Built
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hubfold.backend.changes import ModelPart, Removal
-    from hubfold.content import Snapshot
 
 _LENGTHS = {"sha256": 64, "git-sha1": 40, "xxh3_128": 32, "xet": 64, "md5": 32}
 _ODD_NAMES = (
@@ -327,6 +326,39 @@ class BackendContract(FoldContract):
         for name in ("x", "x/y", "models--a--b/blobs/x", "\n", "\x1b[31m", "\udcff", "x" * 255):
             self.guarded().place(name)
 
+    def test_what_its_program_is_given_is_content_of_the_layout(self, built: Built, tmp_path: Path) -> None:
+        """As `hubfold farm --for` puts it there: files under the names of `shown`, notes with their content."""
+        if not self.guarded().shows:
+            return
+        source = Root(str(built.root), self.backend.name)
+        other = tmp_path / "shown"
+        other.mkdir()
+        there = Root(str(other), self.backend.name)
+        files = set()
+        for one in (*self.guarded().snapshots(source, self.walk(source)), _any_model(tmp_path / "cache")):
+            sizes = {file.name: file for file in one.files if file.size is not None}
+            for shown in self.guarded().shown(there, one, self.walk(there)):
+                path = other / shown.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if shown.content is not None:
+                    path.write_text(shown.content)
+                elif shown.file in sizes:
+                    shutil.copyfile(sizes[shown.file].path, path)
+                    files.add(str(path))
+        found: list[Replica] = []
+        self.guarded().replicas(there, self.walk(there), found.append)
+        assert files, "a model of every kind of file has none that the program has a use for"
+        assert files <= {one.path for one in found}, "what a scan would not find is no part of a model"
+
+    def test_a_model_of_any_name_does_not_make_shown_raise(self, built: Built) -> None:
+        root = Root(str(built.root), self.backend.name)
+        names = [f"{odd or 'x'}.{suffix}" for odd in _ODD_NAMES for suffix in ("gguf", "safetensors", "ckpt")]
+        files = tuple(SnapshotFile(name, f"{built.root}/x", 1) for name in names)
+        for repo_id in (*_ODD_NAMES, "a/b", "../a", "a/..", "/a", "a/b/c"):
+            for repo_type in ("model", "dataset", ""):
+                one = Snapshot(repo_id, repo_type, "", (), str(built.root), files=files)
+                self.guarded().shown(root, one, self.walk(root))
+
     def test_nothing_is_written(self, built: Built) -> None:
         before = snapshot(built.root.parent)
         self.scan(built)
@@ -413,6 +445,20 @@ class BackendContract(FoldContract):
         bounds = Bounds({"HOME": str(tmp_path)})
         for root in self.backend.default_roots({"HOME": str(tmp_path)}):
             assert not bounds.too_much(root), root
+
+
+def _any_model(folder: Path) -> Snapshot:
+    """One with a file of each kind that programs have a use for, as the Hub has such models."""
+    names = ("base-Q4_K_M.gguf", "Q8_0/base-Q8_0.gguf", "base.safetensors", "base.ckpt", "README.md")
+    folder.mkdir()
+    files = []
+    for name in names:
+        path = folder / os.path.basename(name)
+        content = b"GGUF" + name.encode() * 100
+        path.write_bytes(content)
+        claims = {"sha256": hashlib.sha256(content).hexdigest()}
+        files.append(SnapshotFile(name, str(path), len(content), claims))
+    return Snapshot("org/base", "model", "a" * 40, ("main",), str(folder), files=tuple(files))
 
 
 def _put(part: ModelPart, root: Path) -> None:

@@ -1,12 +1,13 @@
 """The contract of a backend once hubfold is at work: folded and taken back by the command, the store's program asked.
 
-It is run as a user runs it, in a process of its own, so the plugin has to be installed (or be a file in the folder of
-one's own plugins); else these tests are skipped.
+It is run as a user runs it, in a process of its own, so the plugin has to be installed, or to be one file; else these
+tests are skipped.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -47,6 +48,12 @@ class Command:
         assert answer.returncode == 0, f"{' '.join(line)}: {answer.stdout}{answer.stderr}"
         return answer.stdout
 
+    def bring(self, backend: type[StorageBackend]) -> None:
+        """Have the file of a plugin that is no distribution, as its author has it beside his configuration."""
+        folder = Path(self.environ["HUBFOLD_HOME"], "plugins")
+        folder.mkdir(parents=True, mode=0o755)
+        shutil.copy(inspect.getfile(backend), folder)
+
     def backends(self) -> list[str]:
         found = json.loads(self.run("plugins", "--json"))
         return [one["name"] for one in found["backends"]]
@@ -64,6 +71,8 @@ class FoldContract:
         self, built: Built, tmp_path: Path
     ) -> None:
         hubfold = Command(tmp_path)
+        if self.backend.name not in hubfold.backends():
+            hubfold.bring(self.backend)
         if self.backend.name not in hubfold.backends() or not built.recognised:
             pytest.skip(f"no installed plugin has the backend {self.backend.name}, or it is known by no name")
         cache = tmp_path / "hub"

@@ -25,7 +25,8 @@ from hubfold_plugins.flat_store import FlatStore
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, PartPlace
+    from hubfold.backend.changes import Leftover, PartPlace, ShownFile
+    from hubfold.content import Snapshot
     from hubfold_plugins.flat import FlatModel
 
 _EXTRA = "extra_model_paths.yaml"
@@ -36,7 +37,9 @@ class ComfyUiBackend(FlatStore):
     """Files of weights on the shelves of ComfyUI."""
 
     name = "comfyui"
-    capabilities = Capabilities(vouches=False, written_in_place="ComfyUI-Manager", used_by="ComfyUI")
+    capabilities = Capabilities(
+        vouches=False, written_in_place="ComfyUI-Manager", used_by="ComfyUI", ignored_by_git=True
+    )
     marks = frozenset({"folder_paths.py", "custom_nodes"})
 
     @classmethod
@@ -102,6 +105,13 @@ class ComfyUiBackend(FlatStore):
 
     def place(self, name: str) -> PartPlace | None:
         return super().place(name) if "/" in name else None
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """``<type>/<org>/<name>/<file>``: `hubfold_plugins/kinds` says which file is of which type."""
+        from hubfold_plugins import flat, kinds
+
+        for kind, path, name in kinds.on_shelves(snapshot):
+            yield flat.shown(f"{kind}/{path}", name)
 
 
 def _models(top: str, walk: Walk) -> Iterator[FlatModel]:

@@ -74,6 +74,15 @@ class DvcBackend(StorageBackend):
         link = os.path.join(root.path, _DVC, "cache")
         return [link] if peek.link_text(link) is not None and peek.is_folder(link) else []
 
+    def notes(self, root: Root, walk: Walk) -> Iterable[str]:
+        """Its settings, and the lock: each command writes its number there, and what is tracked changes by no other."""
+        own = os.path.join(root.path, _DVC)
+        tmp = os.path.join(own, "tmp")
+        if peek.link_text(own) is None and peek.is_folder(own):
+            yield from (os.path.join(own, name) for name in ("config", "config.local"))
+            if peek.link_text(tmp) is None:
+                yield os.path.join(tmp, "lock")
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         from hubfold_plugins.dvc import work_tree
 

@@ -19,11 +19,15 @@ from hubfold_plugins.git_lfs import git_files
 from hubfold_plugins.git_lfs.git_files import Entry, Pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hubfold.backend.contract import Folder, Walk
 
 _GIT = ".git"
+#: The sha1 that git knows an empty file by.
+_OF_NOTHING = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+#: The largest file that the Hub takes as git's own, in bytes.
+_LARGEST_OF_GIT = 10 << 20
 _TWO = re.compile(r"[0-9a-f]{2}")
 _OID = re.compile(r"[0-9a-f]{64}")
 #: ``<store>/incomplete/<oid>.part`` and ``<store>/tmp/<anything>``.
@@ -125,11 +129,15 @@ class Clone:
         return self.walk.read_text(os.path.join(self.common, "config")) or ""
 
     @cached_property
-    def entries(self) -> dict[str, Entry]:
-        """What git's index knows, by path."""
+    def _index(self) -> tuple[list[Entry], bool]:
         path = os.path.join(self.git, "index")
         data = self.walk.read_bytes(path, git_files.INDEX_LIMIT) if self.git else None
-        return {} if data is None else {entry.name: entry for entry in git_files.read_index(data)[0]}
+        return ([], False) if data is None else git_files.read_index(data)
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """What git's index knows, by path."""
+        return {entry.name: entry for entry in self._index[0]}
 
     @cached_property
     def _written_ns(self) -> int:
@@ -159,10 +167,10 @@ class Clone:
         commit, branch = self.head
         if not commit or not self.entries:
             return None
-        files, expected = [], {}
+        files = []
+        sizes: dict[str, int | None] = {}
         for name in sorted(self.entries):
-            file, size = self._file(self.entries[name])
-            expected[name] = size
+            file, sizes[name] = self._file(self.entries[name])
             if file is not None:
                 files.append(file)
         repo_type, repo_id = self.repository
@@ -174,24 +182,38 @@ class Clone:
             path=self.top,
             files=tuple(files),
             home=self.top,
-            expected=expected,
+            expected=self._listing(files, sizes),
             incomplete=tuple(self._partials()),
         )
 
-    def _file(self, entry: Entry) -> tuple[SnapshotFile | None, int]:
-        """A file of the index as it lies in the work tree, and how many bytes it should have."""
+    def _listing(
+        self, files: Iterable[SnapshotFile], sizes: Mapping[str, int | None]
+    ) -> Mapping[str, int] | None:
+        """The listing of the commit, which holds wherever that lies: none where anything of it is not sure.
+
+        Nor where a file was edited: what is there is the user's work, and nothing that was damaged.
+        """
+        known = {name: size for name, size in sizes.items() if size is not None}
+        sure = self._index[1] and len(known) == len(sizes)
+        return known if sure and all(file.size == known[file.name] for file in files) else None
+
+    def _file(self, entry: Entry) -> tuple[SnapshotFile | None, int | None]:
+        """A file of the index as it lies in the work tree, and its bytes in the commit, if that is known."""
         path = os.path.join(self.top, *entry.name.split("/"))
         size = self.walk.size(path)
+        st = self.walk.stat(path)
+        unchanged = st is not None and self.believes(entry, st)
         known = self.pointer(entry)
-        waits = None if size is None else git_files.pointer_at(path, size, self.walk)
+        # Of all files of a clone: the pointer of an extension, which may be longer, is not looked for.
+        short = size is not None and size <= git_files.LONGEST_PLAIN_POINTER
+        waits = git_files.pointer_at(path, size, self.walk) if size is not None and short else None
+        if known is None and waits is not None and waits.git_object == entry.sha1:
+            known = waits
+        length = known.size if known is not None else _length(entry, size if unchanged else None)
         if size is None or waits is not None:
-            pointer = known or waits
-            return None, entry.size if pointer is None else pointer.size
-        claims = {}
-        if known is not None:
-            st = self.walk.stat(path)
-            claims = {"sha256": known.oid} if st is not None and self.believes(entry, st) else {}
-        return SnapshotFile(entry.name, path, size, claims), size if known is None else known.size
+            return None, length
+        claims = {"sha256": known.oid} if known is not None and unchanged else {}
+        return SnapshotFile(entry.name, path, size, claims), length
 
     def _partials(self) -> Iterator[Partial]:
         names = {
@@ -204,6 +226,16 @@ class Clone:
                 st = self.walk.stat(path) if is_on_its_way(path) else None
                 if st is not None:
                     yield Partial(path, st.st_size, names.get(name.partition(".")[0]))
+
+
+def _length(entry: Entry, unchanged: int | None) -> int | None:
+    """The bytes of a file of git's own, by the index, or where it is `unchanged` by its length; None where it may be
+    one of git-lfs, of whose pointer the index has the length, or where git wrote none down."""
+    if unchanged is not None:
+        return unchanged
+    is_told = entry.size > 0 or entry.sha1 == _OF_NOTHING
+    may_be_pointer = git_files.SHORTEST_POINTER <= entry.size <= git_files.LONGEST_POINTER
+    return entry.size if is_told and not may_be_pointer and entry.size <= _LARGEST_OF_GIT else None
 
 
 # finding them
@@ -330,8 +362,10 @@ def _describe(replica: Replica, clone: Clone) -> None:
         replica.claims = {"sha256": pointer.oid}
         replica.revision = clone.head[0] or None
         replica.repo_id, replica.repo_type = (repo_id, repo_type) if repo_id else (None, None)
-    # One of another size is another file; one of the same is as likely the one that a fold put there.
-    replica.edited = replica.stat.st_size != pointer.size
+    # What a fold put there is no later than git knew the file: see `Replica.latest_mtime_ns`.
+    replica.edited = replica.stat.st_size != pointer.size or replica.stat.st_mtime_ns > entry.latest_ns
+    if not replica.edited:
+        replica.latest_mtime_ns = entry.latest_ns
 
 
 def _unfinished(root: Root, store: Store, walk: Walk) -> Iterator[Leftover]:

@@ -33,6 +33,9 @@ _POINTER = re.compile(
 #: Names of submodules may have slashes, and submodules their own: so many folders deep.
 DEEP = 4
 LONGEST_POINTER = 1024
+SHORTEST_POINTER = len(POINTER.format(sha256="0" * 64, size="0"))
+#: Of one without the lines of extensions.
+LONGEST_PLAIN_POINTER = len(POINTER.format(sha256="0" * 64, size="0" * 18))
 INDEX_LIMIT = 64 << 20
 _HUB_HOSTS = ("huggingface.co", "hf.co")
 _REMOTE = re.compile(
@@ -69,6 +72,11 @@ class Entry:
     mtime_ns: int = 0
     ctime_ns: int = 0
 
+    @property
+    def latest_ns(self) -> int:
+        """A file that was written later is another than git knew."""
+        return self.mtime_ns if self.mtime_ns % _SECOND else self.mtime_ns + _SECOND - 1
+
     def is_of(self, stat: os.stat_result, index_mtime_ns: int) -> bool:
         """Whether git itself takes the file for the one that it knows, without reading it.
 
@@ -91,7 +99,7 @@ def _same_time(noted: int, now: int) -> bool:
 
 def pointer_at(path: str, size: int, walk: Walk) -> Pointer | None:
     """What a file of `size` bytes stands for, where it is a pointer whose content was not fetched; else None."""
-    if not 100 < size <= LONGEST_POINTER:
+    if not SHORTEST_POINTER <= size <= LONGEST_POINTER:
         return None
     data = walk.read_bytes(path, LONGEST_POINTER)
     found = None if data is None else _POINTER.fullmatch(data.decode("utf-8", "replace"))

@@ -20,7 +20,8 @@ What git does with links was measured with git 2.39 and git-lfs 3.3:
 
 A file of the work tree is stated to be an object only where git itself would take it for that without reading it: by
 what its index noted (`hubfold_plugins/git_lfs/git_files`). No object of git's is read for that: the sha1 of
-a pointer follows from the name and the size of the object.
+a pointer follows from the name and the size of the object. What was written later than git knew it is an edit; so that
+one shows after a fold too, a fold leaves no file with a later time than that (`Replica.latest_mtime_ns`).
 """
 
 from __future__ import annotations
@@ -86,6 +87,11 @@ class GitLfsBackend(StorageBackend):
         for link in (lfs, os.path.join(lfs, "objects")):
             if peek.link_text(link) is not None and peek.is_folder(link):
                 yield link
+
+    def notes(self, root: Root, walk: Walk) -> Iterable[str]:
+        """git's index: a file that lay there before may be one of git-lfs since."""
+        git = os.path.join(root.path, _GIT)
+        return [os.path.join(git, "index")] if peek.is_folder(git) and peek.link_text(git) is None else []
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         from hubfold_plugins.git_lfs import clone

@@ -30,7 +30,8 @@ from hubfold_plugins.flat_store import FlatStore
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, PartPlace
+    from hubfold.backend.changes import Leftover, PartPlace, ShownFile
+    from hubfold.content import Snapshot
     from hubfold_plugins.flat import FlatModel
     from hubfold_plugins.llamacpp.notes import Notes
 
@@ -70,6 +71,11 @@ class LlamaCppBackend(FlatStore):
     def vault_places(self, root: Root) -> Sequence[str]:
         return ()
 
+    def notes(self, root: Root, walk: Walk) -> Iterator[str]:
+        for name in walk.listing(root.path):
+            if name.endswith((".etag", ".json")):
+                yield os.path.join(root.path, name)
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         for folder in walk.folders(root.path):
             notes = _notes(root.path, walk) if folder.path == root.path and folder.files else None
@@ -93,6 +99,12 @@ class LlamaCppBackend(FlatStore):
 
     def place(self, name: str) -> PartPlace | None:
         return super().place(name) if "/" not in name else None
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """A folder for ``llama-server --models-dir``: see `folder`."""
+        from hubfold_plugins.llamacpp import folder
+
+        return folder.shown(snapshot)
 
 
 def has_old_files(names: Collection[str]) -> bool:

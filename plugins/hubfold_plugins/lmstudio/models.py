@@ -26,7 +26,8 @@ from hubfold_plugins.flat_store import FlatStore
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, PartPlace
+    from hubfold.backend.changes import Leftover, PartPlace, ShownFile
+    from hubfold.content import Snapshot
     from hubfold_plugins.flat import FlatModel
 
 #: What a home of LM Studio has beside its models.
@@ -99,6 +100,14 @@ class LmStudioBackend(FlatStore):
 
     def place(self, name: str) -> PartPlace | None:
         return super().place(name) if name.count("/") == 2 else None
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """``<publisher>/<repo>/<file>`` of each GGUF file: folders in the repository are no folders to the program."""
+        from hubfold_plugins import flat
+
+        if snapshot.repo_type == "model" and flat.hub_name(snapshot.repo_id):
+            for name in flat.gguf(snapshot):
+                yield flat.shown(f"{snapshot.repo_id}/{os.path.basename(name)}", name)
 
 
 def _downloads_folder(text: str) -> str:

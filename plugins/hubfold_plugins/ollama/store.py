@@ -34,7 +34,7 @@ from hubfold_plugins.ollama.layout import BLOB, BLOBS, MANIFESTS, NAME, PARTIAL
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Gap, Leftover, ModelPart, PartPlace, Removal, ShownFile
 
 #: Where the package of Linux has the home of its service (scripts/install.sh).
 _SERVICE = "/usr/share/ollama/.ollama/models"
@@ -179,6 +179,11 @@ class OllamaBackend(StorageBackend):
         from hubfold_plugins.ollama.manifests import place_of
 
         return place_of(name)
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        from hubfold_plugins.ollama import given
+
+        return given.shown(snapshot)
 
 
 def _uses(root: Root, walk: Walk) -> Mapping[str, str]:

@@ -73,6 +73,15 @@ class TextGenerationBackend(FlatStore):
         # The program lists each folder beside its models as one.
         return []
 
+    def notes(self, root: Root, walk: Walk) -> Iterator[str]:
+        """The notes of each model; of one whose folder is the root, those in it."""
+        yield os.path.join(root.path, METADATA)
+        is_user_data = os.path.basename(root.path) == "user_data"
+        for shelf in sorted(_SHELVES) if is_user_data else ("",):
+            place = os.path.join(root.path, shelf) if shelf else root.path
+            for name in walk.listing(place):
+                yield os.path.join(place, name, METADATA)
+
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         for folder in _folders(root.path, walk):
             metadata = _metadata(folder, walk) if folder.files else None
@@ -136,6 +145,7 @@ def _noted(path: str, metadata: Metadata, files: dict[str, str]) -> FlatModel:
         refs=(metadata.branch,) if metadata.branch else (),
         records=(record,) if record else (),
         claims={name: metadata.claims(name) for name in files},
+        shelf=os.path.dirname(path),
     )
 
 
@@ -148,4 +158,4 @@ def _single(path: str, files: dict[str, str]) -> Iterator[FlatModel]:
             split = _SPLIT.fullmatch(name)
             models.setdefault(split["name"] + split["suffix"] if split else name, {})[name] = place
     for name, of_it in models.items():
-        yield FlatModel(path, of_it, name)
+        yield FlatModel(path, of_it, name, shelf=path)

@@ -29,13 +29,37 @@ from hubfold_plugins.flat_store import FlatStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, PartPlace, Removal, ShownFile
     from hubfold_plugins.flat import FlatModel
     from hubfold_plugins.webui.hashes import Hashes
 
 _INVOKE = "invokeai.yaml"
 _OF_MATRIX = frozenset({"settings.json", ".sm-portable", "Assets", "Tags", "Images"})
 _OF_OTHERS = frozenset({"models", "embeddings", "extensions", _INVOKE})
+#: Where AUTOMATIC1111, Forge and SD.Next look for what is on a shelf of ComfyUI (paths_internal.py, modelloader.py).
+_SHELVES = {
+    "checkpoints": "models/Stable-diffusion",
+    "controlnet": "models/ControlNet",
+    "diffusion_models": "models/Stable-diffusion",
+    "embeddings": "embeddings",
+    "hypernetworks": "models/hypernetworks",
+    "loras": "models/Lora",
+    "text_encoders": "models/text_encoder",
+    "upscale_models": "models/ESRGAN",
+    "vae": "models/VAE",
+}
+#: The same of Stability Matrix (SharedFolderType.cs).
+_OF_MATRIX_SHELVES = {
+    "checkpoints": "StableDiffusion",
+    "controlnet": "ControlNet",
+    "diffusion_models": "DiffusionModels",
+    "embeddings": "Embeddings",
+    "hypernetworks": "Hypernetwork",
+    "loras": "Lora",
+    "text_encoders": "TextEncoders",
+    "upscale_models": "ESRGAN",
+    "vae": "VAE",
+}
 #: What InvokeAI has in models/ for itself while it installs.
 _UNDER_WAY = ("tmpinstall_", ".download_cache", ".")
 
@@ -44,7 +68,9 @@ class WebUiBackend(FlatStore):
     """Files of weights, with the sha256 that the programs noted while it is still that of the file."""
 
     name = "webui"
-    capabilities = Capabilities(vouches=False, claims=frozenset({"sha256"}), used_by="the web interface")
+    capabilities = Capabilities(
+        vouches=False, claims=frozenset({"sha256"}), used_by="the web interface", ignored_by_git=True
+    )
     marks = frozenset({"extensions-builtin", "ui-config.json", "Packages", _INVOKE})
 
     @classmethod
@@ -80,6 +106,10 @@ class WebUiBackend(FlatStore):
     def vault_places(self, root: Root) -> Sequence[str]:
         # What lies in a checkout is git's to clean away, and what lies on a shelf is listed as one.
         return ()
+
+    def notes(self, root: Root, walk: Walk) -> Sequence[str]:
+        """What the programs keep of all files in one; a note of one file comes with that."""
+        return [os.path.join(root.path, *name.split("/")) for name in ("cache.json", "cache/hashes/cache.db")]
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
         from hubfold_plugins import shelves
@@ -131,6 +161,18 @@ class WebUiBackend(FlatStore):
 
     def place(self, name: str) -> PartPlace | None:
         return super().place(name) if "/" in name else None
+
+    def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
+        """On the shelf that each program has for it; InvokeAI reads what is in its database and nothing else."""
+        from hubfold_plugins import flat, kinds
+
+        if _is_invoke(root.path, walk):
+            return
+        is_matrix = os.path.basename(root.path) == "Models"
+        places = {kind: _OF_MATRIX_SHELVES.get(kind) for kind in _SHELVES} if is_matrix else _SHELVES
+        for kind, path, name in kinds.on_shelves(snapshot):
+            if places.get(kind):
+                yield flat.shown(f"{places[kind]}/{path}", name)
 
 
 def _library(text: str) -> str:

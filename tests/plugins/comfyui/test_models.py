@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hubfold_plugins.comfyui.models import ComfyUiBackend
 from tests.building.stores import Machine, model
+from tests.building.tree import cache
 
 WEIGHTS = model("sdxl")
 FILE = "ComfyUI/models/checkpoints/sd_xl_base_1.0.safetensors"
@@ -43,12 +46,36 @@ def test_its_files_are_folded_read_only_and_the_plan_names_who_writes_there(mach
     assert machine.census() == before
 
 
-def test_in_a_checkout_it_is_a_hard_link_that_git_does_not_notice(machine: Machine) -> None:
-    (machine.home / "ComfyUI/.git").mkdir()
-    machine.cached("stabilityai/sdxl", {"x.safetensors": WEIGHTS})
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_sees_no_change_in_the_checkout_and_cleans_nothing_away(
+    machine: Machine, other_drive: Path
+) -> None:
+    top = machine.home / "ComfyUI"
+
+    def git(*arguments: str) -> str:
+        line = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-C", str(top), *arguments]
+        return subprocess.run(
+            line, check=True, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
+        ).stdout
+
+    # As ComfyUI's own has it: the shelves are ignored, but for what holds their place.
+    machine.write("ComfyUI/.gitignore", "/models/\n/custom_nodes/\n")
+    git("init", "-q")
+    git("add", ".")
+    git("add", "-f", "models/checkpoints/put_checkpoints_here")
+    git("commit", "-qm", "x")
+    (other_drive / "hub").mkdir()
+    cache(str(other_drive / "hub"), "stabilityai/sdxl", {"x.safetensors": WEIGHTS})
+    with machine.engine() as engine:
+        engine.add_root(other_drive / "hub")
     [action] = machine.fold("ComfyUI").actions
-    assert action.link == "hardlink"
-    assert not (machine.home / FILE).is_symlink()
+    assert action.link == "symlink", "its cache is on another drive"
+    assert git("status", "--porcelain") == ""
+    git("clean", "-fd")
+    git("reset", "--hard", "-q")
+    assert (machine.home / FILE).is_symlink() and (machine.home / FILE).read_bytes() == WEIGHTS
+    machine.undo()
+    assert git("status", "--porcelain") == "" and not (machine.home / FILE).is_symlink()
 
 
 @pytest.mark.parametrize("path", [".", "ComfyUI", "ComfyUI/models", "ComfyUI/models/checkpoints"])
@@ -72,7 +99,7 @@ def test_its_models_are_its_files_by_their_shelf(machine: Machine) -> None:
         found = engine.model_path("loras/SD XL/style.safetensors", "style.safetensors")
     assert found == str(machine.home / "ComfyUI/models/loras/SD XL/style.safetensors")
     machine.remove("loras/SD XL/style.safetensors")
-    assert not (machine.home / "ComfyUI/models/loras").exists()
+    assert os.listdir(machine.home / "ComfyUI/models/loras") == [], "the shelf stays"
     with machine.engine() as engine:
         engine.apply_removal(engine.plan_clean(older_than=0), "clean")
     assert not (machine.home / "ComfyUI/models/vae/late.safetensors").exists()
@@ -80,8 +107,6 @@ def test_its_models_are_its_files_by_their_shelf(machine: Machine) -> None:
 
 def test_a_hub_cache_on_a_shelf_is_a_hub_cache(machine: Machine) -> None:
     """Custom nodes download into one there."""
-    from tests.building.tree import cache
-
     cache(str(machine.home / "ComfyUI/models/LLM"), "org/vision", {"model.safetensors": WEIGHTS})
     found = machine.backends("ComfyUI")
     assert found["ComfyUI/models/LLM"] == "hub-cache"

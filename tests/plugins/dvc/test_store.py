@@ -12,15 +12,17 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
-from hubfold.content import LinkKind
+from hubfold.content import LinkKind, Root
+from hubfold.scanning.walk import TreeWalk
 from hubfold_plugins.dvc import work_tree
 from hubfold_plugins.dvc.store import DvcBackend
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
 from tests.building import tree
 from tests.building.clones import clone
-from tests.building.data_versions import md5, repository, stored
+from tests.building.data_versions import md5, noted, repository, stored
 from tests.building.one_root import scan
 from tests.building.tree import write
+from tests.scanning.test_reached import GuardedBackend
 
 BIG = tree.model("dvc")
 ROWS = {"a.bin": tree.model("rows"), "sub/b.bin": tree.model("more")}
@@ -162,6 +164,19 @@ def test_a_file_that_dvc_does_not_track_is_any_folders_file(place: Path, engine:
     assert (top / "models/untracked.safetensors").read_bytes() == BIG
 
 
+def test_a_file_that_dvc_tracks_since_the_last_scan_is_left_to_it(place: Path, engine: Engine) -> None:
+    top = repository(place / "work/repo", {})
+    write(str(top / "models/mine.safetensors"), BIG)
+    cached(place)
+    engine.scan()
+    assert [one.path for one in engine.plan().actions] == [str(top / "models/mine.safetensors")]
+    stored(top / ".dvc/cache", BIG)
+    noted(top / "models/mine.safetensors", md5(BIG))
+    write(str(top / ".dvc/tmp/lock"), b" 23456\n")
+    engine.scan()
+    assert [one.path for one in engine.plan().actions] == [str(objects(top)[0])]
+
+
 def test_what_dvc_has_locked_is_left_alone(place: Path, engine: Engine) -> None:
     top = repository(place / "work/repo", {"m.gguf": BIG})
     cached(place)
@@ -289,6 +304,30 @@ def test_a_note_may_hold_anything(place: Path, note: bytes) -> None:
         str(next(iter(set(objects(top)) - {listed})).relative_to(top))
     }
     assert {name for name in found if "cache" not in name} <= {"sub/n.gguf"}
+
+
+@pytest.mark.parametrize(
+    "name", [".dvc/config", ".dvc/tmp/lock", "m.gguf.dvc", "dvc.lock", ".dvc/cache/runs"]
+)
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_what_is_no_file_costs_only_itself(place: Path, name: str, what: str) -> None:
+    top = repository(place / "repo", {"m.gguf": BIG})
+    write(str(top / "other/n.gguf"), b"mine")
+    path = top / name
+    path.unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        path.symlink_to(path.parent)
+    else:
+        path.mkdir()
+    found = set(scan(DvcBackend, top))
+    assert {"other/n.gguf", str(objects(top)[0].relative_to(top))} <= found
+    assert found <= {"m.gguf", "other/n.gguf", str(objects(top)[0].relative_to(top))}
+    root, backend = Root(str(top), "dvc"), GuardedBackend(DvcBackend())
+    for ask in (backend.snapshots, backend.leftovers, backend.notes):
+        ask(root, TreeWalk(root, {"dvc": backend}))  # type: ignore[operator]
+    assert len(backend.lock_paths(root, str(top / "m.gguf"))) == 1
 
 
 def test_a_list_of_a_folder_may_hold_anything() -> None:

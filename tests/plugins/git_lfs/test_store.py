@@ -17,7 +17,7 @@ from hubfold.scanning.walk import TreeWalk
 from hubfold.testing.contract import opened
 from hubfold_plugins.git_lfs.store import GitLfsBackend
 from hubfold_plugins.huggingface.local_dir import LocalDirBackend
-from tests.building import tree
+from tests.building import clones, tree
 from tests.building.clones import BEFORE_NS, COMMIT, clone, stored, write_index
 from tests.building.one_root import scan
 from tests.building.tree import write
@@ -131,6 +131,56 @@ def test_what_is_checked_out_is_a_model(place: Path) -> None:
         "sub/other.bin": {"sha256": sha256(OTHER)},
     }
     assert (one.expected or {})["config.json"] == len(FILES["config.json"]), "deleted: missing"
+
+
+def test_a_file_that_git_lfs_keeps_since_the_last_scan_is_seen(place: Path, engine: Engine) -> None:
+    """It did not change itself, and is no model by its name."""
+    top = place / "work/clone"
+    data = tree.model("later")
+    write(str(top / "rows.dat"), data, mtime_ns=BEFORE_NS)
+    assert engine.scan().duplicate_sets == 2
+    stored(top / ".git/lfs", data)
+    assert engine.scan().duplicate_sets == 2
+    write_index(top, top / ".git", {**FILES, "rows.dat": data})
+    report = engine.scan()
+    assert (report.duplicate_sets, report.bytes_read) == (3, 0)
+
+
+def test_an_edit_says_nothing_of_the_commit_that_others_have_too(place: Path, engine: Engine) -> None:
+    """The listing of a revision holds in every root that has it."""
+    top = place / "work/clone"
+    hub = place / "home/.home/huggingface/hub"
+    names = {name: data for name, data in FILES.items() if "/" not in name}
+    tree.cache(str(hub), "org/cloned", {**names, "sub/other.bin": OTHER}, COMMIT)
+    write(str(top / "config.json"), b'{"model_type": "bert", "edited": true}')
+    [one] = snapshots(top)
+    assert one.expected is None
+    [model] = engine.models().models
+    states = {place.backend: place.revisions[0].state for place in model.places}
+    assert states == {"hub-cache": "whole", "git-lfs": "whole"}
+    write(str(top / "config.json"), FILES["config.json"])
+    (top / "sub/other.bin").unlink()
+    [one] = snapshots(top)
+    assert one.expected == {name: len(data) for name, data in FILES.items()}
+
+
+@pytest.mark.parametrize("what", ["staged", "written in the same instant", "a pointer that was edited"])
+def test_without_a_sure_length_of_each_file_there_is_no_listing(place: Path, what: str) -> None:
+    top = place / "work/clone"
+    index = top / ".git/index"
+    if what == "staged":
+        index.write_bytes(index.read_bytes().replace(b"\x00%d 0\n" % len(FILES), b"\x00-1 0\n"))
+    elif what == "written in the same instant":
+        (top / "config.json").write_bytes(b"")
+        write_index(top, top / ".git", FILES)
+        (top / "config.json").write_bytes(b"now it has some")
+    else:
+        shutil.rmtree(top / ".git/lfs/objects")
+        write(str(top / "model.safetensors"), clones.pointer(BIG))
+        write_index(top, top / ".git", FILES)
+        write(str(top / "model.safetensors"), b"mine")
+    [one] = snapshots(top)
+    assert one.expected is None
 
 
 # which folders
@@ -307,6 +357,33 @@ def test_an_edit_in_the_work_tree_is_edited_and_never_corrupt(place: Path, engin
     assert {one.path for one in engine.plan().actions} == {str(path.parent / "sub/other.bin")}
 
 
+@pytest.mark.parametrize("blob_ns", [tree.OLD_NS, BEFORE_NS + 10**15], ids=["an older blob", "a newer blob"])
+def test_an_edit_through_a_link_is_edited_and_no_repair_replaces_it(
+    place: Path, engine: Engine, blob_ns: int
+) -> None:
+    """The index tells when git last knew the file, and a fold makes nothing later than that."""
+    path = place / "work/clone/model.safetensors"
+    hub = place / "home/.home/huggingface/hub"
+    blob = Path(tree.cache(str(hub), "org/cloned", {"m": BIG})["m"])
+    os.utime(blob, ns=(blob_ns, blob_ns))
+    engine.scan()
+    engine.apply(engine.plan())
+    assert path.samefile(blob)
+    assert path.stat().st_mtime_ns <= BEFORE_NS
+    engine.scan()
+    assert not engine.verify().problems
+    path.chmod(0o644)
+    path.write_bytes(tree.fine_tune(BIG))
+    write(str(place / "work/good.safetensors"), BIG)
+    engine.scan()
+    problems = {one.path: one.kind for one in engine.verify().problems}
+    assert problems.get(str(path), "edited") == "edited"
+    assert problems[str(blob)] == "corrupt"
+    assert engine.doctor(fix=True).findings
+    assert blob.read_bytes() == BIG
+    assert path.read_bytes() == tree.fine_tune(BIG)
+
+
 def test_an_object_that_is_not_its_name_is_corrupt(place: Path, engine: Engine) -> None:
     path = next((place / "work/clone").rglob(sha256(BIG)))
     write(str(path), tree.fine_tune(BIG))
@@ -374,6 +451,27 @@ def test_an_index_may_hold_anything(place: Path) -> None:
                 assert found[name].claims in ({}, {"sha256": sha256(FILES[name])})
         for one in snapshots(top):
             assert all(os.path.normpath(file.path).startswith(f"{top}/") for file in one.files)
+
+
+@pytest.mark.parametrize(
+    "name", [".git/index", ".git/HEAD", ".git/config", ".git/lfs/tmp", "model.safetensors"]
+)
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_what_is_no_file_costs_only_itself(place: Path, name: str, what: str) -> None:
+    top = place / "work/clone"
+    path = top / name
+    path.unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        path.symlink_to(path.parent)
+    else:
+        path.mkdir()
+    found = scan(GitLfsBackend, top)
+    assert set(found) == {*FILES, *objects(top)} - {name}
+    root, backend = Root(str(top), "git-lfs"), GuardedBackend(GitLfsBackend())
+    for ask in (backend.snapshots, backend.leftovers, backend.notes, backend.offers):
+        ask(root, TreeWalk(root, {"git-lfs": backend}))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

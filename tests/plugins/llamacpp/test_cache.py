@@ -49,6 +49,20 @@ def test_it_is_one_file_with_the_hub_cache_and_no_byte_was_read_to_find_it(machi
     assert machine.census().keys() == before.keys()
 
 
+def test_what_is_noted_later_is_seen_of_a_file_that_did_not_change(machine: Machine) -> None:
+    manifest_of_it = machine.home / CACHE / "manifest=org=base-GGUF=Q4_K_M.json"
+    text = manifest_of_it.read_bytes()
+    manifest_of_it.unlink()
+    (machine.home / f"{FILE}.etag").unlink()
+    with machine.engine() as engine:
+        engine.scan()
+    manifest_of_it.write_bytes(text)
+    machine.cached("org/base-GGUF", {"base-Q4_K_M.gguf": GGUF})
+    with machine.engine() as engine:
+        report = engine.scan()
+    assert (report.duplicate_sets, report.bytes_read) == (1, 0)
+
+
 def test_it_is_no_primary_place_of_anybody(machine: Machine) -> None:
     machine.cached("org/base-GGUF", {"base-Q4_K_M.gguf": GGUF})
     with machine.engine() as engine:

@@ -82,6 +82,20 @@ def test_once_it_was_read_and_fits_its_notes_it_is_folded(machine: Machine) -> N
     assert [Path(one.path).name for one in report.actions] == ["model.safetensors"]
 
 
+def test_what_is_noted_later_is_seen_of_a_file_that_did_not_change(machine: Machine) -> None:
+    notes = machine.home / MODELS / "org_base/huggingface-metadata.txt"
+    text = notes.read_bytes()
+    notes.unlink()
+    (machine.home / MODELS / "single.Q4_K_M.gguf").unlink()
+    with machine.engine() as engine:
+        engine.scan([machine.home / "textgen"])
+    notes.write_bytes(text)
+    machine.cached("org/base", {"model.safetensors": WEIGHTS})
+    with machine.engine() as engine:
+        report = engine.scan([machine.home / "textgen"])
+    assert (report.duplicate_sets, report.bytes_read) == (1, 0)
+
+
 def test_its_models_are_those_that_their_notes_name(machine: Machine) -> None:
     machine.write(f"{MODELS}/big-00001-of-00002.gguf", b"GGUF1")
     machine.write(f"{MODELS}/big-00002-of-00002.gguf", b"GGUF2")

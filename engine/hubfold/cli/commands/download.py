@@ -38,6 +38,14 @@ class Asked:
     every: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The folder that shows what came, and the program that it is a folder of."""
+
+    to: str | None
+    program: str | None
+
+
 @options.command(
     "download",
     examples=[
@@ -45,6 +53,10 @@ class Asked:
         ("hubfold download org/model --include '*.safetensors' --dry-run", "what would be fetched"),
         ("hubfold download org/many-GGUF --include '*Q4_K_M*'", "one quantisation; it is whole with that"),
         ("hubfold download org/model --to ~/models/it", "and a folder of links to its files"),
+        (
+            "hubfold download org/many-GGUF --for PROGRAM",
+            "and into the folder of another program, with no copy",
+        ),
         ("hubfold download", "choose among the models of config.toml"),
         (
             "hubfold check -q || hubfold download --missing",
@@ -67,9 +79,15 @@ class Asked:
 @click.option(
     "--to", metavar="DIR", help="Also make DIR a folder of links: one model's files, or org/name/ each."
 )
+@click.option(
+    "--for",
+    "program",
+    metavar="PROGRAM",
+    help="Also give them to this program, in its own folder or that of --to: see `hubfold farm --for`.",
+)
 @options.before_change
-@options.gathered(only=Only, asked=Asked)
-def command(session: Session, asked: Asked, only: Only, into: str | None, to: str | None) -> int | None:
+@options.gathered(only=Only, asked=Asked, shown=Shown)
+def command(session: Session, asked: Asked, only: Only, shown: Shown, into: str | None) -> int | None:
     """Download models into the cache, never a second copy.
 
     Each goes to the place that it is registered at, else to the primary place, and where that has no room under its
@@ -88,6 +106,10 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
     """
     output = session.output
     with session.engine() as engine:
+        to = shown.to
+        if shown.program is not None:
+            # What cannot be given to it is not downloaded first.
+            to = engine.program_folder(shown.program, to)
         chosen = _chosen(output, engine, asked, into)
         if not chosen:
             output.message("nothing is missing: all models of config.toml are whole there")
@@ -112,7 +134,7 @@ def command(session: Session, asked: Asked, only: Only, into: str | None, to: st
             question = f"Hard-link {files} of your folders into the cache and make them read-only (no: copy)?"
             plan = plan.sharing() if session.confirm(question) else plan
         tell.recovered(output, engine.recover())
-        report = engine.download(plan, to=to, bars=output.watched)
+        report = engine.download(plan, to=to, program=shown.program, bars=output.watched)
     output.report(report)
     for model in (model for one in report.each for model in one.models):
         output.message(f"{model.name}: whole, {display.size(model.fetch_bytes)} were downloaded")
