@@ -80,3 +80,17 @@ def test_a_download_goes_to_the_program_too(hubfold: Program, blob: Path, where:
     folder = hubfold.home / "studio" if where else own
     assert (folder / "org/base-GGUF/base.gguf").samefile(blob)
     assert os.listdir(folder) == ["org"]
+
+
+def test_what_the_program_has_no_use_for_is_downloaded_all_the_same(hubfold: Program) -> None:
+    tree.cache(str(hubfold.home / "hf/hub"), "org/plain", {"model.safetensors": GGUF, "config.json": b"{}"})
+    line = ["download", "org/plain", "--for", "lm-studio", "--to", "studio"]
+    done = hubfold(*line, environ={"HF_HUB_OFFLINE": "1"})
+    assert (done.code, "has no file that lm-studio has a use for" in done.err) == (3, True), done.err
+    assert "org/plain: whole" in done.err and not (hubfold.home / "studio").exists()
+
+
+def test_of_another_drive_it_says_what_to_do(hubfold: Program, blob: Path, other_drive: Path) -> None:
+    done = hubfold("farm", "--for", "lm-studio", other_drive / "studio")
+    assert (done.code, "takes no symlink: name a folder there" in done.err) == (1, True)
+    assert "org/base-GGUF" in done.err

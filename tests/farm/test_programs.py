@@ -11,8 +11,9 @@ import pytest
 from hubfold import HubfoldError
 from hubfold.errors import UsageError
 from hubfold.farm import give as farm_give
-from hubfold.farm.store import FOREIGN, LAST
+from hubfold.farm.store import FOREIGN, LAST, NothingToGive
 from hubfold.reports.runs import FarmReport
+from tests.building import tree
 from tests.building.people import open_place
 from tests.building.shelf import install
 from tests.building.stores import Machine, model
@@ -196,20 +197,32 @@ def test_the_last_copy_is_looked_for_again_right_before_it_would_go(
 
 
 def test_a_file_on_another_drive_is_told_with_what_to_do(machine: Machine, other_drive: Path) -> None:
-    with pytest.raises(HubfoldError, match=r"on another file system.*name a folder below") as caught:
-        fill(machine, other_drive / "studio", "org/base-GGUF")
-    assert "lm-studio takes no symlink" in str(caught.value)
-    report = fill(machine, other_drive / "studio")
-    assert len(report.left) == 3 and not report.added and not (other_drive / "studio").exists()
+    folder = other_drive / "studio"
+    for asked in (["org/base-GGUF"], []):
+        with pytest.raises(NothingToGive, match=r"on another file system.*name a folder there") as caught:
+            fill(machine, folder, *asked)
+        assert "lm-studio takes no symlink" in str(caught.value)
+    assert not folder.exists()
+
+
+def test_of_models_on_two_drives_those_of_its_own_are_given(
+    machine: Machine, other_drive: Path, folder: Path
+) -> None:
+    tree.cache(str(other_drive / "hub"), "org/far-GGUF", {"far.gguf": model("far")})
+    with machine.engine() as engine:
+        engine.add_root(other_drive / "hub")
+    report = fill(machine, folder)
+    assert there(folder) == IN_STUDIO
+    assert list(reasons(report)) == ["org/far-GGUF/far.gguf"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to somebody else")
 def test_a_folder_of_another_owner_gets_no_name_of_my_file(machine: Machine, folder: Path) -> None:
     folder.mkdir()
     os.chown(folder, 12345, 12345)
-    report = fill(machine, folder)
-    assert not report.added
-    assert all("belongs to user 0, the folder to user 12345" in reason for reason in reasons(report).values())
+    with pytest.raises(NothingToGive, match="it belongs to user 0 and the folder to user 12345"):
+        fill(machine, folder)
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -221,10 +234,11 @@ def test_nobody_gets_to_read_what_he_could_not(closed: bool) -> None:
         for folder, _, _ in os.walk(place):
             os.chmod(folder, 0o755)
         machine.hub.chmod(0o700 if closed else 0o755)
-        report = fill(machine, machine.home / "studio")
-        told = {"other users could read it there, who cannot now"} if closed else set()
-        assert set(reasons(report).values()) == told
-        assert len(report.added) == (0 if closed else 3)
+        if closed:
+            with pytest.raises(NothingToGive, match="other users could read it there, who cannot now"):
+                fill(machine, machine.home / "studio")
+        else:
+            assert len(fill(machine, machine.home / "studio").added) == 3
 
 
 def test_a_folder_on_the_way_that_is_a_link_is_not_followed(
@@ -277,6 +291,18 @@ def test_in_a_work_tree_of_git_it_gets_hard_links(machine: Machine, other_drive:
         fill(machine, other_drive / "shelf", "org/plain", program="shelf")
 
 
+def test_where_git_ignores_the_shelves_of_a_program_it_gets_symlinks(machine: Machine) -> None:
+    checkout = machine.home / "ComfyUI"
+    for name in (".git", "comfy", "models/checkpoints"):
+        (checkout / name).mkdir(parents=True)
+    (checkout / "folder_paths.py").touch()
+    machine.cached("org/painter", {"painter.safetensors": model("painter")})
+    report = fill(machine, checkout, "org/painter", program="comfyui")
+    [link] = map(Path, report.added)
+    assert link == checkout / "models/checkpoints/org/painter/painter.safetensors"
+    assert link.is_symlink() and link.read_bytes() == model("painter")
+
+
 def test_undo_of_links_and_notes_leaves_the_folder_empty(machine: Machine) -> None:
     folder = shelf(machine)
     folder.mkdir()
@@ -322,8 +348,14 @@ def test_what_a_plugin_cannot_say_now_is_no_reason_to_remove(machine: Machine) -
 
 def test_no_note_tells_of_a_file_that_could_not_be_given(machine: Machine, other_drive: Path) -> None:
     shelf(machine, links="LinkKind.HARDLINK", across="")
+    tree.cache(str(other_drive / "hub"), "org/near", {"model.safetensors": model("near")})
+    with machine.engine() as engine:
+        engine.add_root(other_drive / "hub")
     fill(machine, other_drive / "shelf", program="shelf")
-    assert not (other_drive / "shelf").exists()
+    assert set(there(other_drive / "shelf")) == {
+        "lists/org--near.json",
+        "weights/org--near.model.safetensors",
+    }
 
 
 def test_of_two_models_with_one_name_for_a_file_the_first_has_it(machine: Machine) -> None:

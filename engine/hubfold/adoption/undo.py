@@ -68,10 +68,17 @@ def preview(log: RunLog, others: Others) -> TakenBack:
 def take_back(log: RunLog, journal: Journal, others: Others, needed: Needed, locks: Locks) -> TakenBack:
     """Remove what the run put into a root. Raises `OSError` of the journal."""
     done = TakenBack()
+    stays: set[str] = set()
     for put in _going(log, others, done, _check_other):
+        if put.of in stays:
+            done.left.append(Left(put.path, "a note that tells of it is there still"))
+            continue
+        before = len(done.removed)
         with _Noting(put.path, done):
             if _remove(put, journal, needed, locks):
                 done.removed.append(put.path)
+        if len(done.removed) == before and put.of and not put.source:
+            stays.add(put.of)
     for folder in _folders(log):
         with suppress(OSError, LeftAlone):
             directory, name = Directory.parent_of(log.puts[0].root, folder)

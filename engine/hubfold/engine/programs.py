@@ -16,12 +16,12 @@ from hubfold.errors import HubfoldError, Interrupted, LeftAlone, UsageError
 from hubfold.farm import build, give, store
 from hubfold.farm import plan as farm_plan
 from hubfold.farm.plan import Sources
-from hubfold.farm.store import StorePlan, Wanted
+from hubfold.farm.store import NothingToGive, StorePlan, Wanted
 from hubfold.faults import BackendFault
 from hubfold.journal import journal, keepers
 from hubfold.journal.journal import Journal
 from hubfold.journal.others import as_they_lie_now
-from hubfold.library.inventory import Holdings
+from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.runs import FarmReport
 
@@ -125,20 +125,30 @@ class Programs:
         self._scanning.scan()
         roots = self._workspace.by_role(self._workspace.scanned(vaults=True))
         holdings = self._workspace.holdings(roots)
-        found = [one for one in holdings.held() if holdings.is_cache(one.root) and one.root.path != root.path]
         only = {os.path.realpath(one) for one in snapshots}
-        revisions = [one.snapshot for one in found]
+        revisions = [one.snapshot for one in self._of_caches(holdings, root)]
         chosen = (
             [one for one in revisions if one.path in only] if only else farm_plan.chosen(revisions, asked)
         )
         sources = Sources(self._workspace.index, {one.path: one for one in roots}, self._workspace.backends)
         wanted = self._wanted(root, chosen, holdings, sources)
-        if (models or snapshots) and not wanted.models:
-            _refuse(program, chosen, wanted)
         every = not models and not snapshots and not any(True for _ in self._workspace.faults)
         logs = as_they_lie_now(journal.logs(self._workspace.state.runs))
         made = store.made_in(root.path, logs)
+        if not wanted.models and (models or snapshots or (wanted.left and not made)):
+            _refuse(program, chosen, wanted)
         return store.plan(root, wanted, made, only=None if every else wanted.asked)
+
+    @staticmethod
+    def _of_caches(holdings: Holdings, root: Root) -> list[HeldRevision]:
+        """What the caches have; of a model that several have, those that allow a vault, which links may need."""
+        found = [one for one in holdings.held() if holdings.is_cache(one.root) and one.root.path != root.path]
+        vaults = {
+            path: bool(holdings.backend(cache).vault_places(cache))
+            for path, cache in {one.root.path: one.root for one in found}.items()
+        }
+        better = {one.name for one in found if vaults[one.root.path]}
+        return [one for one in found if vaults[one.root.path] or one.name not in better]
 
     def _wanted(self, root: Root, chosen: Iterable[Snapshot], holdings: Holdings, sources: Sources) -> Wanted:
         backend = self._workspace.backends[root.backend]
@@ -169,13 +179,15 @@ def farm_folder(path: str) -> str:
 
 
 def _refuse(program: str, chosen: Sequence[Snapshot], wanted: Wanted) -> None:
-    """Raise `HubfoldError`: of what was asked for, nothing can be given."""
-    names = ", ".join(one.repo_id for one in chosen)
+    """Raise `NothingToGive` where nothing can be given."""
+    names = ", ".join(one.repo_id for one in chosen[:3]) + (
+        f" and {len(chosen) - 3} more" if chosen[3:] else ""
+    )
     if wanted.left:
-        raise HubfoldError(
+        raise NothingToGive(
             f"{program} can be given nothing of {names}: {wanted.left[0].reason}", "nothing was changed"
         )
-    raise HubfoldError(f"{names} has no file that {program} has a use for", "see `hubfold ls NAME --files`")
+    raise NothingToGive(f"{names} has no file that {program} has a use for", "see `hubfold ls NAME --files`")
 
 
 def _report(plan: StorePlan, run: str | None, failed: Sequence[Failed]) -> FarmReport:

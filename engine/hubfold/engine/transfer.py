@@ -20,6 +20,7 @@ from hubfold.engine.places import Places
 from hubfold.engine.scanning import Scanning
 from hubfold.engine.workspace import NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubRefused
+from hubfold.farm.store import NothingToGive
 from hubfold.library import availability
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import ModelName, Name
@@ -217,7 +218,10 @@ class Transfer:
         folders = [model.path for one in report.each for model in one.models if model.path]
         if to is None or not folders:
             return report
-        farm = self._farming.farm(to, snapshots=folders, program=program)
+        try:
+            farm = self._farming.farm(to, snapshots=folders, program=program)
+        except NothingToGive as error:
+            return replace(report, failed=(*report.failed, Failed(os.fspath(to), str(error))))
         left = tuple(Failed(one.path, one.reason) for one in farm.left) if program is not None else ()
         return replace(report, links=farm.added, failed=(*report.failed, *farm.failed, *left))
 

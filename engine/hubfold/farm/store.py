@@ -2,9 +2,9 @@
 
 Its backend says under which names and with which notes the program takes a model (`StorageBackend.shown`), and which
 links it takes (`Capabilities`). Where it takes a symlink, the folder gets one as any farm does. Where it takes none,
-and in a work tree of git's, it gets one more name of the file (a hard link), on the same file system and of the same
-owner only. What was linked or noted so is known again by the journals of the runs that did it; whatever else is there
-is left alone.
+and in a work tree in which git would see it, it gets one more name of the file (a hard link), on the same file system
+and of the same owner only. What was linked or noted so is known again by the journals of the runs that did it; whatever
+else is there is left alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hubfold.disk import permissions
 from hubfold.disk.directory import Directory
 from hubfold.disk.paths import existing
 from hubfold.disk.work_trees import WorkTrees
-from hubfold.errors import LeftAlone
+from hubfold.errors import HubfoldError, LeftAlone
 from hubfold.farm.plan import FarmPlan, Sources, WantedLink, compare, let_in
 from hubfold.journal.on_disk import is_put
 from hubfold.journal.records import Put
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 FOREIGN = "there is a file of somebody else under this name"
 LAST = "it may be the last copy of its content: what it was linked to is gone"
+
+
+class NothingToGive(HubfoldError):
+    """The program has no use for any file of the models, or can be given none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,9 @@ class Made:
     #: The text of each symlink.
     links: Mapping[str, str] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self.puts or self.links)
+
 
 def made_in(root: str, logs: Iterable[RunLog]) -> Made:
     """What these runs, oldest first, have given the folder `root`, and nobody changed since."""
@@ -149,7 +156,7 @@ class Chooser:
         self._folder = existing(root.path)
         self._here = sources.filesystems.of(self._folder)
         self._owner = os.stat(self._folder).st_uid
-        self._in_work_tree = WorkTrees().hold(self._folder)
+        self._in_work_tree = WorkTrees().hold(self._folder) and not capabilities.ignored_by_git
         self._ways = permissions.Ways()
         #: By name: the model that has it, and what it is.
         self._taken: dict[str, tuple[str, object]] = {}
@@ -213,15 +220,14 @@ class Chooser:
         else:
             where = "a git work tree" if self._in_work_tree else self._root.backend
             raise LeftAlone(
-                f"{replica.path} is on another file system, and {where} takes no symlink: name a folder"
-                f" below {there.mount}"
+                f"it is on another file system ({there.mount}), and {where} takes no symlink: name a folder there"
             )
 
     def _check(self, name: str, source: str, uid: int) -> None:
         """Raise `LeftAlone` where the file must not have a name there (invariant 13)."""
         if uid != self._owner:
             raise LeftAlone(
-                f"{source} belongs to user {uid}, the folder to user {self._owner}: give it a copy of its own"
+                f"it belongs to user {uid} and the folder to user {self._owner}: that needs a copy of its own"
             )
         way = self._ways.to_new(os.path.dirname(os.path.join(self._root.path, name)), self._folder)
         if (person := let_in(source, way)) is not None:
