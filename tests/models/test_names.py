@@ -156,3 +156,10 @@ def test_an_unknown_model_says_what_was_meant_or_where_to_look() -> None:
 def test_a_configured_name_that_is_not_there_is_to_be_downloaded() -> None:
     hint = names.meant("my base", ["my base", "org/base"])
     assert "hubfold download 'my base'" in hint
+
+
+def test_a_name_that_several_layouts_know_means_what_each_calls_so() -> None:
+    asked = ModelName("a:b", "a:b", "model", layout="one or two", others=("docker.io/a:b",))
+    assert asked.means("model", "A:B") and asked.means("model", "docker.io/a:b")
+    assert not asked.means("dataset", "a:b") and not asked.means("model", "b:a")
+    assert asked.among([Name("model", "docker.io/a:b")]) == Name("model", "docker.io/a:b")

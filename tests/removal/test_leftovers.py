@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
@@ -210,6 +212,28 @@ def test_a_cache_inside_a_cache_is_cleaned_and_emptied_too(tree: Tree, engine: E
     assert not report.failed
     for cache in ("hf/hub", "hf/hub/hub"):
         assert not [name for name in os.listdir(tree[cache]) if name.startswith("models--")]
+
+
+@pytest.mark.parametrize("part", ["snapshots", "snapshots/COMMIT", "refs", "refs/main", ""])
+def test_what_a_failing_disk_does_not_show_is_not_left_behind(
+    tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Its revision was taken for none, and its blobs went."""
+    repository = repository_folder(tree["hf/hub"], "org/base")
+    for path in (*repository.rglob("*"), repository):
+        aged(path)
+    lost = os.path.join(repository, part.replace("COMMIT", offline(tree, "org/base").name)).rstrip("/")
+    opened = os.open
+
+    def fails(path: str, *arguments: Any, **named: Any) -> int:
+        if path == lost:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return opened(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", fails)
+    assert kinds(engine, old_revisions=True) == []
+    monkeypatch.undo()
+    assert offline(tree, "org/base").is_dir()
 
 
 def _written(path: Path) -> Path:

@@ -257,6 +257,26 @@ class BackendContract(FoldContract):
             if leftover.kind is not LeftoverKind.DETACHED:
                 assert not shown & set(leftover.removal.content)
 
+    def test_what_cannot_be_looked_into_makes_nothing_left_over_and_nothing_unneeded(
+        self, built: Built, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = Root(str(built.root), self.backend.name)
+        paths = [os.path.join(built.root, path) for path in built.content]
+
+        def goes() -> set[str]:
+            found = self.guarded().leftovers(root, self.walk(root))
+            return {path for one in found for path in (*one.removal.content, *one.removal.files)}
+
+        def needed() -> set[str]:
+            return set(self.guarded().still_needed(root, paths, self.walk(root)))
+
+        left_over, needs = goes(), needed()
+        for folder in sorted(path for path, _, _ in os.walk(built.root) if path != str(built.root)):
+            with monkeypatch.context() as patch:
+                _refuse(patch, folder)
+                assert goes() <= left_over, f"without {folder}"
+                assert needs <= needed(), f"without {folder}"
+
     def test_only_what_was_asked_about_is_needed(self, built: Built) -> None:
         root = Root(str(built.root), self.backend.name)
         paths = [os.path.join(built.root, path) for path in built.content]

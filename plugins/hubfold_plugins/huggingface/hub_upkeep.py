@@ -55,6 +55,8 @@ class Contents:
     #: Deepest first.
     folders: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    #: A folder of it could not be looked into: nobody knows which blobs are used, and which revisions are named.
+    unsure: bool = False
 
     @property
     def used(self) -> set[str]:
@@ -67,7 +69,12 @@ def read(path: str, walk: Walk) -> Contents:
     found = Contents(path)
     snapshots = os.path.join(path, "snapshots")
     linked = [part for name in _LINKABLE if walk.leads_to(part := os.path.join(path, name)) is not None]
+    unseen = {path, *linked}
     for folder in chain(walk.folders(path), *map(walk.folders, linked)):
+        unseen.discard(folder.path)
+        unseen.update(
+            os.path.join(folder.path, name) for name in folder.folders if not name.startswith(".hubfold")
+        )
         found.folders.append(folder.path)
         if folder.path == snapshots:
             found.snapshots.update({name: {} for name in folder.folders})
@@ -77,6 +84,8 @@ def read(path: str, walk: Walk) -> Contents:
         for name in sorted(names - set(folder.links) | links):
             if not name.startswith(".hubfold"):
                 _sort(found, inside + name, name in links, walk)
+    parts = tuple(os.path.join(path, part, "") for part in ("refs", "snapshots"))
+    found.unsure = found.unsure or any(one == path or f"{one}/".startswith(parts) for one in unseen)
     found.folders.sort(key=lambda folder: (-folder.count("/"), folder))
     return found
 
@@ -85,7 +94,9 @@ def _sort(found: Contents, path: str, is_link: bool, walk: Walk) -> None:
     part, _, below = path[len(found.path) + 1 :].partition("/")
     commit = below.partition("/")[0]
     if part == "refs" and below and not is_link:
-        named = (walk.read_text(path, 256) or "").strip()
+        text = walk.read_text(path, 256)
+        found.unsure = found.unsure or text is None
+        named = (text or "").strip()
         found.refs[path] = named if COMMIT.fullmatch(named) else ""
     elif part == "snapshots" and "/" in below:
         text = walk.readlink(path) if is_link else None
@@ -204,7 +215,7 @@ class Upkeep:
     def leftovers(self) -> Iterator[Leftover]:
         """What no revision needs, and the revisions that no ref names."""
         found = read(self.path, self.walk)
-        if not (any(found.snapshots.values()) or found.foreign):
+        if not (any(found.snapshots.values()) or found.foreign or found.unsure):
             newest = max(map(self._touched, (*found.folders, *found.blobs, *found.incomplete)), default=0)
             yield Leftover(LeftoverKind.EMPTY, self.path, self._whole(found), newest)
             return
@@ -213,6 +224,8 @@ class Upkeep:
             yield Leftover(
                 LeftoverKind.INTERRUPTED, path, self._removal(content=(path,)), self._touched(path)
             )
+        if found.unsure:
+            return
         used = found.used
         for path in found.blobs if not shared else ():
             if path not in used:
@@ -255,7 +268,8 @@ class Upkeep:
 
     def needed(self, paths: Collection[str]) -> set[str]:
         """Those of `paths` in blobs/ that a snapshot links to."""
-        return read(self.path, self.walk).used & set(paths)
+        found = read(self.path, self.walk)
+        return set(paths) if found.unsure else found.used & set(paths)
 
     def parts(self, revision: str, refs: Collection[str]) -> Iterator[ModelPart]:
         """The blobs, links, listing and refs of one revision, content first."""
