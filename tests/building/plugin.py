@@ -204,7 +204,9 @@ class Box(StorageBackend):
     @may_fail
     def shown(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ShownFile]:
         for file in snapshot.files:
-            yield ShownFile(f"{snapshot.repo_id.replace('/', '-')}/{file.name}", file.name)
+            parts = [*snapshot.repo_id.split("/"), *file.name.split("/")]
+            if file.name.endswith(".safetensors") and not {"", ".", ".."}.intersection(parts):
+                yield ShownFile(f"{snapshot.repo_id.replace('/', '-')}/{file.name}", file.name)
 
     def _models(self, root: Root, walk: Walk) -> Iterator[tuple[str, str, str, list[str]]]:
         """(repo id, revision, path of its manifest, paths of its files)."""

@@ -69,7 +69,8 @@ def read(path: str, walk: Walk) -> Contents:
     found = Contents(path)
     snapshots = os.path.join(path, "snapshots")
     linked = [part for name in _LINKABLE if walk.leads_to(part := os.path.join(path, name)) is not None]
-    unseen = {path, *linked}
+    # Of a repository that is gone nothing is needed: what is there and cannot be read is another matter.
+    unseen = set() if walk.dangles(path) else {path, *linked}
     for folder in chain(walk.folders(path), *map(walk.folders, linked)):
         unseen.discard(folder.path)
         unseen.update(
