@@ -25,7 +25,8 @@ from pathlib import Path
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, local_dir, safetensors
 
-COLUMNS = 100
+#: So many that nothing has to be broken: where lines break depends on how long the real paths of a session are.
+COLUMNS = 500
 MB = 10**6
 #: Where the home of a session lies in a page.
 HOME = "/home/ana"
