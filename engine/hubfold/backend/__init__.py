@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PartPlace,
         Place,
         Removal,
+        SharedContent,
         SharedPayload,
         ShownFile,
     )
@@ -48,6 +49,7 @@ __all__ = [
     "Replica",
     "Role",
     "Root",
+    "SharedContent",
     "SharedPayload",
     "ShownFile",
     "Snapshot",
@@ -72,6 +74,7 @@ __getattr__ = hand_on(
             "PartPlace",
             "Place",
             "Removal",
+            "SharedContent",
             "SharedPayload",
             "ShownFile",
         ),

@@ -329,7 +329,7 @@ class GuardedBackend:
         return self._ask(StorageBackend.gaps, root.path, ask, handed)
 
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
-        """See `StorageBackend.still_needed`."""
+        """See `StorageBackend.still_needed`. Where the walk could not read something, who uses what is not known."""
         handed = HandedWalk(walk)
         asked = tuple(paths)
 
@@ -343,7 +343,7 @@ class GuardedBackend:
             strange = next((path for path in answer if path not in known), "")
             if strange:
                 raise Unfit(f"{strange!r} is needed, which was not asked about")
-            return answer
+            return asked if handed.is_in_the_dark else answer
 
         known = frozenset(asked)
         return self._ask(StorageBackend.still_needed, root.path, ask, handed)
@@ -568,6 +568,11 @@ class HandedWalk:
         """Raise what ended the walk, whatever the plugin made of it."""
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def is_in_the_dark(self) -> bool:
+        """Whether something that the plugin came to could not be read."""
+        return bool(getattr(self._walk, "failed", ()))
 
     def folders(self, path: str) -> Iterator[Folder]:
         found = self._walk.folders(_named(path))
