@@ -108,6 +108,16 @@ def test_a_good_answer_goes_through_as_it_is(guarded: Guarded, method: str) -> N
     assert (method, boundary.__file__) in Box.calls
 
 
+def test_where_the_walk_could_not_read_all_that_was_asked_about_is_needed(guarded: Guarded) -> None:
+    """An unreadable folder of notes looks as if nothing used what they name."""
+    asked = (f"{guarded.root.path}/boxed/model.safetensors", f"{guarded.root.path}/other")
+    Box.faults["still_needed"] = tuple
+    walk = guarded.walk()
+    assert guarded.backend.still_needed(guarded.root, asked, walk) == ()
+    walk.failed.add(f"{guarded.root.path}/boxed")
+    assert guarded.backend.still_needed(guarded.root, asked, walk) == asked
+
+
 class Odd(BaseException):
     """No `Exception`, and not what its own words say."""
 
