@@ -360,8 +360,8 @@ class StorageBackend(ABC):
     def still_needed(self, root: Root, paths: Collection[str], walk: Walk) -> Collection[str]:
         """Those of `paths` (content or payloads of a `Removal`) that something in the root needs now.
 
-        Asked under the locks of `lock_paths`; what is not sure is needed. Where `walk` meets what cannot be read, all of
-        them are, whatever the answer.
+        Asked under the locks of `lock_paths`; what is not sure is needed. Where `walk` meets what cannot be read, all
+        are, whatever the answer.
         """
         return paths
 
