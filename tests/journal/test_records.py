@@ -15,7 +15,7 @@ from hubfold.disk.held import Attributes
 from hubfold.disk.seen import Seen
 from hubfold.errors import JournalDamaged
 from hubfold.journal import records
-from hubfold.journal.records import Moved, Put, Removed, Repointed, Temporary
+from hubfold.journal.records import Moved, Put, Removed, Repointed, Shared, Temporary
 from tests.building.journals import (
     ASIDE,
     FARM,
@@ -59,6 +59,15 @@ RECORDS: list[dict[str, Any]] = [
     {"record": "repoint", **REPOINTED.as_record()},
     {"record": "unlinked", "path": "/hub/f"},
     {"record": "place", "path": "/hub", "fs": "uuid:1", "inside": "/models/hub", "inode": 7, "vault": "v1"},
+    {"record": "share", "path": "/hub/f", "root": "/hub", "mode": [0o600, 0o660], "gid": [10, 11]},
+    {
+        "record": "release",
+        "path": "/v/o",
+        "root": "/hub",
+        "name": "/hub/b",
+        "xxh3_128": "a" * 32,
+        "mtime_ns": 5,
+    },
 ]
 
 
@@ -85,6 +94,10 @@ def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) -> None:
         "/hub/f"
     ]
     assert log.mends == {1: replace(MEND, new=22)} and log.mended == {1}
+    assert log.shared == [Shared("/hub/f", "/hub", (0o600, 0o660), (10, 11))]
+    [released] = log.released
+    assert (released.path, released.root, released.name) == ("/v/o", "/hub", "/hub/b")
+    assert (released.xxh3_128, released.mtime_ns) == ("a" * 32, 5)
     assert INTENT.attributes == Attributes(0o644, 9, 10, 11, 12, {"user.a": b"\x00\xff"})
 
 
@@ -152,6 +165,8 @@ def test_what_was_put_came_from_an_absolute_path_or_from_none(tmp_path: Path) ->
         *((19, name) for name in ("path", "root", "target")),
         (20, "path"),
         *((21, name) for name in ("path", "inside")),
+        *((22, name) for name in ("path", "root")),
+        *((23, name) for name in ("path", "root")),
     ],
 )
 @pytest.mark.parametrize("path", ["hub/b", "/hub/../b", "/..", "/hub/\0b", ""])

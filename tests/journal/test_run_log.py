@@ -91,6 +91,18 @@ def test_a_link_that_was_led_anywhere_else_is_no_record(tmp_path: Path, field: s
         written(tmp_path, RUN, {**MOVED, field: "relative/and/of/the/user"}, END)
 
 
+def test_the_paths_that_changed_are_those_that_were_replaced_or_put_back(tmp_path: Path) -> None:
+    intents = [replace(INTENT, number=number, path=f"/models/{number}") for number in (1, 2, 3, 4)]
+    records = [{"record": "intent", **intent.as_record()} for intent in intents]
+    told = [
+        {"record": "done", "number": 1},
+        {"record": "dropped", "number": 2},
+        {"record": "done", "number": 3},
+        {"record": "restored", "number": 3},
+    ]
+    assert written(tmp_path, RUN, *records, *told, END).changed_paths == ["/models/1", "/models/3"]
+
+
 def test_the_symlinks_that_a_run_made_are_those_not_taken_back(tmp_path: Path) -> None:
     intents = [
         INTENT,

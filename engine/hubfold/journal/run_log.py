@@ -154,9 +154,11 @@ def _read_keeper(log: RunLog, record: Mapping[str, Any]) -> None:
 
 def _read_share(log: RunLog, record: Mapping[str, Any]) -> None:
     mode, gid = ([expect(number, int) for number in record[name]] for name in ("mode", "gid"))
+    if len(mode) != 2 or len(gid) != 2:
+        raise ValueError("a change has a before and an after")
     path, root = expect(record["path"], str), expect(record["root"], str)
     absolute(path, root)
-    log.shared.append(Shared(path, root, (mode[0], mode[-1]), (gid[0], gid[-1])))
+    log.shared.append(Shared(path, root, (mode[0], mode[1]), (gid[0], gid[1])))
 
 
 def _read_restore(log: RunLog, record: Mapping[str, Any]) -> None:
