@@ -66,7 +66,10 @@ class Hostile:
                 f"{self.root}/../documents",
                 "box",
             ],
+            "further": lambda: ["/", os.environ["HOME"], f"{self.root}/../documents", "box"],
             "home_root": lambda: self.out,
+            "model_named": lambda: ("model", f"{self.out}/secret", self.path),
+            "notes": lambda: [self.path],
             "vault_places": lambda: [f"{self.out}/vault"],
             "replicas": lambda: iter([Replica(self.path, os.stat(self.path), {"sha256": "0" * 64})]),
             "snapshots": lambda: iter([self._snapshot()]),
@@ -124,6 +127,9 @@ FOLD, REMOVE, SAVE = ["consolidate", "-y"], ["rm", "acme/boxed", "-y"], ["backup
 COMMANDS: dict[str, list[list[str]]] = {
     "recognise": [["scan"], ["roots"], FOLD, REMOVE],
     "default_roots": [["scan"], ["roots"], FOLD],
+    "further": [["scan"], FOLD],
+    "model_named": [["rm", "box:acme/boxed", "-y"], ["path", "box:acme/boxed"], ["check", "box:acme/boxed"]],
+    "notes": [["scan"], FOLD],
     "home_root": [["roots"], ["register", "x", "org/x", "--path", "{}/elsewhere"]],
     "vault_places": [FOLD, ["undo", "-y"], ["gc", "-y"]],
     "replicas": [["scan"], FOLD, ["undo", "-y"], ["doctor", "--fix", "-y"]],
@@ -164,7 +170,8 @@ def test_nothing_outside_changes_and_the_plugin_is_named(world: Scene, method: s
     # A cache that is not the client's own is asked nothing by `download`, a layout that tells of nothing dangling of no
     # gaps, one that is no cache for no arrangement; what a snapshot names is only shown, and the documents lie in the
     # very folder whose root is asked for.
-    silent = method in ("content_path", "partial_path", "gaps", "arranged")
+    # A name that a layout makes up is looked for, and is nowhere.
+    silent = method in ("content_path", "partial_path", "gaps", "arranged", "model_named")
     assert told or silent or (way, method) in (("symlink", "snapshots"), ("absolute", "home_root"))
 
 
