@@ -350,8 +350,7 @@ class _Planner:
         self, payload: Payload, keeper: Payload, source: IndexedReplica, duplicates: DuplicateSet
     ) -> list[Action]:
         """A link for every name of `payload`."""
-        self._check_payload(payload, source)
-        self._check_owner(payload, keeper)
+        self._check_payload(payload, keeper)
         if self.sides.apart(payload, keeper):
             raise _No(
                 "a client that syncs the local copy copies the cached file onto it, which fails where both are one"
@@ -408,7 +407,7 @@ class _Planner:
             )
         return False
 
-    def _check_payload(self, payload: Payload, keeper: IndexedReplica) -> None:
+    def _check_payload(self, payload: Payload, keeper: Payload) -> None:
         victim = payload[0]
         if any(replica.pinned for replica in payload):
             raise _No("a program relies on this very file staying where it is")
@@ -425,6 +424,7 @@ class _Planner:
                 else f"outside of {self.policy.within}"
             )
             raise _No(f"replacing it frees nothing: {hidden} more hard link(s) of it lie {where}")
+        self._check_owner(payload, keeper)
         stuck = no_way_back(
             self._known[victim.path].file,
             victim.gid,
