@@ -45,7 +45,8 @@ class FlatStore(StorageBackend):
         return ()
 
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
-        for model in self.models(root, walk):
+        models = walk.once("models", lambda: list(self.models(root, walk)))
+        for model in models:
             if (model.path, model.repo_id) == (snapshot.path, snapshot.repo_id):
                 yield from model.parts(root.path)
 

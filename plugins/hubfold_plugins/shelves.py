@@ -7,6 +7,7 @@ repository of the Hub: that which has ``config.json`` or ``model_index.json``. I
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -117,14 +118,12 @@ def _singles(
     claims: Callable[[str], Mapping[str, str]],
 ) -> Iterator[FlatModel]:
     stems = {name: os.path.splitext(name)[0] for name in found.weights}
-    several = (
-        {stem for stem in stems.values() if list(stems.values()).count(stem) > 1} if len(stems) > 1 else set()
-    )
+    count = Counter(stems.values())
     for name, place in found.weights.items():
         stem = stems[name]
         beside = (
             ()
-            if stem in several
+            if count[stem] > 1
             else tuple(found.others[f"{stem}{end}"] for end in _BESIDE if f"{stem}{end}" in found.others)
         )
         told = called(place)

@@ -338,3 +338,25 @@ def test_within() -> None:
     assert within("/a", "/")
     assert not within("/ab", "/a")
     assert not within("/", "/a")
+
+
+def test_what_was_worked_out_with_a_walk_is_not_worked_out_again(tmp_path: Path) -> None:
+    walk, made = TreeWalk(Root(str(tmp_path), "plain"), {}), []
+    for _ in range(3):
+        assert walk.once("list", lambda: made.append(1) or made) == [1]
+    assert walk.once("other", lambda: 2) == 2
+    assert TreeWalk(Root(str(tmp_path), "plain"), {}).once("list", lambda: 3) == 3
+
+
+def test_two_looks_at_a_folder_at_a_time_each_see_all_of_it(tmp_path: Path) -> None:
+    """One inside of the other: as a backend looks for what belongs to what it has before it."""
+    for name in "abc":
+        (tmp_path / name / "below").mkdir(parents=True)
+    walk = TreeWalk(Root(str(tmp_path), "plain"), {})
+    alone = [folder.path for folder in walk.folders(str(tmp_path))]
+    assert len(alone) == 7
+    outer = []
+    for folder in walk.folders(str(tmp_path)):
+        outer.append(folder.path)
+        assert [one.path for one in walk.folders(str(tmp_path))] == alone
+    assert outer == alone

@@ -46,8 +46,7 @@ def plan(holdings: Holdings, old: Root, new: Root, reader: Reader) -> MigratePla
             made.left.append(Left(_title(held), _NO_FILE))
         elif held.root.path == old.path:
             try:
-                parts = holdings.backend(old).parts(old, held.snapshot, holdings.walk(old))
-                made.add(held, parts, reader)
+                made.add(held, holdings.parts(held), reader)
             except (HubfoldError, BackendFault) as error:
                 made.refused.append(Failed(_title(held), str(error)))
     filesystems = FileSystems()

@@ -80,7 +80,7 @@ class GuardedBackend:
         self.name = answers.text(backend.name, "name")
         self.capabilities = answers.capabilities(backend.capabilities)
         self.fallback = answers.yes_or_no(backend.fallback, "fallback")
-        self.priority = answers.whole_number(backend.priority, "priority")
+        self.priority = answers.number(backend.priority, "priority")
         self.marks = answers.marks(backend.marks)
         self.exclusive = answers.yes_or_no(backend.exclusive, "exclusive")
 
@@ -627,6 +627,9 @@ class HandedWalk:
         if self._warnings > answers.MOST:
             raise Unfit(f"there are more than {answers.MOST:,} warnings")
         self._walk.warn(path, message, kind=kind)
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        return self._walk.once(answers.text(what, "what is worked out"), make)
 
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
         return self._walk.commit_repo(revision)

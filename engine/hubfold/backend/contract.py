@@ -35,9 +35,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from hubfold.content import LinkKind, Replica, Root, Snapshot
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hubfold.backend.changes import Gap, Leftover, ModelPart, Offer, PartPlace, Removal, ShownFile
 
 ALL_LINKS = frozenset(LinkKind)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,14 @@ class Walk(Protocol):
         """Tell the user about something at `path`; the text may hold anything, it is escaped when shown.
 
         `kind` lets `hubfold doctor` sort what it finds: interrupted, dangling, damaged, misplaced, unreadable.
+        """
+        ...
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives, worked out once for all that is asked with this walk; `what` is the backend's name for it.
+
+        `StorageBackend.parts` is asked of one model after the other with one walk: what had to be read of the whole
+        root for the first serves the others.
         """
         ...
 

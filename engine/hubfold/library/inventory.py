@@ -26,7 +26,7 @@ from hubfold.vault.links import links_below, object_named
 from hubfold.vault.need import Here
 
 if TYPE_CHECKING:
-    from hubfold.backend.changes import Leftover, Removal
+    from hubfold.backend.changes import Leftover, ModelPart, Removal
 
 _Item = TypeVar("_Item")
 _Key = TypeVar("_Key")
@@ -118,6 +118,7 @@ class Holdings:
         self._left_out: set[str] = set()
         self._failed: list[Notice] = []
         self._whole: dict[str, _Whole | None] = {}
+        self._walks: dict[str, TreeWalk] = {}
 
     # roots
 
@@ -166,8 +167,14 @@ class Holdings:
             (root for root in self.roots if root.path == path), None
         )
 
+    def parts(self, held: HeldRevision) -> Sequence[ModelPart]:
+        """What a revision is made of. One walk for all of a root: what one took to find out serves the next ones."""
+        root = held.root
+        walk = self._walks.get(root.path) or self._walks.setdefault(root.path, self.walk(root))
+        return self.backend(root).parts(root, held.snapshot, walk)
+
     def walk(self, root: Root) -> TreeWalk:
-        """A fresh walk: one shows each folder once."""
+        """A fresh walk, which sees what is there now."""
         return TreeWalk(
             root,
             self.backends,

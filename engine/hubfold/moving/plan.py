@@ -156,8 +156,7 @@ def of_model(
         if snapshot.broken:
             raise LeftAlone(f"a file of {snapshot.revision[:12]} cannot be read; see `hubfold doctor`")
         try:
-            parts = backend.parts(source, snapshot, holdings.walk(source))
-            found, where = parts_of(list(parts), known, sums, stop)
+            found, where = parts_of(list(holdings.parts(one)), known, sums, stop)
         except BackendFault as fault:
             raise LeftAlone(str(fault)) from fault
         model = BackedUp(source.backend, snapshot.repo_type, snapshot.repo_id, snapshot.revision, found)

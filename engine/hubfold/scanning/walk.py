@@ -14,7 +14,7 @@ import sqlite3
 import stat
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import xxhash
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from hubfold.scanning.choice import Chosen
+
+T = TypeVar("T")
 
 #: A folder of more changed files is handed over in parts, so that memory stays bounded in flat trees.
 PART = 8192
@@ -170,21 +172,22 @@ class TreeWalk:
         #: Whether a file that has no row may say something of others in its folder.
         self._has_notes = root.backend in backends and _has_notes(backends[root.backend].capabilities)
         self._visited: set[tuple[int, int]] = set()
+        self._worked_out: dict[str, Any] = {}
         self._prefix = root.path if root.path.endswith("/") else root.path + "/"
 
     # the contract of `contract.Walk`
 
     def folders(self, path: str) -> Iterator[Folder]:
         """See `contract.Walk.folders`; a folder with very many changed files comes in several parts."""
-        if self._memory is None:
-            self._visited = set()  # a backend may come to a folder again
+        # Without a memory a backend may come to a folder again.
+        visited = set() if self._memory is None else self._visited
         pending = [path]
         while pending:
             self.shared.stop.check()
             current = pending.pop()
             if current != path and (current in self._boundaries or current in _NOT_ON_A_DISK):
                 continue
-            content = self._read(current)
+            content = self._read(current, visited)
             if content is None or (current != path and not self._enters(current, content.names)):
                 continue
             content.folders.sort(reverse=True)
@@ -306,6 +309,12 @@ class TreeWalk:
     def warn(self, path: str, message: str, *, kind: str = "notice") -> None:
         self.warnings.append(Notice(path, message, kind))
 
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        if what not in self._worked_out:
+            self._worked_out[what] = make()
+        found: T = self._worked_out[what]
+        return found
+
     def commit_repo(self, revision: str) -> tuple[str, str] | None:
         return self.shared.commits.get(revision)
 
@@ -314,7 +323,7 @@ class TreeWalk:
 
     # reading
 
-    def _read(self, path: str) -> _Content | None:
+    def _read(self, path: str, visited: set[tuple[int, int]]) -> _Content | None:
         there = self.shared.linked.get(path, path)
         if there != path and self._memory is not None:
             return None
@@ -327,11 +336,11 @@ class TreeWalk:
             st = os.fstat(fd)
             # A bind mount shows a folder twice; its files are the same payloads, once is enough. What a link of the
             # layout shows is a model under a name of its own.
-            if (st.st_dev, st.st_ino) in self._visited and not any(
+            if (st.st_dev, st.st_ino) in visited and not any(
                 within(path, link) for link in self.shared.linked
             ):
                 return None
-            self._visited.add((st.st_dev, st.st_ino))
+            visited.add((st.st_dev, st.st_ino))
             content = _Content(st.st_dev)
             self._fill(path, fd, content)
         except OSError as error:

@@ -306,6 +306,15 @@ class BackendContract(FoldContract):
                 assert part.text is not None or f"{part.source}/".startswith(f"{built.root}/")
                 assert part.text is not None or os.path.isfile(part.source)
 
+    def test_the_parts_of_one_model_are_the_same_whatever_was_asked_before(self, built: Built) -> None:
+        """With one walk, as the engine asks of all models of a root."""
+        root = Root(str(built.root), self.backend.name)
+        shared = self.walk(root)
+        for _ in range(2):
+            for one in self.guarded().snapshots(root, self.walk(root)):
+                alone = self.guarded().parts(root, one, self.walk(root))
+                assert list(self.guarded().parts(root, one, shared)) == list(alone)
+
     def test_the_parts_of_a_model_make_it_anew_at_another_place(self, built: Built, tmp_path: Path) -> None:
         """As `hubfold restore` puts them there: by the stages of `place`, links with their text."""
         root = Root(str(built.root), self.backend.name)

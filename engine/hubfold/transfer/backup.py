@@ -253,8 +253,7 @@ def _parts_of(
     for one in places:
         if one.root in holdings.usable:
             with holdings.leaving_out(one.root):
-                found = holdings.backend(one.root).parts(one.root, one.snapshot, holdings.walk(one.root))
-                return one, tuple(found)
+                return one, tuple(holdings.parts(one))
     return places[0], None
 
 

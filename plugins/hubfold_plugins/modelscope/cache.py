@@ -130,7 +130,7 @@ class ModelScopeBackend(StorageBackend):
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         from hubfold_plugins.modelscope.repository import repositories
 
-        for repository in repositories(root.path, walk):
+        for repository in walk.once("repositories", lambda: list(repositories(root.path, walk))):
             if repository.repo_id == snapshot.repo_id:
                 for model in repository.revisions(walk):
                     if model.path == snapshot.path:

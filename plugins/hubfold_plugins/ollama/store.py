@@ -173,7 +173,7 @@ class OllamaBackend(StorageBackend):
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         from hubfold_plugins.ollama.manifests import Store
 
-        return Store.read(root.path, walk).parts(snapshot)
+        return walk.once("store", lambda: Store.read(root.path, walk)).parts(snapshot)
 
     def place(self, name: str) -> PartPlace | None:
         from hubfold_plugins.ollama.manifests import place_of

@@ -130,7 +130,7 @@ class RamaLamaBackend(StorageBackend):
     def parts(self, root: Root, snapshot: Snapshot, walk: Walk) -> Iterator[ModelPart]:
         from hubfold_plugins.ramalama.refs import models
 
-        for model in models(root.path, walk):
+        for model in walk.once("models", lambda: list(models(root.path, walk))):
             if model.path == snapshot.home:
                 yield from model.parts(snapshot)
 

@@ -354,9 +354,9 @@ def test_folders_that_cannot_be_looked_into_may_hold_manifests(
     read = TreeWalk._read
     closed = str(store / "manifests/registry.ollama.ai")
 
-    def refused(walk: TreeWalk, path: str) -> object:
+    def refused(walk: TreeWalk, path: str, visited: set[tuple[int, int]]) -> object:
         if path != closed:
-            return read(walk, path)
+            return read(walk, path, visited)
         walk._failed(path, PermissionError(13, "Permission denied"))
         return None
 
