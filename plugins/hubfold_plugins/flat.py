@@ -114,6 +114,11 @@ def interrupted(root: str, backend: str, path: str, walk: Walk) -> Leftover:
     return Leftover(LeftoverKind.INTERRUPTED, path, removal, 0 if st is None else st.st_mtime_ns)
 
 
+def tell_partial(path: str, size: int, walk: Walk) -> None:
+    """Warn of a download that a scan leaves out; `size` in bytes."""
+    walk.warn(path, f"is a download of {size} bytes that is not at its end: left out", kind="interrupted")
+
+
 def place_of(name: str) -> PartPlace | None:
     """Where a part belongs that is one of a store's plain files: where its name says; None for one that leads out."""
     from hubfold.backend.changes import PartPlace

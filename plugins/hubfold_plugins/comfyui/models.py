@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, Walk
 from hubfold.content import Replica, Root
+from hubfold_plugins import settings
 from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ComfyUiBackend(FlatStore):
         text = peek.text(os.path.join(place, _DESKTOP))
         if text is not None:
             yield from _model_paths(text, place, environ)
-        base = _base_path(peek.text(os.path.join(place, "config.json")) or "")
+        base = settings.folder_of(peek.text(os.path.join(place, "config.json")), "basePath")
         if base:
             yield os.path.join(base, "models")
 
@@ -77,15 +78,14 @@ class ComfyUiBackend(FlatStore):
         return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
-        from hubfold_plugins import shelves
+        from hubfold_plugins import flat, shelves
 
         for folder in walk.folders(root.path):
             names = set(folder.names)
             for name, st in folder.files:
                 path = os.path.join(folder.path, name)
                 if shelves.is_partial(name, names):
-                    text = f"is a download of {st.st_size} bytes that is not at its end: left out"
-                    walk.warn(path, text, kind="interrupted")
+                    flat.tell_partial(path, st.st_size, walk)
                 elif not name.endswith(shelves.ARIA2):
                     yield Replica(path, st)
 
@@ -139,18 +139,3 @@ def _of_the_desktop(environ: Mapping[str, str]) -> str:
     if sys.platform == "win32":
         return os.path.join(environ.get("APPDATA") or os.path.join(home, "AppData", "Roaming"), "ComfyUI")
     return os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "ComfyUI")
-
-
-def _base_path(text: str) -> str:
-    if not text:
-        return ""
-    import json
-
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    base = told.get("basePath") if isinstance(told, dict) else None
-    return (
-        os.path.normpath(base) if isinstance(base, str) and base.startswith("/") and "\0" not in base else ""
-    )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, Walk
 from hubfold.content import LinkKind, Replica, Root
+from hubfold_plugins import settings
 from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
@@ -65,9 +66,8 @@ class LmStudioBackend(FlatStore):
         pointer = (peek.text(os.path.join(home, _POINTER), behind_links=True) or "").strip()
         places = [pointer] if pointer.startswith("/") else []
         for place in dict.fromkeys([*places, *(os.path.join(home, name) for name in _HOMES)]):
-            moved = _downloads_folder(
-                peek.text(os.path.join(place, "settings.json"), 1 << 18, behind_links=True) or ""
-            )
+            told = peek.text(os.path.join(place, "settings.json"), 1 << 18, behind_links=True)
+            moved = settings.text_of(told, "downloadsFolder")
             if moved:
                 yield peek.absolute(os.path.join(place, moved))
             yield peek.absolute(os.path.join(place, "models"))
@@ -76,15 +76,14 @@ class LmStudioBackend(FlatStore):
         return ()
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
-        from hubfold_plugins.flat import hub_name
+        from hubfold_plugins.flat import hub_name, tell_partial
 
         for folder in _repositories(root.path, walk):
             repo_id = hub_name(os.path.relpath(folder.path, root.path))
             for name, stat in folder.files:
                 path = os.path.join(folder.path, name)
                 if _is_partial(name):
-                    text = f"is a download of {stat.st_size} bytes that is not at its end: left out"
-                    walk.warn(path, text, kind="interrupted")
+                    tell_partial(path, stat.st_size, walk)
                 elif not name.startswith("."):
                     yield Replica(path, stat, repo_id=repo_id or None, repo_type="model" if repo_id else None)
 
@@ -108,19 +107,6 @@ class LmStudioBackend(FlatStore):
         if snapshot.repo_type == "model" and flat.hub_name(snapshot.repo_id):
             for name in flat.gguf(snapshot):
                 yield flat.shown(f"{snapshot.repo_id}/{os.path.basename(name)}", name)
-
-
-def _downloads_folder(text: str) -> str:
-    if not text:
-        return ""
-    import json
-
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    folder = told.get("downloadsFolder") if isinstance(told, dict) else None
-    return folder if isinstance(folder, str) and "\0" not in folder else ""
 
 
 def _repositories(top: str, walk: Walk) -> Iterator[Folder]:

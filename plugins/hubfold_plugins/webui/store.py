@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from hubfold.backend import peek
 from hubfold.backend.contract import Capabilities, Folder, Walk
 from hubfold.content import Replica, Root, Snapshot
+from hubfold_plugins import settings
 from hubfold_plugins.flat_store import FlatStore
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ class WebUiBackend(FlatStore):
         if environ.get("INVOKEAI_ROOT"):
             yield peek.absolute(environ["INVOKEAI_ROOT"])
         config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-        library = _library(peek.text(os.path.join(config, "StabilityMatrix", "library.json")) or "")
+        told = peek.text(os.path.join(config, "StabilityMatrix", "library.json"))
+        library = settings.folder_of(told, "LibraryPath")
         if library:
             yield os.path.join(library, "Models")
         for name in ("stable-diffusion-webui", "invokeai", os.path.join("StabilityMatrix", "Models")):
@@ -112,7 +114,7 @@ class WebUiBackend(FlatStore):
         return [os.path.join(root.path, *name.split("/")) for name in ("cache.json", "cache/hashes/cache.db")]
 
     def replicas(self, root: Root, walk: Walk) -> Iterator[Replica]:
-        from hubfold_plugins import shelves
+        from hubfold_plugins import flat, shelves
 
         hashes: Hashes | None = None
         for folder in _folders(root.path, walk):
@@ -120,8 +122,7 @@ class WebUiBackend(FlatStore):
             for name, st in folder.files:
                 path = os.path.join(folder.path, name)
                 if shelves.is_partial(name, names):
-                    text = f"is a download of {st.st_size} bytes that is not at its end: left out"
-                    walk.warn(path, text, kind="interrupted")
+                    flat.tell_partial(path, st.st_size, walk)
                 elif shelves.is_weights(name):
                     hashes = _hashes(root.path, walk) if hashes is None else hashes
                     replica = Replica(path, st, hashes.of(folder, name, st, walk))
@@ -173,23 +174,6 @@ class WebUiBackend(FlatStore):
         for kind, path, name in kinds.on_shelves(snapshot):
             if places.get(kind):
                 yield flat.shown(f"{places[kind]}/{path}", name)
-
-
-def _library(text: str) -> str:
-    if not text:
-        return ""
-    import json
-
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    found = told.get("LibraryPath") if isinstance(told, dict) else None
-    return (
-        os.path.normpath(found)
-        if isinstance(found, str) and found.startswith("/") and "\0" not in found
-        else ""
-    )
 
 
 def _is_matrix(top: str, walk: Walk) -> bool:
