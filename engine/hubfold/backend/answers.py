@@ -117,7 +117,8 @@ def _size(value: Any, what: str) -> int:
     return value
 
 
-def _number(value: Any, what: str) -> int:
+def number(value: Any, what: str) -> int:
+    """An int that is no bool."""
     if type(value) is not int:
         raise Unfit(f"{what} is {_kind(value)}, where an int is asked for")
     return value
@@ -251,11 +252,6 @@ def marks(value: Any) -> frozenset[str]:
     return frozenset(_frozenset(text)(value, "marks"))
 
 
-def whole_number(value: Any, what: str) -> int:
-    """An int that is no bool."""
-    return _number(value, what)
-
-
 _LINK_KINDS = _frozenset(_instance(LinkKind))
 _DIGESTS = _frozenset(_one_of(ALGORITHMS))
 
@@ -285,7 +281,7 @@ _REPLICA: Mapping[str, Check] = {
     "revision": optional(text),
     "links": optional(_LINK_KINDS),
     "pinned": yes_or_no,
-    "latest_mtime_ns": optional(_number),
+    "latest_mtime_ns": optional(number),
     "vouched": yes_or_no,
     "keeps": optional(yes_or_no),
     "edited": yes_or_no,
@@ -399,7 +395,7 @@ def leftover(value: Any, what: str) -> Leftover:
         "kind": _instance(LeftoverKind),
         "path": path,
         "removal": removal,
-        "mtime_ns": optional(_number),
+        "mtime_ns": optional(number),
     }
     return _record(value, Leftover, fields, what)
 
@@ -447,7 +443,7 @@ def part_place(value: Any, what: str) -> PartPlace:
     """Where a part belongs."""
     from hubfold.backend.changes import PartPlace
 
-    return _record(value, PartPlace, {"stage": _number, "unit": _empty_or(_name)}, what)
+    return _record(value, PartPlace, {"stage": number, "unit": _empty_or(_name)}, what)
 
 
 def shown(value: Any, what: str) -> ShownFile:

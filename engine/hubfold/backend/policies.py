@@ -73,8 +73,7 @@ class Policies:
         """See `hookspecs.hubfold_findings`: (kind, path, message, hint), the kind with its plugin's name before it."""
         for hook in self._hooks.get("hubfold_findings", ()):
             for found in self._ask(hook, "hubfold_findings", _findings, {"roots": tuple(roots)}):
-                for kind, *words in found:
-                    path, message, hint = words
+                for kind, path, message, hint in found:
                     yield f"{hook.origin.plugin}:{kind}", path, message, hint
 
     def configure(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
@@ -118,7 +117,7 @@ def _reason(answer: object) -> str:
 
 def _findings(answer: object) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
-    for one in answers.items(() if answer is None else answer, "its answer"):
+    for one in _all(answer):
         if len(found) >= MOST_FINDINGS:
             raise Unfit(f"there are more than {MOST_FINDINGS:,} findings")
         words = tuple(answers.text(word, "a word of a finding") for word in answers.items(one, "a finding"))

@@ -41,13 +41,6 @@ def alone(state: StateHome, command: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def changing(state: StateHome, command: str) -> Iterator[Journal]:
-    """`alone`, with the journal of a new run; the caller says how the run ended."""
-    with alone(state, command), begin(state, command) as book:
-        yield book
-
-
 def begin(state: StateHome, command: str) -> Journal:
     """The journal of a new run; call it within `alone`."""
     return Journal.create(state.runs, command, distributions.version_of("hubfold"))

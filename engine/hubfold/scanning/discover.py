@@ -47,9 +47,9 @@ def discover(
     remembered = {root.path: root for root in known or ()}
     strict = {name: one for name, one in backends.items() if one.exclusive}
     # Some are known by their program's settings or variables alone, and by nothing that lies in them.
-    ruled = [
-        one for name, by in backends.items() if paths for one in _defaults(name, by, environ, remembered)
-    ]
+    asked = backends if paths or backend is None else {backend: backends[backend]}
+    defaults = [root for name, one in asked.items() for root in _defaults(name, one, environ, remembered)]
+    ruled = defaults if paths else []
     ruled_strict = [root for root in ruled if root.backend in strict]
     found: list[Root] = []
     for path in paths:
@@ -60,10 +60,7 @@ def discover(
         below = () if known is None else (*remembered.values(), *ruled_strict)
         found += [other for other in below if within(other.path, root.path)]
     if around or not paths:
-        others = list(remembered.values())
-        for name, one in backends.items():
-            if backend is None or paths or backend == name:
-                others += _defaults(name, one, environ, remembered)
+        others = [*remembered.values(), *defaults]
         found += [root for root in others if paths or backend in (None, root.backend)]
     roots = _once(found)
     if known is not None and backend is None:
