@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
+    from hubfold.engine.serving import Begun, Serving, Settings
     from hubfold.engine.transfer import Transfer
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
@@ -687,6 +688,17 @@ class Engine:
         """
         return self._transfer.download(plan, to=to, program=program, bars=bars)
 
+    def serve(
+        self, settings: Settings, *, begun: Callable[[Begun], object], told: Callable[[str], object]
+    ) -> None:
+        """Hand out the models of all roots by the Hub's download protocol, until `stop` is set. Changes nothing.
+
+        `begun` is called when requests can come, `told` with a line for each that was answered, and for what is wrong.
+        Raises `UsageError`, `HubfoldError` for an address, a token or a certificate that cannot be used, and where the
+        extra ``serve`` is not installed.
+        """
+        self._serving.serve(settings, begun=begun, told=told)
+
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots.
 
@@ -903,6 +915,12 @@ class Engine:
         return Transfer(
             self.workspace, self._places, self._scanning, self._farming, self._models, care=self._care
         )
+
+    @cached_property
+    def _serving(self) -> Serving:
+        from hubfold.engine.serving import Serving
+
+        return Serving(self.workspace, self._models)
 
     @cached_property
     def _adopting(self) -> Adopting:

@@ -1,0 +1,148 @@
+"""The models of this host for others: what is handed out, to whom, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from hubfold.content import Signature
+from hubfold.disk.paths import named
+from hubfold.engine.models import Models
+from hubfold.engine.workspace import Workspace
+from hubfold.errors import HubfoldError, UsageError
+from hubfold.serving import gate, onward
+from hubfold.serving.catalogue import Catalogue
+from hubfold.serving.gate import Gate
+from hubfold.serving.proof import Proofs
+from hubfold.serving.shelf import Shelf, shelve
+
+_EXTRA = "pip install 'hubfold[serve]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve.
+
+    bind: ``HOST:PORT``; "" for this machine's own address.
+    roots: paths of roots, or of folders above some; none for all that are known.
+    token_file: a file with the token that everybody has to send.
+    without_token: whoever reaches an address that others reach may ask without one.
+    next: the endpoint that is asked for what is not here.
+    tls_cert, tls_key: PEM files.
+    """
+
+    bind: str = ""
+    roots: tuple[str, ...] = ()
+    token_file: str | None = None
+    without_token: bool = False
+    next: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+
+class Begun(NamedTuple):
+    """What is served when the first request can come."""
+
+    #: What clients have as ``HF_ENDPOINT``.
+    endpoint: str
+    models: int
+    #: Revisions that are handed out as a whole, and those of which only single files are.
+    whole: int
+    in_part: int
+    #: Bytes by length, each content once.
+    bytes: int
+    #: Whether a token has to be sent, whether only this machine reaches the address, whether it goes unencrypted.
+    token: bool
+    own: bool
+    plain: bool
+
+
+class Serving:
+    """Serves until the workspace is told to stop."""
+
+    def __init__(self, workspace: Workspace, models: Models) -> None:
+        self._workspace = workspace
+        self._models = models
+
+    def serve(
+        self, settings: Settings, *, begun: Callable[[Begun], object], told: Callable[[str], object]
+    ) -> None:
+        """See `Engine.serve`."""
+        try:
+            from hubfold.serving import application, server
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("hubfold"):
+                raise
+            raise HubfoldError(f"serving needs the package {error.name}", f"run `{_EXTRA}`") from error
+        tls = _tls(settings)
+        address = gate.address(settings.bind or "127.0.0.1")
+        next_ = onward.endpoint(settings.next) if settings.next is not None else None
+        token = gate.read_token(named(settings.token_file)) if settings.token_file is not None else None
+        with server.listen(address) as listening:
+            host, port = listening.getsockname()[:2]
+            own = gate.of_this_machine(host)
+            if not own and token is None and not settings.without_token:
+                raise UsageError(
+                    f"other machines reach {host}, and no token is asked for",
+                    "give --token-file FILE, or --without-token to let everybody there read your models",
+                )
+            shelf = self._look(settings, told)
+            catalogue = Catalogue(partial(self._look, settings), lambda error: told(str(error)), shelf)
+            proofs = Proofs(self._computed, self._learned)
+            serving = application.Serving(
+                catalogue, proofs, Gate(token, own), next_, lambda logged: told(logged.line)
+            )
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            endpoint = f"{'https' if tls is not None else 'http'}://{where}"
+            server.run(
+                serving.application(),
+                listening,
+                tls=tls,
+                stop=self._workspace.stop,
+                started=lambda: begun(_begun(endpoint, shelf, Gate(token, own), plain=tls is None)),
+            )
+
+    def _look(self, settings: Settings, told: Callable[[str], object] | None = None) -> Shelf:
+        """The shelf as the roots are now; `told` of what is wrong with them."""
+        self._workspace.look_again()
+        found = self._workspace.discover(settings.roots, known=not settings.roots)
+        holdings = self._workspace.holdings(self._models.by_preference(found))
+        shelf = shelve(one.snapshot for one in holdings.held())
+        if told is not None:
+            for warning in holdings.warnings:
+                told(f"{warning.path}: {warning.message}")
+        return shelf
+
+    def _computed(self, signature: Signature) -> Mapping[str, str]:
+        return self._workspace.index.digests_of(signature) if self._workspace.has_index else {}
+
+    def _learned(self, signature: Signature, digests: Mapping[str, str]) -> None:
+        # The index is a cache: where it is busy, the file is read again another time.
+        with suppress(HubfoldError):
+            self._workspace.index.record_digests(signature, digests)
+
+
+def _tls(settings: Settings) -> tuple[str, str] | None:
+    if settings.tls_cert is None and settings.tls_key is None:
+        return None
+    if settings.tls_cert is None or settings.tls_key is None:
+        raise UsageError("TLS needs a certificate and its key", "give --tls-cert and --tls-key")
+    return named(settings.tls_cert), named(settings.tls_key)
+
+
+def _begun(endpoint: str, shelf: Shelf, asks: Gate, *, plain: bool) -> Begun:
+    revisions = list(shelf.revisions)
+    whole = sum(one.whole for one in revisions)
+    return Begun(
+        endpoint,
+        len(shelf.models),
+        whole,
+        len(revisions) - whole,
+        shelf.bytes,
+        token=asks.token is not None,
+        own=asks.own,
+        plain=plain,
+    )
