@@ -18,7 +18,6 @@ from urllib.parse import parse_qs
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from hubfold.display import shown
@@ -35,8 +34,11 @@ PATIENCE = 6.0
 STALLED = 60.0
 #: The last bytes of an answer, which go only after the file system was asked once more.
 LAST = 4 << 10
+#: Bytes of a request without its body.
+LONGEST_HEAD = 16 << 10
 #: Bytes of what may be asked at once, as ``paths-info`` does.
 _LONGEST_BODY = 1 << 20
+_METHODS = ("GET", "HEAD", "POST")
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -48,7 +50,10 @@ class Connection(Protocol):
         """Whether nobody listens any more."""
 
     async def write(self, block: memoryview) -> bool:
-        """Write it, without a copy; False where that cannot be done and it has to go by ASGI."""
+        """Write it, without a copy; False where that cannot be done and it has to go by ASGI, as what comes after."""
+
+    def account(self) -> None:
+        """Count what was written as a part of the body: before anything of it goes by ASGI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +98,59 @@ class Serving:
                 self.catalogue.close()
                 self.proofs.close()
 
-        route = Route("/{path:path}", self._answer, methods=["GET", "HEAD", "POST"])
-        return Starlette(routes=[route], lifespan=lifespan)
+        app = Starlette(lifespan=lifespan)
+        # No route: their patterns match no path with a newline in it, and this one is to answer every request.
+        app.router.default = self._answer
+        return app
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         try:
             answer = await self._found(request)
         except Exception as error:  # noqa: BLE001 - one request that cannot be answered, and the others can
             answer = _refusal(500, f"unexpected {type(error).__name__}: {error}")
-        return _Told(answer, request, self.told)
+        await self._send(answer, request, send)
+
+    async def _send(self, answer: Response, request: Request, send: Send) -> None:
+        """Send an answer, and tell the log at its end."""
+        begun, sent, ended = time.monotonic(), 0, ""
+        connection = request.scope.get("state", {}).get("connection")
+        before = getattr(connection, "written", 0)
+
+        async def counted(message: Any) -> None:
+            nonlocal sent
+            sent += len(message.get("body", b"")) if request.method != "HEAD" else 0
+            await send(message)
+
+        try:
+            await answer(request.scope, request.receive, counted)
+        except Ended as error:
+            # Returning without the end of the body makes the server close the connection.
+            ended = str(error)
+        finally:
+            sent += getattr(connection, "written", 0) - before
+            self.told(
+                Logged(
+                    request.client.host if request.client is not None else "?",
+                    request.method,
+                    request.scope["path"],
+                    answer.status_code,
+                    sent,
+                    time.monotonic() - begun,
+                    ended=ended,
+                )
+            )
 
     async def _found(self, request: Request) -> Response:
+        if sum(len(name) + len(value) for name, value in request.headers.raw) > LONGEST_HEAD:
+            return _refusal(431, "the head of the request is too long")
         why = self.gate.refuses(request.headers)
         if why is not None:
             status = 401 if self.gate.token is not None else 403
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
             return _refusal(status, why, "", headers)
+        if request.method not in _METHODS:
+            return _refusal(405, "files are only handed out here", headers={"Allow": ", ".join(_METHODS)})
         target: bytes = request.scope.get("raw_path") or b""
         asked = protocol.asked(target.partition(b"?")[0])
         if not asked.what or (request.method == "POST") is not (asked.what == "paths-info"):
@@ -279,12 +321,12 @@ class Ended(Exception):
     """An answer that is not gone on with; the connection is closed, so that nobody takes it for whole."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Way:
     """To a client: what its connection writes itself, and what goes by ASGI."""
 
-    scope: Scope
-    send: Send
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._connection: Connection | None = scope.get("state", {}).get("connection")
+        self._send = send
 
     async def give(self, opened: Opened, first: int, end: int) -> None:
         """Raises `Ended`."""
@@ -314,55 +356,12 @@ class _Way:
             await self._by_asgi(bytes(block), more=True)
 
     async def _by_asgi(self, body: bytes, *, more: bool) -> None:
+        if self._connection is not None:
+            self._connection.account()
         try:
             async with asyncio.timeout(STALLED):
-                await self.send({"type": "http.response.body", "body": body, "more_body": more})
+                await self._send({"type": "http.response.body", "body": body, "more_body": more})
         except TimeoutError as error:
             raise Ended("nobody took it") from error
         if self._connection is not None and self._connection.gone and more:
             raise Ended("the client went away")
-
-    @property
-    def _connection(self) -> Connection | None:
-        found: Connection | None = self.scope.get("state", {}).get("connection")
-        return found
-
-
-class _Told(Response):
-    """An answer of which the log is told at its end."""
-
-    def __init__(self, answer: Response, request: Request, told: Callable[[Logged], object]) -> None:
-        self._answer = answer
-        self._request = request
-        self._told = told
-        self.background = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun, sent, ended = time.monotonic(), 0, ""
-        connection = scope.get("state", {}).get("connection")
-        before = getattr(connection, "written", 0)
-
-        async def counted(message: Any) -> None:
-            nonlocal sent
-            sent += len(message.get("body", b"")) if self._request.method != "HEAD" else 0
-            await send(message)
-
-        try:
-            await self._answer(scope, receive, counted)
-        except Ended as error:
-            # Returning without the end of the body makes the server close the connection.
-            ended = str(error)
-        finally:
-            sent += getattr(connection, "written", 0) - before
-            client = self._request.client
-            self._told(
-                Logged(
-                    client.host if client is not None else "?",
-                    self._request.method,
-                    self._request.scope["path"],
-                    self._answer.status_code,
-                    sent,
-                    time.monotonic() - begun,
-                    ended=ended,
-                )
-            )

@@ -31,11 +31,11 @@ from hubfold.serving import application, gate
 from hubfold.serving.application import Ended
 from hubfold.serving.gate import Address
 
-#: Bytes of a request without its body.
-_LONGEST_HEAD = 16 << 10
 #: Seconds for all of a head to come, for the next request of a connection to begin, for answers to end with Ctrl-C.
 _FOR_A_HEAD = 10.0
 _IDLE = 15
+#: How many blocks a fast client is given before the others have their turn.
+_TURNS = 4
 _TO_END = 3
 
 
@@ -44,6 +44,9 @@ class Limits:
     """What one server does at a time."""
 
     connections: int = 128
+
+
+LIMITS = Limits()
 
 
 class _Placeholder:
@@ -59,7 +62,10 @@ class _Placeholder:
 class _Connection(H11Protocol):
     """A connection that writes blocks itself, and that does not wait for ever for the head of a request."""
 
+    #: Bytes of bodies that were written here, and those of them that h11 was told of.
     written = 0
+    _accounted = 0
+    _turns = 0
     _plain: socket.socket | None = None
     _deadline: asyncio.TimerHandle | None = None
     _waiting: asyncio.Future[None] | None = None
@@ -112,7 +118,6 @@ class _Connection(H11Protocol):
         if self.scheme == "https" or self.transport.get_write_buffer_size():
             return False
         sock = self._socket()
-        self.conn.send_with_data_passthrough(h11.Data(data=_Placeholder(len(block))))  # type: ignore[arg-type]
         at = 0
         try:
             while at < len(block):
@@ -124,9 +129,17 @@ class _Connection(H11Protocol):
             raise Ended("the client went away") from error
         finally:
             self.written += at
-        # One fast client does not keep the others waiting.
-        await asyncio.sleep(0)
+        self._turns = (self._turns + 1) % _TURNS
+        if not self._turns:
+            await asyncio.sleep(0)
         return True
+
+    def account(self) -> None:
+        """See `application.Connection`."""
+        if self.written > self._accounted:
+            data: Any = _Placeholder(self.written - self._accounted)
+            self.conn.send_with_data_passthrough(h11.Data(data=data))
+            self._accounted = self.written
 
     def _socket(self) -> socket.socket:
         """The socket, by a descriptor of its own: the loop watches that of the transport for what comes."""
@@ -208,7 +221,6 @@ def run(
     tls: tuple[str, str] | None,
     stop: Stop,
     started: Callable[[], object],
-    limits: Limits = Limits(),
 ) -> None:
     """Serve until `stop` is set. Raises `HubfoldError` for a certificate that cannot be used."""
     for name in ("uvicorn.error", "uvicorn.access"):
@@ -224,11 +236,11 @@ def run(
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=limits.connections + 1,
+        limit_concurrency=LIMITS.connections + 1,
         backlog=256,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=_TO_END,
-        h11_max_incomplete_event_size=_LONGEST_HEAD,
+        h11_max_incomplete_event_size=application.LONGEST_HEAD,
         ssl_certfile=tls[0] if tls is not None else None,
         ssl_keyfile=tls[1] if tls is not None else None,
     )
