@@ -10,9 +10,22 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from hubfold import Engine
-from hubfold.engine.serving import Begun, Settings
 from hubfold.progress import Stop
+from hubfold.reports.serving import Begun
 from tests.building.waiting import PATIENCE
+
+
+@dataclass(frozen=True)
+class Settings:
+    bind: str = "127.0.0.1:0"
+    roots: tuple[str, ...] = ()
+    token_file: str | None = None
+    without_token: bool = False
+    next: str | None = None
+    tls: tuple[str | None, str | None] = (None, None)
+
+
+HERE = Settings()
 
 
 @dataclass
@@ -50,9 +63,6 @@ class Served:
             return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
         finally:
             connection.close()
-
-
-HERE = Settings(bind="127.0.0.1:0")
 
 
 @contextmanager

@@ -129,9 +129,9 @@ def test_an_address_that_is_taken_or_nobodys(engine: Engine, serving: Served) ->
 
 def test_by_https(engine: Engine, tmp_path: Path) -> None:
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    with pytest.raises(UsageError, match="TLS needs"), served(engine, replace(HERE, tls_cert=str(cert))):
+    with pytest.raises(UsageError, match="TLS needs"), served(engine, replace(HERE, tls=(str(cert), None))):
         pass
-    bad = replace(HERE, tls_cert=str(cert), tls_key=str(key))
+    bad = replace(HERE, tls=(str(cert), str(key)))
     with pytest.raises(HubfoldError, match="certificate cannot be used"), served(engine, bad):
         pass
     made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
@@ -139,7 +139,7 @@ def test_by_https(engine: Engine, tmp_path: Path) -> None:
     done = subprocess.run(["openssl", *made.split(), *more], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("openssl makes no certificate here")
-    with served(engine, replace(HERE, tls_cert=str(cert), tls_key=str(key))) as serving:
+    with served(engine, replace(HERE, tls=(str(cert), str(key)))) as serving:
         assert serving.endpoint.startswith("https://")
         trust = ssl.create_default_context(cafile=str(cert))
         with trust.wrap_socket(connected(serving), server_hostname="127.0.0.1") as sock:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
-    from hubfold.engine.serving import Begun, Serving, Settings
+    from hubfold.engine.serving import Serving, Settings
     from hubfold.engine.transfer import Transfer
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         UndoReport,
     )
     from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
+    from hubfold.reports.serving import Begun
     from hubfold.reports.transfers import (
         AdoptReport,
         BackupReport,
@@ -653,6 +654,19 @@ class Engine:
         words, `UsageError`.
         """
         return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
+
+    def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
+        """Let downloads that are planned from now on ask these for content by its sha256, before the Hub is asked.
+
+        Each is what `serve` is reached at; the token in `token_file` is sent to all of them. What comes counts only
+        when it was read and is that content. Raises `UsageError`, `HubfoldError`, `OSError`.
+        """
+        self._transfer.ask_neighbours(endpoints, token_file)
+
+    @property
+    def neighbours_failed(self) -> Mapping[str, str]:
+        """Why neighbours were asked no further, by endpoint."""
+        return self._transfer.neighbours_failed
 
     def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
         """The models of ``config.toml`` that are not whole in the cache that they would be downloaded `into`, by the

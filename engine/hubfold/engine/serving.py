@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Protocol
 
 from hubfold.content import Signature
 from hubfold.disk.paths import named
 from hubfold.engine.models import Models
 from hubfold.engine.workspace import Workspace
 from hubfold.errors import HubfoldError, UsageError
+from hubfold.reports.serving import Begun
 from hubfold.serving import gate, onward
 from hubfold.serving.catalogue import Catalogue
 from hubfold.serving.gate import Gate
@@ -22,42 +22,32 @@ from hubfold.serving.shelf import Shelf, shelve
 _EXTRA = "pip install 'hubfold[serve]'"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to serve.
+class Settings(Protocol):
+    """How to serve."""
 
-    bind: ``HOST:PORT``; "" for this machine's own address.
-    roots: paths of roots, or of folders above some; none for all that are known.
-    token_file: a file with the token that everybody has to send.
-    without_token: whoever reaches an address that others reach may ask without one.
-    next: the endpoint that is asked for what is not here.
-    tls_cert, tls_key: PEM files.
-    """
+    @property
+    def bind(self) -> str:
+        """``HOST:PORT``; "" for this machine's own address."""
 
-    bind: str = ""
-    roots: tuple[str, ...] = ()
-    token_file: str | None = None
-    without_token: bool = False
-    next: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    @property
+    def roots(self) -> Sequence[str]:
+        """Paths of roots, or of folders above some; none for all that are known."""
 
+    @property
+    def token_file(self) -> str | None:
+        """A file with the token that everybody has to send."""
 
-class Begun(NamedTuple):
-    """What is served when the first request can come."""
+    @property
+    def without_token(self) -> bool:
+        """Whether who reaches an address that other machines reach may ask without one."""
 
-    #: What clients have as ``HF_ENDPOINT``.
-    endpoint: str
-    models: int
-    #: Revisions that are handed out as a whole, and those of which only single files are.
-    whole: int
-    in_part: int
-    #: Bytes by length, each content once.
-    bytes: int
-    #: Whether a token has to be sent, whether only this machine reaches the address, whether it goes unencrypted.
-    token: bool
-    own: bool
-    plain: bool
+    @property
+    def next(self) -> str | None:
+        """The endpoint that is asked for what is not here."""
+
+    @property
+    def tls(self) -> tuple[str | None, str | None]:
+        """A certificate and its key, PEM files."""
 
 
 class Serving:
@@ -126,22 +116,23 @@ class Serving:
 
 
 def _tls(settings: Settings) -> tuple[str, str] | None:
-    if settings.tls_cert is None and settings.tls_key is None:
+    certificate, key = settings.tls
+    if certificate is None and key is None:
         return None
-    if settings.tls_cert is None or settings.tls_key is None:
+    if certificate is None or key is None:
         raise UsageError("TLS needs a certificate and its key", "give --tls-cert and --tls-key")
-    return named(settings.tls_cert), named(settings.tls_key)
+    return named(certificate), named(key)
 
 
 def _begun(endpoint: str, shelf: Shelf, asks: Gate, *, plain: bool) -> Begun:
     revisions = list(shelf.revisions)
     whole = sum(one.whole for one in revisions)
     return Begun(
-        endpoint,
-        len(shelf.models),
-        whole,
-        len(revisions) - whole,
-        shelf.bytes,
+        endpoint=endpoint,
+        models=len(shelf.models),
+        whole=whole,
+        in_part=len(revisions) - whole,
+        bytes=shelf.bytes,
         token=asks.token is not None,
         own=asks.own,
         plain=plain,

@@ -131,12 +131,12 @@ class Serving:
             sent += getattr(connection, "written", 0) - before
             self.told(
                 Logged(
-                    request.client.host if request.client is not None else "?",
-                    request.method,
-                    request.scope["path"],
-                    answer.status_code,
-                    sent,
-                    time.monotonic() - begun,
+                    client=request.client.host if request.client is not None else "?",
+                    method=request.method,
+                    path=request.scope["path"],
+                    status=answer.status_code,
+                    bytes=sent,
+                    seconds=time.monotonic() - begun,
                     ended=ended,
                 )
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,13 +13,24 @@ from hubfold.cli import options
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
     from hubfold.cli.output import Output
-    from hubfold.engine.serving import Begun, Settings
+    from hubfold.reports.serving import Begun
 
 
-def _settings() -> type[Any]:
-    from hubfold.engine.serving import Settings
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve: see `hubfold.engine.serving`."""
 
-    return Settings
+    bind: str
+    roots: tuple[str, ...]
+    token_file: str | None
+    without_token: bool
+    next: str | None
+    tls_cert: str | None
+    tls_key: str | None
+
+    @property
+    def tls(self) -> tuple[str | None, str | None]:
+        return self.tls_cert, self.tls_key
 
 
 @options.command(
@@ -49,7 +61,7 @@ def _settings() -> type[Any]:
 @click.option("--next", metavar="URL", help="The endpoint that is asked for what is not here.")
 @click.option("--tls-cert", metavar="FILE", help="Serve https, with this certificate (PEM, with its chain).")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate (PEM).")
-@options.gathered(settings=_settings)
+@options.gathered(settings=Settings)
 def command(session: Session, settings: Settings) -> None:
     """Hand out the models of this host to others, as the Hub does.
 
