@@ -275,6 +275,27 @@ def loaded_with(*services: str) -> set[str]:
     return {one.removeprefix("hubfold.") for one in reached}
 
 
+def test_what_needs_more_packages_is_loaded_where_it_is_used_and_nowhere_else() -> None:
+    wanting = {"starlette", "uvicorn", "h11"}
+    found = {
+        name
+        for name, module in real().modules.items()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for one in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [it.name for it in node.names]
+        )
+        if one.partition(".")[0] in wanting
+    }
+    assert found == {"hubfold.serving.application", "hubfold.serving.server"}
+    for services in (
+        ("engine", "serving"),
+        ("engine", "transfer"),
+        ("engine", "scanning", "planning", "folding"),
+    ):
+        assert not loaded_with(*services) & {name.removeprefix("hubfold.") for name in found}
+
+
 def of_rooms(modules: set[str], *rooms: str) -> set[str]:
     return {one for one in modules if one.partition(".")[0] in rooms and "." in one}
 

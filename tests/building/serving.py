@@ -1,4 +1,7 @@
-"""`hubfold serve` in a thread of the test, asked by sockets."""
+"""`hubfold serve` in a thread of the test, asked by sockets.
+
+A module that imports this one is skipped where the packages of ``hubfold[serve]`` are not installed.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,20 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from urllib.parse import urlsplit
+
+import pytest
 
 from hubfold import Engine
 from hubfold.progress import Stop
 from hubfold.reports.serving import Begun
 from tests.building.waiting import PATIENCE
+
+for _package in ("starlette", "uvicorn"):
+    pytest.importorskip(_package, reason="handing out models needs hubfold[serve]")
+application = import_module("hubfold.serving.application")
+server = import_module("hubfold.serving.server")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def test_a_token_file_that_others_read_or_that_is_not_there(hubfold: Program) ->
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("application", "server"):
         monkeypatch.delitem(sys.modules, f"hubfold.serving.{name}", raising=False)
+        monkeypatch.delattr(f"hubfold.serving.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
     with (
         Engine(tmp_path / "state") as engine,
@@ -98,6 +99,7 @@ def test_a_download_asks_a_neighbour_and_says_so(
     hubfold: Program, cached: Tree, loopback_hub: LoopbackHub, tmp_path: Path
 ) -> None:
     environ = {**hubfold.environ, "HF_HUB_CACHE": str(cached["hf/hub"]), **loopback_hub.environ()}
+    loopback_hub.forget_hits()
     mine = Program(tmp_path / "mine")
     mine.environ |= loopback_hub.environ()
     with Engine(tmp_path / "theirs", environ=environ) as engine, served(engine) as serving:

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
-from hubfold.serving import application
 from hubfold.testing.trees import Tree, local_dir
-from tests.building.serving import HERE, Served, served
+from tests.building.serving import HERE, Served, application, served
 from tests.serving.conftest import FILES, WEIGHTS
 
 FILE = "/org/base/resolve/main/model.safetensors"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks.serving import CLIENTS, NAME, hubfold, resident, sparse_model
+from tests.building import serving
 from tests.building.waiting import PATIENCE
 
 MIB = 1 << 20
@@ -40,6 +41,9 @@ def fetch(endpoint: str, blob: Path, first: int, end: int, cut: int | None) -> i
             assert data == file.read(len(data))
             right += len(data)
     return right
+
+
+assert serving, "without its packages there is nothing to try"
 
 
 @pytest.mark.slow

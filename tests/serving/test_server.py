@@ -14,9 +14,8 @@ import pytest
 
 from hubfold import Engine
 from hubfold.errors import HubfoldError, UsageError
-from hubfold.serving import application, server
 from hubfold.testing.trees import Tree
-from tests.building.serving import HERE, Served, served
+from tests.building.serving import HERE, Served, application, served, server
 from tests.building.waiting import PATIENCE, until
 from tests.serving.conftest import WEIGHTS
 
@@ -44,6 +43,7 @@ def rest(sock: socket.socket) -> bytes:
     return found
 
 
+@pytest.mark.slow
 def test_a_head_that_does_not_come_ends_the_connection(
     serving: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +67,7 @@ def test_what_is_no_request_or_has_no_end_is_refused(serving: Served) -> None:
     assert serving.ask(FILE).status == 200
 
 
+@pytest.mark.slow
 def test_who_takes_nothing_is_let_go_and_who_goes_is_noticed(
     serving: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +128,7 @@ def test_an_address_that_is_taken_or_nobodys(engine: Engine, serving: Served) ->
         assert "--bind" in raised.value.hint
 
 
+@pytest.mark.slow
 def test_by_https(engine: Engine, tmp_path: Path) -> None:
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     with pytest.raises(UsageError, match="TLS needs"), served(engine, replace(HERE, tls=(str(cert), None))):
@@ -154,6 +156,7 @@ def rest_of(sock: ssl.SSLSocket) -> bytes:
     return found
 
 
+@pytest.mark.slow
 def test_what_is_going_out_when_it_is_to_end_is_waited_for_a_while(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
