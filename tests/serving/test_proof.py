@@ -7,14 +7,17 @@ import hashlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hubfold.content import Signature
+from hubfold.progress import Stop
 from hubfold.reading import digests
 from hubfold.serving import proof
 from hubfold.serving.proof import NotTheContent, Opened, Proofs
 from hubfold.serving.shelf import Shelved
+from tests.building.waiting import PATIENCE
 
 DATA = os.urandom(5000)
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -45,9 +48,9 @@ class Known:
         self.reads = 0
         real = digests.read
 
-        def read(job: digests.Job) -> digests.Reading:
+        def read(job: digests.Job, *more: Any) -> digests.Reading:
             self.reads += 1
-            return real(job)
+            return real(job, *more)
 
         monkeypatch.setattr(digests, "read", read)
         # So far ahead that nothing is too young to be believed.
@@ -176,3 +179,22 @@ def test_a_file_that_was_just_written_is_believed_only_when_its_times_would_tell
 
     asyncio.run(go())
     assert [round(one, 3) for one in slept if one] == [1.5]
+
+
+def test_closing_ends_what_is_being_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proofs = Proofs(lambda _: {}, lambda *_: None, lambda: 1 << 62)
+
+    def read(job: digests.Job, advance: object, stop: Stop) -> digests.Reading:
+        stop.wait(PATIENCE)
+        stop.check()
+        raise AssertionError("it was not told to stop")
+
+    monkeypatch.setattr(digests, "read", read)
+
+    async def go() -> bool:
+        proving = asyncio.create_task(proofs.prove(str(path), Signature.of(os.stat(path)), shelved(path)))
+        await asyncio.sleep(0.01)
+        proofs.close()
+        return await proving
+
+    assert not asyncio.run(go())

@@ -134,6 +134,10 @@ def test_by_https(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="TLS needs"), served(engine, replace(HERE, tls=(str(cert), None))):
         pass
     bad = replace(HERE, tls=(str(cert), str(key)))
+    with pytest.raises(FileNotFoundError), served(engine, bad):
+        pass
+    cert.write_text("no certificate")
+    key.write_text("no key")
     with pytest.raises(HubfoldError, match="certificate cannot be used"), served(engine, bad):
         pass
     made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"

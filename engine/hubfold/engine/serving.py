@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,7 +12,7 @@ from hubfold.content import Signature
 from hubfold.disk.paths import named
 from hubfold.engine.models import Models
 from hubfold.engine.workspace import Workspace
-from hubfold.errors import HubfoldError, UsageError
+from hubfold.errors import HubfoldError, UsageError, describe
 from hubfold.reports.serving import Begun
 from hubfold.serving import gate, onward
 from hubfold.serving.catalogue import Catalogue
@@ -80,7 +81,7 @@ class Serving:
                     "give --token-file FILE, or --without-token to let everybody there read your models",
                 )
             shelf = self._look(settings, told)
-            catalogue = Catalogue(partial(self._look, settings), lambda error: told(str(error)), shelf)
+            catalogue = Catalogue(partial(self._look, settings), partial(self._failed, told), shelf)
             proofs = Proofs(self._computed, self._learned)
             serving = application.Serving(
                 catalogue, proofs, Gate(token, own), next_, lambda logged: told(logged.line)
@@ -96,22 +97,30 @@ class Serving:
             )
 
     def _look(self, settings: Settings, told: Callable[[str], object] | None = None) -> Shelf:
-        """The shelf as the roots are now; `told` of what is wrong with them."""
+        """The shelf as the roots are now; the first time `told` of what is wrong with them."""
         self._workspace.look_again()
         found = self._workspace.discover(settings.roots, known=not settings.roots)
-        holdings = self._workspace.holdings(self._models.by_preference(found))
+        stop = self._workspace.stop
+        progress = self._workspace.progress if told is not None else None
+        holdings = self._workspace.holdings(self._models.by_preference(found), progress=progress, stop=stop)
         shelf = shelve(one.snapshot for one in holdings.held())
         if told is not None:
             for warning in holdings.warnings:
                 told(f"{warning.path}: {warning.message}")
         return shelf
 
+    def _failed(self, told: Callable[[str], object], error: Exception) -> None:
+        if not self._workspace.stop:
+            told(f"the roots could not be looked at again: {describe(error)}")
+
     def _computed(self, signature: Signature) -> Mapping[str, str]:
-        return self._workspace.index.digests_of(signature) if self._workspace.has_index else {}
+        # The index is a cache: where it cannot be asked, the file is read.
+        with suppress(HubfoldError, OSError):
+            return self._workspace.index.digests_of(signature) if self._workspace.has_index else {}
+        return {}
 
     def _learned(self, signature: Signature, digests: Mapping[str, str]) -> None:
-        # The index is a cache: where it is busy, the file is read again another time.
-        with suppress(HubfoldError):
+        with suppress(HubfoldError, OSError):
             self._workspace.index.record_digests(signature, digests)
 
 
@@ -121,7 +130,11 @@ def _tls(settings: Settings) -> tuple[str, str] | None:
         return None
     if certificate is None or key is None:
         raise UsageError("TLS needs a certificate and its key", "give --tls-cert and --tls-key")
-    return named(certificate), named(key)
+    paths = named(certificate), named(key)
+    for path in paths:
+        # Which one is not there, ssl does not say.
+        os.stat(path)
+    return paths
 
 
 def _begun(endpoint: str, shelf: Shelf, asks: Gate, *, plain: bool) -> Begun:

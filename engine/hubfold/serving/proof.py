@@ -21,6 +21,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from hubfold.content import Signature, signature_tuple
 from hubfold.disk import fresh, open_flags
+from hubfold.errors import Interrupted
+from hubfold.progress import Stop
 from hubfold.reading import digests
 from hubfold.serving.shelf import PROOFS, Shelved
 
@@ -57,9 +59,11 @@ class Proofs:
         self._known: dict[Signature, dict[str, str]] = {}
         self._running: dict[tuple[Signature, str], asyncio.Task[str | None]] = {}
         self._readers = ThreadPoolExecutor(_READERS, "proof")
+        self._stop = Stop()
 
     def close(self) -> None:
-        """Ends when what is being read is read."""
+        """End what is being read."""
+        self._stop.set()
         self._readers.shutdown(cancel_futures=True)
 
     def known(self, signature: Signature, file: Shelved) -> bool | None:
@@ -88,7 +92,11 @@ class Proofs:
         if young > 0:
             await asyncio.sleep(min(young, SETTLED) / 10**9)
         job = digests.Job(os.path.realpath(path), signature, (algorithm,))
-        reading = await asyncio.get_running_loop().run_in_executor(self._readers, digests.read, job)
+        loop = asyncio.get_running_loop()
+        try:
+            reading = await loop.run_in_executor(self._readers, digests.read, job, None, self._stop)
+        except Interrupted:
+            return None
         found = dict(reading.digests)
         if algorithm in found:
             self._known.setdefault(signature, {}).update(found)

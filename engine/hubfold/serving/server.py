@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import threading
@@ -207,7 +208,8 @@ def listen(address: Address) -> socket.socket:
         )[0]
         return socket.create_server(where[:2], family=family, backlog=256)
     except (OSError, UnicodeError) as error:
-        reason = describe(error)
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number is not None and number > 0 else describe(error)
         raise HubfoldError(
             f"{address.host} port {address.port} cannot be listened at: {reason}",
             f"name another by --bind, such as 127.0.0.1:{gate.DEFAULT_PORT + 1}, or port 0 for any that is free",
