@@ -184,6 +184,7 @@ MAKES_TREES = {
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
 MAY_CHANGE_DISKS = {
     *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks", "seen_twice")),
+    "hubfold.disk.whole_file",
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
@@ -492,8 +493,13 @@ TESTED_BY = {
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
     "hubfold.cli.commands.recall": ["cli/test_move.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
+    "hubfold.cli.page.document": ["cli/test_report.py"],
+    "hubfold.cli.page.elements": ["cli/test_report.py"],
+    "hubfold.cli.page.picture": ["cli/test_report.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
+    "hubfold.engine.overview": ["cli/test_report.py"],
+    "hubfold.reports.overview": ["reports/test_json.py"],
     "hubfold_plugins.flat_store": ["plugins/test_flat.py", "plugins/lmstudio/test_contract.py"],
     "hubfold_plugins.modelscope.upkeep": ["plugins/modelscope/test_cache.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
