@@ -69,7 +69,7 @@ def take_back(log: RunLog, journal: Journal, others: Others, needed: Needed, loc
     """Remove what the run put into a root. Raises `OSError` of the journal."""
     done = TakenBack()
     stays: set[str] = set()
-    for put in _going(log, others, done, _check_other):
+    for put in _going(log, others, done, lambda put: _other(put).close()):
         if put.of in stays:
             done.left.append(Left(put.path, "a note that tells of it is there still"))
             continue
@@ -161,25 +161,30 @@ def _is_there(log: RunLog, put: Put, others: Others) -> bool:
 
 def _remove(put: Put, journal: Journal, needed: Needed, locks: Locks) -> bool:
     with ExitStack() as held:
+        other: HeldFile | None = None
         if put.source:
             for lock in locks(put.root, put.backend, put.path):
                 held.enter_context(passing_lock(lock, put.root))
             if needed(put.root, put.backend, (put.path,)):
                 raise LeftAlone("another revision needs it")
-            _check_other(put)
+            other = _other(put)
+            held.callback(other.close)
         directory, name = Directory.parent_of(put.root, put.path)
         held.callback(directory.close)
         journal.append("take", path=put.path, source=put.source)
         journal.sync()
         if not is_put(directory, name, put):
             raise LeftAlone("it was changed since; the change stays")
+        # What came since may have taken the folder's own file away.
+        if other is not None and not other.is_here(other.directory, other.name):
+            raise LeftAlone(_LAST)
         directory.unlink(name)
         directory.sync()
     return True
 
 
-def _check_other(put: Put) -> None:
-    """Raise `LeftAlone` unless the folder's file has the bytes, and has them for good."""
+def _other(put: Put) -> HeldFile:
+    """The folder's file, which has the bytes and has them for good. Raises `LeftAlone` where it is not."""
     try:
         other = HeldFile(os.path.dirname(put.source), put.source)
     except (FileNotFoundError, NotADirectoryError):
@@ -193,11 +198,11 @@ def _check_other(put: Put) -> None:
             finally:
                 mine.close()
         os.fsync(other.fd)
-        directory, _ = Directory.parent_of(os.path.dirname(put.source), put.source)
-        with directory:
-            directory.sync()
-    finally:
+        other.directory.sync()
+    except BaseException:
         other.close()
+        raise
+    return other
 
 
 def _folders(log: RunLog) -> Iterator[str]:

@@ -85,7 +85,7 @@ class Journal:
         make_folders(folder)
         run = _new_run(folder)
         with Directory.open(folder) as directory:
-            fd = directory.create_file(run + SUFFIX)
+            fd = directory.create_file(run + SUFFIX, append=True)
             journal = cls(fd, run, path_of(folder, run))
             journal.append(
                 "run",
@@ -142,12 +142,13 @@ class Journal:
             data = memoryview(text)
             while data:
                 data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
         except OSError:
-            # Half a line would swallow the next one.
-            os.ftruncate(self._fd, before)
-            os.lseek(self._fd, before, os.SEEK_SET)
+            # Half a line would swallow the next one; and the kernel tries no page again whose fsync failed, so a next
+            # one could be on the disk behind a hole.
+            if text:
+                os.ftruncate(self._fd, before)
             raise
-        os.fsync(self._fd)
 
     def close(self) -> None:
         try:
