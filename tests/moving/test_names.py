@@ -85,6 +85,22 @@ def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine
     assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
 
 
+def test_nothing_is_kept_for_the_link_of_a_farm_that_was_taken_back_after_the_move(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """The move has noted the link too, under its own run; and the farm is gone with its folder."""
+    machine.engine.scan()
+    machine.engine.farm(tmp_path / "farm")
+    made = {*map(str, objects(machine.hub))}
+    machine.move("org/one")
+    machine.engine.undo()
+    assert {*map(str, objects(machine.hub))} == made
+    machine.engine.undo()
+    assert not (tmp_path / "farm").exists()
+    assert {*machine.engine.gc().removed} == made
+    assert not machine.losses()
+
+
 def test_what_the_journal_does_not_take_does_not_happen(
     machine: Machine, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

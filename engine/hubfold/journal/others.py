@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.content import LinkKind
@@ -94,6 +94,26 @@ def _text_now(link: Intent | FarmLink, later: Sequence[Repointed]) -> tuple[str,
         return known[0]
     now = text_of(link.path)
     return next((pair for pair in reversed(known) if pair[0] == now), known[-1])
+
+
+def taken_away(logs: Iterable[RunLog]) -> Iterator[tuple[str, str]]:
+    """(run, path) of the links that undo took away, by the run that made each, and by those that led it elsewhere.
+
+    Each of these notes the link at the object that it reads then. As long as one run whose link lies there was not
+    taken back, nothing is said of the others: theirs may be that one, moved with its farm.
+    """
+    led: dict[str, list[str]] = {}
+    gone: dict[str, bool] = {}
+    for log in logs:
+        taken = set(log.unlinked)
+        yield from ((log.run, path) for path in taken)
+        for link in log.farm_links:
+            gone[link.path] = gone.get(link.path, True) and link.path in taken
+        for repointed in log.repointed:
+            led.setdefault(repointed.path, []).append(log.run)
+    for path, runs in led.items():
+        if gone.get(path):
+            yield from ((run, path) for run in runs)
 
 
 def keepers_in_use(logs: Collection[RunLog], *, but: str) -> set[int]:
