@@ -221,6 +221,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return OneProcessMounts(config, log)
 
 
+#: Tests of `BackendContract` that start hubfold several times.
+_FOLDING = ("once_folded", "killed_in_the_middle")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.nodeid.partition("::")[0]
@@ -229,8 +233,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         if mounts and file not in _MOUNTING:
             raise pytest.UsageError(f"{file} mounts: it belongs to _MOUNTING in {__file__}")
-        if file.startswith("tests/plugins") and "once_folded" in item.name:
-            item.add_marker(pytest.mark.slow)  # it starts hubfold five times
+        if file.startswith("tests/plugins") and any(name in item.name for name in _FOLDING):
+            item.add_marker(pytest.mark.slow)
         for marker, (variable, reason) in _TIERS.items():
             if item.get_closest_marker(marker) and os.environ.get(variable, "0") in ("", "0"):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -556,6 +556,7 @@ TESTED_BY = {
     "hubfold.removal.needs": ["removal/test_removal.py"],
     "hubfold.removal.plan": ["removal/test_removal.py"],
     "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],
+    "hubfold.removal.shared": ["removal/test_stores_without_folders.py", "removal/test_removal.py"],
     "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
     "hubfold.removal.twins": ["removal/test_redundant.py", "faults/test_seen_twice.py"],
     "hubfold.reports.origins": ["engine/test_explaining.py", "reports/test_json.py"],

@@ -12,8 +12,8 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 from hubfold import Engine
 from hubfold.backend.changes import Removal, SharedContent
 from hubfold.errors import HubfoldError, UsageError
-from hubfold.removal.plan import with_shared
 from hubfold.removal.remover import Remover
+from hubfold.removal.shared import with_shared
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import (
     Tree,

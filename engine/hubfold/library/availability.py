@@ -96,6 +96,8 @@ def hidden(library: Library | Holdings, wanted: ModelName) -> tuple[str, ...]:
 def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[str]) -> str:
     """The folder of a whole revision, or the path of one file of it, which has to be whole itself only.
 
+    Where the files of all models lie in one folder, that of the file of a model which has one only.
+
     `names` are further names to suggest. Raises `UnknownModel`, `NotWhole`.
     """
     model = library.find(wanted)
@@ -116,7 +118,18 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
     if revision.state is not Wholeness.WHOLE or lacking:
         hint = READ_IT if lacking[0].unreadable else _how_to_get(wanted)
         raise NotWhole(f"{model.id} is {_how(revision)} in {revision.path}: {in_words(lacking)}", hint)
-    return revision.path
+    return _only_file(model, revision) if revision.among_others else revision.path
+
+
+def _only_file(model: Model, revision: Revision) -> str:
+    """The file of a model that has no folder of its own. Raises `NotWhole` where there are several."""
+    names = sorted(file.name for file in revision.files)
+    if len(names) == 1:
+        return revision.files[0].path
+    raise NotWhole(
+        f"{model.id} has {len(names)} files among those of other models: {', '.join(names)}",
+        f"name one: hubfold path {shlex.quote(model.id)} {shlex.quote(names[0])}",
+    )
 
 
 def _path_of_file(library: Library, wanted: ModelName, model: Model, file: str) -> str:

@@ -1,7 +1,7 @@
 """The contract of a backend once hubfold is at work: folded and taken back by the command, the store's program asked.
 
 It is run as a user runs it, in a process of its own, so the plugin has to be installed, or to be one file; else these
-tests are skipped.
+tests are skipped. Once it is killed in the middle of a swap.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import inspect
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,8 +24,9 @@ from hubfold.content import LinkKind, Root
 from hubfold.testing.built import Built
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from hubfold import Engine
     from hubfold.backend.contract import StorageBackend
 
 _FOLD = ("consolidate", "--all-files", "--min-size", "1", "-y")
@@ -92,6 +95,44 @@ class FoldContract:
         assert not self._strangers(built, before, again)
         self.program_is_content(built)
 
+    def test_killed_in_the_middle_of_a_swap_it_reads_the_same_and_all_can_be_taken_back(
+        self, built: Built, tmp_path: Path
+    ) -> None:
+        if not hasattr(os, "fork"):
+            pytest.skip("this system has no fork")
+        hubfold = Command(tmp_path)
+        with _engine(hubfold) as engine:
+            installed = self.backend.name in engine.workspace.backends
+        if not installed:
+            hubfold.bring(self.backend)
+        with _engine(hubfold) as engine:
+            if self.backend.name not in engine.workspace.backends or not built.recognised:
+                pytest.skip(
+                    f"no installed plugin has the backend {self.backend.name}, or it is known by no name"
+                )
+        cache = tmp_path / "hub"
+        _cache_of([built.root / path for path in built.content], cache)
+        before = _as_users_see(built.root)
+        if not _killed_in_a_swap(hubfold, [built.root, cache]):
+            pytest.skip("no file of it is replaced")
+        for path in built.content:
+            assert (built.root / path).read_bytes() == before[path][-1], (
+                f"{path} reads other bytes after a crash"
+            )
+        self.program_is_content(built)
+        with _engine(hubfold) as engine:
+            engine.recover()
+            after = _as_users_see(built.root)
+            assert not self._strangers(built, before, after), (
+                "left by a crash, and not taken away by `recover`"
+            )
+            for run in engine.runs():
+                if run.state not in ("undone", "recovered"):
+                    engine.undo(run.run)
+        again = _as_users_see(built.root)
+        assert {path: again.get(path) for path in before} == before
+        self.program_is_content(built)
+
     def _links(self) -> frozenset[LinkKind]:
         return self.backend.capabilities.links | self.backend.capabilities.links_across
 
@@ -107,6 +148,50 @@ class FoldContract:
             for path in sorted(after.keys() - before.keys())
             if not any(path == place or path.startswith(f"{place}/") for place in allowed)
         ]
+
+
+def _engine(hubfold: Command) -> Engine:
+    from hubfold import Engine
+
+    return Engine(environ=hubfold.environ)
+
+
+def _killed_in_a_swap(hubfold: Command, places: list[Path]) -> bool:
+    """Fold in a process of its own that is killed as soon as one name was given another file; whether it came to that.
+
+    What was displaced has a name of hubfold's then, and nothing after it was done.
+    """
+    with warnings.catch_warnings():
+        # Of threads that are there at a fork, and that do nothing in the child.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            _fold_and_die(hubfold, places)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _fold_and_die(hubfold: Command, places: list[Path]) -> None:
+    from hubfold.content import Scope
+    from hubfold.disk.directory import Directory
+
+    def dying(call: Callable[..., None]) -> Callable[..., None]:
+        def changed(*arguments: Any) -> None:
+            call(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return changed
+
+    scope = Scope(all_files=True)
+    with _engine(hubfold) as engine:
+        engine.scan(places, min_size=1, scope=scope)
+        plan = engine.plan(places, min_size=1, scope=scope)
+        for name in ("exchange", "rename"):
+            setattr(Directory, name, dying(getattr(Directory, name)))
+        engine.apply(plan)
 
 
 def _cache_of(files: Iterable[Path], cache: Path) -> None:
