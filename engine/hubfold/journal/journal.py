@@ -16,7 +16,8 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``remove``     about to remove ``path``, which the user named, `Removed`; ``bytes`` by length, 0 for a link
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
-``put``        about to give a root a file or link made of what lies in a folder, `Put`; known again by inode or text
+``put``        about to give a root a file or link made of what lies in a folder, `Put`; known again by inode or text;
+               of a note that takes the place of another one, what that was (``before``)
 ``take``       undo is about to remove what was put at ``path``; ``source`` has the bytes, fsynced
 ``move``       about to move the content of a model to another root, `Moved`: what is made there is announced by
                ``make``, each link to it by an ``intent``

@@ -11,10 +11,8 @@ import inspect
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,12 +22,28 @@ from hubfold.content import LinkKind, Root
 from hubfold.testing.built import Built
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from hubfold import Engine
     from hubfold.backend.contract import StorageBackend
 
 _FOLD = ("consolidate", "--all-files", "--min-size", "1", "-y")
+
+#: hubfold, which ends without another word once a file has taken the place of another.
+_DYING = """
+import os, sys
+from hubfold.disk.directory import Directory
+from hubfold.cli import main
+
+def dying(call):
+    def changed(folder, one, other):
+        call(folder, one, other)
+        if one.startswith(".hubfold-"):
+            os._exit(77)
+    return changed
+
+Directory.exchange, Directory.rename = dying(Directory.exchange), dying(Directory.rename)
+main()
+"""
 
 
 class Command:
@@ -50,6 +64,16 @@ class Command:
         answer = subprocess.run(line, env=self.environ, capture_output=True, text=True, timeout=600)
         assert answer.returncode == 0, f"{' '.join(line)}: {answer.stdout}{answer.stderr}"
         return answer.stdout
+
+    def dies_in_a_swap(self, *arguments: str | Path) -> bool:
+        """Run it, killed as soon as one name was given another file; whether it came to that.
+
+        What was displaced has a name of hubfold's then, and nothing after it was done.
+        """
+        line = [sys.executable, "-c", _DYING, *map(str, arguments)]
+        answer = subprocess.run(line, env=self.environ, capture_output=True, text=True, timeout=600)
+        assert answer.returncode in (0, 77), f"{' '.join(line)}: {answer.stdout}{answer.stderr}"
+        return answer.returncode == 77
 
     def bring(self, backend: type[StorageBackend]) -> None:
         """Have the file of a plugin that is no distribution, as its author has it beside his configuration."""
@@ -98,37 +122,29 @@ class FoldContract:
     def test_killed_in_the_middle_of_a_swap_it_reads_the_same_and_all_can_be_taken_back(
         self, built: Built, tmp_path: Path
     ) -> None:
-        if not hasattr(os, "fork"):
-            pytest.skip("this system has no fork")
         hubfold = Command(tmp_path)
-        with _engine(hubfold) as engine:
-            installed = self.backend.name in engine.workspace.backends
-        if not installed:
+        if self.backend.name not in hubfold.backends():
             hubfold.bring(self.backend)
-        with _engine(hubfold) as engine:
-            if self.backend.name not in engine.workspace.backends or not built.recognised:
-                pytest.skip(
-                    f"no installed plugin has the backend {self.backend.name}, or it is known by no name"
-                )
+        if not built.recognised:
+            pytest.skip("it is known by no name")
         cache = tmp_path / "hub"
         _cache_of([built.root / path for path in built.content], cache)
         before = _as_users_see(built.root)
-        if not _killed_in_a_swap(hubfold, [built.root, cache]):
-            pytest.skip("no file of it is replaced")
+        if not hubfold.dies_in_a_swap(*_FOLD, built.root, cache):
+            pytest.skip(
+                f"no file of it is replaced, or no installed plugin has the backend {self.backend.name}"
+            )
         for path in built.content:
             assert (built.root / path).read_bytes() == before[path][-1], (
                 f"{path} reads other bytes after a crash"
             )
         self.program_is_content(built)
-        with _engine(hubfold) as engine:
-            engine.recover()
-            after = _as_users_see(built.root)
-            assert not self._strangers(built, before, after), (
-                "left by a crash, and not taken away by `recover`"
-            )
-            for run in engine.runs():
-                if run.state not in ("undone", "recovered"):
-                    engine.undo(run.run)
+        hubfold.run("recover")
+        after = _as_users_see(built.root)
+        assert not self._strangers(built, before, after), "left by a crash, and not taken away by `recover`"
+        runs = json.loads(hubfold.run("runs", "--json"))["runs"]
+        if any(run["actions"] and run["state"] != "undone" for run in runs):
+            hubfold.run("undo", "-y")
         again = _as_users_see(built.root)
         assert {path: again.get(path) for path in before} == before
         self.program_is_content(built)
@@ -148,50 +164,6 @@ class FoldContract:
             for path in sorted(after.keys() - before.keys())
             if not any(path == place or path.startswith(f"{place}/") for place in allowed)
         ]
-
-
-def _engine(hubfold: Command) -> Engine:
-    from hubfold import Engine
-
-    return Engine(environ=hubfold.environ)
-
-
-def _killed_in_a_swap(hubfold: Command, places: list[Path]) -> bool:
-    """Fold in a process of its own that is killed as soon as one name was given another file; whether it came to that.
-
-    What was displaced has a name of hubfold's then, and nothing after it was done.
-    """
-    with warnings.catch_warnings():
-        # Of threads that are there at a fork, and that do nothing in the child.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        try:
-            _fold_and_die(hubfold, places)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
-
-
-def _fold_and_die(hubfold: Command, places: list[Path]) -> None:
-    from hubfold.content import Scope
-    from hubfold.disk.directory import Directory
-
-    def dying(call: Callable[..., None]) -> Callable[..., None]:
-        def changed(*arguments: Any) -> None:
-            call(*arguments)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        return changed
-
-    scope = Scope(all_files=True)
-    with _engine(hubfold) as engine:
-        engine.scan(places, min_size=1, scope=scope)
-        plan = engine.plan(places, min_size=1, scope=scope)
-        for name in ("exchange", "rename"):
-            setattr(Directory, name, dying(getattr(Directory, name)))
-        engine.apply(plan)
 
 
 def _cache_of(files: Iterable[Path], cache: Path) -> None:

@@ -51,7 +51,8 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
 
     Every revision of every model and dataset comes over, what is in both once; on one file system no byte is copied.
     Each file is read and held against its name, and one that is corrupt does not go. What NEW has already stays, so the
-    same command goes on after an interruption. `hubfold undo` takes it back, but for what `--how move` emptied.
+    same command goes on after an interruption; a branch that both have names the commit that was written last. `hubfold
+    undo` takes it back, but for what `--how move` emptied.
     """
     output = session.output
     with session.engine() as engine:
@@ -97,6 +98,9 @@ def _show(session: Session, output: Output, preview: MigrateReport) -> None:
     if preview.made:
         output.line(f"what is made in {preview.new}, {display.count(len(preview.made), 'path')}:")
         tell.some(output, preview.made, full=session.full)
+    if preview.renewed:
+        output.line(f"refs there that name the newer commit then, {len(preview.renewed)}:")
+        tell.some(output, preview.renewed, full=session.full)
     tell.left_alone(output, tell.reasons(preview.left), full=session.full)
     if preview.models:
         output.line(_THEN[preview.how].format(old=preview.old, new=preview.new))
