@@ -245,6 +245,7 @@ def test_a_ref_that_a_client_wrote_meanwhile_stays(
     assert loaded(new, "org/chat", THREE) == CHAT
 
 
+@pytest.mark.slow
 def test_a_ref_that_its_user_changed_since_is_not_put_back(
     engine: Engine, old: Path, new: Path, refs: tuple[Path, Path]
 ) -> None:
@@ -256,6 +257,7 @@ def test_a_ref_that_its_user_changed_since_is_not_put_back(
     assert other.read_text() == "7" * 39
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("undoing", [False, True])
 @pytest.mark.parametrize("step", ["create_file", "rename"])
 def test_killed_while_a_ref_is_given_its_new_text_it_reads_one_of_the_two(

@@ -88,6 +88,7 @@ def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine
     assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_for_the_link_of_a_farm_that_was_taken_back_after_the_move(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hubfold import Engine
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.library.availability import NotWhole
+from hubfold.models.names import UnknownModel
 from tests.building import jar, tree
 
 MODELS = {
@@ -80,6 +81,15 @@ def test_a_store_is_no_copy_of_a_model(store: Path, engine: Engine) -> None:
     with pytest.raises(UsageError, match=r"jar holds 3 models: a/one, b/two, c/three") as caught:
         engine.plan_remove([str(store)])
     assert "name" in str(caught.value.hint)
+
+
+def test_a_folder_that_is_named_like_a_model_is_asked_about(
+    store: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(store.parent)
+    with pytest.raises(UnknownModel, match="no root holds a model called 'jar'") as caught:
+        engine.plan_remove(["jar"])
+    assert caught.value.hint == "if the folder is meant: hubfold rm ./jar"
 
 
 def test_a_layout_says_why_a_model_stays(engine: Engine) -> None:

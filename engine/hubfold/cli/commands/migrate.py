@@ -62,11 +62,7 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
         _show(session, output, preview)
         engine.check_adopt_space(plan)
         nothing = not preview.models
-        question = f"Make {display.count(len(preview.made), 'path')} in {preview.new}?"
-        if how == "move":
-            question = (
-                f"Make {display.count(len(preview.made), 'path')} in {preview.new}, and empty {preview.old}?"
-            )
+        question = _question(preview)
         if not tell.goes_on(session, preview, question, nothing=nothing):
             if nothing:
                 output.message(f"{preview.old} has no model that could go")
@@ -79,6 +75,8 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
         f"{display.count(len(report.models), 'revision')} in {report.new}: {made} made, {written} written",
         "bold",
     )
+    if report.renewed:
+        output.line(f"refs there that name the newer commit, {len(report.renewed)}")
     if report.links:
         output.line(f"{display.count(len(report.links), 'file')} of {report.old} read what {report.new} has")
     if report.removed:
@@ -86,6 +84,14 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
     elif how == "move" and report.failed:
         output.message(f"{report.old} was not emptied, since not all of it came over")
     return tell.failures(output, report.failed) or None
+
+
+def _question(preview: MigrateReport) -> str:
+    what = f"Make {display.count(len(preview.made), 'path')}"
+    if preview.renewed:
+        what += f", change {display.count(len(preview.renewed), 'ref')}"
+    emptied = f", and empty {preview.old}" if preview.how == "move" else ""
+    return f"{what} in {preview.new}{emptied}?"
 
 
 def _show(session: Session, output: Output, preview: MigrateReport) -> None:
