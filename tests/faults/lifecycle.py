@@ -282,7 +282,7 @@ def build_migrate(place: str) -> None:
     tree.cache(old, "org/one", ADOPTED, ONE)
     tree.cache(old, "org/two", {"same.bin": ADOPTED["model.safetensors"]}, TWO)
     tree.cache(os.path.join(place, "hf/hub"), "org/two", {"small.bin": b"there"}, "c" * 40)
-    os.utime(_ref(os.path.join(place, "hf/hub")), ns=(tree.OLD_NS, tree.OLD_NS))
+    os.utime(_ref(os.path.join(place, "hf/hub")), ns=(tree.OLD_NS, tree.OLD_NS - 10**9))
     enrol(place, old, os.path.join(place, "hf/hub"))
 
 
