@@ -675,8 +675,9 @@ class Engine:
     def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
         """Let downloads that are planned from now on ask these for content by its sha256, before the Hub is asked.
 
-        Each is what `serve` is reached at; the token in `token_file` is sent to all of them. What comes counts only
-        when it was read and is that content. Raises `UsageError`, `HubfoldError`, `OSError`.
+        Each is what `serve` is reached at; without any, those that ``config.toml`` names, which are asked anyway. The
+        token in `token_file` is sent to all of them. What comes counts only when it was read and is that content.
+        Raises `UsageError`, `HubfoldError`, `OSError`.
         """
         self._transfer.ask_neighbours(endpoints, token_file)
 
