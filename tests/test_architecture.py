@@ -183,7 +183,10 @@ MAKES_TREES = {
 
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
 MAY_CHANGE_DISKS = {
-    *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks", "seen_twice")),
+    *(
+        f"hubfold.disk.{name}"
+        for name in ("directory", "exchange", "held", "hosts.lock", "locks", "seen_twice")
+    ),
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),

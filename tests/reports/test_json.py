@@ -27,6 +27,7 @@ from hubfold.reports.health import (
     Problem,
     VerifyReport,
 )
+from hubfold.reports.locks import FoundLock, Pulse, UnlockReport
 from hubfold.reports.models import (
     CheckedModel,
     CheckReport,
@@ -261,6 +262,11 @@ def examples() -> Iterator[tuple[str, Any]]:
         RecoverReport(runs=("r1", "r2"), finished=("/m/a",), rolled_back=(ODD,), left=(LEFT,), waiting=True),
     )
     yield "RecoverReport of nothing", RecoverReport()
+    found = FoundLock(
+        "/m/x.host", Pulse.SILENT, "node7", 4711, "undo", since="2026-01-31T10:00:00Z", token="t", of="/m/x"
+    )
+    yield "FoundLock", found
+    yield "UnlockReport", UnlockReport(locks=(found,), broken=("/m/x.host", ODD))
     yield "GcReport", GcReport(
         removed=("/v/o", ODD), bytes=77, kept=(LEFT,), failed=(FAILED,), folders=("/v",),
         vault_files=("/v/o.links",),

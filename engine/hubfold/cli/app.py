@@ -25,6 +25,7 @@ COMMANDS = {
     "undo": "Take back the last run, or RUN",
     "runs": "Show past runs, or one run action by action",
     "recover": "Finish or roll back what a crash left",
+    "unlock": "Take away locks of hosts that are gone",
     "verify": "Read content again and compare it with what is known of it",
     "doctor": "Look for dangling links, interrupted downloads",
     "gc": "Remove vault objects that no link needs",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
+    from hubfold.engine.unlocking import Unlocking
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
     from hubfold.reports.health import DoctorReport, MountReport, VerifyReport
+    from hubfold.reports.locks import UnlockReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
@@ -433,6 +435,28 @@ class Engine:
         """
         return self._folding.gc(forget_machine=forget_machine)
 
+    # locks between hosts
+
+    def locks(self, paths: Sequence[StrPath] = ()) -> UnlockReport:
+        """The locks between hosts that are held now: of the state, of vaults and roots, `paths` taken for roots too."""
+        return self._unlocking.locks(paths)
+
+    @property
+    def lock_patience(self) -> float:
+        """How many seconds the lock of another host is watched before it may be broken."""
+        from hubfold.disk.hosts.lock import STILL
+
+        return STILL
+
+    def watch_locks(self, found: UnlockReport) -> UnlockReport:
+        """What becomes of locks of other hosts while they are watched for `lock_patience` seconds; `broken` has what
+        `unlock` would break. Raises `Interrupted`."""
+        return self._unlocking.watch(found)
+
+    def unlock(self, watched: UnlockReport) -> UnlockReport:
+        """Break the stale ones of `watch_locks`, and no holder that came since."""
+        return self._unlocking.unlock(watched)
+
     # moving
 
     def plan_move(
@@ -804,6 +828,12 @@ class Engine:
         return self._mounting.look(mounts, compose, environ)
 
     # services
+
+    @cached_property
+    def _unlocking(self) -> Unlocking:
+        from hubfold.engine.unlocking import Unlocking
+
+        return Unlocking(self.workspace)
 
     @cached_property
     def _mounting(self) -> Mounting:
