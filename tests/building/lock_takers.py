@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from hubfold.disk.hosts.lock import VARIABLE
+from hubfold.disk.filesystem import SHARED_VARIABLE
 from hubfold.disk.locks import take_own_lock
 from hubfold.errors import Busy
 
@@ -28,7 +28,7 @@ def lying_flock(folder: Path) -> Path | None:
 
 def start(folder: Path, library: Path, times: int) -> subprocess.Popen[bytes]:
     """A process that takes the lock in `folder` that many times."""
-    environ = {**os.environ, "LD_PRELOAD": str(library), VARIABLE: "1"}
+    environ = {**os.environ, "LD_PRELOAD": str(library), SHARED_VARIABLE: "1"}
     command = [sys.executable, "-m", __name__, str(folder), str(times)]
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hubfold.disk.filesystem import SHARED_VARIABLE
 from hubfold.disk.hosts import lock, shares
 from tests.building.host_locks import another, token_that_is_gone
 from tests.building.program import Program, Scene
@@ -11,7 +12,7 @@ from tests.building.program import Program, Scene
 
 @pytest.fixture(autouse=True)
 def a_share(hubfold: Program) -> None:
-    hubfold.environ[lock.VARIABLE] = "1"
+    hubfold.environ[SHARED_VARIABLE] = "1"
 
 
 def test_where_another_host_is_at_work_a_run_says_so_and_changes_nothing(

@@ -53,6 +53,8 @@ _SHARED_MAGIC = frozenset(
         *[0x01021997, 0x786F4256, 0xBACBACBC],  # 9p, VirtualBox, VMware
     }
 )
+#: Has every file system taken for one that other hosts use too, for those that hubfold does not know as such.
+SHARED_VARIABLE = "HUBFOLD_HOST_LOCKS"
 _FUSE_MAGIC = 0x65735546
 _BTRFS_MAGIC = 0x9123683E  # linux/magic.h
 _XFS_MAGIC = 0x58465342
@@ -217,6 +219,8 @@ def reaches_other_hosts(folder: str) -> bool:
 
     What FUSE and virtiofs show counts, unless it lies on a block device: only its program knows what is behind it.
     """
+    if os.environ.get(SHARED_VARIABLE):
+        return True
     if sys.platform != "linux":
         return False
     try:

@@ -444,9 +444,7 @@ class Engine:
     @property
     def lock_patience(self) -> float:
         """How many seconds the lock of another host is watched before it may be broken."""
-        from hubfold.disk.hosts.lock import STILL
-
-        return STILL
+        return self._unlocking.patience
 
     def watch_locks(self, found: UnlockReport) -> UnlockReport:
         """What becomes of locks of other hosts while they are watched for `lock_patience` seconds; `broken` has what

@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Scope, Trust
-from hubfold.disk.filesystem import FileSystems
-from hubfold.disk.hosts import lock as hosts
+from hubfold.disk.filesystem import FileSystems, reaches_other_hosts
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
@@ -204,7 +203,7 @@ def _out_of_reach(plan: Plan) -> Iterator[str]:
     told: set[str] = set()
     for folder in dict.fromkeys(action.victim.folder for action in plan.actions):
         place = filesystems.of(folder)
-        if place.mount not in told and hosts.wanted(folder):
+        if place.mount not in told and reaches_other_hosts(folder):
             told.add(place.mount)
             yield (
                 f"{place.mount} ({place.kind}) may be used by other hosts: hubfold keeps its own runs there apart, but "

@@ -20,6 +20,11 @@ class Unlocking:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
+    @property
+    def patience(self) -> float:
+        """See `Engine.lock_patience`."""
+        return lock.STILL
+
     def locks(self, paths: Sequence[StrPath] = ()) -> UnlockReport:
         """See `Engine.locks`."""
         return UnlockReport(tuple(self._found(paths)))

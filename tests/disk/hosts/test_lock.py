@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.disk.filesystem import SHARED_VARIABLE
 from hubfold.disk.hosts import lock
 from hubfold.disk.locks import take_own_lock
 from hubfold.errors import HeldElsewhere, LeftAlone
@@ -145,7 +146,7 @@ def test_the_locks_of_hubfold_hold_between_hosts_where_they_have_to(
 ) -> None:
     take_own_lock(str(tmp_path / "x")).release()
     assert [path.name for path in tmp_path.iterdir()] == ["x"], "a disk of this host has flock"
-    monkeypatch.setenv(lock.VARIABLE, "1")
+    monkeypatch.setenv(SHARED_VARIABLE, "1")
     held = take_own_lock(str(tmp_path / "x"))
     assert (tmp_path / "x.host").is_dir()
     held.release()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.disk.filesystem import SHARED_VARIABLE
 from hubfold.disk.hosts import lock, shares
 from hubfold.errors import HeldElsewhere
 from tests.building.host_locks import another, token_that_is_gone
@@ -14,7 +15,7 @@ from tests.building.waiting import until
 
 @pytest.fixture(autouse=True)
 def a_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(lock.VARIABLE, "1")
+    monkeypatch.setenv(SHARED_VARIABLE, "1")
 
 
 def nothing() -> None:
@@ -70,7 +71,7 @@ def test_a_run_that_was_killed_stands_in_no_way(tmp_path: Path) -> None:
 
 
 def test_what_only_this_host_has_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(lock.VARIABLE)
+    monkeypatch.delenv(SHARED_VARIABLE)
     monkeypatch.setattr(lock, "reaches_other_hosts", lambda folder: folder.endswith("share"))
     for name in ("share", "local"):
         (tmp_path / name).mkdir()

@@ -65,7 +65,8 @@ def this_process(command: str) -> Holder:
     pid = os.getpid()
     token = f"{_boot()}-{_namespace()}-{pid}-{_started(pid) or 0}-{secrets.token_hex(8)}"
     host, machine = _this_host(pid)
-    return Holder(token, host, machine, pid, command, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Holder(token, host, machine, pid, command, since=since)
 
 
 def told_by(token: str, text: bytes) -> Holder:

@@ -37,8 +37,6 @@ from hubfold.errors import HeldElsewhere
 
 #: What is added to the name of what is locked.
 SUFFIX = ".host"
-#: Takes the lock between hosts on every file system, for those that hubfold does not know for shared ones.
-VARIABLE = "HUBFOLD_HOST_LOCKS"
 #: Seconds between two heartbeats, and how long none came before a lock may be broken.
 BEAT = 15.0
 STILL = 120.0
@@ -94,7 +92,7 @@ class Beat(NamedTuple):
 
 def wanted(folder: str) -> bool:
     """Whether a lock in an existing folder has to hold between hosts."""
-    return bool(os.environ.get(VARIABLE)) or reaches_other_hosts(folder)
+    return reaches_other_hosts(folder)
 
 
 def take(path: str, command: str = "", broken: Callable[[], object] | None = None) -> HostLock:
