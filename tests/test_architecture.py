@@ -50,8 +50,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving adoption care mounted transfer removal places library scanning farm folding duplicates vault journal"
-        " reading index state"
+        "moving adoption care mounted fleet transfer removal places library scanning farm folding duplicates vault"
+        " journal reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -70,6 +70,7 @@ HOUSE = (
         "removal farm folding vault journal reading index state reports backend disk ground",
         never="transfer scanning duplicates testing",
     ),
+    room("fleet", "reports disk ground", never="index state folding journal library scanning vault backend"),
     room("mounted", "scanning vault reports disk ground", never="index state folding journal library"),
     room(
         "transfer",
@@ -165,6 +166,7 @@ PURE = [
     "hubfold.duplicates.grouping",
     *("hubfold.vault.names", "hubfold.transfer.archive"),
     *("hubfold.mounted.mounts", "hubfold.mounted.variables"),
+    *("hubfold.fleet.layout", "hubfold.fleet.questions"),
 ]
 
 #: What a plugin may import: nothing else is promised to be there tomorrow.
@@ -199,6 +201,8 @@ MAY_CHANGE_DISKS = {
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
     *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),
+    # The file of an exported index.
+    "hubfold.fleet.export",
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hubfold.disk.filesystem import SHARED_VARIABLE
-from hubfold.disk.hosts import lock, shares
+from hubfold.disk.hosts import shares
 from tests.building.host_locks import another, token_that_is_gone
 from tests.building.program import Program, Scene
 

@@ -50,6 +50,8 @@ COMMANDS = {
     "restore": "Restore models from a backup",
     "adopt": "Make a folder of files a model of the cache",
     "migrate": "Put a whole cache into another one",
+    "export": "Write the index of this host for `hubfold fleet`",
+    "fleet": "Tell what many hosts have, by what each of them exported",
     "plugins": "Show which backends are loaded, from which distribution",
     "demo": "Do the whole job on a small set-up of its own",
     "init": "Write a config.toml with every setting explained",
