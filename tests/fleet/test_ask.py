@@ -31,8 +31,9 @@ def answer(folder: Path, name: str, **options: Any) -> list[dict[str, Any]]:
 
 
 def blob(content: str, model: str = "a/b", revision: str = "r1", **told: Any) -> Any:
-    path = f"{told.pop('root', HUB)}/models--{model.replace('/', '--')}/blobs/{sha256(content)}"
-    return file(path, content, repo_type="model", repo_id=model, revision=revision, **told)
+    root = told.pop("root", HUB)
+    path = f"{root}/models--{model.replace('/', '--')}/blobs/{sha256(content)}"
+    return file(path, content, root=root, repo_type="model", repo_id=model, revision=revision, **told)
 
 
 @pytest.fixture

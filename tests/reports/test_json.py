@@ -19,6 +19,7 @@ from hubfold import demo, display
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Partial, Role, Signature, Trust
 from hubfold.json_form import JsonForm
 from hubfold.models.patterns import Selection
+from hubfold.reports.fleet import Answer, ExportedFile, ExportReport, FleetReport
 from hubfold.reports.health import (
     DoctorReport,
     Finding,
@@ -255,6 +256,12 @@ def examples() -> Iterator[tuple[str, Any]]:
         run="r1", restored=("/m/a", ODD), left=(LEFT,), failed=(FAILED,), bytes_needed=5, interrupted=True,
         kept=(Left(path="/m/b", reason="its mode stays"),), removed=(ODD,), folders=("/m",),
     )  # fmt: skip
+    yield "ExportReport", ExportReport("/f/x.parquet", 3, 40, others=2)
+    exported = ExportedFile("/f/x.parquet", "node7", "ab", 3, 90, stale=True)
+    answer = Answer("hosts", "what", ("host", "bytes"), (("node7", 40),))
+    yield "ExportedFile", exported
+    yield "Answer", answer
+    yield "FleetReport", FleetReport((exported,), (answer,), (NOTICE,))
     yield "RunSummary", SUMMARY
     yield "RunDetail", RunDetail(summary=SUMMARY, actions=((DONE, "done"), (DONE, "left")))
     yield (

@@ -25,8 +25,8 @@ named AS (
 )"""
 
 #: One row a payload with the hosts that have it: one, or on a share several, of which the first and the last are told.
-_PAYLOADS = f"""{_NAMED},
-payloads AS (
+_EACH_FILE = f"""{_NAMED},
+each_file AS (
     SELECT content, host, host AS last_host, bytes, repo_id FROM named WHERE first AND share IS NULL
     UNION ALL
     SELECT content, min(host), max(host), max(bytes), min(repo_id) FROM named
@@ -53,11 +53,11 @@ FROM files GROUP BY host ORDER BY bytes DESC, host""",
 SAVES = Question(
     "what one shared cache would save",
     f"""
-WITH {_PAYLOADS},
+WITH {_EACH_FILE},
 contents AS (
     SELECT content, count(*) AS copies, sum(bytes) AS bytes, max(bytes) AS one,
         min(host) <> max(last_host) AS several
-    FROM payloads GROUP BY content
+    FROM each_file GROUP BY content
 )
 SELECT count(*) AS contents, coalesce(sum(copies), 0)::BIGINT AS copies, coalesce(sum(bytes), 0)::BIGINT AS bytes,
     coalesce(sum(bytes - one), 0)::BIGINT AS saved,
@@ -78,9 +78,9 @@ GROUP BY repo_type, repo_id ORDER BY hosts DESC, bytes DESC, model LIMIT ?""",
 ONLY = Question(
     "what only one host has",
     f"""
-WITH {_PAYLOADS},
+WITH {_EACH_FILE},
 single AS (
-    SELECT min(host) AS host, sum(bytes) AS bytes, min(repo_id) AS model FROM payloads
+    SELECT min(host) AS host, sum(bytes) AS bytes, min(repo_id) AS model FROM each_file
     GROUP BY content HAVING min(host) = max(last_host)
 )
 SELECT host, model, count(*) AS contents, sum(bytes)::BIGINT AS bytes

@@ -7,6 +7,7 @@ value}]}, "warnings": [{"path", "message"}]}``.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 #: Columns that are sizes, and those that are no figures.
 _SIZES = frozenset({"bytes", "saved", "saved_between_hosts", "smallest", "largest"})
 _TEXTS = frozenset({"host", "other_host", "model", "revision", "name", "root", "backend"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked, of how many rows, and from which age in seconds a host is called stale."""
+
+    model: str = ""
+    show: tuple[str, ...] = ()
+    limit: int = 20
+    stale_after: float = STALE_AFTER
 
 
 @options.command(
@@ -53,15 +64,8 @@ _TEXTS = frozenset({"host", "other_host", "model", "revision", "name", "root", "
     help="Tell which hosts were scanned longer ago: 7d, 12h, 90m, or a number of hours.",
 )
 @click.option("--explain", is_flag=True, help="Print the SQL, and ask nothing.")
-def command(
-    session: Session,
-    places: tuple[str, ...],
-    model: str,
-    show: tuple[str, ...],
-    limit: int,
-    stale_after: float,
-    explain: bool,
-) -> None:
+@options.gathered(asked=Asked)
+def command(session: Session, places: tuple[str, ...], asked: Asked, explain: bool) -> None:
     """Tell what many hosts have, by what each wrote with `hubfold export`.
 
     hosts: what each has; saves: what one shared cache would save; held: which models are held how often; only: what
@@ -71,9 +75,11 @@ def command(
     output = session.output
     with session.engine() as engine:
         if explain:
-            output.page(engine.explain_fleet(places, show, model=model))
+            output.page(engine.explain_fleet(places, asked.show, model=asked.model))
             return
-        report = engine.fleet(places, show, model=model, limit=limit, stale_after=stale_after)
+        report = engine.fleet(
+            places, asked.show, model=asked.model, limit=asked.limit, stale_after=asked.stale_after
+        )
     output.report(report)
     tell.warnings(output, report.warnings)
     for file in report.files:
