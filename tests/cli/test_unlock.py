@@ -69,3 +69,14 @@ def test_locks_of_the_state_and_of_vaults_are_found_too(hubfold: Program, scene:
     found = hubfold("unlock", "-y", "--json").json
     assert [one["state"] for one in found["locks"]] == ["gone", "gone"]
     assert {one["path"] for one in found["broken"]} == {str(one.parent) for one in held}
+
+
+def test_recovery_leaves_no_lock_of_what_was_killed_here(hubfold: Program, scene: Scene) -> None:
+    assert hubfold("consolidate", "hf", "models", "-y", "--link", "symlink").code == 0
+    vault = next(scene.folder.rglob(".hubfold-vault")).parent
+    another(vault / ".lock", token_that_is_gone())
+    journal = next((hubfold.home / "state/runs").glob("*.jsonl"))
+    text = journal.read_text()
+    journal.write_text(text[: text.rindex('{"record": "end"')])  # as a kill before its end leaves it
+    assert hubfold("recover").code == 0
+    assert not list(scene.folder.rglob("*.host"))

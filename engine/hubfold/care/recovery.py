@@ -29,6 +29,8 @@ from hubfold.removal.settle import settle_removal
 from hubfold.reports.outcomes import Left, Settled
 from hubfold.reports.runs import RecoverReport
 from hubfold.state.home import StateHome
+from hubfold.vault import objects
+from hubfold.vault.names import of_object
 
 
 @contextmanager
@@ -94,6 +96,8 @@ def _on_shares(log: RunLog) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(shares.alone(*log.changes_at, "recover", lambda: None))
+            for vault in {of_object(path) for path in log.objects}:
+                objects.clear_ended(vault)
         except HeldElsewhere as error:
             raise lock.held_elsewhere(error) from None
         yield

@@ -32,7 +32,7 @@ from dataclasses import dataclass, fields
 from hubfold.content import VAULT_MARKER
 from hubfold.disk.directory import Directory, make_folder_like, make_folders
 from hubfold.disk.held import HeldFile
-from hubfold.disk.hosts.lock import SUFFIX
+from hubfold.disk.hosts import lock as hosts
 from hubfold.disk.locks import take_own_lock
 from hubfold.errors import LeftAlone
 from hubfold.vault.names import LINKS, LOCK, NEW, OBJECTS, claims_of, of_object
@@ -93,6 +93,11 @@ def lock(vault: str) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def clear_ended(vault: str) -> None:
+    """Take away the lock between hosts that a process of this host left in a vault and is gone."""
+    hosts.clear_ended(os.path.join(vault, LOCK))
 
 
 def clear_empty(path: str) -> None:
@@ -281,7 +286,7 @@ def unneeded(vault: str, without: Collection[str] = ()) -> Unneeded:
     if len(folders) < len(prefixes):
         return Unneeded(tuple(lists), tuple(folders))
     folders += [top] if os.path.lexists(top) else []
-    stays = set(os.listdir(vault)) - {VAULT_MARKER, LOCK, LOCK + SUFFIX, OBJECTS}
+    stays = set(os.listdir(vault)) - {VAULT_MARKER, LOCK, LOCK + hosts.SUFFIX, OBJECTS}
     last = () if stays else (os.path.join(vault, LOCK), os.path.join(vault, VAULT_MARKER))
     return Unneeded(tuple(lists), tuple(folders), last)
 

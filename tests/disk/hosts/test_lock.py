@@ -106,6 +106,17 @@ def test_breaking_hits_the_one_holder_that_was_named(tmp_path: Path) -> None:
     assert not lock.break_lock(str(tmp_path / "x"), gone())
 
 
+def test_only_the_lock_of_a_process_that_is_gone_is_cleared_away(tmp_path: Path) -> None:
+    of = tmp_path / "x"
+    lock.clear_ended(str(of))
+    file = another(of)
+    lock.clear_ended(str(of))
+    assert file.exists()
+    file.rename(file.with_name(gone()))
+    lock.clear_ended(str(of))
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_process_left_that_was_killed_while_it_took_the_lock_goes(tmp_path: Path) -> None:
     empty, whole, alive = (tmp_path / f"x.host.{token}" for token in (gone(), gone(), gone(_0="ab" * 16)))
     for path in (empty, whole, alive):

@@ -87,7 +87,9 @@ def command(session: Session, places: tuple[str, ...], asked: Asked, explain: bo
             output.warning(f"{file.path}: {file.host} was scanned {_ago(file.age)}")
     if output.as_json:
         return
-    for answer in report.answers:
+    for number, answer in enumerate(report.answers):
+        if number:
+            output.line()
         output.line(f"{answer.title}:", "bold")
         _table(output, answer)
 

@@ -148,6 +148,14 @@ def silent(before: dict[str, Beat], wait: Callable[[float], object]) -> list[str
     return list(still)
 
 
+def clear_ended(path: str) -> None:
+    """Take the lock of `path` away where its holder was a process of this boot that is gone."""
+    with suppress(OSError):
+        holder = holder_of(path)
+        if holder is not None and holders.has_ended(holder.token):
+            break_lock(path, holder.token)
+
+
 def break_lock(path: str, token: str) -> bool:
     """Take this holder out of the lock of `path`, and no other; whether it was in it. Raises `OSError`."""
     return _take_out(path + SUFFIX, token, quietly=False)
