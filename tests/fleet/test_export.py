@@ -101,7 +101,7 @@ def test_where_it_cannot_be_written_the_one_of_before_stays(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(export.os, "fsync", full)
-    with pytest.raises(HubfoldError, match="cannot be written: No space left on device"):
+    with pytest.raises(HubfoldError, match="cannot be written: no space left on the file system"):
         host(tmp_path, "node7")
     assert os.listdir(tmp_path) == [os.path.basename(path)], "no temporary file is left"
     assert len(rows(path)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hubfold.content import LinkKind
 from hubfold.engine.places import Places
 from hubfold.errors import NoSpace
+from hubfold.journal.journal import Journal
 from hubfold.places.places import PlaceAway
 from tests.building import tree
 from tests.moving.conftest import ONE, Machine
@@ -39,6 +41,7 @@ def objects(hub: Path) -> list[Path]:
     return [path for path in (hub.parent / "hubfold").rglob("objects/*/*") if path.suffix != ".links"]
 
 
+@pytest.mark.slow
 def test_a_file_that_two_models_share_becomes_a_link_in_both(machine: Machine) -> None:
     tree.cache(str(machine.hub), "org/fork", ONE)
     before = tree.census(str(machine.hub))
@@ -54,6 +57,7 @@ def test_a_file_that_two_models_share_becomes_a_link_in_both(machine: Machine) -
     assert fork.stat().st_ino == machine.blob().stat().st_ino and not fork.is_symlink()
 
 
+@pytest.mark.slow
 def test_a_local_copy_that_is_one_file_with_it_becomes_a_link(machine: Machine, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "one"
     tree.local_dir(str(folder), ONE)
@@ -67,6 +71,7 @@ def test_a_local_copy_that_is_one_file_with_it_becomes_a_link(machine: Machine, 
     assert copy.stat().st_ino == machine.blob().stat().st_ino
 
 
+@pytest.mark.slow
 def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine, copy: Path) -> None:
     text = os.readlink(copy)
     report = machine.move("org/one")
@@ -83,6 +88,43 @@ def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine
     assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
 
 
+@pytest.mark.slow
+def test_nothing_is_kept_for_the_link_of_a_farm_that_was_taken_back_after_the_move(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """The move has noted the link too, under its own run; and the farm is gone with its folder."""
+    machine.engine.scan()
+    machine.engine.farm(tmp_path / "farm")
+    made = {*map(str, objects(machine.hub))}
+    machine.move("org/one")
+    machine.engine.undo()
+    assert {*map(str, objects(machine.hub))} == made
+    machine.engine.undo()
+    assert not (tmp_path / "farm").exists()
+    assert {*machine.engine.gc().removed} == made
+    assert not machine.losses()
+
+
+def test_what_the_journal_does_not_take_does_not_happen(
+    machine: Machine, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link is led nowhere, and its object stays, where the step that says so could not be written."""
+    text = os.readlink(copy)
+    real = Journal.sync
+
+    def full(book: Journal) -> None:
+        if any(b'"release"' in line for line in book._pending):
+            book._pending.clear()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(book)
+
+    monkeypatch.setattr(Journal, "sync", full)
+    failed = {one.path: one.error for one in machine.move("org/one").failed}
+    assert "no space left" in failed[str(objects(machine.hub)[0])], failed
+    assert os.readlink(copy) == text and not machine.losses()
+
+
+@pytest.mark.slow
 def test_the_preview_names_them(machine: Machine, copy: Path) -> None:
     plan = machine.engine.plan_move(["org/one"], machine.slow)
     told = machine.engine.preview_move(plan)
@@ -91,6 +133,7 @@ def test_the_preview_names_them(machine: Machine, copy: Path) -> None:
     assert told.freed == done.freed and told.models[0].links == done.models[0].links
 
 
+@pytest.mark.slow
 def test_the_fold_can_be_taken_back_before_the_move(machine: Machine, copy: Path) -> None:
     fold_run = machine.engine.runs()[0].run
     report = machine.move("org/one")
@@ -100,6 +143,7 @@ def test_the_fold_can_be_taken_back_before_the_move(machine: Machine, copy: Path
     assert not machine.blob().is_symlink() and not machine.losses()
 
 
+@pytest.mark.slow
 def test_and_after_it(machine: Machine, copy: Path) -> None:
     fold_run = machine.engine.runs()[0].run
     machine.engine.undo(machine.move("org/one").models[0].run)
@@ -146,6 +190,7 @@ def test_a_link_that_came_since_the_plan_is_led_too(machine: Machine, copy: Path
     assert machine.blob().is_symlink() and not objects(machine.hub)
 
 
+@pytest.mark.slow
 def test_the_blob_of_another_cache_is_led_too_where_it_may_stay_a_link(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -169,6 +214,7 @@ class Crash(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_a_crash_between_links_and_object_can_be_gone_on_with_and_taken_back(
     machine: Machine, copy: Path, monkeypatch: pytest.MonkeyPatch, newest_first: bool
@@ -214,6 +260,7 @@ def deleted(machine: Machine, copy: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_a_whole_cache_goes_with_what_only_its_vault_has(machine: Machine, deleted: Path) -> None:
     text = os.readlink(deleted)
     plan = machine.engine.plan_move([], machine.slow, source=machine.hub, whole=True)
@@ -234,6 +281,7 @@ def test_a_whole_cache_goes_with_what_only_its_vault_has(machine: Machine, delet
     assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
 
 
+@pytest.mark.slow
 def test_all_of_a_cache_leaves_that_where_it_is(machine: Machine, deleted: Path) -> None:
     report = machine.move(source=machine.hub)
     assert [one.name for one in report.models] == ["org/two"]
@@ -256,6 +304,7 @@ def test_what_only_a_vault_has_stays_where_a_link_to_it_is_away(machine: Machine
     assert any(str(deleted) in one.reason for one in report.left) and objects(machine.hub)
 
 
+@pytest.mark.slow
 def test_where_the_drive_leaves_between_plan_and_act_nothing_goes(machine: Machine, deleted: Path) -> None:
     """Its links cannot be seen then: the copy may be made, but the object stays."""
     plan = machine.engine.plan_move([], machine.slow, source=machine.hub, whole=True)
@@ -266,6 +315,7 @@ def test_where_the_drive_leaves_between_plan_and_act_nothing_goes(machine: Machi
     assert deleted.read_bytes() == WEIGHTS
 
 
+@pytest.mark.slow
 def test_damaged_bytes_of_a_vault_do_not_go(machine: Machine, deleted: Path) -> None:
     plan = machine.engine.plan_move([], machine.slow, source=machine.hub, whole=True)
     [object_] = objects(machine.hub)

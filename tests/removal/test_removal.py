@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
@@ -11,7 +12,8 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 from hubfold import Engine
 from hubfold.backend.changes import Removal, SharedContent
 from hubfold.errors import HubfoldError, UsageError
-from hubfold.removal.plan import with_shared
+from hubfold.removal.remover import Remover
+from hubfold.removal.shared import with_shared
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import (
     Tree,
@@ -101,6 +103,7 @@ def test_a_model_is_gone_and_the_other_is_whole(two: Tree, engine: Engine) -> No
     assert not repository_folder(two["hf/hub"], "org/base").exists()
 
 
+@pytest.mark.slow
 def test_one_revision_goes_with_what_only_it_uses(
     two: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -126,6 +129,7 @@ def test_one_revision_goes_with_what_only_it_uses(
     assert not scan_cache_dir(two["hf/hub"]).warnings
 
 
+@pytest.mark.slow
 def test_after_consolidate_the_links_keep_the_content(two: Tree, engine: Engine) -> None:
     two.build({"models/base": local_dir("org/base"), "other": hub_cache("org/base")})
     engine.scan([two["models/base"], two["other"], two["hf/hub"]])
@@ -140,6 +144,7 @@ def test_after_consolidate_the_links_keep_the_content(two: Tree, engine: Engine)
     assert not report.failed
 
 
+@pytest.mark.slow
 def test_a_cache_that_shares_an_inode_is_told_and_nothing_is_said_to_be_freed_for_it(
     two: Tree, engine: Engine
 ) -> None:
@@ -160,6 +165,7 @@ def test_a_cache_that_shares_an_inode_is_told_and_nothing_is_said_to_be_freed_fo
     assert engine.scan().files_read == 0
 
 
+@pytest.mark.slow
 def test_with_links_they_go_and_the_space_comes_back(two: Tree, engine: Engine) -> None:
     two.build({"models/base": local_dir("org/base")})
     engine.scan([two["models/base"], two["hf/hub"]])
@@ -400,6 +406,7 @@ def test_the_folder_of_a_copy_names_only_that(two: Tree, engine: Engine) -> None
         engine.remove([str(two["hf"])])
 
 
+@pytest.mark.slow
 def test_a_folded_copy_goes_with_the_vault_object_that_only_it_needs(two: Tree, engine: Engine) -> None:
     two.build({"models/base": local_dir("org/base")})
     engine.add_root(two["models"])
@@ -445,6 +452,35 @@ def test_a_copy_that_a_client_writes_to_is_left_alone(two: Tree, engine: Engine)
     assert not report.removed
     assert "another program holds" in report.failed[0].error
     assert (two["models/base"] / "model.safetensors").read_bytes() == weights("base")
+
+
+def test_of_several_models_one_that_is_locked_stays_alone(two: Tree, engine: Engine) -> None:
+    from huggingface_hub.utils import WeakFileLock
+
+    blob = (offline(two, "org/base") / "model.safetensors").resolve()
+    lock = two["hf/hub"] / ".locks" / "models--org--base" / f"{blob.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        report = engine.remove(["org/base", "org/chat"])
+    assert [failed.path for failed in report.failed] and "another program holds" in report.failed[0].error
+    assert (offline(two, "org/base") / "model.safetensors").read_bytes() == weights("base")
+    assert [repo.repo_id for repo in scan_cache_dir(two["hf/hub"]).repos] == ["org/base"]
+    assert not repository_folder(two["hf/hub"], "org/chat").exists()
+
+
+def test_stopped_between_two_models_the_first_is_gone_with_its_content(two: Tree, engine: Engine) -> None:
+    real = Remover._remove
+
+    def then_stop(self: Remover, *args: Any, **kwargs: Any) -> None:
+        real(self, *args, **kwargs)
+        self.stop.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Remover, "_remove", then_stop)
+        report = engine.remove(["org/base", "org/chat"])
+    assert report.interrupted and not report.failed
+    assert not repository_folder(two["hf/hub"], "org/base").exists()
+    assert (offline(two, "org/chat") / "model.safetensors").read_bytes() == weights("chat")
 
 
 def test_what_a_client_downloads_again_into_a_copy_stays(
@@ -497,6 +533,7 @@ def test_a_dataset_is_found_without_its_prefix_and_a_model_comes_first(
     assert names == ["org/base", "datasets/org/rows"]
 
 
+@pytest.mark.slow
 def test_what_ls_says_is_freed_is_what_rm_says_and_frees(
     two: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:

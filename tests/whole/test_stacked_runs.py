@@ -63,6 +63,7 @@ def stacked(tmp_path: Path) -> Iterator[Stacked]:
         yield Stacked(engine, kept, copy, third, runs, before, place)
 
 
+@pytest.mark.slow
 def test_the_last_run_first(stacked: Stacked) -> None:
     """The second undo meets a copy of the file that the first run had kept, and knows it."""
     assert stacked.undo(1) == ([str(stacked.copy), str(stacked.kept)], [], [])
@@ -91,6 +92,7 @@ def test_after_a_crash_too(stacked: Stacked, monkeypatch: pytest.MonkeyPatch) ->
     stacked.all_is_as_it_was()
 
 
+@pytest.mark.slow
 def test_what_the_user_saved_anew_stays(stacked: Stacked) -> None:
     stacked.undo(1)
     stacked.copy.unlink()
@@ -100,6 +102,7 @@ def test_what_the_user_saved_anew_stays(stacked: Stacked) -> None:
     assert tree.look(str(stacked.kept)) == stacked.before[str(stacked.kept)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refused", ["a.gguf", "b.gguf"])
 @pytest.mark.parametrize("again", [False, True])
 def test_a_name_of_the_kept_file_that_a_later_run_could_not_replace(
@@ -135,4 +138,24 @@ def test_a_name_of_the_kept_file_that_a_later_run_could_not_replace(
         for _ in range(3 if again else 2):
             report = engine.undo()
             assert report.restored and not (report.left or report.failed or report.kept)
+    assert tree.differences(before, place) == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_kept_file_gets_its_mode_back_by_the_name_that_is_left_of_it(tmp_path: Path, first: int) -> None:
+    """A fold gave it two names, a farm noted it by the one that undo of the fold makes a file of its own again."""
+    place = str(tmp_path / "place")
+    hubs = [f"{place}/other/hub", f"{place}/hf/hub"]
+    for hub, repo in zip(hubs, ("org/one", "org/two"), strict=True):
+        tree.cache(hub, repo, {"model.gguf": MODEL})
+    before = tree.census(place)
+    with Engine(environ={**tree.environment(place), "HF_HOME": f"{place}/hf"}) as engine:
+        engine.add_root(hubs[0])
+        engine.scan(min_size=1)
+        fold = engine.apply(engine.plan(min_size=1)).run
+        farm = engine.farm(f"{place}/farm").run
+        assert fold is not None and farm is not None
+        for run in (fold, farm) if first else (farm, fold):
+            assert not engine.undo(run).failed
+        engine.gc()
     assert tree.differences(before, place) == []

@@ -33,6 +33,7 @@ COMMANDS = {
     "ls": "Show the models of all roots",
     "check": "Tell whether models are whole where a program would load them",
     "path": "Print where MODEL lies, in whichever root it is whole",
+    "report": "Tell where the space goes",
     "watch": "Show models, space and running downloads, and how they grow",
     "farm": "Build or refresh a folder of links",
     "register": "Let NAME stand for a model, at a place of yours",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hubfold.engine.models import Models
     from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
+    from hubfold.engine.overview import Overviewing
     from hubfold.engine.places import Places
     from hubfold.engine.planning import Planning
     from hubfold.engine.registering import Registering
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
+    from hubfold.reports.overview import Overview
     from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
@@ -638,6 +640,21 @@ class Engine:
 
     # removal
 
+    def overview(self) -> Overview:
+        """Where the space goes: places, models, files, duplicates, what is away or broken. Scans the known roots."""
+        return self._overviewing.overview()
+
+    def check_page(self, path: StrPath, mark: str) -> None:
+        """Raises `UsageError` where `write_page` would, before anything is looked at for it."""
+        self._overviewing.check_page(path, mark)
+
+    def write_page(self, path: StrPath, text: str, mark: str) -> None:
+        """Write a page for the user, in place only of one that has `mark` at its beginning.
+
+        Raises `UsageError` for another file that is there, `HubfoldError` where it cannot be written.
+        """
+        self._overviewing.write_page(path, text, mark)
+
     def plan_remove(
         self,
         models: Sequence[str],
@@ -954,6 +971,12 @@ class Engine:
         from hubfold.engine.models import Models
 
         return Models(self.workspace, self._places, self._memory, self._scanning)
+
+    @cached_property
+    def _overviewing(self) -> Overviewing:
+        from hubfold.engine.overview import Overviewing
+
+        return Overviewing(self.workspace, self._memory, self._scanning, self._models)
 
     @cached_property
     def _removal(self) -> Removing:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hubfold.content import IndexedReplica
 from hubfold.disk.filesystem import reaches_other_hosts
 from hubfold.disk.identity import Machine, Mounts
-from hubfold.errors import HubfoldError
+from hubfold.errors import HubfoldError, describe
 from hubfold.fleet import layout
 from hubfold.reports.fleet import ExportReport
 
@@ -79,7 +79,7 @@ def export(folder: str, source: Source) -> ExportReport:
         _sync(folder)
     except OSError as error:
         raise HubfoldError(
-            f"{path} cannot be written: {error.strerror or error}",
+            f"{path} cannot be written: {describe(error)}",
             "make room or mend its permissions; a file of before stays as it was",
         ) from error
     return ExportReport(path, told.rows, told.payload_bytes, told.others)
