@@ -50,8 +50,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving adoption care mounted fleet transfer removal places library scanning farm folding duplicates vault"
-        " journal reading index state"
+        "moving adoption care mounted fleet serving transfer removal places library scanning farm folding"
+        " duplicates vault journal reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -72,6 +72,11 @@ HOUSE = (
     ),
     room("fleet", "reports disk ground", never="index state folding journal library scanning vault backend"),
     room("mounted", "scanning vault reports disk ground", never="index state folding journal library"),
+    room(
+        "serving",
+        "reading models disk ground",
+        never="index state folding journal farm removal library backend testing",
+    ),
     room(
         "transfer",
         "places library scanning journal reading state reports backend disk models ground",
@@ -137,6 +142,8 @@ LATE = {
     # A scan asks it for what was saved, and reads no journal for that.
     "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
     "hubfold.engine.scanning": ["hubfold.removal.measure"],
+    # They need packages that not everybody has.
+    "hubfold.engine.serving": ["hubfold.serving.application", "hubfold.serving.server"],
     # Who scans and shows no plan does without its report.
     "hubfold.engine.planning": ["hubfold.folding.told"],
     # Every command makes one, and few need all that it can answer.
@@ -167,6 +174,7 @@ PURE = [
     *("hubfold.vault.names", "hubfold.transfer.archive"),
     *("hubfold.mounted.mounts", "hubfold.mounted.variables"),
     *("hubfold.fleet.layout", "hubfold.fleet.questions"),
+    "hubfold.serving.shelf",
 ]
 
 #: What a plugin may import: nothing else is promised to be there tomorrow.
@@ -275,6 +283,27 @@ def loaded_with(*services: str) -> set[str]:
     return {one.removeprefix("hubfold.") for one in reached}
 
 
+def test_what_needs_more_packages_is_loaded_where_it_is_used_and_nowhere_else() -> None:
+    wanting = {"starlette", "uvicorn", "h11"}
+    found = {
+        name
+        for name, module in real().modules.items()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for one in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [it.name for it in node.names]
+        )
+        if one.partition(".")[0] in wanting
+    }
+    assert found == {"hubfold.serving.application", "hubfold.serving.server"}
+    for services in (
+        ("engine", "serving"),
+        ("engine", "transfer"),
+        ("engine", "scanning", "planning", "folding"),
+    ):
+        assert not loaded_with(*services) & {name.removeprefix("hubfold.") for name in found}
+
+
 def of_rooms(modules: set[str], *rooms: str) -> set[str]:
     return {one for one in modules if one.partition(".")[0] in rooms and "." in one}
 
@@ -324,7 +353,9 @@ def test_the_engine_knows_no_plugin() -> None:
 
 @pytest.mark.parametrize("word", [*LAYOUT, *load({"HUBFOLD_NO_PLUGINS": "1"})])
 def test_the_engine_knows_no_layout(word: str) -> None:
-    assert not rules.naming(real(), [word], besides=MAKES_TREES)
+    # What the Hub calls a pointer names the format that it is in.
+    pointers = {"hubfold.serving.protocol"} if word == "git-lfs" else set()
+    assert not rules.naming(real(), [word], besides=MAKES_TREES | pointers)
 
 
 def test_only_the_journalled_operations_and_what_they_call_change_disks() -> None:
@@ -455,7 +486,7 @@ def packages(modules: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in modules}
 
 
-HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http"}
+HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http", "starlette", "uvicorn"}
 #: What a scan that finds nothing to compare has no use for.
 UNUSED = HEAVY | {"concurrent", "ctypes", "email", "logging", "lzma", "shutil", "socket", "tempfile"}
 
@@ -544,6 +575,8 @@ TESTED_BY = {
     "hubfold.engine.mounting": ["cli/test_doctor_mounts.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
+    "hubfold.engine.serving": ["serving/test_application.py", "serving/test_server.py"],
+    "hubfold.reports.serving": ["cli/test_serve.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
     "hubfold.mounted.judge": ["cli/test_doctor_mounts.py"],
     "hubfold.mounted.look": ["mounted/test_kernel.py"],

@@ -40,6 +40,7 @@ COMMANDS = {
     "registered": "Show the models that were registered",
     "unregister": "Forget names of models",
     "download": "Download models into the cache, never a second copy",
+    "serve": "Hand out the models of this host to others",
     "rm": "Remove models from the caches",
     "clean": "Remove what was left behind",
     "move": "Move models to another cache",

@@ -42,6 +42,8 @@ class DownloadedModel(JsonForm):
     as_it_is: str = field(default="", metadata=told(optional=True))
     #: What earlier attempts left of it, here or elsewhere, and is gone on with.
     gone_on_bytes: int = field(default=0, metadata=told("gone_on_with_bytes", optional=True))
+    #: What of it came from neighbours instead of the Hub, or would.
+    neighbour_bytes: int = field(default=0, metadata=told("from_neighbours_bytes", optional=True))
     #: What earlier attempts left of it and the client begins anew.
     lost_bytes: int = field(default=0, metadata=told("begun_anew_bytes", optional=True))
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from hubfold import __version__, display
+import hubfold
+from hubfold import display
 from hubfold.cli.page.elements import as_it_is, element
 from hubfold.cli.page.picture import picture
 
@@ -49,7 +50,7 @@ def page(overview: Overview) -> str:
     title = f"hubfold report: {overview.host}"
     head = [
         element("meta", charset="utf-8"),
-        element("meta", name="generator", content=f"hubfold {__version__}"),
+        element("meta", name="generator", content=f"hubfold {hubfold.__version__}"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         element("meta", name="color-scheme", content="light dark"),
