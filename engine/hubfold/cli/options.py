@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Example = tuple[str, str]
 #: Options that a `Session` has, for the commands that take them.
-_OF_SESSION = frozenset({"dry_run", "yes", "full", "threads"})
+_OF_SESSION = frozenset({"dry_run", "yes", "full", "threads", "executor"})
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -41,6 +41,7 @@ class Session:
     yes: bool = False
     full: bool = False
     threads: int | None = None
+    executor: str | None = None
     stop: Stop = field(default_factory=Stop)
     #: A plugin did something wrong: what it was asked about is left out.
     plugin_failed: bool = False
@@ -57,7 +58,11 @@ class Session:
 
         with (
             Engine(
-                progress=self.output.progress(), stop=self.stop, threads=self.threads, guests=shut_out
+                progress=self.output.progress(),
+                stop=self.stop,
+                threads=self.threads,
+                guests=shut_out,
+                executor=self.executor,
             ) as engine,
             streams.interrupts(self._on_interrupt),
         ):
@@ -314,6 +319,15 @@ def threads(function: Function) -> Function:
         type=click.IntRange(min=1),
         metavar="N",
         help="How many files are read at a time (default: as the drive likes).",
+    )(function)
+
+
+def executor(function: Function) -> Function:
+    """--executor, which the session has."""
+    return click.option(
+        "--executor",
+        metavar="WORKERS",
+        help="Who reads: processes:N, dask:tcp://HOST:PORT, dask:local[:N], dask:slurm?…, mpi (default: threads).",
     )(function)
 
 
