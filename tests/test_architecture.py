@@ -51,7 +51,7 @@ HOUSE = (
     room(
         "engine",
         "moving adoption care mounted transfer removal places library scanning farm folding duplicates vault journal"
-        " reading index state"
+        " workers reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -112,6 +112,7 @@ HOUSE = (
     ),
     room("vault", "reports backend disk ground", never="journal reading index state"),
     room("journal", "state reports disk ground", never="reading index backend"),
+    room("workers", "reading disk ground", never="index state reports backend testing"),
     room("reading", "disk ground", never="index state reports backend"),
     room("index", "ground", never="state reports backend disk models"),
     room("state", "models ground", never="reports backend disk"),
@@ -185,6 +186,8 @@ MAKES_TREES = {
 MAY_CHANGE_DISKS = {
     *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks", "seen_twice")),
     "hubfold.reading.compare",
+    # A probe in hubfold's own folder.
+    "hubfold.workers.meeting",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
     *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),

@@ -60,9 +60,8 @@ class Session:
             Engine(
                 progress=self.output.progress(),
                 stop=self.stop,
-                threads=self.threads,
                 guests=shut_out,
-                executor=self.executor,
+                executor=f"threads:{self.threads}" if self.threads else self.executor,
             ) as engine,
             streams.interrupts(self._on_interrupt),
         ):

@@ -62,7 +62,6 @@ class Workspace:
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = None,
         stop: Stop | None = None,
-        threads: int | None = None,
         guests: Callable[[], object] | None = None,
         executor: Executor | str | None = None,
     ) -> None:
@@ -73,7 +72,6 @@ class Workspace:
         self.state = StateHome.locate(home, environ)
         self.progress: Progress = progress or Silent()
         self.stop = Stop() if stop is None else stop
-        self.threads = threads or min(4, os.cpu_count() or 1)
         #: What the user should know about the state itself: an index begun anew, a plugin left out.
         self.notices: list[str] = []
         #: What plugins did wrong so far; the roots that are named there were left out.
@@ -93,6 +91,20 @@ class Workspace:
         if self._index is not None:
             self._index.close()
             self._index = None
+
+    @property
+    def _asked(self) -> Executor | str:
+        return self._executor if self._executor is not None else self.config.executor
+
+    @cached_property
+    def threads(self) -> int:
+        """How many files threads of ours read, or compare, at a time. Raises `UsageError` as `readers` does."""
+        asked, found = self._asked, None
+        if asked and isinstance(asked, str):
+            from hubfold.workers.named import threads
+
+            found = threads(asked)
+        return found or min(4, os.cpu_count() or 1)
 
     @contextmanager
     def readers(self) -> Iterator[Readers]:
@@ -115,17 +127,16 @@ class Workspace:
     @property
     def spread(self) -> Spread | None:
         """The workers, where it is not threads of ours that read."""
-        asked = self._executor if self._executor is not None else self.config.executor
+        asked = self._asked
         if self._spread is not None or not asked:
             return self._spread
         from hubfold.workers import named
         from hubfold.workers.spread import Spread
 
         if isinstance(asked, str):
-            named.check(asked)
-            if asked == named.THREADS:
+            if named.threads(text := asked) is not None:
                 return None
-            text = asked
+            named.check(text)
             self._spread = Spread(lambda: named.open_team(text, self.stop), self.threads, self.state.home)
         else:
             team = named.team_of(asked)

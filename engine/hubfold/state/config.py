@@ -4,7 +4,7 @@
     include = ["*.dat"]           # of plain folders only these, and these whatever they are
     all_files = false             # true: of plain folders more than model files
     reserve = "30GB"              # what downloads leave free beside the cache; `check` tells where there is less
-    executor = "processes:8"      # who reads and lists files: see engine/docs/executors.md
+    executor = "processes:8"      # who reads and lists files: "threads:N", "processes:N", a cluster of Dask's, "mpi"
 
     [[roots]]
     path = "/mnt/nas/models"      # or "~/models"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from distributed import Client, LocalCluster
@@ -37,19 +38,42 @@ class DaskTeam:
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """As `Executor.submit`; only by workers with whom nothing is wrong."""
-        some: dict[str, Any] = {"pure": False}
-        if self._left_out:
-            some["workers"] = sorted(self._now().keys() - self._left_out)
-        submitted: Future[Any] = self._client.get_executor(**some).submit(function, *arguments)
-        return submitted
+        fit = sorted(self._now().keys() - self._left_out) if self._left_out else None
+        return self._sent(fit, function, *arguments)
+
+    def _sent(
+        self, workers: Sequence[str] | None, function: Callable[..., Any], *arguments: Any
+    ) -> Future[Any]:
+        """Not by the client's own executor: that waits for ever for a result that was lost with its worker."""
+        asked = self._client.submit(function, *arguments, pure=False, workers=workers)
+        answer: Future[Any] = Future()
+        loop = self._client.loop
+        assert loop is not None
+
+        async def settle() -> None:
+            try:
+                found = await self._client.gather(asked, asynchronous=True)
+            except BaseException as error:  # noqa: BLE001 - also that it was cancelled: whoever waits is told
+                outcome = partial(answer.set_exception, error)
+            else:
+                outcome = partial(answer.set_result, found)
+            with suppress(InvalidStateError):
+                outcome()
+
+        def end(done: Future[Any]) -> None:
+            if done.cancelled():
+                loop.add_callback(self._client.cancel, [asked], asynchronous=True)
+
+        loop.add_callback(settle)
+        answer.add_done_callback(end)
+        return answer
 
     def width(self) -> int:
         return sum(number for name, number in self._now().items() if name not in self._left_out)
 
     def each(self, function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, Future[Any]]]:
         for name in self._now():
-            alone = self._client.get_executor(pure=False, workers=[name])
-            yield name, alone.submit(function, *arguments)
+            yield name, self._sent([name], function, *arguments)
 
     def leave_out(self, names: Sequence[str]) -> None:
         self._left_out = set(names)

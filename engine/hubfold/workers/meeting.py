@@ -22,6 +22,7 @@ from hubfold.workers.team import STAY, Team
 #: Seconds that a worker may take to answer a greeting.
 PATIENCE = 30.0
 _TICK = 0.05
+_TRIES = 3
 
 
 class Place(NamedTuple):
@@ -53,14 +54,14 @@ def meet(team: Team, places: Sequence[Place], folder: str, *, stop: Stop, patien
     """Greet every worker of `team`. `folder` is one of hubfold's own, where a probe can be written; "" for none.
 
     Who gets something wrong is left out of the team, and is in `Met.wrong` with it. A worker that sees but some of
-    the places is not: there are roots that only one host has. Raises `Interrupted`, and what the executor does.
+    the places is not: there are roots that only one host has. Raises `Interrupted`.
     """
     met = Met()
     with _probe(folder, places) as (path, held):
         looked_at = [one.path for one in places] + ([os.path.dirname(path)] if path else [])
         asked = Greeting(secrets.token_hex(16), tuple(looked_at), path, secrets.token_bytes(1 << 12), STAY)
         unfit = []
-        for name, answer in _answers(team, team.each(tasks.greet, asked), stop, patience):
+        for name, answer in _answers(team, _sent(team, asked), stop, patience):
             called, wrong = _judge(answer, asked, held)
             called = name or called
             if wrong:
@@ -76,6 +77,19 @@ def meet(team: Team, places: Sequence[Place], folder: str, *, stop: Stop, patien
                     met.wrong.setdefault(called, _of_place(one, filesystem, problem))
     team.leave_out([name for name in unfit if name])
     return met
+
+
+def _sent(team: Team, asked: Greeting) -> list[tuple[str, Future[object]]]:
+    """The greetings under way; where the executor is broken and cannot be mended, an error in their place."""
+    for _ in range(_TRIES):
+        try:
+            return list(team.each(tasks.greet, asked))
+        except Exception as error:  # noqa: BLE001 - whatever an executor of others raises
+            failed: Future[object] = Future()
+            failed.set_exception(error)
+            if not team.mend():
+                break
+    return [("", failed)]
 
 
 def _answers(

@@ -1,6 +1,6 @@
 """What a user calls workers (``--executor``, ``executor`` in ``config.toml``), and the team that it means::
 
-    threads                          threads of this process, as without a word
+    threads, threads:N               threads of this process, as without a word
     processes:N                      N processes on this machine
     dask:tcp://HOST:PORT             a Dask cluster that is there (tls:// and others of Dask's too)
     dask:local, dask:local:N         one that is made on this machine, and ended at the end
@@ -26,19 +26,27 @@ if TYPE_CHECKING:
 
     from hubfold.progress import Stop
 
-#: No workers: threads of ours read.
-THREADS = "threads"
-_KNOWN = "threads, processes:N, dask:tcp://HOST:PORT, dask:local[:N], dask:slurm?jobs=N&…, or mpi"
+_KNOWN = "threads:N, processes:N, dask:tcp://HOST:PORT, dask:local[:N], dask:slurm?jobs=N&…, or mpi"
 
 
 def check(text: str) -> None:
     """Raise `UsageError` where `text` names no workers. Makes none, and imports nothing."""
-    if text != THREADS:
-        _opener(text)
+    _opener(text)
+
+
+def threads(text: str) -> int | None:
+    """How many threads of this process `text` means, 0 for as many as usual; None where it means somebody else.
+
+    Raises `UsageError`.
+    """
+    kind, _, number = text.partition(":")
+    if kind != "threads":
+        return None
+    return _number(text, number) if number else 0
 
 
 def open_team(text: str, stop: Stop) -> Team:
-    """The workers that `text`, which is not `THREADS`, means. Whoever asks closes them.
+    """The workers that `text`, which does not mean `threads`, means. Whoever asks closes them.
 
     Raises `UsageError` for what names none, and where its extra is not installed; `HubfoldError` where nobody comes;
     `Interrupted`.

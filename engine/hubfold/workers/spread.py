@@ -41,6 +41,8 @@ TASK_BYTES = 32 << 20
 #: Seconds between two looks whether a stop was asked for, a task is overdue, a worker came or went.
 _TICK = 0.1
 _CENSUS = 5.0
+#: Meetings without anybody who is fit, after which that is believed.
+_MEETINGS = 3
 #: After so many failures without an answer in between nothing more is asked of it.
 _HOPELESS = 8
 
@@ -79,6 +81,7 @@ class Spread:
     here: Counter[str] = field(default_factory=Counter)
     _seen: dict[str, bool] = field(default_factory=dict)
     _members: frozenset[str] = frozenset()
+    _fruitless: int = 0
 
     @cached_property
     def team(self) -> Team:
@@ -98,15 +101,14 @@ class Spread:
             self._seen.clear()
         places = [meeting.place(path, names) for path in paths if path not in self._seen]
         if places:
-            met = meeting.meet(
-                self.team,
-                places,
-                self.folder,
-                stop=stop,
-                patience=min(meeting.PATIENCE, self.patience),
-            )
+            met = meeting.meet(self.team, places, self.folder, stop=stop)
+            self._fruitless = 0 if met.fit else self._fruitless + 1
             self.wrong.update(met.wrong)
-            self._seen.update((one.path, one.path in met.seen) for one in places)
+            found = {one.path: one.path in met.seen for one in places}
+            if not met.fit and self._fruitless < _MEETINGS:
+                # They may have died of something else just then.
+                return {path: self._seen.get(path, False) for path in paths}
+            self._seen.update(found)
         return {path: self._seen[path] for path in paths}
 
     def told(self) -> list[str]:
@@ -138,6 +140,8 @@ class _Round:
         self._sent: dict[Future[Any], _Sent] = {}
         self._ours: dict[Future[list[Reading]], None] = {}
         self._for_here: deque[Job] = deque()
+        #: Devices that some worker sees as they are here.
+        self._shared: set[int] = set()
         self._done: SimpleQueue[Future[Any]] = SimpleQueue()
         self._failures = 0
 
@@ -155,20 +159,17 @@ class _Round:
             self._overdue(now)
             if now > census and self._waiting:
                 census = now + _CENSUS
-                if self._spread.team.members() != self._spread._members:
-                    self._meet()
+                self._meet()
 
     def _meet(self) -> None:
-        """See of which file systems the team can read; the rest is ours."""
+        """See what of the file systems the team can read now; the rest is ours meanwhile."""
         names = FileSystemNames.now()
         folders: dict[int, str] = {}
         for device, jobs in self._waiting.items():
             folders[device] = os.path.dirname(jobs[0].path)
             self._filesystems[device] = names.of(jobs[0].path, device)
         seen = self._spread.sees(list(folders.values()), names, self._stop)
-        for device, folder in folders.items():
-            if not seen[folder]:
-                self._read_here(self._waiting.pop(device), NOBODY)
+        self._shared = {device for device, folder in folders.items() if seen[folder]}
 
     def _read_here(self, jobs: Iterable[Job], why: str) -> None:
         before = len(self._for_here)
@@ -180,7 +181,14 @@ class _Round:
         for device in list(self._waiting):
             waiting = self._waiting[device]
             alone = rotates(device)
-            while waiting and len(self._sent) < room and not (alone and self._under_way(device)):
+            if device not in self._shared and not self._for_here:
+                self._read_here(_task(waiting), NOBODY)
+            while (
+                device in self._shared
+                and waiting
+                and len(self._sent) < room
+                and not (alone and self._under_way(device))
+            ):
                 if self._failures >= _HOPELESS:
                     self._read_here(waiting, BROKEN)
                     waiting.clear()

@@ -101,6 +101,11 @@ class Processes(HandedIn):
             self._number, mp_context=self._context, initializer=_settle_in, initargs=(os.getpid(),)
         )
 
+    @property
+    def started(self) -> list[int]:
+        """The processes, by their ids."""
+        return [process.pid for process in self._context.started if process.pid is not None]
+
     def mend(self) -> bool:
         self.close()
         self._executor = self._made()
