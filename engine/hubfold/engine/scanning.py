@@ -49,6 +49,7 @@ class Scanning:
                     min_size,
                     scope=self._workspace.scope(scope),
                     away=self._workspace.named_in.away,
+                    lister=self._workspace.lister,
                     sharing=sharing if len(given) == len(roots) else sharing._replace(below=below),
                 ),
             )

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hubfold.transfer.hub import Hub
     from hubfold.vault.moved import Moved
     from hubfold.vault.need import Here
+    from hubfold.workers.folders import Folders
     from hubfold.workers.spread import Spread
 
 StrPath = str | os.PathLike[str]
@@ -142,6 +143,16 @@ class Workspace:
             team = named.team_of(asked)
             self._spread = Spread(lambda: team, self.threads, self.state.home)
         return self._spread
+
+    @property
+    def lister(self) -> Folders | None:
+        """Who lists the folders of a scan, where it is not its walk itself."""
+        spread = self.spread
+        if spread is None:
+            return None
+        from hubfold.workers.folders import Folders
+
+        return Folders(spread, self.stop)
 
     @cached_property
     def registry(self) -> Registry:

@@ -14,17 +14,21 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import NamedTuple
 
 import xxhash
 
-from hubfold.content import Signature
+from hubfold.content import OWN_PREFIX, Signature
+from hubfold.disk import open_flags
 from hubfold.disk.identity import FileSystemNames
 from hubfold.reading import digests
 from hubfold.reading.digests import Job, Reading
 
 #: Counted up where a worker of the version before would understand something else.
 PROTOCOL = 1
+
+_DIRECTORY = open_flags.DIRECTORY | open_flags.NOFOLLOW
 
 #: A file without the number of its device: inode, size, mtime and ctime in nanoseconds.
 Seen = tuple[int, int, int, int]
@@ -178,3 +182,110 @@ def this_version() -> str:
     from importlib.metadata import version
 
     return version("hubfold")
+
+
+# -- folders -----------------------------------------------------------------------------------------------------
+
+#: Entries after which a task answers what it has: the walk waits for the first of them.
+MOST_ENTRIES = 4000
+_SECONDS = 1.0
+
+#: mode, inode, links, owner, group, bytes, blocks, and the times of access, content and change in nanoseconds.
+Stat = tuple[int, int, int, int, int, int, int, int, int, int]
+STAT_FIELDS = (
+    *("st_mode", "st_ino", "st_nlink", "st_uid", "st_gid", "st_size", "st_blocks"),
+    *("st_atime_ns", "st_mtime_ns", "st_ctime_ns"),
+)
+_stat = attrgetter(*STAT_FIELDS)
+
+
+class FolderAnswer(NamedTuple):
+    """A folder as a worker listed it."""
+
+    path: str
+    filesystem: str
+    #: Its inode and times, in nanoseconds: before it was listed and after that.
+    seen: tuple[int, int, int]
+    #: Name → what `lstat` said of a regular file; None for a folder, False for a symlink, True for anything else.
+    entries: dict[str, Stat | bool | None]
+
+
+class Listed(NamedTuple):
+    """What came of a task of folders: these, and what it came to below them, as far as it got."""
+
+    nonce: str
+    folders: tuple[FolderAnswer, ...]
+    #: Those of the task that it did not come to.
+    left: tuple[str, ...]
+
+
+def list_folders(nonce: str, paths: Sequence[str]) -> Listed:
+    """List folders, and what is below them on the same file system, in the order of a walk."""
+    names = FileSystemNames.now()
+    ends = time.monotonic() + _SECONDS
+    found: list[FolderAnswer] = []
+    left: list[str] = []
+    entries = 0
+    for path in paths:
+        pending = [path]
+        device = None
+        if entries >= MOST_ENTRIES or time.monotonic() > ends:
+            left.append(path)
+            continue
+        while pending and (not found or (entries < MOST_ENTRIES and time.monotonic() < ends)):
+            current = pending.pop()
+            listed = _listed(current, device, names)
+            if listed is None:
+                continue
+            device, answer = listed
+            found.append(answer)
+            entries += 1 + len(answer.entries)
+            below = sorted((name for name, what in answer.entries.items() if what is None), reverse=True)
+            pending += [os.path.join(current, name) for name in below if not name.startswith(OWN_PREFIX)]
+    return Listed(nonce, tuple(found), tuple(left))
+
+
+def _listed(path: str, device: int | None, names: FileSystemNames) -> tuple[int, FolderAnswer] | None:
+    """A folder of the file system `device`; None where it is on another, changes, or something cannot be read."""
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except OSError:
+        return None
+    try:
+        before = os.fstat(fd)
+        if device is not None and before.st_dev != device:
+            return None
+        entries: dict[str, Stat | bool | None] = {}
+        with os.scandir(fd) as listing:
+            for entry in listing:
+                entries[entry.name] = _entry(entry, before.st_dev)
+        after = os.fstat(fd)
+    except (OSError, _Foreign):
+        return None
+    finally:
+        os.close(fd)
+    if times(before) != times(after):
+        return None
+    filesystem = names.of_folder(path, before.st_dev)
+    return before.st_dev, FolderAnswer(path, filesystem, times(after), entries)
+
+
+def _entry(entry: os.DirEntry[str], device: int) -> Stat | bool | None:
+    if entry.is_file(follow_symlinks=False):
+        st = entry.stat(follow_symlinks=False)
+        if st.st_dev != device:
+            raise _Foreign
+        found: Stat = _stat(st)
+        return found
+    if entry.is_symlink():
+        return False
+    return None if entry.is_dir(follow_symlinks=False) else True
+
+
+def times(st: os.stat_result) -> tuple[int, int, int]:
+    """What a folder is known by, that is as it was when it was listed."""
+    return st.st_ino, st.st_mtime_ns, st.st_ctime_ns
+
+
+class _Foreign(Exception):
+    """A file that is mounted into a folder."""
