@@ -108,12 +108,13 @@ def test_workers_that_are_killed_lose_no_scan_and_get_nothing_wrong(
     ended, killed = threading.Event(), []
 
     def kill() -> None:
-        while not ended.wait(0.5 + random.random()):
+        while not ended.wait(random.random()):
             one = cluster.workers.pop(0)
             one.kill()
             one.wait()
             killed.append(one.pid)
             cluster.work()
+            cluster.wait(3)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -56,6 +56,8 @@ class Session:
         """
         from hubfold.engine.engine import Engine
 
+        if self.threads and self.executor:
+            raise UsageError("--threads and --executor both say who reads", "give one of them")
         with (
             Engine(
                 progress=self.output.progress(),

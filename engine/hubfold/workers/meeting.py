@@ -75,7 +75,8 @@ def meet(team: Team, places: Sequence[Place], folder: str, *, stop: Stop, patien
                     met.seen.add(one.path)
                 else:
                     met.wrong.setdefault(called, _of_place(one, filesystem, problem))
-    team.leave_out([name for name in unfit if name])
+    # Who is gone needs no leaving out, and may come back by that name.
+    team.leave_out([name for name in unfit if name in team.members()])
     return met
 
 

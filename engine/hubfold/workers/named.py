@@ -14,6 +14,7 @@ Nothing of an extra is imported before its word is used.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -116,9 +117,15 @@ def _of_dask() -> Any:
 
 def _mpi(stop: Stop) -> Team:
     try:
+        from mpi4py import MPI
         from mpi4py.futures import MPIPoolExecutor
     except (ImportError, RuntimeError) as error:
         raise UsageError(
             f"MPI is not installed ({error})", "pip install 'hubfold[mpi]', and an MPI library beside it"
         ) from None
+    # Without the runner of mpi4py each rank is a hubfold of its own.
+    if MPI.COMM_WORLD.Get_size() < 2 or "mpi4py.run" not in sys.modules:
+        raise UsageError(
+            "mpi: there are no ranks that take work", "mpiexec -n 9 python -m mpi4py.futures -m hubfold …"
+        )
     return HandedIn(MPIPoolExecutor(), "mpi")
