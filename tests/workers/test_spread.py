@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.engine.engine import Engine
 from hubfold.errors import Interrupted
 from hubfold.progress import Silent, Stop
 from hubfold.reading import digests
@@ -162,6 +163,18 @@ def test_progress_counts_every_byte_once(jobs: list[Job]) -> None:
     with executor:
         list(teams.spread(executor).read(jobs, counting, Stop()))
     assert counting.bytes == sum(one.signature.size for one in jobs)
+
+
+def test_nothing_is_held_against_a_file_because_a_worker_says_so(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "a.gguf").write_bytes(noise(5000))
+    with Engine(tmp_path / "home") as engine:
+        assert engine.verify([tmp_path / "models"]).problems == ()
+    with teams.Faulty(teams.lies) as liar, Engine(tmp_path / "home", executor=liar) as engine:
+        assert engine.verify([tmp_path / "models"]).problems == ()
+        assert liar.nonces
+        (tmp_path / "models" / "a.gguf").write_bytes(noise(5000, b"other"))
+        assert [one.kind for one in engine.verify([tmp_path / "models"]).problems] == ["edited"]
 
 
 def test_it_is_told_once_what_was_done_here(jobs: list[Job]) -> None:

@@ -1,4 +1,4 @@
-"""What is believed of what a worker answered. Pure.
+"""What is believed of what a worker answered.
 
 A worker may be of another version, look at another file system, or have memory that fails. So an answer counts only
 where all of it makes sense and is about the very file that was meant; for every other file there is a reason instead.
