@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hubfold.progress import Progress, Silent, Stop
 from hubfold.reading import digests
@@ -52,12 +53,12 @@ class Threads:
             self._pool.shutdown()
 
 
-class Elsewhere(Protocol):
+class Elsewhere(ABC):
     """Workers who are asked in a way of their own (`workers/spread`)."""
 
+    @abstractmethod
     def read(self, jobs: Iterable[Job], progress: Progress, stop: Stop) -> Iterator[Reading]:
         """See `Readers.read`."""
-        ...
 
 
 #: What reads: threads of ours, any executor of this machine, or workers elsewhere.
@@ -74,7 +75,7 @@ class Readers:
 
     def confirmed(self, reading: Reading) -> Reading:
         """What was read of a file, by this machine: nothing is held against a file because another one says so."""
-        return digests.read(reading.job, stop=self.stop) if hasattr(self.workers, "read") else reading
+        return digests.read(reading.job, stop=self.stop) if isinstance(self.workers, Elsewhere) else reading
 
     def read(self, jobs: Iterable[Job]) -> Iterator[Reading]:
         """Read every job's file; results come as they are ready.
@@ -82,7 +83,7 @@ class Readers:
         A rotating disk has one reader at a time. Raises `Interrupted` where a stop is asked for, after the reads that
         are under way have ended.
         """
-        if hasattr(self.workers, "read"):
+        if isinstance(self.workers, Elsewhere):
             yield from self.workers.read(jobs, self.progress, self.stop)
             return
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait

@@ -24,7 +24,7 @@ from hubfold.display import count
 from hubfold.progress import Progress, Stop
 from hubfold.reading import digests
 from hubfold.reading.digests import Job, Reading
-from hubfold.reading.pool import IN_FLIGHT, Threads, rotates
+from hubfold.reading.pool import IN_FLIGHT, Elsewhere, Threads, rotates
 from hubfold.workers import meeting, tasks
 from hubfold.workers.answers import judge
 from hubfold.workers.tasks import FileTask
@@ -65,7 +65,7 @@ class _Sent:
 
 
 @dataclass
-class Spread:
+class Spread(Elsewhere):
     """Reads files by a team, and here what the team does not. `folder` is as in `meeting.meet`.
 
     `open_team` is called when there is work: making a cluster takes longer than most scans.
