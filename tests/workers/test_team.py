@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,6 +20,7 @@ from hubfold.workers import spread
 from hubfold.workers.spread import Spread
 from hubfold.workers.team import Processes
 from tests.building.reading import job, noise
+from tests.building.waiting import PATIENCE
 
 
 def gone(process: int) -> bool:
@@ -75,3 +78,27 @@ def test_one_that_is_stopped_holds_nobody_up(tmp_path: Path) -> None:
     workers.close()
     assert time.monotonic() - begun < 20
     assert gone(process)
+
+
+@pytest.mark.slow
+def test_processes_never_hear_an_interrupt() -> None:
+    team = Processes(1)
+    assert signal.SIGINT in team.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    team.close()
+
+
+@pytest.mark.slow
+def test_processes_do_not_outlive_who_began_them() -> None:
+    script = (
+        "import os, time; from hubfold.workers.team import Processes;"
+        "team = Processes(1); print(team.submit(os.getpid).result(), flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as began:
+        assert began.stdout is not None
+        worker = int(began.stdout.readline())
+        began.kill()
+    ends = time.monotonic() + PATIENCE
+    while not gone(worker):
+        assert time.monotonic() < ends
+        time.sleep(0.1)

@@ -14,9 +14,12 @@ from distributed import Client, LocalCluster
 
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.progress import Stop
+from hubfold.workers.team import deaf_to_interrupts
 
 #: Seconds that a scheduler may take to answer.
 _CONNECT = 20.0
+#: Seconds that its workers have to end what they are at.
+_CLOSE = 2.0
 #: Seconds that the first worker of a cluster may take to come; jobs wait in queues.
 _LOCAL_WAIT = 60.0
 _QUEUE_WAIT = 600.0
@@ -116,7 +119,11 @@ def local(name: str, number: int, stop: Stop) -> DaskTeam:
     """A cluster of `number` processes on this machine."""
     _quiet()
     return _of_cluster(
-        name, lambda: LocalCluster(n_workers=number, threads_per_worker=1, dashboard_address=None), stop
+        name,
+        lambda: LocalCluster(
+            n_workers=number, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        ),
+        stop,
     )
 
 
@@ -142,11 +149,14 @@ def slurm(name: str, settings: Mapping[str, str | int], stop: Stop) -> DaskTeam:
 
 def _of_cluster(name: str, make: Callable[[], Any], stop: Stop, wait: float = _LOCAL_WAIT) -> DaskTeam:
     try:
-        cluster = make()
+        with deaf_to_interrupts():
+            cluster = make()
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         raise UsageError(f"{name!r}: Dask makes no cluster of it: {error}", "see what it says") from None
     client = Client(cluster, timeout=_CONNECT, set_as_default=False)
-    return _with_workers(DaskTeam(client, name, [client.close, cluster.close]), stop, wait)
+    return _with_workers(
+        DaskTeam(client, name, [client.close, partial(cluster.close, timeout=_CLOSE)]), stop, wait
+    )
 
 
 def _with_workers(team: DaskTeam, stop: Stop, wait: float) -> DaskTeam:

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Protocol
 
@@ -51,6 +52,21 @@ class Team(Protocol):
     def close(self) -> None:
         """End what is ours, without waiting for what is under way."""
         ...
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes, and threads, that are begun meanwhile never hear Ctrl-C: that is for who began them, and waits."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # It lets interrupts through again where it is begun.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class HandedIn:
@@ -101,6 +117,10 @@ class Processes(HandedIn):
             self._number, mp_context=self._context, initializer=_settle_in, initargs=(os.getpid(),)
         )
 
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        with deaf_to_interrupts():
+            return super().submit(function, *arguments)
+
     @property
     def started(self) -> list[int]:
         """The processes, by their ids."""
@@ -136,8 +156,7 @@ class _Noting(SpawnContext):
 
 
 def _settle_in(parent: int) -> None:
-    """A process of ours: Ctrl-C is its parent's affair, and it does not outlive that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A process of ours does not outlive who began it."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
