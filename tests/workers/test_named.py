@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from hubfold import workers
 from hubfold.errors import UsageError
 from hubfold.progress import Stop
 from hubfold.workers import named
@@ -60,6 +61,7 @@ def test_where_an_extra_is_missing_it_is_named(
     for name in ("distributed", "mpi4py", "mpi4py.futures"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "hubfold.workers.dask_team", raising=False)
+    monkeypatch.delattr(workers, "dask_team", raising=False)
     with pytest.raises(UsageError) as raised:
         named.open_team(text, Stop())
     assert f"hubfold[{extra}]" in raised.value.hint

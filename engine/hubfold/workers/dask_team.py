@@ -134,7 +134,7 @@ def slurm(name: str, settings: Mapping[str, str | int], stop: Stop) -> DaskTeam:
     except ImportError as error:
         raise UsageError(f"dask-jobqueue is not installed ({error})", "pip install 'hubfold[dask]'") from None
     _quiet()
-    given = dict(settings)
+    given: dict[str, Any] = {"scheduler_options": {"dashboard_address": None}, **settings}
     jobs, wait = given.pop("jobs", 1), given.pop("wait", _QUEUE_WAIT)
     if not isinstance(jobs, int) or not jobs or not isinstance(wait, int | float):
         raise UsageError(f"{name!r}: jobs and wait are numbers", "write jobs=4&wait=600")
