@@ -54,6 +54,7 @@ from hubfold.reports.moves import (
 )
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
+from hubfold.reports.overview import MappedFile, MappedModel, MappedPlace, Overview
 from hubfold.reports.places import PlaceUse, RegisteredModel, RegistryReport
 from hubfold.reports.removals import Needed, RemovedModel, RemoveReport
 from hubfold.reports.runs import (
@@ -422,6 +423,15 @@ def examples() -> Iterator[tuple[str, Any]]:
         old="/o", new="/c", how="move", run="r1", models=(BACKED_UP,), made=("/c/a", ODD),
         reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, links=("/o/b",),
         removed=("/o/c",), left=(LEFT,), failed=(FAILED,),
+    )  # fmt: skip
+    mapped = MappedModel("org/m", 90, (MappedFile("w.bin", 60, duplicate=True), MappedFile("c.json", 30)))
+    yield "MappedFile", MappedFile("w.bin", 60, duplicate=True)
+    yield "MappedModel", mapped
+    yield "MappedPlace", MappedPlace("/c", "hub-cache", 90, (mapped,))
+    yield "Overview", Overview(
+        made_at=1_700_000_000.5, host="h", space=Space(cache_bytes=90, copy_bytes=0, vault_bytes=0),
+        reclaimable_bytes=9, roots=(), models=(MODEL,), duplicates=DupesReport((), 9), set_count=0,
+        map=(MappedPlace("/c", "hub-cache", 90, (mapped,)),), warnings=(Notice("/c", "odd"),),
     )  # fmt: skip
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (

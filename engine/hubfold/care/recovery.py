@@ -134,7 +134,7 @@ def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: boo
         log.undone = True
     elif (
         not log.open_numbers
-        and (log.ended is None or log.repointed)
+        and (log.ended is None or log.repointed or log.renews)
         and not (mends.waiting or emptied.waiting)
     ):
         journal.append("recovered")

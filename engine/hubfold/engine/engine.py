@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from hubfold.engine.models import Models
     from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
+    from hubfold.engine.overview import Overviewing
     from hubfold.engine.places import Places
     from hubfold.engine.planning import Planning
     from hubfold.engine.registering import Registering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
+    from hubfold.engine.serving import Serving, Settings
     from hubfold.engine.transfer import Transfer
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
+    from hubfold.reports.overview import Overview
     from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
         UndoReport,
     )
     from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
+    from hubfold.reports.serving import Begun
     from hubfold.reports.transfers import (
         AdoptReport,
         BackupReport,
@@ -592,6 +596,21 @@ class Engine:
 
     # removal
 
+    def overview(self) -> Overview:
+        """Where the space goes: places, models, files, duplicates, what is away or broken. Scans the known roots."""
+        return self._overviewing.overview()
+
+    def check_page(self, path: StrPath, mark: str) -> None:
+        """Raises `UsageError` where `write_page` would, before anything is looked at for it."""
+        self._overviewing.check_page(path, mark)
+
+    def write_page(self, path: StrPath, text: str, mark: str) -> None:
+        """Write a page for the user, in place only of one that has `mark` at its beginning.
+
+        Raises `UsageError` for another file that is there, `HubfoldError` where it cannot be written.
+        """
+        self._overviewing.write_page(path, text, mark)
+
     def plan_remove(
         self,
         models: Sequence[str],
@@ -660,6 +679,19 @@ class Engine:
         """
         return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
 
+    def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
+        """Let downloads that are planned from now on ask these for content by its sha256, before the Hub is asked.
+
+        Each is what `serve` is reached at; the token in `token_file` is sent to all of them. What comes counts only
+        when it was read and is that content. Raises `UsageError`, `HubfoldError`, `OSError`.
+        """
+        self._transfer.ask_neighbours(endpoints, token_file)
+
+    @property
+    def neighbours_failed(self) -> Mapping[str, str]:
+        """Why neighbours were asked no further, by endpoint."""
+        return self._transfer.neighbours_failed
+
     def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
         """The models of ``config.toml`` that are not whole in the cache that they would be downloaded `into`, by the
         names they have there.
@@ -693,6 +725,17 @@ class Engine:
         model could be had, `Locked`, `OSError`.
         """
         return self._transfer.download(plan, to=to, program=program, bars=bars)
+
+    def serve(
+        self, settings: Settings, *, begun: Callable[[Begun], object], told: Callable[[str], object]
+    ) -> None:
+        """Hand out the models of all roots by the Hub's download protocol, until `stop` is set. Changes nothing.
+
+        `begun` is called when requests can come, `told` with a line for each that was answered, and for what is wrong.
+        Raises `UsageError`, `HubfoldError` for an address, a token or a certificate that cannot be used, and where the
+        extra ``serve`` is not installed.
+        """
+        self._serving.serve(settings, begun=begun, told=told)
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots.
@@ -898,6 +941,12 @@ class Engine:
         return Models(self.workspace, self._places, self._memory, self._scanning)
 
     @cached_property
+    def _overviewing(self) -> Overviewing:
+        from hubfold.engine.overview import Overviewing
+
+        return Overviewing(self.workspace, self._memory, self._scanning, self._models)
+
+    @cached_property
     def _removal(self) -> Removing:
         from hubfold.engine.removal import Removing
 
@@ -910,6 +959,12 @@ class Engine:
         return Transfer(
             self.workspace, self._places, self._scanning, self._farming, self._models, care=self._care
         )
+
+    @cached_property
+    def _serving(self) -> Serving:
+        from hubfold.engine.serving import Serving
+
+        return Serving(self.workspace, self._models)
 
     @cached_property
     def _adopting(self) -> Adopting:

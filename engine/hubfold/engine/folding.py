@@ -141,7 +141,7 @@ class Folding:
         pointed = repoint.preview(log) if not log.undone else repoint.PutBack()
         return UndoReport(
             run=log.run,
-            restored=(*expected.restored, *farm.restored, *pointed.restored, *puts.removed),
+            restored=(*expected.restored, *farm.restored, *pointed.restored, *puts.restored, *puts.removed),
             left=(
                 *farm.left,
                 *pointed.left,
@@ -178,7 +178,7 @@ class Folding:
             interrupted = False
             with journal.Journal.reopen(log) as book:
                 farm = farm_settle.take_links_back(log, book)
-                if log.repointed:
+                if log.repointed or log.renews:
                     # So that recovery looks for what a crash leaves of it.
                     book.append("undo")
                     book.sync()
@@ -214,7 +214,7 @@ class Folding:
             self._workspace.index.forget(path)
         return UndoReport(
             run=log.run,
-            restored=(*farm.restored, *pointed.restored, *undone.restored, *puts.removed),
+            restored=(*farm.restored, *pointed.restored, *undone.restored, *puts.restored, *puts.removed),
             left=(
                 *farm.left,
                 *pointed.left,

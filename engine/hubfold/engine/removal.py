@@ -80,6 +80,9 @@ class Removing:
                 logs=lambda: journal.logs(self._workspace.state.runs),
             )
         except UnknownModel as error:
+            here = next((name for name in names if os.path.isdir(name)), None)
+            if here is not None:
+                raise UnknownModel(str(error), f"if the folder is meant: hubfold rm ./{here}") from None
             if found is None or not found.held:
                 raise
             raise UnknownModel(f"{error}, and {found.name} has no such file", error.hint) from None

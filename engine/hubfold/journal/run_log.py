@@ -10,6 +10,7 @@ from typing import Any
 from hubfold.content import LinkKind
 from hubfold.disk.identity import Location, Placed
 from hubfold.journal.records import (
+    Before,
     FarmLink,
     Intent,
     KeeperChange,
@@ -108,8 +109,13 @@ class RunLog:
         return self.ended or "unfinished"
 
     @property
+    def renews(self) -> bool:
+        """Whether notes were put in the place of others, which undo makes again."""
+        return any(put.before is not None for put in self.puts)
+
+    @property
     def needs_recovery(self) -> bool:
-        repointing = bool(self.repointed) and self.undo_begun and not self.undone
+        repointing = (bool(self.repointed) or self.renews) and self.undo_begun and not self.undone
         return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end or repointing
 
     @property
@@ -257,11 +263,12 @@ def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
 def _read_put(log: RunLog, record: Mapping[str, Any]) -> None:
     numbers = {name: expect(record[name], int) for name in ("inode", "size")}
     told = {"of": "", "digest": "", **record}
-    texts = {name: expect(told[name], str) for name in Put.__slots__ if name not in numbers}
+    texts = {name: expect(told[name], str) for name in Put.__slots__ if name not in (*numbers, "before")}
     absolute(texts["path"], texts["root"])
     if texts["source"]:
         absolute(texts["source"])
-    log.puts.append(Put(**texts, **numbers))
+    before = Before.from_record(record["before"]) if "before" in record else None
+    log.puts.append(Put(**texts, **numbers, before=before))
 
 
 def _read_take(log: RunLog, record: Mapping[str, Any]) -> None:
