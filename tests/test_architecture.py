@@ -50,8 +50,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving adoption care mounted serving transfer removal places library scanning farm folding duplicates"
-        " vault journal workers reading index state"
+        "moving adoption care mounted fleet serving transfer removal places library scanning farm folding"
+        " duplicates vault journal workers reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -70,6 +70,7 @@ HOUSE = (
         "removal farm folding vault journal reading index state reports backend disk ground",
         never="transfer scanning duplicates testing",
     ),
+    room("fleet", "reports disk ground", never="index state folding journal library scanning vault backend"),
     room("mounted", "scanning vault reports disk ground", never="index state folding journal library"),
     room(
         "serving",
@@ -173,6 +174,7 @@ PURE = [
     "hubfold.duplicates.grouping",
     *("hubfold.vault.names", "hubfold.transfer.archive"),
     *("hubfold.mounted.mounts", "hubfold.mounted.variables"),
+    *("hubfold.fleet.layout", "hubfold.fleet.questions"),
     "hubfold.serving.shelf",
 ]
 
@@ -192,7 +194,10 @@ MAKES_TREES = {
 
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
 MAY_CHANGE_DISKS = {
-    *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks", "seen_twice")),
+    *(
+        f"hubfold.disk.{name}"
+        for name in ("directory", "exchange", "held", "hosts.lock", "locks", "seen_twice")
+    ),
     "hubfold.disk.whole_file",
     "hubfold.reading.compare",
     # A probe in hubfold's own folder.
@@ -208,6 +213,8 @@ MAY_CHANGE_DISKS = {
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
     *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),
+    # The file of an exported index.
+    "hubfold.fleet.export",
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -602,6 +609,9 @@ TESTED_BY = {
     "hubfold.removal.shared": ["removal/test_stores_without_folders.py", "removal/test_removal.py"],
     "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
     "hubfold.removal.twins": ["removal/test_redundant.py", "faults/test_seen_twice.py"],
+    "hubfold.cli.commands.export": ["cli/test_fleet.py"],
+    "hubfold.fleet.questions": ["fleet/test_ask.py"],
+    "hubfold.reports.fleet": ["fleet/test_ask.py", "reports/test_json.py"],
     "hubfold.reports.origins": ["engine/test_explaining.py", "reports/test_json.py"],
     "hubfold.reports.outcomes": ["reports/test_json.py", "cli/test_faulty_plugin.py"],
     "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],

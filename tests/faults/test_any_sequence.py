@@ -15,6 +15,7 @@ import random
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -445,7 +446,8 @@ class AnySequence(RuleBasedStateMachine):
         path = users[pick % len(users)]
         note(f"saved anew: {path!r} as {number}")
         self.forget(path)
-        write(path + ".new", CONTENTS[number])
+        # Now: with a time before its download, a file beside a client's note is what the note says, to the client too.
+        write(path + ".new", CONTENTS[number], mtime_ns=time.time_ns())
         os.replace(path + ".new", path)
         self.adopt(path)
         self.may_leave |= self.crashed

@@ -19,6 +19,7 @@ from hubfold import demo, display
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Partial, Role, Signature, Trust
 from hubfold.json_form import JsonForm
 from hubfold.models.patterns import Selection
+from hubfold.reports.fleet import Answer, ExportedFile, ExportReport, FleetReport
 from hubfold.reports.health import (
     DoctorReport,
     Finding,
@@ -27,6 +28,7 @@ from hubfold.reports.health import (
     Problem,
     VerifyReport,
 )
+from hubfold.reports.locks import FoundLock, Pulse, UnlockReport
 from hubfold.reports.models import (
     CheckedModel,
     CheckReport,
@@ -255,6 +257,12 @@ def examples() -> Iterator[tuple[str, Any]]:
         run="r1", restored=("/m/a", ODD), left=(LEFT,), failed=(FAILED,), bytes_needed=5, interrupted=True,
         kept=(Left(path="/m/b", reason="its mode stays"),), removed=(ODD,), folders=("/m",),
     )  # fmt: skip
+    yield "ExportReport", ExportReport("/f/x.parquet", 3, 40, others=2)
+    exported = ExportedFile("/f/x.parquet", "node7", "ab", 3, 90, stale=True)
+    answer = Answer("hosts", "what", ("host", "bytes"), (("node7", 40),))
+    yield "ExportedFile", exported
+    yield "Answer", answer
+    yield "FleetReport", FleetReport((exported,), (answer,), (NOTICE,))
     yield "RunSummary", SUMMARY
     yield "RunDetail", RunDetail(summary=SUMMARY, actions=((DONE, "done"), (DONE, "left")))
     yield (
@@ -262,6 +270,11 @@ def examples() -> Iterator[tuple[str, Any]]:
         RecoverReport(runs=("r1", "r2"), finished=("/m/a",), rolled_back=(ODD,), left=(LEFT,), waiting=True),
     )
     yield "RecoverReport of nothing", RecoverReport()
+    found = FoundLock(
+        "/m/x.host", Pulse.SILENT, "node7", 4711, "undo", since="2026-01-31T10:00:00Z", token="t", of="/m/x"
+    )
+    yield "FoundLock", found
+    yield "UnlockReport", UnlockReport(locks=(found,), broken=("/m/x.host", ODD))
     yield "GcReport", GcReport(
         removed=("/v/o", ODD), bytes=77, kept=(LEFT,), failed=(FAILED,), folders=("/v",),
         vault_files=("/v/o.links",),

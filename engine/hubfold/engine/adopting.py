@@ -165,7 +165,7 @@ class Adopting:
         links: tuple[str, ...] = ()
         failed: tuple[Failed, ...] = ()
         state = "interrupted"
-        with running.changing(self._workspace, command) as book:
+        with running.changing(self._workspace, command, [plan.root.path]) as book:
             try:
                 directory.make_folders(plan.root.path)
                 taker = Taker(plan, book, read_only)

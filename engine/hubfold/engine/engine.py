@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from hubfold.content import LEFTOVER_AGE, USUAL, Role, Scope
+from hubfold.content import LEFTOVER_AGE, STALE_AFTER, USUAL, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hubfold.engine.care import Care
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
+    from hubfold.engine.fleets import Fleets
     from hubfold.engine.folding import Folding
     from hubfold.engine.following import Following
     from hubfold.engine.memory import Memory
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.serving import Serving, Settings
     from hubfold.engine.transfer import Transfer
+    from hubfold.engine.unlocking import Unlocking
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
@@ -53,7 +55,9 @@ if TYPE_CHECKING:
     from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
+    from hubfold.reports.fleet import ExportReport, FleetReport
     from hubfold.reports.health import DoctorReport, MountReport, VerifyReport
+    from hubfold.reports.locks import UnlockReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
@@ -444,6 +448,55 @@ class Engine:
         """
         return self._folding.gc(forget_machine=forget_machine)
 
+    # many hosts
+
+    def export(self, folder: StrPath, *, all_users: bool = False) -> ExportReport:
+        """Write what the last scans found of this user's files as one file into a folder, for `fleet`.
+
+        With `all_users`, files of others too. Needs pyarrow (``hubfold[fleet]``). Raises `HubfoldError`.
+        """
+        return self._fleets.export(folder, all_users=all_users)
+
+    def fleet(
+        self,
+        places: Sequence[StrPath],
+        wanted: Sequence[str] = (),
+        *,
+        model: str = "",
+        limit: int = 20,
+        stale_after: float = STALE_AFTER,
+    ) -> FleetReport:
+        """Ask the exported files at `places` (folders, files, patterns): hosts, saves, held, only, differs, or all.
+
+        With a `model`, which hosts have that. A file whose scan is older than `stale_after` seconds is called stale.
+        Needs DuckDB (``hubfold[fleet]``). Raises `HubfoldError`.
+        """
+        return self._fleets.fleet(places, wanted, model=model, limit=limit, stale_after=stale_after)
+
+    def explain_fleet(self, places: Sequence[StrPath], wanted: Sequence[str] = (), *, model: str = "") -> str:
+        """The SQL of `fleet`, for DuckDB's own shell."""
+        return self._fleets.explain(places, wanted, model=model)
+
+    # locks between hosts
+
+    def locks(self, paths: Sequence[StrPath] = ()) -> UnlockReport:
+        """The locks between hosts that are held now: of the state, of vaults and roots, `paths` taken for roots too."""
+        return self._unlocking.locks(paths)
+
+    @property
+    def lock_patience(self) -> float:
+        """How many seconds the lock of another host is watched before it may be broken."""
+        return self._unlocking.patience
+
+    def watch_locks(self, found: UnlockReport) -> UnlockReport:
+        """What becomes of locks of other hosts while they are watched for `lock_patience` seconds; `broken` has what
+        `unlock` would break. Raises `Interrupted`."""
+        return self._unlocking.watch(found)
+
+    def unlock(self, watched: UnlockReport) -> UnlockReport:
+        """Break the stale ones of `watch_locks`, and no holder that came since."""
+        return self._unlocking.unlock(watched)
+
     # moving
 
     def plan_move(
@@ -682,8 +735,9 @@ class Engine:
     def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
         """Let downloads that are planned from now on ask these for content by its sha256, before the Hub is asked.
 
-        Each is what `serve` is reached at; the token in `token_file` is sent to all of them. What comes counts only
-        when it was read and is that content. Raises `UsageError`, `HubfoldError`, `OSError`.
+        Each is what `serve` is reached at; without any, those that ``config.toml`` names, which are asked anyway. The
+        token in `token_file` is sent to all of them. What comes counts only when it was read and is that content.
+        Raises `UsageError`, `HubfoldError`, `OSError`.
         """
         self._transfer.ask_neighbours(endpoints, token_file)
 
@@ -854,6 +908,18 @@ class Engine:
         return self._mounting.look(mounts, compose, environ)
 
     # services
+
+    @cached_property
+    def _fleets(self) -> Fleets:
+        from hubfold.engine.fleets import Fleets
+
+        return Fleets(self.workspace)
+
+    @cached_property
+    def _unlocking(self) -> Unlocking:
+        from hubfold.engine.unlocking import Unlocking
+
+        return Unlocking(self.workspace)
 
     @cached_property
     def _mounting(self) -> Mounting:

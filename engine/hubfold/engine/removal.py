@@ -173,7 +173,8 @@ class Removing:
         """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
         if not plan.removals:
             return self.preview_removal(plan)
-        with running.changing(self._workspace, command) as book:
+        roots = {removal.root for removal in plan.removals}
+        with running.changing(self._workspace, command, roots) as book:
             holdings = self._workspace.holdings_at([removal.root for removal in plan.removals])
             report = carry_out.carry_out(
                 plan, holdings, book, progress=self._workspace.progress, stop=self._workspace.stop

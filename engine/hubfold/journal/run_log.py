@@ -85,6 +85,12 @@ class RunLog:
         """Whether links were led to a copy: what they read before may have to be made again."""
         return bool(self.repointed) and self.command == "move"
 
+    @property
+    def changes_at(self) -> tuple[set[str], set[str]]:
+        """(roots, folders in them) of the paths that this run replaced, or put there."""
+        roots = {intent.root for intent in self.intents.values()} | {put.root for put in self.puts}
+        return roots, {os.path.dirname(intent.path) for intent in self.intents.values()}
+
     def links_made(self) -> list[str]:
         """The symlinks that this run made and that were not taken back."""
         folded = [
