@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def test_addresses(text: str, meant: Address) -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match="no address"):
         gate.address(text)
+
+
+def test_how_others_reach_an_address() -> None:
+    assert gate.reached_at("127.0.0.1") == "127.0.0.1"
+    assert gate.reached_at("::1") == "[::1]"
+    assert gate.reached_at("0.0.0.0") == gate.reached_at("::") == socket.gethostname()
 
 
 def test_a_token_is_one_line_that_only_its_owner_reads(tmp_path: Path) -> None:

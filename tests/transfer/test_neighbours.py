@@ -16,6 +16,7 @@ from hubfold import Engine
 from hubfold.errors import UsageError
 from hubfold.reports.transfers import DownloadReport
 from hubfold.serving import proof
+from hubfold.state.config import ConfigError
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, safetensors
 from tests.building.serving import HERE, served
@@ -153,6 +154,18 @@ def test_who_does_not_answer_is_told_and_the_hub_is_asked(theirs: Tree) -> None:
     report, of_the_hub, mine = fetched(theirs, "http://127.0.0.1:9")
     assert (report.models[0].neighbour_bytes, of_the_hub) == (0, len(WEIGHTS))
     assert mine.neighbours_failed.keys() == {"http://127.0.0.1:9"}
+
+
+def test_those_of_the_configuration_are_asked_without_being_named(theirs: Tree) -> None:
+    with engine(theirs, "theirs") as other, served(other) as serving:
+        config = Path(engine(theirs, "mine").state.config)
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(f'neighbours = ["{serving.endpoint}"]\n')
+        planned = engine(theirs, "mine").plan_download(["org/base"])
+    assert planned.models[0].neighbour_bytes == len(WEIGHTS)
+    config.write_text('neighbours = "lab-1"\n')
+    with pytest.raises(ConfigError, match="neighbours is no list"):
+        engine(theirs, "mine").plan_download(["org/base"])
 
 
 def test_what_is_no_endpoint(loopback_hub: LoopbackHub, tmp_path: Path) -> None:

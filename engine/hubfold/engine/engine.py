@@ -18,6 +18,7 @@ from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from typing import Self
 
     from hubfold.adoption.migration import MigratePlan
@@ -92,9 +93,10 @@ class Engine:
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
-    `stop` is asked between steps; `threads` read files. `guests` is called before a plugin of another distribution is
-    imported: what that prints is on the caller's stdout, unless he keeps it to himself there. A context manager:
-    leaving it closes the index.
+    `stop` is asked between steps. `guests` is called before a plugin of another distribution is imported: what that
+    prints is on the caller's stdout, unless he keeps it to himself there. `executor` reads files: any of
+    `concurrent.futures`, a Dask client, or a word of `workers.named` (default: that of ``config.toml``, else threads);
+    one that is handed in is not ended. A context manager: leaving it closes the index.
     """
 
     def __init__(
@@ -104,11 +106,16 @@ class Engine:
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = None,
         stop: Stop | None = None,
-        threads: int | None = None,
         guests: Callable[[], object] | None = None,
+        executor: Executor | str | None = None,
     ) -> None:
         self.workspace = Workspace(
-            home, environ=environ, progress=progress, stop=stop, threads=threads, guests=guests
+            home,
+            environ=environ,
+            progress=progress,
+            stop=stop,
+            guests=guests,
+            executor=executor,
         )
 
     def __enter__(self) -> Self:
@@ -728,8 +735,9 @@ class Engine:
     def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
         """Let downloads that are planned from now on ask these for content by its sha256, before the Hub is asked.
 
-        Each is what `serve` is reached at; the token in `token_file` is sent to all of them. What comes counts only
-        when it was read and is that content. Raises `UsageError`, `HubfoldError`, `OSError`.
+        Each is what `serve` is reached at; without any, those that ``config.toml`` names, which are asked anyway. The
+        token in `token_file` is sent to all of them. What comes counts only when it was read and is that content.
+        Raises `UsageError`, `HubfoldError`, `OSError`.
         """
         self._transfer.ask_neighbours(endpoints, token_file)
 

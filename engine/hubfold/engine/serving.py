@@ -86,8 +86,7 @@ class Serving:
             serving = application.Serving(
                 catalogue, proofs, Gate(token, own), next_, lambda logged: told(logged.line)
             )
-            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            endpoint = f"{'https' if tls is not None else 'http'}://{where}"
+            endpoint = f"{'https' if tls is not None else 'http'}://{gate.reached_at(host)}:{port}"
             server.run(
                 serving.application(),
                 listening,

@@ -101,12 +101,22 @@ class Transfer:
         self._care = care
         self._scanning = scanning
         self._farming = farming
-        self._neighbours = Neighbours()
+        self._asked_neighbours: Neighbours | None = None
+
+    @property
+    def _neighbours(self) -> Neighbours:
+        if self._asked_neighbours is None:
+            self.ask_neighbours(())
+        assert self._asked_neighbours is not None
+        return self._asked_neighbours
 
     def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
         """See `Engine.ask_neighbours`."""
+        config = self._workspace.config
+        endpoints = endpoints or config.neighbours
+        token_file = (token_file or config.neighbours_token) if endpoints else None
         token = gate.read_token(named(token_file)) if token_file is not None else None
-        self._neighbours = Neighbours(tuple(dict.fromkeys(map(onward.endpoint, endpoints))), token)
+        self._asked_neighbours = Neighbours(tuple(dict.fromkeys(map(onward.endpoint, endpoints))), token)
 
     @property
     def neighbours_failed(self) -> Mapping[str, str]:
@@ -400,12 +410,17 @@ class Transfer:
                     if tar
                     else containers.FolderWriter(plan.target, name, self._workspace.backends)
                 )
-                saver = backup.Saver(
-                    writer, self._workspace.index.replica, self._workspace.progress, self._workspace.stop
-                )
-                hint = "name another place, or back up fewer models"
-                backup.check_space(folder, saver.needed(plan), "the backup", hint)
-                report = saver.save(plan)
+                with self._workspace.readers() as readers:
+                    saver = backup.Saver(
+                        writer,
+                        self._workspace.index.replica,
+                        self._workspace.progress,
+                        self._workspace.stop,
+                        ahead=readers if self._workspace.spread is not None else None,
+                    )
+                    hint = "name another place, or back up fewer models"
+                    backup.check_space(folder, saver.needed(plan), "the backup", hint)
+                    report = saver.save(plan)
                 state = "finished"
             finally:
                 if state != "finished" and writer is not None:

@@ -121,8 +121,8 @@ def command(
     code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base
     folder (an HF_HOME), its hub/.
 
-    With --from large files are asked for by their sha256 at other hosts first, and counted only when they are that; the
-    Hub says which files there are, and gives what no host has.
+    With --from, or `neighbours` in config.toml, large files are asked for by their sha256 at other hosts first, and
+    counted only when they are that; the Hub says which files there are, and gives what no host has.
 
     What an earlier attempt left of a large file, in any root, is gone on with, and the whole held against its sha256.
 
