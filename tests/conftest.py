@@ -176,6 +176,7 @@ _MOUNT = {"mounts", "btrfs"}
 _MOUNTING = {
     "tests/reading/test_extents.py",
     "tests/scanning/test_scan.py",
+    "tests/engine/test_marked_disks.py",
     # A mount namespace has all that is mounted, for as long as a process is in it.
     *("tests/mounted/test_kernel.py", "tests/cli/test_doctor_mounts.py", "tests/cli/test_within.py"),
     *(

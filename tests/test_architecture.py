@@ -553,6 +553,7 @@ TESTED_BY = {
     "hubfold.index.invalidation": ["index/test_tallies.py"],
     "hubfold.index.migrations": ["index/test_database.py"],
     "hubfold.removal.carry_out": ["removal/test_removal.py", "removal/test_empty.py"],
+    "hubfold.removal.marked": ["engine/test_marking.py", "engine/test_marked_disks.py"],
     "hubfold.removal.needs": ["removal/test_removal.py"],
     "hubfold.removal.plan": ["removal/test_removal.py"],
     "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],

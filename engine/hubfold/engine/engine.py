@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from hubfold.content import LEFTOVER_AGE, USUAL, Role, Scope
+from hubfold.content import LEFTOVER_AGE, USUAL, Marks, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hubfold.engine.farming import Farming
     from hubfold.engine.folding import Folding
     from hubfold.engine.following import Following
+    from hubfold.engine.marking import Marking, Picture
     from hubfold.engine.memory import Memory
     from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
+    from hubfold.reports.pictures import Joint
     from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
         RunSummary,
         UndoReport,
     )
-    from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
+    from hubfold.reports.scans import DupesReport, Remembered, ScanReport, Space, StatusRoot, Unreferenced
     from hubfold.reports.transfers import (
         AdoptReport,
         BackupReport,
@@ -583,6 +585,48 @@ class Engine:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""
         return self._models.look(before)
 
+    # marking
+
+    def remembered(self) -> Remembered:
+        """The roots and their models as the last scan saw them. Asks the index alone: no drive, and no plugin."""
+        return self._memory.remembered()
+
+    def picture(self) -> Picture:
+        """The models of the known roots with their figures, place by place. Asks the disks. Raises `Interrupted`."""
+        return self._marking.picture()
+
+    def frees(self, picture: Picture) -> dict[str, int]:
+        """What removing each model of a picture from one place alone frees, in bytes by `PlaceFigures.path`.
+
+        Raises `Interrupted`.
+        """
+        return self._marking.frees(picture)
+
+    def joint(self, picture: Picture, marks: Marks, *, min_size: int = MIN_SIZE) -> Joint:
+        """What removing all that is marked would free, and what folding it would: by the look that `picture` is."""
+        return self._marking.joint(picture, marks, min_size)
+
+    def plan_fold(self, marks: Marks, *, min_size: int = MIN_SIZE) -> Plan:
+        """What folding would do with the marked duplicate sets, and with those that marked models have a file in.
+
+        By the last scan, as `plan` is. For `apply`.
+        """
+        return self._marking.plan_fold(marks, min_size)
+
+    def plan_removal(self, marks: Marks) -> RemovePlan:
+        """What removing the marked models, where they are marked, and the marked files would do. For `apply_removal`.
+
+        It is one plan: what they share goes with them, and what something else needs stays. Asks the disks.
+        """
+        return self._marking.plan_removal(marks)
+
+    def plan_move_of(self, marks: Marks, to: StrPath) -> MovePlan:
+        """What moving the marked models to the place, or cache, `to` would do. For `apply_move`.
+
+        Raises as `plan_move`, and `UsageError` where they lie in several places.
+        """
+        return self._marking.plan_move(marks, to)
+
     # removal
 
     def plan_remove(
@@ -889,6 +933,12 @@ class Engine:
         from hubfold.engine.models import Models
 
         return Models(self.workspace, self._places, self._memory, self._scanning)
+
+    @cached_property
+    def _marking(self) -> Marking:
+        from hubfold.engine.marking import Marking
+
+        return Marking(self.workspace, self._models, self._planning, self._moving, balancing=self._balancing)
 
     @cached_property
     def _removal(self) -> Removing:
