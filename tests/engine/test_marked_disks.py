@@ -120,14 +120,17 @@ def tried(drive: Path, hub: LoopbackHub, seed: int) -> None:
         engine.scan(promise=False)
         marks = scene.marks(engine)
         removes = bool(marks.places or marks.files) and scene.chance.random() < 0.6
-        joint = engine.joint(engine.picture(), marks)
+        picture = engine.picture()
         before = free(drive)
         if removes:
-            told, report = joint.removal_bytes, engine.apply_removal(engine.plan_removal(marks))
+            told, report = (
+                engine.joint_removal(picture, marks).bytes,
+                engine.apply_removal(engine.plan_removal(marks)),
+            )
         else:
-            told, report = joint.fold_bytes, engine.apply(engine.plan_fold(marks))
+            told, report = engine.joint_fold(picture, marks).bytes, engine.apply(engine.plan_fold(marks))
         freed = free(drive) - before
-    assert told is not None and not report.failed
+    assert not report.failed
     how = "removing" if removes else "folding"
     assert abs(told - freed) <= told // 100 + _RECORDS, f"{seed}: {how} told {told:,}, and {freed:,} are free"
     shutil.rmtree(place)

@@ -10,6 +10,7 @@ import pytest
 
 from hubfold import Engine
 from hubfold.content import Marks
+from hubfold.engine.marking import Picture
 from hubfold.errors import UsageError
 from hubfold.reports.pictures import PlaceFigures
 from hubfold.testing.loopback_hub import LoopbackHub
@@ -47,6 +48,11 @@ def used(folder: Path) -> int:
     return sum(found.values())
 
 
+def each(picture: Picture) -> dict[str, Marks]:
+    """Every place, alone."""
+    return {one.path: Marks(places=frozenset({one.path})) for one in picture.figures.places}
+
+
 def by_place(engine: Engine) -> dict[str, PlaceFigures]:
     return {one.path: one for one in engine.picture().figures.places}
 
@@ -80,7 +86,7 @@ def test_a_picture_has_each_model_where_it_lies(engine: Engine, tree: Tree) -> N
 
 def test_what_one_place_frees_is_what_rm_says(engine: Engine, tree: Tree) -> None:
     picture = engine.picture()
-    frees = engine.frees(picture)
+    frees = engine.frees(picture, each(picture))
     hub = repository_folder(tree["hf/hub"], "org/b")
     assert frees[str(hub)] == engine.preview_remove(["org/b"]).bytes
     assert frees.keys() == {one.path for one in picture.figures.places}
@@ -94,9 +100,8 @@ def test_what_two_share_is_freed_with_both(engine: Engine, tree: Tree) -> None:
     twin.hardlink_to(weights)
     weights_blocks = weights.stat().st_blocks * 512
     picture = engine.picture()
-    alone = engine.frees(picture)
-    joint = engine.joint(picture, marked(first, second)).removal_bytes
-    assert joint is not None
+    alone = engine.frees(picture, each(picture))
+    joint = engine.joint_removal(picture, marked(first, second)).bytes
     assert joint == alone[str(first)] + alone[str(second)] + weights_blocks
     before = used(tree["hf"]) + used(tree["other"])
     report = engine.apply_removal(engine.plan_removal(marked(first, second)))
@@ -109,8 +114,8 @@ def test_what_a_link_elsewhere_needs_counts_for_nobody(engine: Engine, tree: Tre
     hub = repository_folder(tree["hf/hub"], "org/b")
     [weights] = [path for path in (hub / "blobs").iterdir() if path.stat().st_size == 2 * MIB]
     (tree["models"] / "mine.safetensors").symlink_to(weights)
-    joint = engine.joint(engine.picture(), marked(hub))
-    assert joint.removal_bytes is not None and joint.removal_bytes < MIB
+    joint = engine.joint_removal(engine.picture(), marked(hub))
+    assert joint.bytes < MIB
     assert joint.stays
 
 
@@ -118,10 +123,10 @@ def test_a_file_alone_and_all_of_its_model(engine: Engine, tree: Tree) -> None:
     hub = repository_folder(tree["hf/hub"], "org/b")
     one = Marks(files=frozenset({(str(hub), "model.safetensors")}))
     picture = engine.picture()
-    freed = engine.joint(picture, one).removal_bytes
-    assert freed is not None and 2 * MIB <= freed < 2 * MIB + 65536
+    freed = engine.joint_removal(picture, one).bytes
+    assert 2 * MIB <= freed < 2 * MIB + 65536
     both = Marks(places=frozenset({str(hub)}), files=one.files)
-    assert engine.joint(picture, both) == engine.joint(picture, marked(hub))
+    assert engine.joint_removal(picture, both) == engine.joint_removal(picture, marked(hub))
     report = engine.apply_removal(engine.plan_removal(one))
     assert report.bytes == freed and not (next((hub / "snapshots").iterdir()) / "model.safetensors").exists()
 
@@ -139,7 +144,7 @@ def test_marked_sets_are_folded_and_no_others(engine: Engine, tree: Tree) -> Non
     marks = Marks(sets=frozenset({found.replicas[0].path}))
     plan = engine.plan_fold(marks)
     assert plan.bytes == engine.dupes().reclaimable_bytes == engine.plan().bytes
-    assert engine.joint(engine.picture(), marks).fold_bytes == plan.bytes
+    assert engine.joint_fold(engine.picture(), marks).bytes == plan.bytes
     assert not engine.plan_fold(marked(repository_folder(tree["hf/hub"], "org/b"))).actions
     assert engine.plan_fold(marked(tree["models/a"])).bytes == plan.bytes
 

@@ -49,6 +49,7 @@ COMMANDS = {
     "restore": "Restore models from a backup",
     "adopt": "Make a folder of files a model of the cache",
     "migrate": "Put a whole cache into another one",
+    "ui": "Look at what takes the space, mark what is to go",
     "plugins": "Show which backends are loaded, from which distribution",
     "demo": "Do the whole job on a small set-up of its own",
     "init": "Write a config.toml with every setting explained",

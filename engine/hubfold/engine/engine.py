@@ -595,16 +595,17 @@ class Engine:
         """The models of the known roots with their figures, place by place. Asks the disks. Raises `Interrupted`."""
         return self._marking.picture()
 
-    def frees(self, picture: Picture) -> dict[str, int]:
-        """What removing each model of a picture from one place alone frees, in bytes by `PlaceFigures.path`.
+    def frees(self, picture: Picture, each: Mapping[str, Marks]) -> dict[str, int]:
+        """What removing `each` alone would free, in bytes by allocated blocks. Raises `Interrupted`."""
+        return self._marking.frees(picture, each)
 
-        Raises `Interrupted`.
-        """
-        return self._marking.frees(picture)
+    def joint_removal(self, picture: Picture, marks: Marks) -> Joint:
+        """What removing all that is marked would free, by the look that `picture` is: `plan_removal` looks anew."""
+        return self._marking.joint_removal(picture, marks)
 
-    def joint(self, picture: Picture, marks: Marks, *, min_size: int = MIN_SIZE) -> Joint:
-        """What removing all that is marked would free, and what folding it would: by the look that `picture` is."""
-        return self._marking.joint(picture, marks, min_size)
+    def joint_fold(self, picture: Picture, marks: Marks, *, min_size: int = MIN_SIZE) -> Joint:
+        """What folding all that is marked would free, by the last scan and the look that `picture` is."""
+        return self._marking.joint_fold(picture, marks, min_size)
 
     def plan_fold(self, marks: Marks, *, min_size: int = MIN_SIZE) -> Plan:
         """What folding would do with the marked duplicate sets, and with those that marked models have a file in.

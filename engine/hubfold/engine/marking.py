@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hubfold.content import Marks, Root
@@ -117,39 +117,31 @@ class Marking:
             away=place.default.state is Wholeness.OFFLINE,
         )
 
-    def frees(self, picture: Picture) -> dict[str, int]:
+    def frees(self, picture: Picture, each: Mapping[str, Marks]) -> dict[str, int]:
         """See `Engine.frees`."""
-        places = [one for one in picture.figures.places if not one.away]
-        progress = self._workspace.progress
-        progress.start("adding up what each one frees", len(places), "places")
         found = {}
-        try:
-            for one in places:
-                self._workspace.stop.check()
-                found[one.path] = self._freed(picture, Marks(places=frozenset({one.path})))
-                progress.advance(1)
-        finally:
-            progress.finish()
+        for name, marks in each.items():
+            self._workspace.stop.check()
+            found[name] = marked.freed(picture.holdings, marks, names=self._workspace.names_of)
         return found
 
-    def _freed(self, picture: Picture, marks: Marks) -> int:
-        return marked.freed(picture.holdings, marks, names=self._workspace.names_of)
+    def joint_removal(self, picture: Picture, marks: Marks) -> Joint:
+        """See `Engine.joint_removal`."""
+        plan = marked.plan(picture.holdings, marks, names=self._workspace.names_of)
+        return Joint(plan.bytes, Counter(one.reason for one in plan.left))
 
-    def joint(self, picture: Picture, marks: Marks, min_size: int) -> Joint:
-        """See `Engine.joint`."""
-        removal, stays = None, Counter[str]()
-        if marks.places or marks.files:
-            plan = marked.plan(picture.holdings, marks, names=self._workspace.names_of)
-            removal = plan.bytes
-            stays.update(one.reason for one in plan.left)
-        folded = self._fold(picture.holdings, marks, min_size).bytes if self._workspace.has_index else None
-        return Joint(removal, folded, dict(stays))
+    def joint_fold(self, picture: Picture, marks: Marks, min_size: int) -> Joint:
+        """See `Engine.joint_fold`."""
+        plan = self._fold(picture.holdings, marks, min_size)
+        return Joint(plan.bytes, Counter(one.reason for one in plan.skipped))
 
     def plan_fold(self, marks: Marks, min_size: int) -> Plan:
         """See `Engine.plan_fold`."""
         return self._fold(self._looked_at() if marks.places or marks.files else None, marks, min_size)
 
     def _fold(self, holdings: Holdings | None, marks: Marks, min_size: int) -> Plan:
+        if not self._workspace.has_index:
+            return Plan()
         payloads = dict(_payloads(holdings, marks)) if holdings is not None else {}
         return self._planning.plan_marked(marks, payloads, min_size)
 

@@ -73,10 +73,9 @@ class Figures:
 class Joint:
     """What doing something with all that is marked would free together, in bytes by allocated blocks.
 
-    What several of them share counts once, and what something else needs not at all. None where it cannot be told.
+    What several of them share counts once, and what something else needs not at all.
     """
 
-    removal_bytes: int | None = None
-    fold_bytes: int | None = None
-    #: Why something of it would stay in a removal, by how many.
+    bytes: int = 0
+    #: Why something of it would stay, by how many.
     stays: Mapping[str, int] = field(default_factory=dict)
