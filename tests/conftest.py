@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,46 +167,23 @@ _TIERS = {
 settings.register_profile("steady", deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("steady")
 
-#: Tests with one of these fixtures run one after another: what another process mounts meanwhile could take the device
-#: number of a btrfs that is remounted, and a fault would then strike another call than the one that was recorded. So do
-#: those of modules with `building.boxes`: what another test unmounts stays in their mount namespace, and the image
-#: that is written over then is of a live file system.
-_MOUNT = {"mounts", "btrfs"}
-#: The files that have such tests; all of each goes to one process, the same for all. (Not by marks of pytest-xdist:
-#: `--dist loadgroup` of its 3.8 puts the group into a field that pytest 9.2 has no more, and says nothing.)
-_MOUNTING = {
+#: Files whose tests wait for each other (`building.device_numbers`): one process does all of them.
+_NUMBERED = (
     "tests/reading/test_extents.py",
-    "tests/scanning/test_scan.py",
     "tests/engine/test_marked_disks.py",
-    # A mount namespace has all that is mounted, for as long as a process is in it.
     *("tests/mounted/test_kernel.py", "tests/cli/test_doctor_mounts.py", "tests/cli/test_within.py"),
     *(
         f"tests/faults/test_{name}.py"
         for name in (
-            *(
-                "access",
-                "adopt_sweeps",
-                "any_sequence",
-                "doctor_sweeps",
-                "drive_away",
-                "filesystems",
-                "harness",
-            ),
-            *(
-                "lifecycle_places",
-                "models",
-                "move_drives",
-                "move_sweeps",
-                "other_machines",
-                "places_on_drives",
-                "power_cuts",
-                "races",
-                "seen_twice",
-            ),
-            *("sweeps", "tree", "two_machines"),
+            "filesystems",
+            "harness",
+            "lifecycle_places",
+            "other_machines",
+            "seen_twice",
+            "two_machines",
         )
     ),
-}
+)
 #: What its tests need takes long to make and serves all of them.
 _TOGETHER = {"tests/whole/test_after_folding.py", "tests/backend/test_registry.py"}
 
@@ -214,22 +192,30 @@ _TOGETHER = {"tests/whole/test_after_folding.py", "tests/backend/test_registry.p
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from xdist.scheduler import LoadScopeScheduling
 
-    class OneProcessMounts(LoadScopeScheduling):
+    # (Not by marks of pytest-xdist: `--dist loadgroup` of its 3.8 puts the group into a field that pytest 9.2 has no
+    # more, and says nothing.)
+    class WhatWaitsTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "mounts" if file in _MOUNTING else file if file in _TOGETHER else nodeid
+            if file in _NUMBERED or (file.startswith("tests/faults/") and "btrfs" in nodeid):
+                return "numbered"
+            return file if file in _TOGETHER else nodeid
 
-    return OneProcessMounts(config, log)
+    return WhatWaitsTogether(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A process that runs tests beside others has mounts of its own: what one unmounts would stay in another's boxes.
+
+    The image that is written over then would be of a live file system.
+    """
+    if hasattr(config, "workerinput") and sys.platform == "linux" and os.geteuid() == 0:
+        folders.own_mounts()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.nodeid.partition("::")[0]
-        mounts = _MOUNT.intersection(getattr(item, "fixturenames", ())) or hasattr(
-            getattr(item, "module", None), "boxes"
-        )
-        if mounts and file not in _MOUNTING:
-            raise pytest.UsageError(f"{file} mounts: it belongs to _MOUNTING in {__file__}")
         if file.startswith("tests/plugins") and "once_folded" in item.name:
             item.add_marker(pytest.mark.slow)  # it starts hubfold five times
         for marker, (variable, reason) in _TIERS.items():

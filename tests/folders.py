@@ -1,4 +1,4 @@
-"""Where the folders of tests lie: in memory, or on a disk where that is what the test is about.
+"""Where the folders of tests lie: in memory, or on a disk where that is what the test is about; and whose mounts are.
 
 A disk is waited for at each fsync, of which a run of hubfold has a dozen, and the tests make some thousand runs. What
 they say is the same on either; so those that are about planning, words and whole commands lie in memory, where there
@@ -7,6 +7,7 @@ is a file system that can do what these need, and room. With ``TMPDIR`` set, as 
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -103,3 +104,10 @@ def remove(folder: Path) -> None:
                 os.chmod(below, 0o700)
     with suppress(OSError, RecursionError):
         shutil.rmtree(folder)
+
+
+def own_mounts() -> None:
+    """Give this process, and what it starts, mounts that no other process sees; nothing where the kernel refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0x00020000) == 0:  # linux/sched.h: CLONE_NEWNS
+        libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None)  # linux/mount.h: MS_REC | MS_PRIVATE

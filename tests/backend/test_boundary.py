@@ -357,6 +357,7 @@ def test_a_class_that_cannot_be_made_is_refused() -> None:
 # nobody else calls
 
 
+@pytest.mark.slow
 def test_only_the_boundary_knows_a_backend_as_it_is() -> None:
     """Whoever cannot name the class cannot hold one, with types as strict as ours."""
     engine = CHECKOUT / "engine" / "hubfold"

@@ -40,6 +40,7 @@ def test_plugins_in_eggs_are_found_too(tmp_path: Path, archive: bool) -> None:
     assert list(found["backends"]) == [*BUILT_IN, "old"]
 
 
+@pytest.mark.slow
 def test_without_other_plugins_nothing_parses_metadata(tmp_path: Path) -> None:
     """…and with one, the same is found as by asking for all."""
     report = (

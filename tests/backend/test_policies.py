@@ -87,6 +87,7 @@ def test_a_veto_that_came_since_the_plan_counts(
     assert {left.reason for left in report.skipped} == {"a freeze (says no)"}
 
 
+@pytest.mark.slow
 def test_a_plugin_is_told_before_and_after_each_run_and_which_paths_changed(
     write: Written, environ: dict[str, str], copies: list[Path], tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_finding_plugins_does_not_import_the_client() -> None:
     assert answer.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.slow
 def test_a_backend_of_somebody_else_is_found(installed: Path) -> None:
     found = loaded(installed)
     assert list(found["backends"]) == [*BUILT_IN, "gpt4all"]
@@ -82,6 +83,7 @@ def test_a_backend_of_somebody_else_is_found(installed: Path) -> None:
     assert found["broken"] == []
 
 
+@pytest.mark.slow
 def test_outside_plugins_can_be_blocked(installed: Path, tmp_path: Path) -> None:
     broken = write_distribution(tmp_path, "broken", "1", {"x": "no_such_module"})
     assert list(loaded(installed, broken, HUBFOLD_NO_PLUGINS="1")["backends"]) == BUILT_IN

@@ -8,6 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.building import device_numbers
+
 _CLONE_NEWNS = 0x00020000  # linux/sched.h
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
 
@@ -18,6 +20,11 @@ def seen(root: Path, mounts: Sequence[tuple[str, str]], links: Sequence[str]) ->
     `mounts` are (path here, path in the container), made in that order as a container's runtime does. `root` is an
     empty folder. For root alone.
     """
+    with device_numbers.mine():
+        return _seen(root, mounts, links)
+
+
+def _seen(root: Path, mounts: Sequence[tuple[str, str]], links: Sequence[str]) -> dict[str, str | None]:
     source, sink = os.pipe()
     child = os.fork()
     if child == 0:

@@ -52,6 +52,7 @@ class Bar(Silent):
             self.stop.set()
 
 
+@pytest.mark.slow
 def test_what_it_reads_is_told_and_can_be_stopped(folded: Tree, tmp_path: Path) -> None:
     write_through(weights(folded))
     changed, size = weights(folded).read_bytes(), weights(folded).stat().st_size
@@ -66,6 +67,7 @@ def test_what_it_reads_is_told_and_can_be_stopped(folded: Tree, tmp_path: Path) 
     assert weights(folded).read_bytes() == changed
 
 
+@pytest.mark.slow
 def test_an_object_that_was_deleted_is_made_again_from_the_blob(folded: Tree, engine: Engine) -> None:
     weights(folded).resolve().unlink()
     found = engine.doctor().findings
@@ -76,6 +78,7 @@ def test_an_object_that_was_deleted_is_made_again_from_the_blob(folded: Tree, en
     assert engine.doctor().findings == ()
 
 
+@pytest.mark.slow
 def test_a_link_with_nothing_left_is_told_with_what_to_do(folded: Tree, engine: Engine) -> None:
     for path in (weights(folded).resolve(), blob(folded), blob(folded, "second/hub")):
         path.unlink()
@@ -83,6 +86,7 @@ def test_a_link_with_nothing_left_is_told_with_what_to_do(folded: Tree, engine: 
     assert found and not found[0].fixed and "download it again" in found[0].fix
 
 
+@pytest.mark.slow
 def test_a_write_through_a_link_is_found_and_put_right_and_the_new_bytes_are_kept(
     tree: Tree, engine: Engine, tmp_path: Path
 ) -> None:
@@ -111,6 +115,7 @@ def test_a_write_through_a_link_is_found_and_put_right_and_the_new_bytes_are_kep
     assert not list(tmp_path.rglob(".hubfold-doctor-*"))
 
 
+@pytest.mark.slow
 def test_a_write_through_with_no_other_copy_is_told_and_nothing_touched(folded: Tree, engine: Engine) -> None:
     write_through(weights(folded))
     changed = weights(folded).read_bytes()
@@ -125,6 +130,7 @@ def test_verify_tells_the_blob_whose_bytes_are_not_its_name(folded: Tree, engine
     assert problems == {str(blob(folded)): "corrupt"}
 
 
+@pytest.mark.slow
 def test_a_link_that_its_object_does_not_list_is_noted_again(folded: Tree, engine: Engine) -> None:
     noted = Path(f"{weights(folded).resolve()}.links")
     noted.unlink()
@@ -165,6 +171,7 @@ def test_objects_that_nothing_needs_are_told(folded: Tree, engine: Engine) -> No
     assert "unneeded-objects" in kinds(engine.doctor().findings)
 
 
+@pytest.mark.slow
 def test_each_hard_link_that_was_written_through_is_put_right(
     tree: Tree, engine: Engine, tmp_path: Path
 ) -> None:
@@ -180,6 +187,7 @@ def test_each_hard_link_that_was_written_through_is_put_right(
     assert os.path.samefile(blob(tree), weights(tree)) or blob(tree).read_bytes() == right
 
 
+@pytest.mark.slow
 def test_a_file_that_comes_while_a_blob_is_put_right_stays(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ FINDINGS: dict[str, tuple[str, Harm, bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", FINDINGS)
 def test_it_is_told_and_nothing_is_touched_and_fix_mends_it_where_that_is_safe(
     what: str, sick: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +172,7 @@ def test_an_object_of_which_the_index_knows_and_the_disk_does_not_is_no_donor(
     assert (found.kind, found.fixed) == ("dangling-link", False)
 
 
+@pytest.mark.slow
 def test_a_donor_that_somebody_writes_to_is_passed_over_and_one_that_he_may_write_to_is_copied(
     sick: Tree, engine: Engine
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_donor_that_somebody_writes_to_is_passed_over_and_one_that_he_may_writ
     assert blob(sick, "drive").stat().st_mode & 0o777 == 0o644, "and nothing of it was changed"
 
 
+@pytest.mark.slow
 def test_a_donor_on_another_drive_is_copied(tree: Tree, engine: Engine, other_drive: Path) -> None:
     """An object has to be on the file system of its links' cache, also where the one good copy is not."""
     fold(build(tree), engine)

@@ -105,6 +105,7 @@ def test_what_is_put_in_place_is_what_was_hashed(
     nothing_is_left(copied, engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", [None, LinkKind.HARDLINK])
 def test_what_was_put_right_is_as_the_run_left_it_and_can_be_undone(
     tree: Tree, engine: Engine, link: LinkKind | None
@@ -126,6 +127,7 @@ def test_what_was_put_right_is_as_the_run_left_it_and_can_be_undone(
     assert not os.path.samefile(weights(tree), blob(tree))
 
 
+@pytest.mark.slow
 def test_it_works_where_names_cannot_be_exchanged(
     copied: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +143,7 @@ def test_it_works_where_names_cannot_be_exchanged(
     nothing_is_left(copied, engine)
 
 
+@pytest.mark.slow
 def test_a_repair_is_a_run_that_shows_what_it_did(copied: Tree, engine: Engine) -> None:
     write_through(weights(copied))
     engine.doctor(fix=True)
@@ -169,6 +172,7 @@ def test_a_file_of_the_users_own_in_the_place_of_a_hard_link_is_no_finding(
     assert weights(tree).read_bytes() == b"a newer model" * (1 << 17)
 
 
+@pytest.mark.slow
 def test_a_blob_that_the_client_is_at_work_on_is_left_alone(copied: Tree, engine: Engine) -> None:
     write_through(weights(copied))
     name = blob(copied).name
@@ -188,6 +192,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repairs, "settle_mends", lambda mends: Settled(waiting=True))
 
 
+@pytest.mark.slow
 def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(
     copied: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +218,7 @@ def test_a_newer_file_that_a_crash_caught_under_our_name_goes_back(
     assert not list(copied.folder.rglob(".hubfold-2*"))
 
 
+@pytest.mark.slow
 def test_a_repair_that_a_crash_caught_after_its_last_step_can_be_undone_too(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +318,7 @@ def blob_of(tree: Tree, cache: str) -> Path:
 # -- by a download ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_write_through_with_no_other_copy_is_downloaded_only_when_asked(
     folded: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -332,6 +339,7 @@ def test_a_write_through_with_no_other_copy_is_downloaded_only_when_asked(
     assert engine.doctor().findings == ()
 
 
+@pytest.mark.slow
 def test_nothing_is_downloaded_in_offline_mode(
     folded: Tree, tmp_path: Path, loopback_hub: LoopbackHub
 ) -> None:
@@ -347,6 +355,7 @@ def test_nothing_is_downloaded_in_offline_mode(
     assert loopback_hub.hits == [] and weights(folded).read_bytes() == changed
 
 
+@pytest.mark.slow
 def test_a_download_that_is_not_what_its_name_says_is_not_used(
     tree: Tree, engine: Engine, tmp_path: Path, loopback_hub: LoopbackHub
 ) -> None:
@@ -365,6 +374,7 @@ def test_a_download_that_is_not_what_its_name_says_is_not_used(
     nothing_is_left(tree, engine)
 
 
+@pytest.mark.slow
 def test_a_hub_that_refuses_is_told_in_its_own_words(
     folded: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -403,6 +413,7 @@ def test_gc_leaves_a_vault_that_holds_changed_bytes_alone(tree: Tree, engine: En
     )
 
 
+@pytest.mark.slow
 def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: Tree, engine: Engine) -> None:
     engine.verify()
     rot(blob(folded))
@@ -416,6 +427,7 @@ def test_rot_that_verify_found_is_mended_by_a_download_under_every_name(folded: 
     assert engine.doctor().findings == () and engine.verify().problems == ()
 
 
+@pytest.mark.slow
 def test_rot_is_mended_from_another_copy_where_there_is_one(
     copied: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -428,6 +440,7 @@ def test_rot_is_mended_from_another_copy_where_there_is_one(
     assert loopback_hub.hits == []
 
 
+@pytest.mark.slow
 def test_a_blob_that_is_too_short_is_mended(tree: Tree, engine: Engine) -> None:
     tree.hub.add("org/model", model_files("model"))
     tree.build({"hf/hub": hub_cache("org/model")})
@@ -441,6 +454,7 @@ def test_a_blob_that_is_too_short_is_mended(tree: Tree, engine: Engine) -> None:
     assert engine.doctor().findings == ()
 
 
+@pytest.mark.slow
 def test_a_payload_of_the_shared_store_is_mended_where_it_lies(tree: Tree, engine: Engine) -> None:
     """Its name is a xet hash, and the repositories' blobs are symlinks to it."""
     pytest.importorskip("hf_xet")
@@ -458,6 +472,7 @@ def test_a_payload_of_the_shared_store_is_mended_where_it_lies(tree: Tree, engin
     assert engine.doctor().findings == () and engine.verify().problems == ()
 
 
+@pytest.mark.slow
 def test_an_object_of_which_nothing_is_left_is_downloaded(folded: Tree, engine: Engine) -> None:
     object_ = weights(folded).resolve()
     for path in (object_, blob(folded), blob(folded, "second/hub")):
@@ -472,6 +487,7 @@ def test_an_object_of_which_nothing_is_left_is_downloaded(folded: Tree, engine: 
 # -- a client that writes through a link ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", [None, LinkKind.HARDLINK])
 def test_a_local_copy_that_a_client_updated_through_its_link_keeps_the_new_revision(
     tree: Tree, engine: Engine, loopback_hub: LoopbackHub, link: LinkKind | None
@@ -525,6 +541,7 @@ def edit(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_what_a_layout_calls_edited_is_replaced_by_nothing(tree: Tree, engine: Engine, boxed: Path) -> None:
     engine.add_root(boxed.parent.parent)
     engine.scan([tree["hf/hub"]])
@@ -537,6 +554,7 @@ def test_what_a_layout_calls_edited_is_replaced_by_nothing(tree: Tree, engine: E
     assert kept(tree) == []
 
 
+@pytest.mark.slow
 def test_neither_where_it_is_one_file_with_a_blob_that_is_put_right(
     tree: Tree, engine: Engine, boxed: Path
 ) -> None:
@@ -557,6 +575,7 @@ def test_neither_where_it_is_one_file_with_a_blob_that_is_put_right(
     assert boxed.read_bytes() == edited
 
 
+@pytest.mark.slow
 def test_nor_where_a_run_made_it_one(tree: Tree, engine: Engine, boxed: Path) -> None:
     tree.build({"drive": copy_of("hf/hub")})
     engine.add_root(boxed.parent.parent)

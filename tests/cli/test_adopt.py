@@ -40,6 +40,7 @@ def test_there_and_back(hubfold: Program, folder: Path) -> None:
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_user_is_asked(hubfold: Program, folder: Path) -> None:
     answers = [("? [y/N]", "y\n")]
     asked = hubfold.on_terminal("adopt", "base", "--repo", "org/base", answers=answers)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.building.program import Program, Scene
 
 
+@pytest.mark.slow
 def test_there_and_back(hubfold: Program, scene: Scene) -> None:
     dry = hubfold("backup", "saved.tar", "--dry-run")
     assert dry.code == 0

@@ -40,6 +40,7 @@ def test_clean_shows_asks_and_removes(hubfold: Program, scene: Scene, left_behin
     assert not left_behind.exists()
 
 
+@pytest.mark.slow
 def test_a_cache_is_emptied_after_its_name_was_typed(hubfold: Program, scene: Scene) -> None:
     before = scene.photograph()
     assert hubfold("clean", "--all", scene.hub).code == 5

@@ -76,6 +76,7 @@ def test_with_nobody_to_ask_and_nothing_to_do_all_is_well(hubfold: Program, scen
     assert hubfold("consolidate", *PLACES).code == 0
 
 
+@pytest.mark.slow
 def test_no_at_the_question_changes_nothing(hubfold: Program, scene: Scene) -> None:
     before = scene.photograph()
     done = hubfold.on_terminal("consolidate", *PLACES, answers=[("[y/N]", "n\n")])
@@ -90,6 +91,7 @@ def test_yes_at_the_question_folds(hubfold: Program, scene: Scene) -> None:
     assert all(os.path.samefile(copy, scene.blob) for copy in scene.copies)
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_question_changes_nothing(hubfold: Program, scene: Scene) -> None:
     before = scene.photograph()
     done = hubfold.on_terminal("consolidate", *PLACES, answers=[("[y/N]", "\x03")])
@@ -112,6 +114,7 @@ def test_what_is_left_alone_is_told_with_its_reason(hubfold: Program, scene: Sce
     assert done.code == 0
 
 
+@pytest.mark.slow
 def test_a_long_plan_is_condensed_on_a_terminal_but_not_in_a_pipe(hubfold: Program, scene: Scene) -> None:
     for number in range(50):
         (scene.models / f"more-{number:02}.safetensors").write_bytes(scene.blob.read_bytes())
@@ -160,6 +163,7 @@ def test_a_missing_path_is_an_error_and_nothing_is_done(hubfold: Program, scene:
     assert scene.photograph() == before
 
 
+@pytest.mark.slow
 def test_what_was_done_otherwise_than_planned_is_told(hubfold: Program, scene: Scene, tmp_path: Path) -> None:
     """A file system that takes no symlinks after all: nothing said so before one was tried."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -228,6 +232,7 @@ def test_the_command_after_a_dry_run_or_a_scan_is_about_the_same(hubfold: Progra
     assert "--min-size" not in hubfold("scan", *PLACES).err
 
 
+@pytest.mark.slow
 def test_a_person_reads_of_models_and_places_and_a_pipe_of_paths(hubfold: Program, scene: Scene) -> None:
     """The name of a blob is a digest: it is no place that anybody knows."""
     home = hubfold.home / "user"

@@ -10,6 +10,7 @@ import pytest
 from tests.building.program import Program
 
 
+@pytest.mark.slow
 def test_the_demo_does_the_whole_job_and_cleans_up(hubfold: Program, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()

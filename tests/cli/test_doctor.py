@@ -38,6 +38,7 @@ def test_it_tells_what_is_wrong_and_what_would_mend_it(hubfold: Program, sick: T
     )
 
 
+@pytest.mark.slow
 def test_a_download_is_asked_about_and_then_done(
     hubfold: Program, sick: Tree, loopback_hub: LoopbackHub
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from tests.building.program import Program, Scene
 
 
@@ -42,6 +44,7 @@ def test_hard_links_stand_together(hubfold: Program, scene: Scene) -> None:
     assert "(same file)" in done.out and f"sha256 {scene.blob.name[:12]} (by name)" in done.out
 
 
+@pytest.mark.slow
 def test_quiet_prints_the_paths_and_a_closed_pipe_is_no_error(hubfold: Program, scene: Scene) -> None:
     hubfold("roots", "add", "models")
     hubfold("scan")

@@ -103,6 +103,7 @@ LOOKS: list[list[tuple[list[str], str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "commands",
     [LOOKS[0], LOOKS[2], *(pytest.param(looks, marks=pytest.mark.slow) for looks in (LOOKS[1], LOOKS[3]))],
@@ -129,6 +130,7 @@ def test_a_look_goes_on_with_the_others_says_so_once_and_exits_3(
 DEAREST = ("replicas", "snapshots", "all_removals")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -172,6 +174,7 @@ def test_what_changes_something_changes_the_others_and_leaves_its_root(scene: Sc
         assert scene.boxed().items() >= boxed.items(), "what is left out is left alone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "answer"),
     [
@@ -197,6 +200,7 @@ def test_a_wrong_answer_is_a_fault_as_well(scene: Scene, method: str, answer: Ca
     assert all(root["path"] != "/" for root in scene.json("roots")["roots"])
 
 
+@pytest.mark.slow
 def test_json_has_the_fault_where_it_has_warnings(scene: Scene) -> None:
     Box.faults["snapshots"] = raising(RuntimeError("boom"))
     for command in (["ls"], ["check", "org/base"], ["watch", "--once", "--interval", "0.1"]):
@@ -211,6 +215,7 @@ def test_json_has_the_fault_where_it_has_warnings(scene: Scene) -> None:
     assert root["files"] == 1, "what was known of it is kept"
 
 
+@pytest.mark.slow
 def test_a_fault_in_mid_scan_forgets_nothing_and_folds_nothing_there(scene: Scene) -> None:
     """Two copies in the box, which the scan before knows: nobody knows now whether they may be replaced."""
     (scene.box / "copy.safetensors").write_bytes(scene.weights.read_bytes())
@@ -239,6 +244,7 @@ def test_a_fault_in_mid_scan_forgets_nothing_and_folds_nothing_there(scene: Scen
     ]
 
 
+@pytest.mark.slow
 def test_a_model_that_only_the_faulty_plugin_could_tell_of_is_an_error_that_names_it(scene: Scene) -> None:
     Box.faults["snapshots"] = raising(RuntimeError("boom"))
     for command in (["path", "acme/boxed"], ["rm", "acme/boxed", "-y"], ["ls", "acme/boxed"]):
@@ -251,6 +257,7 @@ def test_a_model_that_only_the_faulty_plugin_could_tell_of_is_an_error_that_name
     assert scene.boxed() == boxed
 
 
+@pytest.mark.slow
 def test_a_plugin_that_cannot_be_loaded_is_told_once_by_whatever_asks_for_plugins(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +284,7 @@ def test_links_in_a_root_that_is_left_out_keep_what_they_need(scene: Scene) -> N
     assert (scene.box / "link.safetensors").is_symlink()
 
 
+@pytest.mark.slow
 def test_a_backup_is_gone_on_with_where_the_plugin_of_what_is_in_it_fails(scene: Scene) -> None:
     target = scene.tree.folder / "backup"
     assert scene("backup", target, "acme/boxed")[0] == 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
+
 from tests.building.program import Program, Scene
 
 
+@pytest.mark.slow
 def test_gc_removes_what_undo_left(hubfold: Program, scene: Scene) -> None:
     hubfold("consolidate", "hf", "models", "--link", "symlink", "-y")
     assert hubfold("gc", "--dry-run", "--json").json["removed"] == []

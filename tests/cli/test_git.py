@@ -122,6 +122,7 @@ def test_a_cache_in_a_work_tree_gets_no_vault_there(hubfold: Program, git: Git) 
     assert one.read_bytes() == before
 
 
+@pytest.mark.slow
 @needs_git
 def test_git_lfs_notices_nothing(hubfold: Program, git: Git, tmp_path: Path) -> None:
     if "git-lfs" not in git("lfs", "version", good=False):

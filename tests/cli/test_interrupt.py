@@ -45,6 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*.bin")}
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_between_two_actions_and_says_how_to_go_on(
     hubfold: Program, held: Pausing, scene: Scene, many: list[Path]
 ) -> None:
@@ -66,6 +67,7 @@ def test_ctrl_c_stops_between_two_actions_and_says_how_to_go_on(
     assert contents(scene.models) == before
 
 
+@pytest.mark.slow
 def test_a_second_run_says_who_is_at_work_and_changes_nothing(
     hubfold: Program, held: Pausing, scene: Scene, many: list[Path]
 ) -> None:
@@ -85,6 +87,7 @@ def test_a_second_run_says_who_is_at_work_and_changes_nothing(
     assert hint.strip()
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_recovered_by_the_next(
     hubfold: Program, held: Pausing, scene: Scene, many: list[Path]
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_killed_run_is_recovered_by_the_next(
     assert contents(scene.models) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="needs root, to be somebody else")
 def test_a_folder_that_cannot_be_read_is_said_so_and_the_rest_is_scanned(
     hubfold: Program, scene: Scene
@@ -131,6 +135,7 @@ def test_a_folder_that_cannot_be_read_is_said_so_and_the_rest_is_scanned(
     assert done.json["files"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "question"),
     [
@@ -149,6 +154,7 @@ def test_ctrl_c_at_a_question_says_that_nothing_was_changed(
     assert scene.photograph() == before
 
 
+@pytest.mark.slow
 def test_a_question_goes_to_the_terminal_where_messages_go_to_a_file(hubfold: Program, scene: Scene) -> None:
     hubfold.prefix = ["bash", "-c", 'exec "$@" 2>messages', "bash"]
     done = hubfold.on_terminal("consolidate", "hf", "models", columns=300, answers=[("[y/N] ", "y\n")])

@@ -55,6 +55,7 @@ def test_what_is_sorted_or_filtered_by_is_shown(hubfold: Program, cached: Tree) 
     assert all(model["freed_bytes"] for model in report["models"])
 
 
+@pytest.mark.slow
 def test_what_it_says_of_the_models_comes_after_them(hubfold: Program, cached: Tree) -> None:
     (cached["hf/hub"] / "models--org--closed").mkdir()
     (cached["hf/hub"] / "models--org--closed" / "snapshots").symlink_to("snapshots")
@@ -165,6 +166,7 @@ def test_names_that_hold_escapes_are_shown_escaped(hubfold: Program, scene: Scen
     assert "\udcff‮.gguf" in names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, 80])
 def test_a_narrow_terminal_gets_a_table_with_nothing_cut(
     hubfold: Program, cached: Tree, columns: int

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.building.program import Program, Scene
 
 
+@pytest.mark.slow
 def test_there_and_back(hubfold: Program, scene: Scene) -> None:
     content = scene.blob.read_bytes()
     moved = hubfold.home / "new" / scene.snapshot.relative_to(scene.hub)

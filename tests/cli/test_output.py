@@ -133,6 +133,7 @@ bar.start("looking", None, "files"); bar.advance(3); bar.finish()"""
     assert done.out.rstrip().endswith("\x1b[2K"), "the last thing drawn is an empty line"
 
 
+@pytest.mark.slow
 def test_what_is_done_in_a_blink_draws_nothing(sink: Sink) -> None:
     body = 'bar = output.progress(); bar.start("reading", 10, "bytes"); bar.advance(10); bar.finish()'
     assert sink.on_terminal(program(body, tick=0)).out == ""

@@ -153,6 +153,7 @@ def test_a_last_whole_copy_is_asked_about_in_other_words(hubfold: Program, twice
     assert "nothing was changed" in asked.out and twice.exists()
 
 
+@pytest.mark.slow
 def test_single_files_are_not_asked_about_as_the_model(hubfold: Program, tree: Tree) -> None:
     tree.hub.add("org/base", model_files("base", 1 << 16))
     tree.build({"models/base": local_dir("org/base")})

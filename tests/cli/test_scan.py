@@ -86,6 +86,7 @@ def test_names_that_are_not_utf8_or_hold_escapes(hubfold: Program, scene: Scene)
     assert r"\udce9\u001b[31m\n" in report.out
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_shows_whole_paths(hubfold: Program, scene: Scene) -> None:
     done = hubfold.on_terminal("scan", "hf", "models", columns=40, environ={"NO_COLOR": "1"})
     assert done.code == 0

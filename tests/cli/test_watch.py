@@ -37,6 +37,7 @@ def test_one_report_for_monitoring(hubfold: Program, cached: Tree) -> None:
     assert 0 < disk["free_bytes"] < disk["total_bytes"]
 
 
+@pytest.mark.slow
 def test_a_download_that_goes_on_and_one_that_stands_still(
     hubfold: Program, cached: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +78,7 @@ def growing(path: Path) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_live_view_until_ctrl_c(hubfold: Program, cached: Tree) -> None:
     done = hubfold.on_terminal("watch", "--interval", "0.2", answers=[("org/base", "\x03")], columns=100)
     assert done.code == 0
@@ -91,6 +93,7 @@ def test_without_a_terminal_it_has_to_be_once(hubfold: Program, cached: Tree) ->
         assert "--once" in done.err
 
 
+@pytest.mark.slow
 def test_names_that_hold_escapes_do_not_reach_the_terminal(hubfold: Program, cached: Tree) -> None:
     repo = cached["hf/hub/models--org--\x1b]0;title\x07"]
     (repo / "snapshots" / ("c" * 40)).mkdir(parents=True)
@@ -100,6 +103,7 @@ def test_names_that_hold_escapes_do_not_reach_the_terminal(hubfold: Program, cac
     assert r"\x1b]0;title\x07" in done.out
 
 
+@pytest.mark.slow
 def test_a_small_screen_shortens_names_and_says_what_it_leaves_out(hubfold: Program) -> None:
     for number in range(30):
         snapshot = (

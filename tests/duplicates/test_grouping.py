@@ -52,6 +52,7 @@ DIGESTS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(DIGESTS, max_size=8))
 def test_each_payload_is_in_one_group_which_never_contradicts_itself(digests: list[dict[str, str]]) -> None:
     found = groups(digests)
@@ -70,6 +71,7 @@ def test_what_is_known_by_one_digest_each_is_grouped_as_beside_one_that_is_known
     assert groups(alone) == [group for group in beside if group.members != (len(values),)]
 
 
+@pytest.mark.slow
 @given(st.lists(DIGESTS, max_size=6), st.randoms())
 def test_the_order_of_the_payloads_does_not_matter(digests: list[dict[str, str]], random: object) -> None:
     order = list(range(len(digests)))

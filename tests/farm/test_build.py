@@ -91,6 +91,7 @@ def stale(tree: Tree, engine: Engine) -> list[Path]:
     return links
 
 
+@pytest.mark.slow
 def test_links_that_lead_nowhere_are_announced_before_they_are_removed(cached: Tree, engine: Engine) -> None:
     links = stale(cached, engine)
     report = engine.farm(cached["farm"])
@@ -100,6 +101,7 @@ def test_links_that_lead_nowhere_are_announced_before_they_are_removed(cached: T
     assert {str(link): ("removed", "done") for link in links}.items() <= shown.items()
 
 
+@pytest.mark.slow
 def test_a_link_that_cannot_be_removed_stops_nothing_else(
     cached: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

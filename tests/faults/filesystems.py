@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubfold.reading import extents
+from tests.building import device_numbers
 from tests.building.waiting import PATIENCE
 
 MIB = 1 << 20
@@ -96,6 +97,7 @@ class Mounts:
         self.base = base
         self._count = 0
         self._loops: list[str] = []
+        self._numbered = False
         #: Where images lie: in memory if there is room, since every fsync would wait for a real disk otherwise.
         self._store = base
         with contextlib.suppress(OSError):
@@ -110,6 +112,9 @@ class Mounts:
         for device in self._loops:
             run("losetup", "-d", device, check=False)
         self._loops.clear()
+        if self._numbered:
+            self._numbered = False
+            device_numbers.give()
         if self._store != self.base:
             shutil.rmtree(self._store, ignore_errors=True)
         atexit.unregister(self.close)
@@ -119,6 +124,12 @@ class Mounts:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _takes_a_number(self) -> None:
+        """Wait until no other process has file systems without a device; none has until this is closed."""
+        if not self._numbered:
+            device_numbers.take()
+            self._numbered = True
 
     def place(self, name: str | None = None) -> str:
         """A new empty directory to mount on."""
@@ -147,6 +158,8 @@ class Mounts:
     def attach(self, image: str, kind: str, at: str | None = None) -> Mounted:
         """Mount an image that exists already."""
         need_root()
+        if kind == "btrfs":
+            self._takes_a_number()
         device = run("losetup", "--find", "--show", image).stdout.strip()
         self._loops.append(device)
         mounted = Mounted(at or self.place(), kind, image, device)
@@ -172,6 +185,7 @@ class Mounts:
     def tmpfs(self, size: str = "16m", inodes: int | None = None, at: str | None = None) -> Mounted:
         """A tmpfs that is full after `size` bytes or `inodes` inodes."""
         need_root()
+        self._takes_a_number()
         mounted = Mounted(at or self.place(), "tmpfs")
         os.makedirs(mounted.path, exist_ok=True)
         limit = f"size={size}" + (f",nr_inodes={inodes}" if inodes else "")
@@ -189,6 +203,7 @@ class Mounts:
     def bindfs(self, source: str, *options: str) -> Mounted:
         """`source` once more, through FUSE."""
         need("bindfs")
+        self._takes_a_number()
         mounted = Mounted(self.place(), source, "bindfs")
         run("bindfs", *options, source, mounted.path)
         return mounted
@@ -196,6 +211,7 @@ class Mounts:
     def mergerfs(self, *sources: str) -> Mounted:
         """Folders as one, through FUSE, with inode numbers of its own."""
         need("mergerfs")
+        self._takes_a_number()
         mounted = Mounted(self.place(), sources[0], "mergerfs")
         run("mergerfs", "-o", "inodecalc=path-hash,cache.attr=60", ":".join(sources), mounted.path)
         return mounted
@@ -223,6 +239,7 @@ class Mounts:
         if "\tvfat\n" in Path("/proc/filesystems").read_text():
             return self.attach(image, "vfat", point)
         need("fusefat")
+        self._takes_a_number()
         if not os.path.exists("/dev/fuse"):
             raise Unavailable("no vfat in the kernel and no /dev/fuse")
         run("fusefat", "-o", "rw+", image, point)
@@ -241,6 +258,7 @@ class Mounts:
         need("mount.exfat-fuse")
         if not os.path.exists("/dev/fuse"):
             raise Unavailable("no exfat in the kernel and no /dev/fuse")
+        self._takes_a_number()
         device = run("losetup", "--find", "--show", image).stdout.strip()
         self._loops.append(device)
         mounted = Mounted(self.place(), "fuseblk", image, device)

@@ -10,6 +10,8 @@ import os
 import signal
 import subprocess
 
+from tests.building import device_numbers
+
 #: The mounts of other tests are let go of: a file system stays in the kernel while some namespace has it, and whoever
 #: restores its image meanwhile would go on with what is remembered.
 _SET_UP = """
@@ -25,6 +27,7 @@ class Namespace:
 
     def __init__(self, name: str, home: str, id: str) -> None:
         command = ["unshare", "-mu", "--propagation", "private", "bash", "-c", _SET_UP, "b", name, home, id]
+        device_numbers.take()
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None and self._process.stdout.readline() == "ready\n"
 
@@ -55,3 +58,4 @@ class Namespace:
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+        device_numbers.give()

@@ -227,6 +227,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert "HUBFOLD_HOME" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_two_first_runs_at_once(tmp_path: Path) -> None:
     # Each waits for the others as long as it takes: on a busy machine, longer than the seconds of the engine.
     program = f"from hubfold.index import database, index; database.LOCK_SECONDS = {PATIENCE}; "

@@ -107,6 +107,7 @@ def change(draw: Draw, index: Index) -> None:
     prune_digests(index)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=tries(5, 20), deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_figures_stay_those_of_the_rows(tmp_path: Path, data: st.DataObject) -> None:
@@ -220,6 +221,7 @@ class Tree:
                 path.unlink()
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=tries(4, 12), deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_a_scan_again_tells_what_a_first_scan_would(tmp_path: Path, data: st.DataObject) -> None:

@@ -59,6 +59,7 @@ def test_one_that_does_not_load_is_told_with_exit_code_3(check: Check, tmp_path:
     ]
 
 
+@pytest.mark.slow
 def test_the_contract_is_held_against_a_copy_of_the_store(check: Check, store: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
     code, told = check("mine", "--store", store)
@@ -74,6 +75,7 @@ def test_the_contract_is_held_against_a_copy_of_the_store(check: Check, store: P
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_rule_that_is_broken_there_is_told_with_exit_code_3(check: Check, store: Path) -> None:
     (store / "mine.json").write_text(json.dumps({"org/name/a.bin": "0" * 64}))
     code, told = check("mine", "--store", store)

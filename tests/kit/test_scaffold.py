@@ -15,6 +15,7 @@ from hubfold import HubfoldError, UsageError
 from hubfold.kit import scaffold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["my-store", "x"])
 def test_its_own_tests_pass_where_it_is_found(tmp_path: Path, name: str) -> None:
     """Found by its folder on the path here, since nothing is installed by a test of the plain tier."""

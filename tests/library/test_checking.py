@@ -39,6 +39,7 @@ def config(text: str) -> None:
         Path(engine.state.config).write_text(text)
 
 
+@pytest.mark.slow
 def test_whole_elsewhere_is_not_whole_where_the_program_looks(two: Tree) -> None:
     with Engine() as engine:
         here, there = engine.check(["org/here", "org/there"], anywhere=False).models
@@ -56,6 +57,7 @@ def test_whole_elsewhere_is_not_whole_where_the_program_looks(two: Tree) -> None
         assert engine.check(["org/there"], anywhere=True).anywhere
 
 
+@pytest.mark.slow
 def test_what_a_user_put_into_another_cache_by_its_name_counts_there(two: Tree) -> None:
     """`download --into`, and then `check`: as long as it is whole there, and of that model alone."""
     two.hub.add("org/third", model_files("third", 40_000))
@@ -78,6 +80,7 @@ def test_what_a_user_put_into_another_cache_by_its_name_counts_there(two: Tree) 
         assert engine.missing_models() == ("third",)
 
 
+@pytest.mark.slow
 def test_what_is_remembered_of_places_may_be_lost(two: Tree) -> None:
     into = two.folder / "large/hub"
     with Engine() as engine:
@@ -134,6 +137,7 @@ def test_what_the_cache_takes_and_what_nobody_configured(two: Tree) -> None:
         assert engine.missing_models(two["other"]) == ()
 
 
+@pytest.mark.slow
 def test_a_download_fills_the_gate_with_what_is_elsewhere(two: Tree) -> None:
     config('[models]\nthere = "org/there"\n')
     with Engine() as engine:
@@ -144,6 +148,7 @@ def test_a_download_fills_the_gate_with_what_is_elsewhere(two: Tree) -> None:
         assert engine.check(anywhere=False).models[0].path == str(commit_of(two, "org/there", "hf/hub"))
 
 
+@pytest.mark.slow
 def test_below_the_reserve_check_warns_and_download_refuses(
     two: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:

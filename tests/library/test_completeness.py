@@ -51,6 +51,7 @@ def test_a_file_of_the_wrong_length_is_broken(tree: Tree, engine: Engine) -> Non
     assert "has 100 bytes instead of 40000" in base.revisions[0].missing[0].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listed", [True, False], ids=["with a listing", "without one"])
 def test_a_download_that_was_interrupted_is_not_whole_and_its_part_is_told(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch, listed: bool
@@ -75,6 +76,7 @@ def test_a_download_that_was_interrupted_is_not_whole_and_its_part_is_told(
     assert base.state is Wholeness.WHOLE, "what an old attempt left beside it does not count"
 
 
+@pytest.mark.slow
 def test_a_download_into_a_folder_that_was_interrupted_is_not_whole(
     tree: Tree, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +249,7 @@ def test_a_snapshot_without_files_is_not_whole(tmp_path: Path) -> None:
     assert judge(_snapshot(tmp_path, {})).state is Wholeness.INCOMPLETE
 
 
+@pytest.mark.slow
 def test_a_download_of_some_files_is_whole_when_they_are_there(tree: Tree, user: Engine) -> None:
     user.download(user.plan_download(["org/many"], include=["*Q4*", "*.json"]))
     [many] = user.models().models

@@ -20,6 +20,7 @@ from hubfold.testing.trees import (
 from tests.building.library import SIZE, hf_ls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "expression",
     [

@@ -233,6 +233,7 @@ def test_a_backend_that_fails_costs_its_root_only(
     assert any("RuntimeError: odd" in warning.message for warning in library.warnings)
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_is_forgotten_with_the_model(tree: Tree, user: Engine) -> None:
     user.download(user.plan_download(["org/many"], include=["*Q4*"]))
     assert user.models().models[0].state is Wholeness.WHOLE
@@ -244,6 +245,7 @@ def test_what_was_asked_for_is_forgotten_with_the_model(tree: Tree, user: Engine
     assert user.state.asked() == {}, "the next download may be somebody else's"
 
 
+@pytest.mark.slow
 def test_the_configuration_says_which_files_are_wanted(tree: Tree, user: Engine) -> None:
     configure(
         user,
@@ -267,6 +269,7 @@ def test_the_configuration_says_which_files_are_wanted(tree: Tree, user: Engine)
     assert user.models().models[0].state is Wholeness.WHOLE
 
 
+@pytest.mark.slow
 def test_the_memory_of_what_was_asked_for_may_be_lost_or_damaged(user: Engine) -> None:
     user.download(user.plan_download(["org/many"], include=["*Q4*"]))
     for text in ("", "{", '{"asked": [{"type": 1}]}', '{"asked": 3}'):

@@ -150,6 +150,7 @@ COMMANDS: dict[str, Callable[[Engine, Scene], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_plain_folder_is_looked_at_as_often_beside_many_models_as_beside_few(
@@ -171,6 +172,7 @@ def test_a_plain_folder_is_looked_at_as_often_beside_many_models_as_beside_few(
     assert many == few
 
 
+@pytest.mark.slow
 def test_what_a_cache_costs_grows_as_its_models_do(scene: Scene) -> None:
     costs = []
     for more in (4, 4, 8):
@@ -185,6 +187,7 @@ def test_what_a_cache_costs_grows_as_its_models_do(scene: Scene) -> None:
     assert sixteen - eight == 2 * (eight - four)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_many_files_is_found_by_one_look(scene: Scene) -> None:
     """`doctor` asks for each file that has no good copy where it came from: by the same look."""
     costs = []
@@ -206,6 +209,7 @@ def test_what_is_wrong_with_many_files_is_found_by_one_look(scene: Scene) -> Non
     assert costs[0] == costs[1]
 
 
+@pytest.mark.slow
 def test_ls_says_of_each_model_what_removing_it_would_free(scene: Scene) -> None:
     """All of them are asked about at once; the answer is that of one."""
     scene.add(3, copies=True)

@@ -144,6 +144,7 @@ def _point_at_itself(blob: Path) -> None:
     blob.symlink_to(blob.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [_cut, _lengthen, _empty, _remove, _point_at_itself])
 @pytest.mark.parametrize(
     "name", [WEIGHTS, "config.json", pytest.param("tokenizer/tokenizer.json", marks=pytest.mark.slow)]
@@ -159,6 +160,7 @@ def test_a_damaged_blob_is_seen(
     assert engine.models().models[0].state == "broken"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vocab.txt", "model.bin"])
 @pytest.mark.parametrize("listed", [True, False], ids=["with a listing", "without one"])
 def test_other_bytes_of_the_same_size_are_known_once_they_were_read_until_they_are_mended(

@@ -44,6 +44,7 @@ def holds(folder: str | os.PathLike[str]) -> int:
     return int(done.stdout.split()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [("org/one", "org/two"), ("org/two", "org/one")])
 def test_the_least_recently_used_model_goes_and_the_limit_is_kept(
     machine: Machine, order: tuple[str, str]
@@ -60,6 +61,7 @@ def test_the_least_recently_used_model_goes_and_the_limit_is_kept(
     assert balance(machine).models == ()
 
 
+@pytest.mark.slow
 def test_pinned_models_stay_and_what_stands_in_the_way_is_told(machine: Machine) -> None:
     places(machine, MIB // 2)
     used(machine, "org/one", "org/two")
@@ -75,6 +77,7 @@ def test_pinned_models_stay_and_what_stands_in_the_way_is_told(machine: Machine)
         machine.engine.pin(["org/on"])
 
 
+@pytest.mark.slow
 def test_the_limit_of_the_next_place_holds_too(machine: Machine) -> None:
     places(machine, MIB // 2, behind=3 * MIB // 2)
     used(machine, "org/one", "org/two")
@@ -85,6 +88,7 @@ def test_the_limit_of_the_next_place_holds_too(machine: Machine) -> None:
     assert report.places[0].over > 0
 
 
+@pytest.mark.slow
 def test_what_a_program_has_open_stays(machine: Machine) -> None:
     places(machine, 3 * MIB // 2)
     used(machine, "org/one", "org/two")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def test_links_that_take_blocks_count() -> None:
     assert chosen.over == LINK
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1 << 30), st.booleans()), max_size=8),
     st.integers(0, 1 << 31),

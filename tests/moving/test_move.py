@@ -74,6 +74,7 @@ def test_undo_brings_it_back_and_takes_the_copy_away(machine: Machine) -> None:
     assert not tree.files(str(machine.slow.parent))
 
 
+@pytest.mark.slow
 def test_it_can_go_again_after_it_came_back(machine: Machine) -> None:
     for _ in range(2):
         assert machine.move("org/one").models and machine.blob().is_symlink()
@@ -126,6 +127,7 @@ def test_undo_leaves_a_copy_in_which_a_file_became_another(machine: Machine, oth
     assert given(machine.hub) == ONE
 
 
+@pytest.mark.slow
 def test_a_move_that_was_stopped_goes_on(machine: Machine) -> None:
     """What was copied before is compared, and not copied again; undo takes the whole copy away."""
     workspace = machine.engine.workspace
@@ -160,6 +162,7 @@ def test_moving_again_has_nothing_to_do(machine: Machine) -> None:
     assert not report.models and "links already" in report.left[0].reason
 
 
+@pytest.mark.slow
 def test_all_of_a_cache(machine: Machine) -> None:
     report = machine.move(source=machine.hub)
     assert [one.name for one in report.models] == ["org/one", "org/two"]
@@ -171,6 +174,7 @@ def test_all_of_a_cache(machine: Machine) -> None:
     assert not tree.differences(machine.before, str(machine.hub))
 
 
+@pytest.mark.slow
 def test_all_of_a_cache_that_nobody_added(machine: Machine, tmp_path: Path) -> None:
     project = tmp_path / "project" / "hub"
     blob = tree.cache(str(project), "org/other", {"m.bin": tree.model("third")})["m.bin"]

@@ -39,6 +39,7 @@ def objects(hub: Path) -> list[Path]:
     return [path for path in (hub.parent / "hubfold").rglob("objects/*/*") if path.suffix != ".links"]
 
 
+@pytest.mark.slow
 def test_a_file_that_two_models_share_becomes_a_link_in_both(machine: Machine) -> None:
     tree.cache(str(machine.hub), "org/fork", ONE)
     before = tree.census(str(machine.hub))
@@ -54,6 +55,7 @@ def test_a_file_that_two_models_share_becomes_a_link_in_both(machine: Machine) -
     assert fork.stat().st_ino == machine.blob().stat().st_ino and not fork.is_symlink()
 
 
+@pytest.mark.slow
 def test_a_local_copy_that_is_one_file_with_it_becomes_a_link(machine: Machine, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "one"
     tree.local_dir(str(folder), ONE)
@@ -67,6 +69,7 @@ def test_a_local_copy_that_is_one_file_with_it_becomes_a_link(machine: Machine, 
     assert copy.stat().st_ino == machine.blob().stat().st_ino
 
 
+@pytest.mark.slow
 def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine, copy: Path) -> None:
     text = os.readlink(copy)
     report = machine.move("org/one")
@@ -83,6 +86,7 @@ def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine
     assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
 
 
+@pytest.mark.slow
 def test_the_preview_names_them(machine: Machine, copy: Path) -> None:
     plan = machine.engine.plan_move(["org/one"], machine.slow)
     told = machine.engine.preview_move(plan)
@@ -91,6 +95,7 @@ def test_the_preview_names_them(machine: Machine, copy: Path) -> None:
     assert told.freed == done.freed and told.models[0].links == done.models[0].links
 
 
+@pytest.mark.slow
 def test_the_fold_can_be_taken_back_before_the_move(machine: Machine, copy: Path) -> None:
     fold_run = machine.engine.runs()[0].run
     report = machine.move("org/one")
@@ -100,6 +105,7 @@ def test_the_fold_can_be_taken_back_before_the_move(machine: Machine, copy: Path
     assert not machine.blob().is_symlink() and not machine.losses()
 
 
+@pytest.mark.slow
 def test_and_after_it(machine: Machine, copy: Path) -> None:
     fold_run = machine.engine.runs()[0].run
     machine.engine.undo(machine.move("org/one").models[0].run)
@@ -146,6 +152,7 @@ def test_a_link_that_came_since_the_plan_is_led_too(machine: Machine, copy: Path
     assert machine.blob().is_symlink() and not objects(machine.hub)
 
 
+@pytest.mark.slow
 def test_the_blob_of_another_cache_is_led_too_where_it_may_stay_a_link(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -169,6 +176,7 @@ class Crash(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_a_crash_between_links_and_object_can_be_gone_on_with_and_taken_back(
     machine: Machine, copy: Path, monkeypatch: pytest.MonkeyPatch, newest_first: bool
@@ -214,6 +222,7 @@ def deleted(machine: Machine, copy: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_a_whole_cache_goes_with_what_only_its_vault_has(machine: Machine, deleted: Path) -> None:
     text = os.readlink(deleted)
     plan = machine.engine.plan_move([], machine.slow, source=machine.hub, whole=True)
@@ -234,6 +243,7 @@ def test_a_whole_cache_goes_with_what_only_its_vault_has(machine: Machine, delet
     assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
 
 
+@pytest.mark.slow
 def test_all_of_a_cache_leaves_that_where_it_is(machine: Machine, deleted: Path) -> None:
     report = machine.move(source=machine.hub)
     assert [one.name for one in report.models] == ["org/two"]
@@ -256,6 +266,7 @@ def test_what_only_a_vault_has_stays_where_a_link_to_it_is_away(machine: Machine
     assert any(str(deleted) in one.reason for one in report.left) and objects(machine.hub)
 
 
+@pytest.mark.slow
 def test_where_the_drive_leaves_between_plan_and_act_nothing_goes(machine: Machine, deleted: Path) -> None:
     """Its links cannot be seen then: the copy may be made, but the object stays."""
     plan = machine.engine.plan_move([], machine.slow, source=machine.hub, whole=True)
@@ -266,6 +277,7 @@ def test_where_the_drive_leaves_between_plan_and_act_nothing_goes(machine: Machi
     assert deleted.read_bytes() == WEIGHTS
 
 
+@pytest.mark.slow
 def test_damaged_bytes_of_a_vault_do_not_go(machine: Machine, deleted: Path) -> None:
     plan = machine.engine.plan_move([], machine.slow, source=machine.hub, whole=True)
     [object_] = objects(machine.hub)

@@ -279,6 +279,7 @@ def test_a_copy_that_was_downloaded_again_is_not_taken_for_the_rest_of_the_old_o
     assert os.path.join(path, "a.bin") in removed and os.path.join(path, "b.bin") not in removed
 
 
+@pytest.mark.slow
 def test_removing_many_revisions_reads_the_mounts_no_more_often_than_removing_two(  # type: ignore[no-untyped-def]
     tmp_path, monkeypatch
 ) -> None:

@@ -113,6 +113,7 @@ def test_each_client_fetches_anew_what_went(copy: Path, engine: Engine, tree: Tr
     assert (other / "pytorch_model.bin").read_bytes() == FILES["pytorch_model.bin"]
 
 
+@pytest.mark.slow
 def test_what_config_leaves_out_may_go_and_the_copy_is_whole(copy: Path, engine: Engine) -> None:
     Path(engine.state.config).parent.mkdir(exist_ok=True)
     Path(engine.state.config).write_text('[models.base]\nrepo = "org/base"\nexclude = ["*.bin"]\n')
@@ -174,6 +175,7 @@ def test_what_a_link_elsewhere_leads_to_stays(copy: Path, engine: Engine, tree: 
     assert names(copy) == FILES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("kind", [LinkKind.HARDLINK, LinkKind.SYMLINK])
 def test_a_folded_file_goes_and_every_other_name_reads_its_bytes(

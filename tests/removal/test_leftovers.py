@@ -182,6 +182,7 @@ def test_a_dangling_link_of_ours_goes_and_one_of_yours_stays(tree: Tree, engine:
     assert not os.path.lexists(link) and mine.is_symlink()
 
 
+@pytest.mark.slow
 def test_all_empties_one_cache_and_links_elsewhere_keep_their_content(tree: Tree, engine: Engine) -> None:
     tree.build({"models/base": local_dir("org/base"), "other/hub": hub_cache("org/base")})
     engine.scan([tree["models/base"], tree["hf/hub"]])

@@ -93,6 +93,7 @@ def every(tree: Tree) -> set[str]:
     return {path for path in found if not path.startswith("state")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "named",
     ["hf/hub", "hf/hub/", "hf/../hf/hub/.", "linked", "linked/", "hf", f"hf/hub/{MODEL}"],
@@ -112,6 +113,7 @@ def test_by_whatever_path_a_cache_is_named(apart: Tree, around: Engine, named: s
     assert gone and all(path.startswith(inside) for path in gone), gone
 
 
+@pytest.mark.slow
 def test_a_folder_above_stands_for_the_caches_below_it(apart: Tree, around: Engine) -> None:
     around.apply_removal(around.plan_remove(["org/base"], roots=[apart.folder]))
     assert not there(apart["hf/hub"]) and not there(apart["other/hub"])
@@ -127,6 +129,7 @@ def test_a_folder_above_is_no_cache_to_be_emptied(apart: Tree, around: Engine) -
     assert every(apart) == before
 
 
+@pytest.mark.slow
 def test_a_copy_that_lies_outside_is_a_mistake(apart: Tree, around: Engine) -> None:
     before = every(apart)
     with pytest.raises(UsageError, match="none of the folders that --from names"):
@@ -136,6 +139,7 @@ def test_a_copy_that_lies_outside_is_a_mistake(apart: Tree, around: Engine) -> N
     assert not (apart["models/base"] / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_links_that_lie_outside_keep_what_they_read(apart: Tree, around: Engine) -> None:
     """Also where links may go: only those below X."""
     snapshot = next((apart["hf/hub"] / MODEL / "snapshots").iterdir())
@@ -150,6 +154,7 @@ def test_links_that_lie_outside_keep_what_they_read(apart: Tree, around: Engine)
     assert not os.path.lexists(link) and not there(apart["hf/hub"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("all_of_it", [False, True])
 def test_the_vault_of_another_cache_is_not_swept(apart: Tree, around: Engine, all_of_it: bool) -> None:
     """Its objects are names of the same files, and nothing needs them: `gc` removes them, or `rm` of their cache."""

@@ -101,6 +101,7 @@ def test_a_model_is_gone_and_the_other_is_whole(two: Tree, engine: Engine) -> No
     assert not repository_folder(two["hf/hub"], "org/base").exists()
 
 
+@pytest.mark.slow
 def test_one_revision_goes_with_what_only_it_uses(
     two: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -126,6 +127,7 @@ def test_one_revision_goes_with_what_only_it_uses(
     assert not scan_cache_dir(two["hf/hub"]).warnings
 
 
+@pytest.mark.slow
 def test_after_consolidate_the_links_keep_the_content(two: Tree, engine: Engine) -> None:
     two.build({"models/base": local_dir("org/base"), "other": hub_cache("org/base")})
     engine.scan([two["models/base"], two["other"], two["hf/hub"]])
@@ -140,6 +142,7 @@ def test_after_consolidate_the_links_keep_the_content(two: Tree, engine: Engine)
     assert not report.failed
 
 
+@pytest.mark.slow
 def test_a_cache_that_shares_an_inode_is_told_and_nothing_is_said_to_be_freed_for_it(
     two: Tree, engine: Engine
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_cache_that_shares_an_inode_is_told_and_nothing_is_said_to_be_freed_fo
     assert engine.scan().files_read == 0
 
 
+@pytest.mark.slow
 def test_with_links_they_go_and_the_space_comes_back(two: Tree, engine: Engine) -> None:
     two.build({"models/base": local_dir("org/base")})
     engine.scan([two["models/base"], two["hf/hub"]])
@@ -400,6 +404,7 @@ def test_the_folder_of_a_copy_names_only_that(two: Tree, engine: Engine) -> None
         engine.remove([str(two["hf"])])
 
 
+@pytest.mark.slow
 def test_a_folded_copy_goes_with_the_vault_object_that_only_it_needs(two: Tree, engine: Engine) -> None:
     two.build({"models/base": local_dir("org/base")})
     engine.add_root(two["models"])
@@ -497,6 +502,7 @@ def test_a_dataset_is_found_without_its_prefix_and_a_model_comes_first(
     assert names == ["org/base", "datasets/org/rows"]
 
 
+@pytest.mark.slow
 def test_what_ls_says_is_freed_is_what_rm_says_and_frees(
     two: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:

@@ -275,6 +275,7 @@ print(report.bytes_read, report.files_read, read_by_now() - before)
     assert 0 <= counted - bytes_read < MIB, "the rest is the index"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_a_rescan_opens_no_content_seen_from_outside(place: Place, tmp_path: Path) -> None:
     for number in range(3):
@@ -486,6 +487,7 @@ print([os.path.relpath(w.path, {folder!r}) for w in report.warnings])
 """
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_read_keeps_its_rows_and_is_told(place: Place) -> None:
     place.file("tree/private/a", noise("same"))
     place.file("tree/private/below/b", noise("same"))

@@ -203,6 +203,7 @@ def test_a_flat_folder_of_very_many_files_comes_in_parts(
     assert parts == [500, 10]
 
 
+@pytest.mark.slow
 def test_a_tree_deeper_than_any_recursion(tmp_path: Path) -> None:
     depth = sys.getrecursionlimit() + 200
     here = os.open(tmp_path, os.O_RDONLY)
@@ -258,6 +259,7 @@ def test_few_descriptors_are_enough(tmp_path: Path) -> None:
     assert max(below() for _ in walk_of(tmp_path).folders(str(tmp_path))) <= 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_tree(tmp_path: Path) -> None:
     def peak(folders: int, base: Path) -> int:
         make(base, *(f"{number}/{file}" for number in range(folders) for file in range(10)))

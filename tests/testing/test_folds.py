@@ -43,6 +43,7 @@ def test_a_program_that_is_not_content_once_folded_turns_it_red(tmp_path: Path) 
         held(TakesNoSymlinks(), tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_a_backend_that_no_installed_plugin_has_is_skipped(tmp_path: Path) -> None:
     class Unknown(LocalDirBackend):
         name = "unknown"

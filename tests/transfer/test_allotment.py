@@ -152,6 +152,7 @@ def test_a_place_that_is_named_is_not_left_for_another(there: Places) -> None:
     assert there.where(there.download("org/a", into="slow")) == {"org/a": "slow"}, "by its name"
 
 
+@pytest.mark.slow
 def test_a_registered_model_goes_to_its_place_and_no_other(there: Places) -> None:
     with there.engine() as engine:
         engine.register("small", "org/a", at="slow")

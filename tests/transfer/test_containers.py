@@ -101,6 +101,7 @@ def test_a_backup_that_was_given_up_is_none(tmp_path: Path, form: str) -> None:
         reader(str(path)).read_list(BACKENDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["backup.tar", "backup.tar.zst"])
 @pytest.mark.parametrize("full", [False, True])
 def test_a_file_that_was_given_up_has_nothing_more_to_say(

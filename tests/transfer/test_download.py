@@ -168,6 +168,7 @@ def test_a_name_that_lies_is_told_and_the_file_is_fetched(
     assert not os.path.samefile(blob, (offline(tree, "me/copy") / "model.safetensors"))
 
 
+@pytest.mark.slow
 def test_to_gives_the_folder_of_links(tree: Tree, engine: Engine, loopback_hub: LoopbackHub) -> None:
     loopback_hub.add("org/base", model_files("base"))
     loopback_hub.add("org/chat", model_files("chat"))
@@ -303,6 +304,7 @@ def lead_nowhere(blob: Path) -> None:
     blob.symlink_to("nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, lengthen, empty, remove, lead_nowhere])
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_damaged_file_is_got_anew(
@@ -319,6 +321,7 @@ def test_a_damaged_file_is_got_anew(
     is_whole(tree, engine, FILES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.txt", "config.json"])
 def test_a_file_that_was_read_and_found_corrupt_is_got_anew(
     tree: Tree, engine: Engine, loopback_hub: LoopbackHub, name: str
@@ -338,6 +341,7 @@ def test_a_file_that_was_read_and_found_corrupt_is_got_anew(
     is_whole(tree, engine, FILES)
 
 
+@pytest.mark.slow
 def test_the_right_bytes_come_from_another_root_and_the_wrong_ones_are_kept(
     tree: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -371,6 +375,7 @@ def test_nothing_is_written_through_to_what_others_read(
     is_whole(tree, engine, FILES)
 
 
+@pytest.mark.slow
 def test_a_plain_file_in_the_place_of_a_link_is_got_anew_too(
     tree: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:
@@ -516,6 +521,7 @@ def test_offline_what_is_damaged_is_no_success(tree: Tree, loopback_hub: Loopbac
     assert "has 100 bytes" in report.failed[0].error
 
 
+@pytest.mark.slow
 def test_the_configured_models_that_are_not_whole(
     tree: Tree, engine: Engine, loopback_hub: LoopbackHub
 ) -> None:

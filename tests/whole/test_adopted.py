@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from hubfold import Engine
 from hubfold.testing.loopback_hub import LoopbackHub
 from tests.adoption.folders import bytes_below
@@ -22,6 +24,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in bytes_below(folder).items() if not name.startswith(".")}
 
 
+@pytest.mark.slow
 def test_an_adopted_download(tmp_path: Path, client: Client, hub: LoopbackHub) -> None:
     commit, _ = publish(hub)
     folder, cache = tmp_path / "base", tmp_path / "hub"
@@ -47,6 +50,7 @@ def test_an_adopted_download(tmp_path: Path, client: Client, hub: LoopbackHub) -
     assert content(folder) == before
 
 
+@pytest.mark.slow
 def test_a_migrated_cache(tmp_path: Path, client: Client, hub: LoopbackHub) -> None:
     commit, tuned = publish(hub)
     old, new = tmp_path / "old", tmp_path / "new"

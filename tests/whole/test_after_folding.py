@@ -379,6 +379,7 @@ def test_what_a_client_writes_through_a_link_is_found_and_mended(
     assert engine.doctor().findings == () and engine.verify().problems == ()
 
 
+@pytest.mark.slow
 def test_after_undo_and_gc_all_is_as_it_was(
     home: Home, engine: Engine, client: Client, tmp_path: Path
 ) -> None:

@@ -236,6 +236,7 @@ def _tried(
     assert whole, "a gate that lets nobody in holds always"
 
 
+@pytest.mark.slow
 def test_what_is_called_whole_is_whole(gate: tuple[Tree, Engine]) -> None:
     _tried(gate, range(8))
 

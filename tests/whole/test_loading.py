@@ -63,6 +63,7 @@ def test_after_a_download_with_reuse(tree: Tree, user: Engine) -> None:
     assert_loads(tree["hf/hub"], "org/one", "org/two")
 
 
+@pytest.mark.slow
 def test_after_consolidate(tree: Tree, user: Engine) -> None:
     tree.build({"hf/hub": hub_cache("org/one", "org/two"), "other/hub": hub_cache("org/two")})
     user.add_root(tree["other"])
@@ -71,6 +72,7 @@ def test_after_consolidate(tree: Tree, user: Engine) -> None:
     assert_loads(tree["other/hub"], "org/two")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["org/one", "org/two"])
 def test_after_rm_of_a_model_that_shares_its_content(tree: Tree, user: Engine, gone: str) -> None:
     download_with_reuse(tree, user)
@@ -83,6 +85,7 @@ def test_after_rm_of_a_model_that_shares_its_content(tree: Tree, user: Engine, g
         snapshot_download(gone, cache_dir=tree["hf/hub"], local_files_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["saved", "saved.tar"])
 def test_after_backup_and_restore(tree: Tree, user: Engine, form: str) -> None:
     download_with_reuse(tree, user)
@@ -94,6 +97,7 @@ def test_after_backup_and_restore(tree: Tree, user: Engine, form: str) -> None:
     assert_loads(tree["hf/hub"], "org/one", "org/two")
 
 
+@pytest.mark.slow
 def test_after_all_of_it_in_a_row(tree: Tree, user: Engine) -> None:
     download_with_reuse(tree, user)
     consolidate(tree, user)

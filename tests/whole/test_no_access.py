@@ -45,6 +45,7 @@ ASKED: dict[str, Ask] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 @pytest.mark.parametrize("command", ASKED)
 def test_it_is_called_what_it_is(command: str) -> None:

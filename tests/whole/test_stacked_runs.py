@@ -63,6 +63,7 @@ def stacked(tmp_path: Path) -> Iterator[Stacked]:
         yield Stacked(engine, kept, copy, third, runs, before, place)
 
 
+@pytest.mark.slow
 def test_the_last_run_first(stacked: Stacked) -> None:
     """The second undo meets a copy of the file that the first run had kept, and knows it."""
     assert stacked.undo(1) == ([str(stacked.copy), str(stacked.kept)], [], [])
@@ -91,6 +92,7 @@ def test_after_a_crash_too(stacked: Stacked, monkeypatch: pytest.MonkeyPatch) ->
     stacked.all_is_as_it_was()
 
 
+@pytest.mark.slow
 def test_what_the_user_saved_anew_stays(stacked: Stacked) -> None:
     stacked.undo(1)
     stacked.copy.unlink()
@@ -100,6 +102,7 @@ def test_what_the_user_saved_anew_stays(stacked: Stacked) -> None:
     assert tree.look(str(stacked.kept)) == stacked.before[str(stacked.kept)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refused", ["a.gguf", "b.gguf"])
 @pytest.mark.parametrize("again", [False, True])
 def test_a_name_of_the_kept_file_that_a_later_run_could_not_replace(

@@ -54,6 +54,7 @@ def machine(tmp_path: Path) -> Machine:
     return made
 
 
+@pytest.mark.slow
 def test_all_programs_and_the_cache_get_one_file_and_undo_gives_each_its_own(machine: Machine) -> None:
     gguf = machine.cached("org/base", {"base.gguf": GGUF})["base.gguf"]
     sdxl = machine.cached("stabilityai/sdxl", {"sdxl.safetensors": SDXL}, "b" * 40)["sdxl.safetensors"]
@@ -91,6 +92,7 @@ def test_without_a_cache_they_fold_among_themselves_by_what_each_bears(machine: 
     assert not any((machine.home / path).is_symlink() for path in (*OF_GGUF, *OF_SDXL))
 
 
+@pytest.mark.slow
 def test_what_versions_keep_twice_is_the_same_file_too(machine: Machine) -> None:
     """A clone has it in its store and in its work tree, Ollama and DVC by its digest: with the cache one payload."""
     for path in (*OF_GGUF[1:], *OF_SDXL):

@@ -86,6 +86,7 @@ def test_what_names_no_folder_names_none(text: str) -> None:
     assert folders(text, "/c", {}) == []
 
 
+@pytest.mark.slow
 def test_a_file_without_an_end_has_one() -> None:
     text = "x:\n" + "".join(f"  k{number}: /a{number}/b\n" for number in range(100_000))
     assert len(folders(text, "/c", {})) == 500

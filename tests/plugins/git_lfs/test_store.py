@@ -344,6 +344,7 @@ def test_a_store_that_no_work_tree_lies_around_gets_no_symlink_and_no_vault_eith
     assert {path.read_bytes() for path in (one, place / "work/copy.gguf")} == {BIG}
 
 
+@pytest.mark.slow
 def test_an_edit_in_the_work_tree_is_edited_and_never_corrupt(place: Path, engine: Engine) -> None:
     path = place / "work/clone/model.safetensors"
     engine.scan()
@@ -357,6 +358,7 @@ def test_an_edit_in_the_work_tree_is_edited_and_never_corrupt(place: Path, engin
     assert {one.path for one in engine.plan().actions} == {str(path.parent / "sub/other.bin")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blob_ns", [tree.OLD_NS, BEFORE_NS + 10**15], ids=["an older blob", "a newer blob"])
 def test_an_edit_through_a_link_is_edited_and_no_repair_replaces_it(
     place: Path, engine: Engine, blob_ns: int

@@ -97,6 +97,7 @@ def test_it_is_known_whatever_folder_of_it_is_named(machine: Machine, path: str)
     assert found["elsewhere"] == "webui"
 
 
+@pytest.mark.slow
 def test_stability_matrix_is_known_and_its_links_are_never_gone_through(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     machine.write("SM/settings.json", "{}")
