@@ -136,7 +136,6 @@ LATE = {
     "hubfold.cli.commands.roots": ["hubfold.content"],
     # Loads a toolkit for terminals.
     "hubfold.cli.commands.ui": [
-        "hubfold.cli.jobs",
         "hubfold.engine.engine",
         "hubfold.ui.app",
         "hubfold.ui.lent",
@@ -359,7 +358,7 @@ def test_plugins_never_open_or_write_a_file() -> None:
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
     facade = {
         *("hubfold", "hubfold.demo", "hubfold.engine.engine", "hubfold.backend.changes"),
-        *("hubfold.kit.look", "hubfold.kit.scaffold"),
+        *("hubfold.kit.look", "hubfold.kit.scaffold", "hubfold.ui.app", "hubfold.ui.lent"),
         *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.json_form", "hubfold.progress"),
     }
     typed = {"hubfold.folding.plan", "hubfold.backend.registry"}
@@ -566,6 +565,7 @@ TESTED_BY = {
     "hubfold.ui": ["test_architecture.py"],
     "hubfold.ui.app": ["ui/test_view.py"],
     "hubfold.ui.browse": ["ui/test_view.py"],
+    "hubfold.ui.known": ["ui/test_view.py"],
     "hubfold.ui.lent": ["ui/test_view.py"],
     "hubfold.ui.review": ["ui/test_view.py"],
     "hubfold.removal.marked": ["engine/test_marking.py", "engine/test_marked_disks.py"],

@@ -42,6 +42,7 @@ class Hand:
 
     def __init__(self, view: View, pilot: Pilot[int]) -> None:
         self.view = view
+        self.known = view.known
         self.pilot = pilot
 
     async def press(self, *keys: str) -> None:
@@ -52,7 +53,7 @@ class Hand:
         """Until no thread does anything and all it told is on the screen."""
         for _ in range(_TURNS):
             await self.pilot.pause(0.01)
-            lanes = (self.view.index, self.view.disks, self.view.sums)
+            lanes = self.known.lanes
             if all(lane.idle for lane in lanes):
                 await self.pilot.pause()
                 if all(lane.idle for lane in lanes):
@@ -107,8 +108,7 @@ def shown(
             await act(hand)
 
     asyncio.run(use())
-    for lane in (made.index, made.disks, made.sums):
-        lane.end()
+    made.known.end()
     return made
 
 
@@ -194,13 +194,13 @@ def test_marks_go_across_views_and_are_added_up(models: Tree) -> None:
         assert "3 models, 1 duplicate set" in told
         with Engine() as engine:
             picture = engine.picture()
-            removal = engine.joint_removal(picture, hand.view.marks)
-            fold = engine.joint_fold(picture, hand.view.marks)
+            removal = engine.joint_removal(picture, hand.known.marks)
+            fold = engine.joint_fold(picture, hand.known.marks)
         assert f"removing frees {size(removal.bytes)} · folding frees {size(fold.bytes)}" in told
         await hand.press("1", "a")
         assert "4 models" in hand.text("joint")
         await hand.press("c")
-        assert "nothing is marked" in hand.text("joint") and not hand.view.marks
+        assert "nothing is marked" in hand.text("joint") and not hand.known.marks
 
     shown(act)
 
@@ -284,12 +284,12 @@ def test_what_lies_in_a_place_that_stays_is_neither_marked_nor_replaced(models: 
     async def act(hand: Hand) -> None:
         await hand.to(str(models["models"]))
         await hand.press("x", "space")
-        assert not hand.view.marks and "stays" in hand.screen
+        assert not hand.known.marks and "stays" in hand.screen
         await hand.press("3", "space", "f")
         text = hand.view.screen.query_one(Lines).text
         assert f"stays: {models['models/a/model.safetensors']}" in text
         await hand.press("n", "1", "x")
-        assert not hand.view.marks.stays
+        assert not hand.known.marks.stays
 
     shown(act)
 
@@ -351,7 +351,7 @@ class Stopping:
     def __init__(self) -> None:
         self.begun = threading.Event()
 
-    def job(self, view: View) -> Job:
+    def job(self) -> Job:
         def run(engine: Engine) -> Done:
             self.begun.set()
             try:
@@ -368,7 +368,7 @@ def test_a_run_is_stopped_as_a_command_is(models: Tree, key: str) -> None:
     stopping = Stopping()
 
     async def act(hand: Hand) -> None:
-        hand.view.push_screen(Review(stopping.job(hand.view)))
+        hand.view.push_screen(Review(hand.known, stopping.job()))
         await hand.settle()
         await hand.pilot.press("y")
         stopping.begun.wait()
@@ -392,7 +392,7 @@ def test_a_drive_that_answers_late_blocks_no_key_and_no_end(
         async with view.run_test(size=(100, 20)) as pilot:
             for _ in range(_TURNS):
                 await pilot.pause(0.01)
-                if view.shown is not None and view.sets:
+                if view.known.shown is not None and view.known.sets:
                     break
             hand = Hand(view, pilot)
             await pilot.press("2")
@@ -405,7 +405,7 @@ def test_a_drive_that_answers_late_blocks_no_key_and_no_end(
             assert isinstance(view.screen, Help)
             await pilot.press("escape", "3")
             assert len(hand.names) == 1
-            view.leave()
+            await pilot.press("q")
 
     asyncio.run(use())
     answers.set()
@@ -476,13 +476,13 @@ def test_with_500_models_and_20_000_sets(
             )
             if len(one["places"]) == 1:
                 assert every[one["id"]].frees == one["freed_bytes"]
-        assert hand.view.removal is not None
-        assert hand.view.removal.bytes == removed
+        assert hand.known.removal is not None
+        assert hand.known.removal.bytes == removed
         await hand.press("c", "3", "a")
-        assert len(hand.names) == 20_000 and len(hand.view.marks.sets) == 20_000
+        assert len(hand.names) == 20_000 and len(hand.known.marks.sets) == 20_000
         assert sum(row.frees or 0 for row in hand.table.rows) == dupes["reclaimable_bytes"]
-        assert hand.view.folded is not None
-        assert hand.view.folded.bytes == folded
+        assert hand.known.folded is not None
+        assert hand.known.folded.bytes == folded
         await hand.press("end")
         assert hand.table.cursor == 19_999
         await hand.press("slash", *"model-4")

@@ -99,7 +99,7 @@ class Jobs:
 
         return Job("remove", plan)
 
-    def move(self, marks: Marks, to: str) -> Job:
+    def move_to(self, marks: Marks, to: str) -> Job:
         """As `hubfold move`."""
 
         def plan(engine: Engine) -> Planned:

@@ -150,7 +150,7 @@ class Marking:
         return marked.plan(self._looked_at(), marks, names=self._workspace.names_of)
 
     def plan_move(self, marks: Marks, to: StrPath) -> MovePlan:
-        """See `Engine.plan_move_marked`."""
+        """See `Engine.plan_move_of`."""
         holdings = self._looked_at()
         held = [one for folder in sorted(marks.places) for one in holdings.by_home.get(folder, ())[:1]]
         held = [one for one in held if one.name.repo_id and one.root.path not in marks.stays]

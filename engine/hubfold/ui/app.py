@@ -1,57 +1,28 @@
-"""The view itself: its threads, what they told so far, and which screen is seen."""
+"""The view itself: which screen is seen, and the end."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from hubfold.content import Marks
-from hubfold.reports.scans import DupesReport
-from hubfold.ui import chosen, rows
 from hubfold.ui.browse import Browse
-from hubfold.ui.lanes import Lane
-from hubfold.ui.rows import Row, Shown
+from hubfold.ui.known import Known
+from hubfold.ui.review import Review
 
 if TYPE_CHECKING:
-    from hubfold.engine.engine import Engine
-    from hubfold.engine.marking import Picture
-    from hubfold.reports.pictures import Joint
-    from hubfold.reports.scans import Remembered
     from hubfold.ui.lent import Lent
 
-#: How many places are added up before what a user asks for has its turn.
-_AT_A_TIME = 20
 #: The exit code of a program that Ctrl-C ended.
 _ENDED = 130
 
 
-class Told:
-    """How far a thread is: written by it, read by the screen."""
-
-    def __init__(self) -> None:
-        self.task = ""
-        self.unit = ""
-        self.total: int | None = None
-        self.done = 0
-
-    def start(self, task: str, total: int | None, unit: str) -> None:
-        self.done, self.total, self.unit, self.task = 0, total, unit, task
-
-    def advance(self, amount: int) -> None:
-        self.done += amount
-
-    def finish(self) -> None:
-        self.task = ""
-
-
 class View(App[int]):
-    """`hubfold ui`. What it knows changes only in the thread of the screen."""
+    """`hubfold ui`."""
 
     TITLE = "hubfold"
     ENABLE_COMMAND_PALETTE = False
@@ -79,33 +50,15 @@ class View(App[int]):
     def __init__(self, lent: Lent) -> None:
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
-        self.lent = lent
-        self.marks = Marks()
-        #: What the last look at the disks told, and before the first one the index; None before both.
-        self.shown: Shown | None = None
-        self.looked = False
-        self._scanned: Sequence[Row] = ()
-        self.dupes = DupesReport((), 0)
-        self.sets: list[Row] = []
-        self.frees: dict[str, int] = {}
-        #: What removing, and what folding all that is marked frees; None until it is added up.
-        self.removal: Joint | None = None
-        self.folded: Joint | None = None
-        self.notice = ""
-        #: Of a first picture, seconds after the start: by memory, by the disks.
-        self.seconds: dict[str, float] = {}
-        self._began = time.monotonic()
-        self._picture: Picture | None = None
-        self.told = Told()
-        self.index = Lane("index", lent.engine, Told(), self._hand_over)
-        self.disks = Lane("disks", lent.engine, self.told, self._hand_over)
-        #: Adds up what the last look found: what is to be done waits for no figure.
-        self.sums = Lane("sums", lent.engine, Told(), self._hand_over)
-        self._interrupts = 0
+        self.known = Known(lent, self._hand_over, self._redraw)
 
     def show(self) -> int:
         """The screen, until the user is through with it; the exit code."""
-        return self.run() or 0
+        code = self.run() or 0
+        if code == _ENDED:
+            # As the command does: whatever is half done, the next command settles as after a crash.
+            os._exit(code)
+        return code
 
     def _hand_over(self, call: Callable[[], object]) -> None:
         # A thread that a drive kept waiting may come back when there is no screen any more.
@@ -116,175 +69,20 @@ class View(App[int]):
         message.call()
 
     def on_mount(self) -> None:
-        self.push_screen(Browse())
-        self.index.ask("remembered", lambda engine: engine.remembered(), self._remember, self.failed)
-        self.look()
-
-    # what is known
-
-    def _remember(self, known: Remembered) -> None:
-        self.seconds["remembered"] = time.monotonic() - self._began
-        before = rows.remembered(known)
-        self._scanned = before.roots
-        if not self.looked:
-            self.shown = before
-        self._redraw()
-
-    def look(self) -> None:
-        """Ask the disks for the models, and the index for the duplicates."""
-        self.sums.drop("frees")
-        self._picture = None
-        self.add_up()
-        self.disks.ask("picture", lambda engine: engine.picture(), self._pictured, self.failed)
-        least = self.lent.min_size
-        self.index.ask("dupes", lambda engine: engine.dupes(min_size=least), self._set_out, self.failed)
-        self._redraw()
-
-    def scan(self) -> None:
-        """Walk the roots anew, then look."""
-        least = self.lent.min_size
-
-        def scanned(engine: Engine) -> Any:
-            return engine.scan(min_size=least, promise=False)
-
-        self.disks.ask("scan", scanned, lambda _: self.look(), self.failed)
-        self._redraw()
-
-    def _pictured(self, picture: Picture) -> None:
-        self.seconds["picture"] = time.monotonic() - self._began
-        self._picture = picture
-        self.shown = rows.shown(picture.figures, self._scanned)
-        self.looked = True
-        self.notice = "; ".join(one.line for one in picture.figures.warnings[:1])
-        self.frees = {}
-        self._keep_marks()
-        self.add_up()
-        self._add_up_rows()
-        self._redraw()
-
-    def _set_out(self, dupes: DupesReport) -> None:
-        self.dupes, self.sets = dupes, rows.sets(dupes)
-        self._keep_marks()
-        self._redraw()
-
-    def _keep_marks(self) -> None:
-        if self.shown is not None and self.looked:
-            known = {row.key for row in self.sets} if self.sets else self.marks.sets
-            self.change(chosen.only_there(self.marks, self.shown.places, known))
-
-    def failed(self, error: Exception) -> None:
-        """Something could not be told."""
-        what, hint = self.lent.explain(error)
-        self.notice = f"{what}: {hint}" if hint else what
-        self._redraw()
+        self.push_screen(Browse(self.known))
+        self.known.begin()
 
     def _redraw(self) -> None:
         for screen in self.screen_stack:
             if isinstance(screen, Browse) and screen.is_mounted:
                 screen.redraw()
 
-    # what rows free, a few at a time, when nothing else is asked for
-
-    def _add_up_rows(self) -> None:
-        picture = self._picture
-        if picture is None or self.shown is None:
-            return
-        some = {
-            row.key: Marks(places=row.places)
-            for row in (*self.shown.places.values(), *self.shown.models)
-            if row.places and row.key not in self.frees
-        }
-        some = dict(list(some.items())[:_AT_A_TIME])
-        if some:
-            self.sums.ask(
-                "frees",
-                lambda engine: (picture, engine.frees(picture, some)),
-                self._freed,
-                self.failed,
-                last=True,
-            )
-
-    def _freed(self, found: tuple[Picture, dict[str, int]]) -> None:
-        picture, frees = found
-        if picture is self._picture:
-            self.frees |= frees
-            self._add_up_rows()
-            self._redraw()
-
-    # marks
-
-    def change(self, marks: Marks) -> None:
-        """Other marks: what they come to is added up, and until then not told."""
-        if marks == self.marks:
-            return
-        self.marks = marks
-        self.add_up()
-        self._redraw()
-
-    def add_up(self) -> None:
-        """Ask for the figures of all that is marked."""
-        marks, picture, least = self.marks, self._picture, self.lent.min_size
-        for key in ("removal", "fold"):
-            self.sums.drop(key)
-        self.removal = self.folded = None
-        if not marks or picture is None:
-            return
-        self.sums.ask(
-            "removal",
-            lambda engine: (marks, engine.joint_removal(picture, marks)),
-            self._added_up,
-            self.failed,
-        )
-        self.sums.ask(
-            "fold",
-            lambda engine: (marks, engine.joint_fold(picture, marks, min_size=least)),
-            self._folded,
-            self.failed,
-        )
-
-    def _added_up(self, found: tuple[Marks, Joint]) -> None:
-        marks, joint = found
-        if marks == self.marks:
-            self.removal = joint
-            self._redraw_foot()
-
-    def _folded(self, found: tuple[Marks, Joint]) -> None:
-        marks, joint = found
-        if marks == self.marks:
-            self.folded = joint
-            self._redraw_foot()
-
-    def _redraw_foot(self) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, Browse) and screen.is_mounted:
-                screen.redraw_foot()
-
-    # the end
-
     def action_interrupt(self) -> None:
         """Ctrl-C: stops what runs as it stops a command, the second time at once; where nothing runs, it is the end."""
-        from hubfold.ui.review import Review
-
-        if isinstance(self.screen, Review) and self.screen.running:
-            self._interrupts += 1
-            if self._interrupts > 1:
-                self._abort()
+        if not (isinstance(self.screen, Review) and self.screen.running):
+            self.known.end()
+            self.exit(0)
+        elif self.screen.stopping:
+            self.exit(_ENDED)
+        else:
             self.screen.stop()
-            return
-        self.leave()
-
-    def ran(self) -> None:
-        """What ran is over."""
-        self._interrupts = 0
-
-    def leave(self) -> None:
-        """The end, which waits for nothing but for what is being changed."""
-        for lane in (self.index, self.sums, self.disks):
-            lane.end()
-        self.exit(0)
-
-    def _abort(self) -> None:
-        # As the command does: whatever is half done, the next command settles as after a crash.
-        if self._driver is not None:
-            self._driver.stop_application_mode()
-        os._exit(_ENDED)

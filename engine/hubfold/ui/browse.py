@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -21,7 +21,7 @@ from hubfold.ui.rows import Kind, Order, Row
 from hubfold.ui.table import Column, Table
 
 if TYPE_CHECKING:
-    from hubfold.ui.app import View
+    from hubfold.ui.known import Known
 
 TABS = ("Places", "Models", "Duplicates")
 _EMPTY = {
@@ -70,15 +70,12 @@ class Browse(Screen[None]):
         Binding("q", "quit", show=False),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known) -> None:
         super().__init__()
+        self.known = known
         self.tab = 0
         self.order = [Order("size"), Order("size"), Order("frees")]
         self.levels: list[list[Level]] = [[Level()] for _ in TABS]
-
-    @property
-    def view(self) -> View:
-        return cast("View", self.app)
 
     @property
     def table(self) -> Table:
@@ -86,7 +83,7 @@ class Browse(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="tabs", markup=False)
-        yield Table(lambda row: chosen.state(self.view.marks, row), id="rows")
+        yield Table(lambda row: chosen.state(self.known.marks, row), id="rows")
         yield Input(placeholder="words that all have to fit", id="filter")
         yield Static(id="joint", markup=False)
         yield Static(id="status", markup=False)
@@ -120,10 +117,10 @@ class Browse(Screen[None]):
         self._tick()
 
     def _rows(self) -> Sequence[Row]:
-        view, inside = self.view, self.level.inside
+        known, inside = self.known, self.level.inside
         if self.tab == TABS.index("Duplicates"):
-            return view.sets if inside is None else rows.copies(view.dupes, inside.key)
-        shown = view.shown
+            return known.sets if inside is None else rows.copies(known.dupes, inside.key)
+        shown = known.shown
         if shown is None:
             return ()
         if inside is None:
@@ -133,20 +130,20 @@ class Browse(Screen[None]):
         return shown.of_model(inside.key) if inside.kind is Kind.MODEL else shown.files(inside.key)
 
     def _with_frees(self, row: Row) -> Row:
-        row = replace(row, frees=self.view.frees[row.key]) if row.key in self.view.frees else row
-        if row.root and row.root in self.view.marks.stays:
+        row = replace(row, frees=self.known.frees[row.key]) if row.key in self.known.frees else row
+        if row.root and row.root in self.known.marks.stays:
             row = replace(row, note=", ".join(filter(None, ("stays", row.note))))
         return row
 
     def _nothing(self) -> str:
-        if self.view.shown is None and self.tab < 2:
+        if self.known.shown is None and self.tab < 2:
             return "looking …"
         return _EMPTY[TABS[self.tab]] if self.level.inside is None else "nothing is in it"
 
     def _columns(self) -> list[Column]:
         now, inside = time.time(), self.level.inside
         name, place = self._names()
-        home = self.view.lent.home
+        home = self.known.lent.home
         columns = [
             Column(name, "name", lambda row: display.from_home(row.name, home), keeps_end=inside is not None),
             Column("size", "size", lambda row: rows.size(row.size), 7, right=True, drops=1),
@@ -174,41 +171,41 @@ class Browse(Screen[None]):
             for number, name in enumerate(TABS)
         )
         way = [level.inside for level in self.levels[self.tab] if level.inside is not None]
-        home = self.view.lent.home
+        home = self.known.lent.home
         inside = " › ".join(display.shown(display.from_home(row.name, home)) for row in way)
         wanted = f"  /{self.level.wanted}" if self.level.wanted else ""
         return f"{tabs}  {inside}{wanted}  ({count:,})"
 
     def _joint(self) -> str:
-        view = self.view
-        if not view.marks:
+        known = self.known
+        if not known.marks:
             return "nothing is marked (space marks)" + self._stays_told()
-        told = [f"marked: {chosen.count(view.marks)}"]
-        if view.removal is None or view.folded is None:
+        told = [f"marked: {chosen.count(known.marks)}"]
+        if known.removal is None or known.folded is None:
             told.append("adding up …")
-        if view.removal is not None and (view.marks.places or view.marks.files):
-            told.append(f"removing frees {display.size(view.removal.bytes)}")
-            if view.removal.stays:
-                told.append(f"{sum(view.removal.stays.values()):,} of it would stay (d says why)")
-        if view.folded is not None:
-            told.append(f"folding frees {display.size(view.folded.bytes)}")
+        if known.removal is not None and (known.marks.places or known.marks.files):
+            told.append(f"removing frees {display.size(known.removal.bytes)}")
+            if known.removal.stays:
+                told.append(f"{sum(known.removal.stays.values()):,} of it would stay (d says why)")
+        if known.folded is not None:
+            told.append(f"folding frees {display.size(known.folded.bytes)}")
         return " · ".join(told) + self._stays_told()
 
     def _stays_told(self) -> str:
-        stays = len(self.view.marks.stays)
+        stays = len(self.known.marks.stays)
         return f" · what lies in {display.count(stays, 'place')} stays" if stays else ""
 
     def _tick(self) -> None:
-        view = self.view
-        told = view.told
+        known = self.known
+        told = known.told
         doing = ""
-        if view.disks.doing:
-            doing = f"{told.task or view.disks.doing}: {_far(told.done, told.total, told.unit)}"
-            if not view.looked:
+        if known.disks.doing:
+            doing = f"{told.task or known.disks.doing}: {_far(told.done, told.total, told.unit)}"
+            if not known.looked:
                 doing = f"as the last scan saw it; {doing}"
-        elif view.sums.doing == "frees":
+        elif known.sums.doing == "frees":
             doing = "adding up what each one frees"
-        self.query_one("#status", Static).update(doing or view.notice)
+        self.query_one("#status", Static).update(doing or known.notice)
         keys = _KEYS if self.size.width >= len(_KEYS) else _SHORT_KEYS
         self.query_one("#keys", Static).update(keys)
 
@@ -235,13 +232,13 @@ class Browse(Screen[None]):
         row = self.table.row
         if row is None or row.kind in (Kind.FILE, Kind.COPY):
             return
-        if row.kind is Kind.PLACE and not self.view.looked:
-            self.view.notice = "the disks are still being looked at"
+        if row.kind is Kind.PLACE and not self.known.looked:
+            self.known.notice = "the disks are still being looked at"
             return
         self._remember_place()
         [only] = row.places if row.kind is Kind.MODEL and len(row.places) == 1 else [""]
         # A model that lies in one place has nothing to choose from but its files.
-        inside = row if not only or self.view.shown is None else self.view.shown.places[only]
+        inside = row if not only or self.known.shown is None else self.known.shown.places[only]
         self.levels[self.tab].append(Level(inside))
         self.table.cursor = 0
         self.redraw()
@@ -332,97 +329,98 @@ class Browse(Screen[None]):
         if row is None:
             return
         if not row.can_be_marked:
-            self.view.notice = self._why_not(row)
-        elif row.root and row.root in self.view.marks.stays:
-            self.view.notice = "what lies here stays: x on its place lets it go"
+            self.known.notice = self._why_not(row)
+        elif row.root and row.root in self.known.marks.stays:
+            self.known.notice = "what lies here stays: x on its place lets it go"
         else:
-            self.view.change(chosen.toggled(self.view.marks, row))
+            self.known.change(chosen.toggled(self.known.marks, row))
             self.table.action_move(1)
         self._tick()
 
     def _why_not(self, row: Row) -> str:
         if row.kind is Kind.COPY:
             return "a duplicate set is marked as a whole: go back and mark it"
-        if not self.view.looked:
+        if not self.known.looked:
             return "the disks are still being looked at"
         return "it is away, or empty: there is nothing to mark"
 
     def action_mark_all(self) -> None:
         """All rows that are seen."""
-        self.view.change(chosen.added(self.view.marks, self.table.rows))
+        self.known.change(chosen.added(self.known.marks, self.table.rows))
 
     def action_clear(self) -> None:
         """No marks, in any view."""
-        self.view.change(replace(self.view.marks, places=frozenset(), files=frozenset(), sets=frozenset()))
+        self.known.change(replace(self.known.marks, places=frozenset(), files=frozenset(), sets=frozenset()))
 
     def action_stays(self) -> None:
         """What lies in this place stays, or no longer."""
         row = self.table.row
         if row is None or row.kind is not Kind.ROOT:
-            self.view.notice = "x is for places: tab 1 has them"
+            self.known.notice = "x is for places: tab 1 has them"
             self._tick()
             return
-        self.view.change(chosen.staying(self.view.marks, row))
+        self.known.change(chosen.staying(self.known.marks, row))
 
     # what is done
 
     def _review(self, job: Job) -> None:
-        self.view.push_screen(Review(job), self._reviewed)
+        self.app.push_screen(Review(self.known, job), self._reviewed)
 
     def _reviewed(self, changed: bool | None) -> None:
         if changed:
-            self.view.look()
+            self.known.look()
         self.redraw()
 
     def _marked(self, what: str) -> bool:
-        if not self.view.marks:
-            self.view.notice = f"nothing is marked: space marks what you want to {what}"
+        if not self.known.marks:
+            self.known.notice = f"nothing is marked: space marks what you want to {what}"
             self._tick()
-        return bool(self.view.marks)
+        return bool(self.known.marks)
 
     def action_fold(self) -> None:
         """Fold what is marked."""
         if self._marked("fold"):
-            self._review(self.view.lent.jobs.fold(self.view.marks, self.view.lent.min_size))
+            self._review(self.known.lent.jobs.fold(self.known.marks, self.known.lent.min_size))
 
     def action_remove(self) -> None:
         """Remove what is marked."""
         if self._marked("remove"):
-            self._review(self.view.lent.jobs.remove(self.view.marks))
+            self._review(self.known.lent.jobs.remove(self.known.marks))
 
     def action_move(self) -> None:
         """Ask where to, then move what is marked."""
         if self._marked("move"):
-            self.view.push_screen(Where(), self._move)
+            self.app.push_screen(Where(self.known), self._move)
 
     def _move(self, to: str | None) -> None:
         if to:
-            self._review(self.view.lent.jobs.move(self.view.marks, to))
+            self._review(self.known.lent.jobs.move_to(self.known.marks, to))
 
     def action_pin(self) -> None:
         """Pin the marked models; where all of them are, unpin them."""
-        shown = self.view.shown
+        shown = self.known.shown
         if not self._marked("pin") or shown is None:
             return
-        models = sorted({shown.places[path].name for path in self.view.marks.places if path in shown.places})
+        models = sorted({shown.places[path].name for path in self.known.marks.places if path in shown.places})
         pinned = {row.name for row in shown.models if "pinned" in row.note}
-        self._review(self.view.lent.jobs.pin(models, not models or not pinned.issuperset(models)))
+        self._review(self.known.lent.jobs.pin(models, not models or not pinned.issuperset(models)))
 
     def action_undo(self) -> None:
         """Take the last run back."""
-        self._review(self.view.lent.jobs.undo(None))
+        self._review(self.known.lent.jobs.undo(None))
 
     def action_scan(self) -> None:
         """Scan the roots again."""
-        self.view.scan()
+        self.known.scan()
 
     def action_help(self) -> None:
         """The keys."""
-        self.view.push_screen(Help())
+        self.app.push_screen(Help())
 
     def action_quit(self) -> None:
         """The end."""
-        self.view.leave()
+        self.known.end()
+        self.app.exit(0)
 
 
 _KEYS = "space mark  enter open  / filter  s sort  x stays  f fold  d remove  m move  p pin  u undo  ? help  q quit"

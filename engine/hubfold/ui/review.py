@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,7 +15,7 @@ from hubfold.ui.lent import Done, Job, Line, Planned
 from hubfold.ui.table import Lines
 
 if TYPE_CHECKING:
-    from hubfold.ui.app import View
+    from hubfold.ui.known import Known
 
 _TICK = 0.2
 _BAR = 30
@@ -31,18 +31,14 @@ class Review(Screen[bool]):
         Binding("u", "undo", show=False),
     ]
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, known: Known, job: Job) -> None:
         super().__init__()
+        self.known = known
         self.job = job
         self.planned: Planned | None = None
-        self.running = False
-        self._stopping = False
+        self.running = self.stopping = False
         self._changed = False
         self._done: Done | None = None
-
-    @property
-    def view(self) -> View:
-        return cast("View", self.app)
 
     def compose(self) -> ComposeResult:
         yield Static(id="tabs", markup=False)
@@ -60,7 +56,7 @@ class Review(Screen[bool]):
         self.planned = self._done = None
         self.query_one("#tabs", Static).update(f"{self.job.name}: what would be done")
         self._say("planning …", "escape goes back")
-        self.view.disks.ask("plan", self.job.plan, self._planned, self._failed)
+        self.known.disks.ask("plan", self.job.plan, self._planned, self._failed)
 
     def _planned(self, planned: Planned) -> None:
         if not self.is_attached:
@@ -76,11 +72,10 @@ class Review(Screen[bool]):
             self._say("there is nothing to do", "enter goes back")
 
     def _failed(self, error: Exception) -> None:
-        self.running = False
-        self.view.ran()
+        self.running = self.stopping = False
         if not self.is_attached:
             return
-        what, hint = self.view.lent.explain(error)
+        what, hint = self.known.lent.explain(error)
         self.query_one(Lines).show([Line(what, "red"), Line(hint)])
         self._done = Done(())
         self._say("it ended with an error", "enter goes back")
@@ -97,11 +92,10 @@ class Review(Screen[bool]):
         self.running = self._changed = True
         self.query_one("#tabs", Static).update(f"{self.job.name}: running")
         self._say("", "q or ctrl+c stops after what is being done now; ctrl+c again aborts at once")
-        self.view.disks.ask("run", planned.run, self._ran, self._failed)
+        self.known.disks.ask("run", planned.run, self._ran, self._failed)
 
     def _ran(self, done: Done) -> None:
-        self.running = False
-        self.view.ran()
+        self.running = self.stopping = False
         self._done = done
         if not self.is_attached:
             return
@@ -112,8 +106,8 @@ class Review(Screen[bool]):
 
     def stop(self) -> None:
         """Let what runs come to its next end, as the first Ctrl-C of a command does."""
-        self._stopping = True
-        self.view.disks.stop.set()
+        self.stopping = True
+        self.known.disks.stop.set()
         self._say("stopping after what is being done now", "ctrl+c again aborts at once")
 
     def action_refuse(self) -> None:
@@ -123,9 +117,9 @@ class Review(Screen[bool]):
             return
         if self.planned is None and self._done is None:
             # A plan that takes long is given up.
-            self.view.disks.drop("plan")
-            if self.view.disks.doing == "plan":
-                self.view.disks.stop.set()
+            self.known.disks.drop("plan")
+            if self.known.disks.doing == "plan":
+                self.known.disks.stop.set()
         self.dismiss(self._changed)
 
     def action_go_on(self) -> None:
@@ -136,12 +130,12 @@ class Review(Screen[bool]):
     def action_undo(self) -> None:
         """Look at what taking this very run back would do."""
         if self._done is not None and self._done.undo:
-            self.job = self.view.lent.jobs.undo(self._done.undo)
+            self.job = self.known.lent.jobs.undo(self._done.undo)
             self.query_one(Lines).show([])
             self._plan()
 
     def _tick(self) -> None:
-        told = self.view.told
+        told = self.known.told
         text = ""
         if (self.running or self.planned is None) and self._done is None and told.task:
             text = f"{told.task}  {_bar(told.done, told.total, told.unit)}"
@@ -162,9 +156,9 @@ class Where(Screen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", show=False, priority=True)]
 
-    @property
-    def view(self) -> View:
-        return cast("View", self.app)
+    def __init__(self, known: Known) -> None:
+        super().__init__()
+        self.known = known
 
     def compose(self) -> ComposeResult:
         yield Static("move: where to?", id="tabs", markup=False)
@@ -174,7 +168,7 @@ class Where(Screen[str]):
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
-        self.view.index.ask("places", lambda engine: engine.places(), self._show, self.view.failed)
+        self.known.index.ask("places", lambda engine: engine.places(), self._show, self.known.failed)
 
     def _show(self, places: Sequence[object]) -> None:
         if self.is_attached:

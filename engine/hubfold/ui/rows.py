@@ -224,7 +224,8 @@ def shown(figures: Figures, known: Iterable[Row] = ()) -> Shown:
         )
         for model in figures.models
     ]
-    return Shown(roots, models, places, by_root, by_model, {one.path: one for one in figures.places})
+    by_path = {one.path: one for one in figures.places}
+    return Shown(roots, models, places, by_root, by_model, figures=by_path)
 
 
 def _place(one: PlaceFigures, pinned: frozenset[str]) -> Row:
