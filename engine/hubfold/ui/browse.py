@@ -76,6 +76,7 @@ class Browse(Screen[None]):
         self.tab = 0
         self.order = [Order("size"), Order("size"), Order("frees")]
         self.levels: list[list[Level]] = [[Level()] for _ in TABS]
+        self._last: tuple[tuple[Sequence[Row], *tuple[object, ...]], list[Row]] | None = None
 
     @property
     def table(self) -> Table:
@@ -105,11 +106,19 @@ class Browse(Screen[None]):
         row = self.table.row
         at = key or (row.key if row is not None else "")
         order = self.order[self.tab]
-        found = rows.arranged(map(self._with_frees, self._rows()), order, self.level.wanted)
+        found = self._arranged(order)
         empty = "nothing fits: escape shows all" if self.level.wanted else self._nothing()
         self.table.show(self._columns(), found, order, key=at, empty=empty)
         self.query_one("#tabs", Static).update(self._title(len(found)))
         self.redraw_foot()
+
+    def _arranged(self, order: Order) -> Sequence[Row]:
+        """The rows as they are seen; sorted anew only where something of them changed: there may be ten thousands."""
+        found, known = self._rows(), self.known
+        of = (found, order, self.level.wanted, len(known.frees), known.marks.stays)
+        if self._last is None or self._last[0][0] is not found or self._last[0][1:] != of[1:]:
+            self._last = of, rows.arranged(map(self._with_frees, found), order, self.level.wanted)
+        return self._last[1]
 
     def redraw_foot(self) -> None:
         """What is marked, and what runs."""
@@ -205,7 +214,7 @@ class Browse(Screen[None]):
                 doing = f"as the last scan saw it; {doing}"
         elif known.sums.doing == "frees":
             doing = "adding up what each one frees"
-        self.query_one("#status", Static).update(doing or known.notice)
+        self.query_one("#status", Static).update(" · ".join(filter(None, (known.notice, doing))))
         keys = _KEYS if self.size.width >= len(_KEYS) else _SHORT_KEYS
         self.query_one("#keys", Static).update(keys)
 
@@ -292,7 +301,8 @@ class Browse(Screen[None]):
         self._leave_filter()
 
     def on_key(self, event: events.Key) -> None:
-        """In the filter, escape takes it away, and the arrows go back to the rows."""
+        """What was told of the key before is over. In the filter, escape takes it away; arrows go back to the rows."""
+        self.known.notice = ""
         if self.query_one("#filter").has_focus and event.key in ("escape", "down", "up"):
             event.stop()
             if event.key == "escape":

@@ -74,9 +74,13 @@ class Known:
         self._changed = changed
 
     def begin(self) -> None:
-        """Show what the last scan saw, and ask the disks meanwhile."""
-        self.index.ask("remembered", lambda engine: engine.remembered(), self._remember, self.failed)
-        self.look()
+        """Show what the last scan saw, then ask the disks: no two threads at once want to be the first."""
+
+        def without(error: Exception) -> None:
+            self.failed(error)
+            self.look()
+
+        self.index.ask("remembered", lambda engine: engine.remembered(), self._remember, without)
 
     def end(self) -> None:
         """No thread does anything more; one that a drive keeps waiting is left to it."""
@@ -93,9 +97,9 @@ class Known:
         self.seconds["remembered"] = time.monotonic() - self._began
         before = rows.remembered(known)
         self._scanned = before.roots
-        if not self.looked:
-            self.shown = before
+        self.shown = before
         self._changed()
+        self.look()
 
     def look(self) -> None:
         """Ask the disks for the models, and the index for the duplicates."""
