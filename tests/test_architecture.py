@@ -568,6 +568,7 @@ TESTED_BY = {
     "hubfold.ui.known": ["ui/test_view.py"],
     "hubfold.ui.lent": ["ui/test_view.py"],
     "hubfold.ui.review": ["ui/test_view.py"],
+    "hubfold.engine.remembering": ["engine/test_marking.py"],
     "hubfold.removal.marked": ["engine/test_marking.py", "engine/test_marked_disks.py"],
     "hubfold.removal.needs": ["removal/test_removal.py"],
     "hubfold.removal.plan": ["removal/test_removal.py"],

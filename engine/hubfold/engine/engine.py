@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hubfold.engine.places import Places
     from hubfold.engine.planning import Planning
     from hubfold.engine.registering import Registering
+    from hubfold.engine.remembering import Remembering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.transfer import Transfer
@@ -589,7 +590,7 @@ class Engine:
 
     def remembered(self) -> Remembered:
         """The roots and their models as the last scan saw them. Asks the index alone: no drive, and no plugin."""
-        return self._memory.remembered()
+        return self._remembering.remembered()
 
     def picture(self) -> Picture:
         """The models of the known roots with their figures, place by place. Asks the disks. Raises `Interrupted`."""
@@ -861,6 +862,12 @@ class Engine:
         from hubfold.engine.memory import Memory
 
         return Memory(self.workspace, lambda *about: self._planning.freed(*about))
+
+    @cached_property
+    def _remembering(self) -> Remembering:
+        from hubfold.engine.remembering import Remembering
+
+        return Remembering(self.workspace)
 
     @cached_property
     def _places(self) -> Places:

@@ -21,9 +21,6 @@ from hubfold.models.names import ModelName, Name
 from hubfold.places import space
 from hubfold.reports.scans import (
     DupesReport,
-    Remembered,
-    RememberedModel,
-    RememberedRoot,
     Space,
     StatusRoot,
     Unreferenced,
@@ -128,29 +125,6 @@ class Memory:
         found = self._workspace.index.models() if self._workspace.has_index else []
         called = [str(Name(kind, repo)) for kind, repo in found]
         return list(dict.fromkeys([*(self._workspace.models), *called]))
-
-    def remembered(self) -> Remembered:
-        """See `Engine.remembered`."""
-        if not self._workspace.has_index:
-            return Remembered()
-        index = self._workspace.index
-        return Remembered(
-            tuple(
-                RememberedRoot(
-                    path=one.root.path,
-                    backend=one.root.backend,
-                    files=one.files,
-                    bytes=one.bytes,
-                    physical_bytes=one.allocated,
-                    scanned_at=one.scanned_at,
-                )
-                for one in index.states()
-            ),
-            tuple(
-                RememberedModel(root, str(Name(repo_type, repo_id)), files, size, physical)
-                for root, repo_type, repo_id, files, size, physical in housekeeping.by_model(index)
-            ),
-        )
 
     def known_roots(self) -> list[str]:
         """See `Engine.known_roots`."""
