@@ -267,13 +267,20 @@ def test_a_fold_is_undone_from_where_it_was_done(models: Tree) -> None:
         assert "Replace 2 files" in hand.text("question") and "`u` takes it back" in hand.text("question")
         await hand.press("y")
         assert "replaced 2 files" in hand.view.screen.query_one(Lines).text
+        await hand.press("enter")
+        assert hand.names == [] and "nothing is marked" in hand.text("joint")
+        await hand.press("u")
+        assert "Restore 2 files" in hand.text("question")
+        await hand.press("y", "enter", "space", "f", "y")
         cached = repository_folder(models["hf/hub"], "org/a")
         assert os.path.samefile(weights, next(cached.rglob("model.safetensors")))
         await hand.press("u")
-        assert "Restore 2 files" in hand.text("question")
+        assert "Restore 2 files" in hand.text("question") and "takes it back" not in hand.text("question")
         await hand.press("y")
         assert "restored 2 files" in hand.view.screen.query_one(Lines).text
-        await hand.press("enter", "u")
+        await hand.press("enter")
+        assert hand.known.sets, "they are twice again"
+        await hand.press("u")
         assert "no run" in hand.view.screen.query_one(Lines).text or "nothing" in hand.text("question")
 
     shown(act)

@@ -77,7 +77,8 @@ class Jobs:
                 taken_back = report.run if report.actions else None
                 return Done(page.lines, taken_back, code == INTERRUPTED)
 
-            return Planned(page.lines, consolidate.question(made) if made.actions else "", run)
+            question = consolidate.question(made) if made.actions else ""
+            return Planned(page.lines, question, run, undoable=True)
 
         return Job("fold", plan)
 
@@ -95,7 +96,7 @@ class Jobs:
                 code = rm.result(page, engine.apply_removal(made))
                 return Done(page.lines, None, code == INTERRUPTED)
 
-            return Planned(page.lines, rm.question(preview) if preview.models else "", run, final=True)
+            return Planned(page.lines, rm.question(preview) if preview.models else "", run)
 
         return Job("remove", plan)
 
@@ -115,7 +116,8 @@ class Jobs:
                 runs = [one.run for one in report.models if one.run]
                 return Done(page.lines, runs[-1] if runs else None, code == INTERRUPTED)
 
-            return Planned(page.lines, move.question(preview) if preview.models else "", run)
+            question = move.question(preview) if preview.models else ""
+            return Planned(page.lines, question, run, undoable=True)
 
         return Job("move", plan)
 

@@ -58,7 +58,8 @@ class View(App[int]):
         if code == _ENDED:
             # As the command does: whatever is half done, the next command settles as after a crash.
             os._exit(code)
-        return code
+        # A fault of the view itself, which the toolkit has told.
+        return code or self.return_code or 0
 
     def _hand_over(self, call: Callable[[], object]) -> None:
         # A thread that a drive kept waiting may come back when there is no screen any more.

@@ -53,7 +53,7 @@ class Known:
         self.marks = Marks()
         #: What the last look at the disks told, and before the first one the index; None before both.
         self.shown: Shown | None = None
-        self.looked = False
+        self.looked = self.compared = False
         self._scanned: Sequence[Row] = ()
         self.dupes = DupesReport((), 0)
         self.sets: list[Row] = []
@@ -134,13 +134,13 @@ class Known:
         self._changed()
 
     def _set_out(self, dupes: DupesReport) -> None:
-        self.dupes, self.sets = dupes, rows.sets(dupes)
+        self.dupes, self.sets, self.compared = dupes, rows.sets(dupes), True
         self._keep_marks()
         self._changed()
 
     def _keep_marks(self) -> None:
         if self.shown is not None and self.looked:
-            known = {row.key for row in self.sets} if self.sets else self.marks.sets
+            known = {row.key for row in self.sets} if self.compared else self.marks.sets
             self.change(chosen.only_there(self.marks, self.shown.places, known))
 
     def failed(self, error: Exception) -> None:

@@ -39,8 +39,8 @@ class Planned:
     lines: Sequence[Line]
     question: str
     run: Callable[[Engine], Done]
-    #: It cannot be taken back.
-    final: bool = False
+    #: What is done can be taken back.
+    undoable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,7 @@ class Review(Screen[bool]):
         self.planned = planned
         self.query_one(Lines).show(planned.lines)
         if planned.question:
-            back = (
-                "" if planned.final or "cannot be undone" in planned.question else " `u` takes it back then."
-            )
+            back = " `u` takes it back then." if planned.undoable else ""
             self._say(f"{planned.question}{back}", "y do it  n do not  up/down look at all of it")
         else:
             self._say("there is nothing to do", "enter goes back")
