@@ -109,6 +109,7 @@ class Browse(Screen[None]):
         found = self._arranged(order)
         empty = "nothing fits: escape shows all" if self.level.wanted else self._nothing()
         self.table.show(self._columns(), found, order, key=at, empty=empty)
+        self.known.add_up_rows(found)
         self.query_one("#tabs", Static).update(self._title(len(found)))
         self.redraw_foot()
 

@@ -13,7 +13,7 @@ from hubfold.content import Marks
 from hubfold.reports.scans import DupesReport
 from hubfold.ui import chosen, rows
 from hubfold.ui.lanes import HandOver, Lane
-from hubfold.ui.rows import Row, Shown
+from hubfold.ui.rows import Kind, Row, Shown
 
 if TYPE_CHECKING:
     from hubfold.engine.engine import Engine
@@ -130,7 +130,6 @@ class Known:
         self.frees = {}
         self._keep_marks()
         self.add_up()
-        self._add_up_rows()
         self._changed()
 
     def _set_out(self, dupes: DupesReport) -> None:
@@ -151,30 +150,32 @@ class Known:
 
     # what rows free, a few at a time, when nothing else is asked for
 
-    def _add_up_rows(self) -> None:
+    def add_up_rows(self, seen: Sequence[Row] = ()) -> None:
+        """Ask what rows free, those that are `seen` first, and places last: all of one takes as long as all in it."""
         picture = self._picture
-        if picture is None or self.shown is None:
+        # What is being added up now asks for the next when it is told.
+        if picture is None or self.shown is None or self.sums.doing == "frees":
             return
-        some = {
-            row.key: Marks(places=row.places)
-            for row in (*self.shown.places.values(), *self.shown.models)
-            if row.places and row.key not in self.frees
-        }
-        some = dict(list(some.items())[:_AT_A_TIME])
+        every = (*seen, *self.shown.places.values(), *self.shown.models)
+        models = [row for row in every if row.kind is not Kind.ROOT and self._is_unknown(row)]
+        some = models[:_AT_A_TIME] or list(filter(self._is_unknown, self.shown.roots))[:1]
         if some:
+            each = {row.key: Marks(places=row.places, files=row.files) for row in some}
             self.sums.ask(
                 "frees",
-                lambda engine: (picture, engine.frees(picture, some)),
+                lambda engine: (picture, engine.frees(picture, each)),
                 self._freed,
                 self.failed,
                 last=True,
             )
 
+    def _is_unknown(self, row: Row) -> bool:
+        return bool(row.places or row.files) and row.key not in self.frees
+
     def _freed(self, found: tuple[Picture, dict[str, int]]) -> None:
         picture, frees = found
         if picture is self._picture:
             self.frees |= frees
-            self._add_up_rows()
             self._changed()
 
     # marks

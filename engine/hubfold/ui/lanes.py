@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubfold.errors import Interrupted
 from hubfold.progress import Stop
 
 if TYPE_CHECKING:
@@ -122,17 +121,17 @@ class Lane:
     def _do(self, engine: Engine, asked: _Asked) -> None:
         try:
             found = asked.work(engine)
-        except Interrupted as error:
-            # Asked to stop what was done then: what is asked for next begins anew.
-            if not self._ended:
-                self.stop.forget()
-            self._hand_over(_call(asked.failed, error))
         except Exception as error:  # noqa: BLE001 - told on the screen, whatever it is
-            self._hand_over(_call(asked.failed, error))
+            told = _call(asked.failed, error)
         else:
+            told = _call(asked.then, found)
+        with self._wake:
+            # Before it is told: who hears it may ask for the next thing, by what is being done.
+            self.doing = ""
             if not self._ended:
+                # A stop was meant for what is over now.
                 self.stop.forget()
-            self._hand_over(_call(asked.then, found))
+        self._hand_over(told)
 
 
 def _call(function: Callable[[Any], object], value: object) -> Callable[[], object]:
