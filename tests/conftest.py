@@ -213,11 +213,15 @@ def pytest_configure(config: pytest.Config) -> None:
         folders.own_mounts()
 
 
+#: Tests of `BackendContract` that start hubfold several times.
+_FOLDING = ("once_folded", "killed_in_the_middle")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.nodeid.partition("::")[0]
-        if file.startswith("tests/plugins") and "once_folded" in item.name:
-            item.add_marker(pytest.mark.slow)  # it starts hubfold five times
+        if file.startswith("tests/plugins") and any(name in item.name for name in _FOLDING):
+            item.add_marker(pytest.mark.slow)
         for marker, (variable, reason) in _TIERS.items():
             if item.get_closest_marker(marker) and os.environ.get(variable, "0") in ("", "0"):
                 item.add_marker(pytest.mark.skip(reason=reason))

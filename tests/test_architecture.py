@@ -52,8 +52,8 @@ HOUSE = (
     ),
     room(
         "engine",
-        "moving adoption care mounted transfer removal places library scanning farm folding duplicates vault journal"
-        " reading index state"
+        "moving adoption care mounted fleet serving transfer removal places library scanning farm folding"
+        " duplicates vault journal reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -72,7 +72,13 @@ HOUSE = (
         "removal farm folding vault journal reading index state reports backend disk ground",
         never="transfer scanning duplicates testing",
     ),
+    room("fleet", "reports disk ground", never="index state folding journal library scanning vault backend"),
     room("mounted", "scanning vault reports disk ground", never="index state folding journal library"),
+    room(
+        "serving",
+        "reading models disk ground",
+        never="index state folding journal farm removal library backend testing",
+    ),
     room(
         "transfer",
         "places library scanning journal reading state reports backend disk models ground",
@@ -144,6 +150,8 @@ LATE = {
     # A scan asks it for what was saved, and reads no journal for that.
     "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
     "hubfold.engine.scanning": ["hubfold.removal.measure"],
+    # They need packages that not everybody has.
+    "hubfold.engine.serving": ["hubfold.serving.application", "hubfold.serving.server"],
     # Who scans and shows no plan does without its report.
     "hubfold.engine.planning": ["hubfold.folding.told"],
     # Every command makes one, and few need all that it can answer.
@@ -173,6 +181,8 @@ PURE = [
     "hubfold.duplicates.grouping",
     *("hubfold.vault.names", "hubfold.transfer.archive"),
     *("hubfold.mounted.mounts", "hubfold.mounted.variables"),
+    *("hubfold.fleet.layout", "hubfold.fleet.questions"),
+    "hubfold.serving.shelf",
 ]
 
 #: What a plugin may import: nothing else is promised to be there tomorrow.
@@ -191,19 +201,25 @@ MAKES_TREES = {
 
 #: Who changes disks: the journalled operations with what they call, hubfold's own state, and what makes trees.
 MAY_CHANGE_DISKS = {
-    *(f"hubfold.disk.{name}" for name in ("directory", "exchange", "held", "locks", "seen_twice")),
+    *(
+        f"hubfold.disk.{name}"
+        for name in ("directory", "exchange", "held", "hosts.lock", "locks", "seen_twice")
+    ),
+    "hubfold.disk.whole_file",
     "hubfold.reading.compare",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
     *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),
     *(f"hubfold.farm.{name}" for name in ("build", "give", "settle")),
     *(f"hubfold.removal.{name}" for name in ("empty", "remover", "settle")),
-    *(f"hubfold.adoption.{name}" for name in ("taking", "undo")),
+    *(f"hubfold.adoption.{name}" for name in ("renewing", "taking", "undo")),
     *(f"hubfold.transfer.{name}" for name in ("containers", "partials", "placer", "restore")),
     *(f"hubfold.care.{name}" for name in ("exchange", "follow", "sharing", "repairs", "repoint", "settle")),
     *("hubfold.index.index", "hubfold.state.home", "hubfold.state.verified", "hubfold.places.registry"),
     # The folders that a download, and a move, go to.
     *("hubfold.engine.transfer", "hubfold.engine.moving", "hubfold.engine.adopting"),
+    # The file of an exported index.
+    "hubfold.fleet.export",
     "hubfold.cli.commands.demo",
     *MAKES_TREES - {"hubfold.testing"},
 }
@@ -275,6 +291,27 @@ def loaded_with(*services: str) -> set[str]:
     return {one.removeprefix("hubfold.") for one in reached}
 
 
+def test_what_needs_more_packages_is_loaded_where_it_is_used_and_nowhere_else() -> None:
+    wanting = {"starlette", "uvicorn", "h11"}
+    found = {
+        name
+        for name, module in real().modules.items()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for one in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [it.name for it in node.names]
+        )
+        if one.partition(".")[0] in wanting
+    }
+    assert found == {"hubfold.serving.application", "hubfold.serving.server"}
+    for services in (
+        ("engine", "serving"),
+        ("engine", "transfer"),
+        ("engine", "scanning", "planning", "folding"),
+    ):
+        assert not loaded_with(*services) & {name.removeprefix("hubfold.") for name in found}
+
+
 def of_rooms(modules: set[str], *rooms: str) -> set[str]:
     return {one for one in modules if one.partition(".")[0] in rooms and "." in one}
 
@@ -324,7 +361,9 @@ def test_the_engine_knows_no_plugin() -> None:
 
 @pytest.mark.parametrize("word", [*LAYOUT, *load({"HUBFOLD_NO_PLUGINS": "1"})])
 def test_the_engine_knows_no_layout(word: str) -> None:
-    assert not rules.naming(real(), [word], besides=MAKES_TREES)
+    # What the Hub calls a pointer names the format that it is in.
+    pointers = {"hubfold.serving.protocol"} if word == "git-lfs" else set()
+    assert not rules.naming(real(), [word], besides=MAKES_TREES | pointers)
 
 
 def test_only_the_journalled_operations_and_what_they_call_change_disks() -> None:
@@ -455,7 +494,7 @@ def packages(modules: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in modules}
 
 
-HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http"}
+HEAVY = {"rich", "sqlite_utils", "huggingface_hub", "platformdirs", "asyncio", "http", "starlette", "uvicorn"}
 #: What a scan that finds nothing to compare has no use for.
 UNUSED = HEAVY | {"concurrent", "ctypes", "email", "logging", "lzma", "shutil", "socket", "tempfile"}
 
@@ -501,8 +540,13 @@ TESTED_BY = {
     "hubfold.cli.commands.recall": ["cli/test_move.py"],
     "hubfold.cli.jobs": ["ui/test_view.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
+    "hubfold.cli.page.document": ["cli/test_report.py"],
+    "hubfold.cli.page.elements": ["cli/test_report.py"],
+    "hubfold.cli.page.picture": ["cli/test_report.py"],
     "hubfold.cli.shell.completion": ["cli/test_completion.py"],
     "hubfold.cli.shell.manual": ["cli/test_manual.py"],
+    "hubfold.engine.overview": ["cli/test_report.py"],
+    "hubfold.reports.overview": ["reports/test_json.py"],
     "hubfold_plugins.flat_store": ["plugins/test_flat.py", "plugins/lmstudio/test_contract.py"],
     "hubfold_plugins.modelscope.upkeep": ["plugins/modelscope/test_cache.py"],
     "hubfold.cli.tell": ["cli/test_consolidate.py", "cli/test_rm.py"],
@@ -540,6 +584,8 @@ TESTED_BY = {
     "hubfold.engine.mounting": ["cli/test_doctor_mounts.py"],
     "hubfold.engine.removal": ["removal/test_removal.py", "removal/test_leftovers.py"],
     "hubfold.engine.scanning": ["cli/test_scan.py", "cli/test_roots.py"],
+    "hubfold.engine.serving": ["serving/test_application.py", "serving/test_server.py"],
+    "hubfold.reports.serving": ["cli/test_serve.py"],
     "hubfold.engine.transfer": ["transfer/test_download.py", "transfer/test_backup.py"],
     "hubfold.mounted.judge": ["cli/test_doctor_mounts.py"],
     "hubfold.mounted.look": ["mounted/test_kernel.py"],
@@ -573,8 +619,13 @@ TESTED_BY = {
     "hubfold.removal.needs": ["removal/test_removal.py"],
     "hubfold.removal.plan": ["removal/test_removal.py"],
     "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],
+    "hubfold.adoption.renewing": ["adoption/test_migration.py"],
+    "hubfold.removal.shared": ["removal/test_stores_without_folders.py", "removal/test_removal.py"],
     "hubfold.removal.settle": ["removal/test_empty.py", "care/test_away_after_a_crash.py"],
     "hubfold.removal.twins": ["removal/test_redundant.py", "faults/test_seen_twice.py"],
+    "hubfold.cli.commands.export": ["cli/test_fleet.py"],
+    "hubfold.fleet.questions": ["fleet/test_ask.py"],
+    "hubfold.reports.fleet": ["fleet/test_ask.py", "reports/test_json.py"],
     "hubfold.reports.origins": ["engine/test_explaining.py", "reports/test_json.py"],
     "hubfold.reports.outcomes": ["reports/test_json.py", "cli/test_faulty_plugin.py"],
     "hubfold.scanning.recording": ["index/test_index.py", "scanning/test_scan.py"],

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hubfold.testing.loopback_hub import LoopbackHub
-from tests.building import sessions
+from tests.building import picture, sessions
 from tests.building.sessions import Session
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +68,23 @@ def test_the_python_of_a_page_runs_as_it_stands(
 def test_every_session_of_a_page_is_run(page: Path) -> None:
     assert sessions.unlisted(page.read_text(encoding="utf-8")) == []
     assert all(block.commands for block in sessions.blocks(page.read_text(encoding="utf-8")))
+
+
+def test_the_picture_is_of_the_sessions_of_the_readme() -> None:
+    """It is made of them, which the tests above run; HUBFOLD_TEST_WRITE_SESSIONS=1 makes it anew."""
+    now = picture.picture((ROOT / "README.md").read_text(encoding="utf-8"))
+    file = ROOT / "engine/docs/session.svg"
+    if WRITE:
+        file.write_text(now, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == now
+    assert (
+        "url(" not in re.sub(r"url\(#", "", now)
+        and "engine/docs/session.svg" in (ROOT / "README.md").read_text()
+    )
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ FARM_MARKER = ".hubfold-farm"
 
 #: Seconds. What was touched since may be gone on with, and is left alone by `hubfold clean`.
 LEFTOVER_AGE = 24 * 3600
+#: Seconds. `hubfold fleet` calls what a host exported stale where its scan is older than that.
+STALE_AFTER = 7 * 24 * 3600
 
 
 class LeftoverKind(enum.StrEnum):

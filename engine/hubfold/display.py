@@ -116,11 +116,11 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Any, indent: int | None = 2) -> str:
     """`value` as JSON in ASCII only: names that are not UTF-8 are written with lone surrogates, as ``\\udcff``."""
     import json
 
-    return json.dumps(value, ensure_ascii=True, indent=2)
+    return json.dumps(value, ensure_ascii=True, indent=indent)
 
 
 def ago(when: float | None, now: float) -> str:

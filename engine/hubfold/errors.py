@@ -96,6 +96,14 @@ class Busy(LeftAlone):
     """Another program holds the lock of a path right now; later it may be free."""
 
 
+class HeldElsewhere(Busy):
+    """A lock between hosts has a holder, `holder`, that is not known to be gone."""
+
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(f"another run of hubfold holds {path}: {holder}")
+        self.holder = holder
+
+
 class OneFile(LeftAlone):
     """Two paths turned out to be one file."""
 

@@ -41,8 +41,11 @@ class Stop:
         self._event = threading.Event()
         #: What is being done now is whole at every instant and may take long: nobody has to wait for its end.
         self.anywhere = False
+        self._reason = ""
 
-    def set(self) -> None:
+    def set(self, reason: str = "") -> None:
+        """Ask for it; `reason` is told where it was not the user."""
+        self._reason = self._reason or reason
         self._event.set()
 
     def forget(self) -> None:
@@ -60,5 +63,6 @@ class Stop:
         """Raise `Interrupted` if a stop was asked for."""
         if self._event.is_set():
             raise Interrupted(
-                "stopped before the end", "what was done stays done; the same command goes on from here"
+                self._reason or "stopped before the end",
+                "what was done stays done; the same command goes on from here",
             )

@@ -90,6 +90,30 @@ def test_undo_leaves_all_as_it_was(place: Path, engine: Engine) -> None:
     assert engine.runs()[0].state == "undone"
 
 
+def test_undo_keeps_what_becomes_the_last_copy_while_the_other_is_made_durable(
+    place: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = download(place / "base")
+    engine.adopt(engine.plan_adopt(folder, "org/base"))
+    config, real = folder / "config.json", os.fsync
+    blob = hub(place) / "models--org--base/blobs" / etag_of("config.json", FILES["config.json"])
+    inode, seen = config.stat().st_ino, 0
+
+    def slow(fd: int) -> None:
+        nonlocal seen
+        real(fd)
+        seen += os.fstat(fd).st_ino == inode
+        if seen == 2:  # the first time is for what the run takes back as a whole
+            config.unlink(missing_ok=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", slow)
+        undone = engine.undo()
+    assert not config.exists()
+    assert [left.path for left in undone.left] == [str(blob)]
+    assert blob.read_bytes() == FILES["config.json"]
+
+
 def test_undo_keeps_what_is_the_last_copy(place: Path, engine: Engine) -> None:
     folder = download(place / "base")
     engine.adopt(engine.plan_adopt(folder, "org/base"))

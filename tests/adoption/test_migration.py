@@ -11,11 +11,12 @@ import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
 
 from hubfold import Engine
+from hubfold.disk.directory import Directory
 from hubfold.engine.adopting import Adopting
 from hubfold.errors import RootError, UsageError
 from tests.adoption.folders import bytes_below, engine_in
 from tests.building.tree import cache as hub_cache
-from tests.building.tree import model
+from tests.building.tree import look, mark, model
 
 ONE, TWO, THREE = "a" * 40, "b" * 40, "d" * 40
 BASE = {"model.safetensors": model("base"), "config.json": b"{}"}
@@ -190,17 +191,102 @@ def test_notes_of_the_two_are_never_one_file(engine: Engine, old: Path, new: Pat
     assert {ref.stat().st_nlink for ref in refs} == {1}
 
 
-@pytest.mark.parametrize(
-    ("age", "says"), [(-1, "which is older, and stays"), (1, "another one there, and stays")]
-)
-def test_a_ref_that_is_another_one_there_stays_and_which_is_newer_is_told(
-    engine: Engine, old: Path, new: Path, age: int, says: str
-) -> None:
+@pytest.fixture
+def refs(old: Path, new: Path) -> tuple[Path, Path]:
+    """A ref of the old cache, and the one there, which names another commit and was written earlier."""
     hub_cache(str(new), "org/chat", {"other.bin": b"other"}, "9" * 40)
     ref, other = (cache / "models--org--chat/refs/main" for cache in (old, new))
-    was = ref.stat().st_mtime
-    os.utime(other, (was + age, was + age))
+    os.chmod(other, 0o640)
+    mark(str(other))
+    os.utime(other, ns=(ref.stat().st_mtime_ns - 5, ref.stat().st_mtime_ns - 10**9))
+    return ref, other
+
+
+def test_a_ref_that_names_an_older_commit_there_names_the_newer_one(
+    engine: Engine, old: Path, new: Path, refs: tuple[Path, Path]
+) -> None:
+    ref, other = refs
+    before = look(str(other))
+    plan = engine.plan_migrate(old, new)
+    assert engine.preview_migrate(plan).renewed == (str(other),) and not engine.preview_migrate(plan).left
+    report = engine.migrate(plan)
+    assert report.renewed == (str(other),) and str(other) not in report.made and not report.failed
+    assert other.read_text() == THREE and other.stat().st_mtime_ns == ref.stat().st_mtime_ns
+    assert loaded(new, "org/chat", "main") == CHAT and loaded(new, "org/chat", "9" * 40)
+    again = engine.preview_migrate(engine.plan_migrate(old, new))
+    assert not (again.renewed or again.made or again.left)
+    assert str(other) in engine.preview_undo().restored
+    undone = engine.undo()
+    assert str(other) in undone.restored and not (undone.left or undone.failed)
+    assert look(str(other)) == before and os.listdir(other.parent) == ["main"]
+    assert os.listdir(new / "models--org--chat/snapshots") == ["9" * 40]
+
+
+def test_a_ref_that_was_written_later_there_stays_and_is_told(
+    engine: Engine, old: Path, new: Path, refs: tuple[Path, Path]
+) -> None:
+    _, other = refs
+    os.utime(other)
     report = engine.migrate(engine.plan_migrate(old, new))
     [left] = [one for one in report.left if one.path == str(other)]
-    assert says in left.reason and f"org/chat@{ref.read_text()[:12]} by its commit" in left.reason
-    assert other.read_text() == "9" * 40
+    assert f"and stays: load org/chat@{THREE[:12]} by its commit" in left.reason
+    assert other.read_text() == "9" * 40 and not report.renewed
+
+
+def test_a_ref_that_a_client_wrote_meanwhile_stays(
+    engine: Engine, old: Path, new: Path, refs: tuple[Path, Path]
+) -> None:
+    _, other = refs
+    plan = engine.plan_migrate(old, new)
+    other.write_text("8" * 40)
+    report = engine.migrate(plan)
+    assert [failed.path for failed in report.failed] == [str(other)] and not report.renewed
+    assert other.read_text() == "8" * 40
+    assert loaded(new, "org/chat", THREE) == CHAT
+
+
+@pytest.mark.slow
+def test_a_ref_that_its_user_changed_since_is_not_put_back(
+    engine: Engine, old: Path, new: Path, refs: tuple[Path, Path]
+) -> None:
+    _, other = refs
+    engine.migrate(engine.plan_migrate(old, new))
+    other.write_text("7" * 39)
+    undone = engine.undo()
+    assert [(left.path, "changed since" in left.reason) for left in undone.left] == [(str(other), True)]
+    assert other.read_text() == "7" * 39
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("undoing", [False, True])
+@pytest.mark.parametrize("step", ["create_file", "rename"])
+def test_killed_while_a_ref_is_given_its_new_text_it_reads_one_of_the_two(
+    tmp_path: Path, engine: Engine, old: Path, new: Path, refs: tuple[Path, Path], undoing: bool, step: str
+) -> None:
+    _, other = refs
+    before = look(str(other))
+    if undoing:
+        engine.migrate(engine.plan_migrate(old, new))
+    real = getattr(Directory, step)
+
+    def killed(folder: Directory, name: str, *more: Any, **named: Any) -> Any:
+        done = real(folder, name, *more, **named)
+        if "-note-" in name:
+            os._exit(77)
+        return done
+
+    child = os.fork()
+    if child == 0:
+        try:
+            setattr(Directory, step, killed)
+            with engine_in(tmp_path) as dying:
+                dying.undo() if undoing else dying.migrate(dying.plan_migrate(old, new))
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 77
+    assert other.read_text() in (THREE, "9" * 40)
+    engine.recover()
+    assert os.listdir(other.parent) == ["main"]
+    while history := [run.run for run in engine.runs() if run.state != "undone"]:
+        engine.undo(history[0])
+    assert look(str(other)) == before

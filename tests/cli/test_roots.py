@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.building.program import Program, Scene
 
 
@@ -158,3 +160,13 @@ def test_a_broken_config_names_the_line(hubfold: Program, scene: Scene) -> None:
     done = hubfold("scan")
     assert done.code == 1
     assert "config.toml" in done.err and "line 2" in done.err
+
+
+@pytest.mark.slow
+def test_a_folder_of_a_store_is_said_to_be_a_part_of_it(hubfold: Program, scene: Scene) -> None:
+    store = Path(hubfold.environ["HOME"]) / ".lmstudio/models"
+    part = store / "org/model"
+    part.mkdir(parents=True)
+    for command in (["roots", "add"], ["scan"]):
+        assert f"{part} is a part of {store}, which is one root" in hubfold(*command, str(part)).err
+        assert "is a part of" not in hubfold(*command, str(store)).err

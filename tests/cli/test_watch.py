@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import Tree, hub_cache, model_files
 from tests.building.program import Program
 from tests.building.stalling import half_downloaded
-from tests.building.waiting import until
+from tests.building.waiting import PATIENCE, until
 
 MIB = 1 << 20
 
@@ -86,11 +89,32 @@ def test_a_live_view_until_ctrl_c(hubfold: Program, cached: Tree) -> None:
     assert "whole" in done.out
 
 
-def test_without_a_terminal_it_has_to_be_once(hubfold: Program, cached: Tree) -> None:
-    for arguments in ((), ("--json",), ("-q",)):
-        done = hubfold("watch", *arguments)
-        assert (done.code, done.out) == (2, "")
-        assert "--once" in done.err
+def test_where_nothing_is_shown_there_is_nothing_to_watch(hubfold: Program, cached: Tree) -> None:
+    done = hubfold("watch", "-q")
+    assert (done.code, done.out) == (2, "")
+    assert "--json" in done.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_json", [True, False])
+def test_into_a_pipe_a_line_a_look_at_once_until_ctrl_c(
+    hubfold: Program, cached: Tree, as_json: bool
+) -> None:
+    arguments = ["watch", "--interval", "0.1", *(["--json"] if as_json else [])]
+    with subprocess.Popen(
+        hubfold.command(arguments), env=hubfold.environ, cwd=hubfold.home, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    for line in lines:
+        if as_json:
+            assert [model["id"] for model in json.loads(line)["models"]] == ["org/base"]
+        else:
+            assert re.match(
+                r"[\d-]+ [\d:]+ \S+  1 model, .* on disk, 0 running downloads, .* free of /", line
+            )
 
 
 @pytest.mark.slow

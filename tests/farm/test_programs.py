@@ -196,6 +196,27 @@ def test_the_last_copy_is_looked_for_again_right_before_it_would_go(
     assert not [name for name in os.listdir(folder / "org/base-GGUF") if name.startswith(".hubfold")]
 
 
+def test_the_last_copy_stays_where_the_other_goes_while_it_is_made_durable(
+    machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An fsync of gigabytes takes its time, and a client deletes meanwhile."""
+    fill(machine, folder)
+    [blob] = [path for path in machine.hub.rglob("blobs/*") if path.read_bytes() == Q4]
+    machine.cached("org/base-GGUF", {"base-Q4_K_M.gguf": model("newer")}, commit="b" * 40)
+    inode, real = blob.stat().st_ino, os.fsync
+
+    def slow(fd: int) -> None:
+        real(fd)
+        if os.fstat(fd).st_ino == inode:
+            blob.unlink(missing_ok=True)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    report = fill(machine, folder)
+    assert not blob.exists()
+    assert [(os.path.basename(one.path), one.error) for one in report.failed] == [("base-Q4_K_M.gguf", LAST)]
+    assert there(folder)["org/base-GGUF/base-Q4_K_M.gguf"] == Q4
+
+
 def test_a_file_on_another_drive_is_told_with_what_to_do(machine: Machine, other_drive: Path) -> None:
     folder = other_drive / "studio"
     for asked in (["org/base-GGUF"], []):

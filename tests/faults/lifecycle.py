@@ -276,12 +276,18 @@ def undone(place: Place, repo: str) -> Iterator[str]:
 
 
 def build_migrate(place: str) -> None:
-    """A cache of two models that share a content, and one of the second's revisions in the other cache already."""
+    """A cache of two models that share a content, and one of the second's revisions in the other cache already, which
+    its ref names: an older one."""
     old = os.path.join(place, "old/hub")
     tree.cache(old, "org/one", ADOPTED, ONE)
     tree.cache(old, "org/two", {"same.bin": ADOPTED["model.safetensors"]}, TWO)
     tree.cache(os.path.join(place, "hf/hub"), "org/two", {"small.bin": b"there"}, "c" * 40)
+    os.utime(_ref(os.path.join(place, "hf/hub")), ns=(tree.OLD_NS, tree.OLD_NS - 10**9))
     enrol(place, old, os.path.join(place, "hf/hub"))
+
+
+def _ref(cache: str) -> str:
+    return os.path.join(cache, "models--org--two/refs/main")
 
 
 def migrating(place: str, how: str) -> tuple[str, ...]:
@@ -293,11 +299,15 @@ def check_migrate(how: str) -> Check:
         old = os.path.join(place.path, "old/hub")
         seen = {path.replace(old, place.hub): one for path, one in place.before.items()}
         named = [path for path in place.before if path.startswith(old + "/")] if how == "move" else []
+        ref = _ref(place.hub)
         # Right after a kill a link may be gone whose content is not: it is in the other cache.
         expected = {ONE: set(ADOPTED), TWO: {"same.bin"}, "c" * 40: {"small.bin"}}
 
         def judged() -> Iterator[str]:
-            yield from tree.losses(place.before, place.path, named)
+            yield from tree.losses(place.before, place.path, [*named, ref])
+            with open(ref) as file:
+                if (now := file.read()) not in (TWO, "c" * 40):
+                    yield f"{ref} says {now!r}"
             for cache in (old, place.hub):
                 for repo in ("models--org--one", "models--org--two"):
                     yield from lies(os.path.join(cache, repo), {**place.before, **seen}, expected)
@@ -316,6 +326,9 @@ def check_migrate(how: str) -> Check:
         for repo in ("models--org--one", "models--org--two"):
             if not os.path.isdir(os.path.join(place.hub, repo, "snapshots")):
                 yield f"{repo} was not migrated"
+        with open(ref) as file:
+            if file.read() != TWO:
+                yield f"{ref} does not name the newer commit"
         yield from ours(place.path)
 
     return check

@@ -15,6 +15,7 @@ import random
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -390,6 +391,38 @@ class AnySequence(RuleBasedStateMachine):
     def recall(self, fault: Fault | None, repo: str) -> None:
         self.run("recall", repo, "-y", fault=fault, good=(0, 1, 3))
 
+    @rule(
+        fault=faults,
+        copy=st.sampled_from((*COPIES, *PLAIN)),
+        repo=st.sampled_from(REPOS),
+        hub=st.sampled_from(HUBS),
+    )
+    def adopt_a_folder(self, fault: Fault | None, copy: str, repo: str, hub: str) -> None:
+        """Into a cache, which may have another file by that name: then it is refused."""
+        if not os.path.isdir(self.at(copy)):
+            return
+        self.moved.add(os.path.join(self.at(hub), "models--" + repo.replace("/", "--")))
+        asked = ("--repo", repo, "--revision", ONE, "--into", self.at(hub))
+        self.run("adopt", self.at(copy), *asked, "-y", fault=fault, good=(0, 1, 3))
+
+    @rule(
+        fault=faults,
+        old=st.sampled_from(HUBS),
+        new=st.sampled_from(HUBS),
+        how=st.sampled_from(("leave", "link", "move")),
+    )
+    def migrate(self, fault: Fault | None, old: str, new: str, how: str) -> None:
+        if old == new or not os.path.isdir(self.at(old)):
+            return
+        self.moved |= {os.path.join(self.at(new), "models--" + repo.replace("/", "--")) for repo in REPOS}
+        named = (
+            [path for path in self.paths() if path.startswith(self.at(old) + "/")] if how == "move" else []
+        )
+        options = ("--how", how, "-y")
+        # 2: what an earlier one that was cut short left of a new cache is none yet.
+        self.run("migrate", self.at(old), self.at(new), *options, fault=fault, good=(0, 1, 2, 3))
+        self.removed(named)
+
     @rule(fault=faults)
     def clean(self, fault: Fault | None) -> None:
         self.run("clean", "--older-than", "0", "-y", fault=fault)
@@ -413,7 +446,8 @@ class AnySequence(RuleBasedStateMachine):
         path = users[pick % len(users)]
         note(f"saved anew: {path!r} as {number}")
         self.forget(path)
-        write(path + ".new", CONTENTS[number])
+        # Now: with a time before its download, a file beside a client's note is what the note says, to the client too.
+        write(path + ".new", CONTENTS[number], mtime_ns=time.time_ns())
         os.replace(path + ".new", path)
         self.adopt(path)
         self.may_leave |= self.crashed

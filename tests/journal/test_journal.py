@@ -176,6 +176,42 @@ def test_a_reopened_journal_goes_on_behind_its_last_whole_line(tmp_path: Path) -
     assert journal.read(str(tmp_path), book.run).objects == ["/first", "/second"]
 
 
+def test_two_who_write_one_journal_write_over_no_line_of_each_other(tmp_path: Path) -> None:
+    """No two should; if two ever do (a command gone on with in two places), no record is lost and none has a hole."""
+    with Journal.create(str(tmp_path), "test", "0") as first:
+        with Journal.reopen(journal.read(str(tmp_path), first.run)) as second:
+            for book, path in ((second, "/a"), (first, "/b"), (second, "/c"), (first, "/d")):
+                book.append("object", path=path, keeper="/k")
+                book.sync()
+        Path(first.path).write_bytes(Path(first.path).read_bytes() + b'{"record": "obj')
+        with Journal.reopen(journal.read(str(tmp_path), first.run)):
+            pass
+        first.append("object", path="/e", keeper="/k")
+    assert b"\0" not in Path(first.path).read_bytes()
+    assert journal.read(str(tmp_path), first.run).objects == ["/a", "/b", "/c", "/d", "/e"]
+
+
+def test_what_could_not_be_made_durable_is_not_in_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed fsync the kernel may take lines for written that are not: what comes next would stand alone."""
+    book = Journal.create(str(tmp_path), "test", "0")
+    before = Path(book.path).read_bytes()
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    book.append("object", path="/lost", keeper="/k")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            book.sync()
+    assert Path(book.path).read_bytes() == before
+    book.append("object", path="/x", keeper="/k")
+    book.close()
+    assert journal.read(str(tmp_path), book.run).objects == ["/x"]
+
+
 # -- names of runs -----------------------------------------------------------------------------------------------------
 
 

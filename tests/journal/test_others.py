@@ -6,7 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from hubfold.journal import others
+from hubfold.journal.records import Repointed
 from tests.building.journals import FARM, KEEPER, MEND, about, intent, restored
+
+REPOINTED = Repointed(FARM.path, FARM.root, "a", "b", target="/v/b", temporary=".hubfold-x", mount="/")
 
 
 def test_a_keeper_is_in_use_while_a_link_of_another_run_reads_it(logs: Any) -> None:
@@ -70,3 +73,13 @@ def test_what_all_runs_mean_for_one(logs: Any) -> None:
     assert found.changes == [KEEPER]
     assert found.refolded == {"/m/a": second.run}
     assert not others.ALONE.keepers and others.ALONE.changes is None
+
+
+def test_a_link_that_was_taken_away_is_so_for_the_runs_that_led_it_elsewhere(logs: Any) -> None:
+    made = {"record": "farm", **FARM.as_record()}
+    gone = {"record": "unlinked", "path": FARM.path}
+    farm = logs(made, gone)
+    move = logs({"record": "repoint", **replace(REPOINTED, path=FARM.path).as_record()})
+    assert set(others.taken_away([farm, move])) == {(farm.run, FARM.path), (move.run, FARM.path)}
+    again = logs(made)
+    assert set(others.taken_away([farm, move, again])) == {(farm.run, FARM.path)}, "it may be that one's link"

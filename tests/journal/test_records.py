@@ -15,7 +15,7 @@ from hubfold.disk.held import Attributes
 from hubfold.disk.seen import Seen
 from hubfold.errors import JournalDamaged
 from hubfold.journal import records
-from hubfold.journal.records import Moved, Put, Removed, Repointed, Shared, Temporary
+from hubfold.journal.records import Before, Moved, Put, Removed, Repointed, Shared, Temporary
 from tests.building.journals import (
     ASIDE,
     FARM,
@@ -31,6 +31,11 @@ from tests.building.journals import (
 from tests.building.tiers import tries
 
 PUT = Put("/hub/f", "/hub", "box", text="", inode=5, size=6, source="/models/f", mount="/")
+RENEWED = replace(
+    PUT,
+    source="",
+    before=Before("1a2b", 0o644, 9, 10, atime_ns=11, mtime_ns=12, xattrs={"user.a": b"\x00\xff"}),
+)
 MOVED = Moved("/hub", "/slow", "box", "model", "org/m", "/hub/m", ("1a2b",))
 REPOINTED = Repointed(
     "/models/f", "/models", "/old/ab", "/v/ab", "/v/ab", temporary=".hubfold-run-1", mount="/"
@@ -68,6 +73,7 @@ RECORDS: list[dict[str, Any]] = [
         "xxh3_128": "a" * 32,
         "mtime_ns": 5,
     },
+    {"record": "put", **RENEWED.as_record()},
 ]
 
 
@@ -90,9 +96,11 @@ def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) -> None:
         Temporary("/", "/made", "/.hubfold-made", False),
     ]
     assert log.made == ["/made"] and (log.ended, log.freed) == ("finished", 4)
-    assert (log.puts, log.moved, log.repointed) == ([PUT], [MOVED], [REPOINTED]) and log.unlinked == [
-        "/hub/f"
-    ]
+    assert (log.puts, log.moved, log.repointed) == (
+        [PUT, RENEWED],
+        [MOVED],
+        [REPOINTED],
+    ) and log.unlinked == ["/hub/f"]
     assert log.mends == {1: replace(MEND, new=22)} and log.mended == {1}
     assert log.shared == [Shared("/hub/f", "/hub", (0o600, 0o660), (10, 11))]
     [released] = log.released
@@ -137,7 +145,7 @@ def test_no_field_may_be_missing_or_of_another_type(tmp_path: Path, number: int,
         "keeper",
     ):
         return
-    if record["record"] == "put" and field in ("of", "digest"):
+    if record["record"] == "put" and field in ("of", "digest", "before"):
         return
     if record["record"] == "remove" and field not in ("path", "bytes", "root"):
         return

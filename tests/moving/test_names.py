@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hubfold.content import LinkKind
 from hubfold.engine.places import Places
 from hubfold.errors import NoSpace
+from hubfold.journal.journal import Journal
 from hubfold.places.places import PlaceAway
 from tests.building import tree
 from tests.moving.conftest import ONE, Machine
@@ -84,6 +86,42 @@ def test_links_that_read_it_through_a_vault_are_led_to_the_copy(machine: Machine
     assert os.readlink(copy) == text and copy.read_bytes() == WEIGHTS
     assert copy.stat().st_ino == machine.blob().stat().st_ino and not machine.losses()
     assert not tree.files(str(machine.slow.parent)), tree.files(str(machine.slow.parent))
+
+
+@pytest.mark.slow
+def test_nothing_is_kept_for_the_link_of_a_farm_that_was_taken_back_after_the_move(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """The move has noted the link too, under its own run; and the farm is gone with its folder."""
+    machine.engine.scan()
+    machine.engine.farm(tmp_path / "farm")
+    made = {*map(str, objects(machine.hub))}
+    machine.move("org/one")
+    machine.engine.undo()
+    assert {*map(str, objects(machine.hub))} == made
+    machine.engine.undo()
+    assert not (tmp_path / "farm").exists()
+    assert {*machine.engine.gc().removed} == made
+    assert not machine.losses()
+
+
+def test_what_the_journal_does_not_take_does_not_happen(
+    machine: Machine, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link is led nowhere, and its object stays, where the step that says so could not be written."""
+    text = os.readlink(copy)
+    real = Journal.sync
+
+    def full(book: Journal) -> None:
+        if any(b'"release"' in line for line in book._pending):
+            book._pending.clear()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(book)
+
+    monkeypatch.setattr(Journal, "sync", full)
+    failed = {one.path: one.error for one in machine.move("org/one").failed}
+    assert "no space left" in failed[str(objects(machine.hub)[0])], failed
+    assert os.readlink(copy) == text and not machine.losses()
 
 
 @pytest.mark.slow

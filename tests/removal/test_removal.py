@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
@@ -11,7 +12,8 @@ from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
 from hubfold import Engine
 from hubfold.backend.changes import Removal, SharedContent
 from hubfold.errors import HubfoldError, UsageError
-from hubfold.removal.plan import with_shared
+from hubfold.removal.remover import Remover
+from hubfold.removal.shared import with_shared
 from hubfold.testing.loopback_hub import LoopbackHub
 from hubfold.testing.trees import (
     Tree,
@@ -450,6 +452,35 @@ def test_a_copy_that_a_client_writes_to_is_left_alone(two: Tree, engine: Engine)
     assert not report.removed
     assert "another program holds" in report.failed[0].error
     assert (two["models/base"] / "model.safetensors").read_bytes() == weights("base")
+
+
+def test_of_several_models_one_that_is_locked_stays_alone(two: Tree, engine: Engine) -> None:
+    from huggingface_hub.utils import WeakFileLock
+
+    blob = (offline(two, "org/base") / "model.safetensors").resolve()
+    lock = two["hf/hub"] / ".locks" / "models--org--base" / f"{blob.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        report = engine.remove(["org/base", "org/chat"])
+    assert [failed.path for failed in report.failed] and "another program holds" in report.failed[0].error
+    assert (offline(two, "org/base") / "model.safetensors").read_bytes() == weights("base")
+    assert [repo.repo_id for repo in scan_cache_dir(two["hf/hub"]).repos] == ["org/base"]
+    assert not repository_folder(two["hf/hub"], "org/chat").exists()
+
+
+def test_stopped_between_two_models_the_first_is_gone_with_its_content(two: Tree, engine: Engine) -> None:
+    real = Remover._remove
+
+    def then_stop(self: Remover, *args: Any, **kwargs: Any) -> None:
+        real(self, *args, **kwargs)
+        self.stop.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Remover, "_remove", then_stop)
+        report = engine.remove(["org/base", "org/chat"])
+    assert report.interrupted and not report.failed
+    assert not repository_folder(two["hf/hub"], "org/base").exists()
+    assert (offline(two, "org/chat") / "model.safetensors").read_bytes() == weights("chat")
 
 
 def test_what_a_client_downloads_again_into_a_copy_stays(

@@ -19,6 +19,7 @@ from hubfold import demo, display
 from hubfold.content import DuplicateSet, IndexedReplica, LinkKind, Partial, Role, Signature, Trust
 from hubfold.json_form import JsonForm
 from hubfold.models.patterns import Selection
+from hubfold.reports.fleet import Answer, ExportedFile, ExportReport, FleetReport
 from hubfold.reports.health import (
     DoctorReport,
     Finding,
@@ -27,6 +28,7 @@ from hubfold.reports.health import (
     Problem,
     VerifyReport,
 )
+from hubfold.reports.locks import FoundLock, Pulse, UnlockReport
 from hubfold.reports.models import (
     CheckedModel,
     CheckReport,
@@ -54,6 +56,7 @@ from hubfold.reports.moves import (
 )
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.reports.outcomes import Failed, Left, Notice
+from hubfold.reports.overview import MappedFile, MappedModel, MappedPlace, Overview
 from hubfold.reports.places import PlaceUse, RegisteredModel, RegistryReport
 from hubfold.reports.removals import Needed, RemovedModel, RemoveReport
 from hubfold.reports.runs import (
@@ -254,6 +257,12 @@ def examples() -> Iterator[tuple[str, Any]]:
         run="r1", restored=("/m/a", ODD), left=(LEFT,), failed=(FAILED,), bytes_needed=5, interrupted=True,
         kept=(Left(path="/m/b", reason="its mode stays"),), removed=(ODD,), folders=("/m",),
     )  # fmt: skip
+    yield "ExportReport", ExportReport("/f/x.parquet", 3, 40, others=2)
+    exported = ExportedFile("/f/x.parquet", "node7", "ab", 3, 90, stale=True)
+    answer = Answer("hosts", "what", ("host", "bytes"), (("node7", 40),))
+    yield "ExportedFile", exported
+    yield "Answer", answer
+    yield "FleetReport", FleetReport((exported,), (answer,), (NOTICE,))
     yield "RunSummary", SUMMARY
     yield "RunDetail", RunDetail(summary=SUMMARY, actions=((DONE, "done"), (DONE, "left")))
     yield (
@@ -261,6 +270,11 @@ def examples() -> Iterator[tuple[str, Any]]:
         RecoverReport(runs=("r1", "r2"), finished=("/m/a",), rolled_back=(ODD,), left=(LEFT,), waiting=True),
     )
     yield "RecoverReport of nothing", RecoverReport()
+    found = FoundLock(
+        "/m/x.host", Pulse.SILENT, "node7", 4711, "undo", since="2026-01-31T10:00:00Z", token="t", of="/m/x"
+    )
+    yield "FoundLock", found
+    yield "UnlockReport", UnlockReport(locks=(found,), broken=("/m/x.host", ODD))
     yield "GcReport", GcReport(
         removed=("/v/o", ODD), bytes=77, kept=(LEFT,), failed=(FAILED,), folders=("/v",),
         vault_files=("/v/o.links",),
@@ -422,6 +436,15 @@ def examples() -> Iterator[tuple[str, Any]]:
         old="/o", new="/c", how="move", run="r1", models=(BACKED_UP,), made=("/c/a", ODD),
         reused=(Reused(path="/c/a", source=ODD, how="hardlink", bytes=9),), written=60, links=("/o/b",),
         removed=("/o/c",), left=(LEFT,), failed=(FAILED,),
+    )  # fmt: skip
+    mapped = MappedModel("org/m", 90, (MappedFile("w.bin", 60, duplicate=True), MappedFile("c.json", 30)))
+    yield "MappedFile", MappedFile("w.bin", 60, duplicate=True)
+    yield "MappedModel", mapped
+    yield "MappedPlace", MappedPlace("/c", "hub-cache", 90, (mapped,))
+    yield "Overview", Overview(
+        made_at=1_700_000_000.5, host="h", space=Space(cache_bytes=90, copy_bytes=0, vault_bytes=0),
+        reclaimable_bytes=9, roots=(), models=(MODEL,), duplicates=DupesReport((), 9), set_count=0,
+        map=(MappedPlace("/c", "hub-cache", 90, (mapped,)),), warnings=(Notice("/c", "odd"),),
     )  # fmt: skip
     yield "Selection", Selection(include=("*.bin",), exclude=("old/",))
     yield (

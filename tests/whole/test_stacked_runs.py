@@ -139,3 +139,23 @@ def test_a_name_of_the_kept_file_that_a_later_run_could_not_replace(
             report = engine.undo()
             assert report.restored and not (report.left or report.failed or report.kept)
     assert tree.differences(before, place) == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_kept_file_gets_its_mode_back_by_the_name_that_is_left_of_it(tmp_path: Path, first: int) -> None:
+    """A fold gave it two names, a farm noted it by the one that undo of the fold makes a file of its own again."""
+    place = str(tmp_path / "place")
+    hubs = [f"{place}/other/hub", f"{place}/hf/hub"]
+    for hub, repo in zip(hubs, ("org/one", "org/two"), strict=True):
+        tree.cache(hub, repo, {"model.gguf": MODEL})
+    before = tree.census(place)
+    with Engine(environ={**tree.environment(place), "HF_HOME": f"{place}/hf"}) as engine:
+        engine.add_root(hubs[0])
+        engine.scan(min_size=1)
+        fold = engine.apply(engine.plan(min_size=1)).run
+        farm = engine.farm(f"{place}/farm").run
+        assert fold is not None and farm is not None
+        for run in (fold, farm) if first else (farm, fold):
+            assert not engine.undo(run).failed
+        engine.gc()
+    assert tree.differences(before, place) == []

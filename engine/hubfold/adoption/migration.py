@@ -2,7 +2,8 @@
 
 The parts of a revision are what its layout says (`StorageBackend.parts`), as for a backup; content that names a digest
 (a part of stage 0) has to have it. Where the other cache has a revision already only what it lacks is added, so what an
-interrupted migration made is gone on with. A ref that names another commit there stays, and is told.
+interrupted migration made is gone on with. A ref that names another commit there gets the newer one, by the times at
+which they were written; where that is the one there, it stays, and is told.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hubfold.adoption.plan import TakePlan, how_to_give
+from hubfold.adoption.renewing import Renewal, text_of
 from hubfold.adoption.sources import Reader, Source
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import ModelPart, PartPlace
@@ -26,7 +28,7 @@ from hubfold.transfer.archive import BackedUp, Part, unfit
 from hubfold.transfer.restore import RestorePlan, is_note
 
 _NO_FILE = "it has no file that could go: `hubfold clean` removes what is left of it"
-_STAYS, _OLDER = "it is another one there, and stays", "it is another one there, which is older, and stays"
+_STAYS = "it is another one there, and stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,14 @@ def plan(holdings: Holdings, old: Root, new: Root, reader: Reader) -> MigratePla
     }
     restore = RestorePlan(new, tuple(made.models), made.places)
     return MigratePlan(
-        restore, made.sources, {}, how, left=tuple(made.left), old=old, refused=tuple(made.refused)
+        restore,
+        made.sources,
+        {},
+        how,
+        left=tuple(made.left),
+        renewals=tuple(made.renewals),
+        old=old,
+        refused=tuple(made.refused),
     )
 
 
@@ -72,6 +81,7 @@ class _Planner:
     #: By sha256: what clients write over in its place, which is never one file with another.
     notes: set[str] = field(default_factory=set)
     left: list[Left] = field(default_factory=list)
+    renewals: list[Renewal] = field(default_factory=list)
     refused: list[Failed] = field(default_factory=list)
 
     def add(self, held: HeldRevision, parts: Sequence[ModelPart], reader: Reader) -> None:
@@ -125,11 +135,17 @@ class _Planner:
         path = os.path.join(self.new.path, part.name)
         if part.text is not None or not is_note(place) or not os.path.isfile(path):
             return False
-        with open(path, "rb") as there, open(read[part.source].real, "rb") as here:
-            if there.read() == here.read():
-                return False
-            older = os.fstat(there.fileno()).st_mtime_ns < os.fstat(here.fileno()).st_mtime_ns
-        self.left.append(Left(path, f"{_OLDER if older else _STAYS}: load {_title(held)} by its commit"))
+        source = read[part.source].real
+        there, here = text_of(path), text_of(source)
+        if there is not None and there == here:
+            return False
+        was, came = os.stat(path).st_mtime_ns, os.stat(source).st_mtime_ns
+        # Of a ref: what it says is the commit itself.
+        if there is not None and here is not None and was < came and here.strip() == held.snapshot.revision:
+            of = name_of(held.snapshot.repo_type, held.snapshot.repo_id), held.snapshot.revision
+            self.renewals.append(Renewal(path, there, here, came, of))
+        else:
+            self.left.append(Left(path, f"{_STAYS}: load {_title(held)} by its commit"))
         return True
 
 
@@ -145,12 +161,16 @@ def _title(held: HeldRevision) -> str:
     return f"{name}@{held.snapshot.revision[:12]}" if held.snapshot.revision else name
 
 
+def name_of(repo_type: str, repo_id: str) -> str:
+    """A model as reports name it."""
+    return repo_id if repo_type == "model" else f"{repo_type}s/{repo_id}"
+
+
 def told(model: BackedUp) -> BackedUpModel:
     """A revision as a report has it."""
     sizes = {part.sha256: part.size for part in model.parts if part.link is None}
-    name = model.repo_id if model.repo_type == "model" else f"{model.repo_type}s/{model.repo_id}"
     files = sum(part.link is not None for part in model.parts) or len(sizes)
-    return BackedUpModel(name, model.revision, files, sum(sizes.values()))
+    return BackedUpModel(name_of(model.repo_type, model.repo_id), model.revision, files, sum(sizes.values()))
 
 
 def preview(planned: MigratePlan, how: str) -> MigrateReport:
@@ -163,6 +183,7 @@ def preview(planned: MigratePlan, how: str) -> MigrateReport:
         models=tuple(map(told, planned.restore.models)),
         made=planned.made,
         reused=planned.reused,
+        renewed=tuple(one.path for one in planned.renewals),
         written=planned.copied_bytes,
         left=planned.left,
         failed=planned.refused,

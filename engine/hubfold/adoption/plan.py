@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hubfold.adoption.renewing import Renewal
 from hubfold.adoption.sources import Source
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.backend.changes import ModelPart, Offer
@@ -39,6 +40,8 @@ class TakePlan:
     #: By sha256: reflink, hardlink or copy.
     how: Mapping[str, str]
     left: tuple[Left, ...] = ()
+    #: Notes there that are to say what newer ones say.
+    renewals: tuple[Renewal, ...] = ()
 
     @property
     def root(self) -> Root:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from hubfold import errors
+from hubfold.adoption import renewing
 from hubfold.disk.directory import Directory
 from hubfold.disk.held import HeldFile
 from hubfold.disk.locks import passing_lock
@@ -21,7 +22,7 @@ from hubfold.journal.journal import Journal
 from hubfold.journal.on_disk import is_put
 from hubfold.journal.others import Others
 from hubfold.journal.presence import check_there
-from hubfold.journal.records import Put
+from hubfold.journal.records import Before, Put
 from hubfold.journal.run_log import RunLog
 from hubfold.reading import compare
 from hubfold.reports.outcomes import Failed, Left
@@ -39,6 +40,8 @@ class TakenBack:
     """What went, what stays and why, and what an error keeps from being done."""
 
     removed: list[str] = field(default_factory=list)
+    #: Notes that say again what they said.
+    restored: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
@@ -54,7 +57,7 @@ def preview(log: RunLog, others: Others) -> TakenBack:
 
     done = TakenBack()
     for put in _going(log, others, done, there):
-        done.removed.append(put.path)
+        (done.removed if put.before is None else done.restored).append(put.path)
     gone = set(done.removed)
     for folder in _folders(log):
         with suppress(OSError):
@@ -69,13 +72,16 @@ def take_back(log: RunLog, journal: Journal, others: Others, needed: Needed, loc
     """Remove what the run put into a root. Raises `OSError` of the journal."""
     done = TakenBack()
     stays: set[str] = set()
-    for put in _going(log, others, done, _check_other):
+    for put in _going(log, others, done, lambda put: _other(put).close()):
         if put.of in stays:
             done.left.append(Left(put.path, "a note that tells of it is there still"))
             continue
         before = len(done.removed)
         with _Noting(put.path, done):
-            if _remove(put, journal, needed, locks):
+            if put.before is not None:
+                _put_back(put, put.before, journal, locks)
+                done.restored.append(put.path)
+            elif _remove(put, journal, needed, locks):
                 done.removed.append(put.path)
         if len(done.removed) == before and put.of and not put.source:
             stays.add(put.of)
@@ -156,30 +162,46 @@ def _is_there(log: RunLog, put: Put, others: Others) -> bool:
         if directory.lstat_or_none(name) is None:
             check_there(log.places, put.root, put.mount)
             return False
+        if put.before is not None and renewing.text_of(put.path) == put.before.text:
+            return False  # it came no further, or undo was here already
     raise LeftAlone("it was changed since; the change stays")
+
+
+def _put_back(put: Put, before: Before, journal: Journal, locks: Locks) -> None:
+    with ExitStack() as held:
+        for lock in locks(put.root, put.backend, put.path):
+            held.enter_context(passing_lock(lock, put.root))
+        directory, _ = Directory.parent_of(put.root, put.path)
+        held.callback(directory.close)
+        renewing.put_back(put, before, directory, journal)
 
 
 def _remove(put: Put, journal: Journal, needed: Needed, locks: Locks) -> bool:
     with ExitStack() as held:
+        other: HeldFile | None = None
         if put.source:
             for lock in locks(put.root, put.backend, put.path):
                 held.enter_context(passing_lock(lock, put.root))
             if needed(put.root, put.backend, (put.path,)):
                 raise LeftAlone("another revision needs it")
-            _check_other(put)
+            other = _other(put)
+            held.callback(other.close)
         directory, name = Directory.parent_of(put.root, put.path)
         held.callback(directory.close)
         journal.append("take", path=put.path, source=put.source)
         journal.sync()
         if not is_put(directory, name, put):
             raise LeftAlone("it was changed since; the change stays")
+        # What came since may have taken the folder's own file away.
+        if other is not None and not other.is_here(other.directory, other.name):
+            raise LeftAlone(_LAST)
         directory.unlink(name)
         directory.sync()
     return True
 
 
-def _check_other(put: Put) -> None:
-    """Raise `LeftAlone` unless the folder's file has the bytes, and has them for good."""
+def _other(put: Put) -> HeldFile:
+    """The folder's file, which has the bytes and has them for good. Raises `LeftAlone` where it is not."""
     try:
         other = HeldFile(os.path.dirname(put.source), put.source)
     except (FileNotFoundError, NotADirectoryError):
@@ -193,11 +215,11 @@ def _check_other(put: Put) -> None:
             finally:
                 mine.close()
         os.fsync(other.fd)
-        directory, _ = Directory.parent_of(os.path.dirname(put.source), put.source)
-        with directory:
-            directory.sync()
-    finally:
+        other.directory.sync()
+    except BaseException:
         other.close()
+        raise
+    return other
 
 
 def _folders(log: RunLog) -> Iterator[str]:

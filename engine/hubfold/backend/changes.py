@@ -77,11 +77,12 @@ class Removal:
     records: the layout's own notes about what goes.
     content: files with content, or links to it, that nothing else in the root needs. Asked again (`still_needed`)
         under the layout's locks right before they go.
-    shared: what is no `content` of it only since other models need it, too: it is that where these go with it.
+    shared: what is no `content` of it only since other models need it, too: it is that where these go with it. Where
+        a layout does not say so, it is what snapshots of these models show and nobody else's.
     notes_stay: the layout's notes about `content` stay, and say then that it is missing: it is not asked again.
     payloads: payloads that other repositories may use: each goes once its record names nobody else.
     empty: folders that go if they are empty by then, the deepest first.
-    kept: what stays, though somebody may expect it to go.
+    kept: what stays, though somebody may expect it to go; alone, why nothing of the model may go.
     """
 
     root: str

@@ -86,8 +86,8 @@ class Leader:
         """Lead links to the copy that their actions keep; then the objects `held` go, as far as nothing needs them.
 
         `name` is (root, path) of the name that the content has beside them, ("", "") where it has none: then `last`
-        says that they may go all the same, since the copy was compared and is there for good. Raises `Interrupted`,
-        and `OSError` if the journal cannot be written.
+        says that they may go all the same, since the copy was compared and is there for good. Raises `Interrupted`.
+        What the journal does not take does not happen, and is told as failed: links and objects stay as they are.
         """
         found: dict[str, str] = {}
         compared: set[tuple[int, int]] = set()

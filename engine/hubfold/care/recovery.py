@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from hubfold import errors
 from hubfold.backend import distributions
 from hubfold.care import repoint
 from hubfold.care.settle import settle_repairs
-from hubfold.errors import LeftAlone
+from hubfold.disk.hosts import shares
+from hubfold.errors import HeldElsewhere, LeftAlone
 from hubfold.farm.settle import settle_links
 from hubfold.folding.settle import restored_inode, settle_number
 from hubfold.journal import journal, lock
@@ -28,6 +29,8 @@ from hubfold.removal.settle import settle_removal
 from hubfold.reports.outcomes import Left, Settled
 from hubfold.reports.runs import RecoverReport
 from hubfold.state.home import StateHome
+from hubfold.vault import objects
+from hubfold.vault.names import of_object
 
 
 @contextmanager
@@ -56,9 +59,10 @@ def unsettled(state: StateHome) -> list[str]:
 
 
 def recover(state: StateHome, *, forget: bool = False) -> RecoverReport:
-    """Finish or roll back what crashes left; call it within `exclusive`. Raises `JournalDamaged`, `OSError`.
+    """Finish or roll back what crashes left; call it within `exclusive`.
 
-    With `forget`, what cannot be looked at is given up, and not tried again.
+    With `forget`, what cannot be looked at is given up, and not tried again. Raises `Locked` where another host is at
+    work on the same share, `JournalDamaged`, `OSError`.
     """
     runs = unsettled(state)
     if not runs:
@@ -71,7 +75,7 @@ def recover(state: StateHome, *, forget: bool = False) -> RecoverReport:
         if not log.needs_recovery:
             continue
         told.append(run)
-        with Journal.reopen(log) as book:
+        with _on_shares(log), Journal.reopen(log) as book:
             found = settle(log, book, Others.of(logs.values(), log), forget=forget)
         settled.finished += found.finished
         settled.rolled_back += found.rolled_back
@@ -84,6 +88,19 @@ def recover(state: StateHome, *, forget: bool = False) -> RecoverReport:
         left=tuple(settled.left),
         waiting=settled.waiting,
     )
+
+
+@contextmanager
+def _on_shares(log: RunLog) -> Iterator[None]:
+    """Be the one host at work where this run was, if hosts share that. Raises `Locked`."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(shares.alone(*log.changes_at, "recover", lambda: None))
+            for vault in {of_object(path) for path in log.objects}:
+                objects.clear_ended(vault)
+        except HeldElsewhere as error:
+            raise lock.held_elsewhere(error) from None
+        yield
 
 
 def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: bool = False) -> Settled:
@@ -134,7 +151,7 @@ def settle(log: RunLog, journal: Journal, others: Others = ALONE, *, forget: boo
         log.undone = True
     elif (
         not log.open_numbers
-        and (log.ended is None or log.repointed)
+        and (log.ended is None or log.repointed or log.renews)
         and not (mends.waiting or emptied.waiting)
     ):
         journal.append("recovered")

@@ -60,6 +60,16 @@ class Output:
         """The one JSON document of a command."""
         stdout().write(f"{display.as_json(document)}\n")
 
+    def json_line(self, document: Any) -> None:
+        """One of many JSON documents, on a line of its own; whoever reads along has it at once."""
+        stdout().write(f"{display.as_json(document, indent=None)}\n")
+        stdout().flush()
+
+    def at_once(self, text: str) -> None:
+        """One line of data, for whoever reads along."""
+        self._print(stdout(), text)
+        stdout().flush()
+
     def report(self, report: JsonForm) -> None:
         """A report as the one JSON document, where JSON is asked for."""
         if self.as_json:

@@ -44,6 +44,14 @@ def left_alone(
         some(output, paths, full=full)
 
 
+def parts_of(output: Output, paths: Iterable[str], roots: Iterable[str]) -> None:
+    """Paths that a layout takes for a part of a store: it is one root, and all of it is meant."""
+    for path in paths:
+        for root in roots:
+            if os.path.realpath(path).startswith(os.path.join(os.path.realpath(root), "")):
+                output.message(f"{path} is a part of {root}, which is one root: all of it is meant")
+
+
 def some(output: Output, paths: Sequence[str], *, full: bool = False, indent: str = "  ") -> None:
     """Paths, or lines about them, indented; on a terminal a few of them unless `full`."""
     shown = paths if full or not stdout().isatty() else paths[:FEW]

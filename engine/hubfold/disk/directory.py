@@ -142,9 +142,10 @@ class Directory:
         """A descriptor for reading; a symlink is refused (ELOOP)."""
         return os.open(self._name(name), open_flags.READ | open_flags.NOFOLLOW, dir_fd=self._fd)
 
-    def create_file(self, name: str, mode: int = 0o600) -> int:
-        """A descriptor for writing a file that did not exist."""
-        return os.open(self._name(name), open_flags.CREATE, mode, dir_fd=self._fd)
+    def create_file(self, name: str, mode: int = 0o600, *, append: bool = False) -> int:
+        """A descriptor for writing a file that did not exist; with `append`, always behind what is in it by then."""
+        flags = open_flags.CREATE | (os.O_APPEND if append else 0)
+        return os.open(self._name(name), flags, mode, dir_fd=self._fd)
 
     def append_file(self, name: str, mode: int = 0o644) -> int:
         """A descriptor that appends to `name`, made if missing."""

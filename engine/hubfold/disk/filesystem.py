@@ -42,6 +42,20 @@ _ITS_OWN = frozenset(
     }
 )
 
+#: Of file systems that other hosts may have mounted at the same time, by `f_type` of statfs(2): linux/magic.h where the
+#: kernel has them, else what their clients state (Lustre's lustre_user.h, GPFS, BeeGFS, OrangeFS, PanFS, VMware's).
+_SHARED_MAGIC = frozenset(
+    {
+        *[0x6969, 0x517B, 0xFF534D42, 0xFE534D42],  # NFS, SMB in three dialects
+        *[0x0BD00BD0, 0x47504653, 0x19830326, 0x00C36400],  # Lustre, GPFS, BeeGFS, Ceph
+        *[0x01161970, 0x7461636F, 0x20030528, 0xAAD7AAEA],  # GFS2, OCFS2, OrangeFS, PanFS
+        *[0x5346414F, 0x6B414653, 0x73757245],  # AFS twice, Coda
+        *[0x01021997, 0x786F4256, 0xBACBACBC],  # 9p, VirtualBox, VMware
+    }
+)
+#: Has every file system taken for one that other hosts use too, for those that hubfold does not know as such.
+SHARED_VARIABLE = "HUBFOLD_HOST_LOCKS"
+_FUSE_MAGIC = 0x65735546
 _BTRFS_MAGIC = 0x9123683E  # linux/magic.h
 _XFS_MAGIC = 0x58465342
 # linux/btrfs.h: _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args), fsid at offset 16
@@ -198,6 +212,26 @@ def _magic(fd: int) -> int:
         return 0
     (magic,) = struct.unpack_from("=q" if ctypes.sizeof(ctypes.c_long) == 8 else "=i", buffer)
     return int(magic) & 0xFFFFFFFF
+
+
+def reaches_other_hosts(folder: str) -> bool:
+    """Whether other hosts may have the file system of an existing folder mounted too, so that flock may not reach them.
+
+    What FUSE and virtiofs show counts, unless it lies on a block device: only its program knows what is behind it.
+    """
+    if os.environ.get(SHARED_VARIABLE):
+        return True
+    if sys.platform != "linux":
+        return False
+    try:
+        fd = os.open(folder, open_flags.DIRECTORY)
+    except OSError:
+        return False
+    try:
+        magic = _magic(fd)
+        return magic in _SHARED_MAGIC or (magic == _FUSE_MAGIC and not os.major(os.fstat(fd).st_dev))
+    finally:
+        os.close(fd)
 
 
 @cache

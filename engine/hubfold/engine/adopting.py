@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from hubfold.adoption import origin, sources
+from hubfold.adoption import origin, renewing, sources
 from hubfold.adoption import plan as adoption
 from hubfold.adoption.origin import Asked, Known, Listed
 from hubfold.adoption.plan import AdoptPlan, TakePlan
@@ -165,7 +165,7 @@ class Adopting:
         links: tuple[str, ...] = ()
         failed: tuple[Failed, ...] = ()
         state = "interrupted"
-        with running.changing(self._workspace, command) as book:
+        with running.changing(self._workspace, command, [plan.root.path]) as book:
             try:
                 directory.make_folders(plan.root.path)
                 taker = Taker(plan, book, read_only)
@@ -180,6 +180,14 @@ class Adopting:
                     damaged=CHANGED,
                 )
                 done = restorer.restore(taker)
+                whole = {(model.name, model.revision) for model in done.models}
+                wanted = [one for one in plan.renewals if one.of in whole]
+                renewed = renewing.renew(wanted, plan.root, book, self._workspace.lock_paths)
+                done = replace(
+                    done,
+                    restored=(*done.restored, *renewed.paths),
+                    failed=(*done.failed, *renewed.failed),
+                )
                 if done.models:
                     self._scanning.remember(plan.root)
                     for folder in fold:

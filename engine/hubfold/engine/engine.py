@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from hubfold.content import LEFTOVER_AGE, USUAL, Marks, Role, Scope
+from hubfold.content import LEFTOVER_AGE, STALE_AFTER, USUAL, Marks, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hubfold.engine.care import Care
     from hubfold.engine.explaining import Explaining
     from hubfold.engine.farming import Farming
+    from hubfold.engine.fleets import Fleets
     from hubfold.engine.folding import Folding
     from hubfold.engine.following import Following
     from hubfold.engine.marking import Marking, Picture
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from hubfold.engine.models import Models
     from hubfold.engine.mounting import Mounting
     from hubfold.engine.moving import Moving
+    from hubfold.engine.overview import Overviewing
     from hubfold.engine.places import Places
     from hubfold.engine.planning import Planning
     from hubfold.engine.registering import Registering
     from hubfold.engine.remembering import Remembering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
+    from hubfold.engine.serving import Serving, Settings
     from hubfold.engine.transfer import Transfer
+    from hubfold.engine.unlocking import Unlocking
     from hubfold.faults import Faults
     from hubfold.folding.plan import Plan
     from hubfold.library.gather import Library
@@ -52,10 +56,13 @@ if TYPE_CHECKING:
     from hubfold.places.places import Place
     from hubfold.progress import Progress, Stop
     from hubfold.removal.plan import RemovePlan
+    from hubfold.reports.fleet import ExportReport, FleetReport
     from hubfold.reports.health import DoctorReport, MountReport, VerifyReport
+    from hubfold.reports.locks import UnlockReport
     from hubfold.reports.models import CheckReport, Look, ModelsReport
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
+    from hubfold.reports.overview import Overview
     from hubfold.reports.pictures import Joint
     from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
@@ -69,6 +76,7 @@ if TYPE_CHECKING:
         UndoReport,
     )
     from hubfold.reports.scans import DupesReport, Remembered, ScanReport, Space, StatusRoot, Unreferenced
+    from hubfold.reports.serving import Begun
     from hubfold.reports.transfers import (
         AdoptReport,
         BackupReport,
@@ -436,6 +444,55 @@ class Engine:
         """
         return self._folding.gc(forget_machine=forget_machine)
 
+    # many hosts
+
+    def export(self, folder: StrPath, *, all_users: bool = False) -> ExportReport:
+        """Write what the last scans found of this user's files as one file into a folder, for `fleet`.
+
+        With `all_users`, files of others too. Needs pyarrow (``hubfold[fleet]``). Raises `HubfoldError`.
+        """
+        return self._fleets.export(folder, all_users=all_users)
+
+    def fleet(
+        self,
+        places: Sequence[StrPath],
+        wanted: Sequence[str] = (),
+        *,
+        model: str = "",
+        limit: int = 20,
+        stale_after: float = STALE_AFTER,
+    ) -> FleetReport:
+        """Ask the exported files at `places` (folders, files, patterns): hosts, saves, held, only, differs, or all.
+
+        With a `model`, which hosts have that. A file whose scan is older than `stale_after` seconds is called stale.
+        Needs DuckDB (``hubfold[fleet]``). Raises `HubfoldError`.
+        """
+        return self._fleets.fleet(places, wanted, model=model, limit=limit, stale_after=stale_after)
+
+    def explain_fleet(self, places: Sequence[StrPath], wanted: Sequence[str] = (), *, model: str = "") -> str:
+        """The SQL of `fleet`, for DuckDB's own shell."""
+        return self._fleets.explain(places, wanted, model=model)
+
+    # locks between hosts
+
+    def locks(self, paths: Sequence[StrPath] = ()) -> UnlockReport:
+        """The locks between hosts that are held now: of the state, of vaults and roots, `paths` taken for roots too."""
+        return self._unlocking.locks(paths)
+
+    @property
+    def lock_patience(self) -> float:
+        """How many seconds the lock of another host is watched before it may be broken."""
+        return self._unlocking.patience
+
+    def watch_locks(self, found: UnlockReport) -> UnlockReport:
+        """What becomes of locks of other hosts while they are watched for `lock_patience` seconds; `broken` has what
+        `unlock` would break. Raises `Interrupted`."""
+        return self._unlocking.watch(found)
+
+    def unlock(self, watched: UnlockReport) -> UnlockReport:
+        """Break the stale ones of `watch_locks`, and no holder that came since."""
+        return self._unlocking.unlock(watched)
+
     # moving
 
     def plan_move(
@@ -631,6 +688,21 @@ class Engine:
 
     # removal
 
+    def overview(self) -> Overview:
+        """Where the space goes: places, models, files, duplicates, what is away or broken. Scans the known roots."""
+        return self._overviewing.overview()
+
+    def check_page(self, path: StrPath, mark: str) -> None:
+        """Raises `UsageError` where `write_page` would, before anything is looked at for it."""
+        self._overviewing.check_page(path, mark)
+
+    def write_page(self, path: StrPath, text: str, mark: str) -> None:
+        """Write a page for the user, in place only of one that has `mark` at its beginning.
+
+        Raises `UsageError` for another file that is there, `HubfoldError` where it cannot be written.
+        """
+        self._overviewing.write_page(path, text, mark)
+
     def plan_remove(
         self,
         models: Sequence[str],
@@ -699,6 +771,20 @@ class Engine:
         """
         return self._transfer.plan_download(models, revision, include=include, exclude=exclude, into=into)
 
+    def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
+        """Let downloads that are planned from now on ask these for content by its sha256, before the Hub is asked.
+
+        Each is what `serve` is reached at; without any, those that ``config.toml`` names, which are asked anyway. The
+        token in `token_file` is sent to all of them. What comes counts only when it was read and is that content.
+        Raises `UsageError`, `HubfoldError`, `OSError`.
+        """
+        self._transfer.ask_neighbours(endpoints, token_file)
+
+    @property
+    def neighbours_failed(self) -> Mapping[str, str]:
+        """Why neighbours were asked no further, by endpoint."""
+        return self._transfer.neighbours_failed
+
     def missing_models(self, into: StrPath | None = None) -> tuple[str, ...]:
         """The models of ``config.toml`` that are not whole in the cache that they would be downloaded `into`, by the
         names they have there.
@@ -732,6 +818,17 @@ class Engine:
         model could be had, `Locked`, `OSError`.
         """
         return self._transfer.download(plan, to=to, program=program, bars=bars)
+
+    def serve(
+        self, settings: Settings, *, begun: Callable[[Begun], object], told: Callable[[str], object]
+    ) -> None:
+        """Hand out the models of all roots by the Hub's download protocol, until `stop` is set. Changes nothing.
+
+        `begun` is called when requests can come, `told` with a line for each that was answered, and for what is wrong.
+        Raises `UsageError`, `HubfoldError` for an address, a token or a certificate that cannot be used, and where the
+        extra ``serve`` is not installed.
+        """
+        self._serving.serve(settings, begun=begun, told=told)
 
     def plan_backup(self, target: StrPath, models: Sequence[str] = ()) -> BackupPlan:
         """What backing up `models` (default: all) to a folder, a .tar or a .tar.zst would save. Walks the roots.
@@ -852,6 +949,18 @@ class Engine:
     # services
 
     @cached_property
+    def _fleets(self) -> Fleets:
+        from hubfold.engine.fleets import Fleets
+
+        return Fleets(self.workspace)
+
+    @cached_property
+    def _unlocking(self) -> Unlocking:
+        from hubfold.engine.unlocking import Unlocking
+
+        return Unlocking(self.workspace)
+
+    @cached_property
     def _mounting(self) -> Mounting:
         from hubfold.engine.mounting import Mounting
 
@@ -949,6 +1058,12 @@ class Engine:
         return Marking(self.workspace, self._models, self._planning, self._moving, balancing=self._balancing)
 
     @cached_property
+    def _overviewing(self) -> Overviewing:
+        from hubfold.engine.overview import Overviewing
+
+        return Overviewing(self.workspace, self._memory, self._scanning, self._models)
+
+    @cached_property
     def _removal(self) -> Removing:
         from hubfold.engine.removal import Removing
 
@@ -961,6 +1076,12 @@ class Engine:
         return Transfer(
             self.workspace, self._places, self._scanning, self._farming, self._models, care=self._care
         )
+
+    @cached_property
+    def _serving(self) -> Serving:
+        from hubfold.engine.serving import Serving
+
+        return Serving(self.workspace, self._models)
 
     @cached_property
     def _adopting(self) -> Adopting:

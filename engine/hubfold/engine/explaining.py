@@ -7,11 +7,12 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hubfold.content import USUAL, VAULT, IndexedReplica, LinkKind, Signature
+from hubfold.content import USUAL, VAULT, IndexedReplica, LinkKind, Replica, Root, Signature
 from hubfold.disk.paths import named, plain, within
 from hubfold.engine.planning import Planning
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import HubfoldError, describe
+from hubfold.faults import BackendFault
 from hubfold.folding.plan import Plan
 from hubfold.journal import journal
 from hubfold.journal.on_disk import still_links
@@ -20,6 +21,7 @@ from hubfold.journal.records import Intent
 from hubfold.journal.run_log import RunLog
 from hubfold.reports.origins import Other, Shares, Verdict, WhyReport
 from hubfold.scanning.kinds import Kind, by_name
+from hubfold.scanning.one_path import OnePath
 
 _ORDER = list(Shares)
 
@@ -152,6 +154,16 @@ class Explaining:
             return "all its names are one file already (hard links), and no other file has its size"
         return "no other file that was scanned has its size"
 
+    def _is_content(self, root: Root, file: str) -> bool:
+        """Whether the layout of a root counts a file as content. What it cannot say is."""
+        found: list[Replica] = []
+        walk = OnePath(self._workspace.with_link(root), self._workspace.backends, file)
+        try:
+            self._workspace.backends[root.backend].replicas(walk.root, walk, found.append)
+        except BackendFault:
+            return True
+        return any(one.path == file for one in found)
+
     def _unknown(self, file: str, st: os.stat_result) -> WhyReport:
         """Why nothing is known of a file."""
         scan = ("scan", os.path.dirname(file))
@@ -172,6 +184,9 @@ class Explaining:
             return WhyReport(
                 file, file, Verdict.LEFT_ALONE, reason, next=("scan", "--all-files", os.path.dirname(file))
             )
+        if backend is not None and vouched and not self._is_content(root, file):
+            reason = f"it is no content by its layout ({root.backend}): its notes, or nothing that it knows"
+            return WhyReport(file, file, Verdict.LEFT_ALONE, reason)
         reason = (
             "it came after the last scan of its root, or is left out there (.hubfoldignore, `exclude` in config.toml, "
             "a folder in which programs keep no models)"

@@ -50,7 +50,9 @@ class Folding:
         """See `Engine.apply`."""
         # A plan may be old by now, or was read from a file.
         plan = without_vetoed(plan, self._workspace.policies)
-        with running.changing(self._workspace, "consolidate") as book:
+        roots = {one.root for action in plan.actions for one in (action.victim, action.keeper)}
+        folders = {one.folder for action in plan.actions for one in (action.victim, action.keeper)}
+        with running.changing(self._workspace, "consolidate", roots, folders) as book:
             return self.apply_in(book, plan)
 
     def apply_in(self, book: journal.Journal, plan: Plan) -> ConsolidateReport:
@@ -141,7 +143,7 @@ class Folding:
         pointed = repoint.preview(log) if not log.undone else repoint.PutBack()
         return UndoReport(
             run=log.run,
-            restored=(*expected.restored, *farm.restored, *pointed.restored, *puts.removed),
+            restored=(*expected.restored, *farm.restored, *pointed.restored, *puts.restored, *puts.removed),
             left=(
                 *farm.left,
                 *pointed.left,
@@ -173,12 +175,16 @@ class Folding:
         """Take `run` (default: the last one) back. Raises `RunNotFound`, `NoSpace` and `Locked` before any change."""
         with running.alone(self._workspace, "undo") as runs:
             log, logs = history.find(self._workspace.state, run)
-            runs.append(log.run)
+            roots, folders = log.changes_at
             undone = undo.Undone()
             interrupted = False
-            with journal.Journal.reopen(log) as book:
+            with (
+                running.on_shares(self._workspace, "undo", roots, folders),
+                journal.Journal.reopen(log) as book,
+            ):
+                runs.append(log.run)
                 farm = farm_settle.take_links_back(log, book)
-                if log.repointed:
+                if log.repointed or log.renews:
                     # So that recovery looks for what a crash leaves of it.
                     book.append("undo")
                     book.sync()
@@ -214,7 +220,7 @@ class Folding:
             self._workspace.index.forget(path)
         return UndoReport(
             run=log.run,
-            restored=(*farm.restored, *pointed.restored, *undone.restored, *puts.removed),
+            restored=(*farm.restored, *pointed.restored, *undone.restored, *puts.restored, *puts.removed),
             left=(
                 *farm.left,
                 *pointed.left,

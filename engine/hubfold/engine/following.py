@@ -147,7 +147,7 @@ class Following:
     def lead(self, book: Journal, model: MovedModel) -> Led:
         """Lead the links that the plan of a model has to its copy, under the journal of its run.
 
-        Raises `Interrupted`, and `OSError` if the journal cannot be written.
+        Raises `Interrupted`; what the journal does not take is told as failed.
         """
         leader = follow.Leader(book, self.around(), self._workspace.lock_paths, self._workspace.stop)
         index = self._workspace.index

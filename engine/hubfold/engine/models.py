@@ -53,7 +53,7 @@ class Models:
         """The models that roots hold, judged by all that is known of them."""
         found = gather.gather(
             holdings,
-            rank=self._by_preference,
+            rank=self.by_preference,
             remembered=self._workspace.index.replicas if self._workspace.has_index else None,
             selected=self._asked_for(),
             computed=self._workspace.index.digests_of if self._workspace.has_index else None,
@@ -216,7 +216,7 @@ class Models:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""
         return watching.look(self.library(), before)
 
-    def _by_preference(self, roots: Iterable[Root]) -> list[Root]:
+    def by_preference(self, roots: Iterable[Root]) -> list[Root]:
         """Where a model is looked for first: the primary root, then caches, then copies and farms."""
         caches = self._workspace.caches()
         return sorted(

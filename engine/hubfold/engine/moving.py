@@ -245,7 +245,8 @@ class Moving:
     ) -> told.MovedModel | None:
         """Move one model, under a run of its own; None, and told, where it stays as it was."""
         directory.make_folders(plan.target.path)
-        with running.changing(self._workspace, "move") as book:
+        roots = [model.source.path, plan.target.path]
+        with running.changing(self._workspace, "move", roots) as book:
             stays = moves.why_it_stays(model)
             if stays is not None:
                 left.append(Left(str(model.name), stays.reason))

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Marks, Scope, Trust
+from hubfold.disk.filesystem import FileSystems, reaches_other_hosts
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
@@ -75,6 +76,7 @@ class Planning:
         found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
         if chosen is not None:
             found = replace(found, notes=(*found.notes, *self._in_no_cache(seen, chosen)))
+        found = replace(found, notes=(*found.notes, *_out_of_reach(found)))
         away = self._workspace.roots_away(paths)
         unseen += [Skip(root.path, "it is not there now: what is known of it is left out") for root in away]
         found = replace(found, skipped=(*found.skipped, *unseen))
@@ -152,7 +154,8 @@ class Planning:
         seen, unseen = _to_be_seen(sets, around.away)
         policy = planner.Policy(preferred=self._preferred(seen), stays=tuple(sorted(marks.stays)))
         found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
-        return replace(found, skipped=(*found.skipped, *unseen, *odd))
+        notes = (*found.notes, *_out_of_reach(found))
+        return replace(found, skipped=(*found.skipped, *unseen, *odd), notes=notes)
 
     def _preferred(self, sets: Iterable[DuplicateSet]) -> frozenset[str]:
         """The copies that plugins want to be kept."""
@@ -222,6 +225,21 @@ class Planning:
 
     def _lies_below(self, path: str, folders: Sequence[str]) -> bool:
         return any(within(path, folder) for folder in folders)
+
+
+def _out_of_reach(plan: Plan) -> Iterator[str]:
+    """What is not protected where a plan replaces files that other hosts may get at: one line for each file system."""
+    filesystems = FileSystems()
+    told: set[str] = set()
+    for folder in dict.fromkeys(action.victim.folder for action in plan.actions):
+        place = filesystems.of(folder)
+        if place.mount not in told and reaches_other_hosts(folder):
+            told.add(place.mount)
+            yield (
+                f"{place.mount} ({place.kind}) may be used by other hosts: hubfold keeps its own runs there apart, but "
+                "the locks of programs that download reach this host only, so let nothing be downloaded to these "
+                "places from another host until the run is through"
+            )
 
 
 def _to_be_seen(

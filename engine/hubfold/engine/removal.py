@@ -80,6 +80,9 @@ class Removing:
                 logs=lambda: journal.logs(self._workspace.state.runs),
             )
         except UnknownModel as error:
+            here = next((name for name in names if os.path.isdir(name)), None)
+            if here is not None:
+                raise UnknownModel(str(error), f"if the folder is meant: hubfold rm ./{here}") from None
             if found is None or not found.held:
                 raise
             raise UnknownModel(f"{error}, and {found.name} has no such file", error.hint) from None
@@ -170,7 +173,8 @@ class Removing:
         """Remove what the plan says, journalled; it cannot be undone. Raises `Locked`, `JournalDamaged`, `OSError`."""
         if not plan.removals:
             return self.preview_removal(plan)
-        with running.changing(self._workspace, command) as book:
+        roots = {removal.root for removal in plan.removals}
+        with running.changing(self._workspace, command, roots) as book:
             holdings = self._workspace.holdings_at([removal.root for removal in plan.removals])
             report = carry_out.carry_out(
                 plan, holdings, book, progress=self._workspace.progress, stop=self._workspace.stop

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from hubfold.care import recovery
+from hubfold.disk.hosts import shares
 from hubfold.engine.workspace import Workspace
+from hubfold.errors import HeldElsewhere
 from hubfold.journal import journal
 from hubfold.journal.journal import Journal
+from hubfold.journal.lock import held_elsewhere
 
 
 @contextmanager
@@ -28,8 +32,32 @@ def alone(workspace: Workspace, command: str) -> Iterator[list[str]]:
 
 
 @contextmanager
-def changing(workspace: Workspace, command: str) -> Iterator[Journal]:
-    """`alone`, with the journal of a new run; the caller says how the run ended."""
-    with alone(workspace, command) as runs, recovery.begin(workspace.state, command) as book:
+def changing(
+    workspace: Workspace, command: str, roots: Collection[str] = (), folders: Collection[str] = ()
+) -> Iterator[Journal]:
+    """`alone`, also `on_shares`, with the journal of a new run; the caller says how the run ended."""
+    with (
+        alone(workspace, command) as runs,
+        on_shares(workspace, command, roots, folders),
+        recovery.begin(workspace.state, command) as book,
+    ):
         runs.append(book.run)
         yield book
+
+
+@contextmanager
+def on_shares(
+    workspace: Workspace, command: str, roots: Collection[str], folders: Collection[str] = ()
+) -> Iterator[None]:
+    """Be the one host at work on those of `roots` that several hosts share; `folders` are those that are changed.
+
+    Nothing is locked of others. Raises `Locked`, saying which run is at work there. Where somebody breaks a lock
+    meanwhile the run is asked to stop.
+    """
+    broken = partial(workspace.stop.set, "another host has taken over the lock of this run")
+    with ExitStack() as held:
+        try:
+            held.enter_context(shares.alone(roots, folders, command, broken))
+        except HeldElsewhere as error:
+            raise held_elsewhere(error) from None
+        yield

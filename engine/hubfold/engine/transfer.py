@@ -29,11 +29,13 @@ from hubfold.places import places, space
 from hubfold.places.places import Place
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackupReport, DownloadReport, RestoreReport
+from hubfold.serving import gate, onward
 from hubfold.state.used import Use
 from hubfold.transfer import allotment, backup, containers, download, restore
 from hubfold.transfer.allotment import Target
 from hubfold.transfer.backup import BackupPlan
 from hubfold.transfer.download import Already, DownloadPlan, Here
+from hubfold.transfer.neighbours import Neighbours
 from hubfold.transfer.partials import Partials
 from hubfold.transfer.placer import Placer
 from hubfold.transfer.restore import RestorePlan
@@ -99,6 +101,27 @@ class Transfer:
         self._care = care
         self._scanning = scanning
         self._farming = farming
+        self._asked_neighbours: Neighbours | None = None
+
+    @property
+    def _neighbours(self) -> Neighbours:
+        if self._asked_neighbours is None:
+            self.ask_neighbours(())
+        assert self._asked_neighbours is not None
+        return self._asked_neighbours
+
+    def ask_neighbours(self, endpoints: Sequence[str], token_file: StrPath | None = None) -> None:
+        """See `Engine.ask_neighbours`."""
+        config = self._workspace.config
+        endpoints = endpoints or config.neighbours
+        token_file = (token_file or config.neighbours_token) if endpoints else None
+        token = gate.read_token(named(token_file)) if token_file is not None else None
+        self._asked_neighbours = Neighbours(tuple(dict.fromkeys(map(onward.endpoint, endpoints))), token)
+
+    @property
+    def neighbours_failed(self) -> Mapping[str, str]:
+        """See `Engine.neighbours_failed`."""
+        return self._neighbours.failed
 
     def plan_download(
         self,
@@ -180,6 +203,7 @@ class Transfer:
                 known.files,
                 known.begun,
                 begun_anywhere=known.begun_anywhere,
+                neighbours=self._neighbours.having,
             ),
             caches=self._workspace.caches(),
         )
@@ -256,8 +280,12 @@ class Transfer:
                     learned=self._learned,
                     progress=self._workspace.progress,
                     stop=self._workspace.stop,
+                    neighbours=self._neighbours,
                 )
                 report = download.fetch_all(hub, plan, self._workspace.stop, already, partials.go_on)
+                near = {str(name): came for name, came in partials.from_neighbours.items()}
+                told = (replace(one, neighbour_bytes=near.get(one.name, 0)) for one in report.models)
+                report = replace(report, models=tuple(told))
         finally:
             # What came before an error is found, and gone on with.
             if os.path.isdir(plan.cache.path):

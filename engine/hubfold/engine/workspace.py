@@ -499,13 +499,13 @@ class Workspace:
 
     def here(self) -> Here:
         """What this machine can see of links, by what is mounted now."""
-        from hubfold.journal import journal
+        from hubfold.journal import journal, others
         from hubfold.vault.need import Here
 
         runs = self.state.runs
         return Here.now(
             lambda: journal.run_names(runs),
-            lambda: ((log.run, path) for log in journal.logs(runs) for path in log.unlinked),
+            lambda: others.taken_away(journal.logs(runs)),
         )
 
     def moved(self) -> Moved:

@@ -205,10 +205,10 @@ class _Giver:
 
     def _check_goes(self, folder: Directory, name: str, put: Put) -> None:
         """Raise `LeftAlone` unless that is there as a run put it, and a content of it at another name for good."""
-        if put.source:
-            _keep_other_name(folder, name, put)
         if not is_put(folder, name, put):
             raise LeftAlone(CHANGED)
+        if put.source:
+            _keep_other_name(folder, name, put)
 
     def remove(self, put: Put) -> None:
         """Remove what a run had put there and the program is to have no more, with folders that are empty then."""
@@ -247,5 +247,10 @@ def _keep_other_name(folder: Directory, name: str, put: Put) -> None:
             raise LeftAlone(LAST)
         os.fsync(other.fd)
         other.directory.sync()
+        # Both take their time where there is much to write, and anybody may remove the other name meanwhile.
+        if not other.is_here(other.directory, other.name):
+            raise LeftAlone(LAST)
+        if not other.is_here(folder, name):
+            raise LeftAlone(CHANGED)
     finally:
         other.close()

@@ -6,23 +6,19 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from hubfold import errors
 from hubfold.content import TEMPORARY_PREFIX, LinkKind, Signature
 from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import FileSystems, link_text
 from hubfold.disk.held import HeldFile
-from hubfold.disk.locks import take_lock
+from hubfold.disk.locks import OwnLock, take_lock, take_own_lock
 from hubfold.errors import LeftAlone
 from hubfold.folding.outcomes import Outcomes
 from hubfold.folding.plan import Action
 from hubfold.folding.swaps import KeeperGroup, Swap
 from hubfold.vault import objects
 from hubfold.vault.names import LOCK
-
-if TYPE_CHECKING:
-    import filelock
 
 #: The lock files to hold while an action's path is replaced.
 Locks = Callable[[Action], Sequence[str]]
@@ -66,7 +62,7 @@ class Holder:
         self._filesystems = filesystems
         self._outcomes = outcomes
         self._number = 0
-        self._vaults: dict[str, filelock.BaseFileLock] = {}
+        self._vaults: dict[str, OwnLock] = {}
         self._new_vaults: list[str] = []
 
     def close(self) -> None:
@@ -158,5 +154,5 @@ class Holder:
                 self._new_vaults.append(path)
                 objects.make(path, serves)
             # The marker under the lock: who clears an empty vault away holds it meanwhile.
-            self._vaults[path] = take_lock(os.path.join(path, LOCK))
+            self._vaults[path] = take_own_lock(os.path.join(path, LOCK))
             objects.prepare(path)

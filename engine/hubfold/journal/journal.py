@@ -16,7 +16,8 @@ Format, version 1: UTF-8 text, one JSON object per line, each with a ``record``:
 ``remove``     about to remove ``path``, which the user named, `Removed`; ``bytes`` by length, 0 for a link
 ``aside``      about to rename the folder `path` to `temporary`, to empty it there; our own `locks` in it
 ``make``       about to make the new file or folder `path` under the name `temporary` first
-``put``        about to give a root a file or link made of what lies in a folder, `Put`; known again by inode or text
+``put``        about to give a root a file or link made of what lies in a folder, `Put`; known again by inode or text;
+               of a note that takes the place of another one, what that was (``before``)
 ``take``       undo is about to remove what was put at ``path``; ``source`` has the bytes, fsynced
 ``move``       about to move the content of a model to another root, `Moved`: what is made there is announced by
                ``make``, each link to it by an ``intent``
@@ -85,7 +86,7 @@ class Journal:
         make_folders(folder)
         run = _new_run(folder)
         with Directory.open(folder) as directory:
-            fd = directory.create_file(run + SUFFIX)
+            fd = directory.create_file(run + SUFFIX, append=True)
             journal = cls(fd, run, path_of(folder, run))
             journal.append(
                 "run",
@@ -142,12 +143,13 @@ class Journal:
             data = memoryview(text)
             while data:
                 data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
         except OSError:
-            # Half a line would swallow the next one.
-            os.ftruncate(self._fd, before)
-            os.lseek(self._fd, before, os.SEEK_SET)
+            # Half a line would swallow the next one; and the kernel tries no page again whose fsync failed, so a next
+            # one could be on the disk behind a hole.
+            if text:
+                os.ftruncate(self._fd, before)
             raise
-        os.fsync(self._fd)
 
     def close(self) -> None:
         try:

@@ -74,14 +74,25 @@ def restore_keepers(log: RunLog, others: Others = ALONE) -> list[Failed]:
     for change in reversed(changes):
         if change.inode in ours and change.inode not in linked and change.inode not in others.keepers:
             try:
-                _restore_keeper(_where_it_is(change, others.roots_now), log.places)
+                _give_back(change, others, log.places)
             except LeftAlone:
                 continue
             except OSError as error:
-                # Deleted, or a link now: nothing to give back.
-                if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                    failed.append(Failed(change.path, errors.describe(error)))
+                failed.append(Failed(change.path, errors.describe(error)))
     return failed
+
+
+def _give_back(change: KeeperChange, others: Others, places: Places) -> None:
+    """By the name that it was changed by; where another file has that by now, by a name of what a fold kept for it."""
+    kept_as = sorted(others.kept_as.get(change.path, ()))
+    for one in (change, *(replace(change, root=root, path=path) for root, path in kept_as)):
+        try:
+            if _restore_keeper(_where_it_is(one, others.roots_now), places):
+                return
+        except OSError as error:
+            # Deleted, or a link now: nothing to give back.
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
 
 
 def _where_it_is(change: KeeperChange, roots_now: Mapping[str, str]) -> KeeperChange:
@@ -89,8 +100,8 @@ def _where_it_is(change: KeeperChange, roots_now: Mapping[str, str]) -> KeeperCh
     return change if root is None else replace(change, path=root + change.path[len(change.root) :], root=root)
 
 
-def _restore_keeper(change: KeeperChange, places: Places) -> None:
-    """Raises `Away` where the keeper's root is not to be seen now."""
+def _restore_keeper(change: KeeperChange, places: Places) -> bool:
+    """Whether it is there. Raises `Away` where the keeper's root is not to be seen now."""
     known = places.get(change.root)
     if known is not None and known.vault:
         check_vault(places, change.root)  # one that is empty is removed
@@ -102,10 +113,11 @@ def _restore_keeper(change: KeeperChange, places: Places) -> None:
     try:
         st = os.fstat(fd)
         if st.st_ino != change.inode:
-            return
+            return False
         if stat.S_IMODE(st.st_mode) == change.mode[1] != change.mode[0]:
             set_mode(fd, change.mode[0])
         if st.st_mtime_ns == change.mtime_ns[1] != change.mtime_ns[0]:
             os.utime(fd, ns=(st.st_atime_ns, change.mtime_ns[0]))
+        return True
     finally:
         os.close(fd)

@@ -10,13 +10,17 @@ from contextlib import contextmanager, suppress
 
 import filelock
 
-from hubfold.errors import HubfoldError, Locked
+from hubfold.disk.hosts import lock as hosts
+from hubfold.errors import HeldElsewhere, HubfoldError, Locked
 from hubfold.state.home import StateHome
 
 
 @contextmanager
 def exclusive(state: StateHome, command: str) -> Iterator[None]:
-    """Be the only command that changes something. Raises `Locked`, saying which one runs, without waiting."""
+    """Be the only command that changes something. Raises `Locked`, saying which one runs, without waiting.
+
+    Of a state directory on a shared file system, on all hosts.
+    """
     state.create()
     lock = filelock.FileLock(state.lock)
     try:
@@ -30,7 +34,26 @@ def exclusive(state: StateHome, command: str) -> Iterator[None]:
         raise HubfoldError(
             f"the lock {state.lock} cannot be taken: {error}", "give another state directory by HUBFOLD_HOME"
         ) from None
-    note = state.lock + ".json"
+    try:
+        with hosts.held(state.lock, command), _noted(state.lock + ".json", command):
+            yield
+    except HeldElsewhere as error:
+        raise held_elsewhere(error) from None
+    finally:
+        lock.release()
+
+
+def held_elsewhere(error: HeldElsewhere) -> Locked:
+    """What a user is told of a run that may be another host's."""
+    return Locked(
+        f"another hubfold run is at work: {error.holder}",
+        "wait until it is through, then try again; if its host is gone for good: hubfold unlock",
+    )
+
+
+@contextmanager
+def _noted(note: str, command: str) -> Iterator[None]:
+    """Say who holds the lock, for as long as it is held."""
     # As runs are named and listed: UTC, so that a log of several machines can be read.
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with suppress(OSError), open(note, "w", encoding="ascii") as file:  # a courtesy; the lock is what counts
@@ -40,7 +63,6 @@ def exclusive(state: StateHome, command: str) -> Iterator[None]:
     finally:
         with suppress(OSError):
             os.unlink(note)
-        lock.release()
 
 
 def _who(state: StateHome) -> str:

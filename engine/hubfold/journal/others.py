@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubfold.content import LinkKind
@@ -21,6 +21,8 @@ class Others:
     changes: Sequence[KeeperChange] | None = None
     #: Paths that a later run has replaced again, each with the last such run.
     refolded: Mapping[str, str] = field(default_factory=dict)
+    #: By a path that runs made a hard link: the names (root, path) of what they had kept for it.
+    kept_as: Mapping[str, Collection[tuple[str, str]]] = field(default_factory=dict)
     #: Where the object of a link lies now that its vault moved, None if it did not.
     object_now: Callable[[Intent], str | None] = lambda intent: None
     #: Roots that are not where they were, with where they are.
@@ -30,7 +32,8 @@ class Others:
     def of(cls, logs: Collection[RunLog], log: RunLog) -> Others:
         """`logs` are all runs, oldest first, `log` among them."""
         changes = [change for one in logs for change in one.keepers]
-        return cls(keepers_in_use(logs, but=log.run), changes, folded_again(logs, log))
+        again = folded_again(logs, log)
+        return cls(keepers_in_use(logs, but=log.run), changes, again, kept_as=_kept_as(logs))
 
 
 #: There are no others.
@@ -94,6 +97,35 @@ def _text_now(link: Intent | FarmLink, later: Sequence[Repointed]) -> tuple[str,
         return known[0]
     now = text_of(link.path)
     return next((pair for pair in reversed(known) if pair[0] == now), known[-1])
+
+
+def _kept_as(logs: Iterable[RunLog]) -> dict[str, set[tuple[str, str]]]:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for log in logs:
+        for intent in log.intents.values():
+            if intent.link is LinkKind.HARDLINK:
+                found.setdefault(intent.path, set()).add((intent.keeper_root, intent.keeper))
+    return found
+
+
+def taken_away(logs: Iterable[RunLog]) -> Iterator[tuple[str, str]]:
+    """(run, path) of the links that undo took away, by the run that made each, and by those that led it elsewhere.
+
+    Each of these notes the link at the object that it reads then. As long as one run whose link lies there was not
+    taken back, nothing is said of the others: theirs may be that one, moved with its farm.
+    """
+    led: dict[str, list[str]] = {}
+    gone: dict[str, bool] = {}
+    for log in logs:
+        taken = set(log.unlinked)
+        yield from ((log.run, path) for path in taken)
+        for link in log.farm_links:
+            gone[link.path] = gone.get(link.path, True) and link.path in taken
+        for repointed in log.repointed:
+            led.setdefault(repointed.path, []).append(log.run)
+    for path, runs in led.items():
+        if gone.get(path):
+            yield from ((run, path) for run in runs)
 
 
 def keepers_in_use(logs: Collection[RunLog], *, but: str) -> set[int]:

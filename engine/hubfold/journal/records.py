@@ -160,6 +160,43 @@ PUTTING = frozenset({"adopt", "migrate", "farm"})
 
 
 @dataclass(frozen=True, slots=True)
+class Before(Record):
+    """A note that another one takes the place of: all that is needed to make it again."""
+
+    text: str
+    mode: int
+    uid: int
+    gid: int
+    atime_ns: int
+    mtime_ns: int
+    xattrs: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, text: str, attributes: Attributes) -> Before:
+        return cls(text, *attributes)
+
+    @property
+    def attributes(self) -> Attributes:
+        return Attributes(self.mode, self.uid, self.gid, self.atime_ns, self.mtime_ns, xattrs=self.xattrs)
+
+    def as_record(self) -> dict[str, Any]:
+        xattrs = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
+        return {**Record.as_record(self), "xattrs": xattrs}
+
+    @classmethod
+    def from_record(cls, record: Any) -> Before:
+        """Raises `ValueError`, `TypeError` or `KeyError` for anything hubfold would not have written."""
+        values = {name: expect(record, dict)[name] for name in cls.__slots__}
+        expect(values["text"], str)
+        for name in ("mode", "uid", "gid", "atime_ns", "mtime_ns"):
+            expect(values[name], int)
+        values["xattrs"] = {
+            str(name): base64.b64decode(value, validate=True) for name, value in values["xattrs"].items()
+        }
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
 class Put(Record):
     """A file or link that was made for a root out of what lies elsewhere: a folder of the user's, a cache."""
 
@@ -178,6 +215,13 @@ class Put(Record):
     of: str = ""
     #: Of a note that its user may edit: the sha256 of what was put there.
     digest: str = ""
+    #: Of a note: the one in whose place it was put, which undo makes again.
+    before: Before | None = None
+
+    def as_record(self) -> dict[str, Any]:
+        record = Record.as_record(self)
+        del record["before"]
+        return record if self.before is None else {**record, "before": self.before.as_record()}
 
 
 @dataclass(frozen=True, slots=True)

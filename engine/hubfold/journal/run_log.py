@@ -10,6 +10,7 @@ from typing import Any
 from hubfold.content import LinkKind
 from hubfold.disk.identity import Location, Placed
 from hubfold.journal.records import (
+    Before,
     FarmLink,
     Intent,
     KeeperChange,
@@ -84,6 +85,12 @@ class RunLog:
         """Whether links were led to a copy: what they read before may have to be made again."""
         return bool(self.repointed) and self.command == "move"
 
+    @property
+    def changes_at(self) -> tuple[set[str], set[str]]:
+        """(roots, folders in them) of the paths that this run replaced, or put there."""
+        roots = {intent.root for intent in self.intents.values()} | {put.root for put in self.puts}
+        return roots, {os.path.dirname(intent.path) for intent in self.intents.values()}
+
     def links_made(self) -> list[str]:
         """The symlinks that this run made and that were not taken back."""
         folded = [
@@ -108,8 +115,13 @@ class RunLog:
         return self.ended or "unfinished"
 
     @property
+    def renews(self) -> bool:
+        """Whether notes were put in the place of others, which undo makes again."""
+        return any(put.before is not None for put in self.puts)
+
+    @property
     def needs_recovery(self) -> bool:
-        repointing = bool(self.repointed) and self.undo_begun and not self.undone
+        repointing = (bool(self.repointed) or self.renews) and self.undo_begun and not self.undone
         return bool(self.open_numbers) or self.ended is None or self.undone_but_for_the_end or repointing
 
     @property
@@ -257,11 +269,12 @@ def _read_temporary(log: RunLog, record: Mapping[str, Any]) -> None:
 def _read_put(log: RunLog, record: Mapping[str, Any]) -> None:
     numbers = {name: expect(record[name], int) for name in ("inode", "size")}
     told = {"of": "", "digest": "", **record}
-    texts = {name: expect(told[name], str) for name in Put.__slots__ if name not in numbers}
+    texts = {name: expect(told[name], str) for name in Put.__slots__ if name not in (*numbers, "before")}
     absolute(texts["path"], texts["root"])
     if texts["source"]:
         absolute(texts["source"])
-    log.puts.append(Put(**texts, **numbers))
+    before = Before.from_record(record["before"]) if "before" in record else None
+    log.puts.append(Put(**texts, **numbers, before=before))
 
 
 def _read_take(log: RunLog, record: Mapping[str, Any]) -> None:

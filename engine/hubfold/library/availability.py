@@ -11,6 +11,7 @@ from hubfold.errors import HubfoldError
 from hubfold.library.gather import Library
 from hubfold.library.inventory import HeldRevision, Holdings
 from hubfold.models.names import ModelName, nearest, unknown
+from hubfold.models.patterns import may_be_weights
 from hubfold.reports.models import (
     Judged,
     MissingFile,
@@ -96,6 +97,8 @@ def hidden(library: Library | Holdings, wanted: ModelName) -> tuple[str, ...]:
 def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[str]) -> str:
     """The folder of a whole revision, or the path of one file of it, which has to be whole itself only.
 
+    Where the files of all models lie in one folder, it is that of the only file, or of the only one with weights.
+
     `names` are further names to suggest. Raises `UnknownModel`, `NotWhole`.
     """
     model = library.find(wanted)
@@ -116,7 +119,19 @@ def path(library: Library, wanted: ModelName, file: str | None, names: Iterable[
     if revision.state is not Wholeness.WHOLE or lacking:
         hint = READ_IT if lacking[0].unreadable else _how_to_get(wanted)
         raise NotWhole(f"{model.id} is {_how(revision)} in {revision.path}: {in_words(lacking)}", hint)
-    return revision.path
+    return _only_file(model, revision) if revision.among_others else revision.path
+
+
+def _only_file(model: Model, revision: Revision) -> str:
+    """The file that is meant by a model without a folder of its own. Raises `NotWhole` where that may be several."""
+    names = sorted(file.name for file in revision.files)
+    weights = [file.path for file in revision.files if len(names) == 1 or may_be_weights(file.name)]
+    if len(weights) == 1:
+        return weights[0]
+    raise NotWhole(
+        f"{model.id} has {len(names)} files among those of other models: {', '.join(names)}",
+        f"name one: hubfold path {shlex.quote(model.id)} {shlex.quote(names[0])}",
+    )
 
 
 def _path_of_file(library: Library, wanted: ModelName, model: Model, file: str) -> str:

@@ -223,6 +223,11 @@ class Holdings:
         links = (one for one in self.reached if one.owner.path == held.root.path)
         return real(held.snapshot.path, links)
 
+    def home_of(self, held: HeldRevision) -> str:
+        """What tells the model from others of its root, free of symlinks of its layout."""
+        links = (one for one in self.reached if one.owner.path == held.root.path)
+        return real(held.snapshot.home or held.snapshot.path, links)
+
     def lock_paths(self, root: Root, path: str) -> Sequence[str]:
         """The locks of everybody who may replace `path`. Raises `BackendFault`."""
         return lock_paths(root, path, self.reached, self.backends)

@@ -95,6 +95,7 @@ class Joined:
                 expected_bytes=None if snapshot.expected is None else sum(snapshot.expected.values()),
                 last_modified=max(times) if times else _modified(snapshot.path),
                 weightless=judgement.weightless,
+                among_others=snapshot.path == place.root.path and snapshot.home not in ("", snapshot.path),
             ).only(selections)
         )
 

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from hubfold.backend.changes import Removal
-from hubfold.disk.paths import hops
+from hubfold.disk.paths import hops, within
 from hubfold.errors import HubfoldError
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name
@@ -115,21 +115,31 @@ def _files(holdings: Holdings, held: HeldRevision) -> Mapping[str, str]:
     if not holdings.is_cache(held.root):
         for whole in _whole(holdings, held):
             paths = (*whole.content, *(kept.path for kept in whole.kept))
-            found |= {os.path.relpath(path, whole.path): path for path in paths}
+            own = (path for path in paths if within(path, whole.path))
+            found |= {os.path.relpath(path, whole.path): path for path in own}
     return found
 
 
 def _whole(holdings: Holdings, held: HeldRevision) -> Iterator[Removal]:
     """What has to go of the whole copy that `held` is."""
     if held.root in holdings.usable:
-        with holdings.leaving_out(held.root):
-            yield from holdings.removals_at(held.root, held.name, held.snapshot.path)
+        # Where the files of all models lie together, a model is what it is told apart by.
+        for place in dict.fromkeys((held.snapshot.path, held.snapshot.home or held.snapshot.path)):
+            with holdings.leaving_out(held.root):
+                yield from holdings.removals_at(held.root, held.name, place)
 
 
 def _shown_by(holdings: Holdings, held: HeldRevision) -> Iterator[HeldRevision]:
-    """The revisions in the same folder: links of a layout can show one under several names, in several roots."""
-    place = holdings.lies_at(held)
-    return (one for one in holdings.held() if one is not held and holdings.lies_at(one) == place)
+    """The revisions in the same folder: links of a layout can show one under several names, in several roots.
+
+    Where the files of all models lie in one folder, they are told apart by their homes.
+    """
+    place, home = holdings.lies_at(held), holdings.home_of(held)
+    return (
+        one
+        for one in holdings.held()
+        if one is not held and holdings.lies_at(one) == place and holdings.home_of(one) == home
+    )
 
 
 def _chosen(holdings: Holdings, held: HeldRevision, asked: FilesOf, left: list[Left]) -> Iterator[str]:
@@ -154,6 +164,10 @@ def _of_copy(holdings: Holdings, held: HeldRevision, paths: set[str], left: list
     to go."""
     for whole in _whole(holdings, held):
         left += [Left(kept.path, kept.reason) for kept in whole.kept if kept.path in paths]
+        shared = (
+            path for path in paths if path not in whole.content and _is_of_another(holdings, held, path)
+        )
+        left += [Left(path, "another model needs it") for path in sorted(shared)]
         going = tuple(path for path in whole.content if path in paths)
         if going:
             yield Removal(
@@ -166,6 +180,12 @@ def _of_copy(holdings: Holdings, held: HeldRevision, paths: set[str], left: list
                 content=going,
                 notes_stay=True,
             )
+
+
+def _is_of_another(holdings: Holdings, held: HeldRevision, path: str) -> bool:
+    """Whether another model of the root shows the file, too."""
+    readers = holdings.reading(os.path.realpath(path))
+    return any(one.root.path == held.root.path and one.name != held.name for one, _ in readers)
 
 
 def _removals(

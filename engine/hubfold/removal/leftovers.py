@@ -50,7 +50,7 @@ def plan(
                 continue
             if leftover.mtime_ns is None or leftover.mtime_ns < before_ns:
                 removals.append(replace(leftover.removal, kind=str(leftover.kind)))
-            elif leftover.kind is LeftoverKind.INTERRUPTED:
+            elif leftover.kind in (LeftoverKind.INTERRUPTED, LeftoverKind.UNUSED):
                 young.append(Left(leftover.path, _too_young(older_than)))
     if not only:
         removals += _dangling(logs)
@@ -70,7 +70,7 @@ def _unseen(holdings: Holdings, only: Collection[str]) -> Iterator[Left]:
 
 
 def _too_young(older_than: float) -> str:
-    """Why an interrupted download stays, and what removes it all the same."""
+    """Why what somebody may be at stays, and what removes it all the same."""
     return f"it was touched less than {display.time_span(older_than)} ago; `hubfold clean --older-than 0` takes it too"
 
 

@@ -9,11 +9,13 @@ another cache's models are never removed with it.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from hubfold import display
 from hubfold.backend.changes import Removal
 from hubfold.content import IndexedReplica, Root
 from hubfold.disk.paths import within
@@ -29,6 +31,7 @@ from hubfold.removal.measure import measure
 from hubfold.removal.needs import Names, Needs
 from hubfold.removal.remover import Removing
 from hubfold.removal.settle import rest_of
+from hubfold.removal.shared import shared_besides, with_shared
 from hubfold.removal.twins import Twin
 from hubfold.reports.models import Wholeness
 from hubfold.reports.outcomes import Left
@@ -38,6 +41,8 @@ from hubfold.vault.names import LINKS
 COPY = "a local copy of it; --with-copies removes it too"
 #: A sort of thing that goes: what is left of a local copy whose removal was cut short.
 REST = "the rest of"
+#: How many models of a store are named to whom names the store.
+_SOME = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +215,15 @@ def _removals(
 
 def _copies_at(holdings: Holdings, path: str, logs: Callable[[], Iterable[RunLog]]) -> Iterator[Removal]:
     """The local copy whose folder the user named, or the rest of it. Raises `UsageError` where that is none."""
+    several = list(
+        dict.fromkeys(one.name for one in holdings.at(path) if one.snapshot.home not in ("", path))
+    )
+    if len(several) > 1:
+        told = ", ".join(map(str, several[:_SOME])) + (", …" if several[_SOME:] else "")
+        raise UsageError(
+            f"{path} holds {display.count(len(several), 'model')}: {told}",
+            f"name those that are to go: hubfold rm --with-copies --from {shlex.quote(path)} {several[0]}",
+        )
     found = list(copy_at(holdings, path))
     remains = rest(holdings, path, logs()) if not found else None
     if remains is not None:
@@ -270,23 +284,6 @@ def _folders_emptied(top: str, of_it: Iterable[str], gone: set[str], root: str) 
                 yield folder
 
 
-def with_shared(removals: Sequence[Removal]) -> list[Removal]:
-    """The same, with content that goes since all models go that need it: the last of them takes it along."""
-    found = list(removals)
-    going = {(one.root, one.path) for one in found if one.whole}
-    last = {(one.root, shared.path): number for number, one in enumerate(found) for shared in one.shared}
-    for number, one in enumerate(found):
-        goes = (
-            shared.path
-            for shared in one.shared
-            if last[one.root, shared.path] == number
-            and all((one.root, user) in going for user in shared.users)
-        )
-        content = dict.fromkeys((*one.content, *goes))
-        found[number] = replace(one, content=tuple(content))
-    return found
-
-
 def hold_against_needs(
     holdings: Holdings,
     removals: Sequence[Removal],
@@ -300,7 +297,8 @@ def hold_against_needs(
 
     With `only`, no link and no object goes that is not of these roots.
     """
-    needs = Needs(holdings, with_links, names, with_shared(removals), only)
+    together = with_shared(shared_besides(holdings, removals))
+    needs = Needs(holdings, with_links, names, together, only)
     needs.look()
     removals = needs.removals
     files = [path for removal in removals for path in removal.files]

@@ -9,7 +9,7 @@ Per `changes.Removal`::
     refs                                                 nothing leads to the revision any more
     each snapshot folder renamed away                    it was whole until now, and is gone at once
     the layout's notes, then what was renamed away
-    content, asked for again: does anything need it now?
+    content, asked for again: does anything need it now?    once for all of a root, their locks held
     shared payloads that nobody uses
     links of the layout that lead to nothing but empty folders, then these folders
 
@@ -24,9 +24,10 @@ removes.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from hubfold import errors
 from hubfold.backend.changes import Removal
@@ -35,7 +36,7 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.locks import passing_lock
 from hubfold.disk.paths import within
 from hubfold.disk.seen import Seen, below
-from hubfold.errors import LeftAlone
+from hubfold.errors import Interrupted, LeftAlone
 from hubfold.faults import BackendFault
 from hubfold.journal.journal import Journal
 from hubfold.journal.records import Removed
@@ -46,6 +47,9 @@ from hubfold.removal.measure import measure, shared_bytes
 from hubfold.removal.twins import Twins
 from hubfold.reports.outcomes import Failed
 
+#: How many locks are held at once to ask about several removals together: each is an open file.
+_LOCKS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Removing:
@@ -53,6 +57,16 @@ class Removing:
 
     removals: tuple[Removal, ...]
     seen: Mapping[str, Seen]
+
+
+@dataclass(slots=True)
+class _Together:
+    """Removals of one root whose content is asked about by one question: a layout may read all it has to answer it."""
+
+    root: Root
+    held: ExitStack
+    removals: list[Removal] = field(default_factory=list)
+    locks: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -77,24 +91,49 @@ class Remover:
         """One after the other; raises `Interrupted` between two of them, `OSError` if the journal cannot be written."""
         self.progress.start("removing", sum(len(removal.files) for removal in removals), "files")
         try:
-            for removal in removals:
-                self.stop.check()
-                self._remove(removal)
+            for of_root in _alike(removals):
+                with ExitStack() as held:
+                    self._remove_together(of_root, held)
         finally:
             self.progress.finish()
 
-    def _remove(self, removal: Removal) -> None:
-        root = self.holdings.root_at(removal.root)
+    def _remove_together(self, removals: Sequence[Removal], held: ExitStack) -> None:
+        first = removals[0]
+        root = self.holdings.root_at(first.root)
+        together = _Together(root or Root(first.root, first.backend), held)
+        try:
+            for removal in removals:
+                self.stop.check()
+                if len(together.locks) >= _LOCKS:
+                    self._ask_and_remove(together)
+                self._remove(removal, together, known=root is not None)
+        except Interrupted:
+            self._ask_and_remove(together)
+            raise
+        self._ask_and_remove(together)
+
+    def _ask_and_remove(self, together: _Together) -> None:
+        """Remove the content of what leads to none any more, with the folders that are empty then; let its locks go."""
+        root, removals = together.root, together.removals
+        together.removals = []
+        self._unneeded(root, list(dict.fromkeys(path for removal in removals for path in removal.content)))
+        for removal in removals:
+            self._folders(root, removal)
+        together.held.close()
+        together.locks.clear()
+
+    def _remove(self, removal: Removal, together: _Together, *, known: bool) -> None:
+        """Remove what leads to content, and what is asked about alone; the rest waits for what goes with it."""
+        root = together.root
         if not (removal.files or removal.empty):
             return
-        guarded = [*removal.content, *(payload.path for payload in removal.payloads)]
-        if root is None:
-            root, guarded = Root(removal.root, removal.backend), []
+        guarded = [*removal.content, *(payload.path for payload in removal.payloads)] if known else []
         with ExitStack() as held:
             try:
                 locks = self._locks(root, guarded)
                 for lock in locks:
-                    held.enter_context(passing_lock(lock, root.path))
+                    if lock not in together.locks:
+                        held.enter_context(passing_lock(lock, root.path))
                 self._compare(removal)
             except (LeftAlone, OSError) as error:
                 path = removal.path if removal.path in self.twins.of else guarded[0]
@@ -117,6 +156,12 @@ class Remover:
                     self._empty_aside(root, folder, temporary, removal, goes)
                 return
             self._rest(root, removal, asides, goes)
+            if self._is_alone(removal):
+                self._folders(root, removal)
+                return
+            together.removals.append(removal)
+            together.locks.update(locks)
+            together.held.enter_context(held.pop_all())
 
     def _compare(self, removal: Removal) -> None:
         """Of a copy that a cache has too: with that. Raises `LeftAlone`, `OSError`, `Interrupted`."""
@@ -142,11 +187,18 @@ class Remover:
         if removal.notes_stay:
             for path in removal.content:
                 self._try(root, path)
-        else:
+        elif self._is_alone(removal):
             self._unneeded(root, removal.content)
         for payload in removal.payloads:
             if self._unneeded(root, [payload.path]):
                 self._try(root, payload.record)
+
+    def _is_alone(self, removal: Removal) -> bool:
+        """Whether content goes with what it is of: other things come after it, or it was compared just now."""
+        return removal.notes_stay or bool(removal.payloads) or removal.path in self.twins.of
+
+    def _folders(self, root: Root, removal: Removal) -> None:
+        """Remove the folders that are empty now."""
         for folder in removal.empty:
             # Before the folders: while these are there, the layout knows the link, and the same `rm` goes on.
             doors = [link for link in self.holdings.doors(root.path, folder) if link in self.seen]
@@ -324,6 +376,12 @@ class Remover:
                 directory.rmdir(name)
                 directory.sync()
                 self.freed += blocks
+
+
+def _alike(removals: Sequence[Removal]) -> Iterator[Sequence[Removal]]:
+    """Those that follow each other and are of one root."""
+    for _, found in groupby(removals, key=lambda removal: (removal.root, removal.backend)):
+        yield list(found)
 
 
 def _is_bare(top: str, folders: Collection[str]) -> bool:

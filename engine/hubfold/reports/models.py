@@ -110,6 +110,8 @@ class Revision(JsonForm):
     unselected: Revision | None = field(default=None, metadata=UNTOLD)
     #: It is of a model, and none of its weights is there.
     weightless: bool = field(default=False, metadata=UNTOLD)
+    #: Its files lie in `path` among those of other models.
+    among_others: bool = field(default=False, metadata=UNTOLD)
 
     def only(self, selections: Selections) -> Revision:
         """The same, held against what was asked for instead of all there is.

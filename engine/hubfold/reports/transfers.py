@@ -42,6 +42,8 @@ class DownloadedModel(JsonForm):
     as_it_is: str = field(default="", metadata=told(optional=True))
     #: What earlier attempts left of it, here or elsewhere, and is gone on with.
     gone_on_bytes: int = field(default=0, metadata=told("gone_on_with_bytes", optional=True))
+    #: What of it came from neighbours instead of the Hub, or would.
+    neighbour_bytes: int = field(default=0, metadata=told("from_neighbours_bytes", optional=True))
     #: What earlier attempts left of it and the client begins anew.
     lost_bytes: int = field(default=0, metadata=told("begun_anew_bytes", optional=True))
 
@@ -136,8 +138,9 @@ class AdoptReport(JsonForm):
 class MigrateReport(JsonForm):
     """The cache `old` put into `new` (`run` None: a preview). `how` is leave, move or link.
 
-    `made` are the paths that come into `new`, `reused` those of them with content, `written` the bytes that are copied,
-    `links` the files of `old` that read what `new` has, `removed` what is gone from `old`.
+    `made` are the paths that come into `new`, `reused` those of them with content, `renewed` the refs there that name a
+    newer commit then, `written` the bytes that are copied, `links` the files of `old` that read what `new` has,
+    `removed` what is gone from `old`.
     """
 
     old: str
@@ -147,6 +150,7 @@ class MigrateReport(JsonForm):
     models: tuple[BackedUpModel, ...] = ()
     made: tuple[str, ...] = field(default=(), metadata=PATHS)
     reused: tuple[Reused, ...] = ()
+    renewed: tuple[str, ...] = field(default=(), metadata=PATHS)
     written: int = field(default=0, metadata=told("written_bytes"))
     links: tuple[str, ...] = field(default=(), metadata=PATHS)
     removed: tuple[str, ...] = field(default=(), metadata=PATHS)

@@ -4,6 +4,8 @@
     include = ["*.dat"]           # of plain folders only these, and these whatever they are
     all_files = false             # true: of plain folders more than model files
     reserve = "30GB"              # what downloads leave free beside the cache; `check` tells where there is less
+    neighbours = ["http://lab-1:8600"]    # hosts that run `hubfold serve`: downloads ask them before the Hub
+    neighbours_token = "~/.hubfold-token"  # the file with the token that they want
 
     [[roots]]
     path = "/mnt/nas/models"      # or "~/models"
@@ -46,7 +48,17 @@ from hubfold.state.home import KnownRoot
 
 #: The settings that there are: at the top, of a root, of a model.
 SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "": ("roots", "models", "plugins", "include", "exclude", "all_files", "reserve"),
+    "": (
+        "roots",
+        "models",
+        "plugins",
+        "include",
+        "exclude",
+        "all_files",
+        "reserve",
+        "neighbours",
+        "neighbours_token",
+    ),
     "roots": ("path", "backend", "role", "limit", "name"),
     "models": ("repo", "revision", "size", "include", "exclude", "place", "path"),
 }
@@ -74,6 +86,12 @@ SAMPLE = """\
 
 # What downloads leave free; below it `hubfold check` warns.
 #reserve = "30GB"
+
+# -- downloads -----------------------------------------------------------------------------------
+
+# Hosts that run `hubfold serve`, asked before the Hub; and the file with the token that they want.
+#neighbours = ["http://lab-1:8600"]
+#neighbours_token = "~/.hubfold-token"
 
 # -- roots ---------------------------------------------------------------------------------------
 # The caches that HF_HOME and its like name are known without being told. Each further folder has
@@ -119,6 +137,9 @@ class Config(NamedTuple):
     all_files: bool = False
     #: Bytes that downloads leave free.
     reserve: int = 0
+    #: Endpoints that downloads ask before the Hub, and the file with the token that they want.
+    neighbours: tuple[str, ...] = ()
+    neighbours_token: str | None = None
     #: By the name of a plugin: its own section.
     plugins: Mapping[str, Mapping[str, Any]] | None = None
     warnings: tuple[str, ...] = ()
@@ -179,6 +200,8 @@ class _Reader:
             exclude=self._patterns(document, "", "exclude"),
             all_files=self._flag(document, "all_files"),
             reserve=self._size(document, "", "reserve") or 0,
+            neighbours=self._texts(document, "neighbours", 'neighbours = ["http://lab-1:8600"]'),
+            neighbours_token=self._text(document, "", "neighbours_token"),
             plugins=self._sections(document.get("plugins", {})),
             warnings=tuple(self.warnings),
         )
@@ -260,6 +283,12 @@ class _Reader:
             raise self._error(
                 f"{key}.{name}".lstrip("."), "is no list of patterns", f'write {name} = ["*.gguf"]'
             )
+        return tuple(found)
+
+    def _texts(self, table: Mapping[str, Any], name: str, example: str) -> tuple[str, ...]:
+        found = table.get(name, [])
+        if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
+            raise self._error(name, "is no list of texts", f"write {example}")
         return tuple(found)
 
     def _text(self, table: Mapping[str, Any], key: str, name: str) -> str | None:

@@ -1,7 +1,7 @@
 """The contract of a backend once hubfold is at work: folded and taken back by the command, the store's program asked.
 
 It is run as a user runs it, in a process of its own, so the plugin has to be installed, or to be one file; else these
-tests are skipped.
+tests are skipped. Once it is killed in the middle of a swap.
 """
 
 from __future__ import annotations
@@ -28,6 +28,23 @@ if TYPE_CHECKING:
 
 _FOLD = ("consolidate", "--all-files", "--min-size", "1", "-y")
 
+#: hubfold, which ends without another word once a file has taken the place of another.
+_DYING = """
+import os, sys
+from hubfold.disk.directory import Directory
+from hubfold.cli import main
+
+def dying(call):
+    def changed(folder, one, other):
+        call(folder, one, other)
+        if one.startswith(".hubfold-"):
+            os._exit(77)
+    return changed
+
+Directory.exchange, Directory.rename = dying(Directory.exchange), dying(Directory.rename)
+main()
+"""
+
 
 class Command:
     """hubfold with a state and a home below `folder`, and nothing of this machine's."""
@@ -47,6 +64,16 @@ class Command:
         answer = subprocess.run(line, env=self.environ, capture_output=True, text=True, timeout=600)
         assert answer.returncode == 0, f"{' '.join(line)}: {answer.stdout}{answer.stderr}"
         return answer.stdout
+
+    def dies_in_a_swap(self, *arguments: str | Path) -> bool:
+        """Run it, killed as soon as one name was given another file; whether it came to that.
+
+        What was displaced has a name of hubfold's then, and nothing after it was done.
+        """
+        line = [sys.executable, "-c", _DYING, *map(str, arguments)]
+        answer = subprocess.run(line, env=self.environ, capture_output=True, text=True, timeout=600)
+        assert answer.returncode in (0, 77), f"{' '.join(line)}: {answer.stdout}{answer.stderr}"
+        return answer.returncode == 77
 
     def bring(self, backend: type[StorageBackend]) -> None:
         """Have the file of a plugin that is no distribution, as its author has it beside his configuration."""
@@ -90,6 +117,36 @@ class FoldContract:
         again = _as_users_see(built.root)
         assert {path: again.get(path) for path in before} == before
         assert not self._strangers(built, before, again)
+        self.program_is_content(built)
+
+    def test_killed_in_the_middle_of_a_swap_it_reads_the_same_and_all_can_be_taken_back(
+        self, built: Built, tmp_path: Path
+    ) -> None:
+        hubfold = Command(tmp_path)
+        if self.backend.name not in hubfold.backends():
+            hubfold.bring(self.backend)
+        if not built.recognised:
+            pytest.skip("it is known by no name")
+        cache = tmp_path / "hub"
+        _cache_of([built.root / path for path in built.content], cache)
+        before = _as_users_see(built.root)
+        if not hubfold.dies_in_a_swap(*_FOLD, built.root, cache):
+            pytest.skip(
+                f"no file of it is replaced, or no installed plugin has the backend {self.backend.name}"
+            )
+        for path in built.content:
+            assert (built.root / path).read_bytes() == before[path][-1], (
+                f"{path} reads other bytes after a crash"
+            )
+        self.program_is_content(built)
+        hubfold.run("recover")
+        after = _as_users_see(built.root)
+        assert not self._strangers(built, before, after), "left by a crash, and not taken away by `recover`"
+        runs = json.loads(hubfold.run("runs", "--json"))["runs"]
+        if any(run["actions"] and run["state"] != "undone" for run in runs):
+            hubfold.run("undo", "-y")
+        again = _as_users_see(built.root)
+        assert {path: again.get(path) for path in before} == before
         self.program_is_content(built)
 
     def _links(self) -> frozenset[LinkKind]:

@@ -63,7 +63,10 @@ class WantedFile:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A file of which an earlier attempt left the first `size` bytes at `source`, gone on with at `partial`."""
+    """A file of which an earlier attempt left the first `size` bytes at `source`, gone on with at `partial`.
+
+    Of one that a neighbour has `size` may be 0: all of it is fetched there.
+    """
 
     path: str
     sha256: str
@@ -73,6 +76,13 @@ class Begun:
     model: Name
     commit: str
     file: ListedFile
+    #: The endpoints that say that they have it.
+    neighbours: tuple[str, ...] = ()
+
+    @property
+    def rest(self) -> int:
+        """Bytes that are missing."""
+        return self.file.size - self.size
 
     @property
     def elsewhere(self) -> bool:
@@ -116,6 +126,8 @@ class ModelDownload:
     bad: tuple[BadFile, ...] = ()
     #: What is gone on with; the rest of each is among `fetch_bytes`.
     begun: tuple[Begun, ...] = ()
+    #: What of `fetch_bytes` neighbours say that they have.
+    neighbour_bytes: int = 0
     #: Bytes that earlier attempts left of files that have to be fetched, and that the client does not go on with.
     lost_bytes: int = 0
     #: The name as it was given, for whoever judges what came as `hubfold check` does.
@@ -193,6 +205,8 @@ class Known:
     begun: Callable[[Name], Iterable[Partial]]
     #: Those of a sha256 in any root.
     begun_anywhere: Callable[[str], Iterable[Partial]]
+    #: Which neighbours have content (sha256 → bytes): sha256 → endpoints.
+    neighbours: Callable[[Mapping[str, int]], Mapping[str, tuple[str, ...]]] = lambda _: {}
 
 
 def plan(
@@ -294,25 +308,52 @@ def _model(
 def _going_on(
     hub: Hub, backend: GuardedBackend, cache: Root, model: ModelDownload, known: Known
 ) -> ModelDownload:
-    """With the largest beginning that any root has of each file that would be fetched as a whole."""
+    """With the largest beginning that any root has of each file that would be fetched as a whole, and what neighbours
+    have of them."""
     assert model.listing is not None
     name, found = model.name, dict[str, Begun]()
-    known_here = {one.path for one in model.wanted}
-    for file in model.listing.files:
-        sha256 = file.digests.get("sha256")
-        if sha256 is None or file.size < WORTH_IT or not hub.can_fetch_rest(file.size):
-            continue
-        path = backend.content_path(cache, name.repo_type, name.repo_id, file.digests)
-        if path is None or path in known_here or os.path.lexists(path):
-            continue
+    absent = dict(_absent(backend, cache, model))
+    having = known.neighbours({file.digests["sha256"]: file.size for file in absent.values()})
+    for path, file in absent.items():
+        sha256 = file.digests["sha256"]
+        near = having.get(sha256, ())
         source, size = _longest(known.begun_anywhere(sha256), file.size)
-        partial = backend.partial_path(cache, name.repo_type, name.repo_id, file.digests) if size else None
+        gone_on = size > 0 and hub.can_fetch_rest(file.size)
+        if not gone_on and not near:
+            continue
+        partial = backend.partial_path(cache, name.repo_type, name.repo_id, file.digests)
         if partial is not None and os.path.dirname(partial) == os.path.dirname(path):
             found[path] = Begun(
-                path, sha256, partial, source, size, model=name, commit=model.listing.commit, file=file
+                path,
+                sha256,
+                partial,
+                source or partial,
+                size,
+                model=name,
+                commit=model.listing.commit,
+                file=file,
+                neighbours=near,
             )
     begun = tuple(found.values())
-    return replace(model, begun=begun, fetch_bytes=model.fetch_bytes - sum(one.size for one in begun))
+    near_bytes = sum(one.rest for one in begun if one.neighbours)
+    return replace(
+        model,
+        begun=begun,
+        fetch_bytes=model.fetch_bytes - sum(one.size for one in begun),
+        neighbour_bytes=near_bytes,
+    )
+
+
+def _absent(backend: GuardedBackend, cache: Root, model: ModelDownload) -> Iterator[tuple[str, ListedFile]]:
+    """(path in the cache, file) of what no root has, of files that are worth it."""
+    assert model.listing is not None
+    name, known_here = model.name, {one.path for one in model.wanted}
+    for file in model.listing.files:
+        if "sha256" not in file.digests or file.size < WORTH_IT:
+            continue
+        path = backend.content_path(cache, name.repo_type, name.repo_id, file.digests)
+        if path is not None and path not in known_here and not os.path.lexists(path):
+            yield path, file
 
 
 def _longest(partials: Iterable[Partial], most: int) -> tuple[str, int]:
@@ -451,6 +492,7 @@ def _told(model: ModelDownload, path: str | None, fetched: int | None) -> Downlo
         as_it_is=model.why_here,
         lost_bytes=model.lost_bytes,
         gone_on_bytes=sum(one.size for one in model.begun),
+        neighbour_bytes=model.neighbour_bytes,
     )
 
 

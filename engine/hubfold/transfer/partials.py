@@ -4,7 +4,8 @@ Clients differ: one of 0.x appends to the file that the last attempt left, whate
 again; newer ones (1.33.0, 2.4.0) give each attempt a file of its own and begin it anew; none looks into another cache
 or a local copy. So the engine does it, for each of them alike: the largest beginning that any root has, where the
 layout's client would go on with it (`StorageBackend.partial_path`), and the client's transport for what is missing
-(`Hub.fetch_rest`). All under the layout's lock of that content, as a client's own download::
+(`Hub.fetch_rest`). All under the layout's lock of that content, as a client's own download.
+Where a neighbour has the content, what is missing comes from it as far as it comes, also where nothing was begun::
 
     the beginning renamed there, or copied          up to its first hole: what comes after was not written in order
     the rest appended
@@ -22,7 +23,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from hubfold.backend.boundary import GuardedBackend
 from hubfold.content import Root, Signature
@@ -31,10 +33,12 @@ from hubfold.disk.directory import Directory
 from hubfold.disk.locks import passing_lock
 from hubfold.disk.paths import existing, within
 from hubfold.errors import HubAway, HubRefused, LeftAlone
+from hubfold.models.names import Name
 from hubfold.progress import Progress, Stop
 from hubfold.reading import compare
 from hubfold.transfer.download import Begun
 from hubfold.transfer.hub import Hub
+from hubfold.transfer.neighbours import Neighbours
 
 _CHUNK = 1 << 20
 
@@ -50,6 +54,9 @@ class Partials:
     learned: Callable[[Signature, str], None]
     progress: Progress
     stop: Stop
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    #: Bytes that came from neighbours, by model.
+    from_neighbours: dict[Name, int] = field(default_factory=dict)
 
     def go_on(self, begun: Begun) -> bool:
         """Whether the file is whole in the cache now; if not, the client fetches it from its first byte.
@@ -84,9 +91,12 @@ class Partials:
         with os.fdopen(fd, "ab") as into:
             folder.own_file(fd)
             os.ftruncate(fd, begun.size)
-            if begun.size < size:
+            near = self._from_neighbours(begun, into)
+            if near < begun.rest:
+                if not self.hub.can_fetch_rest(size):
+                    return False
                 self.hub.fetch_rest(
-                    begun.model, begun.commit, begun.file.path, into, begun=begun.size, size=size
+                    begun.model, begun.commit, begun.file.path, into, begun=begun.size + near, size=size
                 )
                 into.flush()
             os.fsync(fd)
@@ -101,8 +111,28 @@ class Partials:
             return False
         folder.rename(name, os.path.basename(begun.path))
         folder.sync()
+        self.from_neighbours[begun.model] = self.from_neighbours.get(begun.model, 0) + near
         self.learned(Signature.of(os.stat(begun.path)), begun.sha256)
         return True
+
+    def _from_neighbours(self, begun: Begun, into: BinaryIO) -> int:
+        """Append what neighbours give of the rest; how many bytes these were."""
+        if not begun.neighbours:
+            return 0
+        at = begun.size
+        self.progress.start("from a neighbour", begun.rest, "bytes")
+        try:
+            for endpoint in begun.neighbours:
+                for block in self.neighbours.blocks(endpoint, begun.sha256, at, begun.file.size):
+                    into.write(block)
+                    at += len(block)
+                    self._tick(len(block))
+                if at == begun.file.size:
+                    break
+        finally:
+            self.progress.finish()
+        into.flush()
+        return at - begun.size
 
     def _tick(self, amount: int) -> None:
         self.progress.advance(amount)

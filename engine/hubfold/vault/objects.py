@@ -4,7 +4,8 @@ Layout, version 1::
 
     <vault>/.hubfold-vault                     marker; its text tells a person what this folder is, and a line
                                                ``id <32 hex>`` which vault it is, wherever it is moved to
-    <vault>/.lock                              held (flock) by a run that changes the vault
+    <vault>/.lock                              held (flock) by a run that changes the vault, on shared file systems
+                                               with <vault>/.lock.host, which holds between hosts (`disk/hosts/lock`)
     <vault>/objects/<2 hex>/<digest>           an object: one more hard link of a keeper
     <vault>/objects/<2 hex>/<digest>.<12 hex>  an object of one link's own (`Capabilities.private_objects`), or of a
                                                second keeper of the content (other readers, or all links taken):
@@ -31,7 +32,8 @@ from dataclasses import dataclass, fields
 from hubfold.content import VAULT_MARKER
 from hubfold.disk.directory import Directory, make_folder_like, make_folders
 from hubfold.disk.held import HeldFile
-from hubfold.disk.locks import take_lock
+from hubfold.disk.hosts import lock as hosts
+from hubfold.disk.locks import take_own_lock
 from hubfold.errors import LeftAlone
 from hubfold.vault.names import LINKS, LOCK, NEW, OBJECTS, claims_of, of_object
 
@@ -86,11 +88,16 @@ def id_of(vault: str) -> str:
 @contextmanager
 def lock(vault: str) -> Iterator[None]:
     """Hold a vault while it is changed, across users and state directories. Raises `LeftAlone`, `OSError`."""
-    held = take_lock(os.path.join(vault, LOCK), vault)
+    held = take_own_lock(os.path.join(vault, LOCK), vault)
     try:
         yield
     finally:
         held.release()
+
+
+def clear_ended(vault: str) -> None:
+    """Take away the lock between hosts that a process of this host left in a vault and is gone."""
+    hosts.clear_ended(os.path.join(vault, LOCK))
 
 
 def clear_empty(path: str) -> None:
@@ -279,7 +286,7 @@ def unneeded(vault: str, without: Collection[str] = ()) -> Unneeded:
     if len(folders) < len(prefixes):
         return Unneeded(tuple(lists), tuple(folders))
     folders += [top] if os.path.lexists(top) else []
-    stays = set(os.listdir(vault)) - {VAULT_MARKER, LOCK, OBJECTS}
+    stays = set(os.listdir(vault)) - {VAULT_MARKER, LOCK, LOCK + hosts.SUFFIX, OBJECTS}
     last = () if stays else (os.path.join(vault, LOCK), os.path.join(vault, VAULT_MARKER))
     return Unneeded(tuple(lists), tuple(folders), last)
 

@@ -71,7 +71,7 @@ def test_a_name_is_shown_without_what_everybody_leaves_out(text: str, name: str 
 def test_models_are_called_by_their_tags(store: Path, engine: Engine) -> None:
     names = {model.id for model, _ in engine.models().rows}
     assert names == {"ai/base:latest", "hf.co/org/base:Q4_K_M", "ai/others:1B"}
-    assert engine.model_path("docker.io/ai/base:latest") == str(store)
+    assert engine.model_path("docker.io/ai/base:latest") == str(docker_model.blob_of(store, WEIGHTS))
     assert engine.model_path("ai/base:latest", "model.gguf") == str(docker_model.blob_of(store, WEIGHTS))
     assert engine.check(["hf.co/org/base:Q4_K_M", "ai/others:1B"], anywhere=False).whole
     ((model, _),) = engine.models(["ai/others:1B"]).rows
@@ -84,8 +84,9 @@ def test_a_name_that_two_programs_know_is_that_of_the_one_that_has_it(
 ) -> None:
     ollama.model(tmp_path / "ollama", "registry.ollama.ai/ai/other/1B", {"model": OTHERS})
     engine.add_root(tmp_path / "ollama")
-    assert engine.model_path("ai/base:latest") == str(store)
-    assert engine.model_path("ai/other:1B") == str(tmp_path / "ollama")
+    assert engine.model_path("ai/base:latest") == str(docker_model.blob_of(store, WEIGHTS))
+    [of_ollama] = (path for path in (tmp_path / "ollama/blobs").iterdir() if path.read_bytes() == OTHERS)
+    assert engine.model_path("ai/other:1B") == str(of_ollama)
     report = engine.check(["ai/nothing:1B"], anywhere=False)
     assert "docker-model or ollama gets it" in report.recommendations[0].message
 

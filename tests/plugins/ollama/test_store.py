@@ -146,7 +146,7 @@ def test_models_are_called_as_the_program_calls_them(store: Path, engine: Engine
         "llama3:8b",
         "llama3:latest",
     ]
-    assert engine.model_path("llama3:8B") == str(store), "letters count as the same"
+    assert engine.model_path("llama3:8B") == str(blob_of(store, WEIGHTS)), "letters count as the same"
     assert engine.model_path("hf.co/org/base-gguf:q4_k_m", "model.gguf") == str(blob_of(store, OTHERS))
     assert engine.check(["registry.ollama.ai/library/llama3:8b"], anywhere=False).whole
     files = {file.name: file.bytes for file in revision_of(engine, "llama3:latest").files}

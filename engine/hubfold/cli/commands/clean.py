@@ -50,10 +50,11 @@ def command(
     cache: str | None,
     older_than: float,
 ) -> int | None:
-    """Remove what was left behind: interrupted downloads, stale locks, empty repositories, dangling links of hubfold.
+    """Remove what was left behind.
 
-    Looks at the roots given by PATH, or at all. What was touched within the last day (--older-than) may be gone on with
-    and is left alone, and so is what a program is at, by its lock.
+    Interrupted downloads, content that no model or revision uses, stale locks, empty repositories, dangling links of
+    hubfold. Looks at the roots given by PATH, or at all. What was touched within the last day may be gone on with and
+    is left alone; --older-than 0 takes it too. What a program is at, by its lock, stays.
     """
     output = session.output
     if cache is not None and (paths or old_revisions):

@@ -30,6 +30,14 @@ class Only:
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """Hosts that are asked before the Hub, and the file with the token that they want."""
+
+    endpoints: tuple[str, ...]
+    from_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """Which models."""
 
@@ -56,6 +64,10 @@ class Shown:
         (
             "hubfold download org/many-GGUF --for PROGRAM",
             "and into the folder of another program, with no copy",
+        ),
+        (
+            "hubfold download org/model --from http://lab-1:8600",
+            "what `hubfold serve` has there comes from there",
         ),
         ("hubfold download", "choose among the models of config.toml"),
         (
@@ -85,9 +97,19 @@ class Shown:
     metavar="PROGRAM",
     help="Also give them to this program, in its own folder or that of --to: see `hubfold farm --for`.",
 )
+@click.option(
+    "--from",
+    "endpoints",
+    multiple=True,
+    metavar="URL",
+    help="Ask this host, which runs `hubfold serve`, before the Hub (may be repeated).",
+)
+@click.option("--from-token", metavar="FILE", help="A file with the token that the hosts of --from want.")
 @options.before_change
-@options.gathered(only=Only, asked=Asked, shown=Shown)
-def command(session: Session, asked: Asked, only: Only, shown: Shown, into: str | None) -> int | None:
+@options.gathered(only=Only, asked=Asked, shown=Shown, near=Near)
+def command(
+    session: Session, asked: Asked, only: Only, shown: Shown, near: Near, into: str | None
+) -> int | None:
     """Download models into the cache, never a second copy.
 
     Each goes to the place that it is registered at, else to the primary place, and where that has no room under its
@@ -99,6 +121,9 @@ def command(session: Session, asked: Asked, only: Only, shown: Shown, into: str 
     code 3 if a model is not whole in the end. A cache named by --into is one of the roots from then on; of a base
     folder (an HF_HOME), its hub/.
 
+    With --from, or `neighbours` in config.toml, large files are asked for by their sha256 at other hosts first, and
+    counted only when they are that; the Hub says which files there are, and gives what no host has.
+
     What an earlier attempt left of a large file, in any root, is gone on with, and the whole held against its sha256.
 
     Needs no question, for it only adds, and keeps what it puts right. One thing is asked: whether files of your own
@@ -106,6 +131,7 @@ def command(session: Session, asked: Asked, only: Only, shown: Shown, into: str 
     """
     output = session.output
     with session.engine() as engine:
+        engine.ask_neighbours(near.endpoints, near.from_token)
         to = shown.to
         if shown.program is not None:
             # What cannot be given to it is not downloaded first.
@@ -119,6 +145,7 @@ def command(session: Session, asked: Asked, only: Only, shown: Shown, into: str 
         shared = plan.shared_files
         if session.dry_run or session.yes:
             plan = plan.sharing()
+        _tell_failed(output, engine)
         preview = engine.preview_download(plan)
         _show(output, preview, shared)
         if session.dry_run:
@@ -135,14 +162,22 @@ def command(session: Session, asked: Asked, only: Only, shown: Shown, into: str 
             plan = plan.sharing() if session.confirm(question) else plan
         tell.recovered(output, engine.recover())
         report = engine.download(plan, to=to, program=shown.program, bars=output.watched)
+        _tell_failed(output, engine)
     output.report(report)
     for model in (model for one in report.each for model in one.models):
-        output.message(f"{model.name}: whole, {display.size(model.fetch_bytes)} were downloaded")
+        near_bytes = model.neighbour_bytes
+        of_it = f", {display.size(near_bytes)} of it from other hosts" if near_bytes else ""
+        output.message(f"{model.name}: whole, {display.size(model.fetch_bytes)} were downloaded{of_it}")
         if model.path and not output.as_json:
             output.names([model.path])
     if to is not None:
         output.message(f"{display.count(len(report.links), 'link')} added in {to}")
     return tell.failures(output, [failed for one in report.each for failed in one.failed]) or None
+
+
+def _tell_failed(output: Output, engine: Engine) -> None:
+    for endpoint, why in engine.neighbours_failed.items():
+        output.warning(f"{endpoint}: {why}; the Hub is asked instead")
 
 
 def _show(output: Output, preview: DownloadReport, shared: list[str]) -> None:
@@ -168,6 +203,8 @@ def _show_cache(output: Output, preview: DownloadReport, *, several: bool) -> No
             f"{model.name}: {display.count(model.files, 'file')}, {display.size(model.bytes)};"
             f" {display.size(model.present_bytes)} in the cache, {display.size(model.fetch_bytes)} to download"
         )
+        if model.neighbour_bytes:
+            output.message(f"  {display.size(model.neighbour_bytes)} of it from other hosts, as they say")
         if model.gone_on_bytes:
             output.message(
                 f"  {display.size(model.gone_on_bytes)} that an earlier attempt left are gone on with"

@@ -51,7 +51,8 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
 
     Every revision of every model and dataset comes over, what is in both once; on one file system no byte is copied.
     Each file is read and held against its name, and one that is corrupt does not go. What NEW has already stays, so the
-    same command goes on after an interruption. `hubfold undo` takes it back, but for what `--how move` emptied.
+    same command goes on after an interruption; a branch that both have names the commit that was written last. `hubfold
+    undo` takes it back, but for what `--how move` emptied.
     """
     output = session.output
     with session.engine() as engine:
@@ -61,11 +62,7 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
         _show(session, output, preview)
         engine.check_adopt_space(plan)
         nothing = not preview.models
-        question = f"Make {display.count(len(preview.made), 'path')} in {preview.new}?"
-        if how == "move":
-            question = (
-                f"Make {display.count(len(preview.made), 'path')} in {preview.new}, and empty {preview.old}?"
-            )
+        question = _question(preview)
         if not tell.goes_on(session, preview, question, nothing=nothing):
             if nothing:
                 output.message(f"{preview.old} has no model that could go")
@@ -78,6 +75,8 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
         f"{display.count(len(report.models), 'revision')} in {report.new}: {made} made, {written} written",
         "bold",
     )
+    if report.renewed:
+        output.line(f"refs there that name the newer commit, {len(report.renewed)}")
     if report.links:
         output.line(f"{display.count(len(report.links), 'file')} of {report.old} read what {report.new} has")
     if report.removed:
@@ -85,6 +84,14 @@ def command(session: Session, old: str, new: str, how: str) -> int | None:
     elif how == "move" and report.failed:
         output.message(f"{report.old} was not emptied, since not all of it came over")
     return tell.failures(output, report.failed) or None
+
+
+def _question(preview: MigrateReport) -> str:
+    what = f"Make {display.count(len(preview.made), 'path')}"
+    if preview.renewed:
+        what += f", change {display.count(len(preview.renewed), 'ref')}"
+    emptied = f", and empty {preview.old}" if preview.how == "move" else ""
+    return f"{what} in {preview.new}{emptied}?"
 
 
 def _show(session: Session, output: Output, preview: MigrateReport) -> None:
@@ -97,6 +104,9 @@ def _show(session: Session, output: Output, preview: MigrateReport) -> None:
     if preview.made:
         output.line(f"what is made in {preview.new}, {display.count(len(preview.made), 'path')}:")
         tell.some(output, preview.made, full=session.full)
+    if preview.renewed:
+        output.line(f"refs there that name the newer commit then, {len(preview.renewed)}:")
+        tell.some(output, preview.renewed, full=session.full)
     tell.left_alone(output, tell.reasons(preview.left), full=session.full)
     if preview.models:
         output.line(_THEN[preview.how].format(old=preview.old, new=preview.new))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubfold import display
-from hubfold.cli import options
+from hubfold.cli import options, tell
 from hubfold.cli.output import Column
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def add(session: Session, path: str, where: Where) -> None:
     session.output.report(root)
     called = f"{root.name}, " if root.name and root.name != root.role else ""
     session.output.line(f"added {root.path} ({called}{root.backend}, {root.role})")
+    tell.parts_of(session.output, [path], [root.path])
     session.output.message("next: hubfold scan")
 
 

@@ -46,6 +46,7 @@ def command(
     session.output.report(report)
     if not session.output.as_json:
         show(session.output, report)
+        tell.parts_of(session.output, paths, [root.path for root in report.roots])
         if report.duplicate_sets:
             following = tell.next_command("consolidate --dry-run", paths, scope, "min_size")
             session.output.message(f"next: {following}")

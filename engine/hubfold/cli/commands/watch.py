@@ -3,11 +3,13 @@
 ``--once --json``: ``{"models": [{"id", "state", "cached", "size_bytes", "physical_bytes"}], "downloads": [{"path",
 "model", "name", "bytes", "expected_bytes", "running", "bytes_per_second"}], "disks": [{"mount", "total_bytes",
 "free_bytes", "free_bytes_per_second", "roots"}], "physical_bytes", "bytes_per_second", "warnings": [{"path",
-"message"}]}``; rates are between two looks that are ``--interval`` apart.
+"message"}]}``; rates are between two looks that are ``--interval`` apart. Without ``--once`` the same for every look,
+each on a line of its own.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +22,7 @@ from hubfold.errors import UsageError
 
 if TYPE_CHECKING:
     from hubfold.cli.options import Session
+    from hubfold.cli.output import Output
     from hubfold.reports.models import Download, Look
 
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
         ("hubfold watch", "a live view; Ctrl-C ends it"),
         ("hubfold watch --interval 10", "look every ten seconds"),
         ("hubfold watch --once --json", "one report, for monitoring"),
+        ("hubfold watch --interval 60 --json >> looks.jsonl", "a line a minute, for a script"),
     ],
 )
 @click.option(
@@ -41,11 +45,12 @@ if TYPE_CHECKING:
 def command(session: Session, interval: float | None, once: bool) -> None:
     """Show models, space and running downloads, and how they grow.
 
+    On a terminal a live view; into a pipe or a file a line a look, with --json each a document, until Ctrl-C.
     A download runs if it has grown since the look before. Only names and sizes are looked at; nothing is changed.
     """
     output = session.output
-    if not once and not output.can_draw:
-        raise UsageError("there is no terminal to draw on", "give --once for one report")
+    if not once and output.quiet:
+        raise UsageError("with -q there is nothing to show", "give --json for one document a look")
     pause = interval if interval is not None else 1.0 if once else 2.0
     with session.engine() as engine, session.ended_by_interrupt():
         before = engine.look()
@@ -58,11 +63,35 @@ def command(session: Session, interval: float | None, once: bool) -> None:
                 output.sheet(_sheet(look))
                 tell.warnings(output, look.warnings)
             return
+        if not output.can_draw:
+            while not session.stop:
+                session.stop.wait(pause)
+                before = engine.look(before)
+                _line(output, before)
+            return
         with output.screen() as draw:
             while not session.stop:
                 draw(_sheet(before))
                 session.stop.wait(pause)
                 before = engine.look(before)
+
+
+def _line(output: Output, look: Look) -> None:
+    """One look for whoever reads along: it is written at once."""
+    if output.as_json:
+        output.json_line(look.as_json())
+        return
+    free = ", ".join(f"{display.size(disk.free_bytes)} free of {disk.mount}" for disk in look.disks)
+    when = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+    output.at_once(f"{when}  {_headline(look)}{f', {free}' if free else ''}")
+
+
+def _headline(look: Look) -> str:
+    running = sum(1 for download in look.downloads if download.rate)
+    return (
+        f"{display.count(len(look.models), 'model')}, {display.size(look.physical_bytes)} on disk"
+        f"{_change(look.rate)}, {display.count(running, 'running download')}"
+    )
 
 
 def _sheet(look: Look) -> Sheet:
@@ -85,12 +114,8 @@ def _sheet(look: Look) -> Sheet:
         Column("STATE"),
         Column("MODEL"),
     ]
-    running = sum(1 for download in look.downloads if download.rate)
     return Sheet(
-        (
-            f"{display.count(len(look.models), 'model')}, {display.size(look.physical_bytes)} on disk"
-            f"{_change(look.rate)}, {display.count(running, 'running download')}",
-        ),
+        (_headline(look),),
         (
             (downloads, [_download(download) for download in look.downloads]),
             (

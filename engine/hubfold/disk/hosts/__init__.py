@@ -1,0 +1,1 @@
+"""Locks that hold between hosts, where flock may reach no further than this one."""
