@@ -53,7 +53,7 @@ HOUSE = (
     room(
         "engine",
         "moving adoption care mounted fleet serving transfer removal places library scanning farm folding"
-        " duplicates vault journal reading index state"
+        " duplicates vault journal workers reading index state"
         " reports backend disk models ground",
         never="testing",
     ),
@@ -120,6 +120,7 @@ HOUSE = (
     ),
     room("vault", "reports backend disk ground", never="journal reading index state"),
     room("journal", "state reports disk ground", never="reading index backend"),
+    room("workers", "reading disk ground", never="index state reports backend"),
     room("reading", "disk ground", never="index state reports backend"),
     room("index", "ground", never="state reports backend disk models"),
     room("state", "models ground", never="reports backend disk"),
@@ -207,6 +208,8 @@ MAY_CHANGE_DISKS = {
     ),
     "hubfold.disk.whole_file",
     "hubfold.reading.compare",
+    # A probe in hubfold's own folder.
+    "hubfold.workers.meeting",
     *(f"hubfold.journal.{name}" for name in ("journal", "keepers", "lock")),
     *("hubfold.vault.objects", "hubfold.vault.gc"),
     *(f"hubfold.folding.{name}" for name in ("swapping", "settle", "undo")),
@@ -654,6 +657,7 @@ TESTED_BY = {
     "hubfold_plugins.ollama.manifests": ["plugins/ollama/test_store.py"],
     "hubfold_plugins.ramalama.layout": ["plugins/ramalama/test_store.py"],
     "hubfold_plugins.ramalama.refs": ["plugins/ramalama/test_store.py"],
+    "hubfold.workers.answers": ["workers/test_spread.py"],
     "hubfold.reports.health": ["cli/test_doctor.py", "cli/test_verify.py"],
     "hubfold.reports.removals": ["cli/test_rm.py", "cli/test_clean.py"],
     "hubfold.reports.runs": ["cli/test_consolidate.py", "cli/test_runs.py"],

@@ -82,7 +82,7 @@ def test_a_name_in_a_docstring_need_not_have_its_room() -> None:
     "word",
     (
         *("folding/no_such", "no_such/", "folding/plan.NoSuch", "content.NoSuch", "Replica.no_such"),
-        *("NoSuch.path", "no_such_word", "executor", "engine/no_such.md"),
+        *("NoSuch.path", "no_such_word", "surveyor", "engine/no_such.md"),
     ),
 )
 def test_a_name_that_is_gone_is_seen(word: str) -> None:

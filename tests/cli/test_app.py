@@ -76,6 +76,8 @@ def test_a_name_like_nothing_gets_no_guess(hubfold: Program) -> None:
         ["farm"],
         ["demo", "--size", "1M"],
         ["scan", "--threads", "0"],
+        ["scan", "--executor", "nobody"],
+        ["scan", "--executor", "processes:2", "--threads", "2"],
     ],
 )
 def test_wrong_usage_is_exit_2_and_two_lines(hubfold: Program, typed: list[str]) -> None:

@@ -57,6 +57,13 @@ def test_what_downloads_leave_free(tmp_path: Path) -> None:
     assert config.load(written(tmp_path, "")).reserve == 0
 
 
+def test_who_reads_files_is_a_text(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, 'executor = "processes:2"')).executor == "processes:2"
+    assert config.load(written(tmp_path, "")).executor == ""
+    with pytest.raises(config.ConfigError, match="executor is not a text"):
+        config.load(written(tmp_path, "executor = 2"))
+
+
 def test_an_unknown_key_is_a_warning(tmp_path: Path) -> None:
     loaded = config.load(written(tmp_path, 'colour = "red"\n[[roots]]\npath = "/a"\nlimits = "1GB"\n'))
     assert len(loaded.roots) == 1

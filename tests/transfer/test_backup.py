@@ -22,9 +22,30 @@ from hubfold.testing.trees import (
     safetensors,
     with_xet_hash,
 )
+from hubfold.workers import tasks
+from tests.building import teams
 from tests.building.machines import FORMS, of
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("does", [tasks.read_files, teams.lies, teams.dies])
+def test_a_backup_whose_files_workers_read_is_the_same(tree: Tree, engine: Engine, does: teams.Does) -> None:
+    alone = engine.backup(engine.plan_backup(tree["alone"]))
+    with teams.Faulty(does) as executor:
+        other = Engine(engine.state.home, environ=engine.workspace.environ, executor=executor)
+        spread = other.backup(other.plan_backup(tree["spread"]))
+        other.close()
+        assert executor.nonces
+    assert not spread.failed
+    assert (spread.bytes, spread.written, len(spread.models)) == (
+        alone.bytes,
+        alone.written,
+        len(alone.models),
+    )
+    assert {path.name for path in tree["spread"].rglob("objects/*/*")} == {
+        path.name for path in tree["alone"].rglob("objects/*/*")
+    }
 
 
 def photograph(cache: Path) -> dict[str, object]:

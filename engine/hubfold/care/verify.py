@@ -82,6 +82,8 @@ def verify(
             for reading in readers.read(jobs):
                 bytes_read += reading.bytes_read
                 found = list(_judge(targets[reading.job.path], reading))
+                if found and (again := readers.confirmed(reading)) is not reading:
+                    reading, found = again, list(_judge(targets[reading.job.path], again))
                 problems += found
                 if reading.digests and not _rotten(targets[reading.job.path], reading, found):
                     index.record_digests(reading.job.signature, reading.digests)

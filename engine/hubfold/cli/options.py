@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Example = tuple[str, str]
 #: Options that a `Session` has, for the commands that take them.
-_OF_SESSION = frozenset({"dry_run", "yes", "full", "threads"})
+_OF_SESSION = frozenset({"dry_run", "yes", "full", "threads", "executor"})
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -41,6 +41,7 @@ class Session:
     yes: bool = False
     full: bool = False
     threads: int | None = None
+    executor: str | None = None
     stop: Stop = field(default_factory=Stop)
     #: A plugin did something wrong: what it was asked about is left out.
     plugin_failed: bool = False
@@ -55,9 +56,14 @@ class Session:
         """
         from hubfold.engine.engine import Engine
 
+        if self.threads and self.executor:
+            raise UsageError("--threads and --executor both say who reads", "give one of them")
         with (
             Engine(
-                progress=self.output.progress(), stop=self.stop, threads=self.threads, guests=shut_out
+                progress=self.output.progress(),
+                stop=self.stop,
+                guests=shut_out,
+                executor=f"threads:{self.threads}" if self.threads else self.executor,
             ) as engine,
             streams.interrupts(self._on_interrupt),
         ):
@@ -314,6 +320,15 @@ def threads(function: Function) -> Function:
         type=click.IntRange(min=1),
         metavar="N",
         help="How many files are read at a time (default: as the drive likes).",
+    )(function)
+
+
+def executor(function: Function) -> Function:
+    """--executor, which the session has."""
+    return click.option(
+        "--executor",
+        metavar="WORKERS",
+        help="Who reads: processes:N, dask:tcp://HOST:PORT, dask:local[:N], dask:slurm?…, mpi (default: threads).",
     )(function)
 
 

@@ -211,6 +211,45 @@ class Mounts:
         return at_root[-1] if at_root else None
 
 
+class FileSystemNames:
+    """What file systems are called where device numbers mean nothing: between hosts and mount namespaces.
+
+    By their identity; one that has none by this boot of the kernel and its device number, which tells it from others
+    on this machine alone. One use: a device number may belong to another file system later.
+    """
+
+    def __init__(self, mounts: Mounts) -> None:
+        self._mounts = mounts
+        self._boot = _line(_BOOT_ID) or platform.node()
+        self._known: dict[int, str] = {}
+
+    @classmethod
+    def now(cls) -> FileSystemNames:
+        return cls(Mounts.now())
+
+    def of(self, path: str, device: int) -> str:
+        """The file system of the file at `path`, which has this device number here."""
+        if device not in self._known:
+            folder = os.path.dirname(path)
+            try:
+                at = folder if os.stat(folder).st_dev == device else ""
+            except OSError:
+                at = ""
+            # A file alone can be mounted, too.
+            self._known[device] = self._name(at, device)
+        return self._known[device]
+
+    def of_folder(self, folder: str, device: int) -> str:
+        """The file system of a folder, which has this device number here."""
+        if device not in self._known:
+            self._known[device] = self._name(folder, device)
+        return self._known[device]
+
+    def _name(self, folder: str, device: int) -> str:
+        found = self._mounts.location(folder).filesystem if folder else ""
+        return found or f"device:{self._boot}:{device}"
+
+
 class Placed(NamedTuple):
     """A root, vault or mount point, and where it lay when it was looked at; empty where that cannot be told."""
 

@@ -24,7 +24,7 @@ from hubfold.journal.run_log import RunLog
 from hubfold.library.inventory import Holdings
 from hubfold.models.names import Name, UnknownModel, meant
 from hubfold.reading.digests import Job
-from hubfold.reading.pool import Readers, Threads, in_order
+from hubfold.reading.pool import in_order
 from hubfold.reports.health import DoctorReport, Finding, VerifyReport
 from hubfold.scanning import discover
 from hubfold.scanning.one_path import OnePath
@@ -90,11 +90,11 @@ class Care:
         verified: Verified | None = None,
     ) -> VerifyReport:
         asked = list(replicas)
-        with Threads(self._workspace.threads) as pool:
+        with self._workspace.readers() as readers:
             report = verify.verify(
                 asked,
                 self._workspace.index,
-                Readers(pool, self._workspace.progress, self._workspace.stop),
+                readers,
                 links=links,
                 verified=verified,
             )
@@ -341,8 +341,7 @@ class Care:
         progress = self._workspace.progress
         progress.start("reading", sum(job.signature.size for job in jobs.values()), "bytes")
         try:
-            with Threads(self._workspace.threads) as pool:
-                readers = Readers(pool, progress, self._workspace.stop)
+            with self._workspace.readers() as readers:
                 readings = [one for one in readers.read(in_order(jobs.values())) if one.digests]
         finally:
             progress.finish()

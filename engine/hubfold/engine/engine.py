@@ -18,6 +18,7 @@ from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from typing import Self
 
     from hubfold.adoption.migration import MigratePlan
@@ -95,9 +96,10 @@ class Engine:
     """One user's hubfold: its state directory, its plugins, its index.
 
     `home` is the state directory (default: ``HUBFOLD_HOME``, else the platform's). `progress` is told of long work;
-    `stop` is asked between steps; `threads` read files. `guests` is called before a plugin of another distribution is
-    imported: what that prints is on the caller's stdout, unless he keeps it to himself there. A context manager:
-    leaving it closes the index.
+    `stop` is asked between steps. `guests` is called before a plugin of another distribution is imported: what that
+    prints is on the caller's stdout, unless he keeps it to himself there. `executor` reads files: any of
+    `concurrent.futures`, a Dask client, or a word of `workers.named` (default: that of ``config.toml``, else threads);
+    one that is handed in is not ended. A context manager: leaving it closes the index.
     """
 
     def __init__(
@@ -107,11 +109,16 @@ class Engine:
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = None,
         stop: Stop | None = None,
-        threads: int | None = None,
         guests: Callable[[], object] | None = None,
+        executor: Executor | str | None = None,
     ) -> None:
         self.workspace = Workspace(
-            home, environ=environ, progress=progress, stop=stop, threads=threads, guests=guests
+            home,
+            environ=environ,
+            progress=progress,
+            stop=stop,
+            guests=guests,
+            executor=executor,
         )
 
     def __enter__(self) -> Self:

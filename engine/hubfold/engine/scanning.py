@@ -11,7 +11,6 @@ from hubfold.disk.paths import within
 from hubfold.engine.workspace import MIN_SIZE, StrPath, Workspace
 from hubfold.errors import UsageError
 from hubfold.library import unreferenced
-from hubfold.reading.pool import Readers, Threads
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport, StatusRoot, Unreferenced
 from hubfold.scanning import places, scan
@@ -40,16 +39,17 @@ class Scanning:
         given = {root.path: root for root in roots if _lies_below(root.path, below)}
         self._workspace.give(given)
         sharing = self._workspace.sharing
-        with Threads(self._workspace.threads) as pool:
+        with self._workspace.readers() as readers:
             report = scan.scan(
                 roots,
                 self._workspace.backends,
                 self._workspace.index,
-                Readers(pool, self._workspace.progress, self._workspace.stop),
+                readers,
                 scan.Aim(
                     min_size,
                     scope=self._workspace.scope(scope),
                     away=self._workspace.named_in.away,
+                    lister=self._workspace.lister,
                     sharing=sharing if len(given) == len(roots) else sharing._replace(below=below),
                 ),
             )

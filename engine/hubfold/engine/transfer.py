@@ -410,12 +410,17 @@ class Transfer:
                     if tar
                     else containers.FolderWriter(plan.target, name, self._workspace.backends)
                 )
-                saver = backup.Saver(
-                    writer, self._workspace.index.replica, self._workspace.progress, self._workspace.stop
-                )
-                hint = "name another place, or back up fewer models"
-                backup.check_space(folder, saver.needed(plan), "the backup", hint)
-                report = saver.save(plan)
+                with self._workspace.readers() as readers:
+                    saver = backup.Saver(
+                        writer,
+                        self._workspace.index.replica,
+                        self._workspace.progress,
+                        self._workspace.stop,
+                        ahead=readers if self._workspace.spread is not None else None,
+                    )
+                    hint = "name another place, or back up fewer models"
+                    backup.check_space(folder, saver.needed(plan), "the backup", hint)
+                    report = saver.save(plan)
                 state = "finished"
             finally:
                 if state != "finished" and writer is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +20,8 @@ from hubfold.progress import Progress, Silent, Stop
 from hubfold.state.home import KnownRoot, StateHome
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from hubfold.backend.boundary import GuardedBackend
     from hubfold.backend.policies import Policies
     from hubfold.backend.registry import Registry
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from hubfold.models.names import ConfiguredModel, ModelName
     from hubfold.places.registry import Registry as ModelRegistry
     from hubfold.places.settings import Settled
+    from hubfold.reading.pool import Readers
     from hubfold.reports.outcomes import Notice
     from hubfold.reports.scans import RootReport, StatusRoot
     from hubfold.scanning.reached import Reached
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from hubfold.transfer.hub import Hub
     from hubfold.vault.moved import Moved
     from hubfold.vault.need import Here
+    from hubfold.workers.folders import Folders
+    from hubfold.workers.spread import Spread
 
 StrPath = str | os.PathLike[str]
 #: Files under this many bytes are left alone: they are what people edit.
@@ -57,15 +63,16 @@ class Workspace:
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = None,
         stop: Stop | None = None,
-        threads: int | None = None,
         guests: Callable[[], object] | None = None,
+        executor: Executor | str | None = None,
     ) -> None:
         self.environ = environ
+        self._executor = executor
+        self._spread: Spread | None = None
         self._guests = guests
         self.state = StateHome.locate(home, environ)
         self.progress: Progress = progress or Silent()
         self.stop = Stop() if stop is None else stop
-        self.threads = threads or min(4, os.cpu_count() or 1)
         #: What the user should know about the state itself: an index begun anew, a plugin left out.
         self.notices: list[str] = []
         #: What plugins did wrong so far; the roots that are named there were left out.
@@ -79,9 +86,73 @@ class Workspace:
         self._index: Index | None = None
 
     def close(self) -> None:
+        if self._spread is not None:
+            self._spread.close()
+            self._spread = None
         if self._index is not None:
             self._index.close()
             self._index = None
+
+    @property
+    def _asked(self) -> Executor | str:
+        return self._executor if self._executor is not None else self.config.executor
+
+    @cached_property
+    def threads(self) -> int:
+        """How many files threads of ours read, or compare, at a time. Raises `UsageError` as `readers` does."""
+        asked, found = self._asked, None
+        if asked and isinstance(asked, str):
+            from hubfold.workers.named import threads
+
+            found = threads(asked)
+        return found or min(4, os.cpu_count() or 1)
+
+    @contextmanager
+    def readers(self) -> Iterator[Readers]:
+        """Who reads files: threads, or the workers that were handed in, named or configured.
+
+        Raises `UsageError` where they are called what nobody is; when they are needed, what `workers.named` raises.
+        """
+        from hubfold.reading.pool import Readers, Threads
+
+        spread = self.spread
+        if spread is None:
+            with Threads(self.threads) as pool:
+                yield Readers(pool, self.progress, self.stop)
+            return
+        try:
+            yield Readers(spread, self.progress, self.stop)
+        finally:
+            self.notices += spread.told()
+
+    @property
+    def spread(self) -> Spread | None:
+        """The workers, where it is not threads of ours that read."""
+        asked = self._asked
+        if self._spread is not None or not asked:
+            return self._spread
+        from hubfold.workers import named
+        from hubfold.workers.spread import Spread
+
+        if isinstance(asked, str):
+            if named.threads(text := asked) is not None:
+                return None
+            named.check(text)
+            self._spread = Spread(lambda: named.open_team(text, self.stop), self.threads, self.state.home)
+        else:
+            team = named.team_of(asked)
+            self._spread = Spread(lambda: team, self.threads, self.state.home)
+        return self._spread
+
+    @property
+    def lister(self) -> Folders | None:
+        """Who lists the folders of a scan, where it is not its walk itself."""
+        spread = self.spread
+        if spread is None:
+            return None
+        from hubfold.workers.folders import Folders
+
+        return Folders(spread, self.stop)
 
     @cached_property
     def registry(self) -> Registry:

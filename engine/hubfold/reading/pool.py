@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
@@ -52,8 +53,16 @@ class Threads:
             self._pool.shutdown()
 
 
-#: What reads: threads of ours, or any executor.
-Workers: TypeAlias = "Threads | Executor"
+class Elsewhere(ABC):
+    """Workers who are asked in a way of their own (`workers/spread`)."""
+
+    @abstractmethod
+    def read(self, jobs: Iterable[Job], progress: Progress, stop: Stop) -> Iterator[Reading]:
+        """See `Readers.read`."""
+
+
+#: What reads: threads of ours, any executor of this machine, or workers elsewhere.
+Workers: TypeAlias = "Threads | Executor | Elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +73,19 @@ class Readers:
     progress: Progress = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
 
+    def confirmed(self, reading: Reading) -> Reading:
+        """What was read of a file, by this machine: nothing is held against a file because another one says so."""
+        return digests.read(reading.job, stop=self.stop) if isinstance(self.workers, Elsewhere) else reading
+
     def read(self, jobs: Iterable[Job]) -> Iterator[Reading]:
         """Read every job's file; results come as they are ready.
 
         A rotating disk has one reader at a time. Raises `Interrupted` where a stop is asked for, after the reads that
         are under way have ended.
         """
+        if isinstance(self.workers, Elsewhere):
+            yield from self.workers.read(jobs, self.progress, self.stop)
+            return
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
         # Progress and stop live in this process: an executor of other processes is told of neither.

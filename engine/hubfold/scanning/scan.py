@@ -22,14 +22,13 @@ from hubfold.faults import BackendFault
 from hubfold.index.housekeeping import name_repositories, prune_digests, totals
 from hubfold.index.index import Index
 from hubfold.index.tallies import Tally
-from hubfold.progress import Progress, Stop
 from hubfold.reading.pool import Readers
 from hubfold.reports.outcomes import Notice
 from hubfold.reports.scans import RootReport, ScanReport
 from hubfold.scanning.choice import Chosen
 from hubfold.scanning.reached import links, reached_from, with_reached
 from hubfold.scanning.recording import Recording
-from hubfold.scanning.walk import Shared, TreeWalk
+from hubfold.scanning.walk import Lister, Shared, TreeWalk
 
 #: What is told of a root whose drive is away, be there a folder at its path or not.
 AWAY = "is away: its drive is not there; what was known of it is kept"
@@ -43,6 +42,8 @@ class Aim(NamedTuple):
     #: Which files of plain folders are content; None: all that backends yield.
     scope: Scope | None = None
     sharing: Sharing = UNASKED
+    #: Who lists folders; None for the walk itself.
+    lister: Lister | None = None
     #: Whether the drive of a root is away though there is a folder at its path.
     away: Callable[[str], bool] = lambda path: False
 
@@ -63,7 +64,7 @@ def scan(
     asked = list(roots)
     away = [root for root in asked if aim.away(root.path)]
     there = [root for root in asked if root not in away]
-    walks = _Walks(there, backends, index, readers.progress, readers.stop, scope=aim.scope)
+    walks = _Walks(there, backends, index, readers, aim)
     with index.together():
         walked = walks.run() + [(root, AWAY) for root in away]
     paths = [root.path for root, _ in walked]
@@ -107,21 +108,26 @@ class _Walks:
         roots: list[Root],
         backends: Mapping[str, GuardedBackend],
         index: Index,
-        progress: Progress,
-        stop: Stop,
-        scope: Scope | None,
+        readers: Readers,
+        aim: Aim,
     ) -> None:
         self.warnings: list[Notice] = []
         #: Roots of which a plugin could not tell all.
         self.left_out: set[str] = set()
         #: How many files were no content, by why.
         self.unchosen: Counter[str] = Counter()
-        self._scope = scope
+        self._scope = aim.scope
         self._backends = backends
         self._index = index
-        self._progress = progress
+        self._progress = readers.progress
         self.commits: dict[str, tuple[str, str]] = {}
-        self._shared = Shared(self._found, self.commits, advance=progress.advance, stop=stop)
+        self._shared = Shared(
+            self._found,
+            self.commits,
+            advance=readers.progress.advance,
+            stop=readers.stop,
+            lister=aim.lister,
+        )
         self._reached = reached_from(roots, backends)
         self._shared.linked.update(links(self._reached))
         self._queue = with_reached(roots, self._reached)

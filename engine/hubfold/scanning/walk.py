@@ -81,6 +81,37 @@ class Listed(NamedTuple):
     renumbered: frozenset[int] = frozenset()
 
 
+class Seen(Protocol):
+    """A directory entry, as `os.DirEntry` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool: ...
+
+    def is_symlink(self) -> bool: ...
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool: ...
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result: ...
+
+
+class Lister(Protocol):
+    """Who lists folders ahead of a walk (`workers/folders`)."""
+
+    def begin(self, root: str) -> bool:
+        """Whether it can list what is below a root."""
+        ...
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """These are asked for soon, the last of them first."""
+        ...
+
+    def take(self, path: str) -> tuple[int, int, Sequence[Seen]] | None:
+        """(device, inode, entries) of a folder as it is now; None where the walk has to list it itself."""
+        ...
+
+
 @dataclass(slots=True)
 class _Content:
     """What `scandir` and `lstat` said of one folder."""
@@ -134,6 +165,8 @@ class Shared:
     #: Told how many files were met.
     advance: Callable[[int], object] | None = None
     stop: Stop = field(default_factory=Stop)
+    #: Who lists folders for walks with a memory; without one, each lists its own.
+    lister: Lister | None = None
 
 
 class TreeWalk:
@@ -171,6 +204,8 @@ class TreeWalk:
         self._token = xxhash.xxh3_64_digest(token) if token else b""
         #: Whether a file that has no row may say something of others in its folder.
         self._has_notes = root.backend in backends and _has_notes(backends[root.backend].capabilities)
+        lister = self.shared.lister if memory is not None else None
+        self._lister = lister if lister is not None and lister.begin(root.path) else None
         self._visited: set[tuple[int, int]] = set()
         self._worked_out: dict[str, Any] = {}
         self._prefix = root.path if root.path.endswith("/") else root.path + "/"
@@ -182,6 +217,8 @@ class TreeWalk:
         # Without a memory a backend may come to a folder again.
         visited = set() if self._memory is None else self._visited
         pending = [path]
+        if self._lister is not None:
+            self._lister.expect(pending)
         while pending:
             self.shared.stop.check()
             current = pending.pop()
@@ -196,7 +233,10 @@ class TreeWalk:
                 yield folder
                 below = folder.folders
             prefix = current if current.endswith("/") else current + "/"
-            pending += [prefix + name for name in below]
+            further = [prefix + name for name in below]
+            pending += further
+            if self._lister is not None and further:
+                self._lister.expect(further)
 
     def listing(self, path: str) -> list[str]:
         if not self._inside(path):
@@ -327,6 +367,10 @@ class TreeWalk:
         there = self.shared.linked.get(path, path)
         if there != path and self._memory is not None:
             return None
+        listed = self._lister.take(path) if self._lister is not None else None
+        if listed is not None:
+            device, inode, entries = listed
+            return self._filled(path, (device, inode), entries, visited)
         try:
             fd = os.open(there, _DIRECTORY_FLAGS)
         except OSError as error:
@@ -334,25 +378,28 @@ class TreeWalk:
             return None
         try:
             st = os.fstat(fd)
-            # A bind mount shows a folder twice; its files are the same payloads, once is enough. What a link of the
-            # layout shows is a model under a name of its own.
-            if (st.st_dev, st.st_ino) in visited and not any(
-                within(path, link) for link in self.shared.linked
-            ):
-                return None
-            visited.add((st.st_dev, st.st_ino))
-            content = _Content(st.st_dev)
-            self._fill(path, fd, content)
+            with os.scandir(fd) as listing:
+                found = list(listing)
+            return self._filled(path, (st.st_dev, st.st_ino), found, visited)
         except OSError as error:
             self._failed(path, error)
             return None
         finally:
             os.close(fd)
+
+    def _filled(
+        self, path: str, folder: tuple[int, int], entries: Sequence[Seen], visited: set[tuple[int, int]]
+    ) -> _Content | None:
+        # A bind mount shows a folder twice; its files are the same payloads, once is enough. What a link of the
+        # layout shows is a model under a name of its own.
+        if folder in visited and not any(within(path, link) for link in self.shared.linked):
+            return None
+        visited.add(folder)
+        content = _Content(folder[0])
+        self._fill(path, entries, content)
         return content
 
-    def _fill(self, path: str, fd: int, content: _Content) -> None:
-        with os.scandir(fd) as listing:
-            entries = list(listing)
+    def _fill(self, path: str, entries: Sequence[Seen], content: _Content) -> None:
         content.names = {entry.name for entry in entries}
         files = content.files
         look = self._memory is not None

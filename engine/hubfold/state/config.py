@@ -6,6 +6,7 @@
     reserve = "30GB"              # what downloads leave free beside the cache; `check` tells where there is less
     neighbours = ["http://lab-1:8600"]    # hosts that run `hubfold serve`: downloads ask them before the Hub
     neighbours_token = "~/.hubfold-token"  # the file with the token that they want
+    executor = "processes:8"      # who reads and lists files: "threads:N", "processes:N", a cluster of Dask's, "mpi"
 
     [[roots]]
     path = "/mnt/nas/models"      # or "~/models"
@@ -58,6 +59,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
         "reserve",
         "neighbours",
         "neighbours_token",
+        "executor",
     ),
     "roots": ("path", "backend", "role", "limit", "name"),
     "models": ("repo", "revision", "size", "include", "exclude", "place", "path"),
@@ -92,6 +94,11 @@ SAMPLE = """\
 # Hosts that run `hubfold serve`, asked before the Hub; and the file with the token that they want.
 #neighbours = ["http://lab-1:8600"]
 #neighbours_token = "~/.hubfold-token"
+
+# -- speed ---------------------------------------------------------------------------------------
+
+# Who reads and lists files: "processes:N" on this machine, or the workers of a cluster.
+#executor = "processes:8"
 
 # -- roots ---------------------------------------------------------------------------------------
 # The caches that HF_HOME and its like name are known without being told. Each further folder has
@@ -140,6 +147,8 @@ class Config(NamedTuple):
     #: Endpoints that downloads ask before the Hub, and the file with the token that they want.
     neighbours: tuple[str, ...] = ()
     neighbours_token: str | None = None
+    #: Who reads files (`workers/named`); "" for threads.
+    executor: str = ""
     #: By the name of a plugin: its own section.
     plugins: Mapping[str, Mapping[str, Any]] | None = None
     warnings: tuple[str, ...] = ()
@@ -202,6 +211,7 @@ class _Reader:
             reserve=self._size(document, "", "reserve") or 0,
             neighbours=self._texts(document, "neighbours", 'neighbours = ["http://lab-1:8600"]'),
             neighbours_token=self._text(document, "", "neighbours_token"),
+            executor=self._text(document, "", "executor") or "",
             plugins=self._sections(document.get("plugins", {})),
             warnings=tuple(self.warnings),
         )
@@ -294,7 +304,7 @@ class _Reader:
     def _text(self, table: Mapping[str, Any], key: str, name: str) -> str | None:
         value = table.get(name)
         if value is not None and (not isinstance(value, str) or "\0" in value):
-            raise self._error(f"{key}.{name}", "is not a text", f'write {name} = "…"')
+            raise self._error(f"{key}.{name}".lstrip("."), "is not a text", f'write {name} = "…"')
         return value
 
     def _size(self, table: Mapping[str, Any], key: str, name: str) -> int | None:

@@ -7,23 +7,28 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
 from hubfold import display
 from hubfold.backend.changes import ModelPart
-from hubfold.content import IndexedReplica
+from hubfold.content import IndexedReplica, Signature
 from hubfold.disk.paths import existing
 from hubfold.errors import BackupError, HubfoldError, NoSpace, describe
 from hubfold.library.availability import hidden
 from hubfold.library.inventory import HeldRevision, Holdings, resolve
 from hubfold.models.names import ModelName, Name, unknown
 from hubfold.progress import Progress, Stop
+from hubfold.reading.digests import Job
+from hubfold.reading.pool import Readers, in_order
 from hubfold.reports.outcomes import Failed
 from hubfold.reports.transfers import BackedUpModel, BackupReport
 from hubfold.transfer.archive import LATEST_NS, BackedUp, Part, pour, unfit
 from hubfold.transfer.containers import Writer
 
+#: What a backup is made of, and what a layout may know a file by.
+_READ_AHEAD = ("git-sha1", "sha256")
 #: What the index knows of the file at a path.
 Known = Callable[[str], IndexedReplica | None]
 #: How a revision in a root is not whole; None for one that is, or of which nobody can tell.
@@ -148,7 +153,10 @@ class Saver:
     known: Known
     progress: Progress
     stop: Stop
+    #: Workers who read at the same time what has no sha256 yet; without them it is read when its turn comes.
+    ahead: Readers | None = None
     written: int = 0
+    _ahead: dict[Signature, Mapping[str, str]] = field(default_factory=dict)
     _sums: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def save(self, planned: BackupPlan) -> BackupReport:
@@ -156,6 +164,8 @@ class Saver:
         done: list[BackedUp] = []
         told: list[BackedUpModel] = []
         failed = list(planned.failed)
+        if self.ahead is not None:
+            self._read_ahead(planned, self.ahead)
         self.progress.start("backing up", planned.bytes, "bytes")
         try:
             for model in planned.models:
@@ -185,6 +195,25 @@ class Saver:
         """What the target still has to take, in bytes."""
         contents = _contents(planned.models, self.known)
         return sum(size for sha256, size in contents if not self.writer.has(sha256, size))
+
+    def _read_ahead(self, planned: BackupPlan, readers: Readers) -> None:
+        jobs: dict[Signature, Job] = {}
+        for model in planned.models:
+            for part in model.parts:
+                if part.text is not None:
+                    continue
+                real = os.path.realpath(part.source)
+                replica = self.known(real)
+                if replica is None or "sha256" not in replica.digests:
+                    with suppress(OSError):
+                        signature = Signature.of(os.lstat(real))
+                        jobs[signature] = Job(real, signature, _READ_AHEAD)
+        self.progress.start("reading", sum(job.signature.size for job in jobs.values()), "bytes")
+        try:
+            for reading in readers.read(in_order(jobs.values())):
+                self._ahead[reading.job.signature] = reading.digests
+        finally:
+            self.progress.finish()
 
     def _model(self, model: ModelParts) -> BackedUp:
         snapshot = model.held.snapshot
@@ -218,12 +247,22 @@ class Saver:
         digests: Mapping[str, str] = replica.digests if replica is not None else {}
         sha256 = digests.get("sha256")
         if sha256 is None:
-            sha256 = self._hash(path, source, st.st_size, digests.get("git-sha1"))
-            source.seek(0)
+            # What is written is hashed once more.
+            read = self._ahead.get(Signature.of(st), {})
+            git_sha1 = digests.get("git-sha1")
+            if "sha256" in read and git_sha1 in (None, read.get("git-sha1")):
+                sha256 = read["sha256"]
+            else:
+                sha256 = self._hash(path, source, st.st_size, git_sha1)
+                source.seek(0)
         if self.writer.has(sha256, st.st_size):
             self.progress.advance(st.st_size)
         elif self.writer.add(sha256, st.st_size, source, self._tick):
             self.written += st.st_size
+        elif self._ahead.pop(Signature.of(st), {}).get("sha256") == sha256:
+            # Who read it got it wrong, or the file does not stay as it is.
+            source.seek(0)
+            return self._content(path, source, st)
         else:
             raise _Unfit(f"{path}: its bytes are not the {sha256} that it is said to be")
         self._sums[inode] = sha256

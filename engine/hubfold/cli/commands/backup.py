@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.argument("target", metavar="DIR|FILE.tar[.zst]", type=click.UNPROCESSED)
 @click.argument("models", nargs=-1, metavar="[MODEL]...", type=click.UNPROCESSED)
+@options.executor
 @options.before_change
 def command(session: Session, target: str, models: tuple[str, ...]) -> int | None:
     """Back up models to a folder or a file, each content once.

@@ -87,6 +87,7 @@ class How:
 @options.full
 @options.before_change
 @options.threads
+@options.executor
 @options.scope
 @options.gathered(how=How)
 def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, scope: Scope) -> int | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--backend", metavar="NAME", help="The layout of PATH (default: what it is recognised as).")
 @options.min_size
 @options.threads
+@options.executor
 @options.scope
 def command(
     session: Session, paths: tuple[str, ...], backend: str | None, min_size: int, scope: Scope

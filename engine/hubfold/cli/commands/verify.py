@@ -21,6 +21,7 @@ from hubfold.cli.options import Session
 @click.argument("targets", nargs=-1, metavar="[PATH|MODEL]...", type=click.UNPROCESSED)
 @click.option("--restart", is_flag=True, help="Read again what an interrupted verify has found good, too.")
 @options.threads
+@options.executor
 def command(session: Session, targets: tuple[str, ...], restart: bool) -> int | None:
     """Read content again and compare it with what is known of it.
 
