@@ -111,7 +111,9 @@ def test_an_engine_that_cannot_be_had_is_told_to_who_waits() -> None:
     lane = Lane("test", broken, Silent(), lambda call: call())
     lane.ask("a", lambda _: "a", told.append, told.append)
     until(lambda: told, "nothing is told")
-    assert [str(one) for one in told] == ["no home"]
+    until(lambda: not lane._thread.is_alive(), "it goes on")
+    lane.ask("b", lambda _: "b", told.append, told.append)
+    assert [str(one) for one in told] == ["no home", "no home"]
     assert lane.end()
 
 

@@ -58,7 +58,7 @@ class Hand:
                 await self.pilot.pause()
                 if all(lane.idle for lane in lanes):
                     return
-        raise AssertionError(f"it does not come to rest: {[lane.doing for lane in lanes]}")
+        raise AssertionError(f"it does not come to rest: {self.known.notice}")
 
     @property
     def table(self) -> Table:

@@ -106,7 +106,13 @@ class Known:
         self.sums.drop("frees")
         self._picture = None
         self.add_up()
-        self.disks.ask("picture", lambda engine: engine.picture(), self._pictured, self.failed)
+
+        def looked(engine: Engine) -> tuple[Picture, tuple[str, ...]]:
+            picture = engine.picture()
+            warned = (one.line for one in picture.figures.warnings)
+            return picture, (*warned, *engine.notices, *(fault.line for fault in engine.faults))
+
+        self.disks.ask("picture", looked, self._pictured, self.failed)
         least = self.lent.min_size
         self.index.ask("dupes", lambda engine: engine.dupes(min_size=least), self._set_out, self.failed)
         self._changed()
@@ -121,12 +127,14 @@ class Known:
         self.disks.ask("scan", scanned, lambda _: self.look(), self.failed)
         self._changed()
 
-    def _pictured(self, picture: Picture) -> None:
+    def _pictured(self, found: tuple[Picture, tuple[str, ...]]) -> None:
+        picture, told = found
         self.seconds["picture"] = time.monotonic() - self._began
         self._picture = picture
         self.shown = rows.shown(picture.figures, self._scanned)
         self.looked = True
-        self.notice = "; ".join(one.line for one in picture.figures.warnings[:1])
+        more = f" (and {len(set(told)) - 1:,} more: `hubfold ls` tells all)" if len(set(told)) > 1 else ""
+        self.notice = f"{told[0]}{more}" if told else ""
         self.frees = {}
         self._keep_marks()
         self.add_up()

@@ -49,6 +49,7 @@ class Lane:
         self._waiting: list[_Asked] = []
         self._wake = threading.Condition()
         self._ended = False
+        self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         #: What is being done is asked to stop by this.
         self.stop = Stop()
@@ -68,6 +69,9 @@ class Lane:
 
         `then`, or `failed`, is called in the thread of the screen.
         """
+        if self._broken is not None:
+            self._hand_over(_call(failed, self._broken))
+            return
         with self._wake:
             if not self._thread.is_alive() and not self._ended:
                 self._thread.start()
@@ -104,7 +108,7 @@ class Lane:
                     self._do(engine, asked)
         except Exception as error:  # noqa: BLE001 - told on the screen, whatever it is
             with self._wake:
-                waiting, self._waiting, self._ended = self._waiting, [], True
+                waiting, self._waiting, self._ended, self._broken = self._waiting, [], True, error
             for one in waiting:
                 self._hand_over(_call(one.failed, error))
 

@@ -61,7 +61,8 @@ def lent(min_size: int, threads: int | None = None) -> Lent:
     def engine(progress: Progress, stop: Stop) -> Engine:
         from hubfold.engine.engine import Engine
 
-        return Engine(progress=progress, stop=stop, threads=threads, guests=shut_out)
+        executor = f"threads:{threads}" if threads else None
+        return Engine(progress=progress, stop=stop, guests=shut_out, executor=executor)
 
     return Lent(
         engine,
