@@ -34,6 +34,14 @@ def test_where_another_host_is_at_work_a_run_says_so_and_changes_nothing(
     assert not list(scene.folder.rglob("*.host"))
 
 
+def test_a_lock_of_a_run_that_was_killed_here_is_taken_over_and_told(hubfold: Program, scene: Scene) -> None:
+    another(scene.folder / "models" / shares.RUN, token_that_is_gone())
+    done = hubfold("consolidate", "hf", "models", "-y")
+    assert done.code == 0
+    assert "took over the lock of a run that was killed: consolidate, process" in done.err
+    assert not list(scene.folder.rglob("*.host"))
+
+
 def test_the_plan_says_what_no_lock_protects(hubfold: Program, scene: Scene) -> None:
     done = hubfold("consolidate", "hf", "models", "--dry-run")
     assert "may be used by other hosts" in done.out + done.err

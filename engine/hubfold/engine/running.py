@@ -57,7 +57,8 @@ def on_shares(
     broken = partial(workspace.stop.set, "another host has taken over the lock of this run")
     with ExitStack() as held:
         try:
-            held.enter_context(shares.alone(roots, folders, command, broken))
+            gone = held.enter_context(shares.alone(roots, folders, command, broken))
         except HeldElsewhere as error:
             raise held_elsewhere(error) from None
+        workspace.notices += [f"took over the lock of a run that was killed: {one.line}" for one in gone]
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hubfold.disk.directory import Directory
 from hubfold.disk.filesystem import SHARED_VARIABLE
 from hubfold.disk.hosts import lock
 from hubfold.disk.locks import take_own_lock
@@ -150,6 +152,26 @@ def test_a_server_that_replaces_no_empty_folder_is_served_too(
 
     monkeypatch.setattr(os, "replace", refusing)
     lock.take(str(tmp_path / "x")).release()
+
+
+@pytest.mark.parametrize("call", ["names", "open_file", "unlink", "rename"])
+def test_what_goes_on_nfs_while_it_is_looked_at_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Seen on two mounts of one export: a folder that was opened, and removed by the other host, is stale."""
+    another(tmp_path / "x", gone())
+    real = getattr(Directory, call)
+    stale = [True, False]
+
+    def once(self: Directory, *args: str) -> object:
+        if self.path.endswith("x.host" if call != "rename" else tmp_path.name) and stale.pop(0):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        stale.append(False)
+        return real(self, *args)
+
+    monkeypatch.setattr(Directory, call, once)
+    lock.take(str(tmp_path / "x")).release()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_locks_of_hubfold_hold_between_hosts_where_they_have_to(

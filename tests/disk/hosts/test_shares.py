@@ -66,7 +66,8 @@ def test_a_run_that_was_killed_stands_in_no_way(tmp_path: Path) -> None:
     (tmp_path / "s/hub").mkdir(parents=True)
     for name in ("s", "s/hub"):
         another(tmp_path / name / shares.RUN, token_that_is_gone())
-    run(tmp_path / "s/hub")
+    with shares.alone([str(tmp_path / "s/hub")], [], "consolidate", nothing) as gone:
+        assert [(one.host, one.command) for one in gone] == [("node7", "consolidate")]
     assert [path.parent.name for path in tmp_path.rglob("*.host")] == ["s"], "not its root: nobody's to clear"
 
 

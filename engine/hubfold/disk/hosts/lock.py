@@ -45,7 +45,9 @@ STILL = 120.0
 _TRIES = 200
 _PAUSE = 0.005
 #: What a rename says where a holder is in the folder; some servers refuse to replace an empty one too.
-_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EBUSY})
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ESTALE})
+#: What is said of a name, or of an open folder, that somebody took away meanwhile; NFS has a word of its own for it.
+_GONE = frozenset({errno.ENOENT, errno.ESTALE})
 
 
 class HostLock:
@@ -216,8 +218,9 @@ def _look(path: str) -> tuple[Holder, int] | None:
                     return holders.told_by(token, os.read(fd, 4096)), os.fstat(fd).st_mtime_ns
                 finally:
                     os.close(fd)
-    except FileNotFoundError:  # it let go of it meanwhile
-        return None
+    except OSError as error:
+        if error.errno not in _GONE:  # it let go of it meanwhile
+            raise
     return None
 
 
@@ -231,18 +234,23 @@ def _opened(path: str) -> Iterator[Directory]:
 
 def _take_out(path: str, token: str, *, quietly: bool = True) -> bool:
     """Take a holder out of a lock, and the lock away if nobody else is in it by now."""
-    try:
-        with _opened(path) as folder:
-            folder.unlink(token)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        if not quietly:
-            raise
-        return False
-    with suppress(OSError):
-        os.rmdir(path)
-    return True
+    for _ in range(_TRIES):
+        try:
+            with _opened(path) as folder:
+                folder.unlink(token)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                time.sleep(_PAUSE)  # another lock of this name went while it was opened
+                continue
+            if not quietly:
+                raise
+            return False
+        with suppress(OSError):
+            os.rmdir(path)
+        return True
+    return False
 
 
 def _empty(folder: Directory, made: str, token: str) -> None:

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from hubfold.content import TEMPORARY_PREFIX
 from hubfold.disk.hosts import holders, lock
+from hubfold.disk.hosts.holders import Holder
 from hubfold.disk.paths import upwards, within
 from hubfold.errors import HeldElsewhere
 
@@ -39,14 +40,16 @@ def shared(roots: Collection[str]) -> list[str]:
 @contextmanager
 def alone(
     roots: Collection[str], folders: Collection[str], command: str, broken: Callable[[], object]
-) -> Iterator[None]:
+) -> Iterator[list[Holder]]:
     """Be the one run on the shared ones of `roots`, which is about to change files in `folders`.
 
-    `broken` is called, by another thread, if somebody breaks a lock meanwhile. Raises `HeldElsewhere`, `OSError`.
+    Those whose locks it took since they are gone are handed out. `broken` is called, by another thread, if somebody
+    breaks a lock meanwhile. Raises `HeldElsewhere`, `OSError`.
     """
     found = shared(roots)
     with ExitStack() as held:
         mine = set()
+        gone: list[Holder] = []
         for root in found:
             try:
                 taken = lock.take(lock_of(root), command, broken)
@@ -56,10 +59,11 @@ def alone(
                 continue
             held.callback(taken.release)
             mine.add(root)
+            gone += [taken.instead_of] if taken.instead_of is not None else []
         for folder in _to_look_into(found, folders):
             if folder not in mine:
                 _look(folder)
-        yield
+        yield gone
 
 
 def _to_look_into(roots: Collection[str], folders: Collection[str]) -> Iterator[str]:
