@@ -28,7 +28,7 @@ from hubfold.workers.team import HandedIn, Processes
 
 #: Of the model: bytes a second for each worker, whoever else reads.
 RATE = 500e6
-MODELLED = (1, 2, 4, 8, 16, 32, 64)
+MODELLED = (1, 4, 16, 64)
 ROUNDS = 3
 
 

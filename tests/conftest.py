@@ -170,6 +170,7 @@ settings.load_profile("steady")
 #: Files whose tests wait for each other (`building.device_numbers`): one process does all of them.
 _NUMBERED = (
     "tests/reading/test_extents.py",
+    "tests/engine/test_marked_disks.py",
     *("tests/mounted/test_kernel.py", "tests/cli/test_doctor_mounts.py", "tests/cli/test_within.py"),
     *(
         f"tests/faults/test_{name}.py"

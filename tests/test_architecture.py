@@ -38,7 +38,9 @@ def room(name: str, imports: str, *, annotates: str = "", never: str = "", holds
 #: import stands. Imports for annotations load nothing, so what is allowed to them alone is said apart. `never` are the
 #: rooms that it does not come to through anything that it imports either.
 HOUSE = (
-    room("cli", "demo kit front engine backend ground", annotates="folding reports", holds="cli __main__"),
+    room("cli", "ui demo kit front engine backend ground", annotates="folding reports", holds="cli __main__"),
+    # It shows what the engine tells, and does what the command line lends it.
+    room("ui", "reports ground", annotates="engine"),
     room("kit", "testing engine scanning backend ground"),
     room("demo", "testing ground", never="engine index state folding care"),
     room(
@@ -139,6 +141,12 @@ LATE = {
     "hubfold.cli.commands.demo": ["hubfold.demo"],
     "hubfold.cli.commands.plugins": ["hubfold.kit.look", "hubfold.kit.scaffold"],
     "hubfold.cli.commands.roots": ["hubfold.content"],
+    # Loads a toolkit for terminals.
+    "hubfold.cli.commands.ui": [
+        "hubfold.engine.engine",
+        "hubfold.ui.app",
+        "hubfold.ui.lent",
+    ],
     "hubfold.cli.shell.completion": ["hubfold.engine.engine"],
     # A scan asks it for what was saved, and reads no journal for that.
     "hubfold.engine.memory": ["hubfold.journal.history", "hubfold.journal.journal"],
@@ -392,7 +400,7 @@ def test_plugins_never_open_or_write_a_file() -> None:
 def test_the_command_line_sees_the_facade_and_nothing_below() -> None:
     facade = {
         *("hubfold", "hubfold.demo", "hubfold.engine.engine", "hubfold.backend.changes"),
-        *("hubfold.kit.look", "hubfold.kit.scaffold"),
+        *("hubfold.kit.look", "hubfold.kit.scaffold", "hubfold.ui.app", "hubfold.ui.lent"),
         *("hubfold.content", "hubfold.display", "hubfold.errors", "hubfold.json_form", "hubfold.progress"),
     }
     typed = {"hubfold.folding.plan", "hubfold.backend.registry"}
@@ -533,6 +541,7 @@ TESTED_BY = {
     "hubfold.care.follow": ["moving/test_names.py", "faults/test_move_sweeps.py"],
     "hubfold.cli": ["cli/test_app.py", "cli/test_output.py"],
     "hubfold.cli.commands.recall": ["cli/test_move.py"],
+    "hubfold.cli.jobs": ["ui/test_view.py"],
     "hubfold.cli.commands.restore": ["cli/test_backup.py"],
     "hubfold.cli.page.document": ["cli/test_report.py"],
     "hubfold.cli.page.elements": ["cli/test_report.py"],
@@ -602,6 +611,14 @@ TESTED_BY = {
     "hubfold.index.invalidation": ["index/test_tallies.py"],
     "hubfold.index.migrations": ["index/test_database.py"],
     "hubfold.removal.carry_out": ["removal/test_removal.py", "removal/test_empty.py"],
+    "hubfold.ui": ["test_architecture.py"],
+    "hubfold.ui.app": ["ui/test_view.py"],
+    "hubfold.ui.browse": ["ui/test_view.py"],
+    "hubfold.ui.known": ["ui/test_view.py"],
+    "hubfold.ui.lent": ["ui/test_view.py"],
+    "hubfold.ui.review": ["ui/test_view.py"],
+    "hubfold.engine.remembering": ["engine/test_marking.py"],
+    "hubfold.removal.marked": ["engine/test_marking.py", "engine/test_marked_disks.py"],
     "hubfold.removal.needs": ["removal/test_removal.py"],
     "hubfold.removal.plan": ["removal/test_removal.py"],
     "hubfold.removal.remover": ["removal/test_removal.py", "removal/test_empty.py"],

@@ -197,5 +197,5 @@ def test_what_can_be_looked_at_first_takes_a_yes(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_what_reports_has_json(name: str) -> None:
     flags = {flag for parameter in ALL[name].params for flag in parameter.opts}
-    prints_a_text_of_ours = {"hubfold help", "hubfold completion", "hubfold serve"}
+    prints_a_text_of_ours = {"hubfold help", "hubfold completion", "hubfold serve", "hubfold ui"}
     assert ("--json" in flags) != (name in prints_a_text_of_ours)

@@ -68,6 +68,25 @@ class Scope:
 USUAL = Scope()
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a user chose of what he was shown, to be folded, removed or moved together.
+
+    places: models where they lie, each by the folder that a model has there (`ModelPlace.path`).
+    files: single files of models: that folder, and the name in it.
+    sets: a path out of each duplicate set.
+    stays: roots in which nothing is removed or replaced.
+    """
+
+    places: frozenset[str] = frozenset()
+    files: frozenset[tuple[str, str]] = frozenset()
+    sets: frozenset[str] = frozenset()
+    stays: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.places or self.files or self.sets)
+
+
 class LinkKind(enum.StrEnum):
     """What can stand in the place of a replica that was folded."""
 

@@ -121,3 +121,14 @@ def as_json(value: Any, indent: int | None = 2) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=True, indent=indent)
+
+
+def ago(when: float | None, now: float) -> str:
+    """How long ago, roughly, as people say it; times are seconds since the epoch."""
+    if when is None:
+        return ""
+    seconds = max(now - when, 0)
+    for unit, length in (("y", 365 * 86400), ("mo", 30 * 86400), ("w", 7 * 86400), ("d", 86400), ("h", 3600)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f}{unit} ago"
+    return f"{seconds // 60:.0f}m ago" if seconds >= 120 else "just now"

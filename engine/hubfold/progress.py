@@ -48,6 +48,10 @@ class Stop:
         self._reason = self._reason or reason
         self._event.set()
 
+    def forget(self) -> None:
+        """Nobody asks for a stop any more: what it was meant for is over."""
+        self._event.clear()
+
     def __bool__(self) -> bool:
         return self._event.is_set()
 

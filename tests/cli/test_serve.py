@@ -95,6 +95,7 @@ def test_it_says_where_it_is_answers_and_ends(hubfold: Program, cached: Tree, en
     assert "every user of this machine can read them" in told
 
 
+@pytest.mark.slow
 def test_a_download_asks_a_neighbour_and_says_so(
     hubfold: Program, cached: Tree, loopback_hub: LoopbackHub, tmp_path: Path
 ) -> None:

@@ -119,6 +119,31 @@ def test_only_what_lies_below_the_given_paths_is_replaced() -> None:
     assert skipped and all("outside of the given paths" in skip.reason for skip in skipped)
 
 
+def test_what_lies_in_a_place_that_stays_keeps_and_is_not_replaced() -> None:
+    stays = Policy(stays=("/models",))
+    found = fold(at("/models/m", 1), at("/hub/b", 2), at("/hub2/b", 3), policy=stays)
+    assert {one.path: one.keeper.path for one in found.actions} == {
+        "/hub/b": "/models/m",
+        "/hub2/b": "/models/m",
+    }
+    linked = [at("/models/n", 3, nlink=2), at("/hub2/n", 3, nlink=2)]
+    assert not fold(at("/hub/b", 2), *linked, policy=Policy(stays=("/hub", "/models"))).actions
+
+
+def test_payloads_that_share_their_extents_free_them_once_and_with_the_last() -> None:
+    files = [at("/cow/a", 1), at("/cow/b", 2), at("/cow/c", 3)]
+    apart = fold(*files).bytes
+    alike = replace(SURROUNDINGS, extents={(4, 1): "one", (4, 2): "two", (4, 3): "two"})
+    together = fold(*files, around=alike)
+    assert len(together.actions) == 2 and together.bytes == apart // 2
+    other = at(
+        "/cow/d", 4, nlink=2
+    )  # a name elsewhere: with a link it would free nothing, and its extents stay
+    stays = replace(SURROUNDINGS, extents={(4, 1): "one", (4, 2): "two", (4, 4): "two"})
+    link = Policy(link=LinkKind.HARDLINK)
+    assert fold(at("/cow/a", 1), at("/cow/b", 2), other, around=stays, policy=link).bytes == 0
+
+
 def test_in_a_work_tree_of_git_no_symlink_stands() -> None:
     around = replace(SURROUNDINGS, work_trees=frozenset({"/models"}))
     found = fold(at("/hub/b", 1), at("/models/m", 2), at("/bind/m", 3), around=around)

@@ -61,7 +61,7 @@ def write(path: Path, content: bytes) -> Path:
 
 def shared(path: Path) -> int:
     with open(path, "rb") as file:
-        return extents.shared_bytes(file.fileno())
+        return sum(length for _, length in extents.shared(file.fileno()))
 
 
 @pytest.fixture(autouse=True)
@@ -436,7 +436,7 @@ def test_extents_are_asked_for_until_the_last(monkeypatch: pytest.MonkeyPatch, r
     answering(monkeypatch, answer)
     assert extents.physical(0) == ((0, 100, 20), (20, 500, 10), (40, 510, 60), (100, 110, 10))
     assert len(asked) == -(-len(parts) // room), "nobody asks behind the last"
-    assert extents.shared_bytes(0) == 30
+    assert sum(length for _, length in extents.shared(0)) == 30
 
 
 def test_a_list_without_a_last_extent_ends_where_the_kernel_has_no_more(
@@ -460,7 +460,7 @@ def test_another_platform_shares_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
         with pytest.raises(OSError) as caught:
             extents.clone_extents(file.fileno(), file.fileno())
         assert caught.value.errno == errno.EOPNOTSUPP
-        assert extents.physical(file.fileno()) is None and extents.shared_bytes(file.fileno()) == 0
+        assert extents.physical(file.fileno()) is None and extents.shared(file.fileno()) == []
 
 
 # -- asked by path -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hubfold import Engine
-from hubfold.testing.trees import Tree, local_dir
+from hubfold.testing.trees import Tree, hub_cache, local_dir
 from tests.building.serving import HERE, Served, application, served
 from tests.serving.conftest import FILES, WEIGHTS
 
@@ -116,8 +116,6 @@ def application_looks_again(serving: Served) -> None:
 
 
 def test_what_comes_later_is_found(cached: Tree, serving: Served) -> None:
-    from hubfold.testing.trees import hub_cache
-
     cached.hub.add("org/later", {"config.json": b"later"})
     cached.build({"hf/hub": hub_cache("org/later")})
     application_looks_again(serving)
@@ -163,6 +161,34 @@ def test_a_blob_that_changes_while_it_is_sent_ends_the_answer(
     assert WEIGHTS.startswith(raised.value.partial)
     assert len(raised.value.partial) < len(WEIGHTS)
     assert any("ended: it is not, or not any more, what it is called" in line for line in serving.lines)
+
+
+def test_a_blob_that_changes_before_its_last_bytes_go_is_not_sent_to_its_end(
+    cached: Tree, serving: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = blob(cached)
+    os.chmod(path, 0o644)
+    real = application.Opened.still
+
+    async def still(opened: application.Opened) -> None:
+        with path.open("r+b") as file:
+            file.write(b"other bytes")
+        await real(opened)
+
+    monkeypatch.setattr(application.Opened, "still", still)
+    with pytest.raises(http.client.IncompleteRead) as raised:
+        serving.ask(FILE)
+    assert raised.value.partial == WEIGHTS[: -application.LAST]
+
+
+def test_only_the_roots_that_are_named(cached: Tree, engine: Engine) -> None:
+    cached.hub.add("org/other", {"config.json": b"other"})
+    cached.build({"other/hub": hub_cache("org/other")})
+    for named in ("other/hub", "other"):
+        with served(engine, replace(HERE, roots=(str(cached[named]),))) as serving:
+            assert serving.begun.models == 1
+            assert serving.ask("/org/other/resolve/main/config.json").body == b"other"
+            assert serving.ask(FILE).status == 404
 
 
 def test_a_token_is_asked_for_and_never_told(cached: Tree, engine: Engine, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_what_was_begun_is_gone_on_with_from_a_neighbour(theirs: Tree) -> None:
     assert (model.neighbour_bytes, model.gone_on_bytes, of_the_hub) == (MIB, 2 * MIB, 0)
 
 
+@pytest.mark.slow
 def test_a_neighbour_wants_its_token(theirs: Tree, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(TOKEN)

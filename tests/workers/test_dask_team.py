@@ -25,6 +25,8 @@ from tests.workers.test_folders import rows
 pytest.importorskip("distributed", reason="Dask is not installed: pip install 'hubfold[dask]'")
 pytestmark = pytest.mark.slow
 
+from distributed import Client  # noqa: E402
+
 from tests.building.dask_cluster import Cluster  # noqa: E402
 
 
@@ -136,7 +138,11 @@ def test_verify_sees_a_file_that_was_rewritten_as_it_was(cluster: Cluster, tmp_p
     cluster.work()
     cluster.wait(1)
     path = tmp_path / "models" / "model-1" / "1.safetensors"
-    with Engine(tmp_path / "home", executor=f"dask:{cluster.address}") as engine:
+    # As somebody hands it in who knows nothing of that.
+    with (
+        Client(cluster.address, set_as_default=False) as client,
+        Engine(tmp_path / "home", executor=client.get_executor()) as engine,
+    ):
         assert engine.verify([tmp_path / "models"]).problems == ()
         st = path.stat()
         data = bytearray(path.read_bytes())

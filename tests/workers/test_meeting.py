@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,19 @@ def test_a_copy_of_the_file_system_is_not_the_file_system(tmp_path: Path) -> Non
     assert found.startswith("its file system is a copy of the one here")
 
 
+def test_a_full_disk_has_no_probe_and_nothing_is_left_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, mode: str) -> Any:
+        os.close(fd)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(meeting, "open", full, raising=False)
+    found = met(Answering(lambda answer: answer), tmp_path, own=str(tmp_path))
+    assert (found.seen, found.wrong) == ({str(tmp_path)}, {})
+    assert os.listdir(tmp_path) == []
+
+
 def test_who_may_not_read_the_probe_may_be_right(tmp_path: Path) -> None:
     found = met(Answering(lambda answer: answer._replace(probe=None)), tmp_path, own=str(tmp_path))
     assert (found.seen, found.wrong) == ({str(tmp_path)}, {})
@@ -115,6 +129,38 @@ def test_a_place_that_one_host_has_alone_costs_nobody_the_others(tmp_path: Path)
     assert (found.seen, len(found.fit)) == ({str(common)}, 1)
     (told,) = found.wrong.values()
     assert told == f"{own} is on another file system there (nfs4:server:/x; here {name})"
+
+
+class Named(HandedIn):
+    """Workers with names, each with its own greeting."""
+
+    def __init__(self, **workers: Callable[[Greeted], Any]) -> None:
+        super().__init__(ThreadPoolExecutor(1))
+        self._workers = {name: Answering(change) for name, change in workers.items()}
+        self.left_out: list[str] = []
+
+    def each(self, function: Any, *arguments: Any) -> Iterator[tuple[str, Future[Any]]]:
+        return ((name, one.submit(function, *arguments)) for name, one in self._workers.items())
+
+    def members(self) -> frozenset[str]:
+        return frozenset(self._workers)
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        self.left_out = sorted(names)
+
+
+def test_who_is_no_use_is_left_out_where_others_are(tmp_path: Path) -> None:
+    def blind(answer: Greeted) -> Greeted:
+        return answer._replace(places=(("", 0, "No such file or directory"),))
+
+    places = [meeting.place(str(tmp_path), FileSystemNames.now())]
+    team = Named(good=lambda answer: answer, bad=lambda answer: None, blind=blind)
+    assert meeting.meet(team, places, "", stop=Stop()).fit == {"good", "blind"}
+    assert team.left_out == ["bad", "blind"]
+    # A folder that nobody sees is nobody's fault.
+    team = Named(blind=blind, other=blind)
+    meeting.meet(team, places, "", stop=Stop())
+    assert team.left_out == []
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +16,7 @@ from hubfold import workers
 from hubfold.errors import UsageError
 from hubfold.progress import Stop
 from hubfold.workers import named
+from tests.building.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -73,3 +78,32 @@ def test_an_executor_of_the_callers_is_not_ended() -> None:
         assert team.width() == 3
         team.close()
         assert executor.submit(int, "3").result() == 3
+
+
+@pytest.mark.slow
+def test_ranks_of_mpi_are_workers(tmp_path: Path) -> None:
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed: pip install 'hubfold[mpi]'")
+    mpiexec = shutil.which("mpiexec", path=os.path.dirname(sys.executable)) or shutil.which("mpiexec")
+    if mpiexec is None:
+        pytest.skip("mpiexec is not installed")
+    for name in "ab":
+        (tmp_path / f"{name}.gguf").write_bytes(b"the same")
+    scan = [
+        "-m",
+        "hubfold",
+        "scan",
+        "--only",
+        "--min-size",
+        "1",
+        "--executor",
+        "mpi",
+        "--json",
+        str(tmp_path),
+    ]
+    runner = [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures"]
+    done = subprocess.run([*runner, *scan], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["duplicate_sets"] == 1
+    alone = subprocess.run([sys.executable, *scan], capture_output=True, text=True, timeout=PATIENCE)
+    assert alone.returncode == 2
+    assert "there are no ranks that take work" in alone.stderr

@@ -52,6 +52,7 @@ COMMANDS = {
     "restore": "Restore models from a backup",
     "adopt": "Make a folder of files a model of the cache",
     "migrate": "Put a whole cache into another one",
+    "ui": "Look at what takes the space, mark what is to go",
     "export": "Write the index of this host into DIR",
     "fleet": "Tell what many hosts have",
     "plugins": "Show which backends are loaded, from which distribution",

@@ -120,7 +120,7 @@ class Balancing:
             target = _Targets(self._moving, holdings, behind, room, min_size, around=around, pace=pace)
             models = _models(holdings, place)
             chosen = choice.choose(
-                [self._last_use(name, held) for name, held in models.items()],
+                [self.last_use(name, held) for name, held in models.items()],
                 found.over,
                 lambda name, models=models, target=target: self._offer(models[name], target),  # type: ignore[misc]
             )
@@ -136,7 +136,7 @@ class Balancing:
             return PINNED
         return target.offer(held)
 
-    def _last_use(self, name: str, held: Sequence[HeldRevision]) -> LastUse:
+    def last_use(self, name: str, held: Sequence[HeldRevision]) -> LastUse:
         """By what hubfold has noted, by when files were read where the mount keeps that, else by when they came."""
         found = [LastUse(at, how, name) for at, how in _times(held)]
         known = self._used.uses().get((held[0].name.repo_type, held[0].name.repo_id))

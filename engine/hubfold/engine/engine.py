@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from hubfold.content import LEFTOVER_AGE, STALE_AFTER, USUAL, Role, Scope
+from hubfold.content import LEFTOVER_AGE, STALE_AFTER, USUAL, Marks, Role, Scope
 from hubfold.engine.workspace import MIN_SIZE, NO_CONTENT, StrPath, Workspace
 from hubfold.errors import HubfoldError
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hubfold.engine.fleets import Fleets
     from hubfold.engine.folding import Folding
     from hubfold.engine.following import Following
+    from hubfold.engine.marking import Marking, Picture
     from hubfold.engine.memory import Memory
     from hubfold.engine.migrating import Migrating
     from hubfold.engine.models import Models
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from hubfold.engine.places import Places
     from hubfold.engine.planning import Planning
     from hubfold.engine.registering import Registering
+    from hubfold.engine.remembering import Remembering
     from hubfold.engine.removal import Removing
     from hubfold.engine.scanning import Scanning
     from hubfold.engine.serving import Serving, Settings
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from hubfold.reports.moves import BalanceReport, MoveReport, PinReport
     from hubfold.reports.origins import WhyReport
     from hubfold.reports.overview import Overview
+    from hubfold.reports.pictures import Joint
     from hubfold.reports.places import RegisteredModel, RegistryReport
     from hubfold.reports.removals import RemoveReport
     from hubfold.reports.runs import (
@@ -73,7 +76,7 @@ if TYPE_CHECKING:
         RunSummary,
         UndoReport,
     )
-    from hubfold.reports.scans import DupesReport, ScanReport, Space, StatusRoot, Unreferenced
+    from hubfold.reports.scans import DupesReport, Remembered, ScanReport, Space, StatusRoot, Unreferenced
     from hubfold.reports.serving import Begun
     from hubfold.reports.transfers import (
         AdoptReport,
@@ -647,6 +650,49 @@ class Engine:
         """Models, downloads that are not at their end, and space, with what has changed since `before`."""
         return self._models.look(before)
 
+    # marking
+
+    def remembered(self) -> Remembered:
+        """The roots and their models as the last scan saw them. Asks the index alone: no drive, and no plugin."""
+        return self._remembering.remembered()
+
+    def picture(self) -> Picture:
+        """The models of the known roots with their figures, place by place. Asks the disks. Raises `Interrupted`."""
+        return self._marking.picture()
+
+    def frees(self, picture: Picture, each: Mapping[str, Marks]) -> dict[str, int]:
+        """What removing `each` alone would free, in bytes by allocated blocks. Raises `Interrupted`."""
+        return self._marking.frees(picture, each)
+
+    def joint_removal(self, picture: Picture, marks: Marks) -> Joint:
+        """What removing all that is marked would free, by the look that `picture` is: `plan_removal` looks anew."""
+        return self._marking.joint_removal(picture, marks)
+
+    def joint_fold(self, picture: Picture, marks: Marks, *, min_size: int = MIN_SIZE) -> Joint:
+        """What folding all that is marked would free, by the last scan and the look that `picture` is."""
+        return self._marking.joint_fold(picture, marks, min_size)
+
+    def plan_fold(self, marks: Marks, *, min_size: int = MIN_SIZE) -> Plan:
+        """What folding would do with the marked duplicate sets, and with those that marked models have a file in.
+
+        By the last scan, as `plan` is. For `apply`.
+        """
+        return self._marking.plan_fold(marks, min_size)
+
+    def plan_removal(self, marks: Marks) -> RemovePlan:
+        """What removing the marked models, where they are marked, and the marked files would do. For `apply_removal`.
+
+        It is one plan: what they share goes with them, and what something else needs stays. Asks the disks.
+        """
+        return self._marking.plan_removal(marks)
+
+    def plan_move_of(self, marks: Marks, to: StrPath) -> MovePlan:
+        """What moving the marked models to the place, or cache, `to` would do. For `apply_move`.
+
+        Raises as `plan_move`, and `UsageError` where they lie in several places.
+        """
+        return self._marking.plan_move(marks, to)
+
     # removal
 
     def overview(self) -> Overview:
@@ -934,6 +980,12 @@ class Engine:
         return Memory(self.workspace, lambda *about: self._planning.freed(*about))
 
     @cached_property
+    def _remembering(self) -> Remembering:
+        from hubfold.engine.remembering import Remembering
+
+        return Remembering(self.workspace)
+
+    @cached_property
     def _places(self) -> Places:
         from hubfold.engine.places import Places
 
@@ -1005,6 +1057,12 @@ class Engine:
         from hubfold.engine.models import Models
 
         return Models(self.workspace, self._places, self._memory, self._scanning)
+
+    @cached_property
+    def _marking(self) -> Marking:
+        from hubfold.engine.marking import Marking
+
+        return Marking(self.workspace, self._models, self._planning, self._moving, balancing=self._balancing)
 
     @cached_property
     def _overviewing(self) -> Overviewing:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Scope, Trust
+from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Marks, Scope, Trust
 from hubfold.disk.filesystem import FileSystems, reaches_other_hosts
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
@@ -25,6 +25,9 @@ from hubfold.scanning import discover, kinds
 
 if TYPE_CHECKING:
     from hubfold.reports.runs import ConsolidateReport
+
+#: Of more sizes than this all sets are gone through: SQLite is not asked about each of them.
+_MANY_SIZES = 2_000
 
 
 class Planning:
@@ -126,6 +129,33 @@ class Planning:
         policy = planner.Policy(preferred=self._preferred(seen))
         found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
         return replace(found, skipped=(*found.skipped, *unseen, *odd))
+
+    def plan_marked(self, marks: Marks, payloads: Mapping[tuple[int, int], int], min_size: int) -> Plan:
+        """What a plan without options does with the marked sets, and those of `payloads` (with their bytes)."""
+        sizes = set(payloads.values()) | {
+            known.signature.size
+            for path in marks.sets
+            if (known := self._workspace.index.replica(path)) is not None
+        }
+        sizes = {size for size in sizes if size >= min_size}
+        if not sizes:
+            return Plan()
+        odd: list[Skip] = []
+        known_roots = self._workspace.roots_of(())
+        roots = {path: root for path, root in known_roots.items() if path not in self._workspace.left_out}
+        only = f"f.size IN ({', '.join(map(str, sorted(sizes)))})" if len(sizes) <= _MANY_SIZES else "1"
+        about = (
+            duplicates
+            for duplicates in self._memory.duplicate_sets(roots, min_size, USUAL, only=only)
+            if any(one.payload in payloads or one.path in marks.sets for one in duplicates.replicas)
+        )
+        sets = list(self._begun_like_models(about, USUAL, odd))
+        around = survey.survey(sets, roots, self._workspace.backends)
+        seen, unseen = _to_be_seen(sets, around.away)
+        policy = planner.Policy(preferred=self._preferred(seen), stays=tuple(sorted(marks.stays)))
+        found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
+        notes = (*found.notes, *_out_of_reach(found))
+        return replace(found, skipped=(*found.skipped, *unseen, *odd), notes=notes)
 
     def _preferred(self, sets: Iterable[DuplicateSet]) -> frozenset[str]:
         """The copies that plugins want to be kept."""

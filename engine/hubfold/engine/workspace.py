@@ -777,7 +777,7 @@ class Workspace:
             places = [place for root in chosen for place in self._vault_places(root)]
             return list(dict.fromkeys([*self.vaults(), *filter(objects.is_vault, places)]))
 
-        beyond = Beyond(vaults, self.here, unasked, self.named_in.away)
+        beyond = Beyond(vaults, self.here, unasked, self.named_in.away, self.same_content)
         return Holdings(chosen, self.backends, beyond, progress=progress, stop=stop)
 
     def holdings_at(self, paths: Sequence[StrPath]) -> Holdings:

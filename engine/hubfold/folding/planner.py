@@ -51,6 +51,8 @@ class Policy:
     within: str | None = None
     #: Paths of copies that are kept before others, wherever they lie: a plugin wants it so.
     preferred: frozenset[str] = frozenset()
+    #: Nothing below these folders is replaced, and copies there keep before others.
+    stays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class _Planner:
         self.around = around
         self.sides = Sides(around.capabilities)
         self._folders = tuple(folder.rstrip("/") + "/" for folder in policy.below)
+        self._staying = tuple(folder.rstrip("/") + "/" for folder in policy.stays)
         self.skipped: list[Skip] = []
         self.notes: dict[str, None] = {}
         #: The vault objects of the set at hand, each with the payload that it is, or will be, a name of.
@@ -195,7 +198,21 @@ class _Planner:
         alone += [(keeper.payload, keeper.reason) for keeper in keepers if keeper.reason]
         for payload, reason in alone:
             self.skipped.extend(Skip(replica.path, reason) for replica in payload if replica.backend != VAULT)
-        return [action for keeper in keepers for action in with_one_mtime(keeper.actions)]
+        found = [action for keeper in keepers for action in with_one_mtime(keeper.actions)]
+        return self._freeing_once(found, duplicates) if self.around.extents else found
+
+    def _freeing_once(self, actions: list[Action], duplicates: DuplicateSet) -> list[Action]:
+        """The same; payloads that share their extents free them with the last of them, and only if none stays."""
+        sharing: dict[object, set[tuple[int, int]]] = {}
+        for payload in duplicates.payloads:
+            if (extents := self.around.extents.get(payload)) is not None:
+                sharing.setdefault(extents, set()).add(payload)
+        going = {action.victim.payload: number for number, action in enumerate(actions) if action.bytes}
+        for together in sharing.values():
+            numbers = sorted(going[payload] for payload in together if payload in going)
+            for number in numbers if len(numbers) < len(together) else numbers[:-1]:
+                actions[number] = actions[number]._replace(bytes=0)
+        return actions
 
     def _take_names(self, keeper: _Keeper, actions: Sequence[Action], most: int) -> None:
         """Count the names that a keeper gets by `actions`; `_No` where its file system allows no more.
@@ -234,7 +251,7 @@ class _Planner:
             if self.policy.preferred
             else False,
             self._may_be_taken_away(payload),
-            bool(self._folders) and bool(self._below(payload)),
+            bool(self._folders or self._staying) and bool(self._below(payload)),
             min([one.place for one in around]),
             not around[0].filesystem.drive.fast,
             not any(replica.pinned for replica in payload),
@@ -269,9 +286,14 @@ class _Planner:
 
     def _below(self, payload: Payload) -> Payload:
         """Those of the names that may be replaced."""
-        if not self._folders:
+        if not (self._folders or self._staying):
             return payload
-        return [replica for replica in payload if replica.path.startswith(self._folders)]
+        return [
+            replica
+            for replica in payload
+            if (not self._folders or replica.path.startswith(self._folders))
+            and not replica.path.startswith(self._staying)
+        ]
 
     def _place(self, replica: IndexedReplica, capabilities: Capabilities) -> int:
         if replica.backend == VAULT:

@@ -110,6 +110,23 @@ def _of_sizes(
     )
 
 
+def by_model(index: Index) -> list[tuple[str, str, str, int, int, int]]:
+    """(root, repo_type, repo_id, files, bytes, bytes by allocated blocks) of each model in each root; a file once."""
+    rows = index.rows(
+        """SELECT r.path, m.repo_type, m.repo_id, m.files, m.size, m.allocated FROM (
+            SELECT root_id, repo_type, repo_id, COUNT(*) AS files, SUM(size) AS size, SUM(allocated) AS allocated FROM (
+                SELECT DISTINCT p.root_id, f.repo_type, f.repo_id, f.device, f.inode, f.size, f.allocated
+                FROM files f JOIN folders p ON p.id = f.folder_id WHERE f.repo_id IS NOT NULL)
+            GROUP BY root_id, repo_type, repo_id) m
+        JOIN roots r ON r.id = m.root_id ORDER BY m.repo_type, m.repo_id, r.path"""
+    )
+    with index.trusting():
+        return [
+            (os.fsdecode(root), os.fsdecode(kind or b"model"), os.fsdecode(repo), files, size, allocated)
+            for root, kind, repo, files, size, allocated in rows
+        ]
+
+
 def run_figures(index: Index) -> dict[str, tuple[int, ...]]:
     """What was kept of runs, by their names: figures of which their journals are the truth."""
     rows = index.rows("SELECT key, value FROM state WHERE key >= ? AND key < ?", (_RUN, _AFTER_RUN))

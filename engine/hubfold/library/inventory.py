@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from hubfold.backend.boundary import GuardedBackend
-from hubfold.content import Root, Snapshot, SnapshotFile
+from hubfold.content import IndexedReplica, Root, Snapshot, SnapshotFile
 from hubfold.disk.paths import RealPaths, why_not_a_folder, within
 from hubfold.errors import HubfoldError, UsageError
 from hubfold.faults import BackendFault
@@ -88,6 +88,8 @@ class Beyond:
     unasked: Sequence[str] = ()
     #: Whether the drive of a root is away though there is a folder at its path.
     away: Callable[[str], bool] = lambda path: False
+    #: Who else is known to have the content of a file.
+    same: Callable[[str, os.stat_result], Sequence[IndexedReplica]] = lambda path, st: ()
 
 
 _NOTHING = Beyond()
@@ -119,6 +121,10 @@ class Holdings:
         self._failed: list[Notice] = []
         self._whole: dict[str, _Whole | None] = {}
         self._walks: dict[str, TreeWalk] = {}
+
+    def same(self, path: str, st: os.stat_result) -> Sequence[IndexedReplica]:
+        """Every name with the content of a file, as far as the last scans met one."""
+        return self._beyond.same(path, st)
 
     # roots
 
@@ -248,6 +254,11 @@ class Holdings:
     def by_name(self) -> Mapping[Name, Sequence[HeldRevision]]:
         """The revisions by what they are called; those of which nobody knows that have an empty repo id."""
         return _grouped(self.held(), lambda one: one.name)
+
+    @cached_property
+    def by_home(self) -> Mapping[str, Sequence[HeldRevision]]:
+        """The revisions by the folder of their model, as a `ModelPlace` has it."""
+        return _grouped(self.held(), lambda one: one.snapshot.home or one.snapshot.path)
 
     def at(self, folder: str) -> Sequence[HeldRevision]:
         """The revisions that programs are given at this folder."""

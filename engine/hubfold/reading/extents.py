@@ -95,9 +95,13 @@ def physical(fd: int) -> tuple[tuple[int, int, int], ...] | None:
     return tuple(found)
 
 
-def shared_bytes(fd: int) -> int:
-    """How many bytes of a file lie in extents that another file has too; 0 where that cannot be told."""
-    return sum(length for _, _, length, marks in _mapped(fd) if marks & _EXTENT_SHARED)
+def shared(fd: int) -> list[tuple[int, int]]:
+    """The extents of a file that another file has too, (address, length) in bytes; none where that cannot be told."""
+    return [
+        (physical, length)
+        for _, physical, length, marks in _mapped(fd)
+        if marks & _EXTENT_SHARED and not marks & _EXTENT_NO_ADDRESS
+    ]
 
 
 def beginning(path: str) -> int:

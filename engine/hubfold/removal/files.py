@@ -73,6 +73,16 @@ def plan(holdings: Holdings, asked: FilesOf, *, only: Collection[str], names: Na
     `HubfoldError` where nothing is to go.
     """
     left: list[Left] = []
+    removals = removals_of(holdings, asked, left, only)
+    if not removals:
+        raise _nothing_goes(asked, left)
+    return hold_against_needs(holdings, removals, left, with_links=False, names=names, only=only)
+
+
+def removals_of(
+    holdings: Holdings, asked: FilesOf, left: list[Left], only: Collection[str] = ()
+) -> list[Removal]:
+    """What has to go of the files that are asked for; what stays of them is `left`."""
     held = [one for one in asked.held if not only or one.root.path in only]
     commits = resolve(held, asked.revision) if asked.revision is not None else None
     going = [one for one in held if commits is None or one.snapshot.revision in commits]
@@ -90,9 +100,7 @@ def plan(holdings: Holdings, asked: FilesOf, *, only: Collection[str], names: Na
             removals += _of_copy(holdings, one, paths, left)
     for (root, name), paths in chosen.items():
         removals += _removals(holdings, root, name, paths, left) if paths else ()
-    if not removals:
-        raise _nothing_goes(asked, left)
-    return hold_against_needs(holdings, removals, left, with_links=False, names=names, only=only)
+    return removals
 
 
 def _nothing_goes(asked: FilesOf, left: Sequence[Left]) -> HubfoldError:

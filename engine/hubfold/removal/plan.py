@@ -127,7 +127,7 @@ def plan(
     if not removals:
         raise _nothing_goes(models[0].name if models else wish.patterns[0], left)
     planned = hold_against_needs(holdings, removals, left, with_links=wish.with_links, names=names, only=only)
-    return replace(planned, staying=_staying(holdings, planned.removals))
+    return replace(planned, staying=staying(holdings, planned.removals))
 
 
 def _named_like(
@@ -152,7 +152,7 @@ def _named_like(
         yield from (ModelName(str(name), name.repo_id, name.repo_type) for name in fits)
 
 
-def _staying(holdings: Holdings, removals: Iterable[Removal]) -> dict[str, str]:
+def staying(holdings: Holdings, removals: Iterable[Removal]) -> dict[str, str]:
     """Where each model stays with all its revisions; "" for the last whole copy, nothing for one that is not whole."""
     removals = [removal for removal in removals if removal.repo_id]
     going = {(one.root, one.repo_id, one.repo_type, commit) for one in removals for commit in one.revisions}
@@ -328,7 +328,8 @@ def _bytes(needs: Needs, vanishing: Sequence[tuple[str, list[str]]]) -> int:
     files = [path for removal in needs.removals for path in removal.files]
     doors = [link for _, links in vanishing for link in links]
     lists = [object_ + LINKS for object_ in needs.objects]
-    return measure([*files, *doors, *needs.objects, *lists], [folder for folder, _ in vanishing if folder])
+    folders = [folder for folder, _ in vanishing if folder]
+    return measure([*files, *doors, *needs.objects, *lists], folders, needs.holdings.same)
 
 
 def _vanishing(

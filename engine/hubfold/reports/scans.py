@@ -124,6 +124,37 @@ class StatusRoot(JsonForm):
     error: str = field(default="", metadata=told(optional=True))
 
 
+@dataclass(frozen=True, slots=True)
+class RememberedModel:
+    """What the last scan saw of a model in a root. `bytes` by length, each file once however many names it has."""
+
+    root: str
+    name: str
+    files: int
+    bytes: int
+    physical_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedRoot:
+    """What the last scan saw in a root, whether it is there now or not; `scanned_at` in seconds, None for never."""
+
+    path: str
+    backend: str
+    files: int
+    bytes: int
+    physical_bytes: int
+    scanned_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the index has: the roots, and the models in each. What is no model's file counts for its root alone."""
+
+    roots: tuple[RememberedRoot, ...] = ()
+    models: tuple[RememberedModel, ...] = ()
+
+
 def _set(duplicates: DuplicateSet, reclaimable: int) -> Json:
     return {
         "size": duplicates.size,

@@ -53,14 +53,15 @@ class Met:
 def meet(team: Team, places: Sequence[Place], folder: str, *, stop: Stop, patience: float = PATIENCE) -> Met:
     """Greet every worker of `team`. `folder` is one of hubfold's own, where a probe can be written; "" for none.
 
-    Who gets something wrong is left out of the team, and is in `Met.wrong` with it. A worker that sees but some of
-    the places is not: there are roots that only one host has. Raises `Interrupted`.
+    Who gets something wrong is left out of the team, and is in `Met.wrong` with it; so is who sees none of the places
+    where others do. A worker that sees but some of them is not: there are roots that only one host has. Raises
+    `Interrupted`.
     """
     met = Met()
     with _probe(folder, places) as (path, held):
         looked_at = [one.path for one in places] + ([os.path.dirname(path)] if path else [])
         asked = Greeting(secrets.token_hex(16), tuple(looked_at), path, secrets.token_bytes(1 << 12), STAY)
-        unfit = []
+        unfit, blind = [], []
         for name, answer in _answers(team, _sent(team, asked), stop, patience):
             called, wrong = _judge(answer, asked, held)
             called = name or called
@@ -70,11 +71,17 @@ def meet(team: Team, places: Sequence[Place], folder: str, *, stop: Stop, patien
                 continue
             assert isinstance(answer, Greeted)
             met.fit.add(called)
+            seen = set()
             for one, (filesystem, inode, problem) in zip(places, answer.places, strict=False):
                 if one.inode and (filesystem, inode) == (one.filesystem, one.inode):
-                    met.seen.add(one.path)
+                    seen.add(one.path)
                 else:
                     met.wrong.setdefault(called, _of_place(one, filesystem, problem))
+            met.seen |= seen
+            if not seen:
+                blind.append(name)
+    if met.seen:
+        unfit += blind
     # Who is gone needs no leaving out, and may come back by that name.
     team.leave_out([name for name in unfit if name in team.members()])
     return met
@@ -162,20 +169,21 @@ def _of_place(one: Place, filesystem: str, problem: str) -> str:
 @contextmanager
 def _probe(folder: str, places: Sequence[Place]) -> Iterator[tuple[str, bytes]]:
     """A file of random bytes in a folder of hubfold's own, if that lies on the file system of a place."""
-    path, held = "", b""
-    if folder and any(_on(folder, one) for one in places):
-        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-        held = secrets.token_bytes(64)
+    if not (folder and any(_on(folder, one) for one in places)):
+        yield "", b""
+        return
+    name, held = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}", secrets.token_bytes(64)
+    path = ""
+    try:
+        # Where nothing can be written, or no more, there is no probe.
         with suppress(OSError), Directory.open(folder) as inside:
             with open(inside.create_file(name, 0o600), "wb") as file:
                 file.write(held)
             path = os.path.join(folder, name)
-    try:
         yield path, held
     finally:
-        if path:
-            with suppress(OSError), Directory.open(folder) as inside:
-                inside.unlink(os.path.basename(path))
+        with suppress(OSError), Directory.open(folder) as inside:
+            inside.unlink(name)
 
 
 def _on(folder: str, one: Place) -> bool:

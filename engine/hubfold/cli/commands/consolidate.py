@@ -123,23 +123,23 @@ def command(session: Session, paths: tuple[str, ...], min_size: int, how: How, s
             scope=scope,
         )
         preview = engine.preview(plan)
-        _show_plan(output, plan, full=session.full)
+        show(output, plan, full=session.full)
         incomplete = SOME_LEFT if scan.failed else None
-        question = f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
         dry = f"{tell.DRY_RUN}. Next: {tell.next_command('consolidate', typed, scope, *_SAME)}"
-        if not tell.goes_on(session, preview, question, nothing=not plan.actions, dry=dry):
+        if not tell.goes_on(session, preview, question(plan), nothing=not plan.actions, dry=dry):
             return incomplete
         report = engine.apply(plan)
         saved = None if output.as_json or output.quiet else engine.saved()
     output.report(report)
-    _show_otherwise(output, preview, report)
-    code = _show_result(output, report) or incomplete
+    otherwise(output, preview, report)
+    code = result(output, report) or incomplete
     if saved and saved > report.reclaimed_bytes:
         output.line(f"saved so far, by all folds: {display.size(saved)}")
     return code
 
 
-def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
+def show(output: Output, plan: Plan, *, full: bool) -> None:
+    """What would be replaced by what, and why; what stays."""
     if not plan.actions:
         output.line("nothing to replace", "bold")
     for_people = output.to_terminal and not full
@@ -173,7 +173,7 @@ def _show_plan(output: Output, plan: Plan, *, full: bool) -> None:
             output.message("--full shows whole paths")
 
 
-def _show_otherwise(output: Output, preview: ConsolidateReport, report: ConsolidateReport) -> None:
+def otherwise(output: Output, preview: ConsolidateReport, report: ConsolidateReport) -> None:
     """What the file system refused as it was planned, and what was done instead."""
     planned = {action.path: (action.link, action.keeper) for action in preview.actions}
     others = [a for a in report.actions if (a.link, a.keeper) != planned.get(a.path)]
@@ -181,7 +181,13 @@ def _show_otherwise(output: Output, preview: ConsolidateReport, report: Consolid
         output.line(f"otherwise than planned: {kind}: {reason}")
 
 
-def _show_result(output: Output, report: ConsolidateReport) -> int | None:
+def question(plan: Plan) -> str:
+    """What is asked before it is done."""
+    return f"Replace {_files(len(plan.actions))} by links and reclaim {display.size(plan.bytes)}?"
+
+
+def result(output: Output, report: ConsolidateReport) -> int | None:
+    """How it went; the exit code."""
     code = tell.failures(output, report.failed)
     output.line(
         f"replaced {_files(len(report.actions))}, reclaimed {display.size(report.reclaimed_bytes)}", "bold"

@@ -215,11 +215,4 @@ def _files(output: Output, report: ModelsReport) -> None:
 
 
 def _ago(when: float | None) -> str:
-    """How long ago, roughly, as people say it."""
-    if when is None:
-        return ""
-    seconds = max(time.time() - when, 0)
-    for unit, length in (("y", 365 * 86400), ("mo", 30 * 86400), ("w", 7 * 86400), ("d", 86400), ("h", 3600)):
-        if seconds >= 2 * length:
-            return f"{seconds // length:.0f}{unit} ago"
-    return f"{seconds // 60:.0f}m ago" if seconds >= 120 else "just now"
+    return display.ago(when, time.time())

@@ -89,8 +89,7 @@ def command(session: Session, models: tuple[str, ...], where: Where) -> int | No
         )
         preview = engine.preview_move(plan)
         show(output, preview, full=session.full)
-        question = f"Move {_count(preview)} to {preview.target} and free {display.size(preview.freed)}?"
-        if not tell.goes_on(session, preview, question, nothing=not preview.models):
+        if not tell.goes_on(session, preview, question(preview), nothing=not preview.models):
             return None
         report = engine.apply_move(plan)
     output.report(report)
@@ -103,6 +102,11 @@ def _wrong(models: tuple[str, ...], chosen: list[str]) -> str:
     if chosen:
         return "--cache has all that --all-of moves: give one of them"
     return "give MODELs, --all-of CACHE or --cache CACHE"
+
+
+def question(preview: MoveReport) -> str:
+    """What is asked before it is done."""
+    return f"Move {_count(preview)} to {preview.target} and free {display.size(preview.freed)}?"
 
 
 def _count(report: MoveReport) -> str:

@@ -94,8 +94,7 @@ def command(session: Session, models: tuple[str, ...], asked: Asked) -> int | No
             )
         preview = engine.preview_removal(plan)
         show(output, preview, full=session.full)
-        question = _question(preview)
-        if not tell.goes_on(session, preview, question, nothing=not preview.models):
+        if not tell.goes_on(session, preview, question(preview), nothing=not preview.models):
             return None
         report = engine.apply_removal(plan)
     output.report(report)
@@ -154,7 +153,7 @@ def result(output: Output, report: RemoveReport) -> int | None:
     return code or None
 
 
-def _question(preview: RemoveReport) -> str:
+def question(preview: RemoveReport) -> str:
     """A last whole copy is asked about in other words than one of several."""
     what, size = _what(preview), display.size(preview.bytes)
     last = [model.name for model in preview.models if model.last]

@@ -12,6 +12,7 @@ from hubfold.cli.errors import INTERRUPTED
 from hubfold.cli.options import Session
 
 if TYPE_CHECKING:
+    from hubfold.cli.output import Output
     from hubfold.engine.engine import Engine
     from hubfold.reports.runs import UndoReport
 
@@ -44,41 +45,60 @@ def take_back(session: Session, engine: Engine, run: str | None) -> int | None:
     output = session.output
     preview = engine.preview_undo(run)
     if not (output.as_json or session.yes):
-        gone = set(preview.removed)
-        restored = [
-            f"restore {output.place(path, full=session.full)}"
-            for path in preview.restored
-            if path not in gone
-        ]
-        tell.some(output, restored, full=session.full, indent="")
-        tell.goes(output, preview.removed, preview.folders, full=session.full)
-        _stays(session, preview)
+        show(output, preview, full=session.full)
     files = _count(preview)
-    # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
-    ends = preview.open and not preview.failed
-    nothing = not (preview.restored or preview.left or ends)
-    waits = bool(preview.waiting) and not preview.restored and len(preview.left) == len(preview.waiting)
+    ask = question(preview)
+    waits = _waits(preview)
     size = display.size(preview.bytes_needed)
     if waits and session.yes:
-        _stays(session, preview)
-    elif nothing:
+        _stays(output, preview, full=session.full)
+    elif not ask and not waits:
         output.line(f"nothing to take back in run {preview.run}", "bold")
     elif session.dry_run:
         output.line(f"run {preview.run}: {files}, {size} needed", "bold")
-    question = f"Restore {files} of run {preview.run}, which takes {size}?"
-    if preview.removed and set(preview.removed) >= set(preview.restored):
-        question = f"Remove {files} that run {preview.run} made?"
-    if not preview.restored:
-        question = f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
     dry = f"{tell.DRY_RUN}. Next: hubfold undo"
-    if not tell.goes_on(session, preview, question, nothing=nothing or waits, dry=dry):
-        looked = session.dry_run or nothing or waits
+    if not tell.goes_on(session, preview, ask, nothing=not ask, dry=dry):
+        looked = session.dry_run or not ask
         code = tell.failures(output, preview.failed) or tell.waits(output, preview)
         return code or None if looked else None
     report = engine.undo(preview.run)
     output.report(report)
     if session.yes:
-        _stays(session, report)
+        _stays(output, report, full=session.full)
+    return result(output, report)
+
+
+def show(output: Output, preview: UndoReport, *, full: bool) -> None:
+    """What is restored, what goes, what stays as it is."""
+    gone = set(preview.removed)
+    restored = [f"restore {output.place(path, full=full)}" for path in preview.restored if path not in gone]
+    tell.some(output, restored, full=full, indent="")
+    tell.goes(output, preview.removed, preview.folders, full=full)
+    _stays(output, preview, full=full)
+
+
+def question(preview: UndoReport) -> str:
+    """What is asked before it is done; "" where there is nothing to do, or all of it waits for a drive."""
+    # A run whose paths all changed since has to be ended too, or it would stand before the older ones for good.
+    ends = preview.open and not preview.failed
+    if not (preview.restored or preview.left or ends) or _waits(preview):
+        return ""
+    if not preview.restored:
+        return f"Nothing of run {preview.run} can be restored. Leave its paths as they are for good?"
+    if preview.removed and set(preview.removed) >= set(preview.restored):
+        return f"Remove {_count(preview)} that run {preview.run} made?"
+    return (
+        f"Restore {_count(preview)} of run {preview.run}, which takes {display.size(preview.bytes_needed)}?"
+    )
+
+
+def _waits(preview: UndoReport) -> bool:
+    """Whether all that is left of it waits for what is away."""
+    return bool(preview.waiting) and not preview.restored and len(preview.left) == len(preview.waiting)
+
+
+def result(output: Output, report: UndoReport) -> int | None:
+    """How it went; the exit code."""
     code = tell.failures(output, report.failed) or tell.waits(output, report)
     if report.removed and set(report.removed) >= set(report.restored):
         output.line(f"removed {_count(report)} that run {report.run} made", "bold")
@@ -96,8 +116,8 @@ def _count(report: UndoReport) -> str:
     return display.count(len(report.restored), noun)
 
 
-def _stays(session: Session, report: UndoReport) -> None:
+def _stays(output: Output, report: UndoReport, *, full: bool) -> None:
     """What is not taken back, and what of a path that is."""
-    tell.left_alone(session.output, tell.reasons(report.left), full=session.full)
+    tell.left_alone(output, tell.reasons(report.left), full=full)
     for kept in report.kept:
-        session.output.line(f"{kept.path}: {kept.reason}")
+        output.line(f"{kept.path}: {kept.reason}")
