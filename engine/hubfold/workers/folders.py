@@ -55,6 +55,12 @@ class Entry:
         return as_stat(self._what, self._device)
 
 
+def _seconds(nanoseconds: int) -> float:
+    """As `os.stat` rounds them: another order of the same sum is another last digit."""
+    whole, rest = divmod(nanoseconds, 10**9)
+    return whole + 1e-9 * rest
+
+
 def as_stat(what: Stat, device: int) -> os.stat_result:
     """A `Stat` in the form of the standard library, on `device`."""
     mode, inode, links, uid, gid, size, blocks, atime, mtime, ctime = what
@@ -62,7 +68,7 @@ def as_stat(what: Stat, device: int) -> os.stat_result:
         (
             *(mode, inode, device, links, uid, gid, size),
             *(atime // 10**9, mtime // 10**9, ctime // 10**9),
-            *(atime / 1e9, mtime / 1e9, ctime / 1e9),
+            *(_seconds(atime), _seconds(mtime), _seconds(ctime)),
             *(atime, mtime, ctime),
             *(4096, blocks, 0),
         )
