@@ -328,7 +328,7 @@ def executor(function: Function) -> Function:
     return click.option(
         "--executor",
         metavar="WORKERS",
-        help="Who reads: processes:N, dask:tcp://HOST:PORT, dask:local[:N], dask:slurm?queue=Q, mpi (default: threads).",
+        help="Readers: processes:N, dask:tcp://HOST:PORT, dask:local[:N], dask:slurm?queue=Q, mpi (default: threads).",
     )(function)
 
 
