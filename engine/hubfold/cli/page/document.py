@@ -106,7 +106,7 @@ def _map(overview: Overview) -> ET.Element | None:
         "figcaption",
         "Each rectangle is a model, in it its files; ",
         element("span", "files whose bytes others have too", class_="key"),
-        " are in one colour. With the arrow keys from model to model.",
+        " are in one colour. What is too small to point at is not drawn. With the arrow keys from model to model.",
     )
     return element(
         "section", element("h2", "By place, model and file"), element("figure", picture(overview.map), legend)

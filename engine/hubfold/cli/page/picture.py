@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 1200, 640
 LEAST = 200
 _LINE = 16
 #: Pixels that a character takes, about.
-_CHARACTER = 6.6
+_CHARACTER = 7.0
 
 
 def picture(places: Sequence[MappedPlace]) -> ET.Element:
