@@ -11,7 +11,13 @@ import pytest
 from hubfold import errors
 from hubfold.cli.errors import explain
 
-ALL = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, errors.HubfoldError)]
+#: Its words are its own: it is made of a path and a holder.
+_OTHERWISE = errors.HeldElsewhere
+ALL = [
+    one
+    for _, one in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(one, errors.HubfoldError) and one is not _OTHERWISE
+]
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda one: one.__name__)
@@ -20,6 +26,13 @@ def test_every_error_of_ours_keeps_its_words_and_has_a_code_that_is_no_success(
 ) -> None:
     codes = {"UsageError": 2, "Locked": 4, "NeedsConfirmation": 5, "Interrupted": 130}
     assert explain(error("what", "do this")) == (codes.get(error.__name__, 1), "what", "do this")
+
+
+def test_a_lock_of_another_host_is_told_with_its_holder() -> None:
+    assert explain(errors.HeldElsewhere("/lock", "rm on h"))[:2] == (
+        1,
+        "another run of hubfold holds /lock: rm on h",
+    )
 
 
 def test_what_a_subclass_means_its_error_means() -> None:
