@@ -117,6 +117,9 @@ recall acme/base|recall acme/base -y|balance|pin acme/base|pin|unpin acme/base|u
 backup {}/backup --dry-run|backup {}/backup.zip|backup {}/backup acme/base|restore {}/backup --dry-run|restore {}/models
 adopt {}/models|adopt {}/models --repo acme/mine --dry-run|adopt {}/nothing|migrate {}/hf/hub {}/new --dry-run
 migrate {}/models {}/new|undo -y|undo -y|undo -y|undo
+report|report --html {}/models|report --html {}/page.html|unlock|unlock /nowhere/at/all|serve --bind nonsense
+serve --bind 0.0.0.0:8600|serve --token-file {}/none|ui --nothing|export {}/exported --dry-run|export {}/exported
+fleet {}/exported|fleet {}/exported --model acme/none|fleet {}/models|fleet {}/nothing
 plugins|plugins nothing|init|completion bash|completion fash|help nothing
 nothing|ls --nothing|demo {}/models
 """
