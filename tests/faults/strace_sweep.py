@@ -428,6 +428,11 @@ def sweep(
                 try:
                     stage.fresh()
                     outcome = strike(stage, command(stage), point, fault)
+                    if outcome.hit is None:
+                        # How many files are opened to see who has one open depends on who else is at work.
+                        again = _found_again(point, record(stage, command(stage)))
+                        stage.fresh()
+                        outcome = strike(stage, command(stage), again, fault)
                     found, hit = tuple(check(stage, outcome)), outcome.hit is not None
                 except Failed as error:
                     found, hit = (str(error),), True
@@ -443,6 +448,12 @@ def sweep(
     if broken:
         raise broken[0]
     return [verdicts[i] for i in sorted(verdicts)]
+
+
+def _found_again(point: Point, points: Sequence[Point]) -> Point:
+    """The same call by the number that it has now."""
+    same = [one for one in points if (one.name, one.text) == (point.name, point.text)]
+    return min(same, key=lambda one: abs(one.number - point.number), default=point)
 
 
 def complaints(verdicts: Sequence[Verdict]) -> list[str]:

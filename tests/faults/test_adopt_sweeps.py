@@ -58,7 +58,7 @@ def test_undo_of_adopt(tmp_path: Path, fault: str) -> None:
     whole = adopted(0)
     changes = hubfold(tree.environment(whole.path), "undo", "-y").changes
     assert changes > 20
-    for number in range(1, changes + 1, 1 if ALL else 5):
+    for number in range(1, changes + 1, 1 if ALL else 8):
         place = adopted(number)
         kind = KILL if fault == "kill" else number
         struck = hubfold(tree.environment(place.path), "undo", "-y", fault=Fault(number, kind))

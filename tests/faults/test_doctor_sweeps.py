@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
 ALL = os.environ.get("HUBFOLD_FAULTS") == "all"
 #: So many strikes of each sweep, or a few more, where it is not whole.
-FEW = 8
+FEW = 6
 ONE = "a" * 40
 FILES = {
     f"{name}.safetensors": tree.model(name) for name in ("through", "dangling", "unnoted", "rotten", "short")

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 MOVE = ("move", "org/one", "--to")
 BALANCE = ("balance", "-y")
 #: Strikes of one sweep, where not every point is struck.
-FEW = 9
+FEW = 6
 
 
 def build(place: str) -> tree.Tree:

@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("strace")]
 
 FAULTS = ("kill", "error")
 #: One of so many points is struck where the sweep is not whole.
-STEP = 5
+STEP = 8
 shift = itertools.count()
 #: Taking everything back is the dearest check; it takes its turn.
 turn = itertools.count()
