@@ -46,9 +46,11 @@ def left_alone(
 
 def parts_of(output: Output, paths: Iterable[str], roots: Iterable[str]) -> None:
     """Paths that a layout takes for a part of a store: it is one root, and all of it is meant."""
+    above = [(root, os.path.join(os.path.realpath(root), "")) for root in roots]
     for path in paths:
-        for root in roots:
-            if os.path.realpath(path).startswith(os.path.join(os.path.realpath(root), "")):
+        real = os.path.realpath(path)
+        for root, folder in above:
+            if real.startswith(folder):
                 output.message(f"{path} is a part of {root}, which is one root: all of it is meant")
 
 

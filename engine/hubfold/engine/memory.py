@@ -19,12 +19,7 @@ from hubfold.journal.runs import Saved, run_names, saved
 from hubfold.models import names
 from hubfold.models.names import ModelName, Name
 from hubfold.places import space
-from hubfold.reports.scans import (
-    DupesReport,
-    Space,
-    StatusRoot,
-    Unreferenced,
-)
+from hubfold.reports.scans import DupesReport, Space, StatusRoot, Unreferenced
 from hubfold.scanning.choice import Chosen
 from hubfold.state.home import KnownRoot
 

@@ -36,9 +36,7 @@ class Overviewing:
         models = self._models.models()
         found = self._memory.dupes()
         index = self._workspace.index
-        roots = [*index.roots(), *(root for root in index.roots(vaults=True) if root not in index.roots())]
-        caches = self._workspace.caches()
-        roots.sort(key=lambda root: (root.backend not in caches, root.path))
+        roots = self._models.by_preference(index.roots(vaults=True))
         payloads = {replica.payload for duplicates, _ in found.sets for replica in duplicates.replicas}
         told = [row for row, _ in models.rows]
         return Overview(

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Marks, Scope, Trust
+from hubfold.content import USUAL, DuplicateSet, IndexedReplica, LinkKind, Marks, Root, Scope, Trust
 from hubfold.disk.filesystem import FileSystems, reaches_other_hosts
 from hubfold.disk.paths import canonical, within
 from hubfold.engine.memory import PLANNED_SETS, Memory
@@ -118,17 +118,11 @@ class Planning:
 
     def plan_about(self, known: IndexedReplica) -> Plan:
         """What a plan without options does with the content of one file."""
-        odd: list[Skip] = []
         roots = self._workspace.roots_of([known.path])
         size = known.signature.size
         alike = self._memory.duplicate_sets(roots, size, USUAL, only=f"f.size = {size}")
         about = [one for one in alike if any(replica.path == known.path for replica in one.replicas)]
-        sets = list(self._begun_like_models(about, USUAL, odd))
-        around = survey.survey(sets, roots, self._workspace.backends)
-        seen, unseen = _to_be_seen(sets, around.away)
-        policy = planner.Policy(preferred=self._preferred(seen))
-        found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
-        return replace(found, skipped=(*found.skipped, *unseen, *odd))
+        return self._without_options(about, roots)
 
     def plan_marked(self, marks: Marks, payloads: Mapping[tuple[int, int], int], min_size: int) -> Plan:
         """What a plan without options does with the marked sets, and those of `payloads` (with their bytes)."""
@@ -140,7 +134,6 @@ class Planning:
         sizes = {size for size in sizes if size >= min_size}
         if not sizes:
             return Plan()
-        odd: list[Skip] = []
         known_roots = self._workspace.roots_of(())
         roots = {path: root for path, root in known_roots.items() if path not in self._workspace.left_out}
         only = f"f.size IN ({', '.join(map(str, sorted(sizes)))})" if len(sizes) <= _MANY_SIZES else "1"
@@ -149,13 +142,20 @@ class Planning:
             for duplicates in self._memory.duplicate_sets(roots, min_size, USUAL, only=only)
             if any(one.payload in payloads or one.path in marks.sets for one in duplicates.replicas)
         )
+        found = self._without_options(about, roots, stays=tuple(sorted(marks.stays)))
+        return replace(found, notes=(*found.notes, *_out_of_reach(found)))
+
+    def _without_options(
+        self, about: Iterable[DuplicateSet], roots: Mapping[str, Root], stays: tuple[str, ...] = ()
+    ) -> Plan:
+        """What a plan without options does with some sets; `stays` as in `planner.Policy`."""
+        odd: list[Skip] = []
         sets = list(self._begun_like_models(about, USUAL, odd))
         around = survey.survey(sets, roots, self._workspace.backends)
         seen, unseen = _to_be_seen(sets, around.away)
-        policy = planner.Policy(preferred=self._preferred(seen), stays=tuple(sorted(marks.stays)))
+        policy = planner.Policy(preferred=self._preferred(seen), stays=stays)
         found = without_vetoed(planner.plan(seen, policy, around), self._workspace.policies)
-        notes = (*found.notes, *_out_of_reach(found))
-        return replace(found, skipped=(*found.skipped, *unseen, *odd), notes=notes)
+        return replace(found, skipped=(*found.skipped, *unseen, *odd))
 
     def _preferred(self, sets: Iterable[DuplicateSet]) -> frozenset[str]:
         """The copies that plugins want to be kept."""
@@ -230,11 +230,13 @@ class Planning:
 def _out_of_reach(plan: Plan) -> Iterator[str]:
     """What is not protected where a plan replaces files that other hosts may get at: one line for each file system."""
     filesystems = FileSystems()
-    told: set[str] = set()
+    asked: set[str] = set()
     for folder in dict.fromkeys(action.victim.folder for action in plan.actions):
         place = filesystems.of(folder)
-        if place.mount not in told and reaches_other_hosts(folder):
-            told.add(place.mount)
+        if place.mount in asked:
+            continue
+        asked.add(place.mount)
+        if reaches_other_hosts(folder):
             yield (
                 f"{place.mount} ({place.kind}) may be used by other hosts: hubfold keeps its own runs there apart, but "
                 "the locks of programs that download reach this host only, so let nothing be downloaded to these "
