@@ -3,9 +3,42 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
+from hubfold.disk import open_flags
 from hubfold.errors import HubfoldError, UsageError, describe
+
+
+@contextmanager
+def replacing(path: str, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to write; at the end it takes the place of `path` in one step, and both steps are on the disk.
+
+    Where something fails `path` is as it was. `mode` is less what the user's umask takes. Raises `OSError`.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}")
+    fd = os.open(temporary, open_flags.CREATE, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync(folder)
+
+
+def _sync(folder: str) -> None:
+    fd = os.open(folder, open_flags.DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write(path: str, text: str, mark: str) -> None:
@@ -14,19 +47,9 @@ def write(path: str, text: str, mark: str) -> None:
     Its mode is what the user's umask leaves. Raises `HubfoldError` where it cannot be written.
     """
     check(path, mark)
-    target = os.path.realpath(path)
-    temporary = f"{target}.{os.getpid()}.tmp"
     try:
-        try:
-            with open(temporary, "x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        with replacing(os.path.realpath(path)) as file:
+            file.write(text.encode())
     except OSError as error:
         raise HubfoldError(
             f"{path} cannot be written: {describe(error)}", "make room, or name another file"

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hubfold.content import IndexedReplica
+from hubfold.disk import whole_file
 from hubfold.disk.filesystem import reaches_other_hosts
 from hubfold.disk.identity import Machine, Mounts
 from hubfold.errors import HubfoldError, describe
@@ -55,28 +56,17 @@ def export(folder: str, source: Source) -> ExportReport:
     except ImportError:
         raise missing("pyarrow") from None
     path = os.path.join(folder, _name(source))
-    temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}")
     told = _Told(source)
     try:
-        fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _PRIVATE)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                schema = _schema(arrow)
-                with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-                    for batch in told.batches(arrow, schema):
-                        writer.write_batch(batch)
-                    writer.add_key_value_metadata(told.about)
-                file.flush()
-                # What the user made of the file of before holds for the next.
-                with suppress(FileNotFoundError):
-                    os.fchmod(file.fileno(), stat.S_IMODE(os.lstat(path).st_mode) | _PRIVATE)
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _sync(folder)
+        with whole_file.replacing(path, _PRIVATE) as file:
+            schema = _schema(arrow)
+            with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+                for batch in told.batches(arrow, schema):
+                    writer.write_batch(batch)
+                writer.add_key_value_metadata(told.about)
+            # What the user made of the file of before holds for the next.
+            with suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), stat.S_IMODE(os.lstat(path).st_mode) | _PRIVATE)
     except OSError as error:
         raise HubfoldError(
             f"{path} cannot be written: {describe(error)}",
@@ -88,14 +78,6 @@ def export(folder: str, source: Source) -> ExportReport:
 def _name(source: Source) -> str:
     host = re.sub(r"[^\w.-]", "_", source.machine.name, flags=re.ASCII).strip(".")[:80] or "host"
     return f"{host}-{source.machine.id[:8]}-{os.getuid()}{layout.SUFFIX}"
-
-
-def _sync(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _schema(arrow: Any) -> pyarrow.Schema:
