@@ -22,6 +22,7 @@ from hubfold.disk.filesystem import FileSystems
 from hubfold.errors import HubfoldError
 from hubfold.faults import BackendFault
 from hubfold.library.inventory import HeldRevision, Holdings
+from hubfold.models.names import Name
 from hubfold.reports.outcomes import Failed, Left
 from hubfold.reports.transfers import BackedUpModel, MigrateReport
 from hubfold.transfer.archive import BackedUp, Part, unfit
@@ -142,7 +143,7 @@ class _Planner:
         was, came = os.stat(path).st_mtime_ns, os.stat(source).st_mtime_ns
         # Of a ref: what it says is the commit itself.
         if there is not None and here is not None and was < came and here.strip() == held.snapshot.revision:
-            of = name_of(held.snapshot.repo_type, held.snapshot.repo_id), held.snapshot.revision
+            of = str(held.name), held.snapshot.revision
             self.renewals.append(Renewal(path, there, here, came, of))
         else:
             self.left.append(Left(path, f"{_STAYS}: load {_title(held)} by its commit"))
@@ -161,16 +162,12 @@ def _title(held: HeldRevision) -> str:
     return f"{name}@{held.snapshot.revision[:12]}" if held.snapshot.revision else name
 
 
-def name_of(repo_type: str, repo_id: str) -> str:
-    """A model as reports name it."""
-    return repo_id if repo_type == "model" else f"{repo_type}s/{repo_id}"
-
-
 def told(model: BackedUp) -> BackedUpModel:
     """A revision as a report has it."""
     sizes = {part.sha256: part.size for part in model.parts if part.link is None}
     files = sum(part.link is not None for part in model.parts) or len(sizes)
-    return BackedUpModel(name_of(model.repo_type, model.repo_id), model.revision, files, sum(sizes.values()))
+    name = str(Name(model.repo_type, model.repo_id))
+    return BackedUpModel(name, model.revision, files, sum(sizes.values()))
 
 
 def preview(planned: MigratePlan, how: str) -> MigrateReport:

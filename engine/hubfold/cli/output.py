@@ -63,12 +63,7 @@ class Output:
     def json_line(self, document: Any) -> None:
         """One of many JSON documents, on a line of its own; whoever reads along has it at once."""
         stdout().write(f"{display.as_json(document, indent=None)}\n")
-        stdout().flush()
-
-    def at_once(self, text: str) -> None:
-        """One line of data, for whoever reads along."""
-        self._print(stdout(), text)
-        stdout().flush()
+        self.deliver()
 
     def report(self, report: JsonForm) -> None:
         """A report as the one JSON document, where JSON is asked for."""
@@ -178,7 +173,7 @@ class Output:
         return sys.stdin is not None and sys.stdin.isatty() and streams.has_terminal()
 
     def deliver(self) -> None:
-        """Write out what was said so far, before something is changed. Raises `OutputLost`, `BrokenPipeError`."""
+        """Write out what was said so far: before a change, or a wait. Raises `OutputLost`, `BrokenPipeError`."""
         streams.flush_stdout()
 
     def confirm(self, question: str) -> bool:

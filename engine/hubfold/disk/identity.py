@@ -220,7 +220,7 @@ class FileSystemNames:
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
-        self._boot = _line(_BOOT_ID) or platform.node()
+        self._boot = boot_id() or platform.node()
         self._known: dict[int, str] = {}
 
     @classmethod
@@ -405,9 +405,14 @@ def this_machine(mounts: Mounts) -> Machine:
     elif root is not None and root.kind != "btrfs":  # there a rollback gives a machine another root
         parts.append(root.root)
     if not number:
-        parts += [_line(_BOOT_ID), mounts.location("/").filesystem, platform.node()]
+        parts += [boot_id(), mounts.location("/").filesystem, platform.node()]
     text = "\0".join(["hubfold", *parts])
     return Machine(hashlib.sha256(os.fsencode(text)).hexdigest()[:32], platform.node())
+
+
+def boot_id() -> str:
+    """Which boot of the kernel this is, as a UUID; "" where the system does not say."""
+    return _line(_BOOT_ID)
 
 
 def _line(path: str) -> str:

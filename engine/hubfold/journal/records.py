@@ -93,7 +93,7 @@ class Intent(Record):
     def as_record(self) -> dict[str, Any]:
         record = Record.as_record(self)
         record["digests"] = dict(self.digests)
-        record["xattrs"] = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
+        record["xattrs"] = _as_texts(self.xattrs)
         return record
 
     @classmethod
@@ -106,9 +106,7 @@ class Intent(Record):
         for name in _NUMBERS:
             expect(values[name], int)
         values["link"] = LinkKind(values["link"])
-        values["xattrs"] = {
-            str(name): base64.b64decode(value, validate=True) for name, value in values["xattrs"].items()
-        }
+        values["xattrs"] = _of_texts(values["xattrs"])
         values["digests"] = {
             expect(name, str): expect(value, str) for name, value in values["digests"].items()
         }
@@ -180,8 +178,7 @@ class Before(Record):
         return Attributes(self.mode, self.uid, self.gid, self.atime_ns, self.mtime_ns, xattrs=self.xattrs)
 
     def as_record(self) -> dict[str, Any]:
-        xattrs = {name: base64.b64encode(value).decode() for name, value in self.xattrs.items()}
-        return {**Record.as_record(self), "xattrs": xattrs}
+        return {**Record.as_record(self), "xattrs": _as_texts(self.xattrs)}
 
     @classmethod
     def from_record(cls, record: Any) -> Before:
@@ -190,9 +187,7 @@ class Before(Record):
         expect(values["text"], str)
         for name in ("mode", "uid", "gid", "atime_ns", "mtime_ns"):
             expect(values[name], int)
-        values["xattrs"] = {
-            str(name): base64.b64decode(value, validate=True) for name, value in values["xattrs"].items()
-        }
+        values["xattrs"] = _of_texts(values["xattrs"])
         return cls(**values)
 
 
@@ -350,3 +345,12 @@ def absolute(*paths: str) -> None:
 def is_temporary(name: str) -> bool:
     """Whether hubfold gives names like this to what it is about to swap in: one component, with its prefix."""
     return name.startswith(TEMPORARY_PREFIX) and os.sep not in name and "\0" not in name and len(name) < 100
+
+
+def _as_texts(xattrs: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(value).decode() for name, value in xattrs.items()}
+
+
+def _of_texts(xattrs: Mapping[str, str]) -> dict[str, bytes]:
+    """Raises `ValueError` or `TypeError` for what is not base64."""
+    return {str(name): base64.b64decode(value, validate=True) for name, value in xattrs.items()}

@@ -103,7 +103,7 @@ class Readers:
                 for device in list(waiting):
                     limit = 1 if rotates(device) else IN_FLIGHT
                     while waiting[device] and list(running.values()).count(device) < limit:
-                        task = _task(waiting[device])
+                        task = next_task(waiting[device], TASK_JOBS, TASK_BYTES)
                         running[self.workers.submit(digests.read_many, task, *told)] = device
                     if not waiting[device]:
                         del waiting[device]
@@ -121,11 +121,11 @@ class Readers:
             wait(running)
 
 
-def _task(waiting: deque[Job]) -> list[Job]:
-    """The next job, or as many small ones as are worth the way to a thread."""
+def next_task(waiting: deque[Job], most: int, most_bytes: int) -> list[Job]:
+    """The next job, or as many small ones as are worth the way to who reads them."""
     task = [waiting.popleft()]
     size = task[0].signature.size
-    while waiting and len(task) < TASK_JOBS and size + waiting[0].signature.size <= TASK_BYTES:
+    while waiting and len(task) < most and size + waiting[0].signature.size <= most_bytes:
         size += waiting[0].signature.size
         task.append(waiting.popleft())
     return task

@@ -24,7 +24,7 @@ from hubfold.display import count
 from hubfold.progress import Progress, Stop
 from hubfold.reading import digests
 from hubfold.reading.digests import Job, Reading
-from hubfold.reading.pool import IN_FLIGHT, Elsewhere, Threads, rotates
+from hubfold.reading.pool import IN_FLIGHT, Elsewhere, Threads, next_task, rotates
 from hubfold.workers import meeting, tasks
 from hubfold.workers.answers import judge
 from hubfold.workers.tasks import FileTask
@@ -287,10 +287,4 @@ class _Round:
 
 
 def _task(waiting: deque[Job]) -> list[Job]:
-    """The next job, or as many small ones as are worth the way to a worker."""
-    task = [waiting.popleft()]
-    size = task[0].signature.size
-    while waiting and len(task) < TASK_JOBS and size + waiting[0].signature.size <= TASK_BYTES:
-        size += waiting[0].signature.size
-        task.append(waiting.popleft())
-    return task
+    return next_task(waiting, TASK_JOBS, TASK_BYTES)

@@ -83,7 +83,8 @@ def _line(output: Output, look: Look) -> None:
         return
     free = ", ".join(f"{display.size(disk.free_bytes)} free of {disk.mount}" for disk in look.disks)
     when = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-    output.at_once(f"{when}  {_headline(look)}{f', {free}' if free else ''}")
+    output.line(f"{when}  {_headline(look)}{f', {free}' if free else ''}")
+    output.deliver()
 
 
 def _headline(look: Look) -> str:

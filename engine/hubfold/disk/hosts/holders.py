@@ -20,9 +20,8 @@ from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
-from hubfold.disk.identity import Mounts, this_machine
+from hubfold.disk.identity import Mounts, boot_id, this_machine
 
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Of a system that does not say which boot it is in: nobody can tell what became of its processes.
 _NO_BOOT = "0" * 32
 _TOKEN = re.compile(r"([0-9a-f]{32})-(\d{1,20})-(\d{1,10})-(\d{1,20})-[0-9a-f]{16}", re.ASCII)
@@ -107,11 +106,8 @@ def has_ended(token: str) -> bool:
 
 
 def _boot() -> str:
-    with suppress(OSError, ValueError), open(_BOOT_ID, encoding="ascii") as file:
-        text = file.readline().strip().replace("-", "")
-        if re.fullmatch("[0-9a-f]{32}", text):
-            return text
-    return _NO_BOOT
+    text = boot_id().replace("-", "")
+    return text if re.fullmatch("[0-9a-f]{32}", text) else _NO_BOOT
 
 
 def _namespace() -> int:
